@@ -1,0 +1,82 @@
+"""Decide, with evidence, whether a cheaper language model can replace the one you pay for.
+
+Everything here is imported on first use, so that `import router_lab` costs next to nothing and
+pandas, matplotlib and ipywidgets are loaded only by those who use them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from router_lab.errors import (
+    BudgetExceededError,
+    CircuitOpenError,
+    ConfigError,
+    ContextOverflowError,
+    LedgerError,
+    ProviderError,
+    ResponseParseError,
+    RouterLabError,
+    RoutingError,
+    UnpricedModelError,
+    UnsupportedError,
+)
+
+if TYPE_CHECKING:
+    from router_lab import analysis, panels, replay, sim
+    from router_lab.analysis import plots
+    from router_lab.ledger import Ledger
+    from router_lab.records import Completion
+    from router_lab.router import Router
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BudgetExceededError",
+    "CircuitOpenError",
+    "Completion",
+    "ConfigError",
+    "ContextOverflowError",
+    "Ledger",
+    "LedgerError",
+    "ProviderError",
+    "ResponseParseError",
+    "Router",
+    "RouterLabError",
+    "RoutingError",
+    "UnpricedModelError",
+    "UnsupportedError",
+    "analysis",
+    "panels",
+    "plots",
+    "replay",
+    "sim",
+]
+
+_LAZY = {
+    "Completion": ("router_lab.records", "Completion"),
+    "Ledger": ("router_lab.ledger", "Ledger"),
+    "Router": ("router_lab.router", "Router"),
+    "analysis": ("router_lab.analysis", None),
+    "panels": ("router_lab.panels", None),
+    "plots": ("router_lab.analysis.plots", None),
+    "replay": ("router_lab.replay", None),
+    "sim": ("router_lab.sim", None),
+}
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module, attribute = _LAZY[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value: Any = import_module(module)
+    if attribute is not None:
+        value = getattr(value, attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,134 @@
+"""Every error a user can catch.
+
+RouterLabError
+├── ConfigError              the YAML, an environment variable or an argument is wrong
+│   └── UnsupportedError     this provider cannot do what was asked (tools, schema, images ...)
+├── RoutingError             no route matches the task type
+├── UnpricedModelError       no price is known, so nothing was sent
+├── BudgetExceededError      a budget has no room for the worst case, so nothing was sent
+├── CircuitOpenError         the provider's breaker is open and there is no fallback
+├── ProviderError            the provider refused, failed or could not be reached
+├── ContextOverflowError     the prompt does not fit, or was silently cut to fit
+├── ResponseParseError       the answer arrived (and may be billed) but cannot be used
+└── LedgerError              the ledger cannot be read or written; the call was not made
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+class RouterLabError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class ConfigError(RouterLabError):
+    """A setting, argument or environment variable is wrong; the message names it and the mend."""
+
+
+class UnsupportedError(ConfigError):
+    """The provider has no such feature on the wire; nothing was sent."""
+
+
+class RoutingError(RouterLabError):
+    """No route matches the task type; nothing was sent."""
+
+
+class UnpricedModelError(RouterLabError):
+    """Neither the configuration nor the price list knows the model; nothing was sent."""
+
+
+class BudgetExceededError(RouterLabError):
+    """The worst case of this call does not fit a budget; nothing was sent.
+
+    Amounts are in USD; `scope` and `period` name the budget, such as `daily` and `2026-11-22`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        scope: str,
+        period: str,
+        limit_usd: float,
+        spent_usd: float,
+        held_usd: float,
+        asked_usd: float,
+    ) -> None:
+        super().__init__(message)
+        self.scope = scope
+        self.period = period
+        self.limit_usd = limit_usd
+        self.spent_usd = spent_usd
+        self.held_usd = held_usd
+        self.asked_usd = asked_usd
+
+
+class CircuitOpenError(RouterLabError):
+    """The provider's circuit breaker is open; nothing was sent. Try again at `retry_at` (UTC)."""
+
+    def __init__(self, message: str, *, provider: str, retry_at: datetime) -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.retry_at = retry_at
+
+
+class ProviderError(RouterLabError):
+    """The provider answered with an error, or no usable answer came over the wire.
+
+    `status` is the HTTP status, None when no response arrived. `retryable` says whether the same
+    request may succeed later. `retry_after_s` is the wait the server asked for, in seconds.
+    `sent` is False only when the request provably never reached the provider.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retryable: bool = False,
+        retry_after_s: float | None = None,
+        sent: bool = True,
+        kind: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retryable = retryable
+        self.retry_after_s = retry_after_s
+        self.sent = sent
+        self.kind = kind
+
+
+class ContextOverflowError(RouterLabError):
+    """The prompt does not fit the context window, by estimate, by refusal or by silent truncation.
+
+    `tokens_in` and `context_window` are exact when the server said them, else our own figures.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        tokens_in: int | None = None,
+        context_window: int | None = None,
+        signal: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.tokens_in = tokens_in
+        self.context_window = context_window
+        self.signal = signal
+
+
+class ResponseParseError(RouterLabError):
+    """An answer arrived but is not what was asked for: malformed body, not JSON, not the schema.
+
+    `text` is the answer as far as it could be read.
+    """
+
+    def __init__(self, message: str, *, text: str = "") -> None:
+        super().__init__(message)
+        self.text = text
+
+
+class LedgerError(RouterLabError):
+    """The ledger folder cannot be read or written; the message says which file and what to do."""

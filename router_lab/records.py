@@ -1,0 +1,292 @@
+"""The data that moves between layers: frozen, typed, without behaviour.
+
+Units are in the names: `_usd` US dollars, `_ms` milliseconds, `tokens` the model's own tokens.
+Times are timezone-aware UTC. `tokens_in` always counts the whole prompt, cached parts included,
+whatever a provider's own convention is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Billing = Literal["billed", "unbilled", "unknown"]
+Role = Literal["user", "assistant", "tool"]
+
+# What happened to one attempt. `lost` is written by recovery for a process that died mid-call.
+Outcome = Literal[
+    "ok",
+    "parse_error",
+    "http_error",
+    "transport_error",
+    "timeout",
+    "cancelled",
+    "abandoned",
+    "truncated",
+    "context_overflow",
+    "lost",
+]
+
+# Where `cost_usd` comes from: the config's own price, the public price list, the reservation of an
+# attempt whose usage was never seen, or nothing because the attempt was not billed.
+CostSource = Literal["config", "genai-prices", "reserved", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image in a message: its media type (`image/png`) and base64 data."""
+
+    media_type: str
+    data: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool the model asks to be called, with its decoded arguments."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn. A `tool` message answers the call named by `tool_call_id` (and `tool_name`)."""
+
+    role: Role
+    text: str
+    images: tuple[Image, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    tool_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function the model may call; `parameters` is a JSON schema object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts as the provider reported them, in one convention.
+
+    `tokens_in` includes cache reads and writes; `tokens_out` includes reasoning. None means the
+    provider did not say. `cached_only` marks a prompt count known to leave out cached tokens.
+    """
+
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    cached_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A provider's answer after its wire format has been taken off."""
+
+    text: str
+    usage: Usage | None
+    stop_reason: str | None
+    model: str | None
+    tool_calls: tuple[ToolCall, ...] = ()
+    thinking: str = field(default="", repr=False)
+    token_limited: bool = False
+    window_exceeded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionMetadata:
+    """What one `complete()` cost and how it went; sums run over every attempt of the call."""
+
+    request_id: str
+    task_type: str
+    model_alias: str
+    model_actual: str | None
+    provider: str
+    latency_ms: float
+    tokens_in: int | None
+    tokens_out: int | None
+    estimated_tokens_in: int
+    cost_usd: float
+    attempts: int
+    is_shadow: bool
+    overflow_escalated: bool
+    token_limited: bool
+    stop_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An answer: `text` as it came, `data` when it is JSON, `tool_calls` when tools were asked for."""
+
+    text: str
+    data: Any
+    metadata: CompletionMetadata
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One HTTP request to a model, or one that was reserved and never sent. A row of `attempts`."""
+
+    attempt_id: str
+    request_id: str
+    attempt_no: int
+    started_at: datetime
+    latency_ms: float | None
+    task_type: str
+    route: str
+    model_alias: str
+    provider: str
+    model_requested: str
+    model_actual: str | None
+    is_shadow: bool
+    comparison_id: str | None
+    switch_epoch: int
+    input_hash: str
+    prompt_chars: int
+    estimated_tokens_in: int
+    divisor: float
+    tokens_in: int | None
+    tokens_out: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    cost_usd: float
+    cost_source: CostSource
+    billing: Billing
+    outcome: Outcome
+    interrupted: bool
+    error_type: str | None
+    http_status: int | None
+    stop_reason: str | None
+    num_ctx: int | None
+    output_reserve: int
+    truncation_signal: str | None
+    overflow_escalated: bool
+    token_limited: bool
+    breaker_state: str
+    user_id: str | None
+    task_id: str | None
+    tags: Mapping[str, str]
+    prompt: str | None = field(repr=False)
+    output: str | None = field(repr=False)
+
+
+# Why a pair is, or is not, complete. Everything but `complete` and `primary_failed` explains a
+# missing shadow answer, so that the number of eligible requests is always known.
+ComparisonStatus = Literal[
+    "complete",
+    "primary_failed",
+    "primary_fell_back",
+    "primary_truncated",
+    "shadow_failed",
+    "both_failed",
+    "comparator_error",
+    "unknown",
+    "off",
+    "not_sampled",
+    "budget",
+    "queue_full",
+    "breaker_open",
+    "cancelled",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One primary/shadow pair, or the reason there is none. A row of `comparisons`."""
+
+    comparison_id: str
+    request_id: str
+    task_type: str
+    created_at: datetime
+    primary_attempt_id: str | None
+    shadow_attempt_id: str | None
+    primary_alias: str
+    shadow_alias: str
+    primary_model: str | None
+    shadow_model: str | None
+    input_hash: str
+    sample_probability: float
+    switch_epoch: int
+    status: ComparisonStatus
+    comparator: str
+    agreement: float | None
+    primary_output: str | None = field(repr=False)
+    shadow_output: str | None = field(repr=False)
+    primary_cost_usd: float | None
+    shadow_cost_usd: float | None
+    primary_latency_ms: float | None
+    shadow_latency_ms: float | None
+    details: Mapping[str, Any]
+    is_noise: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """Something a person should hear about, once per change. A row of `alerts`."""
+
+    alert_id: str
+    at: datetime
+    kind: str
+    subject: str
+    message: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchEvent:
+    """One flip of the shadow kill switch. `prefix` is empty for the global switch."""
+
+    epoch: int
+    at: datetime
+    prefix: str
+    on: bool
+    reason: str
+    author: str
+    expires_at: datetime | None = None
+    expires_pairs: int | None = None
+    expires_usd: float | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchState:
+    """The switch as it stands for one task type."""
+
+    on: bool
+    epoch: int
+    prefix: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLine:
+    """One budget a call counts against. `limit_usd` None means counted, never refused.
+
+    `scope` is `daily`, `monthly`, `shadow`, `task:PREFIX` or `user:ID` with its grain, such as
+    `task:summarize/daily`; `period` is the local date `2026-11-22` or month `2026-11`.
+    """
+
+    scope: str
+    period: str
+    limit_usd: float | None
+    warning_ratio: float = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A handle on an attempt whose intent is durable, to be settled exactly once."""
+
+    attempt: Attempt
+    warnings: Sequence[BudgetLine] = ()

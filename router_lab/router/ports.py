@@ -1,0 +1,74 @@
+"""What the router needs from outside, as protocols. The ledger satisfies the first three.
+
+`router/` never imports `ledger/`; whoever builds a `Router` passes these in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from router_lab.records import Alert, Attempt, BudgetLine, Comparison, SwitchState
+from router_lab.settings.models import Settings
+
+# A calibration update: the stored state (None at first) -> the state to store. It runs inside the
+# ledger's own transaction, so that processes sharing a ledger never lose each other's samples.
+Fold = Callable[[bytes | None], bytes]
+
+
+class Accounts(Protocol):
+    """The money side of a call: intents, rows, budgets and calibration state."""
+
+    def configure(self, settings: Settings) -> None:
+        """Take over what the YAML says of the ledger, the switch's first state and the lock."""
+
+    async def open_attempt(
+        self, lost: Attempt, hold_usd: float, lines: Sequence[BudgetLine]
+    ) -> Sequence[BudgetLine]:
+        """Hold `hold_usd` in every line and write the intent durably, or do neither.
+
+        `lost` is the row as it must read if this process dies before settling: billing `unknown`,
+        outcome `lost`, the reserved cost. Returns the lines whose spent plus held amount has just
+        passed `warning_ratio` (each once per period). Raises `BudgetExceededError`, `LedgerError`.
+        """
+
+    def settle(self, attempt: Attempt, folds: Sequence[tuple[str, Fold]] = ()) -> asyncio.Future[None]:
+        """Replace the intent by its one row, release the hold, charge `cost_usd`, fold calibration.
+
+        The work is queued before this returns, so a cancelled caller loses nothing; the future is
+        done when the row is durable, or fails with `LedgerError`.
+        """
+
+    def record_comparison(self, comparison: Comparison) -> asyncio.Future[None]:
+        """Queue one pair; the future is done when it is durable."""
+
+    def record_alert(self, alert: Alert) -> asyncio.Future[None]:
+        """Queue one alert; the future is done when it is durable."""
+
+    def calibration(self, key: str) -> bytes | None:
+        """The newest durable calibration state under `key`, from any process."""
+
+
+class Switch(Protocol):
+    """The shadow kill switch, as the router reads it."""
+
+    def read(self, task_type: str) -> SwitchState:
+        """The state now, read from the store at each call. Never raises: unreadable means off."""
+
+
+class Clock(Protocol):
+    """Time, injected so that tests need not wait."""
+
+    def now(self) -> datetime:
+        """Wall-clock time, UTC and timezone-aware."""
+
+    def monotonic(self) -> float:
+        """Seconds, for durations."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+AlertCallback = Callable[[Alert], None]

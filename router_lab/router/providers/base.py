@@ -1,0 +1,85 @@
+"""What a provider is: two pure translations between our records and one wire format.
+
+A provider builds a request and reads an answer. It never opens a socket, reads a clock or an
+environment variable, and knows nothing of ledgers, budgets or breakers. `transport.py` does the I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from router_lab.records import Message, Reply, Tool, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """One call, provider-neutral. `api_key` is kept out of every repr."""
+
+    base_url: str
+    model: str
+    messages: tuple[Message, ...]
+    max_tokens: int
+    system: str | None = None
+    tools: tuple[Tool, ...] = ()
+    schema: Mapping[str, Any] | None = None
+    temperature: float | None = None
+    stream: bool = False
+    api_key: str | None = field(default=None, repr=False)
+    num_ctx: int | None = None
+    keep_alive: str | None = None
+    refuse_truncation: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """A POST ready to be sent."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a streamed answer: new `text`, or the newest `usage`, or the `reply` that ends it."""
+
+    text: str = ""
+    usage: Usage | None = None
+    reply: Reply | None = None
+
+
+class StreamDecoder(Protocol):
+    """Reads one streamed answer, incrementally and whatever way its bytes are cut."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """The usage seen so far."""
+
+    def feed(self, data: bytes) -> Iterable[Chunk]:
+        """Take more bytes. Raises `ProviderError` or `ContextOverflowError` for an error event."""
+
+    def close(self) -> Reply:
+        """The end of the body. Raises `ProviderError(retryable=True)` if the stream was cut short."""
+
+
+class Provider(Protocol):
+    """One wire format. Instances are stateless and shared."""
+
+    name: str
+
+    def request(self, call: ModelCall) -> WireRequest:
+        """Build the POST. Raises `UnsupportedError` for what the wire format cannot say."""
+
+    def usage(self, body: bytes) -> Usage | None:
+        """The usage in a 2xx body, read tolerantly and first; None when it is not there."""
+
+    def reply(self, body: bytes) -> Reply:
+        """Read a 2xx body. Raises `ResponseParseError` when it is not what the provider promises."""
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> Exception:
+        """Read a non-2xx answer into a `ProviderError` or a `ContextOverflowError` (not raised)."""
+
+    def decoder(self) -> StreamDecoder:
+        """A fresh decoder for one streamed answer."""

@@ -1,0 +1,219 @@
+"""The YAML as strict, frozen pydantic models. Every field's default is the documented default.
+
+Prices are USD per million tokens; names ending in `_s` are seconds; `_usd` are US dollars.
+Rules that span sections (aliases that exist, fallbacks without a cycle) are in `checks.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+
+ProviderName = Literal["anthropic", "ollama", "openai"]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+DEFAULT_BASE_URLS: Mapping[str, str] = {
+    "anthropic": "https://api.anthropic.com",
+    "ollama": "http://127.0.0.1:11434",
+    "openai": "https://api.openai.com/v1",
+}
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys and silent type changes are errors; values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class PriceBand(Section):
+    """Prices for prompts longer than `above_tokens`; what is left out keeps the base price."""
+
+    above_tokens: PositiveInt
+    input: NonNegative | None = None
+    output: NonNegative | None = None
+    cache_read: NonNegative | None = None
+    cache_write: NonNegative | None = None
+    cache_write_1h: NonNegative | None = None
+
+
+class Price(Section):
+    """USD per million tokens. A cache price left out means cached tokens cost the input price."""
+
+    input: NonNegative
+    output: NonNegative
+    cache_read: NonNegative | None = None
+    cache_write: NonNegative | None = None
+    cache_write_1h: NonNegative | None = None
+    bands: tuple[PriceBand, ...] = Field(default=(), strict=False)
+
+
+class ModelSettings(Section):
+    """One model on one server, under an alias."""
+
+    provider: ProviderName
+    model: str = Field(min_length=1)
+    base_url: str = ""
+    api_key_env: str | None = None
+    price: Price | None = None
+    num_ctx: PositiveInt | None = None
+    context_window: PositiveInt | None = None
+    max_output_tokens: PositiveInt | None = None
+    timeout_s: Positive | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_base_url(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not data.get("base_url") and data.get("provider") in DEFAULT_BASE_URLS:
+            return {**data, "base_url": DEFAULT_BASE_URLS[data["provider"]]}
+        return data
+
+    @field_validator("base_url")
+    @classmethod
+    def _http_url(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/")
+
+
+class ShadowRoute(Section):
+    """A second model whose answer is only compared. `noise_rate` is the share run as A/A."""
+
+    model: str
+    sample_rate: Share = 1.0
+    comparator: str = "text"
+    options: dict[str, Any] = Field(default_factory=dict)
+    noise_rate: Share = 0.0
+
+
+class RouteSettings(Section):
+    """Where calls of one task type go. `fallback` aliases are tried in order."""
+
+    model: str
+    fallback: tuple[str, ...] = Field(default=(), strict=False)
+    shadow: ShadowRoute | None = None
+    policy: Literal["critical", "standard", "agent"] = "standard"
+    max_tokens: PositiveInt | None = None
+    output: Literal["auto", "json", "text"] = "auto"
+    temperature: NonNegative | None = None
+
+    @field_validator("fallback", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("shadow", mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"model": value} if isinstance(value, str) else value
+
+
+class TokenEstimation(Section):
+    """How input tokens are estimated before sending; see `router/tokens.py` for the methods."""
+
+    estimator: Literal["ema", "coverage"] = "coverage"
+    safety_factor: Annotated[float, Field(gt=0, le=1)] = 0.9
+    ema_alpha: Annotated[float, Field(gt=0, le=1)] = 0.2
+    divisor_bounds: tuple[Positive, Positive] = Field(default=(2.5, 4.5), strict=False)
+    miss_rate: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> TokenEstimation:
+        if self.divisor_bounds[0] > self.divisor_bounds[1]:
+            raise ValueError("divisor_bounds: the lower bound comes first")
+        return self
+
+
+class OllamaSettings(Section):
+    """Defaults for every Ollama model. `refuse_truncation` sends `truncate: false`."""
+
+    default_num_ctx: PositiveInt = 8192
+    default_output_reserve: PositiveInt = 1024
+    timeout_s: Positive = 120.0
+    keep_alive: str = "5m"
+    refuse_truncation: bool = True
+    token_estimation: TokenEstimation = Field(default_factory=TokenEstimation)
+
+
+class ShadowSettings(Section):
+    """`enabled` is the switch's first state; `locked_off` is a hard off that no flip overrides."""
+
+    enabled: bool = False
+    locked_off: bool = False
+    max_concurrent: PositiveInt = 8
+    max_queued: PositiveInt = 256
+
+
+class BreakerSettings(Section):
+    """Open after `failure_threshold` failures in `window_s`; try one probe after `recovery_s`."""
+
+    failure_threshold: PositiveInt = 5
+    window_s: Positive = 600.0
+    recovery_s: Positive = 300.0
+
+
+class RetryPolicy(Section):
+    """Exponential backoff with full jitter: up to `base_s * 2**n`, at most `max_s`."""
+
+    retries: Annotated[int, Field(ge=0)]
+    base_s: NonNegative
+    max_s: NonNegative
+
+
+class RetryPolicies(Section):
+    """The policies a route can name."""
+
+    critical: RetryPolicy = RetryPolicy(retries=3, base_s=2, max_s=30)
+    standard: RetryPolicy = RetryPolicy(retries=2, base_s=1, max_s=15)
+    agent: RetryPolicy = RetryPolicy(retries=1, base_s=5, max_s=5)
+
+
+class RetrySettings(Section):
+    """`deadline_s` bounds one `complete()` as a whole, fallbacks and waits included."""
+
+    deadline_s: Positive = 300.0
+    policies: RetryPolicies = Field(default_factory=RetryPolicies)
+
+
+class ScopeBudget(Section):
+    """Limits of one scope in USD; None is counted but not limited."""
+
+    daily_usd: NonNegative | None = None
+    monthly_usd: NonNegative | None = None
+
+
+class CostSettings(Section):
+    """Budgets in USD. `scopes` are task-type prefixes, `users` are user ids (`*` for every user)."""
+
+    monthly_budget_usd: NonNegative | None = 100.0
+    daily_budget_usd: NonNegative | None = 20.0
+    shadow_daily_usd: NonNegative | None = 5.0
+    warning_ratio: Share = 0.9
+    timezone: str = "UTC"
+    scopes: dict[str, ScopeBudget] = Field(default_factory=dict)
+    users: dict[str, ScopeBudget] = Field(default_factory=dict)
+
+
+class LedgerSettings(Section):
+    """What is stored of prompts and outputs, how durably, and when rows are sealed to Parquet."""
+
+    content: Literal["full", "hash", "none"] = "full"
+    durability: Literal["full", "os", "batch"] = "full"
+    seal_rows: PositiveInt = 50_000
+    seal_seconds: Positive = 300.0
+
+
+class Settings(Section):
+    """The whole file."""
+
+    models: dict[str, ModelSettings] = Field(min_length=1)
+    routing: dict[str, RouteSettings] = Field(min_length=1)
+    ollama: OllamaSettings = Field(default_factory=OllamaSettings)
+    shadow: ShadowSettings = Field(default_factory=ShadowSettings)
+    breaker: BreakerSettings = Field(default_factory=BreakerSettings)
+    retry: RetrySettings = Field(default_factory=RetrySettings)
+    cost: CostSettings = Field(default_factory=CostSettings)
+    ledger: LedgerSettings = Field(default_factory=LedgerSettings)
