@@ -76,7 +76,8 @@ class Tool:
 class Usage:
     """Token counts as the provider reported them, in one convention.
 
-    `tokens_in` includes cache reads and writes; `tokens_out` includes reasoning. None means the
+    `tokens_in` includes cache reads and writes; `tokens_out` includes reasoning. Writes kept for an
+    hour are counted in `cache_write_1h_tokens` and not in `cache_write_tokens`. None means the
     provider did not say. `cached_only` marks a prompt count known to leave out cached tokens.
     """
 
@@ -132,6 +133,14 @@ class Completion:
     data: Any
     metadata: CompletionMetadata
     tool_calls: tuple[ToolCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamChunk:
+    """A piece of a streamed answer. The last one has no text and carries the `completion`."""
+
+    text: str
+    completion: Completion | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,3 +72,11 @@ class Clock(Protocol):
 
 
 AlertCallback = Callable[[Alert], None]
+
+
+class LedgerPort(Accounts, Protocol):
+    """Everything a router is given by whoever keeps its books."""
+
+    @property
+    def switch(self) -> Switch:
+        """The shadow kill switch kept with the books."""

@@ -6,10 +6,16 @@ Rules that span sections (aliases that exist, fallbacks without a cycle) are in 
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+
+from router_lab.settings.problems import quoted
 
 ProviderName = Literal["anthropic", "ollama", "openai"]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -22,15 +28,22 @@ DEFAULT_BASE_URLS: Mapping[str, str] = {
     "openai": "https://api.openai.com/v1",
 }
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+# How keys of well-known vendors begin that would pass as the name of a variable.
+_KEY_PREFIX = re.compile(r"sk_|gsk_|hf_|gh[pousr]_|github_pat_|AIza|AKIA|eyJ")
+
 
 class Section(BaseModel):
     """Base of every section: unknown keys and silent type changes are errors; values are frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
 
 class PriceBand(Section):
-    """Prices for prompts longer than `above_tokens`; what is left out keeps the base price."""
+    """Prices of a whole call whose prompt, cached parts included, is longer than `above_tokens`.
+
+    What is left out keeps the base price.
+    """
 
     above_tokens: PositiveInt
     input: NonNegative | None = None
@@ -41,7 +54,10 @@ class PriceBand(Section):
 
 
 class Price(Section):
-    """USD per million tokens. A cache price left out means cached tokens cost the input price."""
+    """USD per million tokens. A cache price left out means cached tokens cost the input price.
+
+    `cache_write_1h` left out means writes kept for an hour cost what other cache writes cost.
+    """
 
     input: NonNegative
     output: NonNegative
@@ -49,6 +65,15 @@ class Price(Section):
     cache_write: NonNegative | None = None
     cache_write_1h: NonNegative | None = None
     bands: tuple[PriceBand, ...] = Field(default=(), strict=False)
+
+    @field_validator("bands")
+    @classmethod
+    def _one_band_per_length(cls, bands: tuple[PriceBand, ...]) -> tuple[PriceBand, ...]:
+        lengths = [band.above_tokens for band in bands]
+        for length in lengths:
+            if lengths.count(length) > 1:
+                raise ValueError(f"two bands start above {length} tokens; keep one of them")
+        return bands
 
 
 class ModelSettings(Section):
@@ -67,16 +92,41 @@ class ModelSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _default_base_url(cls, data: Any) -> Any:
-        if isinstance(data, dict) and not data.get("base_url") and data.get("provider") in DEFAULT_BASE_URLS:
-            return {**data, "base_url": DEFAULT_BASE_URLS[data["provider"]]}
-        return data
+        if not isinstance(data, dict) or data.get("base_url"):
+            return data
+        provider = data.get("provider")
+        usual = DEFAULT_BASE_URLS.get(provider) if isinstance(provider, str) else None
+        return {**data, "base_url": usual} if usual else data
 
     @field_validator("base_url")
     @classmethod
     def _http_url(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
-            raise ValueError("must start with http:// or https://")
+            raise ValueError(f"must start with http:// or https://, got {quoted(value.split('@')[-1])}")
+        # The address appears in errors and logs, so nothing secret may ride on it.
+        if "@" in value or "?" in value or "#" in value:
+            raise ValueError(
+                "must be a plain address without user, password, query or fragment; "
+                "name the environment variable that holds the key in api_key_env"
+            )
+        try:
+            parts = urlsplit(value)
+            if not parts.hostname or parts.port == 0:
+                raise ValueError
+        except ValueError:
+            raise ValueError(f"{quoted(value)} is not an address such as http://127.0.0.1:11434") from None
         return value.rstrip("/")
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _variable_not_key(cls, value: str | None) -> str | None:
+        # A key pasted here must not travel any further, so the message never repeats the value.
+        if value is not None and (not _VARIABLE.fullmatch(value) or _KEY_PREFIX.match(value)):
+            raise ValueError(
+                "must be the name of an environment variable, such as ANTHROPIC_API_KEY, never a key; "
+                "if a key stood here, take it out of the file and revoke it"
+            )
+        return value
 
 
 class ShadowRoute(Section):
@@ -120,11 +170,12 @@ class TokenEstimation(Section):
     divisor_bounds: tuple[Positive, Positive] = Field(default=(2.5, 4.5), strict=False)
     miss_rate: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
 
-    @model_validator(mode="after")
-    def _bounds_in_order(self) -> TokenEstimation:
-        if self.divisor_bounds[0] > self.divisor_bounds[1]:
-            raise ValueError("divisor_bounds: the lower bound comes first")
-        return self
+    @field_validator("divisor_bounds")
+    @classmethod
+    def _bounds_in_order(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+        if bounds[0] > bounds[1]:
+            raise ValueError(f"the lower bound comes first: [{bounds[1]:g}, {bounds[0]:g}]")
+        return bounds
 
 
 class OllamaSettings(Section):
@@ -195,6 +246,18 @@ class CostSettings(Section):
     timezone: str = "UTC"
     scopes: dict[str, ScopeBudget] = Field(default_factory=dict)
     users: dict[str, ScopeBudget] = Field(default_factory=dict)
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        # An unknown name, a path outside the database, a folder of it, a file that is no zone.
+        except (KeyError, ValueError, OSError):
+            near = difflib.get_close_matches(value[:64], available_timezones(), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "write one such as 'UTC' or 'Europe/Berlin'"
+            raise ValueError(f"{quoted(value)} is no time zone of the IANA database; {hint}") from None
+        return value
 
 
 class LedgerSettings(Section):

@@ -1,1 +1,17 @@
-"""TODO"""
+"""The wire formats, by the name the YAML gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from router_lab.router.providers.anthropic import Anthropic
+from router_lab.router.providers.base import Chunk, ModelCall, Provider, StreamDecoder, WireRequest
+from router_lab.router.providers.ollama import Ollama
+from router_lab.router.providers.openai import OpenAI
+
+__all__ = ["PROVIDERS", "Chunk", "ModelCall", "Provider", "StreamDecoder", "WireRequest"]
+
+PROVIDERS: Mapping[str, Provider] = MappingProxyType(
+    {provider.name: provider for provider in (Anthropic(), Ollama(), OpenAI())}
+)

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
+from router_lab.errors import ContextOverflowError, ProviderError
 from router_lab.records import Message, Reply, Tool, Usage
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """One call, provider-neutral. `api_key` is kept out of every repr."""
+    """One call, provider-neutral. `api_key` is kept out of every repr.
+
+    `num_ctx`, `keep_alive` and `refuse_truncation` are Ollama's; the other providers ignore them.
+    """
 
     base_url: str
     model: str
@@ -58,7 +63,11 @@ class StreamDecoder(Protocol):
         """The usage seen so far."""
 
     def feed(self, data: bytes) -> Iterable[Chunk]:
-        """Take more bytes. Raises `ProviderError` or `ContextOverflowError` for an error event."""
+        """Take more bytes, at once; the iterator gives the chunks.
+
+        It raises `ProviderError` or `ContextOverflowError` for an error event, and `ResponseParseError`
+        for one that cannot be read, after the chunks that came before.
+        """
 
     def close(self) -> Reply:
         """The end of the body. Raises `ProviderError(retryable=True)` if the stream was cut short."""
@@ -67,7 +76,9 @@ class StreamDecoder(Protocol):
 class Provider(Protocol):
     """One wire format. Instances are stateless and shared."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The name in the YAML, such as `anthropic`."""
 
     def request(self, call: ModelCall) -> WireRequest:
         """Build the POST. Raises `UnsupportedError` for what the wire format cannot say."""
@@ -78,8 +89,13 @@ class Provider(Protocol):
     def reply(self, body: bytes) -> Reply:
         """Read a 2xx body. Raises `ResponseParseError` when it is not what the provider promises."""
 
-    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> Exception:
-        """Read a non-2xx answer into a `ProviderError` or a `ContextOverflowError` (not raised)."""
+    def error(
+        self, status: int, headers: Mapping[str, str], body: bytes, *, now: datetime | None = None
+    ) -> ProviderError | ContextOverflowError:
+        """Read a non-2xx answer, redirects included, into an exception (not raised).
+
+        A `Retry-After` date counts from the answer's own `Date` header, or from `now` without one.
+        """
 
     def decoder(self) -> StreamDecoder:
         """A fresh decoder for one streamed answer."""

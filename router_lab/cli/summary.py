@@ -1,0 +1,89 @@
+"""The table the demo ends with: per task type, what was called, what it cost, how the shadow did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from router_lab.ledger import Ledger
+    from router_lab.replay import ReplayResult
+
+COLUMNS = (
+    "calls",
+    "attempts",
+    "retries",
+    "truncation suspected",
+    "cost USD",
+    "shadow cost USD",
+    "agreement",
+    "pairs",
+)
+
+
+def by_task_type(attempts: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
+    """One row per task type with `COLUMNS`, and a last row `all`.
+
+    A retry is an attempt after the first at the same model of the same call. Agreement is the mean
+    over pairs that were compared; noise pairs (the primary against itself) are left out.
+    """
+    import pandas as pd
+
+    primary = attempts[~attempts["is_shadow"]]
+    shadow = attempts[attempts["is_shadow"]]
+    tries = primary.groupby(["task_type", "request_id", "model_alias"]).size() - 1
+    pairs = comparisons[~comparisons["is_noise"] & comparisons["agreement"].notna()]
+    suspected = primary["truncation_signal"].notna() & (primary["outcome"] == "truncated")
+    table = pd.DataFrame(
+        {
+            "calls": primary.groupby("task_type")["request_id"].nunique(),
+            "attempts": attempts.groupby("task_type").size(),
+            "retries": tries.groupby("task_type").sum(),
+            "truncation suspected": suspected.groupby(primary["task_type"]).sum(),
+            "cost USD": primary.groupby("task_type")["cost_usd"].sum(),
+            "shadow cost USD": shadow.groupby("task_type")["cost_usd"].sum(),
+            "agreement": pairs.groupby("task_type")["agreement"].mean(),
+            "pairs": pairs.groupby("task_type").size(),
+        }
+    )
+    total = table.sum(numeric_only=True)
+    total["agreement"] = pairs["agreement"].mean()
+    table.loc["all"] = total
+    return table[list(COLUMNS)]
+
+
+def show(ledger: Ledger, result: ReplayResult) -> None:
+    """Print the table and what went wrong."""
+    table = by_task_type(ledger.attempts(), ledger.comparisons())
+    print()
+    print(table.to_string(formatters=_FORMATS, na_rep="-"))
+    print(
+        "\nretries: attempts after the first at the same model.  truncation suspected: answers not used\n"
+        "because the server had probably cut the prompt.  agreement: mean over compared pairs, 0 to 1."
+    )
+    print(f"\n{result}")
+
+
+def show_servers_record(ledger: Ledger, served: int) -> None:
+    """Compare the ledger with what the servers counted: one row per request, no more and no less."""
+    attempts = ledger.attempts()
+    sent = int((attempts["http_status"].notna() | (attempts["billing"] != "unbilled")).sum())
+    verdict = "one row for each" if served == sent else "THEY DIFFER: please report this"
+    print(f"\nThe servers saw {served} requests; the ledger has {sent} attempts that were sent: {verdict}.")
+
+
+def _count(value: Any) -> str:
+    return f"{value:.0f}"
+
+
+_FORMATS = {
+    "calls": _count,
+    "attempts": _count,
+    "retries": _count,
+    "truncation suspected": _count,
+    "cost USD": "{:.4f}".format,
+    "shadow cost USD": "{:.4f}".format,
+    "agreement": "{:.3f}".format,
+    "pairs": _count,
+}

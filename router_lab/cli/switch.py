@@ -1,0 +1,87 @@
+"""`router-lab switch`: the shadow kill switch from the shell."""
+
+from __future__ import annotations
+
+import argparse
+
+from router_lab.cli.common import Commands, add_command, add_ledger_option
+
+EXAMPLES = """\
+  router-lab switch on --reason "week 48 trial" --minutes 60
+  router-lab switch on --prefix summarize --reason "new model" --usd 2
+  router-lab switch off --reason "too slow"
+  router-lab switch history
+"""
+
+
+def add_to(commands: Commands) -> None:
+    """Add the subcommand and its four actions."""
+    command = add_command(commands, "switch", "read and flip the shadow kill switch", EXAMPLES)
+    actions = command.add_subparsers(title="actions", metavar="ACTION", required=True)
+    for name, text in (("on", "let shadows run"), ("off", "stop every process starting shadows")):
+        flip = add_command(actions, name, text, EXAMPLES)
+        flip.add_argument("--reason", required=True, help="kept with the flip, for whoever reads the history")
+        flip.add_argument("--prefix", default="", help="only task types under this prefix (default: all)")
+        flip.add_argument("--author", help="who flips it (default: the user's name)")
+        add_ledger_option(flip)
+        flip.set_defaults(run=run_off if name == "off" else run_on)
+        if name == "on":
+            flip.add_argument("--minutes", type=float, help="off again after this many minutes")
+            flip.add_argument("--pairs", type=int, help="off again after this many pairs")
+            flip.add_argument("--usd", type=float, help="off again after shadows cost this much")
+    for name, text, run in (
+        ("status", "say what is on", run_status),
+        ("history", "list every flip", run_history),
+    ):
+        read = add_command(actions, name, text, EXAMPLES)
+        add_ledger_option(read)
+        read.set_defaults(run=run)
+
+
+def run_on(arguments: argparse.Namespace) -> int:
+    """Flip on."""
+    from router_lab.ledger import Ledger
+
+    with Ledger(arguments.ledger) as ledger:
+        ledger.switch.on(
+            arguments.reason,
+            prefix=arguments.prefix,
+            author=arguments.author,
+            minutes=arguments.minutes,
+            pairs=arguments.pairs,
+            usd=arguments.usd,
+        )
+        print(ledger.switch)
+    return 0
+
+
+def run_off(arguments: argparse.Namespace) -> int:
+    """Flip off."""
+    from router_lab.ledger import Ledger
+
+    with Ledger(arguments.ledger) as ledger:
+        ledger.switch.off(arguments.reason, prefix=arguments.prefix, author=arguments.author)
+        print(ledger.switch)
+    return 0
+
+
+def run_status(arguments: argparse.Namespace) -> int:
+    """Print the state."""
+    from router_lab.ledger import Ledger
+
+    with Ledger(arguments.ledger) as ledger:
+        print(ledger.switch)
+    return 0
+
+
+def run_history(arguments: argparse.Namespace) -> int:
+    """Print every flip, oldest first."""
+    from router_lab.ledger import Ledger
+
+    with Ledger(arguments.ledger) as ledger:
+        for event in ledger.switch.history().itertuples():
+            where = event.prefix or "everything"
+            state = "on" if event.on else "off"
+            when = f"{event.at:%Y-%m-%d %H:%M:%S}"
+            print(f"{event.epoch:>4}  {when}  {state:3}  {where}  {event.author}: {event.reason}")
+    return 0

@@ -1,0 +1,136 @@
+"""Budget counters inside the writer's transaction: what is spent, what is held, who was warned."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from router_lab.errors import BudgetExceededError
+from router_lab.ledger.money import nano, usd
+from router_lab.records import BudgetLine
+
+# Beyond this many counters in memory (think of one per user) they are read again from the journal.
+_CACHE_LIMIT = 10_000
+
+
+@dataclass(slots=True)
+class _Counter:
+    id: int
+    spent: int
+    held: int
+    warned: bool
+    limit_nano: int | None
+    changed: bool = False
+
+
+class Budgets:
+    """The counters as of the open transaction. Amounts are nano-dollars.
+
+    Counters are kept between transactions and read again only when another connection has written.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._counters: dict[tuple[str, str], _Counter] = {}
+        self._changed: list[_Counter] = []
+        self._data_version = -1
+
+    def begin(self) -> None:
+        """Call first in every transaction."""
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        if version != self._data_version or len(self._counters) > _CACHE_LIMIT:
+            self._counters.clear()
+            self._data_version = version
+
+    def forget(self) -> None:
+        """Call after a rollback: what is in memory may never have been stored."""
+        self._counters.clear()
+        self._changed.clear()
+
+    def hold(self, amount: int, lines: Sequence[BudgetLine]) -> list[BudgetLine]:
+        """Hold `amount` in every line, or raise `BudgetExceededError` and hold it in none.
+
+        Returns the lines that have just passed their warning ratio, each once per period.
+        """
+        counters = [self._counter(line) for line in lines]
+        for line, counter in zip(lines, counters, strict=True):
+            limit = counter.limit_nano
+            if limit is not None and counter.spent + counter.held + amount > limit:
+                raise _exceeded(line, counter, amount)
+        warnings = []
+        for line, counter in zip(lines, counters, strict=True):
+            counter.held += amount
+            self._touch(counter)
+            if _passes_warning(line, counter):
+                counter.warned = True
+                warnings.append(line)
+        return warnings
+
+    def charge(self, keys: Sequence[tuple[str, str]], held: int, spent: int) -> None:
+        """Give back `held` and count `spent` in every line of `keys`, `(scope, period)` pairs."""
+        for key in keys:
+            counter = self._stored(key)
+            counter.held -= held
+            counter.spent += spent
+            self._touch(counter)
+
+    def flush(self) -> None:
+        """Write what changed; call before the commit."""
+        if not self._changed:
+            return
+        self._connection.executemany(
+            "UPDATE budgets SET spent = ?, held = ?, warned = ?, limit_nano = ? WHERE id = ?",
+            [(c.spent, c.held, c.warned, c.limit_nano, c.id) for c in self._changed],
+        )
+        for counter in self._changed:
+            counter.changed = False
+        self._changed.clear()
+
+    def _touch(self, counter: _Counter) -> None:
+        if not counter.changed:
+            counter.changed = True
+            self._changed.append(counter)
+
+    def _counter(self, line: BudgetLine) -> _Counter:
+        counter = self._stored((line.scope, line.period))
+        limit = None if line.limit_usd is None else nano(line.limit_usd)
+        if counter.limit_nano != limit:
+            counter.limit_nano = limit
+            self._touch(counter)
+        return counter
+
+    def _stored(self, key: tuple[str, str]) -> _Counter:
+        counter = self._counters.get(key)
+        if counter is not None:
+            return counter
+        self._connection.execute("INSERT OR IGNORE INTO budgets (scope, period) VALUES (?, ?)", key)
+        row = self._connection.execute(
+            "SELECT id, spent, held, warned, limit_nano FROM budgets WHERE scope = ? AND period = ?", key
+        ).fetchone()
+        counter = self._counters[key] = _Counter(row[0], row[1], row[2], bool(row[3]), row[4])
+        return counter
+
+
+def _passes_warning(line: BudgetLine, counter: _Counter) -> bool:
+    if counter.limit_nano is None or counter.warned:
+        return False
+    used = counter.spent + counter.held
+    return used > 0 and used >= counter.limit_nano * line.warning_ratio
+
+
+def _exceeded(line: BudgetLine, counter: _Counter, amount: int) -> BudgetExceededError:
+    limit, spent, held, asked = (
+        usd(value) for value in (counter.limit_nano or 0, counter.spent, counter.held, amount)
+    )
+    return BudgetExceededError(
+        f"budget {line.scope} for {line.period}: this call may cost ${asked:.6f}, but of ${limit:.6f} "
+        f"${spent:.6f} is spent and ${held:.6f} is held by calls in flight. Raise the limit under `cost:` "
+        "in the YAML, or wait for the next period",
+        scope=line.scope,
+        period=line.period,
+        limit_usd=limit,
+        spent_usd=spent,
+        held_usd=held,
+        asked_usd=asked,
+    )

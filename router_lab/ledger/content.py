@@ -1,0 +1,61 @@
+"""What of prompts and outputs is stored: all of it, a hash, or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+from router_lab.records import Attempt, Comparison
+
+Content = Literal["full", "hash", "none"]
+
+
+def hashed(text: str | None) -> str | None:
+    """`sha256:` and the hex digest of the UTF-8 text; None stays None, and a hash stays as it is."""
+    if text is None or _is_hash(text):
+        return text
+    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+def _is_hash(text: str) -> bool:
+    return len(text) == 71 and text.startswith("sha256:")
+
+
+def attempt_content(attempt: Attempt, content: Content) -> Attempt:
+    """`attempt` with its prompt and output as `content` says."""
+    if content == "full":
+        return attempt
+    return replace(attempt, prompt=_kept(attempt.prompt, content), output=_kept(attempt.output, content))
+
+
+def comparison_content(comparison: Comparison, content: Content) -> Comparison:
+    """`comparison` likewise; texts in its details (a comparator may quote the answers) go the same way."""
+    if content == "full":
+        return comparison
+    return replace(
+        comparison,
+        primary_output=_kept(comparison.primary_output, content),
+        shadow_output=_kept(comparison.shadow_output, content),
+        details=without_texts(comparison.details, content),
+    )
+
+
+def without_texts(details: Mapping[str, Any], content: Content) -> dict[str, Any]:
+    """`details` with every text value hashed or dropped, at any depth; numbers and keys stay."""
+    return {key: _without_texts(value, content) for key, value in details.items()}
+
+
+def _without_texts(value: Any, content: Content) -> Any:
+    if isinstance(value, str):
+        return _kept(value, content)
+    if isinstance(value, Mapping):
+        return without_texts(value, content)
+    if isinstance(value, list | tuple):
+        return [_without_texts(item, content) for item in value]
+    return value
+
+
+def _kept(text: str | None, content: Content) -> str | None:
+    return hashed(text) if content == "hash" else None

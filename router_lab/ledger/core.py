@@ -1,0 +1,173 @@
+"""What the parts of a ledger share: the folder, one lazily started writer, one reader, the locks."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from router_lab.errors import LedgerError
+from router_lab.ledger.files import Files
+from router_lab.ledger.journal import LOCKS_NAME, Durability, open_reader
+from router_lab.ledger.locks import FileLock
+from router_lab.ledger.operations import Append, Books
+from router_lab.ledger.place import Place
+from router_lab.ledger.problems import explain
+from router_lab.ledger.reader import Reader
+from router_lab.ledger.recovery import recover_intents
+from router_lab.ledger.seal import Sealer, remove_leftovers
+from router_lab.ledger.writer import Writer
+from router_lab.records import Alert
+
+_Result = TypeVar("_Result")
+
+
+class Now(Protocol):
+    """The part of a clock a ledger needs."""
+
+    def now(self) -> datetime:
+        """UTC and timezone-aware."""
+
+
+class SystemClock:
+    """This machine's clock."""
+
+    def now(self) -> datetime:
+        """UTC and timezone-aware."""
+        return datetime.now(UTC)
+
+
+class Core:
+    """One open ledger. The writer starts with the first write, so that reading needs no permission to write."""
+
+    def __init__(self, place: Place, clock: Now) -> None:
+        self.name = place.name
+        self.folder: Path = place.journal_folder
+        self.files: Files = place.files
+        self.reader = Reader(self.folder, self.files)
+        self.seal_rows = 50_000
+        self.problem = ""
+        self._clock = clock
+        self._durability: Durability = "full"
+        self._writer: Writer | None = None
+        self._closed = False
+        self._start_lock = threading.Lock()
+        self._peek_lock = threading.Lock()
+        self._peeking: sqlite3.Connection | None = None
+
+    def now(self) -> datetime:
+        """The clock's time."""
+        return self._clock.now()
+
+    @property
+    def writer(self) -> Writer:
+        """The writer, started if need be, after which the dead's intents are recovered. Raises `LedgerError`."""
+        return self._writer or self._start()
+
+    def _start(self) -> Writer:
+        with self._start_lock:
+            if self._closed:
+                raise LedgerError(f"{self.name}: this ledger is closed; make a new Ledger to go on")
+            if self._writer is None:
+                writer = Writer(self.folder, self._durability)
+                writer.run(lambda books: recover_intents(books, self._locks))
+                # Runs at garbage collection, or at exit for whoever forgets to close: nothing queued is lost.
+                self._finalizer = weakref.finalize(self, writer.close)
+                self._writer = writer
+            return self._writer
+
+    @property
+    def has_written(self) -> bool:
+        """Whether the writer was ever started."""
+        return self._writer is not None
+
+    @property
+    def postponed(self) -> int:
+        """Rows the disk has not taken yet."""
+        return self._writer.postponed if self._writer else 0
+
+    def set_durability(self, durability: Durability) -> None:
+        """From the next commit on."""
+        self._durability = durability
+        if self._writer is not None:
+            self._writer.set_durability(durability)
+
+    def transact(self, function: Callable[[Books], _Result]) -> _Result:
+        """Run `function` in a write transaction and wait until it is durable."""
+        return self.writer.run(function)
+
+    def peek(self, read: Callable[[sqlite3.Connection], _Result]) -> _Result:
+        """A quick read of the newest committed state, from any thread. Raises `LedgerError`."""
+        with self._peek_lock:
+            if self._closed:
+                raise LedgerError(f"{self.name}: this ledger is closed; make a new Ledger to go on")
+            if self._peeking is None:
+                self._peeking = open_reader(self.folder)
+            try:
+                return read(self._peeking)
+            except sqlite3.Error as error:
+                self._peeking.close()
+                self._peeking = None
+                raise explain(error, self.folder) from error
+
+    def recover(self) -> int:
+        """Turn dead writers' intents into rows; returns how many."""
+        return self.transact(lambda books: recover_intents(books, self._locks))
+
+    def seal(self, *, wait: bool) -> int:
+        """Seal every settled row; 0 when another process is at it and `wait` is false."""
+        with self.upkeep(wait=wait) as ours:
+            if not ours:
+                return 0
+            remove_leftovers(self.folder, self.files)
+            moved = Sealer(self.files, self.transact, self.reader.snapshot, self.seal_rows).run()
+        self.problem = ""
+        return moved
+
+    @contextmanager
+    def upkeep(self, *, wait: bool = True) -> Iterator[bool]:
+        """Hold the right to change sealed files: one process and thread at a time. Yields whether it is ours."""
+        _ = self.writer
+        lock = FileLock(self._locks / "seal.lock")
+        try:
+            if wait:
+                lock.acquire()
+            yield wait or lock.try_acquire()
+        finally:
+            lock.close()
+
+    def alert(self, alert: Alert) -> None:
+        """Store an alert and wait until it is durable."""
+        operation = Append("alerts", alert)
+        self.transact(operation.apply)
+
+    def close(self) -> None:
+        """Seal what this ledger wrote and stop the writer."""
+        with self._start_lock:
+            if self._closed:
+                return
+            writer = self._writer
+        try:
+            if writer is not None:
+                self.seal(wait=True)
+        finally:
+            self._closed = True
+            self._stop(writer)
+
+    def _stop(self, writer: Writer | None) -> None:
+        with self._peek_lock, suppress(sqlite3.Error):
+            if self._peeking is not None:
+                self._peeking.close()
+                self._peeking = None
+        if writer is not None:
+            self._finalizer.detach()
+            writer.close()
+
+    @property
+    def _locks(self) -> Path:
+        return self.folder / LOCKS_NAME

@@ -1,0 +1,202 @@
+"""Where sealed files live: a folder, or an object store. Names are relative, `/` between parts.
+
+A file appears under its name whole or not at all. Until then it is staged under a name that no
+Parquet reader takes up (it begins with a dot and does not end in `.parquet`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+from router_lab.errors import LedgerError
+from router_lab.ledger.problems import explain
+
+_BLOCK = 1 << 20
+
+
+class Files(Protocol):
+    """A place for sealed files."""
+
+    def staging(self, name: str) -> Path:
+        """A local path to write the file to, before it is published as `name`."""
+
+    def publish(self, staged: Path, name: str) -> None:
+        """Make the staged file appear as `name`, durably and at once, replacing an older one."""
+
+    def remove(self, name: str) -> None:
+        """Delete `name` if it is there."""
+
+    def names(self, table: str) -> list[str]:
+        """Every Parquet file of `table`, sorted."""
+
+    def location(self, name: str) -> str:
+        """What `filesystem` calls the file."""
+
+    @property
+    def filesystem(self) -> Any:
+        """The `pyarrow.fs.FileSystem` to read with."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether `location` is a path that any library on this machine can open."""
+
+
+class LocalFiles:
+    """Sealed files in a folder of this machine."""
+
+    is_local = True
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def staging(self, name: str) -> Path:
+        """Beside the final place, so that publishing is a rename within one file system."""
+        final = self._root / name
+        final.parent.mkdir(parents=True, exist_ok=True)
+        return final.with_name(f".{final.name}.{os.getpid()}.part")
+
+    def publish(self, staged: Path, name: str) -> None:
+        """Flush the file, rename it, flush the folders. Raises `LedgerError`."""
+        final = self._root / name
+        try:
+            _flush(staged)
+            staged.replace(final)
+            for folder in (final.parent, final.parent.parent):
+                _flush(folder)
+        except OSError as error:
+            raise explain(error, final) from error
+
+    def remove(self, name: str) -> None:
+        """Delete the file."""
+        (self._root / name).unlink(missing_ok=True)
+
+    def names(self, table: str) -> list[str]:
+        """Sorted; staged files are not among them."""
+        found = (self._root / table).glob("date=*/*.parquet")
+        return sorted(
+            path.relative_to(self._root).as_posix() for path in found if not path.name.startswith((".", "_"))
+        )
+
+    def location(self, name: str) -> str:
+        """An absolute path."""
+        return str((self._root / name).absolute())
+
+    @property
+    def filesystem(self) -> Any:
+        """The local one."""
+        from pyarrow.fs import LocalFileSystem
+
+        return LocalFileSystem()
+
+
+class RemoteFiles:
+    """Sealed files on an object store that pyarrow knows (`s3://bucket/prefix`, `gs://...`).
+
+    An upload appears only when it is complete; a failed one is tried again by the next seal.
+    """
+
+    is_local = False
+
+    def __init__(self, uri: str, outbox: Path) -> None:
+        self._uri = uri
+        self._outbox = outbox
+        self._connected: tuple[Any, str] | None = None
+
+    def staging(self, name: str) -> Path:
+        """In the journal's folder, which is always local."""
+        self._outbox.mkdir(parents=True, exist_ok=True)
+        flat = name.replace("/", "~")
+        return self._outbox / f".{flat}.{os.getpid()}.part"
+
+    def publish(self, staged: Path, name: str) -> None:
+        """Upload in one put (multipart when large). Raises `LedgerError`."""
+
+        def upload() -> None:
+            with (
+                staged.open("rb") as source,
+                self.filesystem.open_output_stream(self.location(name)) as target,
+            ):
+                while block := source.read(8 * _BLOCK):
+                    target.write(block)
+            stored = self.filesystem.get_file_info(self.location(name)).size
+            if stored != staged.stat().st_size:
+                raise OSError(f"uploaded {stored} of {staged.stat().st_size} bytes")
+
+        self._try(upload, name)
+        staged.unlink()
+
+    def remove(self, name: str) -> None:
+        """Delete the object."""
+        try:
+            self.filesystem.delete_file(self.location(name))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._problem(error, name) from error
+
+    def names(self, table: str) -> list[str]:
+        """Sorted."""
+        from pyarrow.fs import FileSelector, FileType
+
+        _, base = self._connect()
+        selector = FileSelector(f"{base}/{table}", allow_not_found=True, recursive=True)
+        found: list[Any] = []
+        self._try(lambda: found.extend(self.filesystem.get_file_info(selector)), table)
+        return sorted(
+            str(PurePosixPath(info.path).relative_to(base))
+            for info in found
+            if info.type == FileType.File and info.path.endswith(".parquet")
+        )
+
+    def location(self, name: str) -> str:
+        """Bucket and key."""
+        return f"{self._connect()[1]}/{name}"
+
+    @property
+    def filesystem(self) -> Any:
+        """The store's file system, connected on first use."""
+        return self._connect()[0]
+
+    def _connect(self) -> tuple[Any, str]:
+        from pyarrow.fs import FileSystem
+
+        if self._connected is None:
+            try:
+                filesystem, base = FileSystem.from_uri(self._uri)
+            except (OSError, ValueError) as error:
+                raise LedgerError(f"{self._uri}: not a place pyarrow can open ({error})") from error
+            self._connected = (filesystem, base.rstrip("/"))
+        return self._connected
+
+    def _try(self, action: Callable[[], None], name: str) -> None:
+        try:
+            action()
+        except OSError as error:
+            raise self._problem(error, name) from error
+
+    def _problem(self, error: OSError, name: str) -> LedgerError:
+        return LedgerError(
+            f"{self._uri}/{name}: the object store did not do it ({error}). Nothing is lost: rows stay in the local "
+            "journal until an upload succeeds. Check the store and its credentials; the next seal tries again"
+        )
+
+
+def sha256(path: Path) -> str:
+    """The file's checksum, as hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,100 @@
+"""The background thread of a writing ledger: seals by size and age, recovers the dead, ends expired switches."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import weakref
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from router_lab.errors import RouterLabError
+from router_lab.ledger.schema import TABLES, decode, microseconds
+from router_lab.records import Alert
+
+if TYPE_CHECKING:
+    from router_lab.ledger.core import Core
+    from router_lab.ledger.switch import LedgerSwitch
+
+_log = logging.getLogger("router_lab.ledger")
+_LONGEST_TICK_S = 5.0
+
+
+class Housekeeper:
+    """Ticks until stopped, or until its ledger is garbage. It never runs on the path of a call."""
+
+    def __init__(self, core: Core, switch: LedgerSwitch, seal_rows: int, seal_seconds: float) -> None:
+        self._core = weakref.ref(core)
+        self._switch = weakref.ref(switch)
+        self._seal_rows = seal_rows
+        self._seal_seconds = seal_seconds
+        self._tick_s = min(_LONGEST_TICK_S, seal_seconds / 4)
+        self._stop = threading.Event()
+        self._last_problem = ""
+        self._thread = threading.Thread(target=self._loop, name="router_lab housekeeping", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the tick under way and end."""
+        self._stop.set()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _loop(self) -> None:
+        while not self._stop.wait(self._tick_s):
+            core, switch = self._core(), self._switch()
+            if core is None or switch is None:
+                return
+            try:
+                self._tick(core, switch)
+            except Exception as error:  # whatever it is, the thread goes on and the next tick tries again
+                self._report(core, error)
+            else:
+                self._last_problem = ""
+            del core, switch
+
+    def _tick(self, core: Core, switch: LedgerSwitch) -> None:
+        if core.postponed:
+            core.writer.nudge()
+        switch.end_expired()
+        core.recover()
+        if core.peek(lambda journal: self._is_due(journal, core.now())):
+            core.seal(wait=False)
+
+    def _is_due(self, journal: sqlite3.Connection, now: datetime) -> bool:
+        oldest_allowed = microseconds(now) - round(self._seal_seconds * 1e6)
+        for name, table in TABLES.items():
+            span = journal.execute(
+                f"SELECT max(seq) - min(seq) + 1 FROM {name}_journal"  # noqa: S608 - our own names
+            ).fetchone()[0]
+            if span is None:
+                continue
+            if span >= self._seal_rows:
+                return True
+            oldest = journal.execute(
+                f"SELECT payload FROM {name}_journal WHERE owner IS NULL ORDER BY seq LIMIT 1"  # noqa: S608
+            ).fetchone()
+            if oldest is not None and decode(oldest)[0][table.position(table.time)] <= oldest_allowed:
+                return True
+        return False
+
+    def _report(self, core: Core, error: Exception) -> None:
+        """Say it once per change: in the status, in the log, and as an alert if the journal still takes one."""
+        core.problem = str(error)
+        if core.problem == self._last_problem:
+            return
+        self._last_problem = core.problem
+        _log.error("ledger housekeeping failed and will be tried again: %s", error)
+        alert = Alert(
+            alert_id=uuid4().hex,
+            at=core.now(),
+            kind="ledger_housekeeping",
+            subject=core.name,
+            message=core.problem,
+        )
+        try:
+            core.alert(alert)
+        except RouterLabError as refused:
+            _log.error("and the alert could not be stored: %s", refused)

@@ -1,0 +1,202 @@
+"""`Ledger`: the one object users and the router hold. Each job lives in its own module."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from router_lab.ledger.content import Content, attempt_content, comparison_content
+from router_lab.ledger.core import Core, Now, SystemClock
+from router_lab.ledger.housekeeping import Housekeeper
+from router_lab.ledger.operations import Append, Open, Settle, Withdraw
+from router_lab.ledger.place import place_of
+from router_lab.ledger.status import Status, read_status
+from router_lab.ledger.switch import LedgerSwitch
+from router_lab.records import Alert, Attempt, BudgetLine, Comparison
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from router_lab.ledger.tables import Tables
+    from router_lab.router.ports import Fold
+    from router_lab.settings.models import Settings
+
+
+class Ledger:
+    """A ledger folder: every attempt and comparison, budgets, calibration and the shadow switch.
+
+    `path` is a folder, made when first written to, or an object store's URI such as
+    `s3://bucket/prefix` for the sealed files, with the journal kept locally in `journal` (default: under
+    the user's state folder). Any number of ledgers, in any number of processes of one machine, may
+    share a folder. Reading needs no write permission. Raises `LedgerError`, naming file and mend.
+    """
+
+    def __init__(
+        self, path: str | Path, *, clock: Now | None = None, journal: str | Path | None = None
+    ) -> None:
+        self._core = Core(place_of(path, journal), clock or SystemClock())
+        self._content: Content = "full"
+        self._housekeeper: Housekeeper | None = None
+        self.switch = LedgerSwitch(self._core)
+
+    # What the router calls ------------------------------------------------------------------------------
+
+    def configure(self, settings: Settings) -> None:
+        """Take over the `ledger`, `shadow` sections; opens the journal. Raises `LedgerError`."""
+        stored = settings.ledger
+        self._content = stored.content
+        self._core.seal_rows = stored.seal_rows
+        self._core.set_durability(stored.durability)
+        self.switch.start(enabled=settings.shadow.enabled, locked_off=settings.shadow.locked_off)
+        timezone = settings.cost.timezone
+        self._core.transact(
+            lambda books: books.connection.execute(
+                "INSERT OR REPLACE INTO meta VALUES ('timezone', ?)", (timezone,)
+            )
+        )
+        if self._housekeeper is not None:
+            self._housekeeper.stop()
+        self._housekeeper = Housekeeper(self._core, self.switch, stored.seal_rows, stored.seal_seconds)
+
+    async def open_attempt(
+        self, lost: Attempt, hold_usd: float, lines: Sequence[BudgetLine]
+    ) -> Sequence[BudgetLine]:
+        """Hold money and write the intent durably, or neither; see `router.ports.Accounts`."""
+        writer = self._core.writer
+        stored = attempt_content(lost, self._content)
+        opened: asyncio.Future[Sequence[BudgetLine]] = writer.submit(Open(stored, hold_usd, lines))
+        try:
+            return await opened
+        except asyncio.CancelledError:
+            never_sent = replace(
+                stored,
+                outcome="cancelled",
+                billing="unbilled",
+                cost_usd=0.0,
+                cost_source="none",
+                interrupted=False,
+            )
+            writer.post(Withdraw(never_sent))
+            raise
+
+    def settle(self, attempt: Attempt, folds: Sequence[tuple[str, Fold]] = ()) -> asyncio.Future[None]:
+        """Replace the intent by its one row; see `router.ports.Accounts`."""
+        return self._core.writer.submit(Settle(attempt_content(attempt, self._content), folds))
+
+    def record_comparison(self, comparison: Comparison) -> asyncio.Future[None]:
+        """Queue one pair; the future is done when it is durable."""
+        return self._core.writer.submit(Append("comparisons", comparison_content(comparison, self._content)))
+
+    def record_alert(self, alert: Alert) -> asyncio.Future[None]:
+        """Queue one alert; the future is done when it is durable."""
+        return self._core.writer.submit(Append("alerts", alert))
+
+    def calibration(self, key: str) -> bytes | None:
+        """The newest durable calibration state under `key`, from any process."""
+        if not self._core.reader.has_journal:
+            return None
+        row = self._core.peek(
+            lambda journal: journal.execute("SELECT state FROM calibration WHERE key = ?", (key,)).fetchone()
+        )
+        return None if row is None else row[0]
+
+    # What people read -----------------------------------------------------------------------------------
+
+    def attempts(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """One row per attempt, sealed and unsealed alike, oldest first.
+
+        `since` (inclusive) and `until` (exclusive) bound `started_at`; a naive time is taken as UTC.
+        """
+        return self._frame("attempts", since, until, columns)
+
+    def comparisons(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """One row per primary/shadow pair, or per reason why there is none, oldest first."""
+        return self._frame("comparisons", since, until, columns)
+
+    def alerts(self, *, since: datetime | None = None, until: datetime | None = None) -> pd.DataFrame:
+        """One row per alert, oldest first."""
+        return self._frame("alerts", since, until, None)
+
+    def switch_events(self, *, since: datetime | None = None, until: datetime | None = None) -> pd.DataFrame:
+        """One row per flip of the switch, oldest first."""
+        return self._frame("switch_events", since, until, None)
+
+    def tables(self, backend: str = "duckdb", connection: Any = None) -> Tables:
+        """Ibis tables `.attempts`, `.comparisons`, `.alerts`, `.switch_events`, all as of now.
+
+        `backend` is `duckdb` or `pyspark`; `connection` an Ibis connection of that kind to use.
+        """
+        from router_lab.ledger.tables import open_tables
+
+        return open_tables(self._core.reader, self._core.files, backend, connection)
+
+    def spend(self, timezone: str | None = None) -> pd.DataFrame:
+        """Budgets now: one row per scope and period with `limit_usd`, `spent_usd`, `held_usd`, `left_usd`.
+
+        Without `timezone` these are the counters calls are checked against, in the periods of
+        `cost.timezone`. With one (`UTC`, `Asia/Tokyo`), spending is added up anew from the attempts by
+        that zone's days and months; nothing is held there and limits do not apply.
+        """
+        from router_lab.ledger.spend import spend
+
+        return spend(self._core.reader, timezone)
+
+    def status(self) -> Status:
+        """How much there is, sealed and not, and what went wrong in the background, if anything."""
+        return read_status(self._core)
+
+    # Upkeep ---------------------------------------------------------------------------------------------
+
+    def seal(self, *, wait: bool = True) -> int:
+        """Move every settled row to Parquet; returns how many. Calls go on meanwhile.
+
+        One process seals at a time; with `wait` false, returns 0 when another one is at it.
+        """
+        return self._core.seal(wait=wait)
+
+    def recover(self) -> int:
+        """Turn the intents of dead processes into rows; done at opening and in the background."""
+        return self._core.recover()
+
+    def close(self) -> None:
+        """Write what is queued, seal what this ledger wrote, let go. Closing twice is fine."""
+        if self._housekeeper is not None:
+            self._housekeeper.stop()
+            self._housekeeper = None
+        self._core.close()
+
+    def _frame(
+        self, name: str, since: datetime | None, until: datetime | None, columns: Sequence[str] | None
+    ) -> pd.DataFrame:
+        return self._core.reader.arrow(name, since=since, until=until, columns=columns).to_pandas()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Ledger({self._core.name!r})"
+
+    def _repr_html_(self) -> str:
+        return self.status().to_html()

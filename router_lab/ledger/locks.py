@@ -1,0 +1,117 @@
+"""Advisory file locks. The kernel lets them go when a process dies, however it dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+
+class FileLock:
+    """An exclusive lock on a file between processes (and between instances in one process)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+    def acquire(self) -> None:
+        """Wait until the lock is ours; waiters are served in the order they came."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def try_acquire(self) -> bool:
+        """Take the lock if nobody has it."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Let others have it."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def is_on_disk(self) -> bool:
+        """Whether the path still names the file we hold, which a cleaner may have removed."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return False
+        held = os.fstat(self._descriptor)
+        return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
+
+    def close(self) -> None:
+        """Release and forget."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+@contextmanager
+def held(lock: FileLock) -> Iterator[None]:
+    """Hold `lock` within the block."""
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class Owner:
+    """This writer's sign of life: a locked file named by a random id, gone when we are."""
+
+    def __init__(self, folder: Path) -> None:
+        self.id = uuid4().hex
+        self._lock = _locked_file(_owner_path(folder, self.id))
+
+    def close(self) -> None:
+        """Say that this writer is gone. Intents it still has may be recovered from now on."""
+        self._lock.path.unlink(missing_ok=True)
+        self._lock.close()
+
+
+def _owner_path(folder: Path, owner_id: str) -> Path:
+    return folder / f"owner-{owner_id}.lock"
+
+
+def _locked_file(path: Path) -> FileLock:
+    while True:
+        lock = FileLock(path)
+        lock.acquire()
+        if lock.is_on_disk():
+            return lock
+        lock.close()
+
+
+@contextmanager
+def claimed_if_dead(folder: Path, owner_id: str) -> Iterator[bool]:
+    """Whether the writer `owner_id` is gone; if so its file stays ours within the block, then is removed."""
+    path = _owner_path(folder, owner_id)
+    if not path.exists():
+        yield True
+        return
+    lock = FileLock(path)
+    try:
+        dead = lock.try_acquire()
+        yield dead
+        if dead:
+            path.unlink(missing_ok=True)
+    finally:
+        lock.close()
+
+
+def is_dead(folder: Path, owner_id: str) -> bool:
+    """Whether the writer `owner_id` is gone. Works in a folder that can only be read."""
+    try:
+        descriptor = os.open(_owner_path(folder, owner_id), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True

@@ -1,0 +1,209 @@
+"""What the writing thread can be asked to do, each applied inside a transaction it does not own.
+
+`apply` may run again after a rollback, so it changes nothing but the journal and the `Books`, which
+the writer rolls back with it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from router_lab.errors import LedgerError
+from router_lab.ledger.budgets import Budgets
+from router_lab.ledger.money import nano, nano_up
+from router_lab.ledger.schema import SCHEMA_VERSION, encoder
+from router_lab.ledger.switch_store import count_pair, count_spending
+from router_lab.records import Alert, Attempt, BudgetLine, Comparison
+
+if TYPE_CHECKING:
+    from router_lab.router.ports import Fold
+
+_log = logging.getLogger("router_lab.ledger")
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An attempt of this writer that is not settled yet. `held` is in nano-dollars."""
+
+    seq: int
+    held: int
+    lines: Sequence[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class Books:
+    """What an operation works on: the open transaction and the writer's memory of its own intents."""
+
+    connection: sqlite3.Connection
+    budgets: Budgets
+    owner: str
+    intents: dict[str, Intent] = field(default_factory=dict)
+
+
+class Operation(Protocol):
+    """One thing to do. `kept` operations are tried again when the disk did not take them."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether a failure of the store postpones this operation instead of dropping it."""
+
+    def apply(self, books: Books) -> Any:
+        """Do it inside the open transaction; the result goes to whoever waits."""
+
+    def committed(self, books: Books) -> None:
+        """Called once the transaction is durable."""
+
+    def rolled_back(self, books: Books) -> None:
+        """Called when it is not; undo what `apply` did to `books`."""
+
+
+class Open:
+    """Hold money and write an intent, or do neither."""
+
+    kept = False
+
+    def __init__(self, lost: Attempt, hold_usd: float, lines: Sequence[BudgetLine]) -> None:
+        self._attempt_id = lost.attempt_id
+        self._payload = encoder("attempts")(lost)
+        self._held = nano_up(hold_usd)
+        self._lines = lines
+
+    def apply(self, books: Books) -> list[BudgetLine]:
+        """The lines that passed their warning ratio. Raises `BudgetExceededError`."""
+        if self._attempt_id in books.intents:
+            raise LedgerError(f"attempt {self._attempt_id} is open already: every attempt needs its own id")
+        warnings = books.budgets.hold(self._held, self._lines)
+        keys = [(line.scope, line.period) for line in self._lines]
+        row = books.connection.execute(
+            "INSERT INTO attempts_journal (owner, hold, lines, schema, payload) VALUES (?, ?, ?, ?, ?)",
+            (books.owner, self._held, json.dumps(keys), SCHEMA_VERSION, self._payload),
+        )
+        books.intents[self._attempt_id] = Intent(row.lastrowid or 0, self._held, keys)
+        return warnings
+
+    def committed(self, books: Books) -> None:
+        """Nothing more to do."""
+
+    def rolled_back(self, books: Books) -> None:
+        """The intent was never written."""
+        books.intents.pop(self._attempt_id, None)
+
+
+class Settle:
+    """Replace an intent by its row, release the hold, charge the cost, fold calibration."""
+
+    kept = True
+
+    def __init__(self, attempt: Attempt, folds: Sequence[tuple[str, Fold]]) -> None:
+        self._attempt = attempt
+        self._payload = encoder("attempts")(attempt)
+        self._charge = nano(attempt.cost_usd)
+        self._folds = folds
+
+    def apply(self, books: Books) -> None:
+        """Raises `LedgerError` if this writer has no such intent."""
+        attempt = self._attempt
+        intent = books.intents.get(attempt.attempt_id)
+        if intent is None:
+            raise LedgerError(
+                f"attempt {attempt.attempt_id} is not open in this ledger, or is settled already"
+            )
+        books.connection.execute(
+            "UPDATE attempts_journal SET owner = NULL, hold = NULL, schema = ?, payload = ? WHERE seq = ?",
+            (SCHEMA_VERSION, self._payload, intent.seq),
+        )
+        books.budgets.charge(intent.lines, intent.held, self._charge)
+        for key, fold in self._folds:
+            _fold(books.connection, key, fold)
+        if attempt.is_shadow and self._charge:
+            count_spending(books.connection, attempt.task_type, self._charge)
+
+    def committed(self, books: Books) -> None:
+        """The attempt is closed for good."""
+        books.intents.pop(self._attempt.attempt_id, None)
+
+    def rolled_back(self, books: Books) -> None:
+        """The intent stays."""
+
+
+def _fold(connection: sqlite3.Connection, key: str, fold: Fold) -> None:
+    row = connection.execute("SELECT state FROM calibration WHERE key = ?", (key,)).fetchone()
+    try:
+        state = fold(None if row is None else row[0])
+    except Exception:
+        # A sample lost to a faulty estimator must not cost the paid row it came with.
+        _log.exception("calibration %r was not updated", key)
+        return
+    connection.execute("INSERT OR REPLACE INTO calibration VALUES (?, ?)", (key, state))
+
+
+class Withdraw:
+    """Undo an `Open` whose caller was cancelled before it could send: a row that cost nothing."""
+
+    kept = True
+
+    def __init__(self, row: Attempt) -> None:
+        self._settle = Settle(row, ())
+        self._attempt_id = row.attempt_id
+
+    def apply(self, books: Books) -> None:
+        """Nothing to undo if the opening was refused."""
+        if self._attempt_id in books.intents:
+            self._settle.apply(books)
+
+    def committed(self, books: Books) -> None:
+        """The attempt is closed for good."""
+        self._settle.committed(books)
+
+    def rolled_back(self, books: Books) -> None:
+        """The intent stays."""
+
+
+class Append:
+    """Add a row to a table."""
+
+    kept = True
+
+    def __init__(self, name: str, record: Comparison | Alert) -> None:
+        self._name = name
+        self._record = record
+        self._payload = encoder(name)(record)
+
+    def apply(self, books: Books) -> None:
+        """Add it; a complete pair counts towards the switch's limits."""
+        books.connection.execute(
+            f"INSERT INTO {self._name}_journal (schema, payload) VALUES (?, ?)",  # noqa: S608 - our own names
+            (SCHEMA_VERSION, self._payload),
+        )
+        if isinstance(self._record, Comparison) and self._record.status == "complete":
+            count_pair(books.connection, self._record.task_type)
+
+    def committed(self, books: Books) -> None:
+        """Nothing more to do."""
+
+    def rolled_back(self, books: Books) -> None:
+        """Nothing to undo."""
+
+
+class Run:
+    """Anything else, from a function of the books. Callers wait for it, so it is not kept."""
+
+    kept = False
+
+    def __init__(self, function: Callable[[Books], Any]) -> None:
+        self._function = function
+
+    def apply(self, books: Books) -> Any:
+        """Whatever the function returns."""
+        return self._function(books)
+
+    def committed(self, books: Books) -> None:
+        """Nothing more to do."""
+
+    def rolled_back(self, books: Books) -> None:
+        """Nothing to undo."""

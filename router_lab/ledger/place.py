@@ -1,0 +1,36 @@
+"""From what a user types to where things are: a folder, or an object store plus a local journal folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from router_lab.ledger.files import Files, LocalFiles, RemoteFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """`name` as the user gave it, the local folder of the journal, and the sealed files."""
+
+    name: str
+    journal_folder: Path
+    files: Files
+
+
+def place_of(path: str | Path, journal: str | Path | None) -> Place:
+    """Where the ledger `path` is; `journal` says where an object store's journal is kept locally."""
+    name = str(path)
+    if "://" not in name:
+        folder = Path(path)
+        return Place(name, Path(journal) if journal is not None else folder, LocalFiles(folder))
+    folder = Path(journal) if journal is not None else _journal_folder(name)
+    return Place(name, folder, RemoteFiles(name, folder / "_outbox"))
+
+
+def _journal_folder(uri: str) -> Path:
+    """One folder per URI under the user's state folder: a journal must outlive caches and reboots."""
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    readable = "".join(letter if letter.isalnum() else "-" for letter in uri.split("://", 1)[1])[:40]
+    return Path(state) / "router_lab" / f"{readable}-{hashlib.sha256(uri.encode()).hexdigest()[:12]}"

@@ -1,0 +1,38 @@
+"""Intents of writers that died become the rows they were written as: billing unknown, cost reserved."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from router_lab.ledger.locks import claimed_if_dead
+from router_lab.ledger.money import nano
+from router_lab.ledger.operations import Books
+from router_lab.ledger.schema import ATTEMPTS, decode
+
+
+def recover_intents(books: Books, locks: Path) -> int:
+    """Turn every dead writer's intents into rows; returns how many. Living writers' are never touched."""
+    owners = books.connection.execute(
+        "SELECT DISTINCT owner FROM attempts_journal WHERE owner IS NOT NULL AND owner <> ?", (books.owner,)
+    ).fetchall()
+    recovered = 0
+    for (owner,) in owners:
+        with claimed_if_dead(locks, owner) as dead:
+            if dead:
+                recovered += _recover(books, owner)
+    return recovered
+
+
+def _recover(books: Books, owner: str) -> int:
+    cost = ATTEMPTS.position("cost_usd")
+    intents = books.connection.execute(
+        "SELECT seq, hold, lines, payload FROM attempts_journal WHERE owner = ?", (owner,)
+    ).fetchall()
+    for seq, held, lines, payload in intents:
+        (row,) = decode([payload])
+        books.budgets.charge([(scope, period) for scope, period in json.loads(lines)], held, nano(row[cost]))
+        books.connection.execute(
+            "UPDATE attempts_journal SET owner = NULL, hold = NULL WHERE seq = ?", (seq,)
+        )
+    return len(intents)

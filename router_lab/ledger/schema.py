@@ -1,0 +1,228 @@
+"""The four tables: their columns, derived from the records, and how one row is written as bytes.
+
+A journal row is a JSON array in column order (times as integer microseconds since 1970, UTC). The
+order belongs to a schema version; the journal stores each version's column names beside the rows,
+so that a newer reader can fill what an older writer did not know with nulls, never with guesses.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from operator import attrgetter
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from router_lab.records import Alert, Attempt, Comparison, SwitchEvent
+
+SCHEMA_VERSION = 1
+
+Kind = Literal["string", "int", "float", "bool", "time", "json"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name and what it holds. `json` is a JSON object or array kept as text."""
+
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table. `time` names the column whose UTC date is the partition; `sort` the row order in files."""
+
+    name: str
+    columns: tuple[Column, ...]
+    time: str
+    sort: tuple[str, ...]
+    dictionary: tuple[str, ...]
+    content: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """Column names in order."""
+        return [column.name for column in self.columns]
+
+    def position(self, name: str) -> int:
+        """Where `name` stands in a row."""
+        return self.names.index(name)
+
+
+def _kind(hint: Any) -> Kind:
+    if get_origin(hint) is UnionType:
+        hint = next(part for part in get_args(hint) if part is not type(None))
+    if get_origin(hint) is Literal or hint is str:
+        return "string"
+    plain: dict[Any, Kind] = {int: "int", float: "float", bool: "bool", datetime: "time"}
+    return plain.get(hint, "json")
+
+
+def _columns(record: type) -> tuple[Column, ...]:
+    hints = get_type_hints(record)
+    return tuple(Column(field.name, _kind(hints[field.name])) for field in fields(record))
+
+
+# `budget_lines` is not in the record: the budgets a row was charged to, as `[[scope, period], ...]`,
+# so that `verify` can add the rows up and compare them with the counters.
+ATTEMPTS = Table(
+    name="attempts",
+    columns=(*_columns(Attempt), Column("budget_lines", "json")),
+    time="started_at",
+    sort=("task_type", "started_at"),
+    dictionary=(
+        "task_type",
+        "route",
+        "model_alias",
+        "provider",
+        "model_requested",
+        "model_actual",
+        "cost_source",
+        "billing",
+        "outcome",
+        "error_type",
+        "stop_reason",
+        "truncation_signal",
+        "breaker_state",
+        "user_id",
+        "task_id",
+        "tags",
+        "budget_lines",
+    ),
+    content=("prompt", "output"),
+)
+COMPARISONS = Table(
+    name="comparisons",
+    columns=_columns(Comparison),
+    time="created_at",
+    sort=("task_type", "created_at"),
+    dictionary=(
+        "task_type",
+        "primary_alias",
+        "shadow_alias",
+        "primary_model",
+        "shadow_model",
+        "status",
+        "comparator",
+    ),
+    content=("primary_output", "shadow_output"),
+)
+ALERTS = Table("alerts", _columns(Alert), "at", ("at",), ("kind", "subject"))
+SWITCH_EVENTS = Table("switch_events", _columns(SwitchEvent), "at", ("epoch",), ("prefix", "author"))
+
+TABLES: dict[str, Table] = {table.name: table for table in (ATTEMPTS, COMPARISONS, ALERTS, SWITCH_EVENTS)}
+
+
+def microseconds(moment: datetime) -> int:
+    """Microseconds since 1970 UTC. Raises `ValueError` for a time without a timezone."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment!r} has no timezone: pass an aware datetime")
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def moment(micros: int) -> datetime:
+    """The UTC time of `micros` microseconds since 1970."""
+    return _EPOCH + micros * _MICROSECOND
+
+
+@cache
+def encoder(name: str) -> Callable[[Any], bytes]:
+    """A function from a record of table `name` to a journal payload."""
+    record_columns = [column for column in TABLES[name].columns if column.name != "budget_lines"]
+    values = attrgetter(*(column.name for column in record_columns))
+    times = [place for place, column in enumerate(record_columns) if column.kind == "time"]
+    mappings = [place for place, column in enumerate(record_columns) if column.kind == "json"]
+
+    def encode(record: Any) -> bytes:
+        row = list(values(record))
+        for place in times:
+            if row[place] is not None:
+                row[place] = microseconds(row[place])
+        for place in mappings:
+            row[place] = dict(row[place])
+        try:
+            return to_json(row, fallback=str)
+        except (PydanticSerializationError, UnicodeEncodeError):
+            return to_json(_storable(row), fallback=str)
+
+    return encode
+
+
+def _storable(value: Any) -> Any:
+    """`value` with halves of surrogate pairs, which no UTF-8 can hold, shown as U+FFFD."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {_storable(str(key)): _storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(item) for item in value]
+    return value
+
+
+def decode(payloads: Iterable[bytes]) -> list[list[Any]]:
+    """Journal payloads as rows of plain values."""
+    rows: list[list[Any]] = from_json(b"[" + b",".join(payloads) + b"]")
+    return rows
+
+
+def json_text(value: Any) -> str | None:
+    """A `json` column's value as its text in Parquet."""
+    return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def arrow_schema(table: Table) -> Any:
+    """The `pyarrow.Schema` every sealed file of `table` has, version in its metadata."""
+    import pyarrow as pa
+
+    types = {
+        "string": pa.string(),
+        "int": pa.int64(),
+        "float": pa.float64(),
+        "bool": pa.bool_(),
+        "time": pa.timestamp("us", tz="UTC"),
+        "json": pa.string(),
+    }
+    metadata = {"router_lab.table": table.name, "router_lab.schema_version": str(SCHEMA_VERSION)}
+    return pa.schema([(column.name, types[column.kind]) for column in table.columns], metadata=metadata)
+
+
+def arrow_table(table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
+    """Rows whose values stand in the order of `names`, as a `pyarrow.Table` of the current schema."""
+    import pyarrow as pa
+
+    schema = arrow_schema(table)
+    given = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
+    arrays = []
+    for column, field in zip(table.columns, schema, strict=True):
+        values = given.get(column.name)
+        if values is None:
+            arrays.append(pa.nulls(len(rows), field.type))
+            continue
+        texts = _json_texts(values) if column.kind == "json" else values
+        arrays.append(pa.array(texts, type=field.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _json_texts(values: Sequence[Any]) -> list[str | None]:
+    return ["{}" if value == {} else json_text(value) for value in values]
+
+
+def conform(table: Table, data: Any) -> Any:
+    """A `pyarrow.Table` from any version's file with the current columns, in order, nulls for new ones."""
+    import pyarrow as pa
+
+    schema = arrow_schema(table)
+    present = set(data.schema.names)
+    arrays = [
+        data[field.name].cast(field.type) if field.name in present else pa.nulls(data.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)

@@ -1,0 +1,315 @@
+"""The shadow kill switch: one persisted state, read at every call, flipped with a reason on record."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sqlite3
+from dataclasses import replace
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from router_lab.errors import ConfigError
+from router_lab.ledger.money import nano_up
+from router_lab.ledger.operations import Books
+from router_lab.ledger.schema import SCHEMA_VERSION, encoder, microseconds
+from router_lab.ledger.switch_store import Flip, all_flips, applicable, decide
+from router_lab.records import SwitchEvent, SwitchState
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from router_lab.ledger.core import Core
+
+_LOCKED = SwitchState(on=False, epoch=0, reason="shadow.locked_off is set in this process's configuration")
+
+
+class LedgerSwitch:
+    """The switch of one ledger; see `switch_store` for the rule when prefixes disagree."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._locked_off = False
+
+    def read(self, task_type: str) -> SwitchState:
+        """The state now for `task_type`, read from the journal. Never raises: unreadable means off."""
+        if self._locked_off:
+            return _LOCKED
+        try:
+            now = microseconds(self._core.now())
+            return self._core.peek(lambda journal: decide(applicable(journal, task_type), now))
+        except Exception as error:
+            return SwitchState(on=False, epoch=0, reason=f"the switch cannot be read: {error}")
+
+    @property
+    def state(self) -> SwitchState:
+        """The global state now, which task types without a switch of their own follow."""
+        return self.read("")
+
+    @property
+    def states(self) -> dict[str, SwitchState]:
+        """The state now of every prefix that was ever flipped; the global one is under ``""``."""
+        try:
+            flips = self._core.peek(all_flips)
+        except Exception:
+            return {"": self.state}
+        return {prefix: self.read(prefix) for prefix in dict.fromkeys(["", *(flip.prefix for flip in flips)])}
+
+    def on(
+        self,
+        reason: str,
+        prefix: str = "",
+        author: str | None = None,
+        minutes: float | None = None,
+        pairs: int | None = None,
+        usd: float | None = None,
+    ) -> Flipped:
+        """Turn shadows on, globally or for the task types under `prefix`, at most until a limit is reached.
+
+        Limits: `minutes` of time, complete `pairs`, `usd` of shadow spending; calls in flight when a
+        limit is reached still finish. The result is a context manager that restores what was.
+        Raises `ConfigError` when this process is locked off, `LedgerError` when it cannot be stored.
+        """
+        if self._locked_off:
+            raise ConfigError(
+                "shadow.locked_off is true in this process's configuration, so the switch stays off here. "
+                "Remove it from the YAML, or flip from another process"
+            )
+        _check_limits(minutes=minutes, pairs=pairs, usd=usd)
+        now = self._core.now()
+        event = SwitchEvent(
+            epoch=0,
+            at=now,
+            prefix=prefix.removesuffix("::"),
+            on=True,
+            reason=_reason(reason),
+            author=author or _user(),
+            expires_at=None if minutes is None else now + timedelta(minutes=minutes),
+            expires_pairs=pairs,
+            expires_usd=usd,
+        )
+        return self._flip(event)
+
+    def off(self, reason: str, prefix: str = "", author: str | None = None) -> Flipped:
+        """Turn shadows off; without `prefix`, all of them. The result restores what was, as with `on`."""
+        event = SwitchEvent(
+            epoch=0,
+            at=self._core.now(),
+            prefix=prefix.removesuffix("::"),
+            on=False,
+            reason=_reason(reason),
+            author=author or _user(),
+        )
+        return self._flip(event)
+
+    def history(self) -> pd.DataFrame:
+        """Every flip ever, oldest first, as a frame of `switch_events`."""
+        return self._core.reader.arrow("switch_events").to_pandas()
+
+    def start(self, *, enabled: bool, locked_off: bool) -> None:
+        """Take the configuration: the first state if nothing was ever flipped, and this process's lock."""
+        newly_locked = locked_off and not self._locked_off
+        self._locked_off = locked_off
+        first = SwitchEvent(
+            epoch=0,
+            at=self._core.now(),
+            prefix="",
+            on=enabled,
+            reason="first state, from shadow.enabled in the configuration",
+            author=_user(),
+        )
+        lock = replace(
+            first,
+            on=False,
+            reason="locked off by configuration",
+            details={"only_in_process": self._core.writer.owner_id},
+        )
+
+        def begin(books: Books) -> None:
+            if not all_flips(books.connection):
+                _store(books.connection, first)
+            if newly_locked:
+                _record(books.connection, replace(lock, epoch=_newest_epoch(books.connection)))
+
+        self._core.transact(begin)
+
+    def end_expired(self) -> None:
+        """Put on record every on that has reached its limit. Called from time to time."""
+        now = self._core.now()
+        micros = microseconds(now)
+        if any(flip.expired(micros) for flip in self._core.peek(all_flips)):
+            self._core.transact(lambda books: _end_expired(books.connection, now))
+
+    def _flip(self, event: SwitchEvent) -> Flipped:
+        def apply(books: Books) -> Flipped:
+            _end_expired(books.connection, event.at)
+            before = _own(books.connection, event.prefix)
+            return Flipped(self, _store(books.connection, event), before)
+
+        return self._core.transact(apply)
+
+    def _restore(self, flipped: SwitchEvent, before: Flip | None) -> None:
+        at = self._core.now()
+
+        def apply(books: Books) -> None:
+            journal = books.connection
+            _end_expired(journal, at)
+            current = _own(journal, flipped.prefix)
+            if current is None or current.epoch != flipped.epoch:
+                return  # someone flipped since: theirs stands
+            killed = any(
+                flip.epoch > flipped.epoch and not flip.is_on
+                for flip in applicable(journal, flipped.prefix)
+                if flip.prefix != flipped.prefix
+            )
+            if before is not None and before.is_on and killed:
+                return
+            _put_back(journal, flipped, before, at)
+
+        self._core.transact(apply)
+
+
+class Flipped:
+    """A flip that was made. As a context manager it puts back what was, unless someone flipped since."""
+
+    def __init__(self, switch: LedgerSwitch, event: SwitchEvent, before: Flip | None) -> None:
+        self._switch = switch
+        self._before = before
+        self.event = event
+
+    def restore(self) -> None:
+        """Put back what was before this flip; does nothing after a later flip of the same prefix."""
+        self._switch._restore(self.event, self._before)
+
+    def __enter__(self) -> Flipped:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.restore()
+
+    def __repr__(self) -> str:
+        where = f" for {self.event.prefix!r}" if self.event.prefix else ""
+        return f"<switch turned {'on' if self.event.on else 'off'}{where}: {self.event.reason}>"
+
+
+def _newest_epoch(journal: sqlite3.Connection) -> int:
+    row = journal.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _next_epoch(journal: sqlite3.Connection) -> int:
+    epoch = _newest_epoch(journal) + 1
+    journal.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (str(epoch),))
+    return epoch
+
+
+def _store(journal: sqlite3.Connection, event: SwitchEvent) -> SwitchEvent:
+    """Make `event` the newest flip of its prefix, under the next epoch, and record it."""
+    event = replace(event, epoch=_next_epoch(journal))
+    journal.execute(
+        "INSERT OR REPLACE INTO switch (prefix, epoch, is_on, reason, expires_at, expires_pairs, expires_nano) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            event.prefix,
+            event.epoch,
+            event.on,
+            event.reason,
+            None if event.expires_at is None else microseconds(event.expires_at),
+            event.expires_pairs,
+            None if event.expires_usd is None else nano_up(event.expires_usd),
+        ),
+    )
+    _record(journal, event)
+    return event
+
+
+def _record(journal: sqlite3.Connection, event: SwitchEvent) -> None:
+    journal.execute(
+        "INSERT INTO switch_events_journal (schema, payload) VALUES (?, ?)",
+        (SCHEMA_VERSION, encoder("switch_events")(event)),
+    )
+
+
+def _end_expired(journal: sqlite3.Connection, now: datetime) -> None:
+    for flip in all_flips(journal):
+        why = flip.expired(microseconds(now))
+        if not why:
+            continue
+        reason = f"{flip.reason} (ended: {why})"
+        journal.execute("UPDATE switch SET is_on = 0, reason = ? WHERE prefix = ?", (reason, flip.prefix))
+        _record(journal, _ended(flip, reason, now))
+
+
+def _ended(flip: Flip, reason: str, now: datetime) -> SwitchEvent:
+    details = {"ended_on_its_own": True, "pairs": flip.pairs, "usd": flip.spent / 1e9}
+    return SwitchEvent(
+        epoch=flip.epoch,
+        at=now,
+        prefix=flip.prefix,
+        on=False,
+        reason=reason,
+        author="router_lab",
+        details=details,
+    )
+
+
+def _own(journal: sqlite3.Connection, prefix: str) -> Flip | None:
+    return next((flip for flip in all_flips(journal) if flip.prefix == prefix), None)
+
+
+def _put_back(journal: sqlite3.Connection, flipped: SwitchEvent, before: Flip | None, at: datetime) -> None:
+    is_on = before.is_on if before else False
+    event = SwitchEvent(
+        epoch=0,
+        at=at,
+        prefix=flipped.prefix,
+        on=is_on,
+        reason=f"restored after: {flipped.reason}",
+        author=flipped.author,
+        details={"restores_epoch": before.epoch if before else 0},
+    )
+    if before is None and flipped.prefix:
+        # The prefix had no switch of its own, so it follows the more general one again.
+        journal.execute("DELETE FROM switch WHERE prefix = ?", (flipped.prefix,))
+        above = decide(applicable(journal, flipped.prefix), microseconds(at))
+        _record(journal, replace(event, epoch=_next_epoch(journal), on=above.on))
+        return
+    stored = _store(journal, event)
+    if before is not None:
+        journal.execute(
+            "UPDATE switch SET expires_at = ?, expires_pairs = ?, expires_nano = ?, pairs = ?, spent = ? "
+            "WHERE prefix = ? AND epoch = ?",
+            (
+                before.expires_at,
+                before.expires_pairs,
+                before.expires_nano,
+                before.pairs,
+                before.spent,
+                stored.prefix,
+                stored.epoch,
+            ),
+        )
+
+
+def _reason(reason: str) -> str:
+    if not reason.strip():
+        raise ConfigError(
+            "say why: the switch's history is part of the evidence, so `reason` must not be empty"
+        )
+    return reason
+
+
+def _check_limits(**limits: Any) -> None:
+    for name, value in limits.items():
+        if value is not None and not value > 0:
+            raise ConfigError(f"{name}={json.dumps(value, default=str)}: a limit is greater than zero")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

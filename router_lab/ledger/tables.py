@@ -1,0 +1,133 @@
+"""The ledger as Ibis tables: the same expressions on DuckDB here, or on Spark over the same files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from router_lab.errors import ConfigError
+from router_lab.ledger.files import Files
+from router_lab.ledger.reader import Reader, View
+from router_lab.ledger.schema import TABLES, Table
+
+_SQL_TYPES = {
+    "string": "VARCHAR",
+    "int": "BIGINT",
+    "float": "DOUBLE",
+    "bool": "BOOLEAN",
+    "time": "TIMESTAMP WITH TIME ZONE",
+    "json": "VARCHAR",
+}
+
+
+class Tables:
+    """`attempts`, `comparisons`, `alerts` and `switch_events` as Ibis tables, all of one moment.
+
+    They keep showing that moment; ask the ledger again for newer rows, or after compaction.
+    """
+
+    def __init__(self, connection: Any, tables: dict[str, Any]) -> None:
+        self.connection = connection
+        self._tables = tables
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["_tables"][name]
+        except KeyError:
+            raise AttributeError(f"no table {name!r}; there are {', '.join(TABLES)}") from None
+
+    def __dir__(self) -> Sequence[str]:
+        return [*super().__dir__(), *self._tables]
+
+    def __repr__(self) -> str:
+        return f"<Tables: {', '.join(self._tables)}>"
+
+
+def open_tables(reader: Reader, files: Files, backend: str, connection: Any) -> Tables:
+    """Ibis tables over `reader`'s rows. `backend` is `duckdb` or `pyspark` (`spark` for short)."""
+    if backend == "duckdb":
+        return _on_duckdb(reader, files, connection)
+    if backend in ("pyspark", "spark"):
+        return _on_spark(reader, files, connection)
+    raise ConfigError(f"backend={backend!r}: choose 'duckdb' or 'pyspark'")
+
+
+def _on_duckdb(reader: Reader, files: Files, connection: Any) -> Tables:
+    import ibis
+
+    target = connection if connection is not None else ibis.duckdb.connect()
+    raw = target.con
+    raw.execute("SET TimeZone = 'UTC'")
+    found = {}
+    for name in TABLES:
+        view = reader.view(name)
+        raw.register(f"_unsealed_{name}", view.unsealed)
+        raw.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {_union(raw, files, view)}")
+        found[name] = target.table(name)
+    return Tables(target, found)
+
+
+def _union(raw: Any, files: Files, view: View) -> str:
+    table = view.table
+    unsealed = f"SELECT {_columns(table)} FROM _unsealed_{table.name}"  # noqa: S608 - our own names
+    if not view.sealed:
+        return unsealed
+    locations = [files.location(name) for name in view.sealed]
+    if not files.is_local:
+        import pyarrow.dataset as ds
+
+        from router_lab.ledger.schema import arrow_schema
+
+        sealed = ds.dataset(
+            locations, schema=arrow_schema(table), format="parquet", filesystem=files.filesystem
+        )
+        raw.register(f"_sealed_{table.name}", sealed)
+        return f"SELECT {_columns(table)} FROM _sealed_{table.name} UNION ALL {unsealed}"  # noqa: S608
+    quoted = ", ".join("'" + location.replace("'", "''") + "'" for location in locations)
+    source = f"read_parquet([{quoted}], hive_partitioning = false, union_by_name = {not view.same_schema})"
+    if view.same_schema:
+        return f"SELECT {_columns(table)} FROM {source} UNION ALL {unsealed}"  # noqa: S608
+    # Older files may all lack a new column: naming it through an empty table of the right shape fills it.
+    shape = ", ".join(f"NULL::{_SQL_TYPES[column.kind]} AS {column.name}" for column in table.columns)
+    return (
+        f"SELECT {_columns(table)} FROM (SELECT {shape} WHERE false UNION ALL BY NAME SELECT * FROM {source}) "  # noqa: S608
+        f"UNION ALL {unsealed}"
+    )
+
+
+def _columns(table: Table) -> str:
+    return ", ".join(f'"{name}"' for name in table.names)
+
+
+def _on_spark(reader: Reader, files: Files, connection: Any) -> Tables:
+    import ibis
+
+    target = connection if connection is not None else ibis.pyspark.connect()
+    session = target._session
+    session.conf.set("spark.sql.session.timeZone", "UTC")
+    found = {}
+    for name, table in TABLES.items():
+        view = reader.view(name)
+        shape = ", ".join(f"`{column.name}` {_SPARK_TYPES[column.kind]}" for column in table.columns)
+        frame = session.createDataFrame(_spark_rows(view), schema=shape)
+        if view.sealed:
+            locations = [files.location(path) for path in view.sealed]
+            sealed = session.read.schema(shape).parquet(*locations).select(*table.names)
+            frame = sealed.unionByName(frame)
+        frame.createOrReplaceTempView(name)
+        found[name] = target.table(name)
+    return Tables(target, found)
+
+
+_SPARK_TYPES = {
+    "string": "STRING",
+    "int": "BIGINT",
+    "float": "DOUBLE",
+    "bool": "BOOLEAN",
+    "time": "TIMESTAMP",
+    "json": "STRING",
+}
+
+
+def _spark_rows(view: View) -> list[tuple[Any, ...]]:
+    return [tuple(row.values()) for row in view.unsealed.to_pylist()]

@@ -1,0 +1,224 @@
+"""Data out of a model's text: JSON as it stands, in a Markdown fence or inside prose.
+
+Model output is hostile: all reading is linear in its length, nesting is bounded, and the only
+exception is `ResponseParseError`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic_core import from_json
+
+from router_lab.errors import ConfigError, ResponseParseError
+from router_lab.records import Reply
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+    from router_lab.router.request import Request
+
+Output = Literal["auto", "json", "text"]
+
+# A schema is tried on this many readings of one text; what comes later is not the answer.
+_MAX_CANDIDATES = 8
+
+# One of these is named; a long array can have a fault in every item.
+_MAX_FAULTS = 20
+
+_FENCE = "```"
+_JSON_TAGS = frozenset({"", "json", "json5", "jsonc", "jsonl"})
+_OPENERS = re.compile(r"[{\[]")
+
+# What a count of brackets has to look at: quotes and escapes too.
+_TOKENS = re.compile(r'[{}\[\]"\\]')
+
+
+def read_answer(reply: Reply, request: Request, output: Output) -> Any:
+    """The data in an answer, or None where the answer is text.
+
+    A schema in the request, or `output="json"`, demands data: without it, or without any that
+    satisfies the schema, `ResponseParseError` names what is wrong and where. `auto` takes data where
+    there is some: an object or array that is the whole text, in a fence, or an object in prose; a
+    bare number or word stays text. A reply that calls tools has no data to give.
+    """
+    demanded = output == "json" or request.schema is not None
+    if reply.tool_calls or (output == "text" and not demanded):
+        return None
+    if not demanded:
+        return next(_evident(reply.text), None)
+    return _demanded(reply, request.schema)
+
+
+@lru_cache(maxsize=256)
+def schema_validator(schema_json: str) -> Validator:
+    """A compiled JSON schema; `schema_json` is its JSON text. Raises `ConfigError`.
+
+    The dialect is the one `$schema` names, else 2020-12. References stay inside the schema: one to
+    another document would be fetched from the network.
+    """
+    from jsonschema import Draft202012Validator, SchemaError, validators
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
+    schema = json.loads(schema_json)
+    validator_type = validators.validator_for(schema, default=Draft202012Validator)
+    try:
+        validator_type.check_schema(schema)
+    except SchemaError as error:
+        raise ConfigError(f"schema: not a JSON schema at {error.json_path}: {error.message[:300]}") from error
+    resolver = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
+    for reference in _references(schema):
+        try:
+            if not reference.startswith("#"):
+                raise ConfigError(f"schema: $ref {reference[:200]!r} leaves the schema; move it into $defs")
+            resolver.lookup(reference)
+        except Unresolvable as error:
+            raise ConfigError(f"schema: $ref {reference[:200]!r} points at nothing") from error
+    validator: Validator = validator_type(schema, registry=Registry())
+    return validator
+
+
+def _demanded(reply: Reply, schema: Mapping[str, Any] | None) -> Any:
+    validator = schema_validator(json.dumps(schema)) if schema is not None else None
+    complaint = ""
+    for number, data in enumerate(_candidates(reply.text)):
+        fault = _fault(validator, data) if validator is not None else None
+        if fault is None:
+            return data
+        complaint = complaint or fault
+        if number + 1 == _MAX_CANDIDATES:
+            break
+    cut = "; it was cut at max_tokens" if reply.token_limited else ""
+    raise ResponseParseError(
+        complaint + cut if complaint else f"the answer holds no JSON{cut}", text=reply.text
+    )
+
+
+def _fault(validator: Validator, data: Any) -> str | None:
+    from jsonschema.exceptions import best_match
+
+    try:
+        faults = list(islice(validator.iter_errors(data), _MAX_FAULTS))
+    except (ArithmeticError, RecursionError, TypeError, ValueError, re.error) as error:
+        return f"the answer cannot be checked against the schema: {type(error).__name__}"
+    if not faults:
+        return None
+    error = best_match(faults)
+    return f"the answer does not satisfy the schema at {error.json_path[:200]}: {error.message[:300]}"
+
+
+def _evident(text: str) -> Iterator[Any]:
+    """Objects and arrays that are clearly meant as data, best first."""
+    whole = _parsed(text)
+    if isinstance(whole, dict | list):
+        yield whole
+        return
+    prose: list[str] = []
+    for is_fence, tag, content in _sections(text):
+        if not is_fence:
+            prose.append(content)
+        elif tag in _JSON_TAGS:
+            fenced = _parsed(content)
+            if isinstance(fenced, dict | list):
+                yield fenced
+    # A citation such as [1] in prose is an array, and {} is a pair of braces: neither is meant.
+    yield from (found for found in _embedded("\n".join(prose)) if isinstance(found, dict) and found)
+
+
+def _candidates(text: str) -> Iterator[Any]:
+    """Everything in the text that is JSON, best first: whole, fenced, then embedded by length."""
+    whole = _parsed(text)
+    if whole is not _NOTHING:
+        yield whole
+        return
+    for is_fence, _, content in _sections(text):
+        fenced = _parsed(content) if is_fence else _NOTHING
+        if fenced is not _NOTHING:
+            yield fenced
+    yield from _embedded(text)
+
+
+_NOTHING = object()
+
+
+def _parsed(text: str) -> Any:
+    """`text` as strict JSON, or `_NOTHING`. The last of duplicate keys counts, as in `json`."""
+    try:
+        return from_json(text.strip().removeprefix("\ufeff"), allow_inf_nan=False)
+    except ValueError:
+        return _NOTHING
+
+
+def _sections(text: str) -> Iterator[tuple[bool, str, str]]:
+    """(is_fence, tag, content) of the prose and the Markdown fences of a text, in order."""
+    for number, section in enumerate(text.split(_FENCE)):
+        if number % 2 == 0:
+            yield False, "", section
+            continue
+        first_line, line_break, rest = section.partition("\n")
+        tag = first_line.strip().lower()
+        # ```{"a": 1}``` on one line has no tag.
+        yield (True, tag, rest) if line_break and tag.isalnum() | (tag == "") else (True, "", section)
+
+
+def _embedded(text: str) -> Iterator[Any]:
+    """The objects and arrays inside other text, longest first, later first among equals.
+
+    A bracket that does not close, or closes around something that is not JSON, may still have some
+    behind it or inside. So the scan starts over after it, but the total length scanned is bounded.
+    """
+    found = []
+    position, budget = 0, 16 * len(text) + 1024
+    while budget > 0 and (opener := _OPENERS.search(text, position)):
+        start = opener.start()
+        end = _balanced(text, start)
+        budget -= (end or len(text)) - start
+        data = _parsed(text[start:end]) if end is not None else _NOTHING
+        if end is None or data is _NOTHING:
+            position = start + 1
+            continue
+        found.append((end - start, start, data))
+        position = end
+    found.sort(key=lambda item: item[:2], reverse=True)
+    return (data for _, _, data in found)
+
+
+def _balanced(text: str, start: int) -> int | None:
+    """Behind the bracket that closes the one at `start`, quotes heeded; None if there is none."""
+    depth, in_string, skip = 0, False, -1
+    for token in _TOKENS.finditer(text, start):
+        at, character = token.start(), token.group()
+        if at == skip:
+            continue
+        if character == "\\":
+            skip = at + 1
+        elif character == '"':
+            in_string = not in_string
+        elif in_string:
+            continue
+        elif character in "{[":
+            depth += 1
+        else:
+            depth -= 1
+            if depth == 0:
+                return at + 1
+    return None
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        for key, value in schema.items():
+            if key in ("$ref", "$dynamicRef") and isinstance(value, str):
+                yield value
+            else:
+                yield from _references(value)
+    elif isinstance(schema, list):
+        for item in schema:
+            yield from _references(item)

@@ -1,0 +1,342 @@
+"""One attempt, from reservation to row: the accounting boundary around a single HTTP request.
+
+plan    estimate, price and build the request; whatever is wrong with it shows before money moves
+open    hold the worst case in every budget and write the intent, durably
+send    from here on the intent stands for the request, whatever happens to this process
+settle  exactly one row replaces the intent: answer, error, timeout or cancellation alike
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
+from router_lab.records import Attempt, Reply, Usage
+from router_lab.router import settlement, tokens, truncation
+from router_lab.router.alerts import Alerts
+from router_lab.router.answers import read_answer
+from router_lab.router.breaker import Admission
+from router_lab.router.budgets import Budgets
+from router_lab.router.clock import new_id
+from router_lab.router.job import Job
+from router_lab.router.ports import Accounts, Clock
+from router_lab.router.pricing import PriceBook
+from router_lab.router.providers.base import WireRequest
+from router_lab.router.settlement import Settlement
+from router_lab.router.targets import Target
+from router_lab.router.transport import Transport, WireResponse
+from router_lab.router.windows import UNKNOWN_WINDOW, Window, Windows
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is known of an attempt before it is sent."""
+
+    target: Target
+    wire: WireRequest
+    estimate: tokens.Estimate
+    max_tokens: int
+    output_reserve: int
+    window: int | None
+    may_drop: bool
+
+    def check_window(self) -> None:
+        """Raises `ContextOverflowError` when the estimate does not fit beside the answer."""
+        if tokens.fits(self.estimate, self.window, self.output_reserve, may_drop=self.may_drop):
+            return
+        raise ContextOverflowError(
+            f"{self.target.alias}: an estimated {self.estimate.tokens} input tokens do not fit a context "
+            f"window of {self.window} with {self.output_reserve} kept for the answer; shorten the prompt, "
+            f"raise num_ctx or give the route a fallback with a larger window",
+            tokens_in=self.estimate.tokens,
+            context_window=self.window,
+            signal="estimate",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAttempt:
+    """An attempt whose intent is durable. `lost` is its row, should nothing more be heard of it."""
+
+    job: Job
+    plan: Plan
+    admission: Admission
+    lost: Attempt
+    sent_at: float
+
+
+class Attempts:
+    """Plans, opens, sends and settles attempts, for whole answers and streams alike."""
+
+    def __init__(
+        self,
+        *,
+        accounts: Accounts,
+        alerts: Alerts,
+        book: PriceBook,
+        budgets: Budgets,
+        calibrator: tokens.Calibrator,
+        windows: Windows,
+        clock: Clock,
+    ) -> None:
+        self._accounts = accounts
+        self._alerts = alerts
+        self._book = book
+        self._budgets = budgets
+        self._calibrator = calibrator
+        self._windows = windows
+        self._clock = clock
+
+    def plan(self, job: Job, target: Target, *, stream: bool = False) -> Plan:
+        """Estimate and build. Raises `ConfigError`, `UnsupportedError`, `UnpricedModelError`."""
+        call = target.call(job.request, job.route, stream=stream)
+        estimate = self._calibrator.estimate(target.model_key, job.request.task_type, job.features)
+        return Plan(
+            target=target,
+            wire=target.provider.request(call),
+            estimate=estimate,
+            max_tokens=call.max_tokens,
+            output_reserve=target.output_reserve(call.max_tokens),
+            window=self._windows.effective(target.settings, target.window),
+            may_drop=target.is_ollama
+            and truncation.may_drop_silently(
+                len(call.messages),
+                self._windows.cached(target.settings),
+                refused_truncation=target.refuse_truncation,
+            ),
+        )
+
+    async def open(self, job: Job, plan: Plan, admission: Admission) -> OpenAttempt:
+        """Reserve and write the intent. Raises `BudgetExceededError`, `LedgerError`; nothing is sent then."""
+        now = self._clock.now()
+        alias = plan.target.alias
+        reserved = self._book.bound(alias, plan.estimate.tokens, plan.max_tokens, now)
+        worst_tokens_in = tokens.hard_bound(job.features)
+        hold = self._book.bound(alias, worst_tokens_in, plan.max_tokens, now)
+        lost = self._lost_row(job, plan, admission, reserved.usd)
+        lines = self._budgets.lines(job.request.task_type, job.request.user_id, job.is_shadow, now)
+        try:
+            nearly_spent = await self._accounts.open_attempt(lost, hold.usd, lines)
+        except BaseException:
+            admission.release()
+            raise
+        for line in nearly_spent:
+            self._alerts.send(
+                "budget_warning",
+                line.scope,
+                f"budget {line.scope} for {line.period} has passed {line.warning_ratio:.0%} of "
+                f"{line.limit_usd:g} USD, reservations included",
+                period=line.period,
+                limit_usd=line.limit_usd,
+            )
+        return OpenAttempt(job, plan, admission, lost, self._clock.monotonic())
+
+    async def run(self, job: Job, plan: Plan, admission: Admission, transport: Transport) -> Settlement:
+        """One whole attempt. Raises what the settlement holds as its error, after the row is durable."""
+        attempt = await self.open(job, plan, admission)
+        try:
+            response = await transport.send(
+                plan.wire,
+                attempt_id=attempt.lost.attempt_id,
+                timeout_s=self.timeout_s(job, plan),
+            )
+        except ProviderError as error:
+            settled = settlement.from_transport_error(error)
+        except BaseException as error:
+            await self.settle(attempt, settlement.from_cancellation(error))
+            raise
+        else:
+            settled = await self._judge(attempt, response)
+        await self.settle(attempt, settled)
+        if settled.error is not None:
+            raise settled.error
+        return settled
+
+    def timeout_s(self, job: Job, plan: Plan) -> float:
+        """Seconds this attempt may take: the model's time-out, cut to the job's deadline."""
+        return max(0.001, min(plan.target.timeout_s, job.remaining_s(self._clock)))
+
+    async def settle(self, attempt: OpenAttempt, settled: Settlement) -> None:
+        """Write the one row, tell the breaker, feed the calibration. Raises `LedgerError`."""
+        job, plan = attempt.job, attempt.plan
+        row = self._row(attempt, settled)
+        folds = (
+            self._calibrator.folds(
+                plan.target.model_key, job.request.task_type, job.features, settled.sample
+            )
+            if settled.sample is not None
+            else ()
+        )
+        written = self._accounts.settle(row, folds)
+        job.rows.append(row)
+        self._tell_breaker(attempt.admission, settled)
+        # Shielded: the row is queued already, and a cancelled caller must not cancel its writing.
+        await asyncio.shield(written)
+
+    async def judge_reply(
+        self, attempt: OpenAttempt, reply: Reply, usage: Usage | None, status: int
+    ) -> Settlement:
+        """Whether a readable answer may be used: truncation first, then its form."""
+        job, plan = attempt.job, attempt.plan
+        window = await self._windows.read(plan.target.settings) if plan.target.is_ollama else UNKNOWN_WINDOW
+        signal = self._truncation(attempt, reply, usage, window)
+        sample = tokens.sample(
+            usage,
+            signal,
+            job.features,
+            schema_and_thinking=job.request.schema is not None and bool(reply.thinking),
+            version=window.version,
+        )
+        error: Exception | None = None
+        data = None
+        if signal is not None and signal.suspicious:
+            error = self._overflow(plan, usage, signal)
+        else:
+            try:
+                data = read_answer(reply, job.request, job.route.output)
+            except ResponseParseError as unusable:
+                error = unusable
+        return settlement.from_reply(
+            reply,
+            usage,
+            status,
+            data=data,
+            error=error,
+            signal=signal.name if signal is not None else None,
+            sample=sample,
+        )
+
+    async def _judge(self, attempt: OpenAttempt, response: WireResponse) -> Settlement:
+        provider = attempt.plan.target.provider
+        if not 200 <= response.status < 300:
+            error = provider.error(response.status, response.headers, response.body)
+            return settlement.from_refusal(error, response.status)
+        usage = provider.usage(response.body)
+        if response.cut is not None:
+            return settlement.from_transport_error(response.cut, usage=usage, whole=True)
+        try:
+            reply = provider.reply(response.body)
+        except ResponseParseError as unreadable:
+            return settlement.from_unreadable(unreadable, usage, response.status)
+        return await self.judge_reply(attempt, reply, usage, response.status)
+
+    def _truncation(
+        self, attempt: OpenAttempt, reply: Reply, usage: Usage | None, window: Window
+    ) -> truncation.Signal | None:
+        plan, job = attempt.plan, attempt.job
+        return truncation.inspect(
+            truncation.Evidence(
+                num_ctx=plan.target.window,
+                usage=usage or Usage(),
+                estimate=plan.estimate,
+                features=job.features,
+                output_reserve=plan.output_reserve,
+                window=window,
+                droppable=lambda: tokens.droppable_features(job.request.messages),
+                refused_truncation=plan.target.refuse_truncation,
+                window_exceeded=reply.window_exceeded,
+                provider=plan.target.settings.provider,
+            )
+        )
+
+    def _overflow(self, plan: Plan, usage: Usage | None, signal: truncation.Signal) -> ContextOverflowError:
+        error = ContextOverflowError(
+            f"{plan.target.alias}: the prompt was probably cut ({signal.name}): {signal.detail}; raise "
+            f"num_ctx, shorten the prompt or give the route a fallback with a larger window",
+            tokens_in=usage.tokens_in if usage is not None else None,
+            context_window=plan.window,
+            signal=signal.name,
+        )
+        self._alerts.send("truncation_suspected", plan.target.alias, str(error), signal=signal.name)
+        return error
+
+    def _tell_breaker(self, admission: Admission, settled: Settlement) -> None:
+        if settled.provider_failed is None:
+            admission.release()
+        elif settled.provider_failed:
+            admission.fail()
+        else:
+            admission.succeed()
+
+    def _lost_row(self, job: Job, plan: Plan, admission: Admission, reserved_usd: float) -> Attempt:
+        now = self._clock.now()
+        request, target = job.request, plan.target
+        return Attempt(
+            attempt_id=new_id(now),
+            request_id=job.request_id,
+            attempt_no=len(job.rows) + 1,
+            started_at=now,
+            latency_ms=None,
+            task_type=request.task_type,
+            route=job.route.name,
+            model_alias=target.alias,
+            provider=target.settings.provider,
+            model_requested=target.settings.model,
+            model_actual=None,
+            is_shadow=job.is_shadow,
+            comparison_id=job.comparison_id,
+            switch_epoch=job.switch_epoch,
+            input_hash=request.input_hash,
+            prompt_chars=request.prompt_chars,
+            estimated_tokens_in=plan.estimate.tokens,
+            divisor=plan.estimate.divisor,
+            tokens_in=None,
+            tokens_out=None,
+            cache_read_tokens=None,
+            cache_write_tokens=None,
+            reasoning_tokens=None,
+            cost_usd=reserved_usd,
+            cost_source="reserved",
+            billing="unknown",
+            outcome="lost",
+            interrupted=False,
+            error_type=None,
+            http_status=None,
+            stop_reason=None,
+            num_ctx=target.window if target.is_ollama else None,
+            output_reserve=plan.output_reserve,
+            truncation_signal=None,
+            overflow_escalated=job.overflow_escalated,
+            token_limited=False,
+            breaker_state=admission.state,
+            user_id=request.user_id,
+            task_id=request.task_id,
+            tags=request.tags,
+            prompt=request.prompt_text,
+            output=None,
+        )
+
+    def _row(self, attempt: OpenAttempt, settled: Settlement) -> Attempt:
+        lost, usage, reply = attempt.lost, settled.usage, settled.reply
+        cost_usd, cost_source = lost.cost_usd, lost.cost_source
+        if settled.billing == "unbilled":
+            cost_usd, cost_source = 0.0, "none"
+        elif settled.billing == "billed" and usage is not None:
+            cost = self._book.cost(lost.model_alias, usage, lost.started_at)
+            cost_usd, cost_source = cost.usd, cost.source
+        return replace(
+            lost,
+            latency_ms=(self._clock.monotonic() - attempt.sent_at) * 1000.0,
+            model_actual=reply.model if reply is not None else None,
+            tokens_in=usage.tokens_in if usage is not None else None,
+            tokens_out=usage.tokens_out if usage is not None else None,
+            cache_read_tokens=usage.cache_read_tokens if usage is not None else None,
+            cache_write_tokens=_cache_writes(usage),
+            reasoning_tokens=usage.reasoning_tokens if usage is not None else None,
+            cost_usd=cost_usd,
+            cost_source=cost_source,
+            billing=settled.billing,
+            outcome=settled.outcome,
+            interrupted=settled.interrupted,
+            error_type=type(settled.error).__name__ if settled.error is not None else None,
+            http_status=settled.http_status,
+            stop_reason=reply.stop_reason if reply is not None else None,
+            truncation_signal=settled.signal,
+            token_limited=reply.token_limited if reply is not None else False,
+            output=settled.text,
+        )
+
+
+def _cache_writes(usage: Usage | None) -> int | None:
+    return None if usage is None else usage.cache_write_tokens + usage.cache_write_1h_tokens

@@ -1,0 +1,79 @@
+"""What a comparator takes and gives, and how its options are read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Threshold = Annotated[float, Field(ge=0, le=1)]
+Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two answers to one input. `_data` is the answer decoded from JSON, None when it is not JSON."""
+
+    primary_text: str = field(repr=False)
+    shadow_text: str = field(repr=False)
+    primary_data: Any = field(default=None, repr=False)
+    shadow_data: Any = field(default=None, repr=False)
+    schema: Mapping[str, Any] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How far two answers agree, in [0, 1], and why; None when that cannot be known.
+
+    `failed` means that the comparator itself broke: the pair is marked, the run goes on. `reason` and
+    `details` may quote the answers: use `without_content()` where answers must not be stored.
+    """
+
+    agreement: float | None
+    reason: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    failed: bool = False
+
+    def __post_init__(self) -> None:
+        value = self.agreement
+        if value is not None and not (math.isfinite(value) and 0 <= value <= 1):
+            raise ValueError(f"agreement must be in [0, 1] or None, not {value!r}")
+
+    def without_content(self) -> Verdict:
+        """The same verdict with nothing that came from the answers: figures and flags only."""
+        details = {
+            key: value
+            for key, value in self.details.items()
+            if value is None or isinstance(value, (bool, int, float))
+        }
+        return Verdict(self.agreement, "", details, self.failed)
+
+
+class Comparator(Protocol):
+    """Compares pairs. Pure, symmetric in its agreement, and 1 when both answers are the same."""
+
+    @property
+    def name(self) -> str:
+        """The name it has in the YAML and in the ledger."""
+
+    def __call__(self, pair: Pair) -> Verdict:
+        """Compare. Time grows at most linearly beyond a few thousand words."""
+
+
+class Options(BaseModel):
+    """Base of the comparators: the fields are the options of the YAML; an unknown one is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    name: ClassVar[str]
+
+
+def graded(score: float, threshold: float | None, reason: str, **details: Any) -> Verdict:
+    """A verdict from a similarity: as it is, or 0 or 1 when a threshold was asked for."""
+    score = min(1.0, max(0.0, score))
+    details["similarity"] = round(score, 6)
+    if threshold is None:
+        return Verdict(score, reason, details)
+    return Verdict(float(score >= threshold), f"{reason}, threshold {threshold:g}", details)

@@ -1,0 +1,110 @@
+"""Comparators by name: the built-in ones, and those users bring.
+
+| name | agreement |
+|---|---|
+| `exact` | 1 when identical |
+| `normalized` | 1 when equal but for case, spacing, punctuation and Unicode form |
+| `text` | share of the words that both have in the same order |
+| `similarity` | similarity of spelling, words in any order (rapidfuzz) |
+| `json` | share of the fields that agree |
+| `label` | 1 when both give the same label |
+| `number` | 1 when the final numbers are equal |
+| `embedding` | cosine of the embeddings (extra `embedding`) |
+| `judge` | whether another model finds the shadow's answer no worse |
+
+A user's own comparator is a function `f(pair, **options)` returning an agreement or a `Verdict`. It
+is named in the YAML as `module:function`, or by its name in the entry point group
+`router_lab.comparators` of an installed package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import ValidationError
+
+from router_lab.errors import ConfigError
+from router_lab.router.comparators.base import Comparator, Options, Pair, Verdict
+from router_lab.router.comparators.embedding import Embedding
+from router_lab.router.comparators.judge import Judge
+from router_lab.router.comparators.label import Label
+from router_lab.router.comparators.loading import UserComparator, load_object
+from router_lab.router.comparators.number import Number
+from router_lab.router.comparators.structure import Json
+from router_lab.router.comparators.text import Exact, Normalised, Similarity, Text
+
+__all__ = ["Comparator", "Judge", "Pair", "Verdict", "comparator", "comparator_names", "compare"]
+
+GROUP = "router_lab.comparators"
+
+_BUILT_IN: Mapping[str, type[Options]] = MappingProxyType(
+    {kind.name: kind for kind in (Embedding, Exact, Json, Judge, Label, Normalised, Number, Similarity, Text)}
+)
+
+
+def comparator(name: str, options: Mapping[str, Any] | None = None) -> Comparator | Judge:
+    """The comparator called `name`, with its options checked.
+
+    Every one but `Judge` is called with a `Pair`; a `Judge` needs a model, see `Judge.compare`.
+    Raises `ConfigError` for an unknown name (with the nearest ones), an unknown or wrong option, and a
+    missing extra.
+    """
+    given = dict(options or {})
+    if name in _BUILT_IN:
+        return _configured(_BUILT_IN[name], given)
+    if ":" in name:
+        return UserComparator(name, load_object(name, "comparator"), given)
+    return _from_entry_point(name, given)
+
+
+def comparator_names() -> tuple[str, ...]:
+    """Every name that `comparator()` knows here, installed entry points included, sorted."""
+    return tuple(sorted({*_BUILT_IN, *(entry.name for entry in entry_points(group=GROUP))}))
+
+
+def compare(comparator: Comparator, pair: Pair) -> Verdict:
+    """Compare, whatever happens: a comparator that raises gives a verdict with `failed` set."""
+    try:
+        return comparator(pair)
+    except Exception as error:  # it may be a user's code, on a model's output: anything can happen
+        return Verdict(None, f"{type(error).__name__}: {error}"[:500], failed=True)
+
+
+def _configured(kind: type[Options], options: dict[str, Any]) -> Comparator | Judge:
+    try:
+        return kind.model_validate(options)  # type: ignore[return-value]
+    except ValidationError as error:
+        raise ConfigError(_explain(kind, error)) from None
+
+
+def _explain(kind: type[Options], error: ValidationError) -> str:
+    problem = error.errors(include_url=False, include_input=False)[0]
+    key = ".".join(map(str, problem["loc"]))
+    known = sorted(kind.model_fields)
+    if problem["type"] != "extra_forbidden":
+        return f"comparator `{kind.name}`: option `{key}`: {problem['msg']}"
+    if not known:
+        return f"comparator `{kind.name}`: option `{key}` is unknown; it takes no options"
+    near = get_close_matches(key, known, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"it takes {', '.join(known)}"
+    return f"comparator `{kind.name}`: option `{key}` is unknown; {hint}"
+
+
+def _from_entry_point(name: str, options: dict[str, Any]) -> UserComparator:
+    found = next(iter(entry_points(group=GROUP, name=name)), None)
+    if found is None:
+        known = comparator_names()
+        near = get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known)}"
+        raise ConfigError(f"comparator `{name}` is unknown; {hint}")
+    try:
+        function = found.load()
+    except Exception as error:
+        raise ConfigError(f"comparator `{name}`: cannot load {found.value!r}: {error}") from error
+    if not callable(function):
+        raise ConfigError(f"comparator `{name}`: {found.value!r} is not callable")
+    return UserComparator(name, function, options)

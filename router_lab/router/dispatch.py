@@ -1,0 +1,89 @@
+"""Which model gets the next attempt: retries at one model, then the route's fallbacks.
+
+The order of a route is its model, then its fallbacks. The next one is tried when the present one
+cannot answer: its breaker is open, it failed and its retries are spent, its quota is, or the prompt
+does not fit its window. Anything else is the caller's fault and ends the call.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+from router_lab.errors import CircuitOpenError, ContextOverflowError, ProviderError, ResponseParseError
+from router_lab.router.attempts import Attempts, Plan
+from router_lab.router.breaker import Admission, Breakers
+from router_lab.router.job import Job
+from router_lab.router.ports import Clock
+from router_lab.router.retry import RetrySchedule
+from router_lab.router.targets import Target
+from router_lab.settings.models import RetrySettings
+
+T = TypeVar("T")
+
+# Sends one planned and admitted attempt. Raises, after its row is durable, when it gave no answer.
+Send = Callable[[Job, Plan, Admission], Awaitable[T]]
+
+# Refusals that no retry mends, yet another provider may: its quota or credit is used up.
+_EXHAUSTED = frozenset({402, 429})
+
+
+class Dispatch:
+    """Walks a route's models until one answers."""
+
+    def __init__(
+        self,
+        *,
+        targets: Mapping[str, Target],
+        attempts: Attempts,
+        breakers: Breakers,
+        retry: RetrySettings,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._targets = targets
+        self._attempts = attempts
+        self._breakers = breakers
+        self._retry = retry
+        self._clock = clock
+        self._rng = rng
+
+    async def run(self, job: Job, aliases: Sequence[str], send: Send[T], *, stream: bool = False) -> T:
+        """The first answer. Raises the error of the last model tried."""
+        for alias, is_last in _marked(aliases):
+            try:
+                return await self._at(job, self._targets[alias], send, stream)
+            except (CircuitOpenError, ContextOverflowError, ProviderError) as error:
+                if is_last or not _may_fall_back(job, error) or job.remaining_s(self._clock) <= 0:
+                    raise
+                if isinstance(error, ContextOverflowError):
+                    job.overflow_escalated = True
+        raise AssertionError("a route has at least one model")
+
+    async def _at(self, job: Job, target: Target, send: Send[T], stream: bool) -> T:
+        breaker = self._breakers.of(target.breaker_key)
+        schedule = RetrySchedule(getattr(self._retry.policies, job.route.policy), self._rng)
+        plan = self._attempts.plan(job, target, stream=stream)
+        plan.check_window()
+        while True:
+            admission = breaker.admit(is_shadow=job.is_shadow)
+            try:
+                return await send(job, plan, admission)
+            except (ProviderError, ResponseParseError) as error:
+                delay = schedule.next_delay(error)
+                if delay is None or delay >= job.remaining_s(self._clock) or breaker.state == "open":
+                    raise
+            await self._clock.sleep(delay)
+
+
+def _marked(aliases: Sequence[str]) -> list[tuple[str, bool]]:
+    return [(alias, position == len(aliases) - 1) for position, alias in enumerate(aliases)]
+
+
+def _may_fall_back(job: Job, error: Exception) -> bool:
+    if isinstance(error, ContextOverflowError):
+        return not job.overflow_escalated  # once: a second overflow is not softened
+    if isinstance(error, ProviderError):
+        return error.retryable or error.status in _EXHAUSTED
+    return True

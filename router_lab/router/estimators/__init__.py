@@ -1,0 +1,1 @@
+"""Estimators of input tokens: text features, and two ways to calibrate them."""

@@ -1,0 +1,70 @@
+"""What an estimator is: pure functions from features and stored state to a number of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from router_lab.router.estimators.features import Features
+
+# What the hard bound allows beside the text. A chat template costs 3 to 10 tokens per message; the
+# longest default system prompts in common templates about 100; a preamble for tools up to 400.
+CALL_OVERHEAD = 128
+MESSAGE_OVERHEAD = 16
+TOOLS_OVERHEAD = 640
+TOOL_OVERHEAD = 32
+
+# An image: what Ollama assumes, what common cloud models charge at most, and what any is known to charge.
+IMAGE_EXPECTED = 768
+IMAGE_UPPER = 1_600
+IMAGE_BOUND = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Input tokens of one prompt, before it is sent.
+
+    `tokens` is what decisions use. `expected` is the central guess; an intact prompt's count lies
+    between `lower` and `upper` but for about 0.1% below and `miss_rate` above, once `samples`
+    (calls learnt from) are enough. `divisor` is characters per token, as recorded in the ledger.
+    """
+
+    tokens: int
+    expected: float
+    divisor: float
+    lower: float
+    upper: float
+    samples: int
+
+
+def hard_bound(features: Features) -> int:
+    """The most tokens the prompt can be: one per UTF-8 byte, plus template, tools and images.
+
+    This holds for byte-level BPE and for SentencePiece with byte fallback, whatever the text; a
+    template that adds a system prompt of more than 100 tokens, or an image of more than 5,000, is
+    beyond it. Used for budget holds, which must cover the worst case.
+    """
+    overhead = CALL_OVERHEAD + MESSAGE_OVERHEAD * features.messages
+    if features.tools:
+        overhead += TOOLS_OVERHEAD + TOOL_OVERHEAD * features.tools
+    return features.utf8_bytes + overhead + IMAGE_BOUND * features.images
+
+
+State = TypeVar("State")
+
+
+class Estimator(Protocol[State]):
+    """A way to estimate. Stateless itself: what it learns is bytes that the ledger keeps."""
+
+    @property
+    def name(self) -> str:
+        """What settings and keys call it."""
+
+    def decode(self, state: bytes | None) -> State:
+        """Read a stored state. Missing, corrupt or of another version: a fresh one, never an error."""
+
+    def estimate(self, features: Features, own: State, pooled: State) -> Estimate:
+        """Estimate from the state of this (model, task type) and the one of all the model's calls."""
+
+    def update(self, state: bytes | None, features: Features, tokens_in: int, *, at_least: bool) -> bytes:
+        """Learn from one observed count. `at_least`: the true count may be higher (a flagged call)."""

@@ -1,0 +1,66 @@
+"""Characters per token as one moving average: simple, well known, and often too low (see tests)."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+
+from router_lab.router.estimators.base import Estimate
+from router_lab.router.estimators.features import Features
+from router_lab.settings.models import TokenEstimation
+
+# The usual rule of thumb for English; the first calls of a task type start from it, clamped.
+START_DIVISOR = 4.0
+
+_LAYOUT = struct.Struct("<4sQd")
+_MAGIC = b"EMA1"
+
+
+@dataclass(frozen=True, slots=True)
+class EmaState:
+    """`divisor` is the unclamped moving average of characters per token over `samples` calls."""
+
+    samples: int = 0
+    divisor: float = START_DIVISOR
+
+
+@dataclass(frozen=True, slots=True)
+class EmaEstimator:
+    """`ceil(chars / (clamp(EMA of chars / tokens_in) * safety_factor))`, per (model, task type).
+
+    The average starts at 4.0 characters per token and each call moves it by `ema_alpha`. It is
+    stored unclamped, so that changing `divisor_bounds` needs no relearning. The message template
+    and images are not in it.
+    """
+
+    settings: TokenEstimation
+    name: str = "ema"
+
+    def decode(self, state: bytes | None) -> EmaState:
+        """Read a stored state, or start at 4.0."""
+        if state is None or len(state) != _LAYOUT.size:
+            return EmaState()
+        magic, samples, divisor = _LAYOUT.unpack(state)
+        if magic != _MAGIC or not (math.isfinite(divisor) and divisor > 0):
+            return EmaState()
+        return EmaState(samples, divisor)
+
+    def estimate(self, features: Features, own: EmaState, pooled: EmaState) -> Estimate:
+        """Estimate from `own` alone; `pooled` is not used."""
+        low, high = self.settings.divisor_bounds
+        divisor = min(max(own.divisor, low), high) * self.settings.safety_factor
+        tokens = math.ceil(features.chars / divisor)
+        expected = features.chars / own.divisor
+        return Estimate(tokens, expected, divisor, expected / 2, float(tokens), own.samples)
+
+    def update(
+        self, state: bytes | None, features: Features, tokens_in: int, *, at_least: bool = False
+    ) -> bytes:
+        """Move the average towards this call's characters per token; `at_least` counts change nothing."""
+        before = self.decode(state)
+        if at_least or tokens_in <= 0 or features.chars == 0:
+            return _LAYOUT.pack(_MAGIC, before.samples, before.divisor)
+        observed = features.chars / tokens_in
+        moved = before.divisor + self.settings.ema_alpha * (observed - before.divisor)
+        return _LAYOUT.pack(_MAGIC, before.samples + 1, moved)

@@ -1,0 +1,114 @@
+"""What is counted in a prompt before it is sent: character classes, messages, images.
+
+Counted once per request, on the UTF-8 bytes: 10 us for 1 kB, 1 to 3 ms for 1 MB.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from router_lab.records import Message, Tool
+
+PUNCTUATION, SPACE, LETTER, DIGIT, OTHER, CJK, CONTINUATION = range(1, 8)
+
+# UTF-8 lead bytes E3 to ED are kana, CJK and Hangul; EF is mostly full-width forms.
+_CJK_LEADS = frozenset((*range(0xE3, 0xEE), 0xEF))
+
+
+def _class_of(byte: int) -> int:
+    if byte >= 0xC0:
+        return CJK if byte in _CJK_LEADS else OTHER
+    if byte >= 0x80:
+        return CONTINUATION
+    character = chr(byte)
+    if character.isalpha():
+        return LETTER
+    if character.isdigit():
+        return DIGIT
+    return SPACE if byte <= 0x20 or byte == 0x7F else PUNCTUATION
+
+
+_CLASSES = bytes(_class_of(byte) for byte in range(256))
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Counts of one prompt. All but `utf8_bytes` count characters, runs or parts, not bytes.
+
+    `letters`, `digits`, `punctuation` and `whitespace` are ASCII; `words` are runs of ASCII
+    letters; `cjk` are Chinese, Japanese and Korean characters; `other` the rest of Unicode.
+    `repeats` are punctuation or white space equal to the character before: tokenizers put rules,
+    indentation and padded tables into few tokens, so these are kept out of the two other counts.
+    """
+
+    chars: int
+    utf8_bytes: int
+    letters: int = 0
+    digits: int = 0
+    punctuation: int = 0
+    whitespace: int = 0
+    repeats: int = 0
+    words: int = 0
+    other: int = 0
+    cjk: int = 0
+    messages: int = 1
+    images: int = 0
+    tools: int = 0
+
+
+def features(text: str, *, messages: int = 1, images: int = 0, tools: int = 0) -> Features:
+    """Count `text`, the texts of all `messages` joined; any string is accepted."""
+    encoded = text.encode("utf-8", "surrogatepass")
+    characters = np.frombuffer(encoded, np.uint8)
+    classes = np.frombuffer(encoded.translate(_CLASSES), np.uint8)
+    letters = classes == LETTER
+    repeated = classes[1:][characters[1:] == characters[:-1]]
+    repeated_punctuation = np.count_nonzero(repeated == PUNCTUATION)
+    repeated_space = np.count_nonzero(repeated == SPACE)
+    word_starts = np.count_nonzero(letters[1:] > letters[:-1]) + np.count_nonzero(letters[:1])
+    return Features(
+        chars=len(text),
+        utf8_bytes=len(encoded),
+        letters=int(np.count_nonzero(letters)),
+        digits=int(np.count_nonzero(classes == DIGIT)),
+        punctuation=int(np.count_nonzero(classes == PUNCTUATION) - repeated_punctuation),
+        whitespace=int(np.count_nonzero(classes == SPACE) - repeated_space),
+        repeats=int(repeated_punctuation + repeated_space),
+        words=int(word_starts),
+        other=int(np.count_nonzero(classes == OTHER)),
+        cjk=int(np.count_nonzero(classes == CJK)),
+        messages=messages,
+        images=images,
+        tools=tools,
+    )
+
+
+def prompt_features(
+    messages: Sequence[Message], system: str | None = None, tools: Sequence[Tool] = ()
+) -> Features:
+    """Count a whole request: the system prompt, every message, tool calls and tool definitions."""
+    parts = [] if system is None else [system]
+    parts += [_message_text(message) for message in messages]
+    parts += [json.dumps([tool.name, tool.description, tool.parameters], default=str) for tool in tools]
+    return features(
+        "\n".join(parts),
+        messages=len(messages) + (system is not None),
+        images=sum(len(message.images) for message in messages),
+        tools=len(tools),
+    )
+
+
+def droppable_features(messages: Sequence[Message]) -> tuple[Features, ...]:
+    """Count, oldest first, each message that Ollama may silently drop: all but the last."""
+    return tuple(features(_message_text(message), images=len(message.images)) for message in messages[:-1])
+
+
+def _message_text(message: Message) -> str:
+    if not message.tool_calls:
+        return message.text
+    calls = (json.dumps([call.name, call.arguments], default=str) for call in message.tool_calls)
+    return "\n".join((message.text, *calls))

@@ -1,0 +1,211 @@
+"""Pairs: from two answers, or the lack of one, to a row of `comparisons`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from router_lab.errors import RouterLabError
+from router_lab.records import Attempt, Comparison, ComparisonStatus, Completion
+from router_lab.router.comparators.judge import Question
+from router_lab.router.compare import Comparator, Judge, Pair, Verdict, compare
+from router_lab.router.job import Job
+from router_lab.router.ports import Accounts
+from router_lab.settings.models import ShadowRoute
+
+_log = logging.getLogger("router_lab.shadow")
+
+# Longer answers are compared on a worker thread, so that the event loop stays free for primaries.
+_INLINE_CHARS = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """A pair as decided before its primary ran. `missing` says why no shadow shall run."""
+
+    comparison_id: str
+    created_at: datetime
+    shadow_alias: str
+    shadow: ShadowRoute
+    probability: float
+    epoch: int
+    missing: ComparisonStatus | None = None
+    is_noise: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A finished job with its answer, or the error it ended in."""
+
+    job: Job
+    done: Completion | None
+    error: BaseException | None = None
+    latency_ms: float | None = None
+
+    @property
+    def row(self) -> Attempt | None:
+        """The attempt that gave the answer, or the last one that failed to."""
+        return self.job.rows[-1] if self.job.rows else None
+
+    @property
+    def output(self) -> str | None:
+        """The answer's text, or what the last attempt left of one."""
+        if self.done is not None:
+            return self.done.text
+        return self.row.output if self.row is not None else None
+
+
+# Puts one question of a judge to its model, on behalf of a primary's job; returns the reply's text.
+AskJudge = Callable[[Job, Pairing, Judge, Question], Awaitable[str]]
+
+
+class PairWriter:
+    """Compares and writes pairs; keeps the writes that are not durable yet.
+
+    `comparators` are by route name. Without `keep_content`, what a comparator quotes of the answers
+    is left out of the rows.
+    """
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        comparators: Mapping[str, Comparator | Judge],
+        ask_judge: AskJudge,
+        *,
+        keep_content: bool,
+    ) -> None:
+        self._accounts = accounts
+        self._comparators = comparators
+        self._ask_judge = ask_judge
+        self._keep_content = keep_content
+        self._writing: set[asyncio.Future[None]] = set()
+
+    def write_missing(
+        self,
+        pairing: Pairing,
+        primary: Answered,
+        status: ComparisonStatus,
+        job: Job | None = None,
+        error: Exception | None = None,
+    ) -> None:
+        """Record why an eligible request has no shadow answer."""
+        shadow = Answered(job, None, error) if job is not None else None
+        self._write(pairing, primary, shadow, status, None)
+
+    def write_failed(self, pairing: Pairing, primary: Answered, job: Job, error: Exception) -> None:
+        """Record a shadow that ran and gave no usable answer."""
+        status: ComparisonStatus = "shadow_failed" if primary.done is not None else "both_failed"
+        self._write(pairing, primary, Answered(job, None, error), status, None)
+
+    async def write_compared(self, pairing: Pairing, primary: Answered, shadow: Answered) -> None:
+        """Compare two finished sides and record the pair."""
+        if primary.done is None or shadow.done is None:
+            self._write(pairing, primary, shadow, "primary_failed", None)
+            return
+        pair = Pair(
+            primary_text=primary.done.text,
+            shadow_text=shadow.done.text,
+            primary_data=primary.done.data,
+            shadow_data=shadow.done.data,
+            schema=primary.job.request.schema,
+        )
+        verdict = await self._verdict(pairing, primary.job, pair)
+        if not self._keep_content:
+            verdict = verdict.without_content()
+        self._write(pairing, primary, shadow, _status(primary, verdict), verdict)
+
+    async def _verdict(self, pairing: Pairing, job: Job, pair: Pair) -> Verdict:
+        comparator = self._comparators[job.route.name]
+        if isinstance(comparator, Judge):
+            judge = comparator
+
+            async def ask(question: Question) -> str:
+                return await self._ask_judge(job, pairing, judge, question)
+
+            try:
+                return await judge.compare(job.request.prompt_text, pair, ask)
+            except RouterLabError as error:  # the judge could not be asked: nothing is known of the pair
+                return Verdict(None, _said(error))
+        if len(pair.primary_text) + len(pair.shadow_text) > _INLINE_CHARS:
+            return await asyncio.to_thread(compare, comparator, pair)
+        return compare(comparator, pair)
+
+    async def drain(self) -> None:
+        """Wait until every pair written so far is durable, or has failed and been logged."""
+        while self._writing:
+            await asyncio.wait(self._writing)
+
+    def _write(
+        self,
+        pairing: Pairing,
+        primary: Answered,
+        shadow: Answered | None,
+        status: ComparisonStatus,
+        verdict: Verdict | None,
+    ) -> None:
+        details: dict[str, Any] = {}
+        for side, answered in (("primary_error", primary), ("shadow_error", shadow)):
+            if answered is not None and answered.error is not None:
+                details[side] = _said(answered.error)
+        if verdict is not None:
+            details |= {"reason": verdict.reason, **verdict.details}
+        written = self._accounts.record_comparison(
+            Comparison(
+                comparison_id=pairing.comparison_id,
+                request_id=primary.job.request_id,
+                task_type=primary.job.request.task_type,
+                created_at=pairing.created_at,
+                primary_alias=primary.job.route.model,
+                shadow_alias=pairing.shadow_alias,
+                input_hash=primary.job.request.input_hash,
+                sample_probability=pairing.probability,
+                switch_epoch=shadow.job.switch_epoch if shadow is not None else pairing.epoch,
+                status=status,
+                comparator=pairing.shadow.comparator,
+                agreement=verdict.agreement if verdict is not None else None,
+                details=details,
+                is_noise=pairing.is_noise,
+                **_side("primary", primary),
+                **_side("shadow", shadow),
+            )
+        )
+        self._writing.add(written)
+        written.add_done_callback(self._written)
+
+    def _written(self, written: asyncio.Future[None]) -> None:
+        self._writing.discard(written)
+        if not written.cancelled() and written.exception() is not None:
+            _log.error("a comparison could not be written: %s", written.exception())
+
+
+def _side(name: str, side: Answered | None) -> dict[str, Any]:
+    row = side.row if side is not None else None
+    return {
+        f"{name}_attempt_id": row.attempt_id if row is not None else None,
+        f"{name}_model": (row.model_actual or row.model_requested) if row is not None else None,
+        f"{name}_output": side.output if side is not None else None,
+        f"{name}_cost_usd": side.job.cost_usd if side is not None else None,
+        f"{name}_latency_ms": side.done.metadata.latency_ms
+        if side is not None and side.done is not None
+        else None,
+    }
+
+
+def _status(primary: Answered, verdict: Verdict) -> ComparisonStatus:
+    if verdict.failed:
+        return "comparator_error"
+    if verdict.agreement is None:
+        return "unknown"
+    if primary.job.overflow_escalated:
+        return "primary_truncated"
+    if primary.done is not None and primary.done.metadata.model_alias != primary.job.route.model:
+        return "primary_fell_back"
+    return "complete"
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error)[:300]}"

@@ -1,0 +1,257 @@
+"""Anthropic's Messages API (`/v1/messages`), which llama.cpp's server speaks too.
+
+A JSON schema goes as `output_config.format`, the structured outputs that every model since
+Claude 4.5 has. The older way, a forced tool call, is refused by models that think by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError, UnsupportedError
+from router_lab.records import Image, Message, Reply, Tool, ToolCall, Usage
+from router_lab.router.providers import wire
+from router_lab.router.providers.anthropic_schema import restrict
+from router_lab.router.providers.base import Chunk, ModelCall, StreamDecoder, WireRequest
+from router_lab.router.providers.failures import event_error, response_error
+from router_lab.router.providers.streams import Decoder, Events
+
+_VERSION = "2023-06-01"
+_IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+
+
+class Anthropic:
+    """The Messages API as a `Provider`."""
+
+    name = "anthropic"
+
+    def request(self, call: ModelCall) -> WireRequest:
+        """Build the POST. Raises `UnsupportedError` for images and schemas the API does not take."""
+        body: dict[str, Any] = {
+            "model": call.model,
+            "max_tokens": call.max_tokens,
+            "messages": _messages(call.messages),
+        }
+        if call.system:
+            body["system"] = call.system
+        if call.tools:
+            body["tools"] = [_tool(tool) for tool in call.tools]
+        if call.schema is not None:
+            body["output_config"] = {"format": {"type": "json_schema", "schema": restrict(call.schema)}}
+        if call.temperature is not None:
+            body["temperature"] = call.temperature
+        if call.stream:
+            body["stream"] = True
+        headers = {"content-type": "application/json", "anthropic-version": _VERSION}
+        if call.api_key is not None:
+            headers["x-api-key"] = wire.checked_key(call.api_key)
+        return WireRequest(wire.address(call.base_url, "/v1/messages"), headers, wire.encode(body))
+
+    def usage(self, body: bytes) -> Usage | None:
+        """The usage in a 2xx body, cut or garbled though it may be."""
+        try:
+            return _usage(wire.member(wire.decode(body), "usage"))
+        except ValueError:
+            return _usage(wire.last_object(body, "usage"))
+
+    def reply(self, body: bytes) -> Reply:
+        """Read a 2xx body. Raises `ResponseParseError`."""
+        data = wire.decode_object(body, self.name)
+        if not isinstance(data.get("content"), list):
+            raise ResponseParseError(
+                f"anthropic: the answer has no list `content`: {wire.excerpt(str(data))}", text=""
+            )
+        return _reply(data, wire.objects(data["content"]), _usage(wire.member(data, "usage")))
+
+    def error(
+        self, status: int, headers: Mapping[str, str], body: bytes, *, now: datetime | None = None
+    ) -> ProviderError | ContextOverflowError:
+        """Read a non-2xx answer into an exception."""
+        return response_error(self.name, status, headers, body, now)
+
+    def decoder(self) -> StreamDecoder:
+        """A fresh decoder of server-sent events."""
+        return AnthropicDecoder()
+
+
+class AnthropicDecoder(Decoder):
+    """`message_start`, content blocks, `message_delta`, `message_stop`; pings are skipped."""
+
+    provider = "anthropic"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._events = Events()
+        self._message: dict[str, Any] = {}
+        self._raw_usage: dict[str, Any] = {}
+        self._blocks: dict[int, dict[str, Any]] = {}
+        # The pieces of the text, thinking or tool input of each block, joined only at the end.
+        self._pieces: dict[int, list[str]] = {}
+
+    def _line(self, line: bytes) -> Iterator[Chunk]:
+        event = self._events.feed(line)
+        if event is None:
+            return
+        try:
+            payload = wire.decode(event.data)
+        except ValueError as error:
+            raise ResponseParseError(f"anthropic: a stream event is not JSON: {error}") from error
+        if not isinstance(payload, dict):
+            return
+        kind = wire.text_of(payload.get("type")) or event.name
+        if kind == "error" or event.name == "error" or "error" in payload:
+            raise event_error(self.provider, payload)
+        if kind == "message_start":
+            self._message.update(wire.member(payload, "message"))
+            yield from self._see_usage(wire.member(self._message, "usage"))
+        elif kind == "content_block_start":
+            yield from self._start_block(payload)
+        elif kind == "content_block_delta":
+            yield from self._extend_block(payload)
+        elif kind == "message_delta":
+            self._message.update(
+                {key: value for key, value in wire.member(payload, "delta").items() if value is not None}
+            )
+            yield from self._see_usage(wire.member(payload, "usage"))
+        elif kind == "message_stop":
+            self._ended = True
+
+    def _see_usage(self, seen: Mapping[str, Any]) -> Iterator[Chunk]:
+        # Counts are cumulative: a later one replaces an earlier one, a missing one keeps it.
+        self._raw_usage.update({key: value for key, value in seen.items() if value is not None})
+        if usage := _usage(self._raw_usage):
+            yield Chunk(usage=usage)
+
+    def _start_block(self, payload: Mapping[str, Any]) -> Iterator[Chunk]:
+        block = wire.member(payload, "content_block")
+        index = wire.count(payload.get("index")) or 0
+        self._blocks[index] = block
+        text = wire.text_of(block.get("text"))
+        self._pieces[index] = [text or wire.text_of(block.get("thinking"))]
+        if text and block.get("type") == "text":
+            yield Chunk(text=text)
+
+    def _extend_block(self, payload: Mapping[str, Any]) -> Iterator[Chunk]:
+        delta = wire.member(payload, "delta")
+        pieces = self._pieces.setdefault(wire.count(payload.get("index")) or 0, [])
+        text = wire.text_of(delta.get("text"))
+        pieces.append(text or wire.text_of(delta.get("thinking")) or wire.text_of(delta.get("partial_json")))
+        if text:
+            yield Chunk(text=text)
+
+    def _stopped(self) -> bool:
+        return isinstance(self._message.get("stop_reason"), str)
+
+    def _reply(self) -> Reply:
+        return _reply(self._message, [self._block(index) for index in sorted(self._pieces)], self._usage)
+
+    def _block(self, index: int) -> dict[str, Any]:
+        block = self._blocks.get(index, {"type": "text"})
+        value = "".join(self._pieces[index])
+        if block.get("type") == "tool_use":
+            # Tools without arguments may have theirs in the start event and no deltas.
+            return {**block, "input": value or block.get("input")}
+        return {**block, ("thinking" if block.get("type") == "thinking" else "text"): value}
+
+
+def _messages(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
+    turns: list[dict[str, Any]] = []
+    after_tool = False
+    for message in messages:
+        role = "assistant" if message.role == "assistant" else "user"
+        content = _content(message)
+        # The API wants all results of one round of tool calls, and what follows, in one user turn.
+        if role == "user" and after_tool:
+            turns[-1]["content"].extend(
+                [{"type": "text", "text": content}] if isinstance(content, str) else content
+            )
+        else:
+            turns.append({"role": role, "content": content})
+        after_tool = role == "user" and (message.role == "tool" or after_tool)
+    return turns
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    if message.role == "tool":
+        return [
+            {
+                "type": "tool_result",
+                "tool_use_id": message.tool_call_id or "",
+                "content": _parts(message) if message.images else message.text,
+            }
+        ]
+    if not (message.images or message.tool_calls):
+        return message.text
+    calls = [
+        {"type": "tool_use", "id": call.id, "name": call.name, "input": dict(call.arguments)}
+        for call in message.tool_calls
+    ]
+    return _parts(message) + calls
+
+
+def _parts(message: Message) -> list[dict[str, Any]]:
+    if message.images and message.role == "assistant":
+        raise UnsupportedError("anthropic: an assistant message cannot hold images")
+    text = [{"type": "text", "text": message.text}] if message.text else []
+    return [_image(image) for image in message.images] + text
+
+
+def _image(image: Image) -> dict[str, Any]:
+    if image.media_type not in _IMAGES:
+        raise UnsupportedError(
+            f"anthropic: no images of type {image.media_type!r}; use one of {', '.join(sorted(_IMAGES))}"
+        )
+    source = {"type": "base64", "media_type": image.media_type, "data": image.data}
+    return {"type": "image", "source": source}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    described = {"description": tool.description} if tool.description else {}
+    return {"name": tool.name, **described, "input_schema": {"type": "object", **tool.parameters}}
+
+
+def _usage(raw: Mapping[str, Any]) -> Usage | None:
+    """Anthropic's `input_tokens` leaves out what was read from or written to the cache; ours has all.
+
+    The two kinds of cache writes, for five minutes and for an hour, are disjoint in our `Usage`.
+    """
+    uncached, tokens_out = wire.count(raw.get("input_tokens")), wire.count(raw.get("output_tokens"))
+    if uncached is None and tokens_out is None:
+        return None
+    read = wire.count(raw.get("cache_read_input_tokens")) or 0
+    written = wire.count(raw.get("cache_creation_input_tokens")) or 0
+    hour_long = wire.count(wire.member(raw, "cache_creation").get("ephemeral_1h_input_tokens")) or 0
+    written_1h = min(hour_long, written)
+    return Usage(
+        tokens_in=None if uncached is None else uncached + written + read,
+        tokens_out=tokens_out,
+        cache_read_tokens=read,
+        cache_write_tokens=written - written_1h,
+        cache_write_1h_tokens=written_1h,
+        reasoning_tokens=wire.count(wire.member(raw, "output_tokens_details").get("thinking_tokens")) or 0,
+    )
+
+
+def _reply(message: Mapping[str, Any], blocks: list[dict[str, Any]], usage: Usage | None) -> Reply:
+    text = "".join(wire.text_of(block.get("text")) for block in blocks if block.get("type") == "text")
+    thinking = "".join(
+        wire.text_of(block.get("thinking")) for block in blocks if block.get("type") == "thinking"
+    )
+    stop_reason = wire.text_of(message.get("stop_reason")) or None
+    return Reply(
+        text=text,
+        usage=usage,
+        stop_reason=stop_reason,
+        model=wire.text_of(message.get("model")) or None,
+        tool_calls=tuple(_tool_call(block, text) for block in blocks if block.get("type") == "tool_use"),
+        thinking=thinking,
+        token_limited=stop_reason == "max_tokens",
+        window_exceeded=stop_reason == "model_context_window_exceeded",
+    )
+
+
+def _tool_call(block: Mapping[str, Any], text: str) -> ToolCall:
+    name = wire.text_of(block.get("name"))
+    return ToolCall(wire.text_of(block.get("id")), name, wire.arguments(block.get("input"), name, text))

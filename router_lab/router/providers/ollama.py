@@ -1,0 +1,187 @@
+"""Ollama's own `/api/chat`.
+
+Its OpenAI- and Anthropic-compatible endpoints take neither `num_ctx` nor `truncate`, so a prompt
+cut behind the caller's back could not be refused there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError, UnsupportedError
+from router_lab.records import Message, Reply, ToolCall, Usage
+from router_lab.router.providers import wire
+from router_lab.router.providers.base import Chunk, ModelCall, StreamDecoder, WireRequest
+from router_lab.router.providers.failures import event_error, response_error
+from router_lab.router.providers.streams import Decoder
+
+
+class Ollama:
+    """`/api/chat` as a `Provider`."""
+
+    name = "ollama"
+
+    def request(self, call: ModelCall) -> WireRequest:
+        """Build the POST. Raises `UnsupportedError` for images in an assistant's message."""
+        system = [{"role": "system", "content": call.system}] if call.system else []
+        options: dict[str, Any] = {"num_predict": call.max_tokens}
+        if call.num_ctx is not None:
+            options["num_ctx"] = call.num_ctx
+        if call.temperature is not None:
+            options["temperature"] = call.temperature
+        body: dict[str, Any] = {
+            "model": call.model,
+            "messages": [*system, *(_message(message) for message in call.messages)],
+            # Streaming is this server's default, so it is always said.
+            "stream": call.stream,
+            "options": options,
+        }
+        if call.refuse_truncation:
+            body["truncate"] = False
+        if call.keep_alive is not None:
+            body["keep_alive"] = call.keep_alive
+        if call.schema is not None:
+            body["format"] = dict(call.schema)
+        if call.tools:
+            body["tools"] = [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": tool.name,
+                        "description": tool.description,
+                        "parameters": {"type": "object", **tool.parameters},
+                    },
+                }
+                for tool in call.tools
+            ]
+        headers = {"content-type": "application/json"}
+        if call.api_key is not None:
+            headers["authorization"] = "Bearer " + wire.checked_key(call.api_key)
+        return WireRequest(wire.address(call.base_url, "/api/chat"), headers, wire.encode(body))
+
+    def usage(self, body: bytes) -> Usage | None:
+        """The usage in a 2xx body, cut or garbled though it may be."""
+        try:
+            data = wire.decode(body)
+        except ValueError:
+            return _usage({key: wire.last_count(body, key) for key in ("prompt_eval_count", "eval_count")})
+        return _usage(data) if isinstance(data, dict) else None
+
+    def reply(self, body: bytes) -> Reply:
+        """Read a 2xx body. Raises `ResponseParseError`, also when the server broke generation off."""
+        data = wire.decode_object(body, self.name)
+        message = data.get("message")
+        if not isinstance(message, dict):
+            raise ResponseParseError(
+                f"ollama: the answer has no `message`: {wire.excerpt(str(data))}", text=""
+            )
+        text = wire.text_of(message.get("content"))
+        if data.get("done") is not True:
+            # More than 30 identical chunks in a row make the server give up with status 200.
+            raise ResponseParseError("ollama: the server gave up before the answer was complete", text=text)
+        calls = tuple(_tool_calls(message, text))
+        return _reply(data, text, wire.text_of(message.get("thinking")), calls)
+
+    def error(
+        self, status: int, headers: Mapping[str, str], body: bytes, *, now: datetime | None = None
+    ) -> ProviderError | ContextOverflowError:
+        """Read a non-2xx answer into an exception."""
+        return response_error(self.name, status, headers, body, now)
+
+    def decoder(self) -> StreamDecoder:
+        """A fresh decoder of NDJSON."""
+        return OllamaDecoder()
+
+
+class OllamaDecoder(Decoder):
+    """One JSON object per line; the one with `done: true` carries the counts."""
+
+    provider = "ollama"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._final: dict[str, Any] = {}
+        self._text: list[str] = []
+        self._thinking: list[str] = []
+        self._calls: list[ToolCall] = []
+
+    def _line(self, line: bytes) -> Iterator[Chunk]:
+        if not line.strip():
+            return
+        try:
+            payload = wire.decode(line)
+        except ValueError as error:
+            raise ResponseParseError(
+                f"ollama: a line of the stream is not JSON: {error}", text="".join(self._text)
+            ) from error
+        if not isinstance(payload, dict):
+            return
+        if payload.get("error"):
+            raise event_error(self.provider, payload)
+        message = wire.member(payload, "message")
+        self._thinking.append(wire.text_of(message.get("thinking")))
+        self._calls.extend(_tool_calls(message, "".join(self._text), len(self._calls)))
+        if text := wire.text_of(message.get("content")):
+            self._text.append(text)
+            yield Chunk(text=text)
+        if payload.get("done") is True:
+            self._final = payload
+            self._ended = True
+            if usage := _usage(payload):
+                yield Chunk(usage=usage)
+
+    def _stopped(self) -> bool:
+        return False
+
+    def _reply(self) -> Reply:
+        return _reply(self._final, "".join(self._text), "".join(self._thinking), tuple(self._calls))
+
+
+def _message(message: Message) -> dict[str, Any]:
+    if message.images and message.role == "assistant":
+        raise UnsupportedError("ollama: an assistant message cannot hold images")
+    turn: dict[str, Any] = {"role": message.role, "content": message.text}
+    if message.images:
+        turn["images"] = [image.data for image in message.images]
+    if message.tool_calls:
+        turn["tool_calls"] = [
+            {"id": call.id, "function": {"name": call.name, "arguments": dict(call.arguments)}}
+            for call in message.tool_calls
+        ]
+    if message.role == "tool":
+        turn |= {"tool_name": message.tool_name or "", "tool_call_id": message.tool_call_id or ""}
+    return turn
+
+
+def _usage(data: Mapping[str, Any]) -> Usage | None:
+    """Zero counts are left out on the wire, and a prompt is never empty: no count means not said."""
+    tokens_in = wire.count(data.get("prompt_eval_count")) or None
+    tokens_out = wire.count(data.get("eval_count"))
+    if tokens_in is None and tokens_out is None:
+        return None
+    cached = wire.count(data.get("prompt_eval_cached_count")) or 0
+    return Usage(tokens_in=tokens_in, tokens_out=tokens_out, cache_read_tokens=min(cached, tokens_in or 0))
+
+
+def _tool_calls(message: Mapping[str, Any], text: str, seen: int = 0) -> Iterator[ToolCall]:
+    for number, call in enumerate(wire.objects(message.get("tool_calls")), seen + 1):
+        function = wire.member(call, "function")
+        name = wire.text_of(function.get("name"))
+        # Servers before ids were added leave them out; a tool's answer needs one to refer to.
+        call_id = wire.text_of(call.get("id")) or f"call_{number}"
+        yield ToolCall(call_id, name, wire.arguments(function.get("arguments"), name, text))
+
+
+def _reply(data: Mapping[str, Any], text: str, thinking: str, tool_calls: tuple[ToolCall, ...]) -> Reply:
+    done_reason = wire.text_of(data.get("done_reason")) or None
+    return Reply(
+        text=text,
+        usage=_usage(data),
+        stop_reason=done_reason,
+        model=wire.text_of(data.get("model")) or None,
+        tool_calls=tool_calls,
+        thinking=thinking,
+        token_limited=done_reason == "length",
+    )

@@ -1,0 +1,167 @@
+"""What the three wire formats share: JSON in and out, token counts, keys and addresses."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from router_lab.errors import ConfigError, ResponseParseError
+
+# More tokens than any model reads; a larger count is a server's nonsense, not a bill.
+MAX_TOKENS = 10**10
+
+
+def encode(body: Mapping[str, Any]) -> bytes:
+    """JSON as UTF-8. Raises `ConfigError` for what JSON or UTF-8 cannot say."""
+    try:
+        return to_json(body)
+    except ValueError as error:
+        raise ConfigError(f"the request cannot be written as UTF-8 JSON: {str(error)[:200]}") from error
+
+
+def decode(body: bytes) -> Any:
+    """Any JSON, with lone surrogates replaced by U+FFFD. Raises ValueError."""
+    try:
+        return from_json(body, allow_inf_nan=True)
+    except ValueError:
+        # The strict reader refuses escapes of half a surrogate pair, which servers do send when a
+        # model's token ends inside a character.
+        if b"\\u" not in body:
+            raise
+    try:
+        return _scrub_all(json.loads(body))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def decode_object(body: bytes, provider: str) -> dict[str, Any]:
+    """The object a 2xx body must be. Raises `ResponseParseError`."""
+    try:
+        data = decode(body)
+    except ValueError as error:
+        text = body[:2000].decode("utf-8", "replace")
+        raise ResponseParseError(f"{provider}: the answer's body is not JSON: {error}", text=text) from error
+    if not isinstance(data, dict):
+        text = body[:2000].decode("utf-8", "replace")
+        raise ResponseParseError(
+            f"{provider}: the answer's body is JSON but not an object: {excerpt(text)}", text=text
+        )
+    return data
+
+
+def scrub(text: str) -> str:
+    """`text` with surrogate pairs joined and lone surrogates, which UTF-8 cannot carry, as U+FFFD."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def excerpt(text: str, limit: int = 300) -> str:
+    """One printable line of at most `limit` characters, with anything that looks like a key taken out."""
+    line = "".join(character if character.isprintable() else " " for character in text[: 4 * limit])
+    line = _KEYS.sub("[redacted]", " ".join(line.split()))
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def count(value: Any) -> int | None:
+    """A token count, or None for anything that cannot be one."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= MAX_TOKENS else None
+
+
+def text_of(value: Any) -> str:
+    """`value` if it is text, else nothing."""
+    return value if isinstance(value, str) else ""
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """The objects in what should be a list of objects."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def member(value: Any, key: str) -> dict[str, Any]:
+    """The object under `key`, or an empty one."""
+    inner = value.get(key) if isinstance(value, dict) else None
+    return inner if isinstance(inner, dict) else {}
+
+
+def arguments(raw: Any, tool: str, text: str) -> dict[str, Any]:
+    """A tool call's arguments, sent as an object or as JSON text. Raises `ResponseParseError`."""
+    if isinstance(raw, dict):
+        return raw
+    if raw is None or raw == "":
+        return {}
+    try:
+        decoded = decode(raw.encode()) if isinstance(raw, str) else None
+    except ValueError:
+        decoded = None
+    if not isinstance(decoded, dict):
+        raise ResponseParseError(
+            f"the arguments of tool {excerpt(tool, 80)!r} are not a JSON object: {excerpt(str(raw))}",
+            text=text,
+        )
+    return decoded
+
+
+def last_object(body: bytes, key: str) -> dict[str, Any]:
+    """The last `"key": {...}` in a body too broken to parse, or an empty object.
+
+    A quote inside a JSON string is escaped, so a model cannot write this key into its text.
+    """
+    start = body.rfind(b'"' + key.encode() + b'"')
+    if start < 0:
+        return {}
+    tail = body[start + len(key) + 2 : start + 4000].decode("utf-8", "replace").lstrip()
+    if not tail.startswith(":"):
+        return {}
+    try:
+        value, _ = json.JSONDecoder().raw_decode(tail[1:].lstrip())
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def last_count(body: bytes, key: str) -> int | None:
+    """The last `"key": 123` in a body too broken to parse."""
+    found = re.findall(rb'"' + re.escape(key.encode()) + rb'"\s{0,8}:\s{0,8}(\d{1,12})(?=\s{0,8}[,}])', body)
+    return count(int(found[-1])) if found else None
+
+
+def address(base_url: str, path: str) -> str:
+    """`base_url` joined with `path`; a version that both name is written once."""
+    base = base_url.rstrip("/")
+    if path.startswith("/v1/") and base.endswith("/v1"):
+        return base + path.removeprefix("/v1")
+    return base + path
+
+
+def checked_key(api_key: str) -> str:
+    """The key, if a header can carry it. Raises `ConfigError` that does not show it."""
+    if not api_key.isascii() or not api_key.isprintable() or " " in api_key or not api_key:
+        raise ConfigError(
+            "the API key is empty or holds a space, a line break or a non-ASCII character; "
+            "set its environment variable to the key alone"
+        )
+    return api_key
+
+
+def _scrub_all(value: Any) -> Any:
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, list):
+        return [_scrub_all(item) for item in value]
+    if isinstance(value, dict):
+        return {scrub(key): _scrub_all(item) for key, item in value.items()}
+    return value
+
+
+_KEYS = re.compile(r"\b(?:sk|rk|pk|gsk|xai|hf|AIza)[-_][\w-]{8,}|(?i:bearer)\s+[\w.~+/=-]{8,}|AIza[\w-]{16,}")

@@ -1,0 +1,319 @@
+"""The router: one place where routing, accounting, retries, breakers and shadows meet.
+
+What `complete()` promises is in "The accounting boundary" of the design; where each promise is kept:
+
+    route, estimate, window      routing.py, tokens.py, attempts.py (plan)
+    budgets, intent, row         attempts.py (open, settle), the ledger behind ports.py
+    retries, breakers, fallback  dispatch.py, retry.py, breaker.py
+    the pair with a shadow       shadow.py, pairing.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from weakref import WeakKeyDictionary
+
+import httpx
+
+from router_lab import settings as settings_module
+from router_lab.records import Completion, StreamChunk, SwitchState
+from router_lab.router.alerts import Alerts
+from router_lab.router.attempts import Attempts, Plan
+from router_lab.router.breaker import Admission, Breakers, Change
+from router_lab.router.budgets import Budgets
+from router_lab.router.clock import SystemClock, new_id
+from router_lab.router.comparators.judge import Question
+from router_lab.router.compare import Comparator, Judge, comparator
+from router_lab.router.dispatch import Dispatch
+from router_lab.router.job import Job
+from router_lab.router.lane import Lane
+from router_lab.router.loop_thread import LoopThread
+from router_lab.router.pairing import Answered, Pairing, PairWriter
+from router_lab.router.ports import AlertCallback, Clock, LedgerPort
+from router_lab.router.pricing import PriceBook
+from router_lab.router.request import Request
+from router_lab.router.routing import Route, RouteTable
+from router_lab.router.settlement import Settlement
+from router_lab.router.shadow import Shadows, plan_pairings
+from router_lab.router.streaming import Pieces, stream_attempt
+from router_lab.router.targets import build_targets
+from router_lab.router.tokens import Calibrator, prompt_features
+from router_lab.router.transport import Transport
+from router_lab.router.view import routes_html
+from router_lab.router.windows import Windows
+from router_lab.settings.models import Settings
+
+
+class Router:
+    """Sends each call to the model its task type names, and accounts for it.
+
+    `ledger` keeps the books; the caller opens and closes it. `client` makes the HTTP client of each
+    event loop (for tests and for servers in process); left out, one over aiohttp is made.
+    `on_alert` hears every alert; `seed` fixes the jitter of retries.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        ledger: LedgerPort,
+        client: Callable[[], httpx.AsyncClient] | None = None,
+        clock: Clock | None = None,
+        on_alert: AlertCallback | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.settings = settings
+        self._ledger = ledger
+        self._client = client
+        self._clock = clock or SystemClock()
+        self._routes = RouteTable(settings)
+        self._alerts = Alerts(ledger, self._clock, on_alert)
+        self._breakers = Breakers(settings.breaker, self._clock, self._breaker_changed)
+        self._windows = Windows(self._get_json)
+        self._attempts = Attempts(
+            accounts=ledger,
+            alerts=self._alerts,
+            book=PriceBook(settings),
+            budgets=Budgets(settings.cost),
+            calibrator=Calibrator(settings.ollama.token_estimation, ledger),
+            windows=self._windows,
+            clock=self._clock,
+        )
+        self._dispatch = Dispatch(
+            targets=build_targets(settings),
+            attempts=self._attempts,
+            breakers=self._breakers,
+            retry=settings.retry,
+            clock=self._clock,
+            rng=random.Random(seed),
+        )
+        self._pairs = PairWriter(
+            ledger,
+            self._comparators(),
+            self._ask_judge,
+            keep_content=settings.ledger.content == "full",
+        )
+        self._lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, Lane] = WeakKeyDictionary()
+        self._thread: LoopThread | None = None
+        ledger.configure(settings)
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, *, ledger: LedgerPort, **options: Any) -> Self:
+        """A router configured by a YAML file. Raises `ConfigError` naming file, line and key."""
+        return cls(settings_module.load(path), ledger=ledger, **options)
+
+    @property
+    def breakers(self) -> Breakers:
+        """The circuit breakers used so far, by provider and server."""
+        return self._breakers
+
+    async def complete(
+        self,
+        prompt: str | None = None,
+        *,
+        task_type: str,
+        messages: Sequence[Mapping[str, Any]] | None = None,
+        system: str | None = None,
+        max_tokens: int | None = None,
+        tools: Sequence[Any] | None = None,
+        schema: Any = None,
+        user_id: str | None = None,
+        task_id: str | None = None,
+        tags: Mapping[str, Any] | None = None,
+    ) -> Completion:
+        """Answer one prompt, or one conversation, by the model its task type is routed to.
+
+        Returns when the row of every attempt is durable. Raises the errors of `router_lab.errors`;
+        those raised before sending (`ConfigError`, `RoutingError`, `BudgetExceededError`,
+        `UnpricedModelError`, `LedgerError`) have spent nothing.
+        """
+        job, pairings = self._begin(
+            Request.build(
+                prompt,
+                task_type=task_type,
+                messages=messages,
+                system=system,
+                max_tokens=max_tokens,
+                tools=tools,
+                schema=schema,
+                user_id=user_id,
+                task_id=task_id,
+                tags=tags,
+            )
+        )
+        try:
+            done = await self._answer(job, (job.route.model, *job.route.fallback))
+        except BaseException as error:
+            self._offer(pairings, Answered(job, None, error))
+            raise
+        self._offer(pairings, Answered(job, done))
+        return done
+
+    def complete_sync(self, prompt: str | None = None, **arguments: Any) -> Completion:
+        """`complete()` for plain scripts: runs on a thread of the router's own, blocks until done."""
+        if self._thread is None:
+            self._thread = LoopThread("router-lab", self.close)
+        return self._thread.run(self.complete(prompt, **arguments))
+
+    async def stream(
+        self, prompt: str | None = None, *, task_type: str, **arguments: Any
+    ) -> AsyncGenerator[StreamChunk, None]:
+        """Answer in pieces: `async for chunk in router.stream(...)`; takes what `complete()` takes.
+
+        The last chunk carries the `completion`. A model that fails before its first piece is
+        retried and replaced as in `complete()`; later errors are raised as they come. A stream that
+        is cut, cancelled or abandoned still leaves its row.
+        """
+        job, pairings = self._begin(Request.build(prompt, task_type=task_type, **arguments))
+        lane = self._lane()
+
+        async def first_piece(job: Job, plan: Plan, admission: Admission) -> tuple[str | Settlement, Pieces]:
+            pieces = stream_attempt(self._attempts, job, plan, admission, lane.transport)
+            return await anext(pieces), pieces
+
+        primary = Answered(job, None, asyncio.CancelledError("the stream was abandoned"))
+        try:
+            piece, rest = await self._dispatch.run(
+                job, (job.route.model, *job.route.fallback), first_piece, stream=True
+            )
+            lane.streams.add(rest)
+            try:
+                while isinstance(piece, str):
+                    yield StreamChunk(piece)
+                    piece = await anext(rest)
+            finally:
+                await rest.aclose()
+            done = job.completion(piece, self._clock)
+            primary = Answered(job, done)
+            yield StreamChunk("", done)
+        except Exception as error:
+            primary = Answered(job, None, error)
+            raise
+        finally:
+            self._offer(pairings, primary)
+
+    async def drain(self) -> None:
+        """Wait for the shadows in flight and for every row, pair and alert to be durable."""
+        await self._lane().shadows.drain()
+        await self._alerts.drain()
+
+    async def close(self) -> None:
+        """Drain and close this event loop's connections. The ledger stays open: it is its owner's."""
+        await self._close(cancel=False)
+
+    def close_sync(self) -> None:
+        """End what `complete_sync()` started, shadows in flight included."""
+        if self._thread is not None:
+            self._thread.stop()
+            self._thread = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # An interrupt wants the prompt back: what is in flight is cancelled and recorded as such.
+        await self._close(cancel=error is not None and not isinstance(error, Exception))
+
+    async def _close(self, *, cancel: bool) -> None:
+        lane = self._lanes.pop(asyncio.get_running_loop(), None)
+        if lane is not None:
+            await lane.finish(cancel=cancel)
+        await self._alerts.drain()
+
+    def _begin(self, request: Request) -> tuple[Job, tuple[Pairing, ...]]:
+        route = self._routes.resolve(request.task_type)
+        state = self._ledger.switch.read(request.task_type)
+        pairings = plan_pairings(request, route, state, self._clock)
+        return self._job(request, route, state, pairings[0].comparison_id if pairings else None), pairings
+
+    def _job(
+        self,
+        request: Request,
+        route: Route,
+        state: SwitchState,
+        comparison_id: str | None,
+        shadow_of: str | None = None,
+    ) -> Job:
+        started = self._clock.monotonic()
+        return Job(
+            request=request,
+            route=route,
+            features=prompt_features(request.messages, request.system, request.tools),
+            request_id=shadow_of or new_id(self._clock.now()),
+            started=started,
+            deadline=started + self.settings.retry.deadline_s,
+            switch_epoch=state.epoch,
+            comparison_id=comparison_id,
+            is_shadow=shadow_of is not None,
+        )
+
+    async def _answer(self, job: Job, aliases: Sequence[str]) -> Completion:
+        transport = self._lane().transport
+
+        async def send(job: Job, plan: Plan, admission: Admission) -> Settlement:
+            return await self._attempts.run(job, plan, admission, transport)
+
+        return job.completion(await self._dispatch.run(job, aliases, send), self._clock)
+
+    def _offer(self, pairings: Sequence[Pairing], primary: Answered) -> None:
+        for pairing in pairings:
+            self._lane().shadows.offer(pairing, primary)
+
+    def _shadow_job(self, primary: Answered, pairing: Pairing, state: SwitchState) -> Job:
+        job = primary.job
+        return self._job(job.request, job.route, state, pairing.comparison_id, job.request_id)
+
+    async def _run_shadow(self, job: Job, alias: str) -> Completion:
+        return await self._answer(job, (alias,))
+
+    def _comparators(self) -> dict[str, Comparator | Judge]:
+        found: dict[str, Comparator | Judge] = {}
+        for name, route in self.settings.routing.items():
+            if route.shadow is None:
+                continue
+            found[name] = chosen = comparator(route.shadow.comparator, route.shadow.options)
+            if isinstance(chosen, Judge):
+                self._routes.resolve(chosen.task_type)  # a judge without a route is an error now, not later
+        return found
+
+    async def _ask_judge(self, primary: Job, pairing: Pairing, judge: Judge, question: Question) -> str:
+        """A judge's call is part of the shadow: accounted like one, paid from its budget, never shadowed."""
+        request = Request.build(question.prompt, task_type=judge.task_type, system=question.system)
+        state = self._ledger.switch.read(judge.task_type)
+        route = self._routes.resolve(judge.task_type)
+        job = self._job(request, route, state, pairing.comparison_id, primary.request_id)
+        return (await self._answer(job, (route.model, *route.fallback))).text
+
+    def _lane(self) -> Lane:
+        loop = asyncio.get_running_loop()
+        lane = self._lanes.get(loop)
+        if lane is None:
+            shadows = Shadows(
+                settings=self.settings.shadow,
+                switch=self._ledger.switch,
+                writer=self._pairs,
+                run=self._run_shadow,
+                shadow_job=self._shadow_job,
+            )
+            client = self._client() if self._client is not None else None
+            lane = self._lanes[loop] = Lane(Transport(client=client), shadows)
+        return lane
+
+    async def _get_json(self, url: str) -> Any:
+        return await self._lane().transport.get_json(url)
+
+    def _breaker_changed(self, change: Change) -> None:
+        self._alerts.send(change.kind, change.key, change.message)
+
+    def __repr__(self) -> str:
+        return f"<Router: {len(self.settings.routing)} routes over {len(self.settings.models)} models>"
+
+    def _repr_html_(self) -> str:
+        return routes_html(self.settings) + self._breakers._repr_html_()

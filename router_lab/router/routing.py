@@ -1,0 +1,90 @@
+"""Task type -> route: the exact name, else the longest prefix made of whole `::` segments."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Literal
+
+from router_lab.errors import RoutingError
+from router_lab.settings.models import Settings, ShadowRoute
+
+MAX_LISTED = 10
+MAX_SHOWN = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where calls go. `name` is the key of `routing` that matched, not the task type asked for."""
+
+    name: str
+    model: str
+    fallback: tuple[str, ...]
+    shadow: ShadowRoute | None
+    policy: Literal["critical", "standard", "agent"]
+    max_tokens: int | None
+    output: Literal["auto", "json", "text"]
+    temperature: float | None
+
+
+class RouteTable:
+    """The routes of a configuration. `extract::order::eu` finds `extract::order`, then `extract`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._routes = {
+            name: Route(
+                name=name,
+                model=route.model,
+                fallback=route.fallback,
+                shadow=route.shadow,
+                policy=route.policy,
+                max_tokens=route.max_tokens,
+                output=route.output,
+                temperature=route.temperature,
+            )
+            for name, route in settings.routing.items()
+        }
+        self._deepest = max((name.count("::") + 1 for name in self._routes), default=0)
+
+    def resolve(self, task_type: str) -> Route:
+        """The route of a task type. Raises `RoutingError` naming the nearest routes; never guesses."""
+        if not isinstance(task_type, str):
+            raise RoutingError(f"task_type must be text such as 'summarize', got {type(task_type).__name__}")
+        route = self._routes.get(task_type)
+        if route is not None:
+            return route
+        for prefix in prefixes(task_type, self._deepest):
+            if prefix in self._routes:
+                return self._routes[prefix]
+        raise RoutingError(self._no_route(task_type))
+
+    def _no_route(self, task_type: str) -> str:
+        # A task type is hostile input: what is compared and shown of it has a bounded length.
+        asked = task_type[:MAX_SHOWN]
+        family = asked.split("::", 1)[0]
+        names = sorted(self._routes)
+        near = [name for name in names if name.startswith(f"{family}::")]
+        near += [name for name in difflib.get_close_matches(asked, names, n=3) if name not in near]
+        suggestion = f"; did you mean {_listed(near[:3])}?" if near else "."
+        shown = repr(asked + "…" if len(task_type) > MAX_SHOWN else asked)
+        return (
+            f"no route matches task type {shown}{suggestion} "
+            f"Known routes: {_listed(names)}. Add it, or a prefix of it, under `routing`."
+        )
+
+
+def prefixes(task_type: str, deepest: int) -> list[str]:
+    """The task type's ancestors and itself, longest first, of at most `deepest` segments.
+
+    `prefixes("a::b::c", 2)` is `["a::b", "a"]`. The cost grows with `deepest`, not with the segments
+    of a hostile task type.
+    """
+    segments = task_type.split("::", deepest)
+    depth = min(len(segments), deepest)
+    return ["::".join(segments[:count]) for count in range(depth, 0, -1)]
+
+
+def _listed(names: list[str]) -> str:
+    text = ", ".join(repr(name[:MAX_SHOWN]) for name in names[:MAX_LISTED])
+    more = len(names) - MAX_LISTED
+    return f"{text} and {more} more" if more > 0 else text or "none"

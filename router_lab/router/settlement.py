@@ -1,0 +1,163 @@
+"""What one attempt came to: from an answer, an error or a cancellation to billing and outcome.
+
+Billing is three-valued. `billed`: the provider said what it used. `unbilled`: the request provably
+never arrived, or was refused. `unknown`: anything else; the row then carries the reserved cost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
+from router_lab.records import Billing, Outcome, Reply, Usage
+from router_lab.router.tokens import Sample
+
+# Refused before any work was done. 499 is a client gone while the server may have been working.
+_MAYBE_BILLED_4XX = frozenset({499})
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The result of one attempt, before it becomes a row.
+
+    `provider_failed` charges the breaker: True for an outage, False when the provider answered,
+    None when nothing was learned. `sample` is what the attempt teaches the token estimator.
+    """
+
+    outcome: Outcome
+    billing: Billing
+    provider_failed: bool | None
+    error: BaseException | None = None
+    reply: Reply | None = None
+    data: Any = None
+    usage: Usage | None = None
+    http_status: int | None = None
+    signal: str | None = None
+    sample: Sample | None = None
+    text: str | None = field(default=None, repr=False)
+
+    @property
+    def interrupted(self) -> bool:
+        """Billed, yet without an answer anyone can use."""
+        return self.billing == "billed" and self.outcome != "ok"
+
+
+def from_transport_error(
+    error: ProviderError, *, usage: Usage | None = None, text: str | None = None, whole: bool = False
+) -> Settlement:
+    """No complete answer came over the wire.
+
+    `whole` says that `usage` is final: it stood in the part of a body that did arrive. A stream's
+    usage grows until its end, so one that was cut stays `unknown`.
+    """
+    return Settlement(
+        outcome="timeout" if error.kind == "timeout" else "transport_error",
+        billing="billed" if whole and _is_complete(usage) else "unknown" if error.sent else "unbilled",
+        provider_failed=True,
+        error=error,
+        usage=usage,
+        http_status=error.status,
+        text=text,
+    )
+
+
+def from_cancellation(
+    error: BaseException, *, usage: Usage | None = None, text: str | None = None, abandoned: bool = False
+) -> Settlement:
+    """The caller went away while the request was on the wire."""
+    return Settlement(
+        outcome="abandoned" if abandoned else "cancelled",
+        billing="unknown",
+        provider_failed=None,
+        error=error,
+        usage=usage,
+        text=text,
+    )
+
+
+def from_refusal(error: Exception, status: int, *, usage: Usage | None = None) -> Settlement:
+    """A status other than 2xx, or an error event inside a stream that began with 200."""
+    if isinstance(error, ContextOverflowError):
+        return Settlement(
+            outcome="context_overflow",
+            billing="unbilled" if usage is None else "unknown",
+            provider_failed=False,
+            error=error,
+            usage=usage,
+            http_status=status,
+            signal=error.signal,
+            sample=Sample(error.tokens_in) if error.tokens_in and status == 400 else None,
+        )
+    refused = 300 <= status < 500 and status not in _MAYBE_BILLED_4XX
+    return Settlement(
+        outcome="http_error",
+        billing="unbilled" if refused else "unknown",
+        provider_failed=not refused,
+        error=error,
+        usage=usage,
+        http_status=status,
+    )
+
+
+def from_stream_error(error: Exception, usage: Usage | None, text: str | None) -> Settlement:
+    """An error event, or nonsense, inside a stream that began with 200: work was under way."""
+    if isinstance(error, ContextOverflowError):
+        return from_refusal(error, 200, usage=usage)
+    return Settlement(
+        outcome="parse_error" if isinstance(error, ResponseParseError) else "http_error",
+        billing="unknown",
+        provider_failed=isinstance(error, ProviderError) and error.retryable,
+        error=error,
+        usage=usage,
+        http_status=200,
+        text=text,
+    )
+
+
+def from_unreadable(error: ResponseParseError, usage: Usage | None, status: int) -> Settlement:
+    """A 2xx body that is not what the provider promises; billed if its usage could be read."""
+    return Settlement(
+        outcome="parse_error",
+        billing="billed" if _is_complete(usage) else "unknown",
+        provider_failed=False,
+        error=error,
+        usage=usage,
+        http_status=status,
+        text=error.text,
+    )
+
+
+def from_reply(
+    reply: Reply,
+    usage: Usage | None,
+    status: int,
+    *,
+    data: Any = None,
+    error: Exception | None = None,
+    signal: str | None = None,
+    sample: Sample | None = None,
+) -> Settlement:
+    """A readable answer; `error` says why it must not be used all the same."""
+    outcome: Outcome = "ok"
+    if isinstance(error, ContextOverflowError):
+        outcome = "context_overflow" if reply.window_exceeded else "truncated"
+    elif error is not None:
+        outcome = "parse_error"
+    return Settlement(
+        outcome=outcome,
+        billing="billed" if _is_complete(usage) else "unknown",
+        provider_failed=False,
+        error=error,
+        reply=reply,
+        data=data,
+        usage=usage,
+        http_status=status,
+        signal=signal,
+        sample=sample,
+        text=reply.text,
+    )
+
+
+def _is_complete(usage: Usage | None) -> bool:
+    return usage is not None and usage.tokens_in is not None and usage.tokens_out is not None

@@ -1,0 +1,73 @@
+"""One streamed attempt, inside the same boundary as a whole answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
+from router_lab.router import settlement
+from router_lab.router.attempts import Attempts, OpenAttempt, Plan
+from router_lab.router.breaker import Admission
+from router_lab.router.job import Job
+from router_lab.router.providers.base import StreamDecoder
+from router_lab.router.settlement import Settlement
+from router_lab.router.transport import StreamResponse, Transport
+
+# Pieces of text, then exactly one settlement, unless an error ends the stream.
+Pieces = AsyncGenerator[str | Settlement, None]
+
+
+async def stream_attempt(
+    attempts: Attempts, job: Job, plan: Plan, admission: Admission, transport: Transport
+) -> Pieces:
+    """Send and yield. Cut, cancelled or abandoned, it leaves one row with the usage seen so far."""
+    attempt = await attempts.open(job, plan, admission)
+    decoder = plan.target.provider.decoder()
+    text: list[str] = []
+    try:
+        async with transport.stream(
+            plan.wire, attempt_id=attempt.lost.attempt_id, timeout_s=attempts.timeout_s(job, plan)
+        ) as response:
+            if not 200 <= response.status < 300:
+                settled = await _refused(plan, response)
+            else:
+                async for data in response.chunks():
+                    for chunk in decoder.feed(data):
+                        if chunk.text:
+                            text.append(chunk.text)
+                            yield chunk.text
+                settled = await _ended(attempts, attempt, decoder, response.status)
+    except ProviderError as error:
+        settled = _broken(error, decoder, "".join(text))
+    except (ContextOverflowError, ResponseParseError) as error:
+        settled = settlement.from_stream_error(error, decoder.usage, "".join(text))
+    except BaseException as error:
+        abandoned = isinstance(error, GeneratorExit)
+        await attempts.settle(
+            attempt,
+            settlement.from_cancellation(error, usage=decoder.usage, text="".join(text), abandoned=abandoned),
+        )
+        raise
+    await attempts.settle(attempt, settled)
+    if settled.error is not None:
+        raise settled.error
+    yield settled
+
+
+async def _refused(plan: Plan, response: StreamResponse) -> Settlement:
+    body = await response.read()
+    return settlement.from_refusal(
+        plan.target.provider.error(response.status, response.headers, body), response.status
+    )
+
+
+async def _ended(attempts: Attempts, attempt: OpenAttempt, decoder: StreamDecoder, status: int) -> Settlement:
+    reply = decoder.close()
+    return await attempts.judge_reply(attempt, reply, decoder.usage or reply.usage, status)
+
+
+def _broken(error: ProviderError, decoder: StreamDecoder, text: str) -> Settlement:
+    """An error event of the provider has a kind of its own; anything else is the wire's fault."""
+    if error.kind in (None, "timeout", "cut_stream") or not error.sent:
+        return settlement.from_transport_error(error, usage=decoder.usage, text=text)
+    return settlement.from_stream_error(error, decoder.usage, text)

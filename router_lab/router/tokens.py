@@ -1,0 +1,175 @@
+"""Input tokens before sending: estimates, what may teach them, and whether a prompt fits.
+
+Two estimators (`estimators/`), chosen by `ollama.token_estimation.estimator`: `ema`, a moving
+average of characters per token, and `coverage`, character classes with a guaranteed miss rate. The
+second is always learnt, since the truncation tripwire compares counts with its expectation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from router_lab.records import Usage
+from router_lab.router.estimators.base import Estimate, Estimator, hard_bound
+from router_lab.router.estimators.coverage import CoverageEstimator
+from router_lab.router.estimators.ema import EmaEstimator
+from router_lab.router.estimators.features import Features, droppable_features, features, prompt_features
+from router_lab.router.ports import Fold
+from router_lab.settings.models import TokenEstimation
+
+__all__ = [
+    "Calibrator",
+    "Estimate",
+    "Features",
+    "Sample",
+    "droppable_features",
+    "features",
+    "fits",
+    "hard_bound",
+    "prompt_features",
+    "sample",
+]
+
+# Task types may be made up by the caller, one per call: what is kept of their states is bounded.
+MAX_CACHED_STATES = 4096
+
+# Extra room asked for where a server drops messages silently and a count cannot tell (log scale .2).
+STRICT=True
+
+# Ollama versions that report only the tokens not found in the prompt cache (before 0.2.0, and a
+# regression in 0.30.0): such a count says nothing about the prompt.
+UNCACHED_ONLY_BEFORE = (0, 2, 0)
+UNCACHED_ONLY = (0, 30, 0)
+
+
+class CalibrationStore(Protocol):
+    """The part of `ports.Accounts` that calibration needs."""
+
+    def calibration(self, key: str) -> bytes | None:
+        """The newest durable state under `key`."""
+
+
+class Flag(Protocol):
+    """The part of `truncation.Signal` that calibration needs."""
+
+    @property
+    def name(self) -> str:
+        """The signal's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A prompt's token count as the server gave it. `at_least`: flagged, the truth may be higher."""
+
+    tokens_in: int
+    at_least: bool = False
+
+
+def sample(
+    usage: Usage | None,
+    signal: Flag | None,
+    prompt: Features,
+    *,
+    schema_and_thinking: bool = False,
+    version: tuple[int, int, int] | None = None,
+) -> Sample | None:
+    """What a reply's usage teaches; None when its count is missing, partial, or not of text alone.
+
+    `schema_and_thinking`: Ollama runs two generations then and counts the second only. A flagged
+    count never feeds a divisor; it is a lower bound that can only reveal an estimate too low.
+    """
+    if usage is None or usage.tokens_in is None or usage.tokens_in <= 0 or usage.cached_only:
+        return None
+    if prompt.images or schema_and_thinking or not counts_whole_prompt(version):
+        return None
+    return Sample(usage.tokens_in, at_least=signal is not None)
+
+
+def counts_whole_prompt(version: tuple[int, int, int] | None) -> bool:
+    """Whether an Ollama of this version counts cached prompt tokens too; unknown versions do."""
+    return version is None or (version >= UNCACHED_ONLY_BEFORE and version != UNCACHED_ONLY)
+
+
+def fits(estimate: Estimate, window: int | None, output_reserve: int, *, may_drop: bool = False) -> bool:
+    """Whether the prompt and `output_reserve` tokens of answer fit a window of `window` tokens.
+
+    An unknown window fits everything. `may_drop`: the server drops whole messages silently (an
+    Ollama that ignores or was not sent `truncate: false`, and more than one message), which a count
+    afterwards can hardly show; the check is then stricter by `DROPPING_MARGIN`.
+    """
+    if window is None:
+        return True
+    needed = max(estimate.tokens, estimate.upper) if may_drop and STRICT else estimate.tokens
+    return needed + output_reserve <= window
+
+
+class Calibrator:
+    """Estimates from, and updates of, the calibration states that the ledger keeps."""
+
+    def __init__(self, settings: TokenEstimation, store: CalibrationStore) -> None:
+        self._store = store
+        self._coverage = CoverageEstimator(settings)
+        self._ema = EmaEstimator(settings) if settings.estimator == "ema" else None
+        self._decoded: OrderedDict[str, tuple[bytes, Any]] = OrderedDict()
+
+    def estimate(self, model_key: str, task_type: str, prompt: Features) -> Estimate:
+        """Estimate the input tokens of `prompt`, never above `hard_bound(prompt)`.
+
+        `model_key` names what has one tokenizer and template: the model, not its alias.
+        """
+        pooled = self._state(self._coverage, model_key)
+        own = self._state(self._coverage, model_key, task_type)
+        estimate = self._coverage.estimate(prompt, own, pooled)
+        if self._ema is not None:
+            average = self._state(self._ema, model_key, task_type)
+            chosen = self._ema.estimate(prompt, average, average)
+            estimate = replace(estimate, tokens=chosen.tokens, divisor=chosen.divisor)
+        bound = hard_bound(prompt)
+        return replace(estimate, tokens=min(estimate.tokens, bound), upper=min(estimate.upper, bound))
+
+    def folds(
+        self, model_key: str, task_type: str, prompt: Features, observed: Sample
+    ) -> tuple[tuple[str, Fold], ...]:
+        """The updates one observation asks for, to run in the ledger's transaction: (key, fold) each."""
+        coverage = _fold(self._coverage, prompt, observed)
+        folds = [
+            (_key(self._coverage.name, model_key), coverage),
+            (_key(self._coverage.name, model_key, task_type), coverage),
+        ]
+        if self._ema is not None:
+            folds.append((_key(self._ema.name, model_key, task_type), _fold(self._ema, prompt, observed)))
+        return tuple(folds)
+
+    def _state(self, estimator: Estimator[Any], *names: str) -> Any:
+        """The decoded state; decoding again only when the stored bytes are another object."""
+        key = _key(estimator.name, *names)
+        stored = self._store.calibration(key)
+        if stored is None:
+            return estimator.decode(None)
+        cached = self._decoded.get(key)
+        if cached is not None and cached[0] is stored:
+            return cached[1]
+        state = estimator.decode(stored)
+        self._decoded[key] = (stored, state)
+        self._decoded.move_to_end(key)
+        while len(self._decoded) > MAX_CACHED_STATES:
+            self._decoded.popitem(last=False)
+        return state
+
+
+def _fold(estimator: Estimator[Any], prompt: Features, observed: Sample) -> Callable[[bytes | None], bytes]:
+    def fold(state: bytes | None) -> bytes:
+        return estimator.update(state, prompt, observed.tokens_in, at_least=observed.at_least)
+
+    return fold
+
+
+def _key(*names: str) -> str:
+    """A key no two lists of names share, of fixed length whatever a task type holds."""
+    digest = hashlib.blake2b(json.dumps(names).encode("ascii"), digest_size=16).hexdigest()
+    return f"tokens/{names[0]}/{digest}"

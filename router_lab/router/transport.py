@@ -1,0 +1,337 @@
+"""The one place that opens sockets: a `WireRequest` goes out, bytes or a `ProviderError` come back.
+
+Each `send` or `stream` is at most one HTTP request: nothing is retried or redirected here, so one
+attempt is one row. Whatever goes wrong below comes out as `ProviderError`, and its `sent` is False
+only if no connection that could carry the request was ever had.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies
+
+from router_lab.errors import ProviderError
+from router_lab.router.providers.base import WireRequest
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import httpx
+
+    from router_lab.router.transport_pool import Progress
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+CONNECT_TIMEOUT_S = 10.0
+MAX_CONNECTIONS = 512
+
+# aiohttp complains of larger bodies in one piece, because writing them blocks the event loop.
+_PIECE_BYTES = 256 * 1024
+
+_MAX_QUESTION_BYTES = 1024 * 1024
+_CLOSE_TIMEOUT_S = 1.0
+_SECRET_HEADERS = ("x-api-key", "authorization")
+
+
+@dataclass(frozen=True, slots=True)
+class WireResponse:
+    """An answer as it came. `cut` says why `body` is only its beginning, None when it is whole.
+
+    A cut body may still show what the attempt cost: read the usage first, then raise `cut`.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    cut: ProviderError | None = None
+
+
+class StreamResponse:
+    """An answer whose body is still arriving."""
+
+    def __init__(
+        self, response: httpx.Response, guard: _Guard, request: WireRequest, max_body_bytes: int
+    ) -> None:
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._guard = guard
+        self._request = request
+        self._max_body_bytes = max_body_bytes
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises `ProviderError`."""
+        arriving = self._response.aiter_bytes()
+        received = 0
+        while True:
+            with self._guard.mapped(self.status):
+                chunk = await self._guard.patiently(anext(arriving, None))
+            if chunk is None:
+                return
+            received += len(chunk)
+            if received > self._max_body_bytes:
+                raise _too_large(self.status, self._max_body_bytes)
+            yield chunk
+
+    async def read(self) -> bytes:
+        """The whole body, for the answer of a stream that is refused. What is cut off is left out."""
+        parts: list[bytes] = []
+        with suppress(ProviderError):
+            async for chunk in self.chunks():
+                parts.append(chunk)  # noqa: PERF401 - the parts before an error are wanted
+        return _redacted(self.status, b"".join(parts), self._request)
+
+
+class Transport:
+    """Sends requests over one connection pool. It belongs to the event loop of its first request.
+
+    Give `client` to send through your own `httpx.AsyncClient`, such as one with `ASGITransport`; it is
+    closed with the transport. Without one, `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are
+    obeyed if `trust_env`; `.netrc` never is.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient | None = None,
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        trust_env: bool = True,
+    ) -> None:
+        # httpx and aiohttp take a while to import, and only those who send need them.
+        from router_lab.router import transport_errors, transport_pool
+
+        self._errors = transport_errors
+        self._pools = transport_pool
+        self._connect_timeout_s = connect_timeout_s
+        self._max_body_bytes = max_body_bytes
+        if client is None and trust_env and getproxies():
+            client = transport_pool.proxied_client(max_connections)
+        self._tells_progress = client is None
+        self._exchange: Callable[[str, str, Mapping[str, str], bytes], Awaitable[httpx.Response]]
+        self._close_pool: Callable[[], Awaitable[None]]
+        if client is not None:
+            self._exchange, self._close_pool = self._through(client), client.aclose
+        else:
+            pool = transport_pool.direct_pool(max_connections, trust_env)
+            self._exchange, self._close_pool = self._over(pool), pool.aclose
+
+    async def __aenter__(self) -> Transport:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections. Closing twice does no harm."""
+        await self._close_pool()
+
+    async def send(self, request: WireRequest, *, attempt_id: str, timeout_s: float) -> WireResponse:
+        """One POST and its whole answer, of any status, within `timeout_s` seconds.
+
+        Raises `ProviderError` when no answer began; one that broke off comes back with `cut` set.
+        """
+        guard = self._guard(request, timeout_s)
+        parts: list[bytes] = []
+        response: httpx.Response | None = None
+        cut: ProviderError | None = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await self._post(request, attempt_id)
+                await self._fill(parts, response)
+        except Exception as error:
+            cut = guard.failure(error, response.status_code if response else None)
+            if response is None:
+                raise cut from error
+        finally:
+            if response is not None:
+                await _close(response)
+        body = _redacted(response.status_code, b"".join(parts), request)
+        return WireResponse(response.status_code, response.headers, body, cut)
+
+    @asynccontextmanager
+    async def stream(
+        self, request: WireRequest, *, attempt_id: str, timeout_s: float
+    ) -> AsyncIterator[StreamResponse]:
+        """One POST and its answer as it arrives.
+
+        `timeout_s` bounds the time spent waiting for the server, not what the caller does between
+        chunks. Raises `ProviderError`, on entry when no answer began.
+        """
+        guard = self._guard(request, timeout_s)
+        with guard.mapped(None):
+            response = await guard.patiently(self._post(request, attempt_id))
+        try:
+            yield StreamResponse(response, guard, request, self._max_body_bytes)
+        finally:
+            await _close(response)
+
+    async def get_json(self, url: str) -> Any:
+        """The JSON under `url`, for questions that cost nothing. Raises `ProviderError`, `ValueError`."""
+        request = WireRequest(url, {}, b"")
+        guard = self._guard(request, self._connect_timeout_s)
+        with guard.mapped(None):
+            response = await guard.patiently(self._exchange("GET", url, {"user-agent": "router-lab"}, b""))
+        try:
+            answer = StreamResponse(response, guard, request, _MAX_QUESTION_BYTES)
+            body = await answer.read()
+        finally:
+            await _close(response)
+        if answer.status != 200:
+            raise ProviderError(f"GET answered {answer.status}", status=answer.status)
+        return json.loads(body)
+
+    def _guard(self, request: WireRequest, timeout_s: float) -> _Guard:
+        progress = self._pools.watch(connected=False if self._tells_progress else None)
+        return _Guard(self._errors.to_provider_error, request.url, progress, timeout_s)
+
+    async def _fill(self, parts: list[bytes], response: httpx.Response) -> None:
+        received = 0
+        async for chunk in response.aiter_bytes():
+            received += len(chunk)
+            if received > self._max_body_bytes:
+                raise _too_large(response.status_code, self._max_body_bytes)
+            parts.append(chunk)
+
+    def _post(self, request: WireRequest, attempt_id: str) -> Awaitable[httpx.Response]:
+        headers = {
+            **request.headers,
+            "content-length": str(len(request.body)),
+            "accept-encoding": "identity",
+            "user-agent": "router-lab",
+            "x-client-request-id": attempt_id,
+        }
+        return self._exchange("POST", request.url, headers, request.body)
+
+    def _over(self, pool: httpx.AsyncBaseTransport) -> Callable[..., Awaitable[httpx.Response]]:
+        # Straight to the pool: httpx's client around it costs a third more CPU, for cookies, redirects
+        # and defaults that nothing here uses.
+        import httpx
+
+        parsed = lru_cache(maxsize=64)(httpx.URL)
+        extensions = {"timeout": self._timeout()}
+
+        async def exchange(method: str, url: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
+            return await pool.handle_async_request(
+                httpx.Request(
+                    method, parsed(url), headers=headers, content=_content(body), extensions=extensions
+                )
+            )
+
+        return exchange
+
+    def _through(self, client: httpx.AsyncClient) -> Callable[..., Awaitable[httpx.Response]]:
+        import httpx
+
+        timeout = httpx.Timeout(**self._timeout())
+
+        async def exchange(method: str, url: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
+            built = client.build_request(
+                method, url, headers=headers, content=_content(body), timeout=timeout
+            )
+            return await client.send(built, stream=True, follow_redirects=False)
+
+        return exchange
+
+    def _timeout(self) -> dict[str, float | None]:
+        return {"connect": self._connect_timeout_s, "read": None, "write": None, "pool": None}
+
+
+class _Guard:
+    """Times one attempt and turns what goes wrong into `ProviderError`."""
+
+    def __init__(
+        self,
+        to_provider_error: Callable[..., ProviderError],
+        url: str,
+        progress: Progress,
+        timeout_s: float,
+    ) -> None:
+        self._to_provider_error = to_provider_error
+        self._url = url
+        self._progress = progress
+        self._timeout_s = timeout_s
+        self._left_s = timeout_s
+
+    def failure(self, error: Exception, status: int | None) -> ProviderError:
+        """`error` as a `ProviderError`; `status` if an answer had begun."""
+        if isinstance(error, ProviderError):
+            return error
+        connected = True if status is not None else self._progress.connected
+        return self._to_provider_error(
+            error, url=self._url, status=status, connected=connected, timeout_s=self._timeout_s
+        )
+
+    def mapped(self, status: int | None) -> _Mapped:
+        """A context that raises `failure` for every `Exception`."""
+        return _Mapped(self, status)
+
+    async def patiently(self, waiting: Awaitable[Any]) -> Any:
+        """Wait within what is left of the time for waiting."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(self._left_s):
+                return await waiting
+        finally:
+            self._left_s -= loop.time() - began
+
+
+class _Mapped:
+    def __init__(self, guard: _Guard, status: int | None) -> None:
+        self._guard = guard
+        self._status = status
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, ProviderError):
+            raise self._guard.failure(error, self._status) from error
+
+
+def _content(body: bytes) -> bytes | AsyncIterator[bytes]:
+    return body if len(body) <= _PIECE_BYTES else _pieces(body)
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), _PIECE_BYTES):
+        yield body[start : start + _PIECE_BYTES]
+
+
+def _redacted(status: int, body: bytes, request: WireRequest) -> bytes:
+    """An error body without the key: some servers quote the request's headers back."""
+    if status < 300:
+        return body
+    for name in _SECRET_HEADERS:
+        secret = request.headers.get(name, "").removeprefix("Bearer ")
+        if secret:
+            body = body.replace(secret.encode(), b"[redacted]")
+    return body
+
+
+def _too_large(status: int, limit: int) -> ProviderError:
+    return ProviderError(
+        f"the answer is larger than {limit} bytes and was dropped", status=status, kind="body_too_large"
+    )
+
+
+async def _close(response: httpx.Response) -> None:
+    # The answer has been read or given up; no way that closing fails can change what it was.
+    with suppress(Exception):
+        if response.is_stream_consumed:
+            await response.aclose()
+            return
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await response.aclose()

@@ -1,0 +1,111 @@
+"""Every exception httpx, aiohttp, `ssl` and sockets raise, as `ProviderError`.
+
+httpx-aiohttp maps a server that hangs up to `ConnectTimeout`, as if nothing had been sent, so the
+aiohttp exception behind the httpx one decides.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import aiohttp
+import httpx
+
+from router_lab.errors import ProviderError
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a class of exceptions means. `never_sent`: it can only come before the request is written."""
+
+    kind: str
+    what: str
+    retryable: bool = True
+    never_sent: bool = False
+
+
+_CONNECT = Fault("connect", "could not connect", never_sent=True)
+_CONNECT_TIMEOUT = Fault("connect_timeout", "no connection in time", never_sent=True)
+_DNS = Fault("dns", "the host name could not be resolved", never_sent=True)
+_TLS = Fault("tls", "the TLS handshake failed", never_sent=True)
+_CERTIFICATE = Fault("tls", "the server's certificate was refused", retryable=False, never_sent=True)
+_PROXY = Fault("proxy", "the proxy could not be used", never_sent=True)
+_URL = Fault("url", "the base_url is not a usable http(s) URL", retryable=False, never_sent=True)
+_TIMEOUT = Fault("timeout", "no complete answer in time")
+_DROPPED = Fault("dropped", "the connection was lost before the answer was complete")
+_PROTOCOL = Fault("protocol", "the answer is not valid HTTP")
+_REFUSED = Fault("request", "the request cannot be sent as it is", retryable=False)
+_UNEXPECTED = Fault("unexpected", "sending failed in an unexpected way", retryable=False)
+
+# The first match counts, so subclasses come before their bases.
+FAULTS: tuple[tuple[type[Exception], Fault], ...] = (
+    (aiohttp.ConnectionTimeoutError, _CONNECT_TIMEOUT),
+    (aiohttp.ServerTimeoutError, _TIMEOUT),
+    (aiohttp.ClientConnectorDNSError, _DNS),
+    (aiohttp.ClientConnectorCertificateError, _CERTIFICATE),
+    (aiohttp.ServerFingerprintMismatch, _CERTIFICATE),
+    (aiohttp.ClientSSLError, _TLS),
+    (aiohttp.ClientProxyConnectionError, _PROXY),
+    (aiohttp.ClientHttpProxyError, _PROXY),
+    (aiohttp.ClientConnectorError, _CONNECT),
+    (aiohttp.InvalidURL, _URL),
+    (aiohttp.ClientConnectionError, _DROPPED),
+    (aiohttp.ClientPayloadError, _DROPPED),
+    (aiohttp.ClientResponseError, _PROTOCOL),
+    (aiohttp.ClientError, _DROPPED),
+    (httpx.ConnectTimeout, _CONNECT_TIMEOUT),
+    (httpx.PoolTimeout, _CONNECT_TIMEOUT),
+    (httpx.TimeoutException, _TIMEOUT),
+    (httpx.ConnectError, _CONNECT),
+    (httpx.NetworkError, _DROPPED),
+    (httpx.ProxyError, _PROXY),
+    (httpx.UnsupportedProtocol, _URL),
+    (httpx.InvalidURL, _URL),
+    (httpx.LocalProtocolError, _REFUSED),
+    (httpx.TransportError, _PROTOCOL),
+    (httpx.DecodingError, _PROTOCOL),
+    (httpx.HTTPError, _UNEXPECTED),
+    (TimeoutError, _TIMEOUT),
+    (ssl.SSLCertVerificationError, _CERTIFICATE),
+    (ssl.SSLError, _DROPPED),
+    (OSError, _DROPPED),
+)
+
+
+def to_provider_error(
+    error: Exception, *, url: str, status: int | None, connected: bool | None, timeout_s: float
+) -> ProviderError:
+    """`error` as a `ProviderError` that names the host and shows no header and no URL.
+
+    `connected` says whether the request had a connection, None if that is not known; then the
+    class of the exception decides, and whatever it leaves open counts as sent.
+    """
+    root = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
+    fault = next((fault for kind, fault in FAULTS if isinstance(root, kind)), _UNEXPECTED)
+    detail = _detail(root)
+    limit = f" ({timeout_s:g} s)" if fault is _TIMEOUT else ""
+    return ProviderError(
+        f"{_host(url)}: {fault.what}{limit}: {detail}",
+        status=status,
+        retryable=fault.retryable,
+        sent=(not fault.never_sent) if connected is None else connected,
+        kind=fault.kind,
+    )
+
+
+def _detail(error: BaseException) -> str:
+    # Only the operating system's own words are repeated: a library's may quote a header or a URL.
+    reason = error.strerror if isinstance(error, OSError) else None
+    return (
+        f"{type(error).__name__} ({reason})" if isinstance(reason, str) and reason else type(error).__name__
+    )
+
+
+def _host(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+    except ValueError:
+        return "the server"

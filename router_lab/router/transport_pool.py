@@ -1,0 +1,64 @@
+"""Connection pools on aiohttp, and how far the current request has got in them."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport, HttpxAiohttpClient
+
+# Common servers drop an idle connection after 5 s. A request that meets the drop is lost and may be
+# billed, so ours are dropped first.
+_KEEPALIVE_S = 4.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """Whether a request has had a connection, after any TLS handshake. None: nobody can tell."""
+
+    connected: bool | None
+
+
+_current: ContextVar[Progress] = ContextVar("current_progress")
+
+
+def watch(*, connected: bool | None) -> Progress:
+    """The progress of the next request of this task, written by the pool while it is sent."""
+    progress = Progress(connected)
+    _current.set(progress)
+    return progress
+
+
+def direct_pool(max_connections: int, trust_env: bool) -> httpx.AsyncBaseTransport:
+    """A pool that keeps `Progress` and no cookies; `trust_env` obeys `SSL_CERT_FILE` and the like."""
+    tls = httpx.create_ssl_context(trust_env=trust_env)
+
+    def session() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=_KEEPALIVE_S, ssl=tls),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[_trace()],
+        )
+
+    pool: httpx.AsyncBaseTransport = AiohttpTransport(verify=tls, client=session)
+    return pool
+
+
+def proxied_client(max_connections: int) -> httpx.AsyncClient:
+    """A client that goes through the proxies the environment names."""
+    limits = httpx.Limits(max_connections=max_connections, keepalive_expiry=_KEEPALIVE_S)
+    client: httpx.AsyncClient = HttpxAiohttpClient(limits=limits, trust_env=True)
+    return client
+
+
+def _trace() -> aiohttp.TraceConfig:
+    async def connected(*_: Any) -> None:
+        _current.get().connected = True
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(connected)
+    trace.on_connection_reuseconn.append(connected)
+    return trace

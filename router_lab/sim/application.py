@@ -1,0 +1,289 @@
+"""The ASGI application: three wire formats, the server's books, and `/sim/...` to steer it from outside.
+
+GET  /sim/requests      the log, a list of objects with the fields of `Served`
+POST /sim/script        {"faults": ["ok", "429", {"kind": "slow", "model": "..."}]} or
+                        {"chaos": {"rates": {"500": 0.1}, "seed": 1}}
+POST /sim/reset         forget the log, the script and every cache
+GET  /sim/bill?prices=  tokens and USD of billed requests; prices as JSON, or POST {"prices": {...}}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from router_lab.sim import log, ollama, tokenizer
+from router_lab.sim.answers import Mind, Workload
+from router_lab.sim.anthropic import Anthropic
+from router_lab.sim.asked import Ask, hash_turns
+from router_lab.sim.catalog import DEFAULT_MODELS, PROVIDERS, Provider, SimModel
+from router_lab.sim.exchange import JSON, Exchange, Header, Refused, Request, dump
+from router_lab.sim.faults import OK, Chaos, Fault, FaultLike, Script
+from router_lab.sim.log import Log, Served
+from router_lab.sim.ollama_context import Behaviour, parse_version
+from router_lab.sim.openai import OpenAI
+from router_lab.sim.playing import Receive, Scope, Send, faulty, play
+from router_lab.sim.world import World
+
+Rows = Iterable[Mapping[str, Any]]
+
+_TEXT: tuple[Header, ...] = ((b"content-type", b"text/plain; charset=utf-8"),)
+_SENT_NOTHING = ("hang", "reset")
+
+
+class Wire(Protocol):
+    """One provider's wire format."""
+
+    @property
+    def provider(self) -> Provider:
+        """Whose format it is."""
+
+    def read(self, request: Request, world: World) -> Ask:
+        """The request, checked; raises `Refused`."""
+
+    def serve(self, request: Request, ask: Ask, fault: Fault, world: World) -> Exchange:
+        """The response; raises `Refused`."""
+
+    def failure(self, request: Request, refused: Refused) -> Exchange:
+        """An error response."""
+
+    def key(self, request: Request) -> str | None:
+        """The API key in the request."""
+
+    def headers(self, request: Request) -> tuple[Header, ...]:
+        """Headers of every response."""
+
+
+class SimApp:
+    """A running world of simulated providers. Made by `sim.app`."""
+
+    def __init__(self, world: World, script: Script, api_keys: Mapping[str, str], version: str) -> None:
+        self._world = world
+        self._script = script
+        self._api_keys = dict(api_keys)
+        self._log = Log()
+        self._next_seq = 0
+        openai = OpenAI()
+        self._wires: dict[str, Wire] = {
+            "/api/chat": ollama.Ollama(),
+            "/api/generate": ollama.Ollama(),
+            "/v1/messages": Anthropic(),
+            "/v1/messages/count_tokens": Anthropic(),
+            "/v1/chat/completions": openai,
+        }
+        self._views: dict[str, Callable[[Request], Any]] = {
+            "/api/version": lambda _: {"version": version},
+            "/api/tags": lambda _: ollama.tags(world),
+            "/api/ps": lambda _: ollama.loaded(world),
+            "/api/show": lambda request: ollama.show(request, world),
+            "/v1/models": lambda _: openai.listing(world),
+            "/sim/requests": lambda _: log.as_json(self.log),
+            "/sim/script": self._script_posted,
+            "/sim/reset": lambda _: self.reset(),
+            "/sim/bill": self._bill_asked,
+        }
+
+    @property
+    def log(self) -> list[Served]:
+        """Every model call that reached the server, in order of arrival."""
+        return self._log.all()
+
+    @property
+    def models(self) -> tuple[SimModel, ...]:
+        """The models it serves."""
+        return tuple(self._world.models.values())
+
+    def script(self, faults: Iterable[FaultLike] | Chaos) -> None:
+        """Play these faults from now on instead of any that were left. Raises `ValueError` for a bad one."""
+        self._script.replace(faults)
+
+    def bill(self, prices: Mapping[str, Any]) -> dict[str, Any]:
+        """What the billed requests cost; see `router_lab.sim.log.bill`."""
+        return log.bill(self.log, prices)
+
+    def reset(self) -> None:
+        """Forget the log, the script and every cache."""
+        self._log.clear()
+        self._script.replace(())
+        self._world.forget()
+
+    def warm_up(self) -> None:
+        """Load the tokenizers now instead of during the first request."""
+        for model in self.models:
+            tokenizer.get(model.tokenizer)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request (ASGI 3)."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        body = await _read_body(receive)
+        if body is None:
+            return
+        request = self._request(scope, body)
+        wire = self._wires.get(request.path)
+        if wire is not None and request.method == "POST":
+            await self._serve(wire, request, scope, receive, send)
+            return
+        view = self._views.get(request.path)
+        await play(self._plain(request, view), OK, scope, receive, send)
+
+    def _request(self, scope: Scope, body: bytes) -> Request:
+        self._next_seq += 1
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+        return Request(self._next_seq, scope["method"], scope["path"], headers, body, query)
+
+    def _plain(self, request: Request, view: Callable[[Request], Any] | None) -> Exchange:
+        if request.path == "/":
+            return Exchange(200, _TEXT, (b"Ollama is running",))
+        if view is None:
+            self._log.add(self._served(request, "", None, OK, Exchange(404, JSON, ())))
+            return Exchange(404, _TEXT, (b"404 page not found",))
+        try:
+            answer = view(request)
+        except Refused as refused:
+            return Exchange(refused.status, JSON, (dump({"error": refused.message}),))
+        except (ValueError, TypeError, KeyError) as error:
+            return Exchange(400, JSON, (dump({"error": str(error)}),))
+        return Exchange(200, JSON, (dump(answer if answer is not None else {"ok": True}),))
+
+    async def _serve(self, wire: Wire, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        ask, fault, exchange = self._plan(wire, request)
+        exchange = faulty(replace(exchange, headers=exchange.headers + wire.headers(request)), fault)
+        self._log.add(self._served(request, wire.provider, ask, fault, exchange))
+        if await play(exchange, fault, scope, receive, send):
+            self._log.complete(request.seq)
+
+    def _plan(self, wire: Wire, request: Request) -> tuple[Ask | None, Fault, Exchange]:
+        try:
+            self._authorise(wire, request)
+            ask = wire.read(request, self._world)
+        except Refused as refused:
+            return None, OK, wire.failure(request, refused)
+        fault = self._script.take(wire.provider, ask.model, ask.conversation, hash_turns(ask.turns))
+        if fault.kind in ("status", "insufficient_quota"):
+            kind = "" if fault.status else fault.kind
+            exchange = wire.failure(request, Refused(fault.status or 429, "", kind=kind))
+            return ask, fault, replace(exchange, headers=exchange.headers + fault.retry_headers())
+        try:
+            return ask, fault, wire.serve(request, ask, fault, self._world)
+        except Refused as refused:
+            return ask, fault, wire.failure(request, refused)
+
+    def _authorise(self, wire: Wire, request: Request) -> None:
+        expected = self._api_keys.get(wire.provider)
+        if expected is not None and wire.key(request) != expected:
+            raise Refused(401, "")
+
+    def _served(
+        self, request: Request, provider: str, ask: Ask | None, fault: Fault, exchange: Exchange
+    ) -> Served:
+        usage = exchange.usage
+        did_work = exchange.status == 200 and not request.path.endswith("/count_tokens")
+        return Served(
+            seq=request.seq,
+            path=request.path,
+            provider=provider,
+            model=ask.model if ask else "",
+            status=0 if fault.kind in _SENT_NOTHING else exchange.status,
+            tokens_in=usage.tokens_in,
+            tokens_out=usage.tokens_out,
+            cache_read_tokens=usage.cache_read_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            cache_write_1h_tokens=usage.cache_write_1h_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            tokens_sent=usage.tokens_sent,
+            billed=did_work and fault.is_billed,
+            client_request_id=request.headers.get("x-client-request-id"),
+            truncated=exchange.truncated,
+            prompt_hash=hash_turns(ask.turns) if ask else "",
+            fault=fault.name,
+            streamed=exchange.streamed,
+        )
+
+    def _script_posted(self, request: Request) -> None:
+        data = json.loads(request.body or b"{}")
+        if isinstance(data, dict) and "chaos" in data:
+            self.script(Chaos(**data["chaos"]))
+        else:
+            self.script(data["faults"] if isinstance(data, dict) else data)
+
+    def _bill_asked(self, request: Request) -> dict[str, Any]:
+        if request.method == "POST":
+            return self.bill(json.loads(request.body or b"{}").get("prices", {}))
+        return self.bill(json.loads(request.query.get("prices", "{}")))
+
+
+def app(
+    *,
+    seed: int = 0,
+    models: Iterable[SimModel] | None = None,
+    ollama_version: str = "0.30.11",
+    ollama_context_length: int | None = None,
+    latency: float = 0.0,
+    faults: Iterable[FaultLike] | Chaos = (),
+    workload: str | Path | Rows | None = None,
+    api_keys: Mapping[str, str] | None = None,
+) -> SimApp:
+    """A simulated server of all three providers, as an ASGI application.
+
+    `seed` fixes every answer. `models` replaces `DEFAULT_MODELS`. `ollama_version` chooses how prompts
+    that do not fit are treated, `ollama_context_length` is the server's own default context in tokens.
+    `latency` scales the models' latencies: 0 for none, 1 for lifelike. `faults` is as for
+    `SimApp.script`. `workload` is a JSON Lines file or rows with `prompt` and, where known, `system`,
+    `task_type` and `expected`. `api_keys` maps `anthropic` and `openai` to the one key they accept;
+    without it any key will do. Raises `ValueError` for an argument that makes no sense.
+    """
+    catalog = tuple(DEFAULT_MODELS if models is None else models)
+    by_name = {(model.provider, model.name): model for model in catalog}
+    if len(by_name) < len(catalog):
+        raise ValueError("models: two models of one provider have the same name")
+    unknown = sorted(set(api_keys or ()) - set(PROVIDERS))
+    if unknown:
+        raise ValueError(f"api_keys: {unknown[0]!r} is none of {', '.join(PROVIDERS)}")
+    world = World(
+        models=by_name,
+        mind=Mind(seed, Workload(_rows(workload))),
+        latency=latency,
+        behaviour=Behaviour(parse_version(ollama_version)),
+        ollama_context_length=ollama_context_length,
+    )
+    return SimApp(world, Script(faults), api_keys or {}, ollama_version)
+
+
+def _rows(workload: str | Path | Rows | None) -> Rows:
+    if workload is None:
+        return ()
+    if not isinstance(workload, str | Path):
+        return workload
+    with Path(workload).open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines if line.strip()]
+
+
+async def _read_body(receive: Receive) -> bytes | None:
+    """The whole body, None if the client left before sending it."""
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,124 @@
+"""The application on a real port: in a background thread for tests, in the foreground for the CLI."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+from router_lab.sim.application import SimApp
+from router_lab.sim.playing import EXTENSION
+
+if TYPE_CHECKING:
+    import uvicorn
+
+_KEEP_ALIVE_S = 600
+_BACKLOG = 2048
+_START_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class SimServer:
+    """A running server: `url` without a trailing slash, and the application behind it."""
+
+    url: str
+    app: SimApp
+
+
+@contextmanager
+def serve(app: SimApp, port: int = 0, *, host: str = "127.0.0.1") -> Iterator[SimServer]:
+    """Serve `app` from a background thread until the block ends; port 0 takes a free one.
+
+    Raises `OSError` when the port is taken. Requests still hanging when the block ends are dropped.
+    """
+    app.warm_up()
+    with _listen(host, port) as listener:
+        ready = Event()
+        server = _server(app, ready.set)
+        thread = Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), name="router-lab-sim")
+        thread.start()
+        try:
+            if not ready.wait(_START_S):
+                raise TimeoutError(f"the simulated server did not start within {_START_S:g} s")
+            yield SimServer(_url(host, listener), app)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def run(
+    app: SimApp, port: int, *, host: str = "127.0.0.1", on_ready: Callable[[str], None] | None = None
+) -> None:
+    """Serve `app` until interrupted; `on_ready` is called with the URL once it accepts connections.
+
+    Raises `OSError` when the port is taken.
+    """
+    app.warm_up()
+    with _listen(host, port) as listener:
+        url = _url(host, listener)
+        server = _server(app, lambda: on_ready(url) if on_ready else None)
+        asyncio.run(server.serve(sockets=[listener]))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listener.getsockname()[1]}"
+
+
+def _server(app: SimApp, on_ready: Callable[[], None]) -> uvicorn.Server:
+    import uvicorn
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+    class Protocol(HttpToolsProtocol):
+        """HTTP whose application can reset or close its connection."""
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            self.scope["extensions"] = {EXTENSION: {"reset": self._reset, "close": self.transport.close}}
+
+        def _reset(self) -> None:
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.transport.abort()
+
+    class Server(uvicorn.Server):
+        """A server that says when it is ready."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            on_ready()
+
+    return Server(
+        uvicorn.Config(
+            app,
+            http=Protocol,
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            log_level="critical",
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=0,
+        )
+    )

@@ -1,0 +1,25 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from router_lab import sim
+
+
+@pytest.fixture
+def sim_server() -> Iterator[Callable[..., sim.SimServer]]:
+    """A factory of simulated servers on real ports, with the arguments of `sim.app`; stopped after the test.
+
+    `server.url` is where it listens, `server.app` has `.log`, `.script(...)` and `.bill(...)`.
+    """
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> sim.SimServer:
+            return stack.enter_context(sim.serve(sim.app(**options)))
+
+        yield start

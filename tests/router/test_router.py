@@ -1,0 +1,269 @@
+"""`Router.complete()` over real sockets: answers, rows, retries, fallbacks, breakers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from lab import FAST, Lab
+
+from router_lab.errors import (
+    BudgetExceededError,
+    CircuitOpenError,
+    ContextOverflowError,
+    ProviderError,
+    ResponseParseError,
+    RoutingError,
+)
+from router_lab.sim import Fault
+
+CLOUD = "routing: {ask: {model: cloud, max_tokens: 64}}"
+WITH_FALLBACK = "routing: {ask: {model: local, fallback: cloud, max_tokens: 64}}"
+
+
+async def test_an_answer_leaves_one_row_that_agrees_with_the_server(lab: Lab):
+    async with lab.router("routing: {summarize: {model: cloud, max_tokens: 64}}") as router:
+        done = await router.complete(
+            "The meeting began at nine. Sales rose by four percent.",
+            task_type="summarize::short",
+            user_id="ana",
+            task_id="t-1",
+            tags={"team": "north"},
+        )
+    [row], [served] = lab.attempts.to_dict("records"), lab.served
+    assert done.text
+    assert (row["attempt_id"], row["tokens_in"], row["tokens_out"]) == (
+        served.client_request_id,
+        served.tokens_in,
+        served.tokens_out,
+    )
+    assert row["cost_usd"] == pytest.approx((served.tokens_in * 3 + served.tokens_out * 15) / 1e6, abs=1e-15)
+    assert (row["billing"], row["outcome"], row["route"]) == ("billed", "ok", "summarize")
+    assert (row["user_id"], row["task_id"], row["breaker_state"]) == ("ana", "t-1", "closed")
+    assert row["output"] == done.text
+    figures = done.metadata
+    assert (figures.cost_usd, figures.attempts, figures.model_alias) == (row["cost_usd"], 1, "cloud")
+    assert figures.model_actual == "claude-sonnet-4-5"
+    assert figures.estimated_tokens_in == row["estimated_tokens_in"] >= served.tokens_in
+
+
+@pytest.mark.parametrize("alias", ["local", "cloud", "other"])
+async def test_json_answers_become_data_whatever_the_provider(lab: Lab, alias: str):
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "amount": {"type": "number"}},
+        "required": ["city", "amount"],
+    }
+    async with lab.router(f"routing: {{extract: {{model: {alias}, max_tokens: 128}}}}") as router:
+        done = await router.complete(
+            "Return JSON with city and amount. City: Lyon. Amount: 12.5", task_type="extract", schema=schema
+        )
+    assert set(done.data) >= {"city", "amount"}
+
+
+async def test_an_unknown_task_type_is_refused_before_anything_is_spent(lab: Lab):
+    async with lab.router(CLOUD) as router:
+        with pytest.raises(RoutingError, match="ask"):
+            await router.complete("hello", task_type="aks")
+    assert lab.served == []
+    assert lab.attempts.empty
+
+
+async def test_transient_failures_are_retried_and_each_attempt_has_its_row(lab: Lab):
+    lab.server.app.script(["529", "429", "ok"])
+    async with lab.router(CLOUD) as router:
+        done = await router.complete("hello", task_type="ask")
+    rows = lab.attempts
+    assert list(rows["http_status"]) == [529, 429, 200]
+    assert list(rows["billing"]) == ["unknown", "unbilled", "billed"]
+    assert list(rows["attempt_no"]) == [1, 2, 3]
+    assert list(rows["cost_source"]) == ["reserved", "none", "config"]
+    assert rows["request_id"].nunique() == 1
+    assert done.metadata.attempts == 3
+    assert done.metadata.cost_usd == pytest.approx(rows["cost_usd"].sum())
+
+
+@pytest.mark.parametrize("fault", ["400", "401", "403", "404", "insufficient_quota"])
+async def test_refusals_fail_at_once_unbilled(lab: Lab, fault: str):
+    lab.server.app.script([Fault("status", status=int(fault)) if fault.isdigit() else fault])
+    async with lab.router("routing: {ask: {model: other, max_tokens: 64}}") as router:
+        with pytest.raises(ProviderError) as caught:
+            await router.complete("hello", task_type="ask")
+    assert not caught.value.retryable
+    assert list(lab.attempts["billing"]) == ["unbilled"]
+    assert len(lab.served) == 1
+    assert router.breakers["openai " + lab.server.url + "/v1"].failures == 0
+
+
+async def test_a_parse_failure_is_retried_once_and_stays_billed(lab: Lab):
+    lab.server.app.script([Fault("malformed", times=None)])
+    async with lab.router("routing: {ask: {model: cloud, output: json, max_tokens: 64}}") as router:
+        with pytest.raises(ResponseParseError):
+            await router.complete("Give JSON.", task_type="ask")
+    rows = lab.attempts
+    assert list(rows["outcome"]) == ["parse_error"] * 2
+    assert list(rows["billing"]) == ["billed"] * 2
+    assert rows["interrupted"].all()
+    assert (rows["cost_usd"] > 0).all()
+
+
+async def test_garbage_is_unknown_and_opens_no_breaker(lab: Lab):
+    lab.server.app.script([Fault("garbage", times=None)])
+    async with lab.router(CLOUD) as router:
+        for _ in range(4):
+            with pytest.raises(ResponseParseError):
+                await router.complete("hello", task_type="ask")
+        [breaker] = router.breakers.values()
+    assert breaker.state == "closed"
+    assert set(lab.attempts["billing"]) == {"unknown"}
+    assert (lab.attempts["cost_usd"] > 0).all()
+
+
+async def test_a_failing_model_is_replaced_by_the_fallback(lab: Lab):
+    lab.server.app.script([Fault("status", status=503, provider="ollama", times=None)])
+    async with lab.router(WITH_FALLBACK) as router:
+        done = await router.complete("hello", task_type="ask")
+    assert done.metadata.model_alias == "cloud"
+    assert list(lab.attempts["model_alias"]) == ["local"] * 3 + ["cloud"]
+    assert not done.metadata.overflow_escalated
+
+
+async def test_a_dead_provider_gets_exactly_the_threshold_whichever_routes_ask(lab: Lab):
+    lab.server.app.script([Fault("status", status=503, provider="ollama", times=None)])
+    routes = ", ".join(f"r{number}: {{model: local, fallback: cloud, max_tokens: 64}}" for number in range(5))
+    alerts = []
+    async with lab.router(f"routing: {{{routes}}}", on_alert=alerts.append) as router:
+        for number in range(20):
+            done = await router.complete(f"question {number}", task_type=f"r{number % 5}")
+            assert done.metadata.model_alias == "cloud"
+        assert router.breakers[f"anthropic {lab.server.url}"].state == "closed"
+    assert len(lab.served_by("ollama")) == 5
+    assert len(lab.served_by("anthropic")) == 20
+    assert [alert.kind for alert in alerts] == ["breaker_opened", "breaker_short_circuit"]
+    assert list(lab.ledger.alerts()["kind"]) == ["breaker_opened", "breaker_short_circuit"]
+
+
+async def test_an_open_breaker_without_a_fallback_says_when_to_come_back(lab: Lab, clock):
+    lab.server.app.script([Fault("status", status=500, times=5)])
+    async with lab.router("routing: {ask: {model: cloud, max_tokens: 64}}", clock=clock) as router:
+        for _ in range(2):
+            with pytest.raises(ProviderError):
+                await router.complete("hello", task_type="ask")
+        with pytest.raises(CircuitOpenError, match="try again at"):
+            await router.complete("hello", task_type="ask")
+        assert len(lab.served) == 5
+        clock.advance(301)
+        done = await router.complete("hello", task_type="ask")
+        assert done.text
+        assert router.breakers[f"anthropic {lab.server.url}"].state == "closed"
+    assert list(lab.attempts["breaker_state"]) == ["closed"] * 5 + ["half-open"]
+
+
+async def test_a_hundred_callers_share_one_probe(lab: Lab, clock):
+    lab.server.app.script([Fault("status", status=500, times=5)])
+    async with lab.router("routing: {ask: {model: cloud, max_tokens: 64}}", clock=clock) as router:
+        for _ in range(2):
+            with pytest.raises(ProviderError):
+                await router.complete("hello", task_type="ask")
+        clock.advance(301)
+        lab.server.app.script([Fault("slow", delay_s=0.2, times=1)])
+        results = await asyncio.gather(
+            *(router.complete("hello", task_type="ask") for _ in range(100)), return_exceptions=True
+        )
+    assert sum(isinstance(result, CircuitOpenError) for result in results) == 99
+    assert len(lab.served) == 6
+
+
+async def test_a_cancelled_call_leaves_an_unknown_row_with_the_reserved_cost(lab: Lab):
+    lab.server.app.script(["hang"])
+    async with lab.router(CLOUD) as router:
+        call = asyncio.create_task(router.complete("hello", task_type="ask"))
+        while not lab.served:
+            await asyncio.sleep(0.01)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        done = await router.complete("hello again", task_type="ask")
+    rows = lab.attempts
+    assert list(rows["outcome"]) == ["cancelled", "ok"]
+    assert list(rows["billing"]) == ["unknown", "billed"]
+    assert rows["cost_usd"][0] == pytest.approx((rows["estimated_tokens_in"][0] * 3 + 64 * 15) / 1e6)
+    assert rows["cost_source"][0] == "reserved"
+    assert done.text
+
+
+async def test_a_time_out_is_unknown(lab: Lab):
+    lab.server.app.script([Fault("hang", times=None)])
+    more = FAST + "\n  deadline_s: 0.3"
+    async with lab.router(CLOUD, more=more) as router:
+        with pytest.raises(ProviderError):
+            await router.complete("hello", task_type="ask")
+    assert list(lab.attempts["outcome"]) == ["timeout"]
+    assert list(lab.attempts["billing"]) == ["unknown"]
+
+
+async def test_a_refused_connection_is_unbilled(lab: Lab):
+    router = lab.router(CLOUD)
+    models = {
+        alias: model.model_copy(update={"base_url": "http://127.0.0.1:1"})
+        for alias, model in router.settings.models.items()
+    }
+    async with type(router)(router.settings.model_copy(update={"models": models}), ledger=lab.ledger) as dead:
+        with pytest.raises(ProviderError) as caught:
+            await dead.complete("hello", task_type="ask")
+    assert not caught.value.sent
+    assert set(lab.attempts["billing"]) == {"unbilled"}
+    assert lab.attempts["cost_usd"].sum() == 0
+
+
+async def test_budgets_refuse_before_sending(lab: Lab):
+    async with lab.router(CLOUD, more=FAST + "\ncost: {daily_budget_usd: 0.0001}") as router:
+        with pytest.raises(BudgetExceededError) as caught:
+            await router.complete("hello", task_type="ask")
+    assert caught.value.scope == "daily"
+    assert lab.served == []
+
+
+async def test_an_estimate_over_the_window_goes_to_the_fallback_without_asking(lab: Lab):
+    long = "The quick brown fox jumps over the lazy dog. " * 1500
+    async with lab.router(WITH_FALLBACK) as router:
+        done = await router.complete(long, task_type="ask")
+    assert done.metadata.overflow_escalated
+    assert done.metadata.model_alias == "cloud"
+    assert lab.served_by("ollama") == []
+
+
+async def test_without_a_fallback_an_overflow_is_loud(lab: Lab):
+    long = "The quick brown fox jumps over the lazy dog. " * 1500
+    async with lab.router("routing: {ask: {model: local, max_tokens: 64}}") as router:
+        with pytest.raises(ContextOverflowError, match="num_ctx"):
+            await router.complete(long, task_type="ask")
+    assert lab.served == []
+
+
+async def test_complete_sync_works_with_and_without_a_running_loop(lab: Lab):
+    router = lab.router(CLOUD)
+    try:
+        done = await asyncio.to_thread(router.complete_sync, "hello", task_type="ask")
+        assert done.text
+        again = router.complete_sync("hello", task_type="ask")
+        assert again.text == done.text
+    finally:
+        router.close_sync()
+    assert len(lab.attempts) == 2
+
+
+async def test_the_key_is_sent_and_never_kept(lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog):
+    secret = "sk-ant-very-secret-0123456789"
+    monkeypatch.setenv("SIM_KEY", secret)
+    router = lab.router(CLOUD)
+    models = dict(router.settings.models)
+    models["cloud"] = models["cloud"].model_copy(update={"api_key_env": "SIM_KEY"})
+    lab.server.app.script(["401"])
+    settings = router.settings.model_copy(update={"models": models})
+    async with type(router)(settings, ledger=lab.ledger) as keyed:
+        with pytest.raises(ProviderError) as caught:
+            await keyed.complete("hello", task_type="ask")
+        page = keyed._repr_html_() + repr(keyed)
+    everything = lab.attempts.to_csv() + str(caught.value) + caplog.text + page
+    assert secret not in everything
