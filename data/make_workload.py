@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from workload_parts import classification, code, documents, extraction, mathematics, multilingual, notes
+from workload_parts import classification, code, documents, extraction, mathematics, notes, translation
 from workload_parts.common import Item
 
 SEED = 20261122
@@ -27,8 +27,8 @@ KINDS: tuple[tuple[str, Callable[[Any, int], list[Item]], int], ...] = (
     ("summary", notes.summaries, 40),
     ("report", documents.reports, 24),
     ("code", code.functions, 40),
-    ("zh", multilingual.chinese, 24),
-    ("ja", multilingual.japanese, 24),
+    ("zh", translation.chinese, 24),
+    ("ja", translation.japanese, 24),
     ("math", mathematics.problems, 40),
 )
 

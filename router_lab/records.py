@@ -30,8 +30,8 @@ Outcome = Literal[
 ]
 
 # Where `cost_usd` comes from: the config's own price, the public price list, the reservation of an
-# attempt whose usage was never seen, or nothing because the attempt was not billed.
-CostSource = Literal["config", "genai-prices", "reserved", "none"]
+# attempt whose usage was never seen, nothing because the attempt was not billed, or another tool's log.
+CostSource = Literal["config", "genai-prices", "reserved", "none", "imported"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,3 +67,8 @@ def laboratory(folder: Path, **options: Any) -> Iterator[Lab]:
     """A server with the options of `sim.app` and a ledger in `folder`."""
     with sim.serve(sim.app(**options)) as server, Ledger(folder) as ledger:
         yield Lab(server, ledger)
+
+
+def broken(pair: Any) -> float:
+    """A user's comparator with a bug."""
+    raise ZeroDivisionError("a bug in a user's comparator")

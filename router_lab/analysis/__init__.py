@@ -1,1 +1,76 @@
-"""TODO"""
+"""Answers from ledger files alone: metrics, A/B verdicts, the stable-state exit, drift, plans, reports.
+
+`open(path)` or `ledger.tables()` gives tables; every metric takes them. Nothing here calls a model.
+"""
+
+from __future__ import annotations
+
+from router_lab.analysis import metrics
+from router_lab.analysis.ab import AbResult, ab
+from router_lab.analysis.decision import Decision, ExitPlan, Outcome, decide
+from router_lab.analysis.drift import Drift, detect, detect_shift
+from router_lab.analysis.estimators import Calibrated, Constant, EstimatorReplay, replay_estimators
+from router_lab.analysis.ledger_drift import DriftReport, drift
+from router_lab.analysis.metrics import (
+    agreement,
+    attempts_per_request,
+    beyond_noise,
+    breaker_timeline,
+    estimates,
+    latency,
+    rates,
+    savings,
+    spend,
+    truncation,
+    truncation_by_signal,
+)
+from router_lab.analysis.monitor import MonitorResult, monitor
+from router_lab.analysis.power import PowerPlan, ab_pairs, plan_experiment
+from router_lab.analysis.report import Report, report
+from router_lab.analysis.steering import Action, SteeringPolicy, act, plan_actions
+from router_lab.analysis.stopping import StoppingLaw, stopping_law
+from router_lab.analysis.tables import open  # noqa: A004 - rl.analysis.open(path) reads well
+
+__all__ = [
+    "AbResult",
+    "Action",
+    "Calibrated",
+    "Constant",
+    "Decision",
+    "Drift",
+    "DriftReport",
+    "EstimatorReplay",
+    "ExitPlan",
+    "MonitorResult",
+    "Outcome",
+    "PowerPlan",
+    "Report",
+    "SteeringPolicy",
+    "StoppingLaw",
+    "ab",
+    "ab_pairs",
+    "act",
+    "agreement",
+    "attempts_per_request",
+    "beyond_noise",
+    "breaker_timeline",
+    "decide",
+    "detect",
+    "detect_shift",
+    "drift",
+    "estimates",
+    "latency",
+    "metrics",
+    "monitor",
+    "open",
+    "plan_actions",
+    "plan_experiment",
+    "rates",
+    "replay_estimators",
+    "report",
+    "savings",
+    "spend",
+    "stopping_law",
+    "truncation",
+    "truncation_by_signal",
+]

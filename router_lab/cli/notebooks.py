@@ -28,6 +28,7 @@ def execute(folder: Path, ledger: Path, out: Path) -> None:
                 cwd=str(folder),
                 progress_bar=False,
                 kernel_name="python3",
+                extra_arguments=["--IPKernelApp.log_level=50"],
             )
         except papermill.PapermillExecutionError as error:
             raise ConfigError(f"{notebook.name} failed in cell {error.cell_index}: {error.evalue}") from error

@@ -47,6 +47,8 @@ def by_task_type(attempts: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFr
             "pairs": pairs.groupby("task_type").size(),
         }
     )
+    counts = ["calls", "attempts", "retries", "truncation suspected", "pairs"]
+    table[counts] = table[counts].fillna(0).astype(int)
     total = table.sum(numeric_only=True)
     total["agreement"] = pairs["agreement"].mean()
     table.loc["all"] = total

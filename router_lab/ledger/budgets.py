@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from router_lab.errors import BudgetExceededError
 from router_lab.ledger.money import nano, usd
@@ -134,3 +137,18 @@ def _exceeded(line: BudgetLine, counter: _Counter, amount: int) -> BudgetExceede
         held_usd=held,
         asked_usd=asked,
     )
+
+
+def line_totals(attempts: Any) -> dict[tuple[str, str], int]:
+    """Nano-dollars per budget line, from an Arrow table with `cost_usd` and `budget_lines`."""
+    totals: dict[tuple[str, str], int] = defaultdict(int)
+    lines_of: dict[str, list[tuple[str, str]]] = {}
+    pairs = zip(attempts["cost_usd"].to_pylist(), attempts["budget_lines"].to_pylist(), strict=True)
+    for cost, lines in pairs:
+        if lines is None:
+            continue
+        if lines not in lines_of:
+            lines_of[lines] = [(scope, period) for scope, period in json.loads(lines)]
+        for key in lines_of[lines]:
+            totals[key] += nano(cost)
+    return dict(totals)

@@ -13,14 +13,15 @@ from typing import Protocol, TypeVar
 
 from router_lab.errors import LedgerError
 from router_lab.ledger.files import Files
-from router_lab.ledger.journal import LOCKS_NAME, Durability, open_reader
-from router_lab.ledger.locks import FileLock
+from router_lab.ledger.journal import LOCKS_NAME, Durability, open_reader, vacuum
+from router_lab.ledger.locks import WRITE_LOCK, FileLock, locked
 from router_lab.ledger.operations import Append, Books
 from router_lab.ledger.place import Place
 from router_lab.ledger.problems import explain
 from router_lab.ledger.reader import Reader
 from router_lab.ledger.recovery import recover_intents
-from router_lab.ledger.seal import Sealer, remove_leftovers
+from router_lab.ledger.rewrite import Shelf, remove_strays
+from router_lab.ledger.seal import Sealer
 from router_lab.ledger.writer import Writer
 from router_lab.records import Alert
 
@@ -35,7 +36,7 @@ class Now(Protocol):
 
 
 class SystemClock:
-    """This machine's clock."""
+    """The clock of the machine."""
 
     def now(self) -> datetime:
         """UTC and timezone-aware."""
@@ -43,7 +44,7 @@ class SystemClock:
 
 
 class Core:
-    """One open ledger. The writer starts with the first write, so that reading needs no permission to write."""
+    """One open ledger. Its writer starts with the first write: reading needs no permission to write."""
 
     def __init__(self, place: Place, clock: Now) -> None:
         self.name = place.name
@@ -66,7 +67,7 @@ class Core:
 
     @property
     def writer(self) -> Writer:
-        """The writer, started if need be, after which the dead's intents are recovered. Raises `LedgerError`."""
+        """The writer; starting it recovers the intents of the dead. Raises `LedgerError`."""
         return self._writer or self._start()
 
     def _start(self) -> Writer:
@@ -124,22 +125,43 @@ class Core:
         with self.upkeep(wait=wait) as ours:
             if not ours:
                 return 0
-            remove_leftovers(self.folder, self.files)
-            moved = Sealer(self.files, self.transact, self.reader.snapshot, self.seal_rows).run()
+            moved = self._sealer().run()
+            remove_strays(self.shelf)
         self.problem = ""
         return moved
 
     @contextmanager
     def upkeep(self, *, wait: bool = True) -> Iterator[bool]:
-        """Hold the right to change sealed files: one process and thread at a time. Yields whether it is ours."""
+        """Hold the right to change sealed files, one thread at a time; yields whether it is ours."""
         _ = self.writer
         lock = FileLock(self._locks / "seal.lock")
         try:
             if wait:
                 lock.acquire()
-            yield wait or lock.try_acquire()
+            ours = wait or lock.try_acquire()
+            if ours:
+                self.files.clear_stages()
+            yield ours
         finally:
             lock.close()
+
+    @property
+    def shelf(self) -> Shelf:
+        """What rewriting sealed files needs; use it within `upkeep`."""
+        return Shelf(self.files, self.transact, self.reader.snapshot)
+
+    def rewrite(self, change: Callable[[Shelf], _Result]) -> _Result:
+        """Seal everything, apply `change` to the sealed files, delete strays, wipe freed journal pages."""
+        with self.upkeep():
+            self._sealer().run()
+            result = change(self.shelf)
+            remove_strays(self.shelf)
+        with locked(self._locks / WRITE_LOCK):
+            vacuum(self.folder)
+        return result
+
+    def _sealer(self) -> Sealer:
+        return Sealer(self.files, self.transact, self.reader.snapshot, self.seal_rows)
 
     def alert(self, alert: Alert) -> None:
         """Store an alert and wait until it is durable."""

@@ -27,6 +27,9 @@ class Files(Protocol):
     def publish(self, staged: Path, name: str) -> None:
         """Make the staged file appear as `name`, durably and at once, replacing an older one."""
 
+    def clear_stages(self) -> None:
+        """Delete what killed processes left half-written. The caller holds the seal lock."""
+
     def remove(self, name: str) -> None:
         """Delete `name` if it is there."""
 
@@ -70,6 +73,11 @@ class LocalFiles:
         except OSError as error:
             raise explain(error, final) from error
 
+    def clear_stages(self) -> None:
+        """In every partition."""
+        for path in self._root.glob("*/date=*/.*.part"):
+            path.unlink(missing_ok=True)
+
     def remove(self, name: str) -> None:
         """Delete the file."""
         (self._root / name).unlink(missing_ok=True)
@@ -101,8 +109,10 @@ class RemoteFiles:
 
     is_local = False
 
-    def __init__(self, uri: str, outbox: Path) -> None:
+    def __init__(self, uri: str, shown: str, outbox: Path) -> None:
         self._uri = uri
+        # The URI may carry credentials; whatever is said to people names the place by this instead.
+        self._shown = shown
         self._outbox = outbox
         self._connected: tuple[Any, str] | None = None
 
@@ -128,6 +138,11 @@ class RemoteFiles:
 
         self._try(upload, name)
         staged.unlink()
+
+    def clear_stages(self) -> None:
+        """In the outbox."""
+        for path in self._outbox.glob(".*.part"):
+            path.unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
         """Delete the object."""
@@ -168,7 +183,8 @@ class RemoteFiles:
             try:
                 filesystem, base = FileSystem.from_uri(self._uri)
             except (OSError, ValueError) as error:
-                raise LedgerError(f"{self._uri}: not a place pyarrow can open ({error})") from error
+                reason = str(error).replace(self._uri, self._shown)
+                raise LedgerError(f"{self._shown}: not a place pyarrow can open ({reason})") from None
             self._connected = (filesystem, base.rstrip("/"))
         return self._connected
 
@@ -180,8 +196,9 @@ class RemoteFiles:
 
     def _problem(self, error: OSError, name: str) -> LedgerError:
         return LedgerError(
-            f"{self._uri}/{name}: the object store did not do it ({error}). Nothing is lost: rows stay in the local "
-            "journal until an upload succeeds. Check the store and its credentials; the next seal tries again"
+            f"{self._shown}/{name}: the object store did not do it ({error}). Nothing is lost: rows "
+            "stay in the local journal until an upload succeeds. Check the store and its credentials; "
+            "the next seal tries again"
         )
 
 

@@ -1,4 +1,4 @@
-"""The background thread of a writing ledger: seals by size and age, recovers the dead, ends expired switches."""
+"""The background thread of a writing ledger: sealing by size and age, recovery, switches that expire."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Housekeeper:
         return False
 
     def _report(self, core: Core, error: Exception) -> None:
-        """Say it once per change: in the status, in the log, and as an alert if the journal still takes one."""
+        """Say it, once per change: in the status, the log, and as an alert if the journal still takes one."""
         core.problem = str(error)
         if core.problem == self._last_problem:
             return

@@ -10,7 +10,7 @@ import json
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from shutil import copyfile
 from typing import Literal
@@ -29,7 +29,8 @@ Durability = Literal["full", "os", "batch"]
 # A settled row and an intent are the same row: `owner` names the living writer of an intent.
 _ROWS = """
 CREATE TABLE {name}_journal (
-    seq INTEGER PRIMARY KEY, owner TEXT, hold INTEGER, lines TEXT, schema INTEGER NOT NULL, payload BLOB NOT NULL
+    seq INTEGER PRIMARY KEY, owner TEXT, hold INTEGER, lines TEXT,
+    schema INTEGER NOT NULL, payload BLOB NOT NULL
 );
 """
 _DDL = (
@@ -43,7 +44,7 @@ CREATE TABLE schemas (
 CREATE TABLE budgets (
     id INTEGER PRIMARY KEY, scope TEXT NOT NULL, period TEXT NOT NULL, limit_nano INTEGER,
     spent INTEGER NOT NULL DEFAULT 0, held INTEGER NOT NULL DEFAULT 0, warned INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (scope, period)
+    pruned INTEGER NOT NULL DEFAULT 0, UNIQUE (scope, period)
 );
 CREATE TABLE calibration (key TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE switch (
@@ -172,4 +173,18 @@ def _copy_journal(folder: Path, scratch: Path) -> None:
         with suppress(FileNotFoundError):
             copyfile(path.with_name(f"{JOURNAL_NAME}-wal"), scratch / f"{JOURNAL_NAME}-wal")
     except OSError as error:
+        raise explain(error, path) from error
+
+
+def vacuum(folder: Path) -> None:
+    """Rewrite the journal without its freed pages, so that what was deleted cannot be read back.
+
+    The caller holds the folder's write lock. Raises `LedgerError`.
+    """
+    path = folder / JOURNAL_NAME
+    try:
+        with closing(sqlite3.connect(path, timeout=5, isolation_level=None)) as connection:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error as error:
         raise explain(error, path) from error

@@ -15,6 +15,7 @@ from router_lab.ledger.core import Core, Now, SystemClock
 from router_lab.ledger.housekeeping import Housekeeper
 from router_lab.ledger.operations import Append, Open, Settle, Withdraw
 from router_lab.ledger.place import place_of
+from router_lab.ledger.schema import aware
 from router_lab.ledger.status import Status, read_status
 from router_lab.ledger.switch import LedgerSwitch
 from router_lab.records import Alert, Attempt, BudgetLine, Comparison
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from router_lab.ledger.tables import Tables
+    from router_lab.ledger.verify import Report
     from router_lab.router.ports import Fold
     from router_lab.settings.models import Settings
 
@@ -170,6 +172,33 @@ class Ledger:
         One process seals at a time; with `wait` false, returns 0 when another one is at it.
         """
         return self._core.seal(wait=wait)
+
+    def compact(self) -> int:
+        """Merge each day's small files into files near 128 MB; returns how many files are fewer."""
+        from router_lab.ledger.rewrite import compact
+
+        return self._core.rewrite(compact)
+
+    def prune(self, before: datetime) -> int:
+        """Delete rows older than `before` for good; returns how many.
+
+        The switch's history and the budget counters stay.
+        """
+        from router_lab.ledger.rewrite import prune
+
+        return self._core.rewrite(lambda shelf: prune(shelf, aware(before)))
+
+    def redact(self, before: datetime) -> int:
+        """Replace prompts and outputs older than `before` by their hashes; returns the rows changed."""
+        from router_lab.ledger.rewrite import redact
+
+        return self._core.rewrite(lambda shelf: redact(shelf, aware(before)))
+
+    def verify(self) -> Report:
+        """Check everything checkable: `report.ok`, `report.problems`, `print(report)`. Changes nothing."""
+        from router_lab.ledger.verify import verify
+
+        return verify(self._core)
 
     def recover(self) -> int:
         """Turn the intents of dead processes into rows; done at opening and in the background."""

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+# Held for every write transaction and checkpoint.
+WRITE_LOCK = "write.lock"
+
 
 class FileLock:
     """An exclusive lock on a file between processes (and between instances in one process)."""
@@ -59,8 +62,19 @@ def held(lock: FileLock) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path` within the block."""
+    lock = FileLock(path)
+    try:
+        with held(lock):
+            yield
+    finally:
+        lock.close()
+
+
 class Owner:
-    """This writer's sign of life: a locked file named by a random id, gone when we are."""
+    """A writer's sign of life: a locked file named by a random id, let go when its process ends."""
 
     def __init__(self, folder: Path) -> None:
         self.id = uuid4().hex

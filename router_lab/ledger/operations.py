@@ -110,9 +110,7 @@ class Settle:
         attempt = self._attempt
         intent = books.intents.get(attempt.attempt_id)
         if intent is None:
-            raise LedgerError(
-                f"attempt {attempt.attempt_id} is not open in this ledger, or is settled already"
-            )
+            raise LedgerError(f"attempt {attempt.attempt_id} is not open here, or is settled already")
         books.connection.execute(
             "UPDATE attempts_journal SET owner = NULL, hold = NULL, schema = ?, payload = ? WHERE seq = ?",
             (SCHEMA_VERSION, self._payload, intent.seq),

@@ -1,4 +1,4 @@
-"""How a sealed file is written, whoever writes it: sorted, compressed, with statistics that let readers skip."""
+"""How a sealed file is written, by whatever part: sorted, compressed, with statistics to skip by."""
 
 from __future__ import annotations
 

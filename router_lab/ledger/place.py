@@ -21,16 +21,25 @@ class Place:
 
 def place_of(path: str | Path, journal: str | Path | None) -> Place:
     """Where the ledger `path` is; `journal` says where an object store's journal is kept locally."""
-    name = str(path)
-    if "://" not in name:
+    uri = str(path)
+    name = _without_secrets(uri)
+    if "://" not in uri:
         folder = Path(path)
         return Place(name, Path(journal) if journal is not None else folder, LocalFiles(folder))
-    folder = Path(journal) if journal is not None else _journal_folder(name)
-    return Place(name, folder, RemoteFiles(name, folder / "_outbox"))
+    folder = Path(journal) if journal is not None else _journal_folder(uri, name)
+    return Place(name, folder, RemoteFiles(uri, name, folder / "_outbox"))
 
 
-def _journal_folder(uri: str) -> Path:
+def _without_secrets(uri: str) -> str:
+    """Neither `key:secret@` nor the query, where pyarrow takes credentials from."""
+    if "://" not in uri:
+        return uri
+    scheme, rest = uri.split("?", 1)[0].split("://", 1)
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def _journal_folder(uri: str, name: str) -> Path:
     """One folder per URI under the user's state folder: a journal must outlive caches and reboots."""
     state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    readable = "".join(letter if letter.isalnum() else "-" for letter in uri.split("://", 1)[1])[:40]
+    readable = "".join(letter if letter.isalnum() else "-" for letter in name.split("://", 1)[1])[:40]
     return Path(state) / "router_lab" / f"{readable}-{hashlib.sha256(uri.encode()).hexdigest()[:12]}"

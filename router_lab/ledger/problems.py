@@ -25,19 +25,15 @@ def _mend(error: Exception) -> str:
     if number in _FULL or "full" in text or "disk i/o" in text:
         return (
             "the disk did not take the write. Free space (or raise the quota) and call again: "
-            "nothing already written is lost, and nothing was sent"
+            "nothing already written is lost"
         )
     if number in _READ_ONLY or "readonly" in text or "unable to open" in text:
-        return (
-            "the ledger folder cannot be written. Give this user write permission, or choose another folder"
-        )
+        return "the ledger folder cannot be written. Give this user write permission, or use another folder"
     if "locked" in text or "busy" in text:
-        return (
-            "another program keeps the journal locked. Close it (a database browser, a backup) and call again"
-        )
+        return "another program keeps the journal locked. Close it (a database browser, a backup), call again"
     if isinstance(error, sqlite3.DatabaseError) and ("malformed" in text or "not a database" in text):
         return (
-            "the journal is damaged. Sealed Parquet files are not affected. Restore it from a backup, or move "
-            "it away (with its -wal and -shm files) to begin a new one; rows not yet sealed are in the old one"
+            "the journal is damaged. Sealed Parquet files are not affected. Restore it from a backup, or "
+            "move it away (with its -wal and -shm files) to begin a new one; rows not yet sealed are in it"
         )
     return "the ledger cannot be read or written"

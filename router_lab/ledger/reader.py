@@ -19,7 +19,7 @@ from router_lab.errors import LedgerError
 from router_lab.ledger.files import Files
 from router_lab.ledger.journal import JOURNAL_NAME, LOCKS_NAME, snapshot
 from router_lab.ledger.locks import is_dead
-from router_lab.ledger.schema import SCHEMA_VERSION, TABLES, Table, arrow_schema, arrow_table, conform
+from router_lab.ledger.schema import SCHEMA_VERSION, TABLES, Table, arrow_schema, arrow_table, aware, conform
 from router_lab.ledger.seal import ledger_id_of, read_rows
 
 _ATTEMPTS_TO_READ = 5
@@ -54,6 +54,10 @@ class Reader:
     def view(self, name: str) -> View:
         """Table `name` now. Raises `LedgerError`."""
         table = TABLES[name]
+        if self._files.is_local and not self._folder.is_dir():
+            raise LedgerError(
+                f"{self._folder}: no such folder, so no ledger yet. Check the path, or write first"
+            )
         # Listed before the snapshot: a foreign file that appears later is simply newer than this view.
         listed = self._files.names(name)
         if not self.has_journal:
@@ -113,12 +117,7 @@ class Reader:
         parts = [ds.dataset(view.unsealed).to_table(columns=read, filter=condition)]
         if view.sealed:
             locations = [self._files.location(name) for name in _within(view.sealed, since, until)]
-            sealed = ds.dataset(
-                locations,
-                schema=arrow_schema(view.table),
-                format="parquet",
-                filesystem=self._files.filesystem,
-            )
+            sealed = parquet_dataset(self._files, view.table, locations)
             parts.append(sealed.to_table(columns=read, filter=condition))
         data = pa.concat_tables(parts).sort_by([(view.table.time, "ascending")])
         return data.select(wanted)
@@ -151,9 +150,7 @@ def _between(table: Table, since: datetime | None, until: datetime | None) -> An
 def _utc(when: datetime) -> Any:
     import pyarrow as pa
 
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return pa.scalar(when, pa.timestamp("us", tz="UTC"))
+    return pa.scalar(aware(when), pa.timestamp("us", tz="UTC"))
 
 
 def _within(names: Sequence[str], since: datetime | None, until: datetime | None) -> list[str]:
@@ -164,8 +161,16 @@ def _within(names: Sequence[str], since: datetime | None, until: datetime | None
 
 
 def _day(when: datetime) -> str:
-    aware = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).date().isoformat()
+    return aware(when).astimezone(UTC).date().isoformat()
+
+
+def parquet_dataset(files: Files, table: Table, locations: Sequence[str]) -> Any:
+    """A `pyarrow.dataset.Dataset` of the current schema: nulls for columns an older file lacks."""
+    import pyarrow.dataset as ds
+
+    return ds.dataset(
+        list(locations), schema=arrow_schema(table), format="parquet", filesystem=files.filesystem
+    )
 
 
 def load_file(files: Files, table: Table, name: str) -> Any:

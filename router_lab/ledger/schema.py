@@ -128,6 +128,11 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+def aware(when: datetime) -> datetime:
+    """`when`, taken as UTC if it has no timezone."""
+    return when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+
+
 def moment(micros: int) -> datetime:
     """The UTC time of `micros` microseconds since 1970."""
     return _EPOCH + micros * _MICROSECOND

@@ -12,8 +12,7 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import astuple, dataclass
 from typing import Any, TypeVar
 
 from router_lab.ledger import parquet
@@ -88,7 +87,7 @@ class Sealer:
                 (last_seq,),
             )
             skipped = tuple(seq for (seq,) in intents)
-            number = _next_batch(books.connection)
+            number = next_batch(books.connection)
             books.connection.execute(
                 "INSERT INTO batches VALUES (?, ?, ?, ?)", (number, table.name, last_seq, json.dumps(skipped))
             )
@@ -101,17 +100,13 @@ class Sealer:
         with self._snapshot() as journal:
             ledger_id = ledger_id_of(journal)
             by_date = _read(journal, batch)
+        table, file_name = batch.table, f"{ledger_id}-{batch.id:08d}.parquet"
         written = [
-            self._write(
-                batch.table, f"{batch.table.name}/date={date}/{ledger_id}-{batch.id:08d}.parquet", date, data
-            )
+            write_file(self._files, table, f"{table.name}/date={date}/{file_name}", date, data)
             for date, data in by_date
         ]
         self._transact(lambda books: _enter(books.connection, batch, written))
         return sum(file.rows for file in written)
-
-    def _write(self, table: Table, name: str, date: str, data: Any) -> SealedFile:
-        return write_file(self._files, table, name, date, data)
 
 
 def write_file(files: Files, table: Table, name: str, date: str, data: Any) -> SealedFile:
@@ -135,11 +130,9 @@ def ledger_id_of(journal: sqlite3.Connection) -> str:
 def add_to_manifest(journal: sqlite3.Connection, files: Sequence[SealedFile]) -> None:
     """Enter `files`."""
     journal.executemany(
-        "INSERT OR REPLACE INTO files (path, name, date, rows, bytes, sha256, schema) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [
-            (file.path, file.table, file.date, file.rows, file.bytes, file.sha256, file.schema)
-            for file in files
-        ],
+        "INSERT OR REPLACE INTO files (path, name, date, rows, bytes, sha256, schema) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [astuple(file) for file in files],
     )
 
 
@@ -171,7 +164,8 @@ def _last_seq(journal: sqlite3.Connection, table: Table, limit: int) -> int | No
     return last
 
 
-def _next_batch(journal: sqlite3.Connection) -> int:
+def next_batch(journal: sqlite3.Connection) -> int:
+    """A number no file of this journal has in its name yet."""
     row = journal.execute("SELECT value FROM meta WHERE key = 'batch'").fetchone()
     number = 1 if row is None else int(row[0]) + 1
     journal.execute("INSERT OR REPLACE INTO meta VALUES ('batch', ?)", (str(number),))
@@ -234,11 +228,3 @@ def split_by_date(table: Table, data: Any) -> list[tuple[str, Any]]:
 
 def _date(day: int) -> str:
     return moment(day * _DAY_MICROSECONDS).date().isoformat()
-
-
-def remove_leftovers(folder: Path, files: Files) -> None:
-    """Delete staged files that killed processes left behind. The caller holds the seal lock."""
-    places = (folder / "_outbox",) if not files.is_local else tuple(folder / table for table in TABLES)
-    for place in places:
-        for path in place.glob("**/.*.part"):
-            path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
@@ -48,15 +49,16 @@ class Status:
         """A small table for notebooks, everything escaped."""
         rows = "".join(
             f"<tr><td>{escape(table.name)}</td><td>{table.rows:,}</td><td>{table.sealed_rows:,}</td>"
-            f"<td>{table.sealed_files:,}</td><td>{table.sealed_bytes / 1e6:,.1f}</td><td>{table.unsealed_rows:,}</td></tr>"
+            f"<td>{table.sealed_files:,}</td><td>{table.sealed_bytes / 1e6:,.1f}</td>"
+            f"<td>{table.unsealed_rows:,}</td></tr>"
             for table in self.tables
         )
         problem = f"<p><strong>Problem:</strong> {escape(self.problem)}</p>" if self.problem else ""
         return (
             f"<p><strong>Ledger</strong> <code>{escape(self.name)}</code>: {self.in_flight:,} in flight, "
             f"journal {self.journal_bytes / 1e6:,.1f} MB</p>{problem}"
-            "<table><thead><tr><th>table</th><th>rows</th><th>sealed</th><th>files</th><th>MB</th><th>in journal</th>"
-            f"</tr></thead><tbody>{rows}</tbody></table>"
+            "<table><thead><tr><th>table</th><th>rows</th><th>sealed</th><th>files</th><th>MB</th>"
+            f"<th>in journal</th></tr></thead><tbody>{rows}</tbody></table>"
         )
 
 
@@ -66,17 +68,7 @@ def read_status(core: Core) -> Status:
         tables = tuple(TableStatus(name, 0, len(core.files.names(name)), 0, 0) for name in TABLES)
         return Status(core.name, tables, 0, 0, core.postponed, core.problem)
     with core.reader.snapshot() as journal:
-        tables = tuple(
-            TableStatus(
-                name,
-                *journal.execute(
-                    "SELECT coalesce(sum(rows), 0), count(*), coalesce(sum(bytes), 0) FROM files WHERE name = ?",
-                    (name,),
-                ).fetchone(),
-                *journal.execute(f"SELECT count(*) FROM {name}_journal WHERE owner IS NULL").fetchone(),  # noqa: S608
-            )
-            for name in TABLES
-        )
+        tables = tuple(_table_status(journal, name) for name in TABLES)
         (in_flight,) = journal.execute(
             "SELECT count(*) FROM attempts_journal WHERE owner IS NOT NULL"
         ).fetchone()
@@ -85,3 +77,13 @@ def read_status(core: Core) -> Status:
 
 def _journal_bytes(core: Core) -> int:
     return sum(path.stat().st_size for path in core.folder.glob(f"{JOURNAL_NAME}*"))
+
+
+def _table_status(journal: sqlite3.Connection, name: str) -> TableStatus:
+    rows, files, size = journal.execute(
+        "SELECT coalesce(sum(rows), 0), count(*), coalesce(sum(bytes), 0) FROM files WHERE name = ?", (name,)
+    ).fetchone()
+    (unsealed,) = journal.execute(
+        f"SELECT count(*) FROM {name}_journal WHERE owner IS NULL"  # noqa: S608 - our own names
+    ).fetchone()
+    return TableStatus(name, rows, files, size, unsealed)

@@ -210,7 +210,8 @@ def _store(journal: sqlite3.Connection, event: SwitchEvent) -> SwitchEvent:
     """Make `event` the newest flip of its prefix, under the next epoch, and record it."""
     event = replace(event, epoch=_next_epoch(journal))
     journal.execute(
-        "INSERT OR REPLACE INTO switch (prefix, epoch, is_on, reason, expires_at, expires_pairs, expires_nano) "
+        "INSERT OR REPLACE INTO switch "
+        "(prefix, epoch, is_on, reason, expires_at, expires_pairs, expires_nano) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             event.prefix,

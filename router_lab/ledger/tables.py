@@ -7,7 +7,7 @@ from typing import Any
 
 from router_lab.errors import ConfigError
 from router_lab.ledger.files import Files
-from router_lab.ledger.reader import Reader, View
+from router_lab.ledger.reader import Reader, View, parquet_dataset
 from router_lab.ledger.schema import TABLES, Table
 
 _SQL_TYPES = {
@@ -74,14 +74,7 @@ def _union(raw: Any, files: Files, view: View) -> str:
         return unsealed
     locations = [files.location(name) for name in view.sealed]
     if not files.is_local:
-        import pyarrow.dataset as ds
-
-        from router_lab.ledger.schema import arrow_schema
-
-        sealed = ds.dataset(
-            locations, schema=arrow_schema(table), format="parquet", filesystem=files.filesystem
-        )
-        raw.register(f"_sealed_{table.name}", sealed)
+        raw.register(f"_sealed_{table.name}", parquet_dataset(files, table, locations))
         return f"SELECT {_columns(table)} FROM _sealed_{table.name} UNION ALL {unsealed}"  # noqa: S608
     quoted = ", ".join("'" + location.replace("'", "''") + "'" for location in locations)
     source = f"read_parquet([{quoted}], hive_partitioning = false, union_by_name = {not view.same_schema})"
@@ -89,10 +82,8 @@ def _union(raw: Any, files: Files, view: View) -> str:
         return f"SELECT {_columns(table)} FROM {source} UNION ALL {unsealed}"  # noqa: S608
     # Older files may all lack a new column: naming it through an empty table of the right shape fills it.
     shape = ", ".join(f"NULL::{_SQL_TYPES[column.kind]} AS {column.name}" for column in table.columns)
-    return (
-        f"SELECT {_columns(table)} FROM (SELECT {shape} WHERE false UNION ALL BY NAME SELECT * FROM {source}) "  # noqa: S608
-        f"UNION ALL {unsealed}"
-    )
+    whole = f"SELECT {shape} WHERE false UNION ALL BY NAME SELECT * FROM {source}"  # noqa: S608
+    return f"SELECT {_columns(table)} FROM ({whole}) UNION ALL {unsealed}"  # noqa: S608
 
 
 def _columns(table: Table) -> str:

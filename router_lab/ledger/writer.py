@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from router_lab.errors import LedgerError, RouterLabError
 from router_lab.ledger.budgets import Budgets
 from router_lab.ledger.journal import JOURNAL_NAME, LOCKS_NAME, Durability, open_writer, synchronous
-from router_lab.ledger.locks import FileLock, Owner, held
+from router_lab.ledger.locks import WRITE_LOCK, FileLock, Owner, held
 from router_lab.ledger.operations import Books, Operation, Run
 from router_lab.ledger.problems import explain
 
@@ -53,6 +53,7 @@ class Writer:
     def __init__(self, folder: Path, durability: Durability) -> None:
         self._folder = folder
         self._durability = self._applied_durability = durability
+        self._journal_path = str(folder / JOURNAL_NAME)
         self._process = os.getpid()
         self._queue: SimpleQueue[_Task | None] = SimpleQueue()
         self._postponed: list[_Task] = []
@@ -60,7 +61,7 @@ class Writer:
         locks = folder / LOCKS_NAME
         try:
             locks.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(locks / "write.lock")
+            self._lock = FileLock(locks / WRITE_LOCK)
             self._owner = Owner(locks)
         except OSError as error:
             raise explain(error, folder) from error
@@ -127,8 +128,8 @@ class Writer:
             self._thread.join()
         if self._postponed:
             raise LedgerError(
-                f"{self._folder / JOURNAL_NAME}: {len(self._postponed)} rows could not be written before closing; "
-                "their intents are kept and will read as `lost` at their reserved cost"
+                f"{self._journal_path}: {len(self._postponed)} rows could not be written before closing. "
+                "Their intents are kept and will read as `lost` at their reserved cost"
             )
 
     def _check_usable(self) -> None:
@@ -136,7 +137,8 @@ class Writer:
             raise LedgerError(f"{self._folder}: this ledger is closed; make a new Ledger to go on")
         if self._process != os.getpid():
             raise LedgerError(
-                f"{self._folder}: this ledger was opened before the process forked; make a new Ledger in the child"
+                f"{self._folder}: this ledger was opened before the process forked. "
+                "Make a new Ledger in the child"
             )
 
     def _open_books(self) -> Books:
@@ -145,7 +147,7 @@ class Writer:
         return Books(connection, Budgets(connection), self._owner.id)
 
     def _journal_inode(self) -> int:
-        return os.stat(self._folder / JOURNAL_NAME).st_ino  # noqa: PTH116 - on every commit, twice as fast
+        return os.stat(self._journal_path).st_ino  # noqa: PTH116 - on every commit, and twice as fast
 
     def _loop(self) -> None:
         running = True
@@ -200,7 +202,7 @@ class Writer:
     def _transact(self, tasks: Sequence[_Task]) -> None:
         if self._journal_inode() != self._inode:
             raise LedgerError(
-                f"{self._folder / JOURNAL_NAME}: the journal was removed or replaced while in use. "
+                f"{self._journal_path}: the journal was removed or replaced while in use. "
                 "Put it back, or make a new Ledger"
             )
         books = self._books

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from heapq import heapify, heappop, heappush
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,12 +32,12 @@ _MAX_CANDIDATES = 8
 # One of these is named; a long array can have a fault in every item.
 _MAX_FAULTS = 20
 
-_FENCE = "```"
+_FENCE_LINES = re.compile(r"^[ \t]*+```([^\n`]*+)$", re.MULTILINE)
 _JSON_TAGS = frozenset({"", "json", "json5", "jsonc", "jsonl"})
 _OPENERS = re.compile(r"[{\[]")
 
-# What a count of brackets has to look at: quotes and escapes too.
-_TOKENS = re.compile(r'[{}\[\]"\\]')
+# What a count of brackets has to look at: a whole string, a quote that never closes, a bracket.
+_TOKENS = re.compile(r'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
 
 
 def read_answer(reply: Reply, request: Request, output: Output) -> Any:
@@ -106,8 +107,8 @@ def _fault(validator: Validator, data: Any) -> str | None:
 
     try:
         faults = list(islice(validator.iter_errors(data), _MAX_FAULTS))
-    except (ArithmeticError, RecursionError, TypeError, ValueError, re.error) as error:
-        return f"the answer cannot be checked against the schema: {type(error).__name__}"
+    except (ArithmeticError, RecursionError, TypeError, ValueError, re.error) as failure:
+        return f"the answer cannot be checked against the schema: {type(failure).__name__}"
     if not faults:
         return None
     error = best_match(faults)
@@ -129,7 +130,7 @@ def _evident(text: str) -> Iterator[Any]:
             if isinstance(fenced, dict | list):
                 yield fenced
     # A citation such as [1] in prose is an array, and {} is a pair of braces: neither is meant.
-    yield from (found for found in _embedded("\n".join(prose)) if isinstance(found, dict) and found)
+    yield from (found for found in _embedded("\n".join(prose), "{") if isinstance(found, dict) and found)
 
 
 def _candidates(text: str) -> Iterator[Any]:
@@ -152,64 +153,80 @@ def _parsed(text: str) -> Any:
     """`text` as strict JSON, or `_NOTHING`. The last of duplicate keys counts, as in `json`."""
     try:
         return from_json(text.strip().removeprefix("\ufeff"), allow_inf_nan=False)
-    except ValueError:
+    except (TypeError, ValueError):
+        # A TypeError is how text that is not Unicode shows.
         return _NOTHING
 
 
 def _sections(text: str) -> Iterator[tuple[bool, str, str]]:
-    """(is_fence, tag, content) of the prose and the Markdown fences of a text, in order."""
-    for number, section in enumerate(text.split(_FENCE)):
-        if number % 2 == 0:
-            yield False, "", section
-            continue
-        first_line, line_break, rest = section.partition("\n")
-        tag = first_line.strip().lower()
-        # ```{"a": 1}``` on one line has no tag.
-        yield (True, tag, rest) if line_break and tag.isalnum() | (tag == "") else (True, "", section)
+    """(is_fence, tag, content) of the prose and the Markdown fences of a text.
+
+    As in CommonMark a fence is a line of its own, so backticks inside JSON do no harm; one that
+    never closes is prose.
+    """
+    prose_from = 0
+    opened: re.Match[str] | None = None
+    for line in _FENCE_LINES.finditer(text):
+        tag = line[1].strip()
+        if opened is None:
+            opened = line
+        elif not tag:
+            yield False, "", text[prose_from : opened.start()]
+            yield True, opened[1].strip().lower(), text[opened.end() : line.start()]
+            prose_from, opened = line.end(), None
+    yield False, "", text[prose_from:]
 
 
-def _embedded(text: str) -> Iterator[Any]:
+def _embedded(text: str, openers: str = "{[") -> Iterator[Any]:
     """The objects and arrays inside other text, longest first, later first among equals.
 
-    A bracket that does not close, or closes around something that is not JSON, may still have some
-    behind it or inside. So the scan starts over after it, but the total length scanned is bounded.
+    Brackets may close around something that is not JSON and still have some inside.
     """
-    found = []
-    position, budget = 0, 16 * len(text) + 1024
-    while budget > 0 and (opener := _OPENERS.search(text, position)):
-        start = opener.start()
-        end = _balanced(text, start)
-        budget -= (end or len(text)) - start
-        data = _parsed(text[start:end]) if end is not None else _NOTHING
-        if end is None or data is _NOTHING:
-            position = start + 1
+    brackets = _Brackets(text)
+    waiting = [(start - end, -start, end) for start, end in brackets.between(0, len(text))]
+    heapify(waiting)
+    while waiting:
+        _, negative_start, end = heappop(waiting)
+        start = -negative_start
+        data = _parsed(text[start:end]) if text[start] in openers else _NOTHING
+        if data is not _NOTHING:
+            yield data
             continue
-        found.append((end - start, start, data))
-        position = end
-    found.sort(key=lambda item: item[:2], reverse=True)
-    return (data for _, _, data in found)
+        for inner_start, inner_end in brackets.between(start + 1, end - 1):
+            heappush(waiting, (inner_start - inner_end, -inner_start, inner_end))
 
 
-def _balanced(text: str, start: int) -> int | None:
-    """Behind the bracket that closes the one at `start`, quotes heeded; None if there is none."""
-    depth, in_string, skip = 0, False, -1
-    for token in _TOKENS.finditer(text, start):
-        at, character = token.start(), token.group()
-        if at == skip:
-            continue
-        if character == "\\":
-            skip = at + 1
-        elif character == '"':
-            in_string = not in_string
-        elif in_string:
-            continue
-        elif character in "{[":
-            depth += 1
-        else:
-            depth -= 1
-            if depth == 0:
-                return at + 1
-    return None
+class _Brackets:
+    """Finds where brackets balance, and stops when it has looked at enough."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        # Once over everything, and then some for the stray brackets an ordinary text may hold.
+        self._budget = len(text) + 200_000
+
+    def between(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """The outermost balanced brackets in a part of the text. One that never closes is skipped."""
+        while self._budget > 0 and (opener := _OPENERS.search(self._text, start, end)):
+            close = self._closing(opener.start(), end)
+            self._budget -= (close or end) - opener.start()
+            if close is not None:
+                yield opener.start(), close
+            start = close or opener.start() + 1
+
+    def _closing(self, start: int, end: int) -> int | None:
+        depth = 0
+        for token in _TOKENS.finditer(self._text, start, end):
+            character = token.group()
+            if character in "{[":
+                depth += 1
+            elif character in "}]":
+                depth -= 1
+                if depth == 0:
+                    return token.end()
+            elif character == '"':
+                # The quote never closes: nothing behind it can be JSON that began before it.
+                return None
+        return None
 
 
 def _references(schema: Any) -> Iterator[str]:

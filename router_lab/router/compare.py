@@ -28,6 +28,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from router_lab.errors import ConfigError
+from router_lab.records import Reply
 from router_lab.router.comparators.base import Comparator, Options, Pair, Verdict
 from router_lab.router.comparators.embedding import Embedding
 from router_lab.router.comparators.judge import Judge
@@ -37,7 +38,16 @@ from router_lab.router.comparators.number import Number
 from router_lab.router.comparators.structure import Json
 from router_lab.router.comparators.text import Exact, Normalised, Similarity, Text
 
-__all__ = ["Comparator", "Judge", "Pair", "Verdict", "comparator", "comparator_names", "compare"]
+__all__ = [
+    "Comparator",
+    "Judge",
+    "Pair",
+    "Verdict",
+    "comparator",
+    "comparator_names",
+    "compare",
+    "stored_pair",
+]
 
 GROUP = "router_lab.comparators"
 
@@ -72,6 +82,19 @@ def compare(comparator: Comparator, pair: Pair) -> Verdict:
         return comparator(pair)
     except Exception as error:  # it may be a user's code, on a model's output: anything can happen
         return Verdict(None, f"{type(error).__name__}: {error}"[:500], failed=True)
+
+
+def stored_pair(primary_text: str, shadow_text: str) -> Pair:
+    """Two stored answers as a pair: their data is read as the router reads it when none is demanded."""
+    from router_lab.router.answers import read_answer
+    from router_lab.router.request import Request
+
+    request = Request.build("stored", task_type="compare")
+    primary, shadow = (
+        read_answer(Reply(text, usage=None, stop_reason=None, model=None), request, "auto")
+        for text in (primary_text, shadow_text)
+    )
+    return Pair(primary_text, shadow_text, primary, shadow)
 
 
 def _configured(kind: type[Options], options: dict[str, Any]) -> Comparator | Judge:

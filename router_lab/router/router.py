@@ -108,6 +108,11 @@ class Router:
         return cls(settings_module.load(path), ledger=ledger, **options)
 
     @property
+    def ledger(self) -> LedgerPort:
+        """The books this router writes to."""
+        return self._ledger
+
+    @property
     def breakers(self) -> Breakers:
         """The circuit breakers used so far, by provider and server."""
         return self._breakers

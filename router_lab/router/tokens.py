@@ -38,9 +38,6 @@ __all__ = [
 # Task types may be made up by the caller, one per call: what is kept of their states is bounded.
 MAX_CACHED_STATES = 4096
 
-# Extra room asked for where a server drops messages silently and a count cannot tell (log scale .2).
-STRICT=True
-
 # Ollama versions that report only the tokens not found in the prompt cache (before 0.2.0, and a
 # regression in 0.30.0): such a count says nothing about the prompt.
 UNCACHED_ONLY_BEFORE = (0, 2, 0)
@@ -54,14 +51,6 @@ class CalibrationStore(Protocol):
         """The newest durable state under `key`."""
 
 
-class Flag(Protocol):
-    """The part of `truncation.Signal` that calibration needs."""
-
-    @property
-    def name(self) -> str:
-        """The signal's name."""
-
-
 @dataclass(frozen=True, slots=True)
 class Sample:
     """A prompt's token count as the server gave it. `at_least`: flagged, the truth may be higher."""
@@ -72,7 +61,7 @@ class Sample:
 
 def sample(
     usage: Usage | None,
-    signal: Flag | None,
+    signal: object | None,
     prompt: Features,
     *,
     schema_and_thinking: bool = False,
@@ -80,8 +69,9 @@ def sample(
 ) -> Sample | None:
     """What a reply's usage teaches; None when its count is missing, partial, or not of text alone.
 
-    `schema_and_thinking`: Ollama runs two generations then and counts the second only. A flagged
-    count never feeds a divisor; it is a lower bound that can only reveal an estimate too low.
+    `signal` is the tripwire's, if any: a flagged count never feeds a divisor; it is a lower bound
+    that can only reveal an estimate too low. `schema_and_thinking`: Ollama runs two generations then
+    and counts the second only. `version` is the Ollama server's.
     """
     if usage is None or usage.tokens_in is None or usage.tokens_in <= 0 or usage.cached_only:
         return None
@@ -99,12 +89,13 @@ def fits(estimate: Estimate, window: int | None, output_reserve: int, *, may_dro
     """Whether the prompt and `output_reserve` tokens of answer fit a window of `window` tokens.
 
     An unknown window fits everything. `may_drop`: the server drops whole messages silently (an
-    Ollama that ignores or was not sent `truncate: false`, and more than one message), which a count
-    afterwards can hardly show; the check is then stricter by `DROPPING_MARGIN`.
+    Ollama that ignores or was not sent `truncate: false`, and more than one message; see
+    `truncation.may_drop_silently`). A count afterwards can hardly show that, so then the coverage
+    estimate has to fit too, whichever estimator is chosen.
     """
     if window is None:
         return True
-    needed = max(estimate.tokens, estimate.upper) if may_drop and STRICT else estimate.tokens
+    needed = max(estimate.tokens, estimate.upper) if may_drop else estimate.tokens
     return needed + output_reserve <= window
 
 
@@ -146,13 +137,13 @@ class Calibrator:
         return tuple(folds)
 
     def _state(self, estimator: Estimator[Any], *names: str) -> Any:
-        """The decoded state; decoding again only when the stored bytes are another object."""
+        """The decoded state; decoded again only when the stored bytes have changed."""
         key = _key(estimator.name, *names)
         stored = self._store.calibration(key)
         if stored is None:
             return estimator.decode(None)
         cached = self._decoded.get(key)
-        if cached is not None and cached[0] is stored:
+        if cached is not None and cached[0] == stored:
             return cached[1]
         state = estimator.decode(stored)
         self._decoded[key] = (stored, state)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,14 @@ from urllib.request import getproxies
 
 from router_lab.errors import ProviderError
 from router_lab.router.providers.base import WireRequest
+from router_lab.router.transport_answer import Guard, StreamResponse, close_response, redacted, too_large
+
+__all__ = ["StreamResponse", "Transport", "WireResponse"]
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     import httpx
-
-    from router_lab.router.transport_pool import Progress
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 CONNECT_TIMEOUT_S = 10.0
@@ -34,8 +35,6 @@ MAX_CONNECTIONS = 512
 _PIECE_BYTES = 256 * 1024
 
 _MAX_QUESTION_BYTES = 1024 * 1024
-_CLOSE_TIMEOUT_S = 1.0
-_SECRET_HEADERS = ("x-api-key", "authorization")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,42 +48,6 @@ class WireResponse:
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     cut: ProviderError | None = None
-
-
-class StreamResponse:
-    """An answer whose body is still arriving."""
-
-    def __init__(
-        self, response: httpx.Response, guard: _Guard, request: WireRequest, max_body_bytes: int
-    ) -> None:
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = response.headers
-        self._response = response
-        self._guard = guard
-        self._request = request
-        self._max_body_bytes = max_body_bytes
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Raises `ProviderError`."""
-        arriving = self._response.aiter_bytes()
-        received = 0
-        while True:
-            with self._guard.mapped(self.status):
-                chunk = await self._guard.patiently(anext(arriving, None))
-            if chunk is None:
-                return
-            received += len(chunk)
-            if received > self._max_body_bytes:
-                raise _too_large(self.status, self._max_body_bytes)
-            yield chunk
-
-    async def read(self) -> bytes:
-        """The whole body, for the answer of a stream that is refused. What is cut off is left out."""
-        parts: list[bytes] = []
-        with suppress(ProviderError):
-            async for chunk in self.chunks():
-                parts.append(chunk)  # noqa: PERF401 - the parts before an error are wanted
-        return _redacted(self.status, b"".join(parts), self._request)
 
 
 class Transport:
@@ -151,13 +114,13 @@ class Transport:
                 response = await self._post(request, attempt_id)
                 await self._fill(parts, response)
         except Exception as error:
-            cut = guard.failure(error, response.status_code if response else None)
+            cut = guard.failure(error, response.status_code if response is not None else None)
             if response is None:
                 raise cut from error
         finally:
             if response is not None:
-                await _close(response)
-        body = _redacted(response.status_code, b"".join(parts), request)
+                await close_response(response)
+        body = redacted(response.status_code, b"".join(parts), request)
         return WireResponse(response.status_code, response.headers, body, cut)
 
     @asynccontextmanager
@@ -175,7 +138,7 @@ class Transport:
         try:
             yield StreamResponse(response, guard, request, self._max_body_bytes)
         finally:
-            await _close(response)
+            await close_response(response)
 
     async def get_json(self, url: str) -> Any:
         """The JSON under `url`, for questions that cost nothing. Raises `ProviderError`, `ValueError`."""
@@ -187,21 +150,21 @@ class Transport:
             answer = StreamResponse(response, guard, request, _MAX_QUESTION_BYTES)
             body = await answer.read()
         finally:
-            await _close(response)
+            await close_response(response)
         if answer.status != 200:
             raise ProviderError(f"GET answered {answer.status}", status=answer.status)
         return json.loads(body)
 
-    def _guard(self, request: WireRequest, timeout_s: float) -> _Guard:
+    def _guard(self, request: WireRequest, timeout_s: float) -> Guard:
         progress = self._pools.watch(connected=False if self._tells_progress else None)
-        return _Guard(self._errors.to_provider_error, request.url, progress, timeout_s)
+        return Guard(self._errors.to_provider_error, request.url, progress, timeout_s)
 
     async def _fill(self, parts: list[bytes], response: httpx.Response) -> None:
         received = 0
         async for chunk in response.aiter_bytes():
             received += len(chunk)
             if received > self._max_body_bytes:
-                raise _too_large(response.status_code, self._max_body_bytes)
+                raise too_large(response.status_code, self._max_body_bytes)
             parts.append(chunk)
 
     def _post(self, request: WireRequest, attempt_id: str) -> Awaitable[httpx.Response]:
@@ -248,59 +211,6 @@ class Transport:
         return {"connect": self._connect_timeout_s, "read": None, "write": None, "pool": None}
 
 
-class _Guard:
-    """Times one attempt and turns what goes wrong into `ProviderError`."""
-
-    def __init__(
-        self,
-        to_provider_error: Callable[..., ProviderError],
-        url: str,
-        progress: Progress,
-        timeout_s: float,
-    ) -> None:
-        self._to_provider_error = to_provider_error
-        self._url = url
-        self._progress = progress
-        self._timeout_s = timeout_s
-        self._left_s = timeout_s
-
-    def failure(self, error: Exception, status: int | None) -> ProviderError:
-        """`error` as a `ProviderError`; `status` if an answer had begun."""
-        if isinstance(error, ProviderError):
-            return error
-        connected = True if status is not None else self._progress.connected
-        return self._to_provider_error(
-            error, url=self._url, status=status, connected=connected, timeout_s=self._timeout_s
-        )
-
-    def mapped(self, status: int | None) -> _Mapped:
-        """A context that raises `failure` for every `Exception`."""
-        return _Mapped(self, status)
-
-    async def patiently(self, waiting: Awaitable[Any]) -> Any:
-        """Wait within what is left of the time for waiting."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        try:
-            async with asyncio.timeout(self._left_s):
-                return await waiting
-        finally:
-            self._left_s -= loop.time() - began
-
-
-class _Mapped:
-    def __init__(self, guard: _Guard, status: int | None) -> None:
-        self._guard = guard
-        self._status = status
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        if isinstance(error, Exception) and not isinstance(error, ProviderError):
-            raise self._guard.failure(error, self._status) from error
-
-
 def _content(body: bytes) -> bytes | AsyncIterator[bytes]:
     return body if len(body) <= _PIECE_BYTES else _pieces(body)
 
@@ -308,30 +218,3 @@ def _content(body: bytes) -> bytes | AsyncIterator[bytes]:
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(body), _PIECE_BYTES):
         yield body[start : start + _PIECE_BYTES]
-
-
-def _redacted(status: int, body: bytes, request: WireRequest) -> bytes:
-    """An error body without the key: some servers quote the request's headers back."""
-    if status < 300:
-        return body
-    for name in _SECRET_HEADERS:
-        secret = request.headers.get(name, "").removeprefix("Bearer ")
-        if secret:
-            body = body.replace(secret.encode(), b"[redacted]")
-    return body
-
-
-def _too_large(status: int, limit: int) -> ProviderError:
-    return ProviderError(
-        f"the answer is larger than {limit} bytes and was dropped", status=status, kind="body_too_large"
-    )
-
-
-async def _close(response: httpx.Response) -> None:
-    # The answer has been read or given up; no way that closing fails can change what it was.
-    with suppress(Exception):
-        if response.is_stream_consumed:
-            await response.aclose()
-            return
-        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-            await response.aclose()

@@ -6,6 +6,7 @@ aiohttp exception behind the httpx one decides.
 
 from __future__ import annotations
 
+import os
 import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -51,6 +52,7 @@ FAULTS: tuple[tuple[type[Exception], Fault], ...] = (
     (aiohttp.ClientHttpProxyError, _PROXY),
     (aiohttp.ClientConnectorError, _CONNECT),
     (aiohttp.InvalidURL, _URL),
+    (aiohttp.NonHttpUrlClientError, _URL),
     (aiohttp.ClientConnectionError, _DROPPED),
     (aiohttp.ClientPayloadError, _DROPPED),
     (aiohttp.ClientResponseError, _PROTOCOL),
@@ -97,10 +99,9 @@ def to_provider_error(
 
 def _detail(error: BaseException) -> str:
     # Only the operating system's own words are repeated: a library's may quote a header or a URL.
-    reason = error.strerror if isinstance(error, OSError) else None
-    return (
-        f"{type(error).__name__} ({reason})" if isinstance(reason, str) and reason else type(error).__name__
-    )
+    number = error.errno if isinstance(error, OSError) else None
+    reason = f" ({os.strerror(number)})" if isinstance(number, int) and number > 0 else ""
+    return type(error).__name__ + reason
 
 
 def _host(url: str) -> str:

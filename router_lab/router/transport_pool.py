@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
@@ -34,7 +37,8 @@ def watch(*, connected: bool | None) -> Progress:
 
 def direct_pool(max_connections: int, trust_env: bool) -> httpx.AsyncBaseTransport:
     """A pool that keeps `Progress` and no cookies; `trust_env` obeys `SSL_CERT_FILE` and the like."""
-    tls = httpx.create_ssl_context(trust_env=trust_env)
+    files = tuple(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")) if trust_env else ()
+    tls = _tls(*files)
 
     def session() -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -45,6 +49,12 @@ def direct_pool(max_connections: int, trust_env: bool) -> httpx.AsyncBaseTranspo
 
     pool: httpx.AsyncBaseTransport = AiohttpTransport(verify=tls, client=session)
     return pool
+
+
+@lru_cache(maxsize=8)
+def _tls(*certificate_files: str | None) -> ssl.SSLContext:
+    # Reading the certificates takes 0.1 s, so pools share them. The arguments are only the cache's key.
+    return httpx.create_ssl_context(trust_env=bool(certificate_files))
 
 
 def proxied_client(max_connections: int) -> httpx.AsyncClient:

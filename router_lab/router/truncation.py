@@ -52,8 +52,9 @@ SMALLEST_CUT_COUNT = 1024
 # The farthest a prompt's true count can be above the estimate's upper end.
 REACH = 1.5
 
-# A message's size, relative to the rest of its prompt, may be underestimated this much.
-SIZE_SLACK = 1.25
+# The estimate of a part of a prompt errs more than that of the whole: how much a dropped message may
+# be larger, relative to the rest, than it seems, and how much what is left may differ.
+SIZE_SLACK = 1.4
 PART_SLACK = 1.15
 
 # Contexts that models are trained for, and that Ollama chooses by itself.
@@ -199,8 +200,8 @@ def _dropped(evidence: Evidence, counted: int, window: int) -> Iterator[Signal]:
             yield Signal(
                 "deficit",
                 "high",
-                f"{counted} tokens may be what is left after the {number} oldest messages were dropped to fit "
-                f"{window}: the estimate of up to {estimate.upper:.0f} does not exclude it",
+                f"{counted} tokens may be what is left of up to {estimate.upper:.0f} after the {number} "
+                f"oldest messages were dropped to fit a window of {window}",
             )
 
 

@@ -76,30 +76,32 @@ class Windows:
 
         Ask after a reply, when the model is loaded: `/api/ps` lists loaded models only.
         """
-        key, now = _length_key(settings), self._monotonic()
-        await asyncio.gather(
-            self._refresh(self._lengths, key, now, f"{settings.base_url}/api/ps", _length_of(settings.model)),
-            self._refresh(
-                self._versions, settings.base_url, now, f"{settings.base_url}/api/version", _version_of
-            ),
-        )
+        url, key = settings.base_url, _length_key(settings)
+        questions = []
+        if self._claim(self._lengths, key):
+            questions.append(self._ask(self._lengths, key, f"{url}/api/ps", _length_of(settings.model)))
+        if self._claim(self._versions, url):
+            questions.append(self._ask(self._versions, url, f"{url}/api/version", _version_of))
+        if questions:
+            await asyncio.gather(*questions)
         return self.cached(settings)
 
-    async def _refresh(
-        self, cache: dict[Any, _Cached], key: Any, now: float, url: str, pick: Callable[[Any], Any]
-    ) -> None:
-        known = cache.get(key)
+    def _claim(self, cache: dict[Any, _Cached], key: Any) -> bool:
+        """Whether to ask; if so, whoever calls meanwhile uses the old value instead of asking too."""
+        now, known = self._monotonic(), cache.get(key)
         if known is not None and now < known.expires:
-            return
-        # Taken before waiting, so that calls meanwhile use the old value instead of asking too.
+            return False
         cache[key] = _Cached(_value(known), now + MISSING_TTL_S)
+        return True
+
+    async def _ask(self, cache: dict[Any, _Cached], key: Any, url: str, pick: Callable[[Any], Any]) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
                 found = pick(await self._get_json(url))
         except Exception:  # whatever went wrong, the call this is asked for has succeeded
             return
         if found is not None:
-            cache[key] = _Cached(found, now + FOUND_TTL_S)
+            cache[key] = _Cached(found, self._monotonic() + FOUND_TTL_S)
 
 
 def true_window(num_ctx: int | None, window: Window) -> int | None:

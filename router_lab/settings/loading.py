@@ -39,7 +39,7 @@ def load(path: str | os.PathLike[str]) -> Settings:
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read: {error.strerror}") from None
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{source}:{line}: is not UTF-8 text; save the file as UTF-8") from None

@@ -221,6 +221,19 @@ class RetryPolicies(Section):
     standard: RetryPolicy = RetryPolicy(retries=2, base_s=1, max_s=15)
     agent: RetryPolicy = RetryPolicy(retries=1, base_s=5, max_s=5)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_other_defaults(cls, data: Any) -> Any:
+        """A policy that states some of its keys keeps the defaults of the others."""
+        if not isinstance(data, dict):
+            return data
+        return {
+            name: {**cls.model_fields[name].default.model_dump(), **policy}
+            if name in cls.model_fields and isinstance(policy, dict)
+            else policy
+            for name, policy in data.items()
+        }
+
 
 class RetrySettings(Section):
     """`deadline_s` bounds one `complete()` as a whole, fallbacks and waits included."""

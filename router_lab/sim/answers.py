@@ -102,7 +102,9 @@ class Mind:
             return self._extracted(model, ask, seen, right, random)
         expected = known.expected
         if not right:
-            expected = mistakes.wrong(expected, others=self.workload.labels(task), random=random)
+            expected = mistakes.wrong(
+                expected, others=self.workload.labels(task), random=random, source=ask.prompt
+            )
         if seen is not None:
             expected = self._from_what_was_seen(expected, ask.conversation, seen, task, random)
         if isinstance(expected, str) and not (ask.schema or ask.json):

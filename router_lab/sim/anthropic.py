@@ -9,7 +9,15 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from router_lab.sim import reading, tokenizer
-from router_lab.sim.asked import Answer, Ask, ToolOffer, Turn, hash_turns
+from router_lab.sim.anthropic_request import (
+    invalid,
+    message_turns,
+    output_schema,
+    system_turns,
+    tool_choice,
+    tool_offer,
+)
+from router_lab.sim.asked import Answer, Ask, hash_turns
 from router_lab.sim.catalog import SimModel
 from router_lab.sim.exchange import JSON, SSE, Exchange, Header, Refused, Request, Tally, dump, split, waits
 from router_lab.sim.faults import Fault
@@ -43,10 +51,6 @@ _STOPS = {
 }
 
 
-def _refuse(message: str) -> Refused:
-    return Refused(400, message, kind="invalid_request_error")
-
-
 class Anthropic:
     """The wire format. Stateless; what the server remembers is in the world."""
 
@@ -55,33 +59,36 @@ class Anthropic:
     def read(self, request: Request, world: World) -> Ask:
         """The request, checked. Raises `Refused` with the API's own complaint."""
         if "anthropic-version" not in request.headers:
-            raise _refuse("anthropic-version: header is required")
+            raise invalid("anthropic-version: header is required")
         if len(request.body) > _MAX_BODY:
             raise Refused(413, "Request exceeds the maximum size", kind="request_too_large")
-        data = reading.json_object(request.body, _refuse)
+        data = reading.json_object(request.body, invalid)
         counting = request.path.endswith("/count_tokens")
-        model = reading.optional(data, "model", str, _refuse)
-        max_tokens = reading.optional(data, "max_tokens", int, _refuse)
+        model = reading.optional(data, "model", str, invalid)
+        max_tokens = reading.optional(data, "max_tokens", int, invalid)
         if not model:
-            raise _refuse("model: Field required")
+            raise invalid("model: Field required")
         if max_tokens is None and not counting:
-            raise _refuse("max_tokens: Field required")
+            raise invalid("max_tokens: Field required")
         if max_tokens is not None and max_tokens < 1:
-            raise _refuse("max_tokens: Input should be greater than or equal to 1")
-        messages = reading.objects(data.get("messages"), "messages", _refuse)
+            raise invalid("max_tokens: Input should be greater than or equal to 1")
+        messages = reading.objects(data.get("messages"), "messages", invalid)
         if not messages:
-            raise _refuse("messages: at least one message is required")
+            raise invalid("messages: at least one message is required")
         if (self.provider, model) not in world.models:
             raise Refused(404, f"model: {model}", kind="not_found_error")
-        schema, choice = _schema(data), data.get("tool_choice")
+        schema, choice = output_schema(data), data.get("tool_choice")
         thinking = data.get("thinking")
         return Ask(
             model=model,
-            turns=(*_system(data.get("system")), *(turn for message in messages for turn in _turns(message))),
+            turns=(
+                *system_turns(data.get("system")),
+                *(turn for message in messages for turn in message_turns(message)),
+            ),
             max_tokens=max_tokens,
-            stream=bool(reading.optional(data, "stream", bool, _refuse)),
-            tools=tuple(_tool(tool) for tool in reading.objects(data.get("tools"), "tools", _refuse)),
-            tool_choice=_choice(choice) if isinstance(choice, Mapping) else "auto",
+            stream=bool(reading.optional(data, "stream", bool, invalid)),
+            tools=tuple(tool_offer(tool) for tool in reading.objects(data.get("tools"), "tools", invalid)),
+            tool_choice=tool_choice(choice) if isinstance(choice, Mapping) else "auto",
             schema=schema,
             stop=tuple(filter(None, map(reading.text, data.get("stop_sequences") or ()))),
             think=isinstance(thinking, Mapping) and thinking.get("type") in ("enabled", "adaptive"),
@@ -95,9 +102,9 @@ class Anthropic:
         if request.path.endswith("/count_tokens"):
             return Exchange(200, JSON, (dump({"input_tokens": total}),))
         if total > model.context_window:
-            raise _refuse(f"prompt is too long: {total} tokens > {model.context_window} maximum")
+            raise invalid(f"prompt is too long: {total} tokens > {model.context_window} maximum")
         if model.window_is_strict and total + (ask.max_tokens or 0) > model.context_window:
-            raise _refuse(
+            raise invalid(
                 f"input length and `max_tokens` exceed context limit: {total} + {ask.max_tokens} > "
                 f"{model.context_window}, decrease input length or `max_tokens` and try again"
             )
@@ -150,68 +157,6 @@ def _identity(request: Request) -> str:
 
 def _error(kind: str, message: str, request: Request) -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": message}, "request_id": _identity(request)}
-
-
-def _ttl(block: Mapping[str, Any]) -> Literal["5m", "1h"] | None:
-    control = block.get("cache_control")
-    if not isinstance(control, Mapping):
-        return None
-    return "1h" if control.get("ttl") == "1h" else "5m"
-
-
-def _system(system: Any) -> list[Turn]:
-    if isinstance(system, str):
-        return [Turn("system", system)]
-    blocks = reading.objects(system, "system", _refuse)
-    return [Turn("system", reading.text(block.get("text")), cache_ttl=_ttl(block)) for block in blocks]
-
-
-def _turns(message: Mapping[str, Any]) -> Iterator[Turn]:
-    role, content = message.get("role"), message.get("content")
-    if role not in ("user", "assistant"):
-        raise _refuse("messages: Unexpected role; only 'user' and 'assistant' are allowed")
-    if isinstance(content, str):
-        yield Turn(role, content)
-        return
-    blocks = reading.objects(content, "messages.content", _refuse)
-    results = [block for block in blocks if block.get("type") == "tool_result"]
-    texts = [_block_text(block) for block in blocks]
-    ttl = next((found for found in map(_ttl, reversed(blocks)) if found), None)
-    images = sum(block.get("type") == "image" for block in blocks)
-    yield Turn("tool" if results else role, "\n".join(filter(None, texts)), images, ttl)
-
-
-def _block_text(block: Mapping[str, Any]) -> str:
-    kind = block.get("type")
-    if kind == "text":
-        return reading.text(block.get("text"))
-    if kind == "tool_use":
-        return reading.text(block.get("input"))
-    if kind == "tool_result":
-        content = block.get("content")
-        parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
-        return "\n".join(reading.text(part.get("text")) for part in parts if isinstance(part, Mapping))
-    return ""
-
-
-def _tool(tool: Mapping[str, Any]) -> ToolOffer:
-    schema = tool.get("input_schema")
-    if not isinstance(schema, Mapping):
-        raise _refuse("tools.0.custom.input_schema: Field required")
-    return ToolOffer(reading.text(tool.get("name")), reading.text(tool.get("description")), schema)
-
-
-def _choice(choice: Mapping[str, Any]) -> str:
-    return (
-        reading.text(choice.get("name")) if choice.get("type") == "tool" else reading.text(choice.get("type"))
-    )
-
-
-def _schema(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    config = data.get("output_config")
-    form = config.get("format") if isinstance(config, Mapping) else data.get("output_format")
-    schema = form.get("schema") if isinstance(form, Mapping) else None
-    return schema if isinstance(schema, Mapping) else None
 
 
 def _lengths(ask: Ask, model: SimModel) -> list[int]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
-from router_lab.sim import log, ollama, tokenizer
+from router_lab.sim import log, ollama_models, tokenizer
 from router_lab.sim.answers import Mind, Workload
 from router_lab.sim.anthropic import Anthropic
 from router_lab.sim.asked import Ask, hash_turns
@@ -24,6 +24,7 @@ from router_lab.sim.catalog import DEFAULT_MODELS, PROVIDERS, Provider, SimModel
 from router_lab.sim.exchange import JSON, Exchange, Header, Refused, Request, dump
 from router_lab.sim.faults import OK, Chaos, Fault, FaultLike, Script
 from router_lab.sim.log import Log, Served
+from router_lab.sim.ollama import Ollama
 from router_lab.sim.ollama_context import Behaviour, parse_version
 from router_lab.sim.openai import OpenAI
 from router_lab.sim.playing import Receive, Scope, Send, faulty, play
@@ -69,17 +70,17 @@ class SimApp:
         self._next_seq = 0
         openai = OpenAI()
         self._wires: dict[str, Wire] = {
-            "/api/chat": ollama.Ollama(),
-            "/api/generate": ollama.Ollama(),
+            "/api/chat": Ollama(),
+            "/api/generate": Ollama(),
             "/v1/messages": Anthropic(),
             "/v1/messages/count_tokens": Anthropic(),
             "/v1/chat/completions": openai,
         }
         self._views: dict[str, Callable[[Request], Any]] = {
             "/api/version": lambda _: {"version": version},
-            "/api/tags": lambda _: ollama.tags(world),
-            "/api/ps": lambda _: ollama.loaded(world),
-            "/api/show": lambda request: ollama.show(request, world),
+            "/api/tags": lambda _: ollama_models.tags(world),
+            "/api/ps": lambda _: ollama_models.loaded(world),
+            "/api/show": lambda request: ollama_models.show(request, world),
             "/v1/models": lambda _: openai.listing(world),
             "/sim/requests": lambda _: log.as_json(self.log),
             "/sim/script": self._script_posted,

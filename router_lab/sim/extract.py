@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 _READ_CHARS = 200_000
+_MOST_ITEMS = 20
 _SENTENCE = re.compile(r"[^.!?。！？\n]{2,400}[.!?。！？]?")
 _PAIR = re.compile(
     r"(?m)^[ \t>*-]{0,8}([A-Za-z][\w -]{0,38}?)[ \t]{0,4}[:=：][ \t]{0,4}(\S[^\n]{0,200}?)[ \t]{0,8}$"
@@ -88,9 +89,10 @@ def fill(schema: Mapping[str, Any], text: str, random: Random, *, depth: int = 0
         return None
     if "const" in schema:
         return schema["const"]
-    if schema.get("enum"):
-        mentioned = [value for value in schema["enum"] if isinstance(value, str) and value in text]
-        return random.choice(mentioned or list(schema["enum"]))
+    allowed = schema.get("enum")
+    if isinstance(allowed, list) and allowed:
+        mentioned = [value for value in allowed if isinstance(value, str) and value in text]
+        return random.choice(mentioned or allowed)
     for union in ("anyOf", "oneOf", "allOf"):
         branches = schema.get(union)
         if isinstance(branches, list) and branches and isinstance(branches[0], Mapping):
@@ -124,14 +126,15 @@ def _fill_type(schema: Mapping[str, Any], text: str, random: Random, depth: int)
         }
     if kind == "array":
         items = schema.get("items")
-        size = max(int(schema.get("minItems", 2)), 1)
+        least = _number(schema.get("minItems"), 2) if depth < 2 else 1
+        size = max(1, min(int(least), _MOST_ITEMS))
         return [
             fill(items if isinstance(items, Mapping) else {}, text, random, depth=depth + 1)
             for _ in range(size)
         ]
     if kind in ("integer", "number"):
         numbers = [match.group() for match in _first(_NUMBER, text, 20)]
-        number = float(random.choice(numbers)) if numbers else float(schema.get("minimum", 1))
+        number = float(random.choice(numbers)) if numbers else _number(schema.get("minimum"), 1)
         return int(number) if kind == "integer" else number
     if kind == "boolean":
         return random.random() < 0.5
@@ -139,6 +142,12 @@ def _fill_type(schema: Mapping[str, Any], text: str, random: Random, depth: int)
         return None
     names = [match.group() for match in _first(_NAME, text, 20)]
     return random.choice(names) if names else summary(text, sentences=1)[:80]
+
+
+def _number(value: Any, default: float) -> float:
+    """A finite number out of a stranger's schema."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) < 1e15 else default
 
 
 def _first(pattern: re.Pattern[str], text: str, count: int) -> list[re.Match[str]]:

@@ -18,9 +18,11 @@ A fault is a name or a `Fault`. Names, and whether a real provider would bill th
     cut                         billed     the connection closes in the middle of the body
     stream_error                billed     half the stream, then the provider's error event
 
-`cut` and `stream_error` bill the output sent so far. A request that is not streamed cannot have an
-error event: `stream_error` then plays as `cut`. Status faults carry `retry_after_s` in the form of
-`retry_after_form`: `retry-after` seconds, `retry-after` as an HTTP date, or `retry-after-ms`.
+`truncated` on Ollama is a window half as long as the prompt: versions that heed `truncate: false`
+then refuse such a request instead. `cut` and `stream_error` bill the output sent so far. A request
+that is not streamed cannot have an error event: `stream_error` then plays as `cut`. Status faults
+carry `retry_after_s` in the form of `retry_after_form`: `retry-after` seconds, `retry-after` as an
+HTTP date, or `retry-after-ms`.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ from random import Random
 from typing import Any
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NAME = re.compile(r"\b[A-Z][a-z]{2,20}(?: [A-Z][a-z]{2,20}){0,2}\b")
+_CODE = re.compile(r"\b[A-Z]{2,5}\b")
 _OPERATORS = (
     ("<=", "<"),
     (">=", ">"),
@@ -20,17 +22,18 @@ _OPERATORS = (
 )
 
 
-def wrong(expected: Any, *, others: Sequence[Any], random: Random) -> Any:
+def wrong(expected: Any, *, others: Sequence[Any], random: Random, source: str = "") -> Any:
     """Something close to `expected` and different from it.
 
-    `others` are right answers to other prompts of the task: what a label is swapped with.
+    `others` are right answers to other prompts of the task: what a label is swapped with. `source` is
+    the prompt: where a wrong name is taken from.
     """
     if isinstance(expected, dict):
-        return _wrong_object(expected, random)
+        return _wrong_object(expected, source, random)
     if isinstance(expected, list):
-        return _wrong_list(expected, random)
+        return _wrong_list(expected, source, random)
     if isinstance(expected, str):
-        return _wrong_text(expected, others, random)
+        return _wrong_text(expected, others, source, random)
     return _wrong_scalar(expected, random)
 
 
@@ -54,22 +57,26 @@ def _is_lost(value: Any, lost: str, kept: str) -> bool:
     return text in lost and text not in kept
 
 
-def _wrong_object(expected: dict[str, Any], random: Random) -> dict[str, Any]:
+def _wrong_object(expected: dict[str, Any], source: str, random: Random) -> dict[str, Any]:
     if not expected:
         return {"value": None}
     key = random.choice(sorted(expected))
     if random.random() < 0.15 and len(expected) > 1:
         return {name: value for name, value in expected.items() if name != key}
-    return {**expected, key: wrong(expected[key], others=(), random=random)}
+    return {**expected, key: wrong(expected[key], others=(), random=random, source=source)}
 
 
-def _wrong_list(expected: list[Any], random: Random) -> list[Any]:
+def _wrong_list(expected: list[Any], source: str, random: Random) -> list[Any]:
     if not expected:
         return [None]
     index = random.randrange(len(expected))
     if len(expected) > 1 and random.random() < 0.6:
         return expected[:index] + expected[index + 1 :]
-    return [*expected[:index], wrong(expected[index], others=(), random=random), *expected[index + 1 :]]
+    return [
+        *expected[:index],
+        wrong(expected[index], others=(), random=random, source=source),
+        *expected[index + 1 :],
+    ]
 
 
 def _wrong_scalar(expected: Any, random: Random) -> Any:
@@ -82,7 +89,7 @@ def _wrong_scalar(expected: Any, random: Random) -> Any:
     return "unknown"
 
 
-def _wrong_text(expected: str, others: Sequence[Any], random: Random) -> str:
+def _wrong_text(expected: str, others: Sequence[Any], source: str, random: Random) -> str:
     candidates = sorted({other for other in others if isinstance(other, str) and other != expected})
     if candidates and len(expected) <= 40:
         return random.choice(candidates)
@@ -93,11 +100,15 @@ def _wrong_text(expected: str, others: Sequence[Any], random: Random) -> str:
         match = random.choice(numbers)
         return expected[: match.start()] + _other_number(match.group(), random) + expected[match.end() :]
     words = expected.split()
+    shape = _CODE if expected.isupper() else _NAME
+    names = [match.group() for match in shape.finditer(source[:20_000]) if match.group() != expected]
+    if names and len(words) <= 3:
+        return random.choice(names)
     if len(words) > 3:
         return " ".join(words[: max(1, len(words) * 2 // 3)])
     if len(words) > 1:
         return " ".join(reversed(words))
-    return expected[:-1] if len(expected) > 3 else f"not {expected}"
+    return expected[:-1] if len(expected) > 1 else "unknown"
 
 
 def _wrong_code(expected: str, random: Random) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from typing import Any, Literal
 
 from router_lab.sim import reading
@@ -25,6 +23,7 @@ from router_lab.sim.exchange import (
     waits,
 )
 from router_lab.sim.faults import Fault
+from router_lab.sim.ollama_models import now
 from router_lab.sim.ollama_prompt import DEFAULT_OPTIONS, Options, Prompt, fit
 from router_lab.sim.world import World
 
@@ -197,7 +196,7 @@ def _line(ask: OllamaAsk, text: str, **message: Any) -> dict[str, Any]:
     content: dict[str, Any] = {"message": {"role": "assistant", "content": text, **message}}
     if not ask.chat:
         content = {"response": text, **message}
-    return {"model": ask.model, "created_at": _now(), **content, "done": False}
+    return {"model": ask.model, "created_at": now(), **content, "done": False}
 
 
 def _lines(ask: OllamaAsk, answer: Answer, metrics: Mapping[str, Any]) -> tuple[bytes, ...]:
@@ -254,63 +253,3 @@ def _metrics(ask: OllamaAsk, prompt: Prompt, answer: Answer, model: SimModel, wo
     }
     total = sum(value for name, value in metrics.items() if name.endswith("duration"))
     return {name: value for name, value in {"total_duration": total, **metrics}.items() if value}
-
-
-def tags(world: World) -> dict[str, Any]:
-    """`GET /api/tags`."""
-    return {"models": [{**_described(model), "modified_at": _now()} for model in world.of("ollama")]}
-
-
-def loaded(world: World) -> dict[str, Any]:
-    """`GET /api/ps`: the loaded models, with their true context from 0.10.0 on."""
-    until = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
-    models = []
-    for name, num_ctx in world.loaded.items():
-        entry = {
-            **_described(world.models[("ollama", name)]),
-            "expires_at": until,
-            "size_vram": 4_700_000_000,
-        }
-        models.append(entry | ({"context_length": num_ctx} if world.behaviour.shows_context_length else {}))
-    return {"models": models}
-
-
-def show(request: Request, world: World) -> dict[str, Any]:
-    """`POST /api/show`. Raises `Refused` for a model that is not there."""
-    data = reading.json_object(request.body, _bad_json)
-    name = reading.text(data.get("model") or data.get("name"))
-    model = world.models.get(("ollama", name))
-    if model is None:
-        raise Refused(404, f"model '{name}' not found")
-    thinking = ["thinking"] if model.reasoning_tokens else []
-    info = {"general.architecture": model.family, f"{model.family}.context_length": model.context_window}
-    return {
-        "modelfile": f"FROM {name}",
-        "parameters": "",
-        "template": "{{ .Prompt }}",
-        "details": _described(model)["details"],
-        "model_info": info,
-        "capabilities": ["completion", "tools", *thinking],
-        "modified_at": _now(),
-    }
-
-
-def _described(model: SimModel) -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "model": model.name,
-        "size": 4_683_087_332,
-        "digest": sha256(model.name.encode()).hexdigest(),
-        "details": {
-            "parent_model": "",
-            "format": "gguf",
-            "family": model.family,
-            "families": [model.family],
-            "parameter_size": model.parameter_size,
-            "quantization_level": "Q4_K_M",
-        },
-    }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")

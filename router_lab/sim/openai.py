@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from router_lab.sim import reading, tokenizer
-from router_lab.sim.asked import Answer, Ask, ToolOffer, Turn, hash_turns
+from router_lab.sim.asked import Answer, Ask, hash_turns
 from router_lab.sim.catalog import SimModel
 from router_lab.sim.exchange import JSON, SSE, Exchange, Header, Refused, Request, Tally, dump, split, waits
 from router_lab.sim.faults import Fault
+from router_lab.sim.openai_request import invalid, message_turn, output_schema, tool_choice, tool_offer
 from router_lab.sim.world import World, turn_tokens
 
 _CACHEABLE, _CACHE_STEP = 1024, 128
@@ -43,10 +44,6 @@ _FINISH = {
 }
 
 
-def _refuse(message: str) -> Refused:
-    return Refused(400, message)
-
-
 class OpenAI:
     """The wire format. Stateless; what the server remembers is in the world."""
 
@@ -54,26 +51,26 @@ class OpenAI:
 
     def read(self, request: Request, world: World) -> Ask:
         """The request, checked. Raises `Refused` with the API's own complaint."""
-        data = reading.json_object(request.body, _refuse)
-        model = reading.optional(data, "model", str, _refuse)
+        data = reading.json_object(request.body, invalid)
+        model = reading.optional(data, "model", str, invalid)
         if not model:
-            raise _refuse("you must provide a model parameter")
-        messages = reading.objects(data.get("messages"), "messages", _refuse)
+            raise invalid("you must provide a model parameter")
+        messages = reading.objects(data.get("messages"), "messages", invalid)
         if not messages:
-            raise _refuse("Invalid 'messages': empty array. Expected an array with minimum length 1.")
+            raise invalid("Invalid 'messages': empty array. Expected an array with minimum length 1.")
         if (self.provider, model) not in world.models:
             raise Refused(404, f"The model `{model}` does not exist or you do not have access to it.")
-        limit = reading.optional(data, "max_completion_tokens", int, _refuse)
+        limit = reading.optional(data, "max_completion_tokens", int, invalid)
         form = data.get("response_format")
         stop, options = data.get("stop"), data.get("stream_options")
         return Ask(
             model=model,
-            turns=tuple(_turn(message) for message in messages),
-            max_tokens=limit if limit is not None else reading.optional(data, "max_tokens", int, _refuse),
-            stream=bool(reading.optional(data, "stream", bool, _refuse)),
-            tools=tuple(map(_tool, reading.objects(data.get("tools"), "tools", _refuse))),
-            tool_choice=_choice(data.get("tool_choice")),
-            schema=_schema(form),
+            turns=tuple(message_turn(message) for message in messages),
+            max_tokens=limit if limit is not None else reading.optional(data, "max_tokens", int, invalid),
+            stream=bool(reading.optional(data, "stream", bool, invalid)),
+            tools=tuple(map(tool_offer, reading.objects(data.get("tools"), "tools", invalid))),
+            tool_choice=tool_choice(data.get("tool_choice")),
+            schema=output_schema(form),
             json=isinstance(form, Mapping) and form.get("type") == "json_object",
             stop=tuple(filter(None, map(reading.text, stop if isinstance(stop, list) else [stop]))),
             include_usage=isinstance(options, Mapping) and options.get("include_usage") is True,
@@ -152,53 +149,6 @@ class OpenAI:
                 {"id": name, "object": "model", "created": _CREATED, "owned_by": "sim"} for name in names
             ],
         }
-
-
-def _turn(message: Mapping[str, Any]) -> Turn:
-    role, content = message.get("role"), message.get("content")
-    if not isinstance(role, str):
-        raise _refuse("Missing required parameter: 'messages[0].role'.")
-    role = "system" if role == "developer" else role
-    calls = [
-        reading.text(call.get("function"))
-        for call in reading.objects(message.get("tool_calls"), "tool_calls", _refuse)
-    ]
-    if not isinstance(content, list):
-        return Turn(role, "\n".join(filter(None, [reading.text(content), *calls])))
-    parts = reading.objects(content, "messages.content", _refuse)
-    images = sum(part.get("type") == "image_url" for part in parts)
-    return Turn(
-        role,
-        "\n".join(
-            [*(reading.text(part.get("text")) for part in parts if part.get("type") == "text"), *calls]
-        ),
-        images,
-    )
-
-
-def _tool(tool: Mapping[str, Any]) -> ToolOffer:
-    function = tool.get("function")
-    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-        raise _refuse("Missing required parameter: 'tools[0].function.name'.")
-    parameters = function.get("parameters")
-    return ToolOffer(
-        function["name"],
-        reading.text(function.get("description")),
-        parameters if isinstance(parameters, Mapping) else {},
-    )
-
-
-def _choice(choice: Any) -> str:
-    if isinstance(choice, Mapping):
-        function = choice.get("function")
-        return reading.text(function.get("name")) if isinstance(function, Mapping) else "auto"
-    return "any" if choice == "required" else reading.text(choice) or "auto"
-
-
-def _schema(form: Any) -> Mapping[str, Any] | None:
-    outer = form.get("json_schema") if isinstance(form, Mapping) else None
-    schema = outer.get("schema") if isinstance(outer, Mapping) else None
-    return schema if isinstance(schema, Mapping) else None
 
 
 def _check_window(model: SimModel, prompt: int, max_tokens: int | None) -> None:

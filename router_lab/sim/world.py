@@ -40,7 +40,7 @@ class PrefixCache:
 
 @dataclass(slots=True)
 class World:
-    """The server's world. Only the event loop's thread changes it."""
+    """The server's world. Serving requests changes it, in the event loop's thread only."""
 
     models: Mapping[tuple[Provider, str], SimModel]
     mind: Mind

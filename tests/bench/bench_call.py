@@ -144,7 +144,7 @@ models:
   cloud: {{provider: anthropic, model: claude-sonnet-4-5, base_url: "{url}", price: {{input: 3, output: 15}}}}
 routing:
   summarize: {{model: cloud, max_tokens: 256}}
-cost: {{monthly_budget_usd: 1e6, daily_budget_usd: 1e6, scopes: {{summarize: {{daily_usd: 1e6}}}}}}
+cost: {{monthly_budget_usd: 1000000, daily_budget_usd: 1000000, scopes: {{summarize: {{daily_usd: 1000000}}}}}}
 """)
     with tempfile.TemporaryDirectory() as folder, Ledger(folder) as ledger:
         async with Router(settings, ledger=ledger) as router:
@@ -220,9 +220,7 @@ def report(results: dict[str, list[dict[str, float]]], concurrency: int, options
         pairs = zip(results[over], results[under], strict=True)
         return statistics.median(a[figure] / b[figure] for a, b in pairs)
 
-    print(
-        f"\nconcurrency {concurrency}: medians of {options.rounds} x {options.calls} calls, 1 kB prompt"
-    )
+    print(f"\nconcurrency {concurrency}: medians of {options.rounds} x {options.calls} calls, 1 kB prompt")
     print(f"{'':20} {'CPU ms/call':>12} {'calls/s':>10}")
     for name in results:
         print(f"{name:20} {median(name, 'cpu_ms'):12.3f} {median(name, 'per_s'):10.0f}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from lab import FAST, Lab
 
+from lab import FAST, Lab
 from router_lab.errors import (
     BudgetExceededError,
     CircuitOpenError,

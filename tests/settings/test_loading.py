@@ -225,6 +225,7 @@ def test_a_mistake_is_named_with_line_key_and_mend(text: str, line: int, key: st
         ("{provider: openai, model: gpt-5, base_url: 'http://'}", "base_url", "address"),
         ("{provider: openai, model: gpt-5, base_url: 'http://h:99999'}", "base_url", "address"),
         ("{provider: openai, model: gpt-5, api_key_env: MY-KEY}", "api_key_env", "never a key"),
+        ("{provider: openai, model: gpt-5, api_key_env: gsk_aBcDeFgHiJkLmNoP}", "api_key_env", "never a key"),
         (
             "{provider: openai, model: m, price: {input: 1, output: 1, bands: [{above_tokens: 9}, {above_tokens: 9}]}}",
             "price.bands",
@@ -445,3 +446,8 @@ def test_a_wrong_price_is_not_also_a_missing_price() -> None:
     assert message.splitlines() == [
         "router.yaml:3: models.cloud.price.input: expected a number, got the text '3'; write 3 without quotes"
     ]
+
+
+def test_a_cycle_among_the_fallbacks_alone_is_found() -> None:
+    message = error_of(MINIMAL + "  b: {model: local, fallback: [cloud, cloud]}\n")
+    assert "routing.b.fallback: cycle of fallbacks: local -> cloud -> cloud" in message

@@ -22,9 +22,10 @@ _WORD = re.compile(rf"[{_CJK}]|[^\s{_CJK}]+")
 def normalise(text: str) -> str:
     """Unicode-compatible (NFKC), case-folded text without punctuation, with single spaces.
 
-    Signs, decimal points and separators inside numbers stay: `-3.5` and `3.5` are different answers.
+    Signs, decimal points and separators inside numbers stay: `-3.5` and `3.5` are different answers. A
+    code fence around the whole text is taken off with its language.
     """
-    folded = " ".join(_fold(text))
+    folded = " ".join(_fold(_unfenced(text)))
     loose = _LOOSE.sub(" ", folded)
     table = {ord(char): " " for char in set(loose) if _is_punctuation(char)}
     return " ".join(loose.translate(table).split())
@@ -41,6 +42,14 @@ def shorten(text: str, limit: int = 60) -> str:
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
+def _unfenced(text: str) -> str:
+    bare = text.strip()
+    if len(bare) < 6 or not (bare.startswith("```") and bare.endswith("```")):
+        return text
+    _, _, inside = bare[:-3].partition("\n")
+    return inside or text
+
+
 def _fold(text: str) -> Iterator[str]:
     if text.isascii():
         yield text.lower()
@@ -54,4 +63,5 @@ def _fold_chunk(chunk: str) -> str:
 
 
 def _is_punctuation(char: str) -> bool:
-    return char not in _NUMBER_MARKS and unicodedata.category(char).startswith("P")
+    # Unicode calls the backtick, Markdown's quotation mark for code, a symbol.
+    return char == "`" or (char not in _NUMBER_MARKS and unicodedata.category(char).startswith("P"))

@@ -16,7 +16,7 @@ from router_lab.router.comparators.normalise import normalise
 
 # Matching two unordered lists looks at every pair of values below them; beyond this many pairs, the
 # lists are matched in sorted order instead, which finds equal items but not the most similar ones.
-MAX_MATCHED = 250_000
+MAX_MATCHED = 100_000
 MAX_DIFFERENCES = 20
 
 _MISSING = object()

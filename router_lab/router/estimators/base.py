@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -26,7 +27,8 @@ class Estimate:
 
     `tokens` is what decisions use. `expected` is the central guess; an intact prompt's count lies
     between `lower` and `upper` but for about 0.1% below and `miss_rate` above, once `samples`
-    (calls learnt from) are enough. `divisor` is characters per token, as recorded in the ledger.
+    (calls learnt from) are enough. `divisor` is characters per token as
+    estimated for decisions: about `chars / tokens`, safety included.
     """
 
     tokens: int
@@ -48,6 +50,19 @@ def hard_bound(features: Features) -> int:
     if features.tools:
         overhead += TOOLS_OVERHEAD + TOOL_OVERHEAD * features.tools
     return features.utf8_bytes + overhead + IMAGE_BOUND * features.images
+
+
+def seal(magic: bytes, payload: bytes) -> bytes:
+    """A stored state: what and which version it is (4 bytes), a checksum, and its content."""
+    return magic + zlib.crc32(payload).to_bytes(4, "little") + payload
+
+
+def unseal(magic: bytes, state: bytes | None, length: int) -> bytes | None:
+    """The content of a stored state; None when it is missing, damaged, or of another version."""
+    if state is None or len(state) != length + 8 or state[:4] != magic:
+        return None
+    payload = state[8:]
+    return payload if zlib.crc32(payload).to_bytes(4, "little") == state[4:8] else None
 
 
 State = TypeVar("State")

@@ -5,7 +5,8 @@ on the shares of a prior guess that come from letters, digits, words, CJK ... Th
 quantiles of `s = log(actual / base)` by online gradient steps (Gibbs and Candes 2021, adaptive
 conformal inference): `q += eta * (1{s > q} - miss_rate)`. Whatever the text does, the share of calls
 with `actual > estimate` over T learnt calls is within `range of q / (eta * T)` of `miss_rate`: a
-promise about long-run frequency, not about any one call. The step must not decay.
+promise about long-run frequency, not about any one call; while a task type borrows the model's
+pooled state, about all the calls of the model. The step must not decay.
 
 Plain RLS with forgetting blows up when a class stops appearing. Here what is forgotten leaks back to
 the prior (`R` towards `RIDGE * I`), so `R` stays well conditioned for any sequence of inputs.
@@ -21,7 +22,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.router.estimators.base import IMAGE_EXPECTED, IMAGE_UPPER, Estimate
+from router_lab.router.estimators.base import IMAGE_EXPECTED, IMAGE_UPPER, Estimate, seal, unseal
 from router_lab.router.estimators.features import Features
 from router_lab.settings.models import TokenEstimation
 
@@ -39,13 +40,14 @@ OWN_SAMPLES = 500
 # Prior tokens per letter, digit, punctuation mark, white space, repeat, word, other character, CJK
 # character, message and call: fits on real text with four tokenizers, averaged and rounded.
 PRIOR = np.array([0.06, 1.0, 0.8, 0.45, 0.02, 0.42, 0.8, 0.9, 4.0, 4.0])
+PRIOR.setflags(write=False)
 _SIZE = PRIOR.size
 
 # A count more than 5 times off the prior is taken as 5 times off: no single reply can wreck the fit.
 _RATIO_BOUNDS = (0.2, 5.0)
 _QUANTILE_BOUNDS = (-3.0, 3.0)
 
-_HEADER = struct.Struct("<4sQdd")
+_HEADER = struct.Struct("<Qdd")
 _MAGIC = b"COV1"
 _FLOATS = _SIZE * _SIZE + _SIZE
 _LENGTH = _HEADER.size + 8 * _FLOATS
@@ -77,19 +79,13 @@ class CoverageEstimator:
 
     def decode(self, state: bytes | None) -> CoverageState:
         """Read a stored state, or start from the prior and a factor of 1.5."""
-        if state is None or len(state) != _LENGTH:
+        payload = unseal(_MAGIC, state, _LENGTH)
+        if payload is None:
             return _fresh()
-        magic, samples, upper, lower = _HEADER.unpack_from(state)
-        floats = np.frombuffer(state, np.float64, offset=_HEADER.size)
-        if magic != _MAGIC or not (
-            math.isfinite(upper) and math.isfinite(lower) and np.isfinite(floats).all()
-        ):
-            return _fresh()
+        samples, upper, lower = _HEADER.unpack_from(payload)
+        floats = np.frombuffer(payload, np.float64, offset=_HEADER.size)
         gram, moment = floats[:-_SIZE].reshape(_SIZE, _SIZE), floats[-_SIZE:]
-        try:
-            weights: Vector = np.linalg.solve(gram, moment).astype(np.float64, copy=False)
-        except np.linalg.LinAlgError:
-            return _fresh()
+        weights: Vector = np.linalg.solve(gram, moment).astype(np.float64, copy=False)
         return CoverageState(samples, upper, lower, gram, moment, weights)
 
     def estimate(self, features: Features, own: CoverageState, pooled: CoverageState) -> Estimate:
@@ -101,7 +97,7 @@ class CoverageEstimator:
         return Estimate(
             tokens=math.ceil(upper),
             expected=expected,
-            divisor=features.chars / expected,
+            divisor=features.chars / upper,
             lower=base * math.exp(state.lower),
             upper=upper,
             samples=state.samples,
@@ -113,22 +109,20 @@ class CoverageEstimator:
         """Learn one count. One that may be too low only tells, if above the estimate, of a miss."""
         before = self.decode(state)
         if tokens_in <= 0:
-            return _encode(before)
+            return _encode(before.samples, before.upper, before.lower, before.gram, before.moment)
         score = math.log(tokens_in / _base(features, before))
         missed = score > before.upper
-        if at_least and not missed:
-            return _encode(before)
         upper = _clip(before.upper + STEP * (missed - self.settings.miss_rate), _QUANTILE_BOUNDS)
         if at_least:
-            return _encode(before, upper=upper)
+            raised = max(before.upper, upper)
+            return _encode(before.samples, raised, before.lower, before.gram, before.moment)
         lower = _clip(before.lower + STEP * (LOWER_RATE - (score < before.lower)), _QUANTILE_BOUNDS)
         shares, prior = _shares(features)
         ratio = _clip(tokens_in / prior, _RATIO_BOUNDS)
         gram = FORGETTING * before.gram + np.outer(shares, shares)
         gram.flat[:: _SIZE + 1] += (1 - FORGETTING) * RIDGE
         moment = FORGETTING * before.moment + (1 - FORGETTING) * RIDGE + ratio * shares
-        header = _HEADER.pack(_MAGIC, before.samples + 1, upper, lower)
-        return header + gram.tobytes() + moment.tobytes()
+        return _encode(before.samples + 1, upper, lower, gram, moment)
 
 
 def prior_tokens(features: Features) -> float:
@@ -136,13 +130,8 @@ def prior_tokens(features: Features) -> float:
     return _shares(features)[1] + IMAGE_EXPECTED * features.images
 
 
-def _encode(state: CoverageState, *, upper: float | None = None) -> bytes:
-    quantile = state.upper if upper is None else upper
-    return (
-        _HEADER.pack(_MAGIC, state.samples, quantile, state.lower)
-        + state.gram.tobytes()
-        + state.moment.tobytes()
-    )
+def _encode(samples: int, upper: float, lower: float, gram: Vector, moment: Vector) -> bytes:
+    return seal(_MAGIC, _HEADER.pack(samples, upper, lower) + gram.tobytes() + moment.tobytes())
 
 
 def _base(features: Features, state: CoverageState) -> float:

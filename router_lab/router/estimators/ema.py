@@ -6,14 +6,14 @@ import math
 import struct
 from dataclasses import dataclass
 
-from router_lab.router.estimators.base import Estimate
+from router_lab.router.estimators.base import Estimate, seal, unseal
 from router_lab.router.estimators.features import Features
 from router_lab.settings.models import TokenEstimation
 
 # The usual rule of thumb for English; the first calls of a task type start from it, clamped.
 START_DIVISOR = 4.0
 
-_LAYOUT = struct.Struct("<4sQd")
+_LAYOUT = struct.Struct("<Qd")
 _MAGIC = b"EMA1"
 
 
@@ -39,12 +39,8 @@ class EmaEstimator:
 
     def decode(self, state: bytes | None) -> EmaState:
         """Read a stored state, or start at 4.0."""
-        if state is None or len(state) != _LAYOUT.size:
-            return EmaState()
-        magic, samples, divisor = _LAYOUT.unpack(state)
-        if magic != _MAGIC or not (math.isfinite(divisor) and divisor > 0):
-            return EmaState()
-        return EmaState(samples, divisor)
+        payload = unseal(_MAGIC, state, _LAYOUT.size)
+        return EmaState() if payload is None else EmaState(*_LAYOUT.unpack(payload))
 
     def estimate(self, features: Features, own: EmaState, pooled: EmaState) -> Estimate:
         """Estimate from `own` alone; `pooled` is not used."""
@@ -60,7 +56,11 @@ class EmaEstimator:
         """Move the average towards this call's characters per token; `at_least` counts change nothing."""
         before = self.decode(state)
         if at_least or tokens_in <= 0 or features.chars == 0:
-            return _LAYOUT.pack(_MAGIC, before.samples, before.divisor)
+            return _encode(before.samples, before.divisor)
         observed = features.chars / tokens_in
         moved = before.divisor + self.settings.ema_alpha * (observed - before.divisor)
-        return _LAYOUT.pack(_MAGIC, before.samples + 1, moved)
+        return _encode(before.samples + 1, moved)
+
+
+def _encode(samples: int, divisor: float) -> bytes:
+    return seal(_MAGIC, _LAYOUT.pack(samples, divisor))

@@ -54,7 +54,7 @@ class Anthropic:
         try:
             return _usage(wire.member(wire.decode(body), "usage"))
         except ValueError:
-            return _usage(wire.last_object(body, "usage"))
+            return _usage(wire.member(wire.salvage(body), "usage"))
 
     def reply(self, body: bytes) -> Reply:
         """Read a 2xx body. Raises `ResponseParseError`."""

@@ -66,7 +66,7 @@ class Ollama:
         try:
             data = wire.decode(body)
         except ValueError:
-            return _usage({key: wire.last_count(body, key) for key in ("prompt_eval_count", "eval_count")})
+            data = wire.salvage(body)
         return _usage(data) if isinstance(data, dict) else None
 
     def reply(self, body: bytes) -> Reply:

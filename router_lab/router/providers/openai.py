@@ -65,7 +65,7 @@ class OpenAI:
         try:
             data = wire.decode(body)
         except ValueError:
-            return _usage(wire.last_object(body, "usage"), wire.last_object(body, "timings"))
+            data = wire.salvage(body)
         return _usage(wire.member(data, "usage"), wire.member(data, "timings"))
 
     def reply(self, body: bytes) -> Reply:

@@ -112,28 +112,31 @@ def arguments(raw: Any, tool: str, text: str) -> dict[str, Any]:
     return decoded
 
 
-def last_object(body: bytes, key: str) -> dict[str, Any]:
-    """The last `"key": {...}` in a body too broken to parse, or an empty object.
+def salvage(body: bytes) -> dict[str, Any]:
+    """The members of the object in a body that is cut, garbled or surrounded by garbage.
 
-    A quote inside a JSON string is escaped, so a model cannot write this key into its text.
+    A model can write a bill of its own into a tool's arguments, so a cut body gives only what is
+    surely the object's own. A garbled one gives the members before the fault, and those at its end.
     """
-    start = body.rfind(b'"' + key.encode() + b'"')
-    if start < 0:
-        return {}
-    tail = body[start + len(key) + 2 : start + 4000].decode("utf-8", "replace").lstrip()
-    if not tail.startswith(":"):
-        return {}
+    text = body.decode("utf-8", "replace")
+    # A number at the very end may be the beginning of a longer one.
+    beginning = text[max(text.find("{"), 0) :].rstrip("0123456789+-.eE")
+    found: Any = None
     try:
-        value, _ = json.JSONDecoder().raw_decode(tail[1:].lstrip())
-    except (ValueError, RecursionError):
+        found = from_json(beginning, allow_partial=True)
+        from_json(beginning)
+    except ValueError as error:
+        if not str(error).startswith("EOF"):
+            return _ending(text) | (found if isinstance(found, dict) else {})
+    return found if isinstance(found, dict) else {}
+
+
+def _ending(text: str) -> dict[str, Any]:
+    found = _LAST_MEMBERS.search(text[-_ENDING_CHARS:])
+    try:
+        return dict(json.loads("{" + found[1] + "}")) if found else {}
+    except ValueError:
         return {}
-    return value if isinstance(value, dict) else {}
-
-
-def last_count(body: bytes, key: str) -> int | None:
-    """The last `"key": 123` in a body too broken to parse."""
-    found = re.findall(rb'"' + re.escape(key.encode()) + rb'"\s{0,8}:\s{0,8}(\d{1,12})(?=\s{0,8}[,}])', body)
-    return count(int(found[-1])) if found else None
 
 
 def address(base_url: str, path: str) -> str:
@@ -163,5 +166,13 @@ def _scrub_all(value: Any) -> Any:
         return {scrub(key): _scrub_all(item) for key, item in value.items()}
     return value
 
+
+_ENDING_CHARS = 2000
+
+# Members whose values are numbers, plain texts or objects of numbers two deep, then the end.
+_FLAT = r'\{[^{}"]*+(?:"[\w.]*+"[^{}"]*+|\{[^{}]*+\}[^{}"]*+)*+\}'
+_LAST_MEMBERS = re.compile(
+    r'((?:"[\w.]++"\s*+:\s*+(?:' + _FLAT + r'|"[^"\\]*+"|[\w.+-]++)\s*+,?\s*+)++)\}\s*+$'
+)
 
 _KEYS = re.compile(r"\b(?:sk|rk|pk|gsk|xai|hf|AIza)[-_][\w-]{8,}|(?i:bearer)\s+[\w.~+/=-]{8,}|AIza[\w-]{16,}")

@@ -106,4 +106,4 @@ def _message(rng: Any, number: int, language: str, column: int) -> Item:
     }
     prompt = f"Into {NAMES[language]}:\n\n{texts[0].format(t=thing[0], **values)}"
     expected = texts[column].format(t=thing[column], **values)
-    return Item(f"multilingual::{language}", prompt, expected, "text", 200, SYSTEM[language])
+    return Item(f"translate::{language}", prompt, expected, "text", 200, SYSTEM[language])

@@ -1,0 +1,264 @@
+"""May the shadow replace the primary? A fixed-sample answer per task type, from stored pairs.
+
+Each pair gives a difference, shadow less primary, in [-1, 1]. Its mean, weighted by one over the
+sampling probability, has a cluster-robust interval (CR3, t on G - 1). The shadow is non-inferior
+when the mean is above -margin, superior when above 0, not non-inferior when below -margin; each is
+a one-sided test at alpha / 2, so that verdicts agree with the 1 - alpha intervals shown, and Holm
+corrects each kind of test over the task types. Looking again after more pairs needs `monitor`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from router_lab.analysis.clustered import ClusteredMean, cluster_mean, holm
+from router_lab.analysis.pairs import evidence_rows, judged_pairs
+from router_lab.analysis.quality import Finding, inspect
+from router_lab.analysis.wording import count, html_table, plain, points
+from router_lab.errors import ConfigError
+
+POWER = 0.8
+
+COLUMNS = (
+    "task_type", "verdict", "reason", "basis", "pairs", "clusters", "effective_pairs",
+    "primary_mean", "shadow_mean", "difference", "low", "high",
+    "p_non_inferior", "p_superior", "p_worse", "detectable", "more_pairs",
+    "cost_ratio", "cost_ratio_low", "cost_ratio_high",
+    "latency_ratio", "latency_ratio_low", "latency_ratio_high", "warnings",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class AbResult:
+    """The answer. `frame` has one row per task type; print it for the verdicts in words.
+
+    `difference`, `low`, `high` are shares (-0.02 is two points). `effective_pairs` is how many
+    independent pairs would say as much; `detectable` the difference found with 80% power;
+    `more_pairs` how many more would settle an inconclusive type if nothing changes. The `p_` columns
+    are Holm-adjusted. Ratios are geometric means of shadow / primary.
+    """
+
+    frame: pd.DataFrame = field(repr=False)
+    margin: float
+    alpha: float
+    by: str
+
+    def __repr__(self) -> str:
+        if self.frame.empty:
+            return "A/B: no pairs, so no verdict"
+        return "\n".join(
+            [_heading(self), *(_sentence(row, self.margin, self.alpha) for row in _rows(self.frame))]
+        )
+
+    def _repr_html_(self) -> str:
+        shown = [
+            "task_type",
+            "verdict",
+            "difference",
+            "low",
+            "high",
+            "pairs",
+            "clusters",
+            "more_pairs",
+            "reason",
+        ]
+        return html_table(self.frame[shown].rename(columns={"task_type": self.by}), _heading(self))
+
+    def verdict(self, task_type: str) -> str:
+        """The verdict of one task type. Raises `ConfigError` if it has no pairs."""
+        found = self.frame.loc[self.frame["task_type"] == task_type, "verdict"]
+        if found.empty:
+            raise ConfigError(f"no pairs of {task_type!r}; there are {sorted(self.frame['task_type'])}")
+        return str(found.iloc[0])
+
+
+def ab(
+    pairs: Any,
+    by: str = "task_type",
+    margin: float = 0.02,
+    alpha: float = 0.05,
+    cluster: str | None = "input_hash",
+    *,
+    basis: str | None = None,
+    allow: Collection[str] = (),
+) -> AbResult:
+    """Judge stored pairs (see `pairs.judged_pairs` for the columns) per value of `by`.
+
+    `margin` is the loss you would accept, as a share; `cluster` the column of repeated inputs, None
+    if pairs are independent. `basis` forces `scores`, `floor` or `agreement`. Data that could
+    mislead is refused with a reason; `allow` names refusals you accept (`quality.REFUSALS`).
+    Raises `ConfigError` for a missing column or an impossible margin or alpha.
+    """
+    if not 0 <= margin < 1:
+        raise ConfigError(f"margin is {margin!r}; it is a share in [0, 1), such as 0.02 for two points")
+    if not 0 < alpha < 0.5:
+        raise ConfigError(f"alpha is {alpha!r}; it must lie strictly between 0 and 0.5")
+    if basis not in (None, "scores", "floor", "agreement"):
+        raise ConfigError(f"basis is {basis!r}; it is 'scores', 'floor', 'agreement' or None")
+    rows = judged_pairs(pairs, by, keep=[cluster] if cluster else [])
+    if cluster and cluster not in rows:
+        raise ConfigError(f"pairs has no column {cluster!r} to cluster by; pass cluster=None if none repeat")
+    results = [
+        _judge_group(str(name), group, margin, alpha, cluster, basis, frozenset(allow))
+        for name, group in rows.groupby(by, sort=True)
+    ]
+    frame = _corrected(pd.DataFrame(results, columns=list(COLUMNS)), alpha)
+    return AbResult(frame=frame, margin=margin, alpha=alpha, by=by)
+
+
+def _judge_group(
+    name: str,
+    group: pd.DataFrame,
+    margin: float,
+    alpha: float,
+    cluster: str | None,
+    basis: str | None,
+    allow: frozenset[str],
+) -> dict[str, Any]:
+    evidence, used = evidence_rows(group, basis)
+    found = inspect(group, evidence, cluster)
+    refusals = [one for one in found if one.refuses and one.code not in allow]
+    record: dict[str, Any] = {
+        "task_type": name,
+        "verdict": "refused" if refusals else "",
+        "reason": "; ".join(one.message for one in refusals),
+        "basis": used,
+        "pairs": len(evidence),
+        "clusters": evidence[cluster].nunique(dropna=False) if cluster else len(evidence),
+        "warnings": "; ".join(one.message for one in found if one not in refusals),
+    }
+    usable = evidence[evidence["sample_probability"].between(0, 1, inclusive="right")]
+    if len(usable) < 2:
+        return record
+    labels = usable[cluster].astype(str) if cluster else None
+    weights = 1 / usable["sample_probability"]
+    mean = cluster_mean(usable["value"], labels, weights)
+    low, high = mean.interval(alpha)
+    record |= {
+        "effective_pairs": mean.effective_pairs,
+        **_side_means(usable, used, weights),
+        "difference": mean.mean,
+        "low": max(low, -1.0),
+        "high": min(high, 1.0),
+        "p_non_inferior": mean.p_above(-margin),
+        "p_superior": mean.p_above(0.0),
+        "p_worse": mean.p_below(-margin),
+        "detectable": _reach(alpha) * mean.standard_error,
+        "more_pairs": _more_pairs(mean, margin, alpha),
+        **_ratio(usable, "cost_usd", "cost", labels, weights, alpha),
+        **_ratio(usable, "latency_ms", "latency", labels, weights, alpha),
+    }
+    return record
+
+
+def _side_means(usable: pd.DataFrame, basis: str, weights: pd.Series) -> dict[str, float]:
+    if basis == "scores":
+        primary, shadow = usable["primary_score"], usable["shadow_score"]
+    else:
+        shadow = usable["agreement"]
+        primary = shadow - usable["value"]
+    return {
+        "primary_mean": float(np.average(primary, weights=weights)),
+        "shadow_mean": float(np.average(shadow, weights=weights)),
+    }
+
+
+def _ratio(
+    usable: pd.DataFrame,
+    unit: str,
+    name: str,
+    labels: pd.Series | None,
+    weights: pd.Series,
+    alpha: float,
+) -> dict[str, float]:
+    """The geometric mean of shadow / primary and its interval, where both are known and positive."""
+    primary, shadow = usable[f"primary_{unit}"], usable[f"shadow_{unit}"]
+    known = (primary > 0) & (shadow > 0) & (usable["use"] == "scored")
+    if known.sum() < 2:
+        return {}
+    logs = np.log(shadow[known] / primary[known])
+    mean = cluster_mean(logs, labels[known] if labels is not None else None, weights[known])
+    low, high = mean.interval(alpha)
+    return {
+        f"{name}_ratio": float(np.exp(mean.mean)),
+        f"{name}_ratio_low": float(np.exp(low)),
+        f"{name}_ratio_high": float(np.exp(min(high, 700.0))),
+    }
+
+
+def _reach(alpha: float) -> float:
+    """Standard errors between the bar and a truth that is found with 80% power."""
+    return float(ndtri(1 - alpha / 2) + ndtri(POWER))
+
+
+def _more_pairs(mean: ClusteredMean, margin: float, alpha: float) -> float:
+    distance = abs(mean.mean + margin)
+    if distance == 0:
+        return float("inf")
+    if mean.standard_error == 0:
+        return 0.0
+    needed = mean.rows * (_reach(alpha) * mean.standard_error / distance) ** 2
+    return max(0.0, float(np.ceil(needed - mean.rows)))
+
+
+def _corrected(frame: pd.DataFrame, alpha: float) -> pd.DataFrame:
+    judged = (frame["verdict"] == "") & frame["difference"].notna()
+    numbers = frame.columns.difference(["task_type", "verdict", "reason", "basis", "warnings"], sort=False)
+    frame[numbers] = frame[numbers].astype(np.float64)
+    for column in ("p_non_inferior", "p_superior", "p_worse"):
+        frame.loc[judged, column] = holm(frame.loc[judged, column])
+    frame.loc[judged, "verdict"] = [_verdict(row, alpha) for row in _rows(frame[judged])]
+    frame.loc[frame["verdict"].isin(["superior", "non-inferior", "not non-inferior"]), "more_pairs"] = 0.0
+    frame[["pairs", "clusters"]] = frame[["pairs", "clusters"]].astype(np.int64)
+    return frame
+
+
+def _verdict(row: Mapping[str, Any], alpha: float) -> str:
+    level = alpha / 2
+    if row["p_non_inferior"] < level:
+        return "superior" if row["p_superior"] < level else "non-inferior"
+    return "not non-inferior" if row["p_worse"] < level else "inconclusive"
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _heading(result: AbResult) -> str:
+    kinds = len(result.frame)
+    correction = f", Holm-corrected over {kinds} {result.by} values" if kinds > 1 else ""
+    margin = points(result.margin, signed=False)
+    return f"A/B: shadow less primary, margin {margin} points, alpha {result.alpha:g}{correction}"
+
+
+def _sentence(row: Mapping[str, Any], margin: float, alpha: float) -> str:
+    name, verdict = plain(row["task_type"]), row["verdict"]
+    if verdict == "refused":
+        return f"  {name}: REFUSED to conclude: {row['reason']}"
+    reference = {
+        "scores": "the primary",
+        "floor": "the primary against itself",
+        "agreement": "full agreement",
+    }
+    facts = (
+        f"{points(row['difference'])} points against {reference[row['basis']]} "
+        f"({100 * (1 - alpha):g}% interval {points(row['low'])} to {points(row['high'])}; "
+        f"{count(row['pairs'])} pairs, {count(row['clusters'])} distinct inputs)"
+    )
+    meaning = {
+        "superior": "SUPERIOR: better than the primary",
+        "non-inferior": f"NON-INFERIOR: any loss is under {points(margin, signed=False)} points",
+        "not non-inferior": f"NOT NON-INFERIOR: worse by more than {points(margin, signed=False)} points",
+        "inconclusive": f"INCONCLUSIVE: about {count(row['more_pairs'])} more pairs would settle it",
+    }
+    caution = f" Note: {row['warnings']}." if row["warnings"] else ""
+    return f"  {name}: {meaning[verdict]}. {facts}.{caution}"
+
+
+__all__ = ["AbResult", "Finding", "ab"]

@@ -1,0 +1,164 @@
+"""The stable-state exit: a plan fixed beforehand, and what the pairs so far say about it.
+
+Each side (non-inferior, worse) errs with probability at most alpha over the whole run, so a pair
+of models exactly at the threshold is judged, either way, with probability at most 2 alpha: halve
+alpha if that matters. The first crossing, pair by pair, is latched; later pairs cannot undo it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from router_lab.analysis.betting import (
+    Side,
+    Tally,
+    check_rows,
+    check_threshold,
+    confidence_interval,
+    forecast_pairs,
+    log_e,
+    log_e_path,
+    tally,
+)
+from router_lab.errors import ConfigError
+
+
+class Outcome(StrEnum):
+    """What the monitor says of one task type."""
+
+    NON_INFERIOR = "non_inferior"
+    WORSE = "worse"
+    FUTILE = "futile"
+    CONTINUE = "continue"
+    STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitPlan:
+    """What is decided before looking.
+
+    `threshold` is the mean agreement to beat; `alpha` the error of each side; `max_pairs` the most
+    pairs worth paying for (futility is asked only after `futility_after`); evidence whose newest
+    pair is older than `stale_days` is stale. `floor_delta` and `score_margin` replace the threshold
+    when pairs are read against the primary's own noise, or carry a score for each side.
+    """
+
+    threshold: float = 0.95
+    alpha: float = 0.05
+    max_pairs: int = 10_000
+    futility_after: int = 100
+    stale_days: float = 14.0
+    floor_delta: float = 0.03
+    score_margin: float = 0.02
+
+    def __post_init__(self) -> None:
+        check_threshold(self.threshold)
+        if not 0 < self.alpha < 0.5:
+            raise ConfigError(f"alpha is {self.alpha!r}; it must lie strictly between 0 and 0.5")
+        if self.max_pairs < 1:
+            raise ConfigError(f"max_pairs is {self.max_pairs!r}; it must be at least 1")
+        for name in ("floor_delta", "score_margin"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; it must lie in [0, 1)")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where one run stands. `decided_after` counts pairs up to the latched crossing.
+
+    `lower` and `upper` are the confidence sequence now, `pairs_needed` the forecast total (infinite
+    when neither side is being won).
+    """
+
+    outcome: Outcome
+    reason: str
+    pairs: int
+    mean: float
+    lower: float
+    upper: float
+    threshold: float
+    alpha: float
+    log_e_above: float
+    log_e_below: float
+    pairs_needed: float
+    decided_after: int | None = None
+
+
+def decide(
+    values: ArrayLike,
+    plan: ExitPlan,
+    *,
+    weights: ArrayLike | None = None,
+    threshold: float | None = None,
+    alpha: float | None = None,
+    newest: datetime | None = None,
+    now: datetime | None = None,
+) -> Decision:
+    """Judge pairs in the order they came. `values` (n,) in [0, 1]; see `betting` for `weights`.
+
+    `threshold` and `alpha` default to the plan's; a monitor of K task types passes alpha / K.
+    `newest` and `now` (both aware) let evidence go stale. Raises `ConfigError` for unusable values.
+    """
+    rows, row_weights = check_rows(values, weights)
+    bar = plan.threshold if threshold is None else threshold
+    error = plan.alpha if alpha is None else alpha
+    seen = tally(rows, row_weights)
+    crossing = first_crossing(rows, bar, error, row_weights)
+    needed = min(forecast_pairs(seen, bar, error, "above"), forecast_pairs(seen, bar, error, "below"))
+    outcome, reason = _judge(seen, crossing, needed, plan, newest, now)
+    lower, upper = confidence_interval(seen, error)
+    return Decision(
+        outcome=outcome,
+        reason=reason,
+        pairs=seen.pairs,
+        mean=seen.mean,
+        lower=lower,
+        upper=upper,
+        threshold=bar,
+        alpha=error,
+        log_e_above=log_e(seen, bar, "above"),
+        log_e_below=log_e(seen, bar, "below"),
+        pairs_needed=needed,
+        decided_after=crossing[0] if crossing else None,
+    )
+
+
+def first_crossing(
+    values: ArrayLike, threshold: float, alpha: float, weights: ArrayLike | None = None
+) -> tuple[int, Side] | None:
+    """After how many pairs, and on which side, E first reached 1/alpha; None if it has not."""
+    bar = -np.log(alpha)
+    hits: list[tuple[int, Side]] = []
+    for side in ("above", "below"):
+        reached = np.flatnonzero(log_e_path(values, threshold, weights, side) >= bar)
+        if len(reached):
+            hits.append((int(reached[0]) + 1, side))
+    return min(hits, default=None)
+
+
+def _judge(
+    seen: Tally,
+    crossing: tuple[int, Side] | None,
+    needed: float,
+    plan: ExitPlan,
+    newest: datetime | None,
+    now: datetime | None,
+) -> tuple[Outcome, str]:
+    if crossing is not None:
+        pairs, side = crossing
+        if side == "above":
+            return Outcome.NON_INFERIOR, f"the mean is above the threshold, settled after {pairs:,} pairs"
+        return Outcome.WORSE, f"the mean is below the threshold, settled after {pairs:,} pairs"
+    if newest is not None and now is not None and (now - newest).total_seconds() > plan.stale_days * 86_400:
+        return Outcome.STALE, f"no new pair for more than {plan.stale_days:g} days"
+    if seen.pairs >= plan.max_pairs:
+        return Outcome.FUTILE, f"{seen.pairs:,} pairs reached the cap of {plan.max_pairs:,} without a verdict"
+    if seen.pairs >= plan.futility_after and needed > plan.max_pairs:
+        forecast = f"about {needed:,.0f}" if np.isfinite(needed) else "no end of"
+        return Outcome.FUTILE, f"{forecast} pairs would be needed, the cap is {plan.max_pairs:,}"
+    return Outcome.CONTINUE, f"{seen.pairs:,} pairs so far settle nothing"

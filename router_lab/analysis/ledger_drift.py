@@ -1,0 +1,107 @@
+"""Drift over the columns of a ledger: agreement, cost, characters per token, latency."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pandas as pd
+
+from router_lab.analysis.drift import Drift, detect, detect_shift
+from router_lab.analysis.metrics.estimates import intact_calls
+from router_lab.analysis.pairs import evidence_rows, judged_pairs
+from router_lab.analysis.tables import Tables, frame_of
+from router_lab.analysis.wording import html_table, plain
+
+_WATCHED: tuple[tuple[str, Literal["up", "down"]], ...] = (
+    ("cost_usd", "up"),
+    ("latency_ms", "up"),
+    ("chars_per_token", "down"),
+    ("chars_per_token", "up"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DriftReport:
+    """What was watched. `frame`: task_type, model, metric, direction, observations, allowed, observed,
+    alarmed, alarm_at and changed_at (times), mean_run (least expected observations between false alarms).
+    """
+
+    frame: pd.DataFrame = field(repr=False)
+
+    def __repr__(self) -> str:
+        alarms = self.frame[self.frame["alarmed"]]
+        if alarms.empty:
+            return f"Drift: none in {len(self.frame)} series"
+        lines = [
+            f"  {plain(row.task_type)} on {plain(row.model)}: {row.metric} {row.direction} since about "
+            f"{row.changed_at:%Y-%m-%d %H:%M} UTC"
+            for row in alarms.itertuples()
+        ]
+        return "\n".join([f"Drift: {len(alarms)} of {len(self.frame)} series", *lines])
+
+    def _repr_html_(self) -> str:
+        return html_table(self.frame, "Drift")
+
+
+def drift(tables: Tables, *, threshold: float = 0.95, last: int = 50_000) -> DriftReport:
+    """Watch the newest `last` calls and pairs of each task type and model.
+
+    Agreement against `threshold` (the exit's own), the others against their own first 500 values.
+    Each series raises a false alarm once in 5,000 observations or more, on average; with many
+    series, expect proportionally more.
+    """
+    rows = [*_agreement(tables, threshold, last), *_calls(tables, last)]
+    columns = (
+        "task_type", "model", "metric", "direction", "observations", "allowed", "observed",
+        "alarmed", "alarm_at", "changed_at", "mean_run",
+    )  # fmt: skip
+    return DriftReport(pd.DataFrame(rows, columns=list(columns)))
+
+
+def _agreement(tables: Tables, threshold: float, last: int) -> Iterator[dict[str, Any]]:
+    pairs = tables.comparisons.filter(tables.comparisons.status.isin(["complete", "shadow_failed"]))
+    judged = judged_pairs(_newest(pairs, "created_at", ["task_type", "shadow_alias"], last))
+    for (task_type, alias), group in judged[~judged["is_noise"]].groupby(["task_type", "shadow_alias"]):
+        evidence, _ = evidence_rows(group, "agreement")
+        found = detect(1 - evidence["agreement"], 1 - threshold, metric="agreement")
+        yield _row(task_type, alias, "down", found, evidence["created_at"])
+
+
+def _calls(tables: Tables, last: int) -> Iterator[dict[str, Any]]:
+    calls = intact_calls(tables.attempts).mutate(
+        model=lambda row: row.model_actual.fill_null(row.model_requested),
+        chars_per_token=lambda row: row.prompt_chars / row.tokens_in,
+    )
+    keys = ["task_type", "model"]
+    wanted = calls.select(*keys, "started_at", "cost_usd", "latency_ms", "chars_per_token")
+    history = frame_of(_newest(wanted, "started_at", keys, last)).sort_values("started_at", kind="stable")
+    for (task_type, model), group in history.groupby(keys):
+        for metric, direction in _WATCHED:
+            known = group[group[metric].notna()]
+            found = detect_shift(known[metric], metric=metric, direction=direction)
+            yield _row(task_type, model, direction, found, known["started_at"])
+
+
+def _newest(table: Any, time: str, keys: list[str], last: int) -> Any:
+    import ibis
+
+    order = ibis.window(group_by=keys, order_by=ibis.desc(time))
+    return table.mutate(age=ibis.row_number().over(order)).filter(lambda row: row.age < last).drop("age")
+
+
+def _row(task_type: Any, model: Any, direction: str, found: Drift, times: pd.Series) -> dict[str, Any]:
+    return {
+        "task_type": task_type,
+        "model": model,
+        "metric": found.metric,
+        "direction": direction,
+        "observations": found.observations,
+        "allowed": found.allowed,
+        "observed": found.observed,
+        "alarmed": found.alarmed,
+        "alarm_at": times.iloc[found.alarm_at - 1] if found.alarm_at else pd.NaT,
+        "changed_at": times.iloc[found.changed_at - 1] if found.changed_at else pd.NaT,
+        "mean_run": found.mean_run,
+    }

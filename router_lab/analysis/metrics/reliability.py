@@ -1,0 +1,98 @@
+"""How often calls work: attempts per request, rates by provider, the breakers' story."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ibis
+import pandas as pd
+
+from router_lab.analysis.clustered import wilson
+from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, grouped, names_of, share, with_keys
+from router_lab.analysis.tables import Tables, frame_of
+
+
+def attempts_per_request(tables: Tables, by: Keys = "task_type") -> pd.DataFrame:
+    """How many attempts a request took, shadows left out.
+
+    Columns: the keys, `requests`, `attempts`, `mean_attempts`, `most_attempts`, `retried` (requests
+    that took more than one).
+    """
+    return frame_of(attempts_per_request_expression(tables, by))
+
+
+def attempts_per_request_expression(tables: Tables, by: Keys) -> Any:
+    """`attempts_per_request` as an Ibis table."""
+    own = tables.attempts.filter(~tables.attempts.is_shadow)
+    keyed = with_keys(own, by, ATTEMPT_KEYS)
+    per_request = keyed.group_by([*names_of(by), "request_id"]).aggregate(tries=keyed.count())
+    return grouped(
+        per_request,
+        by,
+        requests=per_request.count(),
+        attempts=per_request.tries.sum(),
+        mean_attempts=per_request.tries.mean(),
+        most_attempts=per_request.tries.max(),
+        retried=share(per_request.tries > 1),
+    )
+
+
+def rates(tables: Tables, by: Keys = "provider", alpha: float = 0.05) -> pd.DataFrame:
+    """Success, error and retry rates of attempts, shadows included.
+
+    Columns: the keys, `attempts`, `ok`, `errors` (any other outcome but cancelled), `retries`
+    (attempts after the first), `unknown` (billing unknown), and for the first three `<name>_rate`
+    with Wilson's interval `<name>_low`, `<name>_high` at 1 - alpha.
+    """
+    frame = frame_of(rates_expression(tables, by))
+    for name, column in (("ok", "ok"), ("error", "errors"), ("retry", "retries")):
+        frame[f"{name}_rate"] = frame[column] / frame["attempts"].where(frame["attempts"] > 0)
+        frame[f"{name}_low"], frame[f"{name}_high"] = wilson(frame[column], frame["attempts"], alpha)
+    return frame
+
+
+def rates_expression(tables: Tables, by: Keys) -> Any:
+    """The counts behind `rates` as an Ibis table."""
+    keyed = with_keys(tables.attempts, by, ATTEMPT_KEYS)
+    return grouped(
+        keyed,
+        by,
+        attempts=keyed.count(),
+        ok=share(keyed.outcome == "ok"),
+        errors=share(~keyed.outcome.isin(["ok", "cancelled"])),
+        retries=share(keyed.attempt_no > 1),
+        unknown=share(keyed.billing == "unknown"),
+    )
+
+
+def breaker_timeline(tables: Tables) -> pd.DataFrame:
+    """The states each provider's breaker went through, as the attempts saw them.
+
+    Columns: `provider`, `state`, `since`, `until` (the next change; null for the last), `attempts`
+    made in that state. An open breaker makes none, so `open` shows only where a refusal left a row.
+    """
+    return frame_of(breaker_timeline_expression(tables))
+
+
+def breaker_timeline_expression(tables: Tables) -> Any:
+    """`breaker_timeline` as an Ibis table."""
+    seen = tables.attempts.select("provider", "started_at", "breaker_state", "attempt_id")
+    order = ibis.window(group_by="provider", order_by=["started_at", "attempt_id"])
+    marked = seen.mutate(
+        before=seen.breaker_state.lag().over(order),
+        position=ibis.row_number().over(order),
+    )
+    changes = marked.filter(marked.before.isnull() | (marked.before != marked.breaker_state))
+    last = seen.group_by("provider").aggregate(total=seen.count())
+    order_of_changes = ibis.window(group_by="provider", order_by="position")
+    spans = changes.mutate(
+        until=changes.started_at.lead().over(order_of_changes),
+        following=changes.position.lead().over(order_of_changes),
+    ).inner_join(last, "provider")
+    return spans.select(
+        provider=spans.provider,
+        state=spans.breaker_state,
+        since=spans.started_at,
+        until=spans.until,
+        attempts=spans.following.fill_null(spans.total) - spans.position,
+    ).order_by(["provider", "since"])

@@ -1,0 +1,149 @@
+"""Comparisons as rows that can be judged: what counts, as what, and what is left out and why.
+
+A shadow that failed is an outcome (it agrees with nothing), not a missing value. A primary that
+failed, fell back or was truncated is no reference, so its pair is left out and counted. A verdict
+the comparator could not give is unscored, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from router_lab.errors import ConfigError
+
+USE_OF_STATUS = {
+    "complete": "scored",
+    "shadow_failed": "shadow_failed",
+    "primary_truncated": "truncated",
+    "primary_failed": "no_primary",
+    "primary_fell_back": "no_primary",
+    "both_failed": "no_primary",
+    "comparator_error": "unscored",
+    "unknown": "unscored",
+    "budget": "dropped",
+    "queue_full": "dropped",
+    "breaker_open": "dropped",
+    "cancelled": "dropped",
+    "off": "not_run",
+    "not_sampled": "not_run",
+}
+
+_DEFAULTS: dict[str, Any] = {
+    "comparison_id": "",
+    "status": "complete",
+    "comparator": "",
+    "agreement": np.nan,
+    "is_noise": False,
+    "sample_probability": 1.0,
+    "switch_epoch": 0,
+    "primary_alias": "",
+    "shadow_alias": "",
+    "primary_model": None,
+    "shadow_model": None,
+    "primary_score": np.nan,
+    "shadow_score": np.nan,
+    "primary_cost_usd": np.nan,
+    "shadow_cost_usd": np.nan,
+    "primary_latency_ms": np.nan,
+    "shadow_latency_ms": np.nan,
+}
+
+
+def judged_pairs(pairs: Any, by: str = "task_type", keep: Sequence[str] = ()) -> pd.DataFrame:
+    """A tidy copy of `pairs` (a frame, an Ibis table or a mapping of columns), oldest first.
+
+    Needs `by` and either `agreement` or both `primary_score` and `shadow_score`, all in [0, 1];
+    other columns of the `comparisons` table are used when present. `keep` names further columns to
+    carry along. Adds `use` (scored, shadow_failed, truncated, no_primary, unscored, dropped,
+    not_run), `agreement` set to 0 where the shadow failed, and `scored_sides`, whether each side
+    has a score of its own. Raises `ConfigError` naming a missing column.
+    """
+    wanted = [by, "request_id", "input_hash", "created_at", *_DEFAULTS, *keep]
+    frame = _as_frame(pairs, wanted)
+    _require(frame, by)
+    rows = frame[[column for column in dict.fromkeys(wanted) if column in frame]].copy()
+    for column, default in _DEFAULTS.items():
+        if column not in rows:
+            rows[column] = default
+    numbers = [name for name, default in _DEFAULTS.items() if isinstance(default, float)]
+    rows[numbers] = rows[numbers].apply(pd.to_numeric, errors="coerce").astype(np.float64)
+    rows["is_noise"] = rows["is_noise"].fillna(False).astype(bool)
+    for column in ("request_id", "input_hash"):
+        if column not in rows:
+            rows[column] = np.arange(len(rows)).astype(str)
+    if "created_at" not in rows:
+        rows["created_at"] = pd.NaT
+    rows["created_at"] = pd.to_datetime(rows["created_at"], utc=True)
+    rows = rows.sort_values(["created_at", "comparison_id"], kind="stable", ignore_index=True)
+    return _with_uses(rows)
+
+
+def distinct_values(column: pd.Series) -> list[str]:
+    """The distinct non-null values, as sorted text."""
+    return sorted(str(value) for value in column.dropna().unique())
+
+
+def _as_frame(pairs: Any, wanted: Sequence[str]) -> pd.DataFrame:
+    if isinstance(pairs, pd.DataFrame):
+        return pairs
+    if hasattr(pairs, "to_pandas"):
+        columns = getattr(pairs, "columns", wanted)
+        return pairs.select([name for name in dict.fromkeys(wanted) if name in columns]).to_pandas()
+    try:
+        return pd.DataFrame(pairs)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"pairs is a {type(pairs).__name__}; pass a DataFrame, an Ibis table or a mapping of columns"
+        ) from error
+
+
+def _require(frame: pd.DataFrame, by: str) -> None:
+    if by not in frame:
+        raise ConfigError(
+            f"pairs has no column {by!r}; it has {', '.join(map(str, frame.columns)) or 'none'}"
+        )
+    if "agreement" not in frame and not {"primary_score", "shadow_score"} <= set(frame.columns):
+        raise ConfigError("pairs needs the column 'agreement', or both 'primary_score' and 'shadow_score'")
+
+
+def _with_uses(rows: pd.DataFrame) -> pd.DataFrame:
+    rows["use"] = rows["status"].map(USE_OF_STATUS).fillna("unscored")
+    rows["scored_sides"] = rows["primary_score"].between(0, 1) & rows["shadow_score"].between(0, 1)
+    failed = rows["use"] == "shadow_failed"
+    rows.loc[failed, "agreement"] = 0.0
+    with_primary = failed & rows["primary_score"].between(0, 1)
+    rows.loc[with_primary, "shadow_score"] = 0.0
+    rows.loc[with_primary, "scored_sides"] = True
+    usable = rows["agreement"].between(0, 1) | rows["scored_sides"]
+    rows.loc[(rows["use"] == "scored") & ~usable, "use"] = "unscored"
+    return rows
+
+
+def evidence_rows(rows: pd.DataFrame, basis: str | None = None) -> tuple[pd.DataFrame, str]:
+    """The rows of one group that speak, with `value` = shadow - reference in [-1, 1], and the basis.
+
+    `scores`: each side's own score. `floor`: agreement less the agreement of the primary with itself
+    on the same request. `agreement`: agreement less 1. By default the first that the rows have.
+    """
+    usable = rows[rows["use"].isin(["scored", "shadow_failed"])]
+    main, noise = usable[~usable["is_noise"]], usable[usable["is_noise"]]
+    chosen = basis or _basis(main, noise)
+    if chosen == "scores":
+        main = main[main["scored_sides"]]
+        return main.assign(value=main["shadow_score"] - main["primary_score"]), chosen
+    main = main[main["agreement"].between(0, 1)]
+    if chosen == "floor":
+        floor = noise.drop_duplicates("request_id").set_index("request_id")["agreement"]
+        main = main[main["request_id"].isin(floor.index)]
+        return main.assign(value=main["agreement"] - main["request_id"].map(floor)), chosen
+    return main.assign(value=main["agreement"] - 1.0), chosen
+
+
+def _basis(main: pd.DataFrame, noise: pd.DataFrame) -> str:
+    if len(main) and bool(main["scored_sides"].all()):
+        return "scores"
+    return "floor" if len(noise) and bool(main["request_id"].isin(noise["request_id"]).any()) else "agreement"

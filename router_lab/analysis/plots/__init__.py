@@ -1,0 +1,23 @@
+"""Plots: each returns a `Plot` with the key numbers in its repr and the drawn frame in `.data`.
+
+matplotlib is imported when something is drawn, not before. Every plot takes `ax=`.
+"""
+
+from __future__ import annotations
+
+from router_lab.analysis.plots.base import Plot
+from router_lab.analysis.plots.money import latency_quantiles, spend_by_cause
+from router_lab.analysis.plots.tokens import divisor_convergence, truncation_over_time
+from router_lab.analysis.plots.verdicts import agreement_by_task_type, confidence_band, evidence, verdicts
+
+__all__ = [
+    "Plot",
+    "agreement_by_task_type",
+    "confidence_band",
+    "divisor_convergence",
+    "evidence",
+    "latency_quantiles",
+    "spend_by_cause",
+    "truncation_over_time",
+    "verdicts",
+]

@@ -1,0 +1,194 @@
+"""Before an experiment: how many pairs, days and dollars until there is a verdict.
+
+The exit's figures are exact for 0/1 agreement (`stopping`); graded agreement varies less, so they
+err on the long side. The A/B's are the usual normal approximation times a design effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from router_lab.analysis.clustered import cluster_mean
+from router_lab.analysis.decision import ExitPlan
+from router_lab.analysis.pairs import evidence_rows, judged_pairs
+from router_lab.analysis.stopping import stopping_law
+from router_lab.analysis.wording import count, html_table, plain, usd
+from router_lab.errors import ConfigError
+
+COLUMNS = (
+    "task_type", "agreement", "pairs_mean", "pairs_p90",
+    "chance_stable", "chance_worse", "chance_undecided",
+    "pairs_per_day", "days_mean", "days_p90",
+    "usd_per_pair", "usd_mean", "usd_p90", "ab_pairs", "design_effect",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PowerPlan:
+    """What to expect per task type. Pairs are distinct inputs for the exit, calls for `ab_pairs`.
+
+    `pairs_mean` and `pairs_p90` count runs that reach the cap with the cap; days and dollars are NaN
+    where the rate or the cost of a pair is unknown.
+    """
+
+    frame: pd.DataFrame
+    plan: ExitPlan
+
+    def __repr__(self) -> str:
+        plan = self.plan
+        heading = (
+            f"Plan: threshold {plan.threshold:g}, alpha {plan.alpha:g}, at most {plan.max_pairs:,} pairs"
+        )
+        return "\n".join([heading, *(_sentence(row) for row in self.frame.to_dict("records"))])
+
+    def _repr_html_(self) -> str:
+        shown = [
+            "task_type",
+            "agreement",
+            "pairs_mean",
+            "pairs_p90",
+            "chance_stable",
+            "days_mean",
+            "usd_mean",
+        ]
+        return html_table(self.frame[shown], "Pairs, days and dollars to a verdict")
+
+
+def plan_experiment(
+    pairs: Any = None,
+    plan: ExitPlan | None = None,
+    *,
+    agreement: float | Mapping[str, float] | None = None,
+    pairs_per_day: float | None = None,
+    usd_per_pair: float | None = None,
+    margin: float = 0.02,
+    by: str = "task_type",
+) -> PowerPlan:
+    """Forecast per task type from the ledger's own rates (`pairs`), or from the figures given.
+
+    `agreement` is the mean you believe in (one, or per task type; default: what `pairs` show).
+    Without `pairs`, give `agreement`. Given figures win over measured ones. Raises `ConfigError`.
+    """
+    plan = plan or ExitPlan()
+    measured = _rates(pairs, by) if pairs is not None else {"": _Rates()}
+    if isinstance(agreement, Mapping):
+        measured = {name: measured.get(name, _Rates()) for name in {**measured, **agreement} if name}
+    if not measured:
+        raise ConfigError(
+            "there are no pairs to plan from; give agreement=, pairs_per_day= and usd_per_pair="
+        )
+    alpha = plan.alpha / len(measured)
+    rows = []
+    for name, rates in sorted(measured.items()):
+        believed = agreement.get(name) if isinstance(agreement, Mapping) else agreement
+        mean = rates.agreement if believed is None else believed
+        if mean is None or not 0 <= mean <= 1:
+            raise ConfigError(
+                f"agreement of {name or 'the experiment'!r} is {mean!r}; give a share in [0, 1]"
+            )
+        per_day = rates.pairs_per_day if pairs_per_day is None else pairs_per_day
+        each = rates.usd_per_pair if usd_per_pair is None else usd_per_pair
+        rows.append(_forecast(name, mean, plan, alpha, per_day, each, margin, rates.design_effect))
+    return PowerPlan(pd.DataFrame(rows, columns=list(COLUMNS)), plan)
+
+
+def ab_pairs(
+    deviation: float,
+    margin: float,
+    *,
+    difference: float = 0.0,
+    alpha: float = 0.05,
+    power: float = 0.8,
+    design_effect: float = 1.0,
+) -> float:
+    """Pairs for the A/B to show non-inferiority with this power, when `difference` is the truth.
+
+    `deviation` is the standard deviation of a paired difference: `((z_a + z_b) sd / (margin + d))^2`
+    times the design effect. Infinite when the truth is no better than -margin.
+    """
+    if difference + margin <= 0:
+        return float("inf")
+    reach = float(ndtri(1 - alpha / 2) + ndtri(power))
+    return float(np.ceil((reach * deviation / (margin + difference)) ** 2 * design_effect))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    agreement: float | None = None
+    pairs_per_day: float = float("nan")
+    usd_per_pair: float = float("nan")
+    design_effect: float = 1.0
+
+
+def _rates(pairs: Any, by: str) -> dict[str, _Rates]:
+    rows = judged_pairs(pairs, by)
+    return {str(name): _rates_of(group) for name, group in rows.groupby(by)}
+
+
+def _rates_of(group: pd.DataFrame) -> _Rates:
+    evidence, _ = evidence_rows(group, "agreement")
+    if evidence.empty:
+        return _Rates()
+    mean = cluster_mean(evidence["agreement"], evidence["input_hash"].astype(str))
+    days = (evidence["created_at"].max() - evidence["created_at"].min()).total_seconds() / 86_400
+    return _Rates(
+        agreement=mean.mean,
+        pairs_per_day=evidence["input_hash"].nunique() / days if days > 0 else float("nan"),
+        usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
+        design_effect=max(1.0, mean.rows / mean.effective_pairs) if mean.effective_pairs > 0 else 1.0,
+    )
+
+
+def _forecast(
+    name: str,
+    mean: float,
+    plan: ExitPlan,
+    alpha: float,
+    per_day: float,
+    each: float,
+    margin: float,
+    design_effect: float,
+) -> dict[str, Any]:
+    law = stopping_law(mean, plan.threshold, alpha, plan.max_pairs)
+    ninth = law.quantile(0.9)
+    return {
+        "task_type": name,
+        "agreement": mean,
+        "pairs_mean": law.mean_pairs,
+        "pairs_p90": ninth,
+        "chance_stable": float(law.non_inferior.sum()),
+        "chance_worse": float(law.worse.sum()),
+        "chance_undecided": law.undecided,
+        "pairs_per_day": per_day,
+        "days_mean": law.mean_pairs / per_day,
+        "days_p90": ninth / per_day,
+        "usd_per_pair": each,
+        "usd_mean": law.mean_pairs * each,
+        "usd_p90": ninth * each,
+        "ab_pairs": ab_pairs(
+            np.sqrt(mean * (1 - mean)),
+            margin,
+            difference=mean - 1,
+            alpha=plan.alpha,
+            design_effect=design_effect,
+        ),
+        "design_effect": design_effect,
+    }
+
+
+def _sentence(row: Mapping[str, Any]) -> str:
+    name = f"{plain(row['task_type'])}: " if row["task_type"] else ""
+    days = f", {row['days_mean']:,.1f} days" if row["days_mean"] == row["days_mean"] else ""
+    money = f", {usd(row['usd_mean'])}" if row["usd_mean"] == row["usd_mean"] else ""
+    return (
+        f"  {name}at agreement {row['agreement']:.3f}: about {count(row['pairs_mean'])} distinct inputs "
+        f"(9 in 10 runs: {count(row['pairs_p90'])}){days}{money}; "
+        f"stable {row['chance_stable']:.0%}, worse {row['chance_worse']:.0%}, "
+        f"undecided {row['chance_undecided']:.0%}"
+    )

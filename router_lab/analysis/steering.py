@@ -1,0 +1,176 @@
+"""From what the monitor says to what is done about it: actions as data, then one place that acts.
+
+After a stable exit the shadow is off for that task type but for light audits: a short window now
+and then, bounded in pairs and dollars. The audits feed the drift detector; when it sounds, the
+shadow goes on again within a budget and measuring begins afresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from math import ceil
+from typing import Any, Literal, Protocol
+
+from router_lab.analysis.decision import Decision, Outcome
+from router_lab.analysis.drift import detect
+from router_lab.analysis.history import Standing, Step, author_of
+from router_lab.analysis.monitor import MonitorResult, Run
+from router_lab.errors import ConfigError
+from router_lab.records import Alert
+
+Reaction = Literal["alert", "off"]
+
+
+class SwitchHandle(Protocol):
+    """The part of `ledger.switch` that steering uses."""
+
+    def on(self, reason: str, *, prefix: str, author: str, pairs: int | None, usd: float | None) -> Any:
+        """Turn shadows on for a prefix, until so many pairs or dollars are spent."""
+
+    def off(self, reason: str, *, prefix: str, author: str) -> Any:
+        """Turn shadows off for a prefix."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SteeringPolicy:
+    """What to do on each outcome, and how lightly to keep watching afterwards.
+
+    An audit of `audit_share` of the pairs seen per `audit_every_days` (at least `audit_pairs`) costs
+    at most `audit_usd`; a re-arm at most `rearm_usd`.
+    """
+
+    on_worse: Reaction = "alert"
+    on_futile: Reaction = "alert"
+    audit_every_days: float = 1.0
+    audit_share: float = 0.01
+    audit_pairs: int = 10
+    audit_usd: float = 1.0
+    rearm_usd: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("on_worse", "on_futile"):
+            if getattr(self, name) not in ("alert", "off"):
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; it is 'alert' or 'off'")
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing to do: `exit` and `stop` turn the shadow off, `audit` and `rearm` on, `alert` tells.
+
+    `key` is the same for the same finding on the same run, however often it is found.
+    """
+
+    kind: Literal["exit", "stop", "audit", "rearm", "alert"]
+    task_type: str
+    reason: str
+    key: str
+    pairs: int | None = None
+    usd: float | None = None
+
+
+def plan_actions(
+    result: MonitorResult, policy: SteeringPolicy | None = None, *, now: datetime | None = None
+) -> list[Action]:
+    """What the findings ask for, at most one action per task type. Pure: nothing is switched."""
+    rules, moment = policy or SteeringPolicy(), now or datetime.now(UTC)
+    found = []
+    for name, decision in result.decisions.items():
+        standing, run = result.standings[name], result.runs[name]
+        if standing.state == "measuring":
+            found.append(_while_measuring(run, decision, rules))
+        elif standing.state == "exited":
+            found.append(_while_exited(run, standing, rules, moment))
+    return [action for action in found if action is not None]
+
+
+def act(
+    actions: Sequence[Action],
+    switch: SwitchHandle,
+    record_alert: Callable[[Alert], object] | None = None,
+    *,
+    known_alerts: Collection[str] = (),
+    now: datetime | None = None,
+) -> list[Action]:
+    """Flip the switch with reason and evidence, and record each new finding as an alert.
+
+    `known_alerts` are the ids already in the ledger: said once, an alert is not said again. Returns
+    the actions that did something.
+    """
+    done = []
+    for action in actions:
+        alert = _alert(action, now or datetime.now(UTC))
+        news = record_alert is not None and alert.alert_id not in known_alerts and action.kind != "audit"
+        if record_alert is not None and news:
+            record_alert(alert)
+        if _flip(action, switch) or news:
+            done.append(action)
+    return done
+
+
+def _while_measuring(run: Run, decision: Decision, rules: SteeringPolicy) -> Action | None:
+    evidence = (
+        f"{decision.reason}: mean {decision.mean:.4f} against {decision.threshold:.4f} "
+        f"({decision.lower:.4f} to {decision.upper:.4f}; {decision.pairs:,} distinct inputs, by {run.basis})"
+    )
+    key = f"{run.task_type}/{decision.outcome}/{run.started}"
+    if decision.outcome is Outcome.NON_INFERIOR:
+        return Action("exit", run.task_type, f"stable: {evidence}", key)
+    if decision.outcome in (Outcome.WORSE, Outcome.FUTILE):
+        reaction = rules.on_worse if decision.outcome is Outcome.WORSE else rules.on_futile
+        kind: Literal["stop", "alert"] = "stop" if reaction == "off" else "alert"
+        return Action(kind, run.task_type, f"{decision.outcome}: {evidence}", key)
+    if decision.outcome is Outcome.STALE:
+        return Action("alert", run.task_type, f"stale: {decision.reason}", key)
+    return None
+
+
+def _while_exited(run: Run, standing: Standing, rules: SteeringPolicy, now: datetime) -> Action | None:
+    exited = standing.since or now
+    key = f"{run.task_type}/exit/{exited}"
+    if not len(run.values) and len(run.audits):
+        reason = "a model or the comparator changed since the exit: measuring again"
+        return Action("rearm", run.task_type, reason, f"{key}/changed", usd=rules.rearm_usd)
+    drift = detect(1 - run.audits, 1 - run.bar)
+    if drift.alarmed:
+        reason = (
+            f"drift: mean {1 - drift.observed:.4f} over {drift.observations:,} audited pairs against "
+            f"{run.bar:.4f}; a false alarm comes once in {drift.mean_run:,.0f} pairs or more"
+        )
+        return Action("rearm", run.task_type, reason, f"{key}/drift", usd=rules.rearm_usd)
+    if now - (standing.audited_at or exited) < timedelta(days=rules.audit_every_days):
+        return None
+    pairs = max(
+        rules.audit_pairs, ceil(rules.audit_share * _pairs_per_day(run, exited) * rules.audit_every_days)
+    )
+    reason = f"audit: {pairs} pairs or ${rules.audit_usd:g}, whichever comes first"
+    return Action("audit", run.task_type, reason, key, pairs=pairs, usd=rules.audit_usd)
+
+
+def _pairs_per_day(run: Run, exited: datetime) -> float:
+    days = (exited - run.started).total_seconds() / 86_400 if run.started else 0.0
+    return len(run.values) / days if days > 0 else 0.0
+
+
+def _flip(action: Action, switch: SwitchHandle) -> bool:
+    if action.kind in ("exit", "stop"):
+        step: Step = "exit" if action.kind == "exit" else "stop"
+        switch.off(action.reason, prefix=action.task_type, author=author_of(step))
+    elif action.kind in ("audit", "rearm"):
+        step = "audit" if action.kind == "audit" else "rearm"
+        author = author_of(step)
+        switch.on(action.reason, prefix=action.task_type, author=author, pairs=action.pairs, usd=action.usd)
+    return action.kind != "alert"
+
+
+def _alert(action: Action, at: datetime) -> Alert:
+    return Alert(
+        alert_id="monitor-" + sha256(action.key.encode()).hexdigest()[:24],
+        at=at,
+        kind=f"monitor_{action.kind}",
+        subject=action.task_type,
+        message=action.reason,
+        details={"pairs": action.pairs, "usd": action.usd},
+    )

@@ -1,0 +1,94 @@
+"""When the stable-state exit stops, exactly: its operating characteristics on 0/1 agreement.
+
+E after n pairs depends on the count of agreements only, and grows with it, so each side has a
+boundary: the least (or greatest) count that decides at n. Walking the distribution of the count
+between the boundaries gives the law of the stopping time without simulation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from router_lab.analysis.betting import FRACTIONS, Floats, check_threshold, mix
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class StoppingLaw:
+    """`non_inferior[n-1]` and `worse[n-1]` are the chances of deciding so at pair n."""
+
+    non_inferior: Floats = field(repr=False)
+    worse: Floats = field(repr=False)
+
+    @property
+    def undecided(self) -> float:
+        """The chance that the cap is reached without a verdict."""
+        return float(max(0.0, 1 - self.non_inferior.sum() - self.worse.sum()))
+
+    @property
+    def mean_pairs(self) -> float:
+        """Expected pairs used; an undecided run uses the cap."""
+        decided = self.non_inferior + self.worse
+        pairs = np.arange(1, len(decided) + 1)
+        return float(decided @ pairs + self.undecided * len(decided))
+
+    def quantile(self, share: float) -> int:
+        """Pairs by which this share of the runs has stopped; the cap if fewer ever do."""
+        stopped = np.cumsum(self.non_inferior + self.worse)
+        return min(int(np.searchsorted(stopped, share)), len(stopped) - 1) + 1
+
+
+def boundaries(threshold: float, alpha: float, max_pairs: int) -> tuple[Counts, Counts]:
+    """Agreements that decide after 1..max_pairs: at least `upper[n-1]`, or at most `lower[n-1]`.
+
+    Impossible decisions are n + 1 and -1.
+    """
+    check_threshold(threshold)
+    pairs = np.arange(1, max_pairs + 1, dtype=np.int64)
+    upper = _least_count(pairs, threshold, alpha)
+    lower = pairs - _least_count(pairs, 1 - threshold, alpha)
+    return upper, lower
+
+
+def stopping_law(
+    mean: float, threshold: float, alpha: float = 0.05, max_pairs: int = 10_000, look_every: int = 1
+) -> StoppingLaw:
+    """The law of the verdict when each pair agrees with chance `mean`, independently.
+
+    Looks happen every `look_every` pairs, and at the cap.
+    """
+    upper, lower = boundaries(threshold, alpha, max_pairs)
+    passed, failed = np.zeros(max_pairs), np.zeros(max_pairs)
+    first, chances = 0, np.array([1.0])  # chances[k]: alive with first + k agreements
+    for pair in range(1, max_pairs + 1):
+        grown = np.zeros(len(chances) + 1)
+        grown[:-1] += chances * (1 - mean)
+        grown[1:] += chances * mean
+        if pair % look_every and pair != max_pairs:
+            chances = grown
+            continue
+        counts = first + np.arange(len(grown))
+        over, under = counts >= upper[pair - 1], counts <= lower[pair - 1]
+        passed[pair - 1], failed[pair - 1] = grown[over].sum(), grown[under & ~over].sum()
+        alive = np.flatnonzero(~(over | under) & (grown > 1e-16))
+        if not len(alive):
+            break
+        first, chances = first + int(alive[0]), grown[alive[0] : alive[-1] + 1]
+    return StoppingLaw(passed, failed)
+
+
+def _least_count(pairs: Counts, threshold: float, alpha: float) -> Counts:
+    """The least agreements out of each of `pairs` with E(threshold) >= 1/alpha; n + 1 if none."""
+    win, lose = np.log1p(FRACTIONS * (1 / threshold - 1)), np.log1p(-FRACTIONS)
+    low, high = np.zeros(len(pairs), dtype=np.int64), pairs + 1
+    while bool(np.any(low < high)):
+        middle = np.minimum((low + high) // 2, pairs)
+        enough = mix(middle[:, None] * win + (pairs - middle)[:, None] * lose) >= -np.log(alpha)
+        open_ = low < high
+        high = np.where(open_ & enough, middle, high)
+        low = np.where(open_ & ~enough, middle + 1, low)
+    return low

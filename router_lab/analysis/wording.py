@@ -1,0 +1,70 @@
+"""Numbers and frames as text and HTML, escaped in one place: task types are hostile input."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+_UNPRINTABLE = [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_CONTROL = dict.fromkeys(_UNPRINTABLE, "\N{REPLACEMENT CHARACTER}")
+_LONGEST = 120
+
+
+def plain(value: object) -> str:
+    """A name made safe to print: no control or direction-changing characters, at most 120 long."""
+    text = str(value).translate(_CONTROL)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def points(difference: float, *, signed: bool = True) -> str:
+    """A difference of shares in percentage points, such as `-21.8`."""
+    return f"{100 * difference:{'+' if signed else ''}.1f}"
+
+
+def count(number: float) -> str:
+    """A count such as `1,319`; `more than a million` beyond what anyone would pay for."""
+    if number != number or number > 1_000_000:
+        return "more than a million"
+    return f"{number:,.0f}"
+
+
+def usd(amount: float) -> str:
+    """An amount such as `$12.30`, with more digits for small sums."""
+    if amount != amount:
+        return "unknown"
+    return f"${amount:,.2f}" if abs(amount) >= 0.1 or amount == 0 else f"${amount:.4f}"
+
+
+def html_table(frame: pd.DataFrame, caption: str = "") -> str:
+    """A plain, inline-styled table. Every cell is escaped; floats get four significant digits."""
+    cell = 'style="padding:2px 10px 2px 0;text-align:{};white-space:nowrap"'
+    numeric = [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
+    aligned = [cell.format("right" if number else "left") for number in numeric]
+    head = "".join(
+        f"<th {style}>{escape(plain(name))}</th>" for name, style in zip(frame.columns, aligned, strict=True)
+    )
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f"<td {style}>{escape(_cell(value))}</td>" for value, style in zip(row, aligned, strict=True)
+        )
+        + "</tr>"
+        for row in frame.itertuples(index=False, name=None)
+    )
+    title = f'<caption style="text-align:left;font-weight:600">{escape(caption)}</caption>' if caption else ""
+    return (
+        f'<table style="border-collapse:collapse;font-size:90%">{title}'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.4g}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "" if value is None or value is pd.NaT else plain(value)

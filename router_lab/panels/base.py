@@ -1,0 +1,116 @@
+"""What every panel has: a status line, errors that a reader sees, following a live ledger, a static twin.
+
+A panel reads (`_read`, no widgets touched, so it may run on another thread) and then draws (`_draw`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import ipywidgets as widgets
+
+from router_lab.errors import RouterLabError
+from router_lab.panels.escape import Html, plain
+from router_lab.panels.style import note, page
+
+Data = TypeVar("Data")
+
+WIDE = widgets.Layout(width="auto")
+ROW = widgets.Layout(width="auto", flex_flow="row wrap", align_items="center", grid_gap="2px 14px")
+
+
+class Panel(widgets.VBox, Generic[Data]):  # type: ignore[misc] # ipywidgets has no types
+    """A column of widgets that also has a static form, for where there is no front-end.
+
+    Methods called from a cell raise as any function does. What a reader does in the browser goes
+    through `_guarded`: a front-end would swallow the error, so it is put in the status line.
+    """
+
+    # On the class too, because a panel whose constructor raised is closed by the garbage collector.
+    _following: asyncio.Task[None] | None = None
+
+    def __init__(self, *parts: widgets.Widget) -> None:
+        self._status = widgets.HTML(layout=WIDE)
+        super().__init__([*parts, self._status], layout=WIDE)
+
+    def _read(self) -> Data:
+        """Everything to be shown now."""
+        raise NotImplementedError
+
+    def _draw(self, data: Data) -> None:
+        """Put what was read into the widgets."""
+        raise NotImplementedError
+
+    def _static(self) -> Html:
+        """The panel as it stands, without controls and without anything that changes between runs."""
+        raise NotImplementedError
+
+    def refresh(self) -> None:
+        """Read again and redraw."""
+        self._draw(self._read())
+
+    def follow(self, every_s: float = 2.0) -> None:
+        """Refresh every `every_s` seconds, reading on another thread, until `stop()`.
+
+        Needs a running event loop, which a notebook cell has; raises `RuntimeError` elsewhere.
+        """
+        self.stop()
+        self._following = asyncio.get_running_loop().create_task(self._follow(every_s))
+
+    def stop(self) -> None:
+        """Stop following."""
+        if self._following is not None:
+            self._following.cancel()
+            self._following = None
+
+    def close(self) -> None:
+        """Stop following and take the panel off the page."""
+        self.stop()
+        super().close()
+
+    def say(self, text: str, *, warning: bool = False) -> None:
+        """Show one line under the panel; an empty text clears it."""
+        self._status.value = page(note(text, warning=warning)) if text else ""
+
+    @property
+    def status(self) -> str:
+        """The status line's HTML; empty when there is nothing to say."""
+        return str(self._status.value)
+
+    async def _follow(self, every_s: float) -> None:
+        while True:
+            try:
+                self._draw(await asyncio.to_thread(self._read))
+            except Exception as error:
+                self.say(_explained(error), warning=True)
+            await asyncio.sleep(every_s)
+
+    def _guarded(self, action: Callable[[], None]) -> Callable[..., None]:
+        """`action` as a handler of button and value events that shows what went wrong."""
+
+        def handle(*_event: object) -> None:
+            try:
+                action()
+            except Exception as error:
+                self.say(_explained(error), warning=True)
+
+        return handle
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
+        bundle: dict[str, str] = super()._repr_mimebundle_(**options)
+        return {**bundle, "text/plain": repr(self), "text/html": page(self._static())}
+
+
+def control(widget: type[widgets.Widget], description: str, width: str = "auto", **options: Any) -> Any:
+    """A widget whose label is visible in full beside it."""
+    if widget is not widgets.Button:
+        options["style"] = {"description_width": "initial"}
+    return widget(description=description, layout=widgets.Layout(width=width), **options)
+
+
+def _explained(error: Exception) -> str:
+    if isinstance(error, RouterLabError | ValueError):
+        return plain(error, limit=500)
+    return f"{type(error).__name__}: {plain(error, limit=500)}"

@@ -1,0 +1,134 @@
+"""One pair as HTML: a line of facts, the prompt, and both answers with what differs marked."""
+
+from __future__ import annotations
+
+from router_lab.panels.diff import Side, fields, fields_html, pieces, text_html
+from router_lab.panels.escape import Html, show, tag
+from router_lab.panels.style import CARD, COLUMNS, FAINT, HEAD, LINE, TEXT, facts, usd
+from router_lab.records import Comparison
+
+# What each status says to someone who has never seen the code.
+STATUS_WORDS = {
+    "complete": "both answered",
+    "primary_failed": "the primary gave no usable answer",
+    "primary_fell_back": "the primary's fallback answered",
+    "primary_truncated": "the primary's prompt was cut or sent elsewhere",
+    "shadow_failed": "the shadow gave no usable answer",
+    "both_failed": "neither gave a usable answer",
+    "comparator_error": "the comparator failed",
+    "unknown": "agreement unknown",
+    "off": "the switch was off",
+    "not_sampled": "not in the sample",
+    "budget": "no budget left for the shadow",
+    "queue_full": "too many shadows were waiting",
+    "breaker_open": "the shadow's provider was down",
+    "cancelled": "cancelled",
+}
+_PREVIEW = 120
+_PAD = "padding:8px 10px;min-width:0"
+
+
+def card(
+    number: int,
+    pair: Comparison,
+    *,
+    limit: int,
+    prompt: str | None = None,
+    verdict: str = "",
+    live: bool = True,
+) -> Html:
+    """The pair under its `number` on the page. Without `live`, nothing that differs between equal runs."""
+    return tag(
+        "section",
+        _head(number, pair, verdict),
+        _prompt(prompt, limit),
+        _answers(pair, limit),
+        _why(pair, live),
+        style=CARD,
+        aria_label=f"Pair {number}",
+    )
+
+
+def _head(number: int, pair: Comparison, verdict: str) -> Html:
+    parts = [
+        tag("b", show(f"{number}.")),
+        tag("b", show(pair.task_type, limit=120)),
+        show(f"{pair.primary_alias or '?'} → {pair.shadow_alias or '?'}", limit=120),
+        _agreement(pair),
+    ]
+    if pair.status != "complete":
+        parts.append(show(STATUS_WORDS.get(pair.status, pair.status), limit=120))
+    if pair.is_noise:
+        parts.append(show("primary against itself (noise floor)"))
+    if verdict:
+        parts.append(tag("span", show(f"✔ {verdict}", limit=120), style="font-weight:600"))
+    return tag("div", *parts, style=HEAD)
+
+
+def _agreement(pair: Comparison) -> Html:
+    if pair.agreement is None:
+        return tag("span", show("no agreement"), style=FAINT)
+    share = min(1.0, max(0.0, pair.agreement))
+    word = "agree" if share == 1 else "differ" if share == 0 else "partly agree"
+    inner = tag("span", style=f"display:block;height:100%;width:{share * 100:.0f}%;background:currentColor")
+    bar = tag(
+        "span",
+        inner,
+        style="display:inline-block;width:48px;height:8px;border:1px solid currentColor;margin-right:6px",
+        aria_hidden="true",
+    )
+    return tag("span", bar, tag("b", show(f"{word} {pair.agreement:.2f}")))
+
+
+def _prompt(prompt: str | None, limit: int) -> Html:
+    if not prompt:
+        return Html("")
+    start = " ".join(prompt[:1_000].split())[:_PREVIEW]
+    summary = tag("summary", show(f"Prompt: {start}…"), style=f"cursor:pointer;{FAINT}")
+    return tag(
+        "details",
+        summary,
+        tag("pre", show(prompt, limit), style=TEXT),
+        style=f"padding:4px 10px;border-bottom:{LINE}",
+    )
+
+
+def _answers(pair: Comparison, limit: int) -> Html:
+    if pair.primary_output is not None and pair.shadow_output is not None:
+        table = fields(pair.primary_output, pair.shadow_output)
+        if table is not None:
+            return tag("div", fields_html(table, limit), style=f"{_PAD};{TEXT}")
+        left, right = pieces(pair.primary_output, pair.shadow_output)
+        bodies = text_html(left, "primary", limit), text_html(right, "shadow", limit)
+    else:
+        bodies = _alone(pair.primary_output, limit), _alone(pair.shadow_output, limit)
+    sides: tuple[Side, Side] = ("primary", "shadow")
+    models = pair.primary_model, pair.shadow_model
+    columns = [_column(*each) for each in zip(sides, models, bodies, strict=True)]
+    return tag("div", *columns, style=COLUMNS)
+
+
+def _alone(output: str | None, limit: int) -> Html:
+    return tag("em", show("no answer stored"), style=FAINT) if output is None else show(output, limit)
+
+
+def _column(side: Side, model: str | None, body: Html) -> Html:
+    name = side.capitalize() if model is None else f"{side.capitalize()}: {model}"
+    heading = tag("div", show(name, limit=120), style=f"{FAINT};font-size:12px;margin-bottom:3px")
+    border = f";border-left:{LINE}" if side == "shadow" else ""
+    return tag("div", heading, tag("pre", body, style=TEXT), style=_PAD + border)
+
+
+def _why(pair: Comparison, live: bool) -> Html:
+    parts = [f"cost {usd(pair.primary_cost_usd)} → {usd(pair.shadow_cost_usd)}"]
+    if live and pair.primary_latency_ms is not None and pair.shadow_latency_ms is not None:
+        parts.append(f"latency {pair.primary_latency_ms:,.0f} → {pair.shadow_latency_ms:,.0f} ms")
+    if pair.comparator:
+        parts.append(f"comparator {pair.comparator}")
+    if pair.switch_epoch is not None:
+        parts.append(f"epoch {pair.switch_epoch}")
+    said = {name: pair.details.get(name) for name in ("reason", "primary_error", "shadow_error")}
+    parts += [f"{name.replace('_', ' ')}: {words}" for name, words in said.items() if words]
+    if live:
+        parts.append(f"pair {pair.comparison_id}")
+    return tag("div", facts(parts), style=f"{FAINT};padding:4px 10px;border-top:{LINE};font-size:12px")

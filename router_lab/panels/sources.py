@@ -1,0 +1,85 @@
+"""What a panel accepts as its source, and the tables it finds there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import ibis
+
+from router_lab.errors import ConfigError
+from router_lab.panels.pairs import PairSource
+
+_ACCEPTED = (
+    "a Ledger, the tables of ledger.tables() or rl.analysis.open(path), a frame of comparisons "
+    "(pandas, Polars, Arrow), or the path of a ledger folder or of Parquet files"
+)
+
+
+def pair_source(source: object) -> PairSource:
+    """Pairs from anything a user may hold. Raises `ConfigError` that lists what is accepted."""
+    try:
+        return PairSource(_opener(source))
+    except (ValueError, TypeError, FileNotFoundError) as error:
+        raise ConfigError(f"ComparePanel(source): {error}. Accepted: {_ACCEPTED}") from error
+
+
+def _opener(source: Any) -> Callable[[], tuple[Any, Any]]:
+    """A function that opens the comparisons and (or None) the attempts as Ibis tables."""
+    if isinstance(source, str | PathLike):
+        return _path_opener(str(source))
+    if isinstance(source, ibis.Table):
+        return lambda: (source, None)
+    if isinstance(getattr(source, "comparisons", None), ibis.Table):
+        return lambda: (source.comparisons, getattr(source, "attempts", None))
+    if callable(getattr(source, "tables", None)):
+        return lambda: _both(source.tables())
+    if hasattr(source, "__arrow_c_stream__"):
+        table = _loaded(source)
+        return lambda: (table, None)
+    raise TypeError(f"{type(source).__name__} holds no comparisons")
+
+
+def _both(tables: Any) -> tuple[Any, Any]:
+    return tables.comparisons, tables.attempts
+
+
+def _path_opener(path: str) -> Callable[[], tuple[Any, Any]]:
+    if "://" in path or _is_ledger(Path(path)):
+        from router_lab.ledger import Ledger
+
+        ledger = Ledger(path)
+        return lambda: _both(ledger.tables())
+    place = Path(path)
+    if not place.exists():
+        raise FileNotFoundError(f"there is nothing at {path!r}")
+    files = sorted(place.rglob("*.parquet")) if place.is_dir() else [place]
+    if not files:
+        raise ValueError(f"{path!r} is neither a ledger folder nor a folder with Parquet files")
+    pattern = str(place / "**" / "*.parquet") if place.is_dir() else path
+    return lambda: (ibis.duckdb.connect().read_parquet(pattern, union_by_name=True), None)
+
+
+def _is_ledger(place: Path) -> bool:
+    return (place / "comparisons").is_dir() or any(place.glob("_journal*"))
+
+
+def _loaded(frame: Any) -> Any:
+    """A frame as a table of a database of its own; mappings become JSON text first."""
+    import pandas as pd
+    import pyarrow as pa
+
+    if isinstance(frame, pd.DataFrame):
+        if "details" in frame.columns:
+            frame = frame.assign(details=frame["details"].map(_json_text, na_action="ignore"))
+        frame = pa.Table.from_pandas(frame, preserve_index=False)
+    database = ibis.duckdb.connect()
+    database.con.register("comparisons", pa.table(frame))
+    return database.table("comparisons")
+
+
+def _json_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)

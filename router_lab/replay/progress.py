@@ -1,0 +1,58 @@
+"""Showing how far a replay is: to a callable, on a bar, or not at all."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+# Called with the rows done and the size of the dataset (None when unknown).
+Progress = Callable[[int, int | None], object]
+
+_log = logging.getLogger("router_lab.replay")
+
+
+@contextmanager
+def reporting(progress: bool | Progress | None, total: int | None) -> Iterator[Callable[[], None]]:
+    """Yields a function to call once per row. Progress that raises is reported once and left alone."""
+    if callable(progress):
+        yield _Caller(progress, total)
+        return
+    if not progress:
+        yield lambda: None
+        return
+    with _bar(total) as bar:
+        yield lambda: bar.update(1)
+
+
+class _Caller:
+    def __init__(self, progress: Progress, total: int | None) -> None:
+        self._progress: Progress | None = progress
+        self._total = total
+        self._done = 0
+
+    def __call__(self) -> None:
+        self._done += 1
+        if self._progress is None:
+            return
+        try:
+            self._progress(self._done, self._total)
+        except Exception:
+            _log.exception("the progress callable raised and is not called again")
+            self._progress = None
+
+
+def _bar(total: int | None) -> Any:
+    """A tqdm bar: a widget where one can be shown, else plain text."""
+    from tqdm import tqdm
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            from tqdm.auto import tqdm as automatic
+
+            return automatic(total=total, unit="row", dynamic_ncols=True)
+        except ImportError:  # a notebook without ipywidgets
+            return tqdm(total=total, unit="row", dynamic_ncols=True)

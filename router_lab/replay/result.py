@@ -1,0 +1,120 @@
+"""What a replay leaves: one small record per row, and the sums over them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from html import escape
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# `skipped` rows were answered in an earlier run.
+Status = Literal["ok", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowResult:
+    """What came of one row. `correct` is the agreement of the answer with `expected`, in [0, 1]."""
+
+    index: int
+    task_id: str | None
+    task_type: str | None
+    status: Status
+    text: str | None = field(default=None, repr=False)
+    expected: Any = field(default=None, repr=False)
+    correct: float | None = None
+    why: str | None = field(default=None, repr=False)
+    cost_usd: float | None = None
+    latency_ms: float | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    model_alias: str | None = None
+    request_id: str | None = None
+    error_type: str | None = None
+    error: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReplayResult:
+    """The rows in the order of the dataset. `stopped` says why rows are missing at the end, if any are.
+
+    `total` is the size of the dataset, None when it was not known beforehand.
+    """
+
+    rows: Sequence[RowResult]
+    total: int | None
+    stopped: str | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows by status: `ok`, `failed`, `skipped`."""
+        found = Counter(row.status for row in self.rows)
+        return {status: found[status] for status in ("ok", "failed", "skipped")}
+
+    @property
+    def errors(self) -> tuple[RowResult, ...]:
+        """The rows that failed."""
+        return tuple(row for row in self.rows if row.status == "failed")
+
+    @property
+    def cost_usd(self) -> float:
+        """What the answered rows cost, retries and fallbacks included; shadows are in the ledger."""
+        return sum(row.cost_usd or 0.0 for row in self.rows)
+
+    @property
+    def correct(self) -> float | None:
+        """The mean agreement with `expected`, over the rows that have one; None when none has."""
+        return _mean(self.rows)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One line per row, as a `pandas.DataFrame`."""
+        import pandas as pd
+
+        names = [column.name for column in fields(RowResult)]
+        return pd.DataFrame([[getattr(row, name) for name in names] for row in self.rows], columns=names)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{number} {status}" for status, number in self.counts.items())
+        scored = sum(row.correct is not None for row in self.rows)
+        score = f"; correct {self.correct:.3f} over {scored}" if self.correct is not None else ""
+        stopped = f"; stopped: {self.stopped}" if self.stopped else ""
+        of = f" of {self.total}" if self.total is not None and self.total != len(self.rows) else ""
+        return f"ReplayResult({len(self.rows)}{of} rows: {counts}{score}; {self.cost_usd:.4f} USD{stopped})"
+
+    def _repr_html_(self) -> str:
+        titles = ("task type", "ok", "failed", "skipped", "correct", "USD")
+        head = "<tr>" + "".join(f"<th>{title}</th>" for title in titles) + "</tr>"
+        kinds = sorted({row.task_type or "?" for row in self.rows})
+        body = "".join(self._kind_html(kind) for kind in kinds)
+        parts = [f"<table><caption>{escape(repr(self))}</caption>{head}{body}</table>"]
+        if self.errors:
+            lines = Counter(
+                f"{row.error_type}: {(row.error or '')[:200]}" for row in self.errors
+            ).most_common(10)
+            parts.append(
+                "<table><tr><th>rows</th><th>error</th></tr>"
+                + "".join(f"<tr><td>{number}</td><td>{escape(line)}</td></tr>" for line, number in lines)
+                + "</table>"
+            )
+        return "".join(parts)
+
+    def _kind_html(self, kind: str) -> str:
+        rows = [row for row in self.rows if (row.task_type or "?") == kind]
+        found = Counter(row.status for row in rows)
+        mean = _mean(rows)
+        cells = [
+            escape(kind[:100]),
+            *(str(found[status]) for status in ("ok", "failed", "skipped")),
+            "" if mean is None else f"{mean:.3f}",
+            f"{sum(row.cost_usd or 0.0 for row in rows):.4f}",
+        ]
+        return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _mean(rows: Sequence[RowResult]) -> float | None:
+    scores = [row.correct for row in rows if row.correct is not None]
+    return sum(scores) / len(scores) if scores else None

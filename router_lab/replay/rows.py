@@ -1,0 +1,189 @@
+"""Reading a dataset into rows, lazily, whatever it comes as."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from router_lab.errors import ConfigError
+
+# Columns whose value is JSON; in a CSV file it is text to be decoded.
+_JSON_COLUMNS = ("messages", "tags", "options", "schema")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One request of a dataset, checked. `task_id` finds it again in the ledger.
+
+    `has_id` is False when the row had none, and `task_id` is a hash of its input.
+    """
+
+    task_id: str
+    has_id: bool
+    task_type: str
+    prompt: str | None = field(repr=False)
+    messages: Sequence[Mapping[str, Any]] | None = field(repr=False)
+    system: str | None = field(repr=False)
+    max_tokens: int | None
+    schema: Mapping[str, Any] | None
+    tags: Mapping[str, Any] | None
+    user_id: str | None
+    expected: Any = field(repr=False)
+    comparator: str | None
+    options: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, given: Any, task_type: str | None) -> Row:
+        """Check one row; columns we do not know are left alone. Raises `ConfigError` naming the column."""
+        if isinstance(given, ConfigError):
+            raise given
+        if isinstance(given, str):
+            given = {"prompt": given}
+        if not isinstance(given, Mapping):
+            raise ConfigError(f"a row must be a mapping of columns or a prompt, not {type(given).__name__}")
+        row = {str(name): _present(value) for name, value in given.items()}
+        kind = row.get("task_type") or task_type
+        if not kind:
+            raise ConfigError("no `task_type`: add the column, or pass replay(..., task_type=...)")
+        if (row.get("prompt") is None) == (row.get("messages") is None):
+            raise ConfigError("a row has either `prompt` or `messages`")
+        decoded = {name: _decoded(name, row.get(name)) for name in _JSON_COLUMNS}
+        content = [kind, row.get("prompt"), decoded["messages"], row.get("system"), decoded["schema"]]
+        return cls(
+            task_id=str(row["id"]) if row.get("id") is not None else _input_id(content),
+            has_id=row.get("id") is not None,
+            task_type=str(kind),
+            prompt=_text("prompt", row.get("prompt")),
+            messages=decoded["messages"],
+            system=_text("system", row.get("system")),
+            max_tokens=_whole("max_tokens", row.get("max_tokens")),
+            schema=decoded["schema"],
+            tags=decoded["tags"],
+            user_id=None if row.get("user_id") is None else str(row["user_id"]),
+            expected=row.get("expected"),
+            comparator=_text("comparator", row.get("comparator")),
+            options=decoded["options"] or {},
+        )
+
+
+def read_rows(source: Any) -> Iterator[Any]:
+    """The rows of a path, a data frame (pandas, polars, Arrow) or an iterable, one by one.
+
+    A row that cannot be read is yielded as a `ConfigError`, so that it can be counted and passed by.
+    Raises `ConfigError` for a source that is none of these, or is not there.
+    """
+    if isinstance(source, (str, Path)):
+        return _file(Path(source))
+    if hasattr(source, "iter_rows"):  # polars
+        return iter(source.iter_rows(named=True))
+    if hasattr(source, "to_batches"):  # Arrow
+        return (row for batch in source.to_batches() for row in batch.to_pylist())
+    if hasattr(source, "itertuples"):  # pandas
+        return _pandas(source)
+    if isinstance(source, Iterable) and not isinstance(source, Mapping):
+        return iter(source)
+    raise ConfigError(
+        f"rows: expected a path, a data frame or an iterable of mappings, not {type(source).__name__}"
+    )
+
+
+def count_rows(source: Any) -> int | None:
+    """How many rows there are, when that is cheap to know."""
+    if isinstance(source, (str, Path)):
+        path = Path(source)
+        if path.suffix in (".jsonl", ".ndjson") and path.is_file():
+            with path.open("rb") as lines:
+                return sum(1 for line in lines if line.strip())
+        return None
+    try:
+        return len(source)
+    except TypeError:
+        return None
+
+
+def _file(path: Path) -> Iterator[Any]:
+    readers = {".jsonl": _json_lines, ".ndjson": _json_lines, ".csv": _csv, ".parquet": _parquet}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise ConfigError(f"rows: {path} must end in {', '.join(readers)}")
+    if not path.exists():
+        raise ConfigError(f"rows: {path} does not exist")
+    return reader(path)
+
+
+def _json_lines(path: Path) -> Iterator[Any]:
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                yield json.loads(line)
+            except (ValueError, RecursionError) as error:
+                yield ConfigError(f"{path.name}, line {number}: not JSON ({error})")
+
+
+def _csv(path: Path) -> Iterator[Any]:
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        yield from csv.DictReader(lines)
+
+
+def _parquet(path: Path) -> Iterator[Any]:
+    import pyarrow.dataset as ds
+
+    for batch in ds.dataset(path, format="parquet").to_batches(batch_size=256):
+        yield from batch.to_pylist()
+
+
+def _pandas(frame: Any) -> Iterator[Any]:
+    names = [str(name) for name in frame.columns]
+    return (dict(zip(names, values, strict=True)) for values in frame.itertuples(index=False, name=None))
+
+
+def _present(value: Any) -> Any:
+    """None for every way a table has of saying that there is nothing: NaN, NA, an empty cell."""
+    if value is None or (isinstance(value, str) and not value):
+        return None
+    if isinstance(value, (list, tuple, dict, str, bool, int)):
+        return value
+    if hasattr(value, "tolist"):  # numpy: arrays and scalars
+        value = value.tolist()
+    different = value != value
+    return None if different is not False and not isinstance(value, (list, dict)) else value
+
+
+def _decoded(name: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"`{name}` is not JSON ({error})") from None
+
+
+def _text(name: str, value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise ConfigError(f"`{name}` must be text, not {type(value).__name__}")
+
+
+def _whole(name: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = 0.5
+    if not number.is_integer() or number < 1:
+        raise ConfigError(f"`{name}` must be a whole number above 0, not {value!r}")
+    return int(number)
+
+
+def _input_id(content: Any) -> str:
+    """A name for a row that has none: the same for the same input, on every machine."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), default=repr)
+    return f"input-{blake2b(canonical.encode('utf-8', 'surrogatepass'), digest_size=12).hexdigest()}"

@@ -1,0 +1,214 @@
+"""Running a dataset: a few workers on one stream of rows, paced so that shadows keep up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from router_lab.errors import BudgetExceededError, ConfigError, LedgerError
+from router_lab.replay.progress import Progress, reporting
+from router_lab.replay.result import ReplayResult, RowResult
+from router_lab.replay.rows import Row, count_rows, read_rows
+from router_lab.replay.scoring import Scorer
+
+if TYPE_CHECKING:
+    from router_lab.records import Completion
+    from router_lab.router import Router
+
+# What the next row would meet as well: going on would only repeat it.
+_FATAL = (BudgetExceededError, LedgerError)
+
+
+async def replay(
+    router: Router,
+    rows: Any,
+    *,
+    concurrency: int = 8,
+    progress: bool | Progress | None = None,
+    resume: bool | Collection[str] = True,
+    ledger: Any = None,
+    task_type: str | None = None,
+    comparator: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> ReplayResult:
+    """Complete every row of a dataset, at most `concurrency` at a time, and wait for its shadows.
+
+    `rows` is a path to `.jsonl`, `.csv` or `.parquet`, a data frame, or an iterable of mappings, with
+    the columns `prompt` or `messages`, `task_type` (or the argument), and optionally `id`, `system`,
+    `max_tokens`, `schema`, `tags`, `user_id`, `expected`, `comparator`, `options`. Rows are read as
+    they are needed. A row goes to the ledger under its `id`, or a hash of its input, as `task_id`.
+
+    `resume` skips rows whose `task_id` has an answer in the ledger (`ledger`, or the router's own), or
+    those in a given set of ids. `progress` is True for a bar, or called with (done, total). Answers to
+    rows with `expected` are scored by the row's own comparator, the one given here, or `text`
+    (`json` for objects).
+
+    A row that fails is part of the result; a ledger that fails or a budget that is used up ends the
+    run, and the result says how far it got. Cancelling cancels the calls in flight, which leave their
+    rows in the ledger; running it again goes on from there. Raises `ConfigError` for arguments that
+    make no sense, and `LedgerError` when there is no ledger to resume from.
+    """
+    if concurrency < 1:
+        raise ConfigError(f"concurrency must be at least 1, not {concurrency}")
+    scorer = Scorer(comparator, options)
+    done = await _answered(router, resume, ledger)
+    total = count_rows(rows)
+    with reporting(progress, total) as report:
+        run = _Run(router, read_rows(rows), done, task_type, scorer, report, concurrency)
+        await run.work(concurrency)
+    await router.drain()
+    return ReplayResult(tuple(run.results[index] for index in sorted(run.results)), total, run.stopped)
+
+
+class _Run:
+    def __init__(
+        self,
+        router: Router,
+        rows: Iterator[Any],
+        done: Collection[str],
+        task_type: str | None,
+        scorer: Scorer,
+        report: Callable[[], None],
+        concurrency: int,
+    ) -> None:
+        self._router = router
+        self._rows = enumerate(rows)
+        self._done = done
+        self._task_type = task_type
+        self._scorer = scorer
+        self._report = report
+        self._first: dict[str, int] = {}
+        self._copies: Counter[str] = Counter()
+        # A row may start a shadow and an A/A run; more waiting than the queue holds would be dropped.
+        self._drain_every = max(1, router.settings.shadow.max_queued // 2 - concurrency)
+        self._draining = asyncio.Lock()
+        self._sent = 0
+        self.results: dict[int, RowResult] = {}
+        self.stopped: str | None = None
+
+    async def work(self, concurrency: int) -> None:
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(concurrency):
+                workers.create_task(self._worker())
+
+    async def _worker(self) -> None:
+        while not self.stopped and (numbered := self._next()):
+            index, given = numbered
+            self.results[index] = await self._row(index, given)
+            self._report()
+            await self._let_shadows_catch_up()
+
+    def _next(self) -> tuple[int, Any] | None:
+        try:
+            return next(self._rows, None)
+        except Exception as error:  # the caller's own iterable: there is nothing after an exception
+            self.stopped = f"the rows ended with {type(error).__name__}: {error}"
+            return None
+
+    async def _row(self, index: int, given: Any) -> RowResult:
+        task_id: str | None = None
+        kind = given.get("task_type") if isinstance(given, Mapping) else None
+        try:
+            row = Row.read(given, self._task_type)
+            task_id, kind = self._named(row, index), row.task_type
+            if task_id in self._done:
+                await asyncio.sleep(0)  # a million of these must not hold up the event loop
+                return RowResult(index=index, task_id=task_id, task_type=kind, status="skipped")
+            self._scorer.check(row)
+            completion = await self._complete(row, task_id)
+            agreement, why = await self._scorer.score(row, completion)
+        except _FATAL as error:
+            self.stopped = self.stopped or f"at row {index}: {type(error).__name__}: {error}"
+            return _failed(index, task_id, kind, error)
+        except Exception as error:
+            return _failed(index, task_id, kind, error)
+        return _answer(index, task_id, row, completion, agreement, why)
+
+    def _named(self, row: Row, index: int) -> str:
+        """The row's id, which must be its own; equal rows without ids are told apart by number."""
+        if not row.has_id:
+            self._copies[row.task_id] += 1
+            copy = self._copies[row.task_id]
+            return row.task_id if copy == 1 else f"{row.task_id}-{copy}"
+        first = self._first.setdefault(row.task_id, index)
+        if first != index:
+            raise ConfigError(
+                f"`id` {row.task_id!r} is also that of row {first}: ids must differ, or be left out to use a "
+                "hash of the input"
+            )
+        return row.task_id
+
+    async def _complete(self, row: Row, task_id: str) -> Completion:
+        self._sent += 1
+        return await self._router.complete(
+            row.prompt,
+            task_type=row.task_type,
+            messages=row.messages,
+            system=row.system,
+            max_tokens=row.max_tokens,
+            schema=row.schema,
+            user_id=row.user_id,
+            task_id=task_id,
+            tags=row.tags,
+        )
+
+    async def _let_shadows_catch_up(self) -> None:
+        async with self._draining:
+            if self._sent >= self._drain_every:
+                await self._router.drain()
+                self._sent = 0
+
+
+async def _answered(router: Router, resume: bool | Collection[str], ledger: Any) -> Collection[str]:
+    """The ids that need no call: those given, or those with an answer in the ledger."""
+    if resume is False:
+        return frozenset()
+    if resume is not True:
+        return frozenset(map(str, resume))
+    source = ledger if ledger is not None else getattr(router, "ledger", None)
+    if not hasattr(source, "attempts"):
+        raise ConfigError(
+            "resume needs the ledger: pass ledger=..., a set of ids as resume=..., or resume=False"
+        )
+    return await asyncio.to_thread(_answered_in, source)
+
+
+def _answered_in(ledger: Any) -> frozenset[str]:
+    frame = ledger.attempts(columns=["task_id", "outcome", "is_shadow"])
+    answered = frame[(frame["outcome"] == "ok") & ~frame["is_shadow"].astype(bool) & frame["task_id"].notna()]
+    return frozenset(answered["task_id"])
+
+
+def _failed(index: int, task_id: str | None, kind: Any, error: Exception) -> RowResult:
+    return RowResult(
+        index=index,
+        task_id=task_id,
+        task_type=str(kind) if kind else None,
+        status="failed",
+        error_type=type(error).__name__,
+        error=str(error),
+    )
+
+
+def _answer(
+    index: int, task_id: str, row: Row, completion: Completion, agreement: float | None, why: str | None
+) -> RowResult:
+    metadata = completion.metadata
+    return RowResult(
+        index=index,
+        task_id=task_id,
+        task_type=row.task_type,
+        status="ok",
+        text=completion.text,
+        expected=row.expected,
+        correct=agreement,
+        why=why,
+        cost_usd=metadata.cost_usd,
+        latency_ms=metadata.latency_ms,
+        tokens_in=metadata.tokens_in,
+        tokens_out=metadata.tokens_out,
+        model_alias=metadata.model_alias,
+        request_id=metadata.request_id,
+    )

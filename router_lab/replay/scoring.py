@@ -1,0 +1,83 @@
+"""Scoring an answer against the right one, with the comparators that shadows are compared with.
+
+The right answer takes the place of the primary, the model's that of the shadow: so reasons name them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from router_lab.errors import ConfigError
+from router_lab.router.compare import Comparator, Judge, Pair, comparator, compare
+
+if TYPE_CHECKING:
+    from router_lab.records import Completion
+    from router_lab.replay.rows import Row
+
+# Longer answers are compared on a thread, so that the other calls are not held up.
+_INLINE_CHARS = 4_000
+
+
+class Scorer:
+    """Compares answers with `expected`; comparators are built once per name and options.
+
+    Raises `ConfigError` when made with a comparator that does not exist.
+    """
+
+    def __init__(self, name: str | None, options: Mapping[str, Any] | None) -> None:
+        self._default = name
+        self._options = options or {}
+        self._made: dict[str, Comparator] = {}
+        if name is not None:
+            self._get(name, self._options)
+
+    def check(self, row: Row) -> None:
+        """Raise `ConfigError` before money is spent on an answer that could not be scored."""
+        if row.expected is not None:
+            self._for(row)
+
+    async def score(self, row: Row, completion: Completion) -> tuple[float | None, str | None]:
+        """The agreement with `expected` and why; (None, None) when nothing is expected."""
+        if row.expected is None:
+            return None, None
+        expected, data = _text_and_data(row.expected)
+        pair = Pair(expected, completion.text, data, completion.data, row.schema)
+        chosen = self._for(row)
+        if len(expected) + len(completion.text) > _INLINE_CHARS:
+            verdict = await asyncio.to_thread(compare, chosen, pair)
+        else:
+            verdict = compare(chosen, pair)
+        return verdict.agreement, verdict.reason
+
+    def _for(self, row: Row) -> Comparator:
+        if row.comparator is not None:
+            return self._get(row.comparator, row.options)
+        if self._default is not None:
+            return self._get(self._default, self._options)
+        return self._get("json" if isinstance(row.expected, (dict, list)) else "text", {})
+
+    def _get(self, name: str, options: Mapping[str, Any]) -> Comparator:
+        key = json.dumps([name, options], sort_keys=True, default=repr)
+        if key not in self._made:
+            made = comparator(name, options)
+            if isinstance(made, Judge):
+                raise ConfigError(
+                    "comparator `judge` cannot score a replay: judge its pairs in the ledger instead"
+                )
+            self._made[key] = made
+        return self._made[key]
+
+
+def _text_and_data(expected: Any) -> tuple[str, Any]:
+    """An expected answer as text, and decoded when it is an object or a list, or the JSON of one."""
+    if not isinstance(expected, str):
+        return json.dumps(expected, default=str), expected if isinstance(expected, (dict, list)) else None
+    if not expected.lstrip().startswith(("{", "[")):
+        return expected, None
+    try:
+        return expected, json.loads(expected)
+    except (ValueError, RecursionError):
+        return expected, None

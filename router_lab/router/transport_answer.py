@@ -1,0 +1,136 @@
+"""What both kinds of answers share: the clock that runs, errors as `ProviderError`, a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from router_lab.errors import ProviderError
+from router_lab.router.providers.base import WireRequest
+
+if TYPE_CHECKING:
+    import httpx
+
+    from router_lab.router.transport_pool import Progress
+
+_CLOSE_TIMEOUT_S = 1.0
+_SECRET_HEADERS = ("x-api-key", "authorization")
+
+
+class StreamResponse:
+    """An answer whose body is still arriving."""
+
+    def __init__(
+        self, response: httpx.Response, guard: Guard, request: WireRequest, max_body_bytes: int
+    ) -> None:
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._guard = guard
+        self._request = request
+        self._max_body_bytes = max_body_bytes
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises `ProviderError`."""
+        arriving = self._response.aiter_bytes()
+        received = 0
+        while True:
+            with self._guard.mapped(self.status):
+                chunk = await self._guard.patiently(anext(arriving, None))
+            if chunk is None:
+                return
+            received += len(chunk)
+            if received > self._max_body_bytes:
+                raise too_large(self.status, self._max_body_bytes)
+            yield chunk
+
+    async def read(self) -> bytes:
+        """The whole body, for the answer of a stream that is refused. What is cut off is left out."""
+        parts: list[bytes] = []
+        with suppress(ProviderError):
+            async for chunk in self.chunks():
+                parts.append(chunk)  # noqa: PERF401 - the parts before an error are wanted
+        return redacted(self.status, b"".join(parts), self._request)
+
+
+class Guard:
+    """Times one attempt and turns what goes wrong into `ProviderError`."""
+
+    def __init__(
+        self,
+        to_provider_error: Callable[..., ProviderError],
+        url: str,
+        progress: Progress,
+        timeout_s: float,
+    ) -> None:
+        self._to_provider_error = to_provider_error
+        self._url = url
+        self._progress = progress
+        self._timeout_s = timeout_s
+        self._left_s = timeout_s
+
+    def failure(self, error: Exception, status: int | None) -> ProviderError:
+        """`error` as a `ProviderError`; `status` if an answer had begun."""
+        if isinstance(error, ProviderError):
+            return error
+        connected = True if status is not None else self._progress.connected
+        return self._to_provider_error(
+            error, url=self._url, status=status, connected=connected, timeout_s=self._timeout_s
+        )
+
+    def mapped(self, status: int | None) -> _Mapped:
+        """A context that raises `failure` for every `Exception`."""
+        return _Mapped(self, status)
+
+    async def patiently(self, waiting: Awaitable[Any]) -> Any:
+        """Wait within what is left of the time for waiting."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(self._left_s):
+                return await waiting
+        finally:
+            self._left_s -= loop.time() - began
+
+
+class _Mapped:
+    def __init__(self, guard: Guard, status: int | None) -> None:
+        self._guard = guard
+        self._status = status
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, ProviderError):
+            raise self._guard.failure(error, self._status) from error
+
+
+def redacted(status: int, body: bytes, request: WireRequest) -> bytes:
+    """An error body without the key: some servers quote the request's headers back."""
+    if status < 300:
+        return body
+    for name in _SECRET_HEADERS:
+        secret = request.headers.get(name, "").removeprefix("Bearer ")
+        if secret:
+            body = body.replace(secret.encode(), b"[redacted]")
+    return body
+
+
+def too_large(status: int, limit: int) -> ProviderError:
+    """The error for an answer over the limit of bytes."""
+    return ProviderError(
+        f"the answer is larger than {limit} bytes and was dropped", status=status, kind="body_too_large"
+    )
+
+
+async def close_response(response: httpx.Response) -> None:
+    """Give the connection back, or drop it where the answer was not read to its end. Never raises."""
+    with suppress(Exception):
+        if response.is_stream_consumed:
+            await response.aclose()
+            return
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await response.aclose()

@@ -1,0 +1,201 @@
+"""The A/B: verdicts that are right, corrections, refusals, and words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from pair_frames import agreeing, pairs_frame
+from scipy import stats
+
+from router_lab.analysis import ab
+from router_lab.errors import ConfigError
+
+
+def scored(primary, shadow, **columns) -> pd.DataFrame:
+    primary, shadow = np.asarray(primary, float), np.asarray(shadow, float)
+    return pairs_frame(np.full(len(primary), np.nan), primary_score=primary, shadow_score=shadow, **columns)
+
+
+def test_a_shadow_that_agrees_is_non_inferior_and_one_that_does_not_is_not():
+    good = pairs_frame(agreeing(0.995, 2_000), "good")
+    bad = pairs_frame(agreeing(0.90, 2_000), "bad")
+    close = pairs_frame(agreeing(0.98, 300), "close")
+    result = ab(pd.concat([good, bad, close]))
+    assert result.verdict("good") == "non-inferior"
+    assert result.verdict("bad") == "not non-inferior"
+    assert result.verdict("close") == "inconclusive"
+    assert "Holm-corrected over 3" in repr(result)
+
+
+def test_a_better_shadow_is_superior():
+    rng = np.random.default_rng(1)
+    primary = rng.random(800) < 0.7
+    shadow = primary | (rng.random(800) < 0.3)
+    assert ab(scored(primary, shadow)).verdict("classify::ticket") == "superior"
+
+
+def test_interval_is_the_paired_t_interval_without_repeats():
+    rng = np.random.default_rng(2)
+    primary, shadow = rng.random(200), rng.random(200)
+    row = ab(scored(primary, shadow)).frame.iloc[0]
+    expected = stats.ttest_rel(shadow, primary).confidence_interval()
+    assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high), rel=1e-9)
+
+
+def test_repeated_inputs_widen_the_interval():
+    rng = np.random.default_rng(3)
+    effect = np.repeat(rng.random(40) < 0.9, 25).astype(float)
+    hashes = np.repeat([f"h{i}" for i in range(40)], 25)
+    clustered = ab(pairs_frame(effect, input_hash=hashes)).frame.iloc[0]
+    naive = ab(pairs_frame(effect, input_hash=hashes), cluster=None).frame.iloc[0]
+    assert clustered["high"] - clustered["low"] > 3 * (naive["high"] - naive["low"])
+    assert clustered["clusters"] == 40
+    assert clustered["effective_pairs"] < 100
+
+
+def false_passes(runs: int, seed: int) -> float:
+    """Share of runs of 400 pairs that pass although the truth is the margin exactly."""
+    rng = np.random.default_rng(seed)
+    verdicts = [
+        ab(pairs_frame((rng.random(400) < 0.98).astype(float))).frame["verdict"].iloc[0] for _ in range(runs)
+    ]
+    return float(np.isin(verdicts, ["non-inferior", "superior"]).mean())
+
+
+def test_false_non_inferiority_is_at_most_half_alpha():
+    assert false_passes(80, seed=4) <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / 80)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_false_non_inferiority_with_2000_replications():
+    rate = false_passes(2_000, seed=5)
+    print(f"false non-inferior at the margin: {rate:.4f}")
+    assert rate <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / 2_000)
+
+
+def test_holm_keeps_the_family_error():
+    """Six task types at the margin: any false pass in at most alpha of the runs."""
+    rng = np.random.default_rng(5)
+    passed = 0
+    for _ in range(15):
+        rows = [pairs_frame((rng.random(300) < 0.95).astype(float), f"t{k}") for k in range(6)]
+        frame = ab(pd.concat(rows), margin=0.05).frame
+        passed += bool(np.isin(frame["verdict"], ["non-inferior", "superior"]).any())
+    assert passed / 15 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 15)
+
+
+def test_sampling_weights_undo_unequal_sampling():
+    """Easy calls sampled ten times as often as hard ones: the weighted mean is the population's."""
+    easy = pairs_frame(agreeing(0.995, 2_000), sample_probability=0.5)
+    hard = pairs_frame(agreeing(0.905, 200, seed=1), sample_probability=0.05)
+    hard["input_hash"] = "x" + hard["input_hash"]
+    pairs = pd.concat([easy, hard], ignore_index=True)
+    refused = ab(pairs)
+    assert refused.verdict("classify::ticket") == "refused"
+    assert "sampling rate changed" in repr(refused)
+    row = ab(pairs, allow={"sampling_changed"}).frame.iloc[0]
+    assert row["shadow_mean"] == pytest.approx(0.95, abs=0.001)
+    assert pairs["agreement"].mean() > 0.98
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda f: f.head(9), "9 distinct inputs"),
+        (lambda f: f.assign(input_hash="same"), "1 distinct inputs"),
+        (lambda f: f.assign(comparator=["a", "b"] * 100), "several comparators"),
+        (lambda f: f.assign(shadow_model=["a", "b"] * 100), "several shadow models"),
+        (lambda f: f.assign(primary_model=["a", "b"] * 100), "several primary models"),
+        (lambda f: f.assign(agreement=np.where(np.arange(200) < 20, np.nan, 1.0)), "no usable score"),
+        (
+            lambda f: f.assign(status=np.where(np.arange(200) < 20, "primary_truncated", "complete")),
+            "truncated",
+        ),
+        (lambda f: f.assign(sample_probability=0.0), "no sampling probability"),
+        (lambda f: f.assign(sample_probability=np.nan), "no sampling probability"),
+        (lambda f: f.assign(status="comparator_error"), "0 distinct inputs"),
+    ],
+)
+def test_it_refuses_and_says_why(change, words):
+    result = ab(change(pairs_frame(agreeing(0.99, 200))))
+    assert result.verdict("classify::ticket") == "refused"
+    assert words in repr(result)
+
+
+def test_a_failed_shadow_is_a_disagreement_not_a_gap():
+    frame = pairs_frame(np.ones(400))
+    frame.loc[:39, ["status", "agreement", "shadow_model"]] = ["shadow_failed", np.nan, None]
+    row = ab(frame).frame.iloc[0]
+    assert row["difference"] == pytest.approx(-0.1)
+    assert "failed shadow" in row["warnings"]
+
+
+def test_dropped_and_primary_failures_are_told():
+    frame = pairs_frame(np.ones(400))
+    frame.loc[:19, "status"] = "queue_full"
+    frame.loc[20:29, "status"] = "primary_failed"
+    row = ab(frame).frame.iloc[0]
+    assert row["pairs"] == 370
+    assert "were dropped" in row["warnings"] and "no primary answer" in row["warnings"]
+
+
+def test_the_noise_floor_is_what_agreement_is_read_against():
+    """An identical shadow disagrees with itself as often: no loss beyond the floor, though 9% absolute."""
+    rng = np.random.default_rng(6)
+    main = pairs_frame((rng.random(4_000) < 0.91).astype(float))
+    noise = pairs_frame((rng.random(4_000) < 0.91).astype(float), is_noise=True)
+    both = ab(pd.concat([main, noise]), margin=0.03)
+    assert both.verdict("classify::ticket") == "non-inferior"
+    assert both.frame["basis"].iloc[0] == "floor"
+    assert ab(main, margin=0.03).verdict("classify::ticket") == "not non-inferior"
+
+
+def test_costs_and_latencies_are_ratios():
+    row = ab(pairs_frame(agreeing(0.99, 100))).frame.iloc[0]
+    assert row["cost_ratio"] == pytest.approx(0.05)
+    assert row["latency_ratio"] == pytest.approx(1 / 3)
+
+
+def test_more_pairs_settle_it():
+    """The forecast is honest: with that many more of the same, power is about 80%."""
+    rng = np.random.default_rng(7)
+
+    def experiment(pairs: int) -> pd.DataFrame:
+        return ab(scored(rng.random(pairs) < 0.8, rng.random(pairs) < 0.8), margin=0.05).frame
+
+    known = scored(agreeing(0.8, 400, 1), agreeing(0.8, 400, 2))
+    needed = 400 + int(ab(known, margin=0.05).frame["more_pairs"].iloc[0])
+    settled = [experiment(needed)["verdict"].iloc[0] in ("non-inferior", "superior") for _ in range(40)]
+    assert 0.8 - 3 * 0.063 <= np.mean(settled) <= 0.99
+
+
+def test_reprs_are_stable_and_escaped():
+    hostile = "<script>alert(1)</script>\x1b[31m‮evil\n"
+    result = ab(pairs_frame(agreeing(0.99, 300), hostile))
+    assert repr(result) == repr(ab(pairs_frame(agreeing(0.99, 300), hostile)))
+    assert "\x1b" not in repr(result) and "‮" not in repr(result)
+    assert "<script>" not in result._repr_html_() and "&lt;script&gt;" in result._repr_html_()
+
+
+def test_empty_and_single_rows_are_answers_not_errors():
+    assert repr(ab(pairs_frame([]))) == "A/B: no pairs, so no verdict"
+    assert ab(pairs_frame([1.0])).verdict("classify::ticket") == "refused"
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: ab(pairs_frame([1.0]).drop(columns="agreement")), "agreement"),
+        (lambda: ab(pairs_frame([1.0]), by="nope"), "nope"),
+        (lambda: ab(pairs_frame([1.0]), cluster="nope"), "nope"),
+        (lambda: ab(pairs_frame([1.0]), margin=2), "margin"),
+        (lambda: ab(pairs_frame([1.0]), alpha=0), "alpha"),
+        (lambda: ab(pairs_frame([1.0]), basis="vibes"), "vibes"),
+        (lambda: ab(3), "int"),
+    ],
+)
+def test_wrong_arguments_are_named(call, words):
+    with pytest.raises(ConfigError, match=words):
+        call()

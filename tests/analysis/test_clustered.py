@@ -1,0 +1,138 @@
+"""Clustered means, single proportions, Holm: coverage, and peers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from router_lab.analysis.clustered import cluster_mean, holm, wilson
+from router_lab.errors import ConfigError
+
+
+def clustered_rows(rng: np.random.Generator, groups: int, icc: float = 0.4) -> tuple[np.ndarray, np.ndarray]:
+    """Continuous rows with mean 0 in clusters of 1 to 15 (mean 8) and intra-cluster correlation `icc`."""
+    sizes = rng.integers(1, 16, groups)
+    labels = np.repeat(np.arange(groups), sizes)
+    shared = rng.normal(0, np.sqrt(icc), groups)[labels]
+    return shared + rng.normal(0, np.sqrt(1 - icc), len(labels)), labels
+
+
+def coverage(groups: int, runs: int, seed: int) -> tuple[float, float]:
+    """Share of 95% intervals holding 0: CR3 with t, and naive (each row its own cluster)."""
+    rng = np.random.default_rng(seed)
+    robust = naive = 0
+    for _ in range(runs):
+        rows, labels = clustered_rows(rng, groups)
+        low, high = cluster_mean(rows, labels).interval()
+        robust += low <= 0 <= high
+        low, high = cluster_mean(rows).interval()
+        naive += low <= 0 <= high
+    return robust / runs, naive / runs
+
+
+@pytest.mark.parametrize(("groups", "expected"), [(10, 0.916), (50, 0.938), (200, 0.951)])
+def test_coverage_is_the_reference_coverage(groups, expected):
+    """facts/stats.md, within Monte-Carlo error of 200 replications; the naive interval must fail."""
+    robust, naive = coverage(groups, 200, seed=groups)
+    print(f"{groups} clusters: CR3+t {robust:.3f}, naive {naive:.3f}")
+    assert robust >= expected - 3 * np.sqrt(expected * (1 - expected) / 200)
+    assert naive < 0.80
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("groups", [10, 50, 200])
+def test_coverage_with_2000_replications(groups):
+    robust, naive = coverage(groups, 2_000, seed=1_000 + groups)
+    print(f"{groups} clusters, 2,000 replications: CR3+t {robust:.3f}, naive {naive:.3f}")
+    assert robust >= (0.90 if groups == 10 else 0.93)
+    assert naive < 0.75
+
+
+def test_cr3_is_the_delete_one_cluster_jackknife():
+    rows, labels = clustered_rows(np.random.default_rng(1), 17)
+    weights = np.random.default_rng(2).uniform(0.5, 2, len(rows))
+    without = [np.average(rows[labels != g], weights=weights[labels != g]) for g in range(17)]
+    mean = np.average(rows, weights=weights)
+    jackknife = np.sqrt(16 / 17 * np.sum((np.array(without) - mean) ** 2))
+    assert cluster_mean(rows, labels, weights).standard_error == pytest.approx(jackknife, rel=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_cr1_is_statsmodels(weighted):
+    rows, labels = clustered_rows(np.random.default_rng(3), 30)
+    weights = np.random.default_rng(4).uniform(0.5, 2, len(rows)) if weighted else np.ones(len(rows))
+    fit = sm.WLS(rows, np.ones(len(rows)), weights=weights).fit(
+        cov_type="cluster", cov_kwds={"groups": labels}
+    )
+    ours = cluster_mean(rows, labels, weights, method="CR1")
+    assert ours.mean == pytest.approx(fit.params[0], abs=1e-10)
+    assert ours.standard_error == pytest.approx(fit.bse[0], abs=1e-10)
+
+
+def test_without_clusters_it_is_the_one_sample_t_test():
+    rows = np.random.default_rng(5).normal(0.1, 1, 80)
+    result = cluster_mean(rows)
+    assert result.interval() == pytest.approx(stats.ttest_1samp(rows, 0).confidence_interval(), rel=1e-9)
+    assert result.p_above(0) == pytest.approx(stats.ttest_1samp(rows, 0, alternative="greater").pvalue)
+    assert result.p_below(0.5) == pytest.approx(stats.ttest_1samp(rows, 0.5, alternative="less").pvalue)
+
+
+@given(st.integers(0, 30), st.integers(12, 300), st.floats(0.001, 0.3))
+def test_p_values_and_intervals_agree(failures, clusters, margin):
+    rows = -np.repeat([1.0, 0.0], [min(failures, clusters), max(0, clusters - failures)])
+    result = cluster_mean(rows)
+    lower, _ = result.interval(0.05)
+    p_value = result.p_above(-margin)
+    if abs(lower + margin) > 1e-9:
+        assert (lower > -margin) == (p_value < 0.025)
+
+
+def test_no_failure_seen_is_not_certainty():
+    """200 agreements: the exact bound, not a zero-width interval."""
+    lower, upper = cluster_mean(np.zeros(200)).interval(0.05)
+    assert -lower == pytest.approx(1 - 0.025 ** (1 / 200))
+    assert upper > 0
+
+
+def test_rare_failures_keep_their_coverage():
+    rng = np.random.default_rng(6)
+    missed = 0
+    for _ in range(400):
+        lower, _ = cluster_mean(-(rng.random(200) < 0.025).astype(float)).interval(0.05)
+        missed += lower > -0.025
+    assert missed / 400 <= 0.025 + 0.02
+
+
+@given(st.integers(0, 50), st.integers(1, 50))
+def test_wilson_is_statsmodels(successes, extra):
+    lower, upper = wilson(successes, successes + extra)
+    theirs = proportion_confint(successes, successes + extra, method="wilson")
+    assert (float(lower), float(upper)) == pytest.approx(theirs, abs=1e-12)
+
+
+def test_wilson_without_trials_is_unknown():
+    lower, upper = wilson([0, 1], [0, 1])
+    assert np.isnan(lower[0]) and np.isnan(upper[0])
+    assert upper[1] == 1.0
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+@settings(max_examples=20)  # statsmodels takes 60 ms a call
+def test_holm_is_statsmodels(p_values):
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1], abs=1e-12)
+
+
+@pytest.mark.parametrize("rows", [[], [np.nan], [np.inf, 1.0]])
+def test_nothing_to_average_is_refused(rows):
+    with pytest.raises(ConfigError):
+        cluster_mean(rows)
+
+
+def test_one_cluster_knows_nothing():
+    assert cluster_mean([0.1, 0.2], ["a", "a"]).interval() == (-np.inf, np.inf)

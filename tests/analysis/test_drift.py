@@ -1,0 +1,89 @@
+"""Drift: the false-alarm rate it states, and the delay of the reference figures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from router_lab.analysis.drift import FRACTIONS, detect, detect_shift
+from router_lab.errors import ConfigError
+
+
+def alarms(mean: float, runs: int, length: int, seed: int) -> list[int | None]:
+    rng = np.random.default_rng(seed)
+    return [detect((rng.random(length) >= mean).astype(float), 0.05).alarm_at for _ in range(runs)]
+
+
+def test_it_is_the_recursion():
+    excess = np.random.default_rng(1).random(500) * 0.2
+    wealth = np.zeros(len(FRACTIONS))
+    means = []
+    for value in excess:
+        wealth = (1 + wealth) * (1 + FRACTIONS * (value / 0.05 - 1))
+        means.append(wealth.mean())
+    assert np.exp(detect(excess, 0.05).evidence) == pytest.approx(means, rel=1e-9)
+
+
+def test_false_alarms_are_the_reference_rate():
+    """facts/stats.md: .04 within 10,000 pairs; measured at agreement .97 against the threshold .95."""
+    rate = np.mean([alarm is not None for alarm in alarms(0.97, 200, 10_000, seed=2)])
+    print(f"false alarms within 10,000: {rate:.3f}")
+    assert rate <= 0.04 + 3 * np.sqrt(0.04 * 0.96 / 200)
+
+
+def test_the_mean_run_between_false_alarms_holds_even_at_the_threshold():
+    runs = [alarm or 20_000 for alarm in alarms(0.95, 150, 20_000, seed=7)]
+    assert np.mean(runs) >= 5_000
+
+
+@pytest.mark.parametrize(("agreement", "delay"), [(0.90, 213), (0.94, 1_252)])
+def test_delay_is_the_reference_delay(agreement, delay):
+    """After 1,000 good pairs (.97)."""
+    rng = np.random.default_rng(3)
+    delays = []
+    for _ in range(100):
+        excess = np.concatenate([rng.random(1_000) >= 0.97, rng.random(9_000) >= agreement]).astype(float)
+        delays.append((detect(excess, 0.05).alarm_at or 10_000) - 1_000)
+    print(f"delay at {agreement}: mean {np.mean(delays):.0f}, median {np.median(delays):.0f}")
+    assert delay / 1.3 <= np.mean(delays) <= delay * 1.3
+
+
+def test_the_change_point_is_near_the_change():
+    rng = np.random.default_rng(4)
+    excess = np.concatenate([rng.random(2_000) >= 0.98, rng.random(1_000) >= 0.85]).astype(float)
+    found = detect(excess, 0.05)
+    assert found.alarmed
+    assert found.changed_at == pytest.approx(2_000, abs=60)
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_costs_and_latencies_that_shift_are_seen(direction):
+    rng = np.random.default_rng(5)
+    factor = 1.6 if direction == "up" else 1 / 1.6
+    steady = rng.lognormal(0, 0.4, 4_000)
+    shifted = np.concatenate([steady[:2_000], steady[2_000:] * factor])
+    assert not detect_shift(steady, metric="cost_usd", direction=direction).alarmed
+    found = detect_shift(shifted, metric="cost_usd", direction=direction)
+    assert found.alarm_at is not None and 2_000 < found.alarm_at < 2_500
+
+
+def test_steady_series_rarely_alarm():
+    rng = np.random.default_rng(6)
+    false = sum(detect_shift(rng.lognormal(0, 1, 5_000), metric="latency_ms").alarmed for _ in range(100))
+    assert false <= 8
+
+
+def test_too_little_is_nothing_not_an_error():
+    assert not detect([], 0.05).alarmed
+    assert detect_shift([1.0, np.nan], metric="cost_usd").observations == 0
+
+
+def test_long_runs_neither_over_nor_underflow():
+    found = detect(np.zeros(300_000), 0.05)
+    assert np.isfinite(found.evidence).all() and not found.alarmed
+    assert np.isfinite(detect(np.ones(300_000), 0.05).evidence).all()
+
+
+def test_values_outside_the_unit_interval_are_refused():
+    with pytest.raises(ConfigError, match="disagreement"):
+        detect([0.5, 2.0], 0.05)

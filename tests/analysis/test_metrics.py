@@ -1,0 +1,231 @@
+"""Metrics against pandas on the same rows, on DuckDB and on Spark."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_ledger import AGREEMENT, NOISE_RATE, RETRY_RATE, write_ledger
+
+import router_lab.analysis as analysis
+from router_lab.analysis import metrics
+from router_lab.analysis.clustered import cluster_mean
+from router_lab.errors import ConfigError, LedgerError
+
+REQUESTS = 6_000
+
+EVERY_METRIC = {
+    "spend": lambda tables: metrics.spend(tables),
+    "spend by cause": lambda tables: metrics.spend(tables, by="cause"),
+    "spend by day": lambda tables: metrics.spend(tables, by=("day", "billing")),
+    "attempts_per_request": lambda tables: metrics.attempts_per_request(tables),
+    "rates": lambda tables: metrics.rates(tables),
+    "breaker_timeline": lambda tables: metrics.breaker_timeline(tables),
+    "latency": lambda tables: metrics.latency(tables),
+    "estimates": lambda tables: metrics.estimates(tables),
+    "truncation": lambda tables: metrics.truncation(tables, by="day"),
+    "truncation_by_signal": lambda tables: metrics.truncation_by_signal(tables, by="task_type"),
+    "agreement": lambda tables: metrics.agreement(tables),
+    "agreement by day": lambda tables: metrics.agreement(tables, by="day"),
+    "beyond_noise": lambda tables: metrics.beyond_noise(tables),
+    "savings": lambda tables: metrics.savings(tables),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_ledger(tmp_path_factory.mktemp("synthetic"), REQUESTS, seed=1)
+
+
+@pytest.fixture(scope="module")
+def tables(folder):
+    return analysis.open(folder)
+
+
+@pytest.fixture(scope="module")
+def attempts(tables) -> pd.DataFrame:
+    return tables.attempts.to_pandas()
+
+
+@pytest.fixture(scope="module")
+def comparisons(tables) -> pd.DataFrame:
+    return tables.comparisons.to_pandas()
+
+
+def test_spend_adds_up_whatever_the_key(tables, attempts):
+    for by in ("task_type", "model", "day", "billing", "cause", "provider", "is_shadow", ()):
+        frame = metrics.spend(tables, by=by)
+        assert frame["cost_usd"].sum() == pytest.approx(attempts["cost_usd"].sum())
+        assert frame["attempts"].sum() == len(attempts)
+        assert frame["tokens_in"].sum() == attempts["tokens_in"].sum()
+    unknown = attempts.loc[attempts["billing"] == "unknown", "cost_usd"].sum()
+    assert metrics.spend(tables, by=())["unknown_usd"].iloc[0] == pytest.approx(unknown)
+
+
+def test_every_attempt_has_one_cause_and_the_right_one(tables, attempts):
+    causes = metrics.spend(tables, by="cause").set_index("cause")["attempts"]
+    own = attempts[~attempts["is_shadow"]]
+    first_alias = own[own["attempt_no"] == 1].set_index("request_id")["model_alias"]
+    later = own[(own["attempt_no"] > 1) & (own["outcome"] == "ok")]
+    moved = later["model_alias"] != later["request_id"].map(first_alias)
+    assert causes["shadow"] == attempts["is_shadow"].sum()
+    assert causes["parse_failure"] == (own["outcome"] == "parse_error").sum()
+    assert causes["truncation"] == (own["outcome"] == "truncated").sum()
+    assert causes["fallback"] == moved.sum()
+    assert causes["retry"] == (~moved).sum()
+    assert causes["answer"] == ((own["attempt_no"] == 1) & (own["outcome"] == "ok")).sum()
+
+
+def test_attempts_per_request(tables, attempts):
+    frame = metrics.attempts_per_request(tables)
+    tries = attempts[~attempts["is_shadow"]].groupby(["task_type", "request_id"]).size()
+    expected = tries.groupby("task_type").agg(["count", "sum", "mean", "max", lambda n: (n > 1).sum()])
+    assert frame.drop(columns="task_type").to_numpy() == pytest.approx(expected.to_numpy())
+    assert frame["retried"].sum() / frame["requests"].sum() == pytest.approx(RETRY_RATE, abs=0.01)
+
+
+def test_rates_are_counts_with_wilson_intervals(tables, attempts):
+    frame = metrics.rates(tables).set_index("provider")
+    for provider, rows in attempts.groupby("provider"):
+        assert frame.loc[provider, "ok"] == (rows["outcome"] == "ok").sum()
+        assert frame.loc[provider, "retries"] == (rows["attempt_no"] > 1).sum()
+        assert frame.loc[provider, "ok_low"] < frame.loc[provider, "ok_rate"] < frame.loc[provider, "ok_high"]
+
+
+def test_the_breaker_timeline_is_every_change_in_order(tables, attempts):
+    frame = metrics.breaker_timeline(tables)
+    for provider, rows in attempts.sort_values(["started_at", "attempt_id"]).groupby("provider"):
+        states = rows["breaker_state"]
+        spans = frame[frame["provider"] == provider]
+        assert list(spans["state"]) == list(states[states != states.shift()])
+        assert spans["attempts"].sum() == len(rows)
+        assert spans["until"].isna().sum() == 1
+
+
+def test_latency_quantiles_are_exact(tables, attempts):
+    frame = metrics.latency(tables).set_index(["task_type", "model_alias"])
+    answered = attempts[attempts["outcome"] == "ok"]
+    expected = answered.groupby(["task_type", "model_alias"])["latency_ms"].quantile(0.95)
+    assert frame["p95_ms"].to_numpy() == pytest.approx(expected.to_numpy())
+
+
+def test_truncation_by_signal_adds_up(tables, attempts):
+    suspects = attempts["truncation_signal"].notna().sum()
+    assert metrics.truncation(tables)["suspects"].sum() == suspects
+    signals = metrics.truncation_by_signal(tables)
+    assert signals["suspects"].sum() == suspects
+    assert (signals["attempts"] == len(attempts)).all()
+
+
+def test_estimates_are_the_recorded_ones(tables, attempts):
+    frame = metrics.estimates(tables, by=())
+    intact = attempts[
+        attempts["tokens_in"].notna()
+        & attempts["truncation_signal"].isna()
+        & attempts["outcome"].isin(["ok", "parse_error"])
+    ]
+    assert frame["calls"].iloc[0] == len(intact)
+    assert frame["misses"].iloc[0] == (intact["tokens_in"] > intact["estimated_tokens_in"]).sum()
+
+
+def test_agreement_is_the_clustered_mean(tables, comparisons):
+    frame = metrics.agreement(tables, by="task_type").set_index("task_type")
+    main = comparisons[~comparisons["is_noise"]]
+    for name, rows in main.groupby("task_type"):
+        failed = rows["status"] == "shadow_failed"
+        scored = rows[failed | ((rows["status"] == "complete") & rows["agreement"].notna())]
+        value = scored["agreement"].where(scored["status"] != "shadow_failed", 0.0)
+        expected = cluster_mean(value, scored["input_hash"])
+        assert frame.loc[name, "mean"] == pytest.approx(expected.mean)
+        assert frame.loc[name, "standard_error"] == pytest.approx(expected.standard_error)
+        assert frame.loc[name, "mean"] == pytest.approx(AGREEMENT[name], abs=0.06)
+
+
+def test_disagreement_beyond_noise(tables, comparisons):
+    frame = metrics.beyond_noise(tables).set_index("task_type")
+    assert frame.loc["math::word", "low"] > 0  # .80 against a floor of .98
+    assert frame["pairs"].sum() == pytest.approx(NOISE_RATE * (~comparisons["is_noise"]).sum(), rel=0.2)
+
+
+def test_savings(tables, comparisons):
+    frame = metrics.savings(tables, by=())
+    complete = comparisons[(comparisons["status"] == "complete") & ~comparisons["is_noise"]]
+    saved = complete["primary_cost_usd"].sum() - complete["shadow_cost_usd"].sum()
+    assert frame["saved_usd"].iloc[0] == pytest.approx(saved)
+    assert frame["calls_saved_usd"].iloc[0] == pytest.approx(4 * saved)
+    assert frame["shadow_ms"].iloc[0] == pytest.approx(complete["shadow_latency_ms"].median())
+
+
+def test_an_unknown_key_is_refused_with_the_ones_there_are(tables):
+    with pytest.raises(ConfigError, match="task_type"):
+        metrics.spend(tables, by="colour")
+
+
+def test_drift_finds_the_types_that_disagree_and_no_shift_in_cost(tables):
+    frame = analysis.drift(tables).frame
+    agreement = frame[frame["metric"] == "agreement"].set_index("task_type")
+    assert agreement.loc["math::word", "alarmed"]
+    assert not agreement.loc["classify::ticket", "alarmed"]
+    assert not frame.loc[frame["metric"] != "agreement", "alarmed"].any()
+
+
+def test_an_empty_ledger_gives_empty_frames(tmp_path):
+    (tmp_path / "ledger").mkdir()
+    tables = analysis.open(tmp_path / "ledger")
+    for name, metric in EVERY_METRIC.items():
+        frame = metric(tables)
+        assert frame.empty, name
+        assert len(frame.columns) > 2, name
+    assert metrics.spend(tables, by=())["cost_usd"].iloc[0] == 0
+
+
+def test_a_missing_folder_and_a_corrupt_file_are_named(tmp_path):
+    with pytest.raises(LedgerError, match="no such folder"):
+        analysis.open(tmp_path / "nope")
+    folder = write_ledger(tmp_path / "ledger", 200, days=3)
+    victim = sorted((folder / "attempts").rglob("*.parquet"))[1]
+    victim.write_bytes(b"PAR1 not parquet at all")
+    with pytest.raises(LedgerError, match=victim.name):
+        metrics.spend(analysis.open(folder))
+
+
+def test_importing_analysis_does_not_import_matplotlib(tmp_path):
+    import subprocess
+
+    code = "import sys, router_lab.analysis; print('matplotlib' in sys.modules, 'ipywidgets' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.spark
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("ignore")
+def test_spark_gives_the_same_answers(folder, tables):
+    import shutil
+
+    if shutil.which("java") is None:
+        pytest.skip("no Java: Spark needs 17 or newer on the PATH")
+    pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'router-lab[spark]'")
+    on_spark = analysis.open(folder, backend="pyspark")
+    for name, metric in EVERY_METRIC.items():
+        pd.testing.assert_frame_equal(
+            _plain(metric(on_spark)), _plain(metric(tables)), check_dtype=False, rtol=1e-9, obj=name
+        )
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Dates and times as UTC timestamps, numbers as floats, nulls as None."""
+    plain = frame.copy()
+    for column in plain:
+        kind = plain[column].dtype.kind
+        first = plain[column].dropna().head(1)
+        if kind == "M" or (len(first) and isinstance(first.iloc[0], (datetime.date, datetime.datetime))):
+            plain[column] = pd.to_datetime(plain[column], utc=True).astype("datetime64[us, UTC]")
+        elif kind in "iufb":
+            plain[column] = plain[column].astype(np.float64)
+        else:
+            plain[column] = plain[column].astype(object)
+    return plain

@@ -1,0 +1,138 @@
+"""Steering: a real ledger's switch is flipped once, for the reason found; audits and re-arms follow."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from pair_frames import NOW, agreeing, pairs_frame
+
+from router_lab.analysis import SteeringPolicy, act, monitor, plan_actions
+from router_lab.errors import ConfigError
+from router_lab.ledger import Ledger
+
+LATER = (NOW + pd.Timedelta(hours=1)).to_pydatetime()
+DAY = timedelta(days=1)
+
+
+def events(*rows) -> pd.DataFrame:
+    """Switch events as (prefix, on, author, time)."""
+    return pd.DataFrame(
+        [
+            (epoch, pd.Timestamp(at), prefix, on, author)
+            for epoch, (prefix, on, author, at) in enumerate(rows, 1)
+        ],
+        columns=["epoch", "at", "prefix", "on", "author"],
+    )
+
+
+def kinds(frame, now=LATER, policy=None, switch_events=None) -> list[str]:
+    result = monitor(frame, now=now, switch_events=switch_events)
+    return [action.kind for action in plan_actions(result, policy, now=now)]
+
+
+def test_a_stable_type_exits_and_an_undecided_one_does_not():
+    assert kinds(pairs_frame(np.ones(300))) == ["exit"]
+    assert kinds(pairs_frame(agreeing(0.95, 50))) == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "kind"), [(SteeringPolicy(), "alert"), (SteeringPolicy(on_worse="off"), "stop")]
+)
+def test_worse_does_what_was_configured(policy, kind):
+    assert kinds(pairs_frame(agreeing(0.7, 300)), policy=policy) == [kind]
+
+
+def test_a_real_ledger_is_steered_once(tmp_path):
+    """Exit, then nothing more the same day, then an audit the next, all read back from the ledger."""
+    frame = pairs_frame(np.ones(400))
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.switch.on(reason="experiment")
+        first = plan_actions(monitor(frame, now=LATER, switch_events=ledger.switch_events()), now=LATER)
+        act(first, ledger.switch, now=LATER)
+        assert not ledger.switch.read("classify::ticket").on
+        assert ledger.switch.read("another::type").on
+        history = ledger.switch.history()
+        assert history["author"].iloc[-1] == "router-lab monitor: exit"
+        assert "stable" in history["reason"].iloc[-1]
+
+        now = pd.Timestamp(history["at"].iloc[-1]).to_pydatetime()
+        again = monitor(frame, now=now + timedelta(hours=1), switch_events=ledger.switch_events())
+        assert plan_actions(again, now=now + timedelta(hours=1)) == []
+        (audit,) = plan_actions(again, now=now + 2 * DAY)
+        assert audit.kind == "audit" and audit.pairs >= 10 and audit.usd == 1.0
+        act([audit], ledger.switch)
+        assert ledger.switch.read("classify::ticket").on
+
+
+def test_alerts_are_said_once(tmp_path):
+    frame = pairs_frame(agreeing(0.7, 300))
+
+    async def run() -> list[int]:
+        with Ledger(tmp_path / "ledger") as ledger:
+            told = []
+            for _ in range(2):
+                waiting: list[asyncio.Future[None]] = []
+                act(
+                    plan_actions(monitor(frame, now=LATER), now=LATER),
+                    ledger.switch,
+                    lambda alert, waiting=waiting: waiting.append(ledger.record_alert(alert)),
+                    known_alerts=set(ledger.alerts()["alert_id"]),
+                )
+                await asyncio.gather(*waiting)
+                told.append(len(ledger.alerts()))
+            return told
+
+    assert asyncio.run(run()) == [1, 1]
+
+
+EXITED = ("classify::ticket", False, "router-lab monitor: exit", NOW - pd.Timedelta(minutes=600))
+
+
+def test_drift_after_an_exit_turns_it_on_again_within_a_budget():
+    good, bad = np.ones(600), agreeing(0.7, 600)
+    frame = pairs_frame(np.concatenate([good, bad]))
+    result = monitor(frame, now=LATER, switch_events=events(EXITED))
+    (action,) = plan_actions(result, SteeringPolicy(rearm_usd=3.0), now=LATER)
+    assert action.kind == "rearm" and action.usd == 3.0
+    assert "drift" in action.reason
+
+
+def test_after_a_rearm_the_evidence_begins_afresh():
+    frame = pairs_frame(np.concatenate([np.ones(600), agreeing(0.7, 600)]))
+    rearmed = ("classify::ticket", True, "router-lab monitor: rearm", NOW - pd.Timedelta(minutes=300))
+    result = monitor(frame, now=LATER, switch_events=events(EXITED, rearmed))
+    (decision,) = result.decisions.values()
+    assert decision.pairs == 299
+    assert kinds(frame, switch_events=events(EXITED, rearmed)) == ["alert"]
+
+
+def test_a_person_turning_it_on_again_begins_afresh_too():
+    by_hand = ("classify::ticket", True, "alice", NOW - pd.Timedelta(minutes=300))
+    result = monitor(pairs_frame(np.ones(1_200)), now=LATER, switch_events=events(EXITED, by_hand))
+    assert next(iter(result.decisions.values())).pairs == 299
+    assert next(iter(result.standings.values())).state == "measuring"
+
+
+def test_a_new_model_after_an_exit_is_measured_again():
+    frame = pairs_frame(np.ones(1_200))
+    frame.loc[700:, "shadow_model"] = "qwen3:8b"
+    result = monitor(frame, now=LATER, switch_events=events(EXITED))
+    (action,) = plan_actions(result, now=LATER)
+    assert action.kind == "rearm" and "changed" in action.reason
+
+
+def test_audits_do_not_undo_the_verdict_they_watch():
+    frame = pairs_frame(np.concatenate([np.ones(600), agreeing(0.96, 600)]))
+    result = monitor(frame, now=LATER, switch_events=events(EXITED))
+    (decision,) = result.decisions.values()
+    assert decision.pairs == 600 or decision.pairs == 601
+    assert decision.outcome.value == "non_inferior"
+
+
+def test_an_unknown_reaction_is_refused():
+    with pytest.raises(ConfigError, match="on_worse"):
+        SteeringPolicy(on_worse="panic")  # type: ignore[arg-type]

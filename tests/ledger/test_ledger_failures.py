@@ -1,0 +1,253 @@
+"""When the store fails: a LedgerError that says which file and what to do, and nothing written is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from ledger_rows import answered, lost, make_call, settings
+from test_ledger_rows import run_script
+
+from router_lab.errors import LedgerError
+from router_lab.ledger import Ledger
+from router_lab.records import BudgetLine
+
+JOURNAL = "_journal.sqlite"
+
+
+def test_a_full_disk_refuses_before_spending_and_loses_nothing(tmp_path: Path) -> None:
+    """The kernel refuses to let files grow (RLIMIT_FSIZE), then relents; the paid row arrives after all."""
+    script = """
+        import asyncio, resource, signal, sys
+        from ledger_rows import answered, lost, make_call
+        from router_lab.errors import LedgerError
+        from router_lab.ledger import Ledger
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+        async def main():
+            ledger = Ledger(sys.argv[1])
+            await make_call(ledger)
+            paid = lost(prompt="x" * 50_000)
+            await ledger.open_attempt(paid, 0.01, [])
+            limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+            try:
+                await ledger.settle(answered(paid, output="y" * 400_000))
+            except LedgerError as error:
+                print("settle:", error)
+            try:
+                await ledger.open_attempt(lost(prompt="x" * 400_000), 0.01, [])
+            except LedgerError as error:
+                print("open:", error)
+            print("postponed", ledger.status().postponed)
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            await make_call(ledger)
+            print("postponed", ledger.status().postponed)
+            ledger.close()
+
+        asyncio.run(main())
+    """
+    said = run_script(script, tmp_path).splitlines()
+    assert [line.split(" ")[0] for line in said] == ["settle:", "open:", "postponed", "postponed"]
+    assert JOURNAL in said[0] and "Free space" in said[0]
+    assert said[2:] == ["postponed 1", "postponed 0"]
+    with Ledger(tmp_path) as ledger:
+        rows = ledger.attempts()
+        assert rows["outcome"].tolist() == ["ok"] * 3
+        assert ledger.verify().ok
+
+
+async def test_a_locked_journal_is_named(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        await make_call(ledger)
+        other = sqlite3.connect(tmp_path / JOURNAL, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerError, match="another program keeps the journal locked"):
+            await ledger.open_attempt(lost(), 0.01, [])
+        other.execute("ROLLBACK")
+        other.close()
+        await make_call(ledger)
+        assert len(ledger.attempts()) == 2
+
+
+def test_a_damaged_journal_is_named_and_sealed_rows_stay_readable(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        asyncio.run(make_call(ledger))
+    (tmp_path / JOURNAL).write_bytes(b"\0garbage" * 4096)
+    with pytest.raises(LedgerError, match=r"_journal\.sqlite: the journal is damaged"):
+        Ledger(tmp_path).configure(settings())
+    with pytest.raises(LedgerError, match="damaged"):
+        Ledger(tmp_path).attempts()
+    (tmp_path / JOURNAL).unlink()
+    assert len(Ledger(tmp_path).attempts()) == 1
+
+
+def test_a_journal_from_a_newer_version_is_refused(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.configure(settings())
+    with sqlite3.connect(tmp_path / JOURNAL) as journal:
+        journal.execute("PRAGMA user_version = 99")
+    journal.close()
+    for use in (lambda: Ledger(tmp_path).configure(settings()), lambda: Ledger(tmp_path).attempts()):
+        with pytest.raises(LedgerError, match=r"newer router_lab .*Upgrade"):
+            use()
+
+
+async def test_a_journal_removed_while_in_use_is_noticed(tmp_path: Path) -> None:
+    """SQLite would go on writing into the deleted file, and every row would be lost silently."""
+    ledger = Ledger(tmp_path / "ledger")
+    await make_call(ledger)
+    (tmp_path / "ledger" / JOURNAL).rename(tmp_path / "moved")
+    with pytest.raises(LedgerError, match=r"removed or replaced while in use|cannot be read"):
+        await ledger.open_attempt(lost(), 0.01, [])
+    (tmp_path / "moved").rename(tmp_path / "ledger" / JOURNAL)
+    await make_call(ledger)
+    ledger.close()
+
+
+def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "ledger").write_text("a file")
+    with pytest.raises(LedgerError, match="ledger"):
+        Ledger(tmp_path / "ledger").configure(settings())
+
+
+def test_a_missing_folder_is_not_an_empty_ledger(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="no such folder"):
+        Ledger(tmp_path / "leger").attempts()
+
+
+def test_a_closed_ledger_says_so(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.configure(settings())
+    ledger.close()
+    ledger.close()
+    with pytest.raises(LedgerError, match="closed"):
+        ledger.configure(settings())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_a_folder_that_may_only_be_read(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Reading works, unsealed rows included; writing says that permission is missing."""
+    folder = Path("/dev/shm") / f"router_lab_test_{os.getpid()}"  # the test's own tmp_path is private to root
+    ledger = Ledger(folder)
+    try:
+        asyncio.run(make_call(ledger))
+        ledger.seal()
+        asyncio.run(make_call(ledger))
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        assert read_as_nobody(folder) == ["2", "LedgerError", "permission"]
+        copied = folder.with_name(folder.name + "_copy")
+        shutil.copytree(folder, copied)
+        assert read_as_nobody(copied) == ["2", "LedgerError", "permission"]
+        shutil.rmtree(copied)
+        ledger.close()
+        assert read_as_nobody(folder) == ["2", "LedgerError", "permission"]
+    finally:
+        ledger.close()
+        shutil.rmtree(folder)
+
+
+def read_as_nobody(folder: Path) -> list[str]:
+    """What another user sees: a child that has its imports, then gives up root."""
+    script = """
+        import os, sys
+        import pandas, pyarrow.dataset, pyarrow.compute, pyarrow.fs, encodings.idna
+        from ledger_rows import settings
+        from router_lab.errors import LedgerError
+        from router_lab.ledger import Ledger
+        import router_lab.ledger.tables, router_lab.ledger.spend
+
+        list(Ledger(sys.argv[1]).attempts().columns)  # imports everything reading needs
+        os.setgid(65534); os.setuid(65534)
+        ledger = Ledger(sys.argv[1])
+        print(len(ledger.attempts()))
+        try:
+            ledger.configure(settings())
+        except LedgerError as error:
+            print(type(error).__name__)
+            print("permission" if "permission" in str(error) else error)
+    """
+    return run_script(textwrap.dedent(script), folder).splitlines()
+
+
+async def test_a_faulty_fold_costs_no_row(tmp_path: Path) -> None:
+    def faulty(state: bytes | None) -> bytes:
+        raise ZeroDivisionError
+
+    with Ledger(tmp_path) as ledger:
+        intent = lost()
+        await ledger.open_attempt(intent, 0.01, [])
+        await ledger.settle(answered(intent), [("a", faulty), ("b", lambda state: (state or b"") + b"+")])
+        assert len(ledger.attempts()) == 1
+        assert (ledger.calibration("a"), ledger.calibration("b")) == (None, b"+")
+
+
+async def test_calibration_is_shared_and_loses_no_sample(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as one, Ledger(tmp_path) as two:
+        for ledger in (one, two) * 5:
+            intent = lost()
+            await ledger.open_attempt(intent, 0.0, [])
+            await ledger.settle(answered(intent), [("k", lambda state: (state or b"") + b"+")])
+        assert one.calibration("k") == two.calibration("k") == b"+" * 10
+
+
+async def test_a_cancelled_caller_loses_no_row(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        intent = lost()
+        await ledger.open_attempt(intent, 0.01, [BudgetLine("daily", "2026-11-22", 1.0)])
+        ledger.settle(answered(intent)).cancel()
+        ledger.recover()
+        assert ledger.attempts()["outcome"].tolist() == ["ok"]
+
+
+async def test_the_living_are_not_recovered_and_the_dead_are(tmp_path: Path) -> None:
+    script = """
+        import asyncio, os, sys
+        from ledger_rows import lost
+        from router_lab.ledger import Ledger
+        from router_lab.records import BudgetLine
+        ledger = Ledger(sys.argv[1])
+        asyncio.run(ledger.open_attempt(lost(), 0.01, [BudgetLine("daily", "2026-11-22", 1.0)]))
+        print("open", flush=True)
+        sys.stdin.read()
+        os._exit(1)
+    """
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+    ) as process:
+        assert process.stdout and process.stdout.readline() == b"open\n"
+        with Ledger(tmp_path) as ledger:
+            assert ledger.recover() == 0
+            assert len(ledger.attempts()) == 0
+            assert ledger.spend()["held_usd"].tolist() == [0.01]
+            process.communicate(b"")
+            reader = Ledger(tmp_path)  # never writes, and yet shows what the dead process may have paid
+            assert reader.attempts()["outcome"].tolist() == ["lost"]
+            assert ledger.recover() == 1
+            assert ledger.spend()[["spent_usd", "held_usd"]].to_numpy().tolist() == [[0.01, 0.0]]
+            assert ledger.attempts()[["outcome", "billing"]].to_numpy().tolist() == [["lost", "unknown"]]
+            assert ledger.recover() == 0
+
+
+async def test_batch_durability_acknowledges_early_and_still_writes(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.configure(settings(ledger={"durability": "batch"}))
+        intent = lost()
+        await ledger.open_attempt(intent, 0.01, [])
+        settled = ledger.settle(answered(intent))
+        assert settled.done()
+        await make_call(ledger)
+    assert Ledger(tmp_path).attempts()["outcome"].tolist() == ["ok", "ok"]

@@ -1,0 +1,249 @@
+"""What goes in comes out: every value, sealed or not, through every reader."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from ledger_rows import NOON, alert, answered, lost, make_call, pair, settings
+
+from router_lab.errors import LedgerError
+from router_lab.ledger import Ledger
+from router_lab.records import Attempt, BudgetLine
+
+
+def test_importing_the_ledger_brings_no_data_library() -> None:
+    found = run_script("""
+        import sys, router_lab.ledger
+        print([name for name in ("pandas", "pyarrow", "ibis", "duckdb", "numpy") if name in sys.modules])
+    """)
+    assert found.strip() == "[]"
+
+
+def assert_row(found: dict[str, Any], wanted: Attempt) -> None:
+    for name, value in asdict(wanted).items():
+        seen = found[name]
+        if name == "tags":
+            seen = json.loads(seen)
+        if value is None:
+            assert pd.isna(seen), name
+        else:
+            assert seen == value, name
+
+
+async def test_a_row_reads_the_same_before_and_after_sealing(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        row = await make_call(
+            ledger, BudgetLine("daily", "2026-11-22", 1.0), tags={"team": "naïve ☃"}, user_id="u"
+        )
+        assert_row(ledger.attempts().to_dict("records")[0], row)
+        unsealed = ledger.attempts()
+        assert ledger.seal() > 0
+        pd.testing.assert_frame_equal(ledger.attempts(), unsealed)
+        assert ledger.seal() == 0
+
+
+async def test_an_open_attempt_is_no_row_until_it_is_settled(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        intent = lost()
+        await ledger.open_attempt(intent, 0.01, [])
+        assert len(ledger.attempts()) == 0
+        assert ledger.status().in_flight == 1
+        ledger.seal()
+        await ledger.settle(answered(intent))
+        assert list(ledger.attempts()["attempt_id"]) == [intent.attempt_id]
+
+
+async def test_an_attempt_settles_once(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        row = await make_call(ledger)
+        with pytest.raises(LedgerError, match="settled already"):
+            await ledger.settle(row)
+        with pytest.raises(LedgerError, match="not open here"):
+            await ledger.settle(lost())
+        assert len(ledger.attempts()) == 1
+
+
+async def test_comparisons_and_alerts_are_tables_too(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        compared, raised = pair(agreement=float("nan")), alert()
+        await asyncio.gather(ledger.record_comparison(compared), ledger.record_alert(raised))
+        assert ledger.comparisons()["comparison_id"].tolist() == [compared.comparison_id]
+        assert json.loads(ledger.alerts()["details"][0]) == {"failures": 5}
+        ledger.seal()
+        assert ledger.tables().alerts.message.to_pyarrow().to_pylist() == ["opened"]
+
+
+@hypothesis_settings(max_examples=40, deadline=None)
+@given(
+    text=st.text(st.characters(exclude_categories=())), tags=st.dictionaries(st.text(), st.text(), max_size=3)
+)
+def test_any_text_survives(tmp_path_factory: pytest.TempPathFactory, text: str, tags: dict[str, str]) -> None:
+    """Lone surrogates, which UTF-8 cannot hold, become U+FFFD; all else is kept to the character."""
+
+    async def write(ledger: Ledger) -> None:
+        intent = lost(prompt=text, task_type=text, tags=tags)
+        await ledger.open_attempt(intent, 0.0, [])
+        await ledger.settle(answered(intent, output=text))
+
+    folder = tmp_path_factory.mktemp("ledger")
+    with Ledger(folder) as ledger:
+        ledger.configure(settings(ledger={"durability": "os"}))
+        asyncio.run(write(ledger))
+        ledger.seal()
+        row = ledger.attempts().iloc[0]
+    stored = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    assert (row["prompt"], row["output"], row["task_type"]) == (stored, stored, stored)
+    shutil.rmtree(folder)
+
+
+async def test_content_can_be_hashed_or_left_out(tmp_path: Path) -> None:
+    digest = "sha256:" + __import__("hashlib").sha256(b"the prompt").hexdigest()
+    for content, expected in (("hash", digest), ("none", None)):
+        with Ledger(tmp_path / content) as ledger:
+            ledger.configure(settings(ledger={"content": content}))
+            await make_call(ledger)
+            await ledger.record_comparison(pair(details={"why": "secret words", "nested": ["secret", 1]}))
+            row = ledger.attempts().iloc[0]
+            assert (row["prompt"] if expected else None) == expected
+        stored = b"".join(path.read_bytes() for path in (tmp_path / content).rglob("*") if path.is_file())
+        assert b"the answer" not in stored
+        assert b"secret" not in stored
+
+
+async def test_every_library_reads_the_folder_alike(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        for day in range(3):
+            for _ in range(5):
+                await make_call(ledger, started_at=NOON - timedelta(days=day))
+        frame = ledger.attempts()
+    folder = tmp_path / "attempts"
+    by_pandas = pd.read_parquet(folder)
+    by_arrow = ds.dataset(folder, partitioning="hive").to_table()
+    by_duckdb = duckdb.sql(f"SELECT * FROM read_parquet('{folder}/**/*.parquet', hive_partitioning = true)")
+    by_polars = pl.read_parquet(folder, hive_partitioning=True)
+    assert len(frame) == len(by_pandas) == by_arrow.num_rows == len(by_duckdb) == by_polars.height == 15
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "date=2026-11-20",
+        "date=2026-11-21",
+        "date=2026-11-22",
+    ]
+    ids = set(frame["attempt_id"])
+    assert ids == set(by_pandas["attempt_id"]) == set(by_arrow["attempt_id"].to_pylist())
+    assert ids == set(by_duckdb.fetchnumpy()["attempt_id"]) == set(by_polars["attempt_id"])
+    assert str(by_pandas["started_at"].dtype) == "datetime64[us, UTC]"
+    assert by_polars.schema["started_at"] == pl.Datetime("us", "UTC")
+    assert str(by_arrow.schema.field("started_at").type) == "timestamp[us, tz=UTC]"
+    assert by_duckdb["started_at"].types == ["TIMESTAMP WITH TIME ZONE"]
+    # And the root of the ledger, journal and all, is no obstacle either.
+    assert ds.dataset(tmp_path, partitioning=None, exclude_invalid_files=False).count_rows() >= 15
+
+
+@pytest.mark.spark
+@pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
+@pytest.mark.filterwarnings("ignore")
+async def test_spark_reads_the_folder_and_the_ibis_tables_alike(tmp_path: Path) -> None:
+    pyspark_sql = pytest.importorskip("pyspark.sql")
+    with Ledger(tmp_path) as ledger:
+        for _ in range(4):
+            await make_call(ledger)
+        ledger.seal()
+        await make_call(ledger)
+        session = (
+            pyspark_sql.SparkSession.builder.master("local[1]")
+            .config("spark.ui.enabled", "false")
+            .getOrCreate()
+        )
+        try:
+            assert session.read.parquet(str(tmp_path / "attempts")).count() == 4
+            import ibis
+
+            tables = ledger.tables("pyspark", ibis.pyspark.connect(session))
+            assert tables.attempts.count().execute() == 5
+            spent = tables.attempts.cost_usd.sum().execute()
+            assert spent == pytest.approx(ledger.tables().attempts.cost_usd.sum().execute())
+        finally:
+            session.stop()
+
+
+async def test_a_period_and_columns_can_be_chosen(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        for hour in range(48):
+            await make_call(ledger, started_at=datetime(2026, 11, 21, tzinfo=UTC) + timedelta(hours=hour))
+            if hour == 30:
+                ledger.seal()
+        some = ledger.attempts(
+            since=datetime(2026, 11, 21, 20, tzinfo=UTC),
+            until=datetime(2026, 11, 22, 10),
+            columns=["cost_usd"],
+        )
+        assert (len(some), list(some.columns)) == (14, ["cost_usd"])
+        with pytest.raises(LedgerError, match="no column 'cost'"):
+            ledger.attempts(columns=["cost"])
+
+
+async def test_files_carry_their_schema_version_and_are_sorted(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        for task_type in ("b", "a", "c"):
+            await make_call(ledger, task_type=task_type)
+    (path,) = (tmp_path / "attempts").rglob("*.parquet")
+    file = pq.ParquetFile(path)
+    assert file.schema_arrow.metadata[b"router_lab.schema_version"] == b"1"
+    assert file.read()["task_type"].to_pylist() == ["a", "b", "c"]
+    statistics = file.metadata.row_group(0).column(file.schema_arrow.get_field_index("task_type")).statistics
+    assert (statistics.min, statistics.max) == ("a", "c")
+
+
+def test_a_script_that_never_closes_loses_nothing(tmp_path: Path) -> None:
+    script = """
+        import asyncio, sys
+        from ledger_rows import answered, lost
+        from router_lab.ledger import Ledger
+
+        async def main():
+            ledger = Ledger(sys.argv[1])
+            for _ in range(20):
+                intent = lost()
+                await ledger.open_attempt(intent, 0.01, [])
+                ledger.settle(answered(intent))  # not even awaited
+            return ledger
+
+        ledger = asyncio.run(main())
+    """
+    run_script(script, tmp_path)
+    with Ledger(tmp_path) as ledger:
+        assert ledger.attempts()["outcome"].tolist() == ["ok"] * 20
+
+
+def run_script(script: str, *arguments: Path | str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)]
+    return subprocess.run(
+        command, env=environment, check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+
+
+async def test_status_is_shown_escaped(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "<script>alert(1)<") as ledger:
+        await make_call(ledger)
+        html = ledger._repr_html_()
+        assert "<script>" not in html
+        assert "&lt;script&gt;" in html

@@ -1,0 +1,201 @@
+"""The panel as a reader uses it: controls set as a front-end sets them, handlers called directly."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from pair_rows import HOSTILE, frame, mixed, row
+
+import router_lab as rl
+from router_lab.panels import ComparePanel
+from router_lab.panels.verdicts import HumanVerdict
+
+
+@pytest.fixture
+def panel() -> ComparePanel:
+    return ComparePanel(mixed(), page_size=5)
+
+
+def body(panel: ComparePanel) -> str:
+    return str(panel._body.value)
+
+
+def test_the_repr_is_short_stable_and_tells_what_is_shown(panel: ComparePanel) -> None:
+    assert repr(panel) == "ComparePanel(12 pairs, 9 complete, 3 differ; page 1 of 3)"
+    assert panel._repr_mimebundle_()["text/plain"] == repr(panel)
+
+
+def test_a_front_end_filters_and_the_selection_follows(panel: ComparePanel) -> None:
+    place = [label for label, _ in panel.task_type.options].index("code")
+    panel.task_type.set_state({"index": place})
+    assert list(panel.selection()["comparison_id"]) == ["c000008", "c000007", "c000009"]
+    panel.agreement.set_state({"value": [0.5, 1.0]})
+    assert list(panel.selection()["comparison_id"]) == ["c000009"]
+    panel.search.set_state({"value": "nothing like this"})
+    assert panel.selection().empty
+    assert "No pair passes" in panel.status
+    panel.filter(search="", task_type=None, agreement=(0.0, 1.0))
+    assert len(panel.selection()) == 12
+    assert panel.search.value == ""
+    assert panel.status == ""
+
+
+def test_paging_by_buttons_and_by_number(panel: ComparePanel) -> None:
+    assert panel.previous.disabled
+    panel.next.click()
+    assert panel.page_number.value == 2
+    panel.page_number.set_state({"value": 3})
+    assert repr(panel).endswith("page 3 of 3)")
+    assert panel.next.disabled
+    panel.go_to(99)
+    assert repr(panel).endswith("page 3 of 3)")
+    panel.epoch.set_state({"index": 1})
+    assert repr(panel).endswith("page 1 of 1)")
+
+
+def test_differences_are_marked_and_equal_answers_are_not() -> None:
+    differing = body(ComparePanel(frame(row(shadow_output="same thing"))))
+    assert "<del" in differing
+    assert "<ins" in differing
+    assert "<del" not in body(ComparePanel(frame(row())))
+
+
+def test_json_answers_are_compared_by_field() -> None:
+    pair = row(primary_output='{"city": "Turin", "n": 1}', shadow_output='{"city": "Leeds", "n": 1}')
+    html = body(ComparePanel(frame(pair)))
+    assert html.index("city") < html.index("n</td>")
+    assert "&quot;Leeds&quot;" in html
+
+
+def test_whole_texts_on_demand() -> None:
+    panel = ComparePanel(frame(row(primary_output="é" * 9_000, shadow_output="z" * 9_000)))
+    assert "5,000 more characters" in body(panel)
+    panel.whole.set_state({"value": True})
+    assert "more characters" not in body(panel)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_text_in_every_column_stays_text(name: str) -> None:
+    text = HOSTILE[name].encode("utf-8", "replace").decode()
+    columns = ("task_type", "primary_alias", "shadow_alias", "primary_model", "comparator", "status")
+    pair = row(
+        primary_output=text,
+        shadow_output=f"other {text}",
+        details=json.dumps({"reason": text}),
+        **dict.fromkeys(columns, text[:5_000]),
+    )
+    panel = ComparePanel(frame(pair, row(2)))
+    panel.mark(1, "both wrong", note=text)
+    static = panel._repr_mimebundle_()["text/html"]
+    for html in (body(panel), static, panel.status):
+        assert "<script" not in html
+        assert "<img" not in html
+        assert "<b>bold" not in html
+        assert "\x1b" not in html
+        assert "\u202e" not in html
+        assert len(html) < 60_000
+    state = json.dumps(panel.get_state(), default=str) + json.dumps(panel.status)
+    assert "</script" not in state
+
+
+def test_hostile_labels_cannot_break_the_dropdown() -> None:
+    panel = ComparePanel(frame(row(task_type=HOSTILE["bidi"]), row(2, task_type="any"), row(3, task_type="")))
+    labels = [label for label, _ in panel.task_type.options]
+    assert "user ⟦U+202E⟧txt.exe" in labels
+    panel.task_type.set_state({"index": labels.index("user ⟦U+202E⟧txt.exe")})
+    assert len(panel.selection()) == 1
+
+
+def test_a_verdict_is_stored_before_it_is_shown() -> None:
+    stored: list[HumanVerdict] = []
+    panel = ComparePanel(mixed(), page_size=5, on_verdict=stored.append)
+    panel.pair_number.value = 2
+    panel.verdict.value = "shadow better"
+    panel.remark.value = " shorter "
+    panel.save.click()
+    (said,) = stored
+    assert (said.comparison_id, said.verdict, said.note) == ("c000007", "shadow better", "shorter")
+    assert "✔ shadow better (shorter)" in body(panel)
+    assert "saved" in panel.status
+    assert panel.remark.value == ""
+    assert list(panel.verdicts["task_type"]) == ["code::python"]
+
+
+def test_a_verdict_that_cannot_be_stored_is_not_shown_as_saved() -> None:
+    def broken(said: HumanVerdict) -> None:
+        raise OSError("no space left")
+
+    panel = ComparePanel(mixed(), on_verdict=broken)
+    panel.save.click()
+    assert "Problem: OSError: no space left" in panel.status
+    assert "✔" not in body(panel)
+    assert panel.verdicts.empty
+    with pytest.raises(OSError, match="no space"):
+        panel.mark(1, "both wrong")
+
+
+def test_wrong_marks_and_filters_say_what_is_right(panel: ComparePanel) -> None:
+    with pytest.raises(rl.ConfigError, match="pairs 1 to 5"):
+        panel.mark(6, "both wrong")
+    with pytest.raises(rl.ConfigError, match="primary better"):
+        panel.mark(1, "superb")  # type: ignore[arg-type]
+    with pytest.raises(rl.ConfigError, match="task_type"):
+        panel.filter(tasktype="code")
+
+
+def test_every_control_has_a_visible_label(panel: ComparePanel) -> None:
+    controls = [one for box in panel.children if hasattr(box, "children") for one in box.children]
+    assert len(controls) > 12
+    assert all(one.description for one in controls)
+
+
+def test_the_static_form_leaves_out_what_changes_between_runs() -> None:
+    pair = row(primary_latency_ms=123.0, comparison_id="run-specific-id")
+    static = ComparePanel(frame(pair))._repr_mimebundle_()["text/html"]
+    assert "same answer" in static
+    assert "123" not in static
+    assert "run-specific-id" not in static
+    assert "1 pairs · 1 complete" in static
+
+
+def test_an_empty_source_is_shown_as_such() -> None:
+    panel = ComparePanel(mixed().head(0))
+    assert repr(panel) == "ComparePanel(0 pairs, 0 complete, 0 differ; page 1 of 1)"
+    assert panel.selection().empty
+    assert panel.save.disabled
+
+
+def test_refresh_shows_files_written_since(tmp_path: Path) -> None:
+    frame(row(1)).to_parquet(tmp_path / "1.parquet")
+    panel = ComparePanel(tmp_path)
+    frame(row(2), row(3)).to_parquet(tmp_path / "2.parquet")
+    assert repr(panel).startswith("ComparePanel(1 pairs")
+    panel.again.click()
+    assert repr(panel).startswith("ComparePanel(3 pairs")
+
+
+def test_a_source_that_breaks_shows_its_error(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.parquet"
+    frame(row(1)).to_parquet(file)
+    panel = ComparePanel(file)
+    file.write_bytes(b"not parquet")
+    panel.again.click()
+    assert "Problem:" in panel.status
+    assert repr(panel).startswith("ComparePanel(1 pairs")
+
+
+async def test_following_shows_new_pairs_and_stops(tmp_path: Path) -> None:
+    frame(row(1)).to_parquet(tmp_path / "1.parquet")
+    panel = ComparePanel(tmp_path)
+    changed = asyncio.Event()
+    panel._body.observe(lambda _: changed.set(), names="value")
+    panel.follow(every_s=0.01)
+    frame(row(2)).to_parquet(tmp_path / ".2.tmp")
+    (tmp_path / ".2.tmp").rename(tmp_path / "2.parquet")
+    await asyncio.wait_for(changed.wait(), timeout=30)
+    assert repr(panel).startswith("ComparePanel(2 pairs")
+    panel.close()
+    assert panel._following is None

@@ -1,0 +1,322 @@
+"""Streamed answers: the same chunks however the bytes are cut, and nothing lost when they stop."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
+from router_lab.records import Reply, ToolCall, Usage
+from router_lab.router.providers import PROVIDERS, Chunk
+
+
+def sse(*events: Any, named: bool = False) -> bytes:
+    lines = []
+    for event in events:
+        name = f"event: {event['type']}\n" if named else ""
+        lines.append(f"{name}data: {event if isinstance(event, str) else json.dumps(event)}\n\n")
+    return "".join(lines).encode()
+
+
+def ndjson(*lines: Any) -> bytes:
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+
+
+START = {
+    "type": "message_start",
+    "message": {"id": "m", "model": "claude-x", "usage": {"input_tokens": 8, "cache_read_input_tokens": 30}},
+}
+
+
+def block(index: int, content: dict[str, Any], *deltas: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"type": "content_block_start", "index": index, "content_block": content},
+        *({"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas),
+        {"type": "content_block_stop", "index": index},
+    ]
+
+
+ANTHROPIC_PARTS = [
+    START,
+    {"type": "ping"},
+    *block(0, {"type": "thinking", "thinking": ""}, {"type": "thinking_delta", "thinking": "hm"}),
+    *block(
+        1,
+        {"type": "text", "text": ""},
+        {"type": "text_delta", "text": "Grü"},
+        {"type": "text_delta", "text": "ße 😀"},
+    ),
+    *block(
+        2,
+        {"type": "tool_use", "id": "c1", "name": "weather", "input": {}},
+        {"type": "input_json_delta", "partial_json": ""},
+        {"type": "input_json_delta", "partial_json": '{"city": "Os'},
+        {"type": "input_json_delta", "partial_json": 'lo"}'},
+    ),
+    *block(3, {"type": "tool_use", "id": "c2", "name": "now", "input": {}}),
+    {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 2}},
+    {
+        "type": "message_delta",
+        "delta": {"stop_reason": "tool_use", "stop_sequence": None},
+        "usage": {"output_tokens": 9},
+    },
+    {"type": "message_stop"},
+]
+ANTHROPIC = sse(*ANTHROPIC_PARTS, named=True)
+
+
+def choice(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+    return {
+        "model": "gpt-x",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+        "usage": None,
+    }
+
+
+def call(index: int, arguments: str, **named: str) -> dict[str, Any]:
+    function = {"arguments": arguments} | ({"name": named["name"]} if "name" in named else {})
+    return {"index": index, "function": function} | ({"id": named["id"]} if "id" in named else {})
+
+
+OPENAI = b": comment\n\n" + sse(
+    choice({"role": "assistant", "content": ""}),
+    choice({"reasoning_content": "hm"}),
+    choice({"content": "Grü"}),
+    choice({"content": "ße 😀"}),
+    choice({"tool_calls": [call(0, "", id="c1", name="weather")]}),
+    choice({"tool_calls": [call(0, '{"city": "Os'), call(1, "", id="c2", name="now")]}),
+    choice({"tool_calls": [call(0, 'lo"}')]}),
+    choice({}, "tool_calls"),
+    {
+        "model": "gpt-x",
+        "choices": [],
+        "usage": {
+            "prompt_tokens": 38,
+            "completion_tokens": 9,
+            "prompt_tokens_details": {"cached_tokens": 30},
+        },
+    },
+    "[DONE]",
+)
+
+OLLAMA = ndjson(
+    {"model": "qwen", "message": {"role": "assistant", "content": "", "thinking": "hm"}, "done": False},
+    {"model": "qwen", "message": {"content": "Grü"}, "done": False},
+    {"model": "qwen", "message": {"content": "ße 😀"}, "done": False},
+    {
+        "model": "qwen",
+        "message": {"tool_calls": [{"function": {"name": "weather", "arguments": {"city": "Oslo"}}}]},
+        "done": False,
+    },
+    {
+        "model": "qwen",
+        "message": {"tool_calls": [{"id": "c2", "function": {"name": "now", "arguments": {}}}]},
+        "done": False,
+    },
+    {
+        "model": "qwen",
+        "message": {"content": ""},
+        "done": True,
+        "done_reason": "stop",
+        "prompt_eval_count": 38,
+        "prompt_eval_cached_count": 30,
+        "eval_count": 9,
+    },
+)
+STREAMS = {"anthropic": ANTHROPIC, "openai": OPENAI, "ollama": OLLAMA}
+USAGE = Usage(tokens_in=38, tokens_out=9, cache_read_tokens=30)
+
+
+def run(name: str, pieces: list[bytes]) -> tuple[list[Chunk], Reply]:
+    decoder = PROVIDERS[name].decoder()
+    chunks = [chunk for piece in pieces for chunk in decoder.feed(piece)]
+    reply = decoder.close()
+    assert decoder.usage == reply.usage
+    return chunks, reply
+
+
+def error_of(name: str, data: bytes) -> tuple[list[Chunk], Exception]:
+    decoder = PROVIDERS[name].decoder()
+    chunks: list[Chunk] = []
+    with pytest.raises((ProviderError, ContextOverflowError, ResponseParseError)) as caught:
+        for chunk in decoder.feed(data):
+            chunks.append(chunk)
+        decoder.close()
+    return chunks, caught.value
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_amounts_to_the_same_reply_as_a_whole_answer(name: str) -> None:
+    chunks, reply = run(name, [STREAMS[name]])
+    assert "".join(chunk.text for chunk in chunks) == reply.text == "Grüße 😀"
+    assert reply.thinking == "hm"
+    assert reply.usage == USAGE
+    ids = ["call_1", "c2"] if name == "ollama" else ["c1", "c2"]
+    assert reply.tool_calls == (ToolCall(ids[0], "weather", {"city": "Oslo"}), ToolCall(ids[1], "now", {}))
+    assert chunks[-1].reply == reply
+    assert [chunk.usage for chunk in chunks if chunk.usage][-1] == USAGE
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@given(data=st.data())
+def test_chunks_do_not_depend_on_how_the_bytes_are_cut(name: str, data: st.DataObject) -> None:
+    whole = STREAMS[name]
+    if data.draw(st.booleans(), label="CRLF"):
+        whole = whole.replace(b"\n", b"\r\n")
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(whole)), max_size=40), label="cuts"))
+    pieces = [whole[start:end] for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    assert run(name, pieces) == run(name, [STREAMS[name]])
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_chunks_do_not_depend_on_single_bytes(name: str) -> None:
+    whole = STREAMS[name]
+    assert run(name, [whole[at : at + 1] for at in range(len(whole))]) == run(name, [whole])
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_cut_anywhere_is_noticed_or_harmless(name: str) -> None:
+    """Every prefix either gives the whole text and a reason to stop, or an error that may be retried."""
+    whole = STREAMS[name]
+    _, complete = run(name, [whole])
+    for end in range(len(whole)):
+        decoder = PROVIDERS[name].decoder()
+        text = "".join(chunk.text for chunk in decoder.feed(whole[:end]))
+        assert complete.text.startswith(text)
+        try:
+            reply = decoder.close()
+        except ProviderError as cut:
+            assert (cut.retryable, cut.sent, cut.kind) == (True, True, "cut_stream")
+        else:
+            assert (reply.text, reply.tool_calls) == (complete.text, complete.tool_calls)
+
+
+def test_usage_seen_before_a_cut_is_kept() -> None:
+    decoder = PROVIDERS["anthropic"].decoder()
+    decoder.feed(sse(*ANTHROPIC_PARTS[:8], named=True))
+    with pytest.raises(ProviderError):
+        decoder.close()
+    assert decoder.usage == Usage(tokens_in=38, tokens_out=None, cache_read_tokens=30)
+
+
+def test_bytes_count_even_if_nobody_iterates() -> None:
+    decoder = PROVIDERS["ollama"].decoder()
+    decoder.feed(OLLAMA)
+    assert decoder.usage == USAGE
+    assert decoder.close().text == "Grüße 😀"
+
+
+OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "event", "kind", "retryable"),
+    [
+        ("anthropic", sse(OVERLOADED, named=True), "overloaded_error", True),
+        ("anthropic", sse(OVERLOADED), "overloaded_error", True),
+        (
+            "anthropic",
+            sse({"type": "error", "error": {"type": "invalid_request_error", "message": "x"}}),
+            "invalid_request_error",
+            False,
+        ),
+        (
+            "openai",
+            sse({"error": {"message": "x", "type": "server_error", "code": None}}),
+            "server_error",
+            True,
+        ),
+        ("openai", sse({"error": {"message": "x", "code": 400}}), None, False),
+        ("openai", sse({"error": {"message": "x", "code": 503}}), None, True),
+        (
+            "openai",
+            sse({"error": {"message": "x", "code": "insufficient_quota"}}),
+            "insufficient_quota",
+            False,
+        ),
+        ("openai", sse({"object": "error", "message": "x", "type": "X", "code": 500}), "X", True),
+        ("openai", b'error: {"code":500,"message":"x","type":"server_error"}\n\n', "server_error", True),
+        ("ollama", ndjson({"error": "an error was encountered while running the model"}), None, True),
+    ],
+)
+def test_error_events(name: str, event: bytes, kind: str | None, retryable: bool) -> None:
+    begun = {
+        "anthropic": sse(*ANTHROPIC_PARTS[:8]),
+        "openai": sse(choice({"content": "Gr"})),
+        "ollama": OLLAMA,
+    }
+    first = begun[name][:0] if name == "ollama" else begun[name]
+    chunks, error = error_of(name, first + event)
+    assert isinstance(error, ProviderError)
+    assert (error.status, error.kind, error.retryable, error.sent) == (200, kind, retryable, True)
+    assert (len(chunks) > 0) == (len(first) > 0)
+
+
+def test_an_overflow_inside_a_stream() -> None:
+    body = {"error": {"code": 400, "type": "exceed_context_size_error", "n_prompt_tokens": 9, "n_ctx": 8}}
+    for name, data in (
+        ("openai", sse(body)),
+        ("anthropic", sse(body)),
+        ("ollama", ndjson({"error": json.dumps(body)})),
+    ):
+        _, error = error_of(name, data)
+        assert isinstance(error, ContextOverflowError)
+        assert (error.tokens_in, error.context_window) == (9, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("anthropic", b"data: {oops\n\n"), ("openai", b"data: {oops\n\n"), ("ollama", b"{oops\n")],
+)
+def test_nonsense_in_a_stream(name: str, data: bytes) -> None:
+    _, error = error_of(name, data)
+    assert isinstance(error, ResponseParseError)
+
+
+def test_ollama_that_gave_up_is_a_cut_stream() -> None:
+    _, error = error_of("ollama", ndjson(*({"message": {"content": "ha"}, "done": False} for _ in range(31))))
+    assert isinstance(error, ProviderError)
+    assert error.retryable
+
+
+def test_tool_arguments_cut_by_the_token_limit() -> None:
+    data = sse(
+        choice({"tool_calls": [call(0, '{"city": "Os', id="c1", name="weather")]}),
+        choice({}, "length"),
+        "[DONE]",
+    )
+    _, error = error_of("openai", data)
+    assert isinstance(error, ResponseParseError)
+
+
+def test_what_servers_leave_out_at_the_end() -> None:
+    """Neither [DONE] nor a last line break is needed once the model has said why it stopped."""
+    _, reply = run("openai", [sse(choice({"content": "Hi"}), choice({}, "stop"))])
+    assert (reply.text, reply.stop_reason, reply.usage) == ("Hi", "stop", None)
+    _, reply = run("ollama", [OLLAMA.rstrip()])
+    assert reply.usage == USAGE
+    _, reply = run("anthropic", [sse(*ANTHROPIC_PARTS[:-1]).rstrip()])
+    assert reply.usage == USAGE
+
+
+@given(name=st.sampled_from(sorted(STREAMS)), data=st.lists(st.binary(max_size=60), max_size=5))
+def test_no_bytes_raise_anything_unexpected(name: str, data: list[bytes]) -> None:
+    decoder = PROVIDERS[name].decoder()
+    with pytest.raises((ProviderError, ResponseParseError)):
+        for piece in data:
+            for _ in decoder.feed(piece):
+                pass
+        decoder.close()
+
+
+def test_a_long_line_in_small_pieces_takes_linear_time() -> None:
+    decoder = PROVIDERS["ollama"].decoder()
+    decoder.feed(b'{"message":{"content":"')
+    for _ in range(100_000):
+        decoder.feed(b"x" * 10)
+    decoder.feed(b'"},"done":true}\n')
+    assert len(decoder.close().text) == 1_000_000
