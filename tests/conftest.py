@@ -7,8 +7,13 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from router_lab import sim
+
+# A busy machine is no failure: properties are checked, their speed is not.
+settings.register_profile("router_lab", deadline=None)
+settings.load_profile("router_lab")
 
 
 @pytest.fixture

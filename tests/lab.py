@@ -38,6 +38,7 @@ class Lab:
 
     server: sim.SimServer
     ledger: Ledger
+    folder: Path
 
     def router(self, routing: str, more: str = FAST, **options: Any) -> Router:
         """A router with `MODELS`, the given `routing:` section and further sections."""
@@ -66,7 +67,7 @@ class Lab:
 def laboratory(folder: Path, **options: Any) -> Iterator[Lab]:
     """A server with the options of `sim.app` and a ledger in `folder`."""
     with sim.serve(sim.app(**options)) as server, Ledger(folder) as ledger:
-        yield Lab(server, ledger)
+        yield Lab(server, ledger, folder)
 
 
 def broken(pair: Any) -> float:

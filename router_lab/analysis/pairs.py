@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from router_lab.analysis.tables import frame_of
 from router_lab.errors import ConfigError
 
 USE_OF_STATUS = {
@@ -90,9 +91,8 @@ def distinct_values(column: pd.Series) -> list[str]:
 def _as_frame(pairs: Any, wanted: Sequence[str]) -> pd.DataFrame:
     if isinstance(pairs, pd.DataFrame):
         return pairs
-    if hasattr(pairs, "to_pandas"):
-        columns = getattr(pairs, "columns", wanted)
-        return pairs.select([name for name in dict.fromkeys(wanted) if name in columns]).to_pandas()
+    if hasattr(pairs, "to_pyarrow"):
+        return frame_of(pairs.select([name for name in dict.fromkeys(wanted) if name in pairs.columns]))
     try:
         return pd.DataFrame(pairs)
     except (TypeError, ValueError) as error:

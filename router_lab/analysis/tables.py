@@ -22,7 +22,7 @@ class Tables(Protocol):
         """The comparisons as an Ibis table."""
 
 
-def open(path: str | Path, backend: str = "duckdb", connection: Any = None) -> Any:  # noqa: A001 - rl.analysis.open reads well
+def open(path: str | Path, backend: str = "duckdb", connection: Any = None) -> Any:  # noqa: A001
     """The tables of the ledger at `path` (a folder, or `s3://bucket/prefix`), sealed and unsealed rows alike.
 
     `backend` is `duckdb` or `pyspark`, `connection` an Ibis connection of that kind to use. Raises
@@ -41,9 +41,10 @@ def open(path: str | Path, backend: str = "duckdb", connection: Any = None) -> A
 
 
 def frame_of(expression: Any) -> pd.DataFrame:
-    """Run an Ibis expression. Raises `LedgerError` naming the file that cannot be read."""
+    """Run an Ibis expression; dates become timestamps. Raises `LedgerError` naming the file that cannot be read."""
     try:
-        frame: pd.DataFrame = expression.to_pandas()
+        # By way of Arrow: Ibis's own to_pandas sets an option that pandas 3 warns of.
+        frame: pd.DataFrame = expression.to_pyarrow().to_pandas(date_as_object=False)
     except Exception as error:
         raise unreadable(error) from error
     return frame

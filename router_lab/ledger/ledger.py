@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from router_lab.records import Alert, Attempt, BudgetLine, Comparison
 if TYPE_CHECKING:
     import pandas as pd
 
+    from router_lab.ledger.importing import Source
     from router_lab.ledger.tables import Tables
     from router_lab.ledger.verify import Report
     from router_lab.router.ports import Fold
@@ -193,6 +194,40 @@ class Ledger:
         from router_lab.ledger.rewrite import redact
 
         return self._core.rewrite(lambda shelf: redact(shelf, aware(before)))
+
+    def export(self, path: str | Path, table: str = "attempts") -> int:
+        """Write a table to one `.parquet`, `.csv` or `.jsonl` file; returns the rows written."""
+        from router_lab.ledger.exporting import export
+
+        return export(self._core, Path(path), table)
+
+    def import_file(
+        self,
+        path: str | Path,
+        source: Source,
+        columns: Mapping[str, str] | None = None,
+    ) -> int:
+        """Add attempts from another tool's log that are not here yet; returns how many.
+
+        `source` is `litellm` (spend logs), `otel` (GenAI spans as OTLP JSON) or `jsonl`, where `columns` maps
+        names such as `id`, `started_at`, `model`, `tokens_in` to the file's own, dots reaching into objects.
+        """
+        from router_lab.ledger.importing import import_file
+
+        return import_file(self._core, Path(path), source, columns, self._content)
+
+    def reconcile(
+        self, provider: str, path: str | Path, columns: Mapping[str, str] | None = None
+    ) -> pd.DataFrame:
+        """Compare with a provider's usage or cost export (CSV), by UTC day and model.
+
+        Anthropic's and OpenAI's exports are known; for others `columns` maps `date`, `model` and any of
+        `requests`, `tokens_in`, `tokens_out`, `cost_usd` to the file's columns. Per row: both sides, the
+        difference (theirs minus ours), a `verdict`, and the `unknown` attempts that may explain it.
+        """
+        from router_lab.ledger.reconcile import reconcile
+
+        return reconcile(self._core.reader, provider, Path(path), columns)
 
     def verify(self) -> Report:
         """Check everything checkable: `report.ok`, `report.problems`, `print(report)`. Changes nothing."""

@@ -156,19 +156,19 @@ def encoder(name: str) -> Callable[[Any], bytes]:
         try:
             return to_json(row, fallback=str)
         except (PydanticSerializationError, UnicodeEncodeError):
-            return to_json(_storable(row), fallback=str)
+            return to_json(storable(row), fallback=str)
 
     return encode
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """`value` with halves of surrogate pairs, which no UTF-8 can hold, shown as U+FFFD."""
     if isinstance(value, str):
         return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     if isinstance(value, dict):
-        return {_storable(str(key)): _storable(item) for key, item in value.items()}
+        return {storable(str(key)): storable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_storable(item) for item in value]
+        return [storable(item) for item in value]
     return value
 
 

@@ -3,6 +3,20 @@
 from __future__ import annotations
 
 from router_lab.panels.compare import ComparePanel
+from router_lab.panels.dashboard import Dashboard, dashboard
+from router_lab.panels.divisor import DivisorPanel
+from router_lab.panels.monitor import MonitorPanel
+from router_lab.panels.spend import SpendPanel
 from router_lab.panels.switch import SwitchPanel
+from router_lab.panels.truncation import TruncationPanel
 
-__all__ = ["ComparePanel", "SwitchPanel"]
+__all__ = [
+    "ComparePanel",
+    "Dashboard",
+    "DivisorPanel",
+    "MonitorPanel",
+    "SpendPanel",
+    "SwitchPanel",
+    "TruncationPanel",
+    "dashboard",
+]

@@ -83,8 +83,10 @@ def _agreement(pair: Comparison) -> Html:
 def _prompt(prompt: str | None, limit: int) -> Html:
     if not prompt:
         return Html("")
-    start = " ".join(prompt[:1_000].split())[:_PREVIEW]
-    summary = tag("summary", show(f"Prompt: {start}…"), style=f"cursor:pointer;{FAINT}")
+    # Stored prompts name their roles; what the user asked says more than the instructions before it.
+    asked = prompt.rpartition("\nuser: ")[2]
+    start = " ".join(asked[:1_000].split())[:_PREVIEW]
+    summary = tag("summary", show(f"Prompt: {start} …"), style=f"cursor:pointer;{FAINT}")
     return tag(
         "details",
         summary,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ibis
 
@@ -25,6 +25,22 @@ def pair_source(source: object) -> PairSource:
         return PairSource(_opener(source))
     except (ValueError, TypeError, FileNotFoundError) as error:
         raise ConfigError(f"ComparePanel(source): {error}. Accepted: {_ACCEPTED}") from error
+
+
+def tables_opener(source: Any, panel: str) -> Callable[[], Any]:
+    """A function that gives a ledger's newest tables. Raises `ConfigError` that lists what is accepted."""
+    if isinstance(source, str | PathLike):
+        from router_lab import analysis
+
+        return lambda: analysis.open(str(source))
+    if isinstance(getattr(source, "attempts", None), ibis.Table):
+        return lambda: source
+    if callable(getattr(source, "tables", None)):
+        return cast("Callable[[], Any]", source.tables)
+    raise ConfigError(
+        f"{panel}(source): {type(source).__name__} holds no attempts. Accepted: a Ledger, the tables of "
+        "ledger.tables() or rl.analysis.open(path), or the path of a ledger folder"
+    )
 
 
 def _opener(source: Any) -> Callable[[], tuple[Any, Any]]:

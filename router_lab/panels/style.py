@@ -18,7 +18,8 @@ HEAD = (
 )
 COLUMNS = "display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr)"
 TEXT = (
-    "white-space:pre-wrap;overflow-wrap:anywhere;overflow:hidden;max-height:28em;overflow-y:auto;"
+    "white-space:pre-wrap;overflow-wrap:anywhere;word-break:normal;"
+    "overflow-x:hidden;overflow-y:auto;max-height:28em;"
     "font-family:ui-monospace,monospace;font-size:12px;line-height:1.5;margin:0"
 )
 GONE = "background:rgba(213,94,0,.25);text-decoration:line-through"

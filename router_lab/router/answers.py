@@ -35,6 +35,8 @@ _MAX_FAULTS = 20
 _FENCE_LINES = re.compile(r"^[ \t]*+```([^\n`]*+)$", re.MULTILINE)
 _JSON_TAGS = frozenset({"", "json", "json5", "jsonc", "jsonl"})
 _OPENERS = re.compile(r"[{\[]")
+# Brackets that were meant as JSON from their first character on, unlike `{so}` or `[1]` in prose.
+_BEGINS_JSON = re.compile(r'\{\s*+"[^"\n]*+"\s*+:|\[\s*+\{\s*+"')
 
 # What a count of brackets has to look at: a whole string, a quote that never closes, a bracket.
 _TOKENS = re.compile(r'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
@@ -180,7 +182,8 @@ def _sections(text: str) -> Iterator[tuple[bool, str, str]]:
 def _embedded(text: str, openers: str = "{[") -> Iterator[Any]:
     """The objects and arrays inside other text, longest first, later first among equals.
 
-    Brackets may close around something that is not JSON and still have some inside.
+    Brackets may close around something that is not JSON and still have some inside; but what is
+    inside a broken object is a part of an answer, and a part must not pass for the whole.
     """
     brackets = _Brackets(text)
     waiting = [(start - end, -start, end) for start, end in brackets.between(0, len(text))]
@@ -191,6 +194,8 @@ def _embedded(text: str, openers: str = "{[") -> Iterator[Any]:
         data = _parsed(text[start:end]) if text[start] in openers else _NOTHING
         if data is not _NOTHING:
             yield data
+            continue
+        if _BEGINS_JSON.match(text, start):
             continue
         for inner_start, inner_end in brackets.between(start + 1, end - 1):
             heappush(waiting, (inner_start - inner_end, -inner_start, inner_end))
@@ -209,6 +214,8 @@ class _Brackets:
         while self._budget > 0 and (opener := _OPENERS.search(self._text, start, end)):
             close = self._closing(opener.start(), end)
             self._budget -= (close or end) - opener.start()
+            if close is None and _BEGINS_JSON.match(self._text, opener.start()):
+                return  # an answer that was cut off: whatever follows is inside it
             if close is not None:
                 yield opener.start(), close
             start = close or opener.start() + 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
 from router_lab.records import Attempt, Reply, Usage
@@ -135,23 +136,29 @@ class Attempts:
     async def run(self, job: Job, plan: Plan, admission: Admission, transport: Transport) -> Settlement:
         """One whole attempt. Raises what the settlement holds as its error, after the row is durable."""
         attempt = await self.open(job, plan, admission)
+        usage: Usage | None = None
         try:
             response = await transport.send(
                 plan.wire,
                 attempt_id=attempt.lost.attempt_id,
                 timeout_s=self.timeout_s(job, plan),
             )
+            # Before anything is read of the body: whatever goes wrong from here on, this is owed.
+            usage = plan.target.provider.usage(response.body) if _is_success(response.status) else None
+            settled = await self._judge(attempt, response, usage)
         except ProviderError as error:
             settled = settlement.from_transport_error(error)
         except BaseException as error:
-            await self.settle(attempt, settlement.from_cancellation(error))
+            await self.settle(attempt, settlement.from_cancellation(error, usage=usage, whole=True))
             raise
-        else:
-            settled = await self._judge(attempt, response)
         await self.settle(attempt, settled)
         if settled.error is not None:
             raise settled.error
         return settled
+
+    def now(self) -> datetime:
+        """Wall-clock time, UTC."""
+        return self._clock.now()
 
     def timeout_s(self, job: Job, plan: Plan) -> float:
         """Seconds this attempt may take: the model's time-out, cut to the job's deadline."""
@@ -162,9 +169,7 @@ class Attempts:
         job, plan = attempt.job, attempt.plan
         row = self._row(attempt, settled)
         folds = (
-            self._calibrator.folds(
-                plan.target.model_key, job.request.task_type, job.features, settled.sample
-            )
+            self._calibrator.folds(plan.target.model_key, job.request.task_type, job.features, settled.sample)
             if settled.sample is not None
             else ()
         )
@@ -185,7 +190,9 @@ class Attempts:
             usage,
             signal,
             job.features,
-            schema_and_thinking=job.request.schema is not None and bool(reply.thinking),
+            schema_and_thinking=plan.target.is_ollama
+            and job.request.schema is not None
+            and bool(reply.thinking),
             version=window.version,
         )
         error: Exception | None = None
@@ -207,12 +214,12 @@ class Attempts:
             sample=sample,
         )
 
-    async def _judge(self, attempt: OpenAttempt, response: WireResponse) -> Settlement:
+    async def _judge(self, attempt: OpenAttempt, response: WireResponse, usage: Usage | None) -> Settlement:
         provider = attempt.plan.target.provider
-        if not 200 <= response.status < 300:
-            error = provider.error(response.status, response.headers, response.body)
-            return settlement.from_refusal(error, response.status)
-        usage = provider.usage(response.body)
+        if not _is_success(response.status):
+            error = provider.error(response.status, response.headers, response.body, now=self._clock.now())
+            turns = len(attempt.job.request.messages)
+            return settlement.from_refusal(error, response.status, messages=turns)
         if response.cut is not None:
             return settlement.from_transport_error(response.cut, usage=usage, whole=True)
         try:
@@ -336,6 +343,10 @@ class Attempts:
             token_limited=reply.token_limited if reply is not None else False,
             output=settled.text,
         )
+
+
+def _is_success(status: int) -> bool:
+    return 200 <= status < 300
 
 
 def _cache_writes(usage: Usage | None) -> int | None:

@@ -63,12 +63,17 @@ def from_transport_error(
 
 
 def from_cancellation(
-    error: BaseException, *, usage: Usage | None = None, text: str | None = None, abandoned: bool = False
+    error: BaseException,
+    *,
+    usage: Usage | None = None,
+    text: str | None = None,
+    abandoned: bool = False,
+    whole: bool = False,
 ) -> Settlement:
-    """The caller went away while the request was on the wire."""
+    """The caller went away while the request was on the wire; `whole` as in `from_transport_error`."""
     return Settlement(
         outcome="abandoned" if abandoned else "cancelled",
-        billing="unknown",
+        billing="billed" if whole and _is_complete(usage) else "unknown",
         provider_failed=None,
         error=error,
         usage=usage,
@@ -76,8 +81,14 @@ def from_cancellation(
     )
 
 
-def from_refusal(error: Exception, status: int, *, usage: Usage | None = None) -> Settlement:
-    """A status other than 2xx, or an error event inside a stream that began with 200."""
+def from_refusal(
+    error: Exception, status: int, *, usage: Usage | None = None, messages: int = 1
+) -> Settlement:
+    """A status other than 2xx, or an error event inside a stream that began with 200.
+
+    An exact count in a refusal is the best lesson for the estimator; of a prompt of several
+    `messages` it is a lower bound, since some servers drop the oldest before they count.
+    """
     if isinstance(error, ContextOverflowError):
         return Settlement(
             outcome="context_overflow",
@@ -87,7 +98,9 @@ def from_refusal(error: Exception, status: int, *, usage: Usage | None = None) -
             usage=usage,
             http_status=status,
             signal=error.signal,
-            sample=Sample(error.tokens_in) if error.tokens_in and status == 400 else None,
+            sample=Sample(error.tokens_in, at_least=messages > 1)
+            if error.tokens_in and status == 400
+            else None,
         )
     refused = 300 <= status < 500 and status not in _MAYBE_BILLED_4XX
     return Settlement(

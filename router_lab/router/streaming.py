@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from datetime import datetime
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
 from router_lab.router import settlement
@@ -24,23 +25,27 @@ async def stream_attempt(
     attempt = await attempts.open(job, plan, admission)
     decoder = plan.target.provider.decoder()
     text: list[str] = []
+    decoding = False
     try:
         async with transport.stream(
             plan.wire, attempt_id=attempt.lost.attempt_id, timeout_s=attempts.timeout_s(job, plan)
         ) as response:
             if not 200 <= response.status < 300:
-                settled = await _refused(plan, response)
+                settled = await _refused(plan, response, attempts.now())
             else:
                 async for data in response.chunks():
+                    decoding = True
                     for chunk in decoder.feed(data):
                         if chunk.text:
                             text.append(chunk.text)
                             yield chunk.text
+                    decoding = False
                 settled = await _ended(attempts, attempt, decoder, response.status)
-    except ProviderError as error:
-        settled = _broken(error, decoder, "".join(text))
-    except (ContextOverflowError, ResponseParseError) as error:
-        settled = settlement.from_stream_error(error, decoder.usage, "".join(text))
+    except (ProviderError, ContextOverflowError, ResponseParseError) as error:
+        if isinstance(error, ProviderError) and not decoding:  # the wire's fault, not an error event
+            settled = settlement.from_transport_error(error, usage=decoder.usage, text="".join(text))
+        else:
+            settled = settlement.from_stream_error(error, decoder.usage, "".join(text))
     except BaseException as error:
         abandoned = isinstance(error, GeneratorExit)
         await attempts.settle(
@@ -54,20 +59,13 @@ async def stream_attempt(
     yield settled
 
 
-async def _refused(plan: Plan, response: StreamResponse) -> Settlement:
+async def _refused(plan: Plan, response: StreamResponse, now: datetime) -> Settlement:
     body = await response.read()
     return settlement.from_refusal(
-        plan.target.provider.error(response.status, response.headers, body), response.status
+        plan.target.provider.error(response.status, response.headers, body, now=now), response.status
     )
 
 
 async def _ended(attempts: Attempts, attempt: OpenAttempt, decoder: StreamDecoder, status: int) -> Settlement:
     reply = decoder.close()
     return await attempts.judge_reply(attempt, reply, decoder.usage or reply.usage, status)
-
-
-def _broken(error: ProviderError, decoder: StreamDecoder, text: str) -> Settlement:
-    """An error event of the provider has a kind of its own; anything else is the wire's fault."""
-    if error.kind in (None, "timeout", "cut_stream") or not error.sent:
-        return settlement.from_transport_error(error, usage=decoder.usage, text=text)
-    return settlement.from_stream_error(error, decoder.usage, text)

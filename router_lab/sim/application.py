@@ -179,6 +179,8 @@ class SimApp:
             return ask, fault, wire.serve(request, ask, fault, self._world)
         except Refused as refused:
             return ask, fault, wire.failure(request, refused)
+        except RecursionError:
+            return ask, fault, wire.failure(request, Refused(400, "the request is nested too deeply"))
 
     def _authorise(self, wire: Wire, request: Request) -> None:
         expected = self._api_keys.get(wire.provider)

@@ -61,12 +61,17 @@ class OpenAI:
         if (self.provider, model) not in world.models:
             raise Refused(404, f"The model `{model}` does not exist or you do not have access to it.")
         limit = reading.optional(data, "max_completion_tokens", int, invalid)
+        limit = limit if limit is not None else reading.optional(data, "max_tokens", int, invalid)
+        if limit is not None and limit < 1:
+            raise invalid(
+                f"Invalid 'max_tokens': integer below minimum value. Expected a value >= 1, got {limit}."
+            )
         form = data.get("response_format")
         stop, options = data.get("stop"), data.get("stream_options")
         return Ask(
             model=model,
             turns=tuple(message_turn(message) for message in messages),
-            max_tokens=limit if limit is not None else reading.optional(data, "max_tokens", int, invalid),
+            max_tokens=limit,
             stream=bool(reading.optional(data, "stream", bool, invalid)),
             tools=tuple(map(tool_offer, reading.objects(data.get("tools"), "tools", invalid))),
             tool_choice=tool_choice(data.get("tool_choice")),

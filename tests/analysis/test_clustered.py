@@ -123,7 +123,7 @@ def test_wilson_without_trials_is_unknown():
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-@settings(max_examples=20)  # statsmodels takes 60 ms a call
+@settings(max_examples=10)  # statsmodels takes 60 ms a call
 def test_holm_is_statsmodels(p_values):
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1], abs=1e-12)
 

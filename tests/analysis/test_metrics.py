@@ -13,6 +13,7 @@ from synthetic_ledger import AGREEMENT, NOISE_RATE, RETRY_RATE, write_ledger
 import router_lab.analysis as analysis
 from router_lab.analysis import metrics
 from router_lab.analysis.clustered import cluster_mean
+from router_lab.analysis.tables import frame_of
 from router_lab.errors import ConfigError, LedgerError
 
 REQUESTS = 6_000
@@ -47,12 +48,12 @@ def tables(folder):
 
 @pytest.fixture(scope="module")
 def attempts(tables) -> pd.DataFrame:
-    return tables.attempts.to_pandas()
+    return frame_of(tables.attempts)
 
 
 @pytest.fixture(scope="module")
 def comparisons(tables) -> pd.DataFrame:
-    return tables.comparisons.to_pandas()
+    return frame_of(tables.comparisons)
 
 
 def test_spend_adds_up_whatever_the_key(tables, attempts):
@@ -146,7 +147,17 @@ def test_agreement_is_the_clustered_mean(tables, comparisons):
 
 def test_disagreement_beyond_noise(tables, comparisons):
     frame = metrics.beyond_noise(tables).set_index("task_type")
-    assert frame.loc["math::word", "low"] > 0  # .80 against a floor of .98
+    known = comparisons[comparisons["status"].isin(["complete", "shadow_failed"])]
+    known = known.assign(score=known["agreement"].where(known["status"] == "complete", 0.0)).dropna(
+        subset="score"
+    )
+    floor = known[known["is_noise"]].set_index("request_id")["score"]
+    both = known[~known["is_noise"] & known["request_id"].isin(floor.index)]
+    for name, rows in both.groupby("task_type"):
+        expected = cluster_mean(rows["request_id"].map(floor) - rows["score"], rows["input_hash"])
+        assert frame.loc[name, "mean"] == pytest.approx(expected.mean)
+        assert frame.loc[name, "standard_error"] == pytest.approx(expected.standard_error)
+        assert frame.loc[name, "shadow_agreement"] == pytest.approx(rows["score"].mean())
     assert frame["pairs"].sum() == pytest.approx(NOISE_RATE * (~comparisons["is_noise"]).sum(), rel=0.2)
 
 

@@ -81,5 +81,5 @@ def test_hostile_task_types_stay_text(tmp_path):
 
 
 def test_another_suffix_is_refused(report, tmp_path):
-    with pytest.raises(ConfigError, match="html or .json"):
+    with pytest.raises(ConfigError, match=r"html or \.json"):
         report.write(tmp_path / "report.pdf")

@@ -73,6 +73,7 @@ def test_alerts_are_said_once(tmp_path):
 
     async def run() -> list[int]:
         with Ledger(tmp_path / "ledger") as ledger:
+            ledger.switch.on(reason="experiment")
             told = []
             for _ in range(2):
                 waiting: list[asyncio.Future[None]] = []

@@ -47,7 +47,7 @@ def data(text: str, output: Any = "auto", request: Request = PLAIN) -> Any:
         ('Text\n```json\n{"code": "```py```"}\n```', {"code": "```py```"}),
         ('<think>{"x": 1}</think>{"answer": "yes"}', {"answer": "yes"}),
         ('{"a": 1, "a": 2}', {"a": 2}),
-        ('{"open": 1 {"a": "}"} rest', {"a": "}"}),
+        ('{"open": 1 {"a": "}"} rest', None),  # a part of something broken
         ('{"n": 123456789012345678901234567890}', {"n": 123456789012345678901234567890}),
         ("", None),
         ("plain text", None),
@@ -221,3 +221,23 @@ def test_an_object_is_found_bare_fenced_and_in_prose(
     assert data(f"```json\n{text}\n```") == value
     assert data(f"{before}\n```json\n{text}\n```\n{after}", "json") == value
     assert data(before + text + after, "json") == value
+
+
+@pytest.mark.parametrize("output", ["auto", "json"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"order": {"id": 7, "city": "Lyon"}, "items": [',
+        'Here it is: {"order": {"id": 7}, "total": 12,,}',
+        '```json\n{"order": {"id": 7}, "total"\n```',
+        '[{"id": 7}, {"id": 8',
+    ],
+)
+def test_a_part_of_a_broken_answer_never_passes_for_the_whole(text: str, output: str):
+    """Seen on a malformed order: the inner customer object came back as the order."""
+    reply, request = Reply(text, None, None, None), Request.build("x", task_type="t")
+    if output == "auto":
+        assert read_answer(reply, request, "auto") is None
+    else:
+        with pytest.raises(ResponseParseError):
+            read_answer(reply, request, "json")

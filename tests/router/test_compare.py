@@ -225,7 +225,7 @@ any_json = st.recursive(
 
 @pytest.mark.parametrize(("name", "options"), CONFIGURED, ids=str)
 @given(primary=any_text, shadow=any_text, left=any_json, right=any_json)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_every_comparator_keeps_its_promises(
     name: str, options: dict[str, object], primary: str, shadow: str, left: object, right: object
 ) -> None:
@@ -240,7 +240,7 @@ def test_every_comparator_keeps_its_promises(
 
 
 @given(items=st.lists(any_json, max_size=6), seed=st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_order_of_unordered_lists_never_matters(items: list[object], seed: object) -> None:
     shuffled = list(items)
     seed.shuffle(shuffled)  # type: ignore[attr-defined]
@@ -248,14 +248,19 @@ def test_the_order_of_unordered_lists_never_matters(items: list[object], seed: o
 
 
 MEGABYTE = [
-    ("a" * 1_000_000, "a" * 999_999 + "b"),
     ("a " * 500_000, "b " * 500_000),
     ("\u0301\u0323" * 250_000, "\u0323\u0301" * 250_000),
-    ("漢字" * 170_000, "字漢" * 170_000),
-    ("{" * 1_000_000, "[" * 1_000_000),
     ("1" * 1_000_000, "1,111" * 200_000),
     ("answer " * 140_000, "1e" * 500_000),
-    ("not urgent " * 90_000, "-" * 1_000_000),
+    *(
+        pytest.param(texts, marks=pytest.mark.soak)
+        for texts in [
+            ("a" * 1_000_000, "a" * 999_999 + "b"),
+            ("漢字" * 170_000, "字漢" * 170_000),
+            ("{" * 1_000_000, "[" * 1_000_000),
+            ("not urgent " * 90_000, "-" * 1_000_000),
+        ]
+    ),
 ]
 
 

@@ -267,3 +267,26 @@ async def test_the_key_is_sent_and_never_kept(lab: Lab, monkeypatch: pytest.Monk
         page = keyed._repr_html_() + repr(keyed)
     everything = lab.attempts.to_csv() + str(caught.value) + caplog.text + page
     assert secret not in everything
+
+
+async def test_a_call_cancelled_after_its_answer_arrived_is_billed(lab: Lab):
+    """Seen once: a cancellation while the server's window was being read left the intent open."""
+    lab.server.app.script([])
+    router = lab.router("routing: {ask: {model: local, max_tokens: 32}}")
+    asked = asyncio.Event()
+
+    async def never(url: str) -> object:
+        asked.set()
+        return await asyncio.Event().wait()
+
+    router._windows._get_json = never
+    async with router:
+        call = asyncio.create_task(router.complete("hello", task_type="ask"))
+        await asked.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    [row] = lab.attempts.to_dict("records")
+    assert (row["outcome"], row["billing"], row["interrupted"]) == ("cancelled", "billed", True)
+    assert row["tokens_in"] == lab.served[0].tokens_in
+    assert lab.ledger.status().in_flight == 0

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from lab import FAST, laboratory
 
+from lab import FAST, laboratory
 from router_lab import sim
 from router_lab.errors import ContextOverflowError
 

@@ -239,6 +239,54 @@ def test_every_name_parses_to_itself(name):
     assert parse({"kind": name, "times": 3}).times == 3
 
 
+KEYS = "role content type text name function parameters schema num_ctx cache_control json_schema input_schema"
+MORE_KEYS = "properties format images tool_calls ttl stop num_predict"
+FIELDS = "system tools tool_choice stream options format response_format output_config stop stop_sequences"
+MORE_FIELDS = "thinking think keep_alive prompt images max_tokens stream_options"
+words = st.sampled_from(
+    ["user", "system", "tool", "text", "any", "json", "json_schema", "my-model", "hi", "0"]
+)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 2000) | words,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(f"{KEYS} {MORE_KEYS}".split()), inner, max_size=4)
+    ),
+    max_leaves=10,
+)
+fields = st.sampled_from(f"{FIELDS} {MORE_FIELDS}".split())
+
+
+@given(st.sampled_from(sorted(CALLS)), st.dictionaries(fields, values, max_size=4), values, st.booleans())
+async def test_hostile_requests_get_an_answer_or_a_complaint(provider, odd, messages, use_odd_messages):
+    path, base = CALLS[provider]
+    body = {**base, "messages": messages if use_odd_messages else [{"role": "user", "content": "hi"}], **odd}
+    app = sim.app()
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://sim", headers=HEADERS
+    ) as client:
+        answer = await client.post(path, json=body)
+    assert answer.status_code in (200, 400, 404)
+    served = app.log[0]
+    assert served.billed == (answer.status_code == 200)
+    assert served.tokens_out <= 8192
+    assert min(served.tokens_in, served.tokens_out) >= 0
+
+
+@pytest.mark.parametrize("provider", CALLS)
+@pytest.mark.parametrize("depth", [50, 900, 3000])
+def test_deeply_nested_requests_are_no_trouble(client, provider, depth):
+    path, _ = CALLS[provider]
+    nested = '{"properties": {"a": ' * depth + "{}" + "}}" * depth
+    model = CALLS[provider][1]["model"]
+    form = f'{{"type": "json_schema", "schema": {nested}, "json_schema": {{"schema": {nested}}}}}'
+    body = (
+        f'{{"model": "{model}", "max_tokens": 9, "messages": [{{"role": "user", "content": "hi"}}], '
+        f'"format": {nested}, "response_format": {form}, "output_config": {{"format": {form}}}}}'
+    )
+    assert client.post(path, content=body).status_code in (200, 400)
+
+
 async def in_process(app, texts, **body):
     transport = httpx.ASGITransport(app)
     path, base = CALLS["ollama"]

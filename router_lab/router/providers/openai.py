@@ -211,11 +211,15 @@ def _usage(raw: Mapping[str, Any], timings: Mapping[str, Any]) -> Usage | None:
         tokens_in = evaluated + (cached or 0)
     if tokens_out is None:
         tokens_out = wire.count(timings.get("predicted_n"))
-    read = wire.count(wire.member(raw, "prompt_tokens_details").get("cached_tokens"))
+    details = wire.member(raw, "prompt_tokens_details")
+    read = wire.count(details.get("cached_tokens"))
+    read = min(read if read is not None else cached or 0, tokens_in or 0)
+    written = wire.count(details.get("cache_write_tokens")) or 0
     return Usage(
         tokens_in=tokens_in,
         tokens_out=tokens_out,
-        cache_read_tokens=min(read if read is not None else cached or 0, tokens_in or 0),
+        cache_read_tokens=read,
+        cache_write_tokens=min(written, (tokens_in or 0) - read),
         reasoning_tokens=wire.count(wire.member(raw, "completion_tokens_details").get("reasoning_tokens"))
         or 0,
         cached_only=cached_only,

@@ -1,0 +1,90 @@
+"""May we stop? The exit monitor's verdict per task type, and the evidence behind one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from router_lab.panels.base import control
+from router_lab.panels.sheet import Sheet, SheetPanel, chooser, chosen
+from router_lab.panels.sources import tables_opener
+
+if TYPE_CHECKING:
+    from router_lab.analysis import MonitorResult
+
+_SHOWN = [
+    "task_type",
+    "outcome",
+    "pairs",
+    "mean",
+    "lower",
+    "upper",
+    "threshold",
+    "pairs_needed",
+    "usd_needed",
+    "reason",
+]
+
+
+class MonitorPanel(SheetPanel):
+    """The stable-state exit over a ledger (a `Ledger`, its tables, or a path).
+
+    It only looks: acting on a verdict is `rl.analysis.act` or the switch panel. `.selection()` has a
+    row per task type. Raises `ConfigError` for another source.
+    """
+
+    heading = "May we stop comparing?"
+
+    def __init__(self, source: object) -> None:
+        self._open = tables_opener(source, type(self).__name__)
+        self._history = getattr(source, "switch_events", None)
+        self.task_type = chooser("Evidence of", "the first")
+        self.threshold = control(
+            widgets.BoundedFloatText,
+            "Agreement to beat",
+            width="210px",
+            min=0.01,
+            max=0.999,
+            step=0.01,
+            value=0.95,
+        )
+        self.alpha = control(
+            widgets.BoundedFloatText,
+            "Error (alpha)",
+            width="180px",
+            min=0.001,
+            max=0.499,
+            step=0.01,
+            value=0.05,
+        )
+        super().__init__(self.task_type, self.threshold, self.alpha)
+
+    def _read(self) -> Sheet:
+        from router_lab import analysis
+        from router_lab.analysis import plots
+
+        plan = analysis.ExitPlan(threshold=float(self.threshold.value), alpha=float(self.alpha.value))
+        events = self._history() if callable(self._history) else None
+        result = analysis.monitor(self._open().comparisons, plan, switch_events=events)
+        names = tuple(result.decisions)
+        one = chosen(self.task_type)
+        one = one if one in names else next(iter(names), None)
+        return Sheet(
+            sentence=_sentence(result),
+            selection=result.frame,
+            tables=(("Verdicts", result.frame[_SHOWN]),),
+            plot=None if one is None else plots.confidence_band(result, one),
+            choices={"task_type": names},
+        )
+
+
+def _sentence(result: MonitorResult) -> str:
+    if not result.decisions:
+        return "No pairs yet"
+    counts: dict[str, int] = {}
+    for decision in result.decisions.values():
+        words: Any = decision.outcome.value
+        counts[words] = counts.get(words, 0) + 1
+    said = ", ".join(f"{count} {words.replace('_', ' ')}" for words, count in sorted(counts.items()))
+    return f"{len(result.decisions)} task types: {said}"

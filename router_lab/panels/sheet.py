@@ -1,0 +1,173 @@
+"""A panel of figures: a sentence that states the finding, a picture, and tables under it."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from router_lab.panels.base import ROW, WIDE, Panel, control
+from router_lab.panels.escape import Html, plain, show, tag
+from router_lab.panels.style import note, page, table, title, usd
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MOST_ROWS = 25
+_SHARES = ("rate", "low", "high", "share", "miss_rate", "worst_500", "mean_excess", "agreement")
+_ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What a `SheetPanel` shows. `selection` is the frame given back; `tables` are headed frames.
+
+    `timed` names columns left out of the static form because they differ between equal runs.
+    """
+
+    sentence: str
+    selection: pd.DataFrame = field(repr=False)
+    tables: tuple[tuple[str, pd.DataFrame], ...] = field(default=(), repr=False)
+    plot: Any = field(default=None, repr=False)
+    choices: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    timed: tuple[str, ...] = ()
+
+
+class SheetPanel(Panel[Sheet]):
+    """Base of the panels that show figures. A subclass names its title, makes controls and reads a sheet."""
+
+    heading = ""
+
+    def __init__(self, *controls: widgets.Widget) -> None:
+        self._sheet: Sheet | None = None
+        self._drawing = False
+        self._body = widgets.HTML(layout=WIDE)
+        self.again = control(widgets.Button, "Refresh", tooltip="Read the ledger again")
+        super().__init__(
+            widgets.HTML(page(title(self.heading))),
+            widgets.HBox([*controls, self.again], layout=ROW),
+            self._body,
+        )
+        self.refresh()
+        self.again.on_click(self._guarded(self.refresh))
+        for one in controls:
+            if not isinstance(one, widgets.Button):
+                one.observe(self._guarded(self._on_change), names="value")
+
+    def selection(self) -> pd.DataFrame:
+        """The frame behind what is shown."""
+        return self._now.selection
+
+    @property
+    def plot(self) -> Any:
+        """The plot shown, with its `.data`; None when there is none."""
+        return self._now.plot
+
+    def __repr__(self) -> str:
+        words = self._now.sentence
+        return f"{type(self).__name__}({words if len(words) < 85 else words[:84] + '…'})"
+
+    @property
+    def _now(self) -> Sheet:
+        assert self._sheet is not None  # noqa: S101 - the constructor draws before anyone can ask
+        return self._sheet
+
+    def _on_change(self) -> None:
+        if not self._drawing:
+            self.refresh()
+
+    def _draw(self, data: Sheet) -> None:
+        self._sheet = data
+        self._drawing = True
+        try:
+            for name, values in data.choices.items():
+                _offer(getattr(self, name), values)
+        finally:
+            self._drawing = False
+        self._body.value = page(_sheet_html(data, live=True))
+        self.say("")
+
+    def _static(self) -> Html:
+        return tag("div", title(self.heading), _sheet_html(self._now, live=False))
+
+
+def chooser(description: str, everything: str = _ALL) -> Any:
+    """A dropdown filled from what the sheet says there is."""
+    return control(widgets.Dropdown, description, options=[(everything, "")], value="")
+
+
+def chosen(dropdown: Any) -> str | None:
+    """What is chosen, None for everything."""
+    return dropdown.value or None
+
+
+def picture(plot: Any) -> Html:
+    """A plot as an inline picture whose alternative text is its key numbers."""
+    data = b64encode(plot._repr_png_()).decode("ascii")
+    # Not by `tag`, which would cut the picture as if it were text.
+    style = "max-width:100%;background:white;border-radius:6px;margin:8px 0"
+    words = plain(repr(plot), limit=500).replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return Html(f'<img alt="{words}" style="{style}" src="data:image/png;base64,{data}">')
+
+
+def frame_html(frame: pd.DataFrame, without: tuple[str, ...] = ()) -> Html:
+    """A frame as a table: units from the columns' names, at most `_MOST_ROWS` rows and a note."""
+    shown = frame.drop(columns=[name for name in without if name in frame.columns]).head(_MOST_ROWS)
+    if shown.empty:
+        return show("nothing yet")
+    names = [str(name) for name in shown.columns]
+    numbers = frozenset(place for place, kind in enumerate(shown.dtypes) if kind.kind in "iuf")
+    rows: list[list[object]] = [
+        [_cell(name, value) for name, value in zip(names, row, strict=True)]
+        for row in shown.itertuples(index=False, name=None)
+    ]
+    made = table([_headed(name) for name in names], rows, numbers=numbers)
+    rest = len(frame) - len(shown)
+    return made if rest <= 0 else Html(made + show(f"… {rest:,} more rows"))
+
+
+def _sheet_html(sheet: Sheet, *, live: bool) -> Html:
+    parts = [note(sheet.sentence)]
+    if sheet.plot is not None:
+        parts.append(picture(sheet.plot))
+    for heading, frame in sheet.tables:
+        parts.append(tag("div", show(heading), style="margin:8px 0 4px 0;font-weight:600"))
+        parts.append(frame_html(frame, () if live else sheet.timed))
+    return tag("div", *parts)
+
+
+def _headed(name: str) -> str:
+    """A column's name in words; the dollars are in its cells."""
+    return name.removesuffix("_usd").replace("usd_", "cost_").replace("_", " ")
+
+
+def _cell(name: str, value: Any) -> object:
+    if value is None or value != value or str(value) == "NaT":
+        return None
+    if isinstance(value, str):
+        return value
+    if name.endswith("_usd") or name.startswith("usd_"):
+        return usd(float(value))
+    if name == "pairs_needed":
+        return f"{value:,.0f}"
+    if isinstance(value, bool) or type(value).__name__ == "bool_":
+        return "yes" if value else "no"
+    if hasattr(value, "strftime"):
+        return f"{value:%Y-%m-%d %H:%M}"
+    if name in _SHARES or name.endswith(("_rate", "_share")):
+        return f"{float(value):.1%}"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1_000 or value == int(value) else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else value
+
+
+def _offer(dropdown: Any, values: tuple[str, ...]) -> None:
+    everything = dropdown.options[0]
+    options = (everything, *((plain(value), value) for value in values))
+    if tuple(dropdown.options) == options:
+        return
+    kept = dropdown.value
+    dropdown.options = options
+    dropdown.value = kept if kept in values else everything[1]

@@ -1,0 +1,81 @@
+"""Where the money went: by cause and by any key, budgets, breakers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from router_lab.panels.base import control
+from router_lab.panels.sheet import Sheet, SheetPanel
+from router_lab.panels.sources import tables_opener
+from router_lab.panels.style import usd
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_KEYS = (
+    "task_type",
+    "model",
+    "model_alias",
+    "provider",
+    "cause",
+    "billing",
+    "day",
+    "user_id",
+    "switch_epoch",
+)
+
+_CAUSES = {
+    "answer": "answers people wanted",
+    "shadow": "shadows",
+    "retry": "retries",
+    "fallback": "fallbacks",
+    "failure": "failed attempts",
+    "parse_failure": "unusable answers",
+    "truncation": "cut prompts",
+}
+
+
+class SpendPanel(SheetPanel):
+    """Spending of a ledger (a `Ledger`, its tables, or a path).
+
+    `.selection()` is the frame by the chosen key. Raises `ConfigError` for another source.
+    """
+
+    heading = "Where the money went"
+
+    def __init__(self, source: object) -> None:
+        self._open = tables_opener(source, type(self).__name__)
+        self._budgets = getattr(source, "spend", None)
+        self.by = control(widgets.Dropdown, "Spending by", options=_KEYS)
+        super().__init__(self.by)
+
+    def _read(self) -> Sheet:
+        from router_lab import analysis
+        from router_lab.analysis import plots
+
+        tables, key = self._open(), str(self.by.value)
+        spent = analysis.spend(tables, by=key).sort_values("cost_usd", ascending=False, ignore_index=True)
+        shown = [(f"By {key.replace('_', ' ')}", spent)]
+        if self._budgets is not None:
+            shown.append(("Budgets", self._budgets()))
+        shown.append(("Circuit breakers", analysis.breaker_timeline(tables)))
+        return Sheet(
+            sentence=_sentence(analysis.spend(tables, by="cause")),
+            selection=spent,
+            tables=tuple(shown),
+            plot=plots.spend_by_cause(tables, by="task_type" if key == "cause" else key),
+            timed=("since", "until", "period"),
+        )
+
+
+def _sentence(causes: pd.DataFrame) -> str:
+    if causes.empty:
+        return "No attempts yet"
+    total, unknown = float(causes["cost_usd"].sum()), float(causes["unknown_usd"].sum())
+    dearest: Any = causes.sort_values("cost_usd", ascending=False).iloc[0]
+    share = dearest["cost_usd"] / total if total else 0.0
+    cause = _CAUSES.get(dearest["cause"], dearest["cause"])
+    said = f"{usd(total)} over {int(causes['attempts'].sum()):,} attempts, {share:.0%} of it for {cause}"
+    return f"{said}; {usd(unknown)} may not have been charged" if unknown else said

@@ -1,0 +1,82 @@
+"""Answers that may rest on a cut prompt: how often, by which sign, and the calls themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from router_lab.panels.base import control
+from router_lab.panels.sheet import Sheet, SheetPanel
+from router_lab.panels.sources import tables_opener
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_KEYS = ("task_type", "model_alias", "provider", "model", "switch_epoch")
+_CALL = (
+    "started_at",
+    "task_type",
+    "model_alias",
+    "truncation_signal",
+    "outcome",
+    "tokens_in",
+    "estimated_tokens_in",
+    "num_ctx",
+    "prompt_chars",
+    "overflow_escalated",
+)
+
+
+class TruncationPanel(SheetPanel):
+    """Truncation suspects of a ledger (a `Ledger`, its tables, or a path).
+
+    `.selection()` is the suspect attempts, newest first. Raises `ConfigError` for another source.
+    """
+
+    heading = "Truncation suspects"
+
+    def __init__(self, source: object) -> None:
+        self._open = tables_opener(source, type(self).__name__)
+        self.by = control(widgets.Dropdown, "Rates by", options=_KEYS)
+        self.over = control(widgets.Dropdown, "Over time by", options=("day", "hour"))
+        super().__init__(self.by, self.over)
+
+    def _read(self) -> Sheet:
+        from router_lab import analysis
+        from router_lab.analysis import plots
+
+        tables, key = self._open(), str(self.by.value)
+        suspects = _suspects(tables.attempts)
+        return Sheet(
+            sentence=_sentence(analysis.truncation(tables, by=())),
+            selection=suspects,
+            tables=(
+                ("By signal", analysis.truncation_by_signal(tables)),
+                (f"By {key.replace('_', ' ')}", analysis.truncation(tables, by=key)),
+                ("The suspect calls, newest first", suspects[list(_CALL)]),
+            ),
+            plot=plots.truncation_over_time(tables, by=str(self.over.value)),
+            timed=("started_at",),
+        )
+
+
+def _suspects(attempts: Any) -> pd.DataFrame:
+    # A cap keeps the panel quick on a ledger where everything is suspect; the rates count them all.
+    newest = (
+        attempts.filter(attempts.truncation_signal.notnull())
+        .order_by(attempts.started_at.desc())
+        .limit(5_000)
+    )
+    frame: pd.DataFrame = newest.to_pyarrow().to_pandas()
+    return frame
+
+
+def _sentence(total: pd.DataFrame) -> str:
+    if total.empty or not total["attempts"].iloc[0]:
+        return "No attempts yet"
+    row = total.iloc[0]
+    return (
+        f"{int(row['suspects']):,} of {int(row['attempts']):,} attempts are suspect: {row['rate']:.2%} "
+        f"({row['low']:.2%} to {row['high']:.2%})"
+    )

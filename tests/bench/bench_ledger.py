@@ -1,0 +1,269 @@
+"""`make bench-ledger`: the ledger against what it is built on, everything as ratios within one run.
+
+Run directly: `python tests/bench/bench_ledger.py [--rows 10000000] [--folder /somewhere/large]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import multiprocessing
+import resource
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "ledger"))
+
+from ledger_rows import answered, lost
+
+from router_lab.ledger import Ledger
+from router_lab.records import BudgetLine
+
+LINES = [BudgetLine("daily", "2026-11-22", 1e9), BudgetLine("monthly", "2026-11", 1e9)]
+PROMPT, ANSWER = "word " * 200, "answer " * 30
+
+
+async def calls(ledger: Ledger, count: int, latencies: list[float]) -> None:
+    for _ in range(count):
+        intent = lost(prompt=PROMPT)
+        row = answered(intent, output=ANSWER)
+        began = time.perf_counter()
+        await ledger.open_attempt(intent, 0.01, LINES)
+        await ledger.settle(row)
+        latencies.append(time.perf_counter() - began)
+
+
+def many_calls(folder: Path, concurrency: int, count: int) -> tuple[float, float, list[float]]:
+    """Attempts per second, CPU milliseconds per attempt, latency of each (open and settle together)."""
+
+    async def run() -> tuple[float, float, list[float]]:
+        latencies: list[float] = []
+        ledger = Ledger(folder)
+        await calls(ledger, 20, [])
+        began, cpu = time.perf_counter(), time.process_time()
+        await asyncio.gather(*(calls(ledger, count // concurrency, latencies) for _ in range(concurrency)))
+        elapsed, used = time.perf_counter() - began, time.process_time() - cpu
+        return len(latencies) / elapsed, used / len(latencies) * 1e3, latencies
+
+    return asyncio.run(run())
+
+
+def bare_sqlite(folder: Path, per_transaction: int, count: int) -> tuple[float, float]:
+    """The same two writes per attempt straight into SQLite: attempts per second, CPU ms per attempt."""
+    folder.mkdir(parents=True, exist_ok=True)
+    journal = sqlite3.connect(folder / "bare.sqlite", isolation_level=None, timeout=60)
+    journal.execute("PRAGMA journal_mode = WAL")
+    journal.execute("PRAGMA synchronous = FULL")
+    journal.execute(
+        "CREATE TABLE IF NOT EXISTS attempts (seq INTEGER PRIMARY KEY, owner TEXT, hold INTEGER, payload BLOB)"
+    )
+    payload = ("x" * 700 + PROMPT + ANSWER).encode()
+    began, cpu = time.perf_counter(), time.process_time()
+    for _ in range(count // per_transaction):
+        journal.execute("BEGIN IMMEDIATE")
+        inserted = [
+            journal.execute(
+                "INSERT INTO attempts (owner, hold, payload) VALUES ('o', 1, ?)", (payload[:1700],)
+            ).lastrowid
+            for _ in range(per_transaction)
+        ]
+        journal.execute("COMMIT")
+        journal.execute("BEGIN IMMEDIATE")
+        journal.executemany(
+            "UPDATE attempts SET owner = NULL, payload = ? WHERE seq = ?",
+            [(payload, seq) for seq in inserted],
+        )
+        journal.execute("COMMIT")
+    elapsed, used = time.perf_counter() - began, time.process_time() - cpu
+    journal.close()
+    return count / elapsed, used / count * 1e3
+
+
+def in_processes(count: int, work: Callable[..., Any], *arguments: Any) -> float:
+    """The summed rate of `work` in `count` fresh processes at once."""
+    with multiprocessing.get_context("spawn").Pool(count) as pool:
+        return sum(result[0] for result in pool.starmap(work, [arguments] * count))
+
+
+def bench_writing(root: Path) -> None:
+    print("Durable attempts (open + settle, fsync each), per second")
+    ours_1, cpu_1, alone = many_calls(root / "a", 1, 400)
+    ours_64, cpu_64, together = many_calls(root / "b", 64, 6400)
+    bare_1, bare_cpu_1 = bare_sqlite(root / "c", 1, 400)
+    bare_64, bare_cpu_64 = bare_sqlite(root / "d", 64, 6400)
+    four = in_processes(4, many_calls, root / "e", 64, 1600)
+    bare_four = in_processes(4, bare_sqlite, root / "f", 64, 1600)
+    print(f"  concurrency 1          {ours_1:9.0f}  bare SQLite {bare_1:9.0f}  ratio {ours_1 / bare_1:5.2f}")
+    print(
+        f"  concurrency 64         {ours_64:9.0f}  bare, 64 a transaction {bare_64:9.0f}  {ours_64 / bare_64:5.2f}"
+    )
+    print(
+        f"  concurrency 64         {ours_64:9.0f}  bare, 1 a transaction  {bare_1:9.0f}  {ours_64 / bare_1:5.2f}"
+    )
+    print(
+        f"  4 processes of 64      {four:9.0f}  bare, 64 a transaction {bare_four:9.0f}  {four / bare_four:5.2f}"
+    )
+    print(
+        f"  CPU ms per attempt     {cpu_1:.3f} alone, {cpu_64:.3f} at 64; bare {bare_cpu_1:.3f}, {bare_cpu_64:.3f}"
+    )
+    for name, latencies in (("1", alone), ("64", together)):
+        ordered = sorted(latencies)
+        median, late = statistics.median(ordered), ordered[int(len(ordered) * 0.99)]
+        print(f"  added latency at {name:>2}: median {median * 1e3:.2f} ms, p99 {late * 1e3:.2f} ms")
+
+
+def bench_sealing(root: Path) -> None:
+    import pyarrow.parquet as pq
+
+    many_calls(root / "seal", 64, 20_000)
+    ledger = Ledger(root / "seal")
+    began = time.perf_counter()
+    rows = ledger.seal()
+    sealing = time.perf_counter() - began
+    table = ledger._core.reader.arrow("attempts")
+    began = time.perf_counter()
+    pq.write_table(table, root / "same.parquet", compression="zstd")
+    writing = time.perf_counter() - began
+    print(
+        f"Sealing: {rows / sealing:,.0f} rows/s, {table.nbytes / sealing / 1e6:,.0f} MB/s; "
+        f"pyarrow.write_table alone {rows / writing:,.0f} rows/s, {table.nbytes / writing / 1e6:,.0f} MB/s; "
+        f"ratio {writing / sealing:.2f}"
+    )
+    ledger.close()
+
+
+def generate(folder: Path, rows: int) -> None:
+    """`rows` attempts over 60 days, 250,000 a file, with text lengths like those of real prompts."""
+    import numpy as np
+    import pyarrow as pa
+
+    from router_lab.ledger.rewrite import add_files
+    from router_lab.ledger.schema import ATTEMPTS, arrow_table, microseconds, moment
+    from router_lab.ledger.seal import split_by_date
+
+    random = np.random.default_rng(7)
+    words = [
+        f"{stem}{end}"
+        for stem in ("re", "con", "in", "pre", "trans")
+        for end in ("late", "form", "duce", "port")
+    ]
+    text = " ".join(random.choice(words, 400_000))
+    first = microseconds(datetime(2026, 9, 23, tzinfo=UTC))
+    step = 60 * 86_400_000_000 // rows
+    template = answered(lost())
+    base = arrow_table(ATTEMPTS, ["attempt_no"], [[1]])
+    ledger = Ledger(folder)
+    for start in range(0, rows, 250_000):
+        count = min(250_000, rows - start)
+        lengths = np.clip(random.lognormal(5.3, 0.9, count), 20, 6000).astype(int)
+        offsets = random.integers(0, len(text) - 6001, count)
+        columns: dict[str, Any] = {}
+        for column, field in zip(ATTEMPTS.columns, base.schema, strict=True):
+            value = getattr(template, column.name, None)
+            value = "{}" if column.name == "tags" else value
+            columns[column.name] = pa.repeat(
+                pa.scalar(value if column.kind != "time" else None, field.type), count
+            )
+        columns["attempt_id"] = pa.array([f"{start + nth:032x}" for nth in range(count)])
+        columns["request_id"] = columns["attempt_id"]
+        columns["started_at"] = pa.array(first + (start + np.arange(count)) * step, pa.timestamp("us", "UTC"))
+        columns["task_type"] = pa.array([f"task{nth % 8}::kind{nth % 3}" for nth in range(count)])
+        columns["cost_usd"] = pa.array(random.exponential(0.002, count))
+        columns["prompt"] = pa.array(
+            [text[at : at + size] for at, size in zip(offsets, lengths, strict=True)]
+        )
+        columns["output"] = pa.array(
+            [text[at : at + size // 4] for at, size in zip(offsets, lengths, strict=True)]
+        )
+        data = pa.table(columns, schema=base.schema)
+        with ledger._core.upkeep():
+            add_files(
+                ledger._core.shelf, [(ATTEMPTS, date, part) for date, part in split_by_date(ATTEMPTS, data)]
+            )
+    ledger.close()
+    print(f"  generated {rows:,} attempts up to {moment(first + rows * step):%Y-%m-%d}")
+
+
+DAY = "datetime(2026, 10, 20, tzinfo=UTC)"
+SETUP = "import sys; from datetime import UTC, datetime, timedelta; folder = sys.argv[1]; "
+OURS = SETUP + "from router_lab.ledger import Ledger; ledger = Ledger(folder); "
+THEIRS = SETUP + (
+    "import duckdb; duckdb.sql(\"SET TimeZone = 'UTC'\"); "
+    "source = f\"read_parquet('{folder}/attempts/**/*.parquet', hive_partitioning = false)\"; "
+    "where = \"started_at >= '2026-10-20' AND started_at < '2026-10-21'\"; "
+)
+PERIOD = f"(t.started_at >= {DAY}) & (t.started_at < {DAY} + timedelta(days=1))"
+READS = {
+    "open and count": (
+        OURS + "found = ledger.tables().attempts.count().to_pyarrow().as_py()",
+        THEIRS + "found = duckdb.sql(f'SELECT count(*) FROM {source}').fetchone()[0]",
+    ),
+    "cost of one day": (
+        OURS
+        + f"t = ledger.tables().attempts; found = t.filter({PERIOD}).cost_usd.sum().to_pyarrow().as_py()",
+        THEIRS + "found = duckdb.sql(f'SELECT sum(cost_usd) FROM {source} WHERE {where}').fetchone()[0]",
+    ),
+    "one day to pandas": (
+        OURS + f"found = len(ledger.attempts(since={DAY}, until={DAY} + timedelta(days=1)))",
+        THEIRS + "found = len(duckdb.sql(f'SELECT * FROM {source} WHERE {where}').df())",
+    ),
+}
+MEASURE = "; import resource, time; print(found, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+IMPORTS = "import duckdb, ibis, pandas, pyarrow.dataset; import time; began = time.perf_counter()\n"
+
+
+def read_once(code: str, folder: Path) -> tuple[str, float, int]:
+    """In a fresh process: the result, seconds without imports, peak memory in MB."""
+    script = f"{IMPORTS}{code}\nelapsed = time.perf_counter() - began{MEASURE}\nprint(elapsed)"
+    said = subprocess.run(
+        [sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=True
+    )
+    found, memory, elapsed = said.stdout.split()
+    return found, float(elapsed), int(memory)
+
+
+def bench_reading(folder: Path) -> None:
+    for name, (ours, theirs) in READS.items():
+        found, took, memory = read_once(ours, folder)
+        expected, direct, direct_memory = read_once(theirs, folder)
+        assert abs(float(found) - float(expected)) < 1e-6 * max(1.0, float(expected)), (name, found, expected)
+        print(
+            f"  {name:18} {took:6.2f} s, {memory:5} MB; DuckDB on the files {direct:6.2f} s, {direct_memory:5} MB; "
+            f"ratio {took / direct:.2f}"
+        )
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument(
+        "--rows", type=int, default=1_000_000, help="synthetic attempts to read (issue: 10 million)"
+    )
+    options.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
+    chosen = options.parse_args()
+    root = Path(tempfile.mkdtemp(prefix="bench_ledger_", dir=chosen.folder))
+    try:
+        bench_writing(root)
+        bench_sealing(root)
+        print(f"Reading {chosen.rows:,} attempts")
+        began = datetime.now(UTC)
+        generate(root / "large", chosen.rows)
+        print(f"  generation took {(datetime.now(UTC) - began) / timedelta(seconds=1):.0f} s")
+        print(
+            f"  peak memory of this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB"
+        )
+        bench_reading(root / "large")
+    finally:
+        shutil.rmtree(root)
+
+
+if __name__ == "__main__":
+    main()

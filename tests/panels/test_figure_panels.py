@@ -1,0 +1,147 @@
+"""Panels of figures over a ledger that a router wrote: numbers agree with the ledger's own frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import CALLS
+from pair_rows import HOSTILE
+
+import router_lab as rl
+from router_lab.panels import DivisorPanel, MonitorPanel, SpendPanel, TruncationPanel, dashboard
+from router_lab.panels.sheet import frame_html
+
+ALL = [SpendPanel, TruncationPanel, DivisorPanel, MonitorPanel]
+
+
+def test_spending_adds_up_by_every_key(written: rl.Ledger) -> None:
+    panel = SpendPanel(written)
+    total = written.attempts()["cost_usd"].sum()
+    assert len(written.attempts()) == 2 * CALLS + 1
+    for key in panel.by.options:
+        panel.by.value = key
+        assert panel.selection()["cost_usd"].sum() == pytest.approx(total)
+        assert panel.status == ""
+    assert f"{2 * CALLS + 1} attempts" in repr(panel)
+    assert "shadow/daily" in panel._body.value
+    assert "Spend by cause" in repr(panel.plot)
+
+
+def test_truncation_counts_every_attempt(written: rl.Ledger) -> None:
+    panel = TruncationPanel(written)
+    signals = written.attempts()["truncation_signal"]
+    assert f"{signals.notna().sum()} of {2 * CALLS + 1} attempts are suspect" in repr(panel)
+    assert len(panel.selection()) == signals.notna().sum()
+    for key in panel.by.options:
+        panel.by.value = key
+        assert panel.status == ""
+
+
+def test_sliders_replay_the_estimator(written: rl.Ledger) -> None:
+    panel = DivisorPanel(written)
+    before = panel.selection()
+    assert set(before["estimator"]) == {"recorded", "yours", "ema", "coverage", "constant_4"}
+    panel.bounds.set_state({"value": [0.5, 0.6]})
+    after = panel.selection()
+    assert panel.status == ""
+    ours = after[after["estimator"] == "yours"]
+    assert (ours["divisor"] <= 0.6).all()
+    assert not ours["missed"].any()
+    unchanged = before["estimator"] == "recorded"
+    pd.testing.assert_frame_equal(before[unchanged], after[after["estimator"] == "recorded"])
+
+
+def test_a_choice_of_task_type_and_model_is_followed(written: rl.Ledger) -> None:
+    panel = DivisorPanel(written)
+    panel.task_type.value = "extract"
+    panel.model.value = "qwen2.5:7b"
+    assert set(panel.selection()["task_type"]) == {"extract"}
+    assert set(panel.selection()["model"]) == {"qwen2.5:7b"}
+    assert panel.task_type.value == "extract"
+
+
+def test_the_monitor_says_what_the_function_says(written: rl.Ledger) -> None:
+    panel = MonitorPanel(written)
+    assert list(panel.selection()["task_type"]) == ["extract", "extract::short"]
+    panel.threshold.set_state({"value": 0.5})
+    assert set(panel.selection()["threshold"]) == {0.5}
+    panel.task_type.value = "extract::short"
+    assert "extract::short" in repr(panel.plot)
+    assert panel.status == ""
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_an_empty_ledger_says_so(make: type[Any], empty: rl.Ledger) -> None:
+    panel = make(empty)
+    assert panel.status == ""
+    assert repr(panel).startswith(f"{make.__name__}(No ")
+    assert panel.selection().empty
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_tables_and_paths_are_accepted_and_anything_else_is_explained(
+    make: type[Any], written: rl.Ledger
+) -> None:
+    by_ledger = repr(make(written))
+    assert repr(make(written.tables())) == by_ledger
+    with pytest.raises(rl.ConfigError, match="Accepted: a Ledger"):
+        make(42)
+    with pytest.raises(rl.LedgerError):
+        make("nowhere/at/all")
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_every_control_is_labelled_and_the_static_form_has_table_and_picture(
+    make: type[Any], written: rl.Ledger
+) -> None:
+    panel = make(written)
+    assert all(one.description for box in panel.children if hasattr(box, "children") for one in box.children)
+    static = panel._repr_mimebundle_()["text/html"]
+    assert "<table" in static
+    assert 'src="data:image/png;base64,iVBOR' in static
+    assert len(repr(panel)) < 110
+
+
+def test_a_ledger_that_breaks_shows_its_error(written: rl.Ledger, tmp_path: Path) -> None:
+    panel = SpendPanel(written)
+
+    def broken() -> Any:
+        raise OSError("the disk is gone <b>")
+
+    panel._open = broken
+    panel.again.click()
+    assert "Problem: OSError: the disk is gone &lt;b&gt;" in panel.status
+    assert "attempts" in repr(panel)
+
+
+def test_frames_are_escaped_formatted_and_cut() -> None:
+    many = pd.DataFrame(
+        {"task_type": [HOSTILE["script"]] * 40, "cost_usd": 0.5, "rate": 0.125, "calls": 1_000}
+    )
+    html = frame_html(many)
+    assert "<script" not in html
+    assert "$0.5000" in html
+    assert "12.5%" in html
+    assert "1,000" in html
+    assert "15 more rows" in html
+    assert ">cost<" in html
+    assert frame_html(many.head(0)) == "nothing yet"
+
+
+def test_the_dashboard_makes_panels_when_their_tab_is_opened(written: rl.Ledger) -> None:
+    board = dashboard(written)
+    assert list(board.panels) == ["Compare"]
+    board.set_state({"selected_index": 3})
+    assert isinstance(board.panels["Money"], SpendPanel)
+    assert isinstance(board.show("Tokens"), DivisorPanel)
+    assert board.show("Money") is board.panels["Money"]
+    assert "side by side" in board._repr_mimebundle_()["text/html"]
+    assert repr(board) == "Dashboard(Compare, Switch, May we stop?, Money, Truncation, Tokens)"
+
+
+def test_a_tab_that_cannot_be_made_says_why() -> None:
+    board = dashboard("no ledger")  # type: ignore[arg-type]
+    assert "Accepted: a Ledger" in board.children[0].children[0].value
