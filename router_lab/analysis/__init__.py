@@ -27,7 +27,7 @@ from router_lab.analysis.metrics import (
 from router_lab.analysis.monitor import MonitorResult, monitor
 from router_lab.analysis.power import PowerPlan, ab_pairs, plan_experiment
 from router_lab.analysis.report import Report, report
-from router_lab.analysis.steering import Action, SteeringPolicy, act, plan_actions
+from router_lab.analysis.steering import Action, Steered, SteeringPolicy, act, plan_actions, steer
 from router_lab.analysis.stopping import StoppingLaw, stopping_law
 from router_lab.analysis.tables import open  # noqa: A004 - rl.analysis.open(path) reads well
 
@@ -45,6 +45,7 @@ __all__ = [
     "Outcome",
     "PowerPlan",
     "Report",
+    "Steered",
     "SteeringPolicy",
     "StoppingLaw",
     "ab",
@@ -70,6 +71,7 @@ __all__ = [
     "report",
     "savings",
     "spend",
+    "steer",
     "stopping_law",
     "truncation",
     "truncation_by_signal",

@@ -7,17 +7,20 @@ shadow goes on again within a budget and measuring begins afresh.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from math import ceil
 from typing import Any, Literal, Protocol
 
-from router_lab.analysis.decision import Decision, Outcome
+import pandas as pd
+
+from router_lab.analysis.decision import Decision, ExitPlan, Outcome
 from router_lab.analysis.drift import detect
 from router_lab.analysis.history import Standing, Step, author_of
-from router_lab.analysis.monitor import MonitorResult, Run
+from router_lab.analysis.monitor import MonitorResult, Run, monitor
+from router_lab.analysis.wording import plain
 from router_lab.errors import ConfigError
 from router_lab.records import Alert
 
@@ -69,6 +72,71 @@ class Action:
     key: str
     pairs: int | None = None
     usd: float | None = None
+
+
+class LedgerHandle(Protocol):
+    """The part of a ledger that `steer` uses."""
+
+    @property
+    def switch(self) -> Any:
+        """A `SwitchHandle`."""
+
+    def tables(self) -> Any:
+        """The ledger's tables."""
+
+    def switch_events(self) -> pd.DataFrame:
+        """Every flip so far."""
+
+    def alerts(self) -> pd.DataFrame:
+        """Every alert so far."""
+
+    def record_alert(self, alert: Alert) -> Awaitable[None]:
+        """Queue an alert; awaiting the result waits until it is durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """What the monitor found, what that asks for, and which of it was done (nothing unless applied)."""
+
+    result: MonitorResult
+    actions: tuple[Action, ...]
+    done: tuple[Action, ...]
+
+    def __repr__(self) -> str:
+        lines = [f"  {one.kind} {plain(one.task_type)}: {plain(one.reason)}" for one in self.actions]
+        heading = f"Actions ({len(self.done)} done):" if self.actions else "Actions: none"
+        return "\n".join([repr(self.result), heading, *lines])
+
+
+async def steer(
+    ledger: LedgerHandle,
+    plan: ExitPlan | None = None,
+    policy: SteeringPolicy | None = None,
+    *,
+    apply: bool = False,
+    now: datetime | None = None,
+) -> Steered:
+    """Monitor a ledger and, with `apply`, act on what is found. Safe to run as often as one likes.
+
+    Everything it knows is read back from the ledger, so that any machine and any cron job agree.
+    """
+    history = ledger.switch_events()
+    result = monitor(ledger.tables().comparisons, plan, switch_events=history, now=now)
+    actions = plan_actions(result, policy, now=now)
+    if not apply:
+        return Steered(result, tuple(actions), ())
+    known = set(ledger.alerts()["alert_id"])
+    waiting: list[Awaitable[None]] = []
+    done = act(
+        actions,
+        ledger.switch,
+        lambda alert: waiting.append(ledger.record_alert(alert)),
+        known_alerts=known,
+        now=now,
+    )
+    for durable in waiting:
+        await durable
+    return Steered(result, tuple(actions), tuple(done))
 
 
 def plan_actions(

@@ -23,7 +23,7 @@ class Tables(Protocol):
 
 
 def open(path: str | Path, backend: str = "duckdb", connection: Any = None) -> Any:  # noqa: A001
-    """The tables of the ledger at `path` (a folder, or `s3://bucket/prefix`), sealed and unsealed rows alike.
+    """The tables of the ledger at `path` (a folder, or `s3://bucket/prefix`), sealed and unsealed rows.
 
     `backend` is `duckdb` or `pyspark`, `connection` an Ibis connection of that kind to use. Raises
     `LedgerError` when there is no ledger, or when a file cannot be read: the message names it.
@@ -41,7 +41,7 @@ def open(path: str | Path, backend: str = "duckdb", connection: Any = None) -> A
 
 
 def frame_of(expression: Any) -> pd.DataFrame:
-    """Run an Ibis expression; dates become timestamps. Raises `LedgerError` naming the file that cannot be read."""
+    """Run an Ibis expression; dates become timestamps. Raises `LedgerError` naming an unreadable file."""
     try:
         # By way of Arrow: Ibis's own to_pandas sets an option that pandas 3 warns of.
         frame: pd.DataFrame = expression.to_pyarrow().to_pandas(date_as_object=False)

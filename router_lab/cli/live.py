@@ -19,8 +19,9 @@ from router_lab.router.routing import RouteTable
 from router_lab.settings.models import ModelSettings, Settings
 
 # Few and short enough for a 135M model on one core per server to finish in a couple of minutes.
-_LOCAL_PER_TYPE = 8
+_LOCAL_PER_TYPE = 12
 _LOCAL_CHARS = 1200
+_LOCAL_TOKENS = 64
 _LIVE_PER_TYPE = 10
 
 
@@ -44,7 +45,11 @@ def local_model(settings: Settings) -> Iterator[Settings]:
 
 def local_rows(workload: Path, settings: Settings) -> list[dict[str, Any]]:
     """Short prompts of the task types that `settings` routes, the same number of each."""
-    short = (row for row in _rows(workload) if len(row["prompt"]) <= _LOCAL_CHARS)
+    short = (
+        {**row, "max_tokens": min(row["max_tokens"], _LOCAL_TOKENS)}
+        for row in _rows(workload)
+        if len(row["prompt"]) <= _LOCAL_CHARS
+    )
     return _some_of_each(short, settings, _LOCAL_PER_TYPE)
 
 

@@ -84,8 +84,8 @@ _FORMATS = {
     "attempts": _count,
     "retries": _count,
     "truncation suspected": _count,
-    "cost USD": "{:.4f}".format,
-    "shadow cost USD": "{:.4f}".format,
+    "cost USD": "{:.5f}".format,
+    "shadow cost USD": "{:.5f}".format,
     "agreement": "{:.3f}".format,
     "pairs": _count,
 }

@@ -17,8 +17,8 @@ from router_lab.errors import ConfigError
 from router_lab.ledger.content import Content, hashed
 from router_lab.ledger.import_formats import FOREIGN_FORMATS, Foreign, jsonl_reader
 from router_lab.ledger.rewrite import Shelf, add_files
+from router_lab.ledger.rows import split_by_date
 from router_lab.ledger.schema import ATTEMPTS, arrow_table, microseconds
-from router_lab.ledger.seal import split_by_date
 
 if TYPE_CHECKING:
     from router_lab.ledger.core import Core

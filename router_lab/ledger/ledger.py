@@ -56,12 +56,6 @@ class Ledger:
         self._core.seal_rows = stored.seal_rows
         self._core.set_durability(stored.durability)
         self.switch.start(enabled=settings.shadow.enabled, locked_off=settings.shadow.locked_off)
-        timezone = settings.cost.timezone
-        self._core.transact(
-            lambda books: books.connection.execute(
-                "INSERT OR REPLACE INTO meta VALUES ('timezone', ?)", (timezone,)
-            )
-        )
         if self._housekeeper is not None:
             self._housekeeper.stop()
         self._housekeeper = Housekeeper(self._core, self.switch, stored.seal_rows, stored.seal_seconds)

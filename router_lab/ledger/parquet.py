@@ -11,11 +11,11 @@ from router_lab.ledger.schema import Table
 ROW_GROUP_ROWS = 16_384
 
 
-def write(data: Any, table: Table, path: Path) -> None:
+def write(data: Any, table: Table, path: Path, *, is_sorted: bool = False) -> None:
     """Write a `pyarrow.Table` of the current schema to `path`."""
     import pyarrow.parquet as pq
 
-    ordered = data.sort_by([(name, "ascending") for name in table.sort])
+    ordered = data if is_sorted else data.sort_by([(name, "ascending") for name in table.sort])
     pq.write_table(
         ordered,
         path,

@@ -19,8 +19,9 @@ from router_lab.errors import LedgerError
 from router_lab.ledger.files import Files
 from router_lab.ledger.journal import JOURNAL_NAME, LOCKS_NAME, snapshot
 from router_lab.ledger.locks import is_dead
+from router_lab.ledger.rows import read_rows
 from router_lab.ledger.schema import SCHEMA_VERSION, TABLES, Table, arrow_schema, arrow_table, aware, conform
-from router_lab.ledger.seal import ledger_id_of, read_rows
+from router_lab.ledger.seal import ledger_id_of, not_sealed
 
 _ATTEMPTS_TO_READ = 5
 
@@ -70,7 +71,10 @@ class Reader:
                 "SELECT path, schema FROM files WHERE name = ? ORDER BY path", (name,)
             ).fetchall()
             marks = ",".join("?" * len(dead))
-            unsealed = read_rows(journal, table, f"(owner IS NULL OR owner IN ({marks}))", dead)
+            where, parameters = not_sealed(journal, table)
+            unsealed = read_rows(
+                journal, table, f"(owner IS NULL OR owner IN ({marks})) AND {where}", [*dead, *parameters]
+            )
         return View(
             table,
             tuple([path for path, _ in manifest] + foreign),

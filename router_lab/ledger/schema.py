@@ -180,7 +180,9 @@ def decode(payloads: Iterable[bytes]) -> list[list[Any]]:
 
 def json_text(value: Any) -> str | None:
     """A `json` column's value as its text in Parquet."""
-    return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if not value:
+        return None if value is None else "{}"
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def arrow_schema(table: Table) -> Any:
@@ -217,7 +219,9 @@ def arrow_table(table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]
 
 
 def _json_texts(values: Sequence[Any]) -> list[str | None]:
-    return ["{}" if value == {} else json_text(value) for value in values]
+    return [
+        value if isinstance(value, str) else "{}" if value == {} else json_text(value) for value in values
+    ]
 
 
 def conform(table: Table, data: Any) -> Any:

@@ -2,27 +2,30 @@
 
 A batch is decided in one transaction (every settled row up to a sequence number, except the intents
 open at that moment, which are listed). Its files have fixed names, so doing it again after a crash
-writes the same files. One transaction then enters the files in the manifest and deletes the rows;
-until that commit readers take the rows from the journal and ignore the files.
+writes the same files. One transaction then enters the files in the manifest and marks the batch as
+sealed; until that commit readers take the rows from the journal and ignore the files, from then on
+the other way round. The journal's copies are deleted afterwards, a little at a time, so that calls
+never wait long.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, TypeVar
 
 from router_lab.ledger import parquet
 from router_lab.ledger.files import Files, sha256
 from router_lab.ledger.operations import Books
-from router_lab.ledger.schema import SCHEMA_VERSION, TABLES, Table, arrow_table, decode, moment
+from router_lab.ledger.rows import read_rows, split_by_date
+from router_lab.ledger.schema import SCHEMA_VERSION, TABLES, Table
 
 # A batch is held in memory while it is written.
 _BATCH_BYTES = 96 << 20
-_DAY_MICROSECONDS = 86_400_000_000
+# Some ten milliseconds of writing.
+_CLEARED_AT_ONCE = 500
 
 _Result = TypeVar("_Result")
 Transact = Callable[[Callable[[Books], _Result]], _Result]
@@ -37,6 +40,7 @@ class Batch:
     table: Table
     last_seq: int
     skipped: tuple[int, ...]
+    is_sealed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,7 @@ class Sealer:
 
     def _outstanding(self) -> list[Batch]:
         with self._snapshot() as journal:
-            rows = journal.execute("SELECT id, name, last_seq, skipped FROM batches ORDER BY id").fetchall()
-        return [Batch(row[0], TABLES[row[1]], row[2], tuple(json.loads(row[3]))) for row in rows]
+            return batches(journal)
 
     def _begin(self, table: Table) -> Batch | None:
         with self._snapshot() as journal:
@@ -89,7 +92,8 @@ class Sealer:
             skipped = tuple(seq for (seq,) in intents)
             number = next_batch(books.connection)
             books.connection.execute(
-                "INSERT INTO batches VALUES (?, ?, ?, ?)", (number, table.name, last_seq, json.dumps(skipped))
+                "INSERT INTO batches (id, name, last_seq, skipped) VALUES (?, ?, ?, ?)",
+                (number, table.name, last_seq, json.dumps(skipped)),
             )
             return Batch(number, table, last_seq, skipped)
 
@@ -97,23 +101,39 @@ class Sealer:
         return batch
 
     def _finish(self, batch: Batch) -> int:
+        rows = 0 if batch.is_sealed else self._seal(batch)
+        while self._transact(lambda books: _clear_some(books.connection, batch)):
+            pass
+        return rows
+
+    def _seal(self, batch: Batch) -> int:
         with self._snapshot() as journal:
             ledger_id = ledger_id_of(journal)
+            one_version = _versions(journal, batch) == 1
             by_date = _read(journal, batch)
         table, file_name = batch.table, f"{ledger_id}-{batch.id:08d}.parquet"
         written = [
-            write_file(self._files, table, f"{table.name}/date={date}/{file_name}", date, data)
+            write_file(
+                self._files,
+                table,
+                f"{table.name}/date={date}/{file_name}",
+                date,
+                data,
+                is_sorted=one_version,
+            )
             for date, data in by_date
         ]
         self._transact(lambda books: _enter(books.connection, batch, written))
         return sum(file.rows for file in written)
 
 
-def write_file(files: Files, table: Table, name: str, date: str, data: Any) -> SealedFile:
+def write_file(
+    files: Files, table: Table, name: str, date: str, data: Any, *, is_sorted: bool = False
+) -> SealedFile:
     """Write a `pyarrow.Table` as `name` and return its line for the manifest."""
     staged = files.staging(name)
     try:
-        parquet.write(data, table, staged)
+        parquet.write(data, table, staged, is_sorted=is_sorted)
         sealed = SealedFile(name, table.name, date, data.num_rows, staged.stat().st_size, sha256(staged))
         files.publish(staged, name)
     finally:
@@ -138,15 +158,54 @@ def add_to_manifest(journal: sqlite3.Connection, files: Sequence[SealedFile]) ->
 
 def _enter(journal: sqlite3.Connection, batch: Batch, files: Sequence[SealedFile]) -> None:
     add_to_manifest(journal, files)
+    journal.execute("UPDATE batches SET sealed = 1 WHERE id = ?", (batch.id,))
+
+
+def _clear_some(journal: sqlite3.Connection, batch: Batch) -> bool:
+    """Delete some of a sealed batch's rows from the journal; returns whether more are left.
+
+    In ascending order, and the last row together with the batch: SQLite numbers a new row after the
+    highest one there is, so no new row can get a number that still counts as sealed.
+    """
     where, parameters = batch_rows(batch)
-    journal.execute(f"DELETE FROM {batch.table.name}_journal WHERE {where}", parameters)  # noqa: S608
-    journal.execute("DELETE FROM batches WHERE id = ?", (batch.id,))
+    name = batch.table.name
+    found = journal.execute(
+        f"SELECT seq FROM {name}_journal WHERE {where} ORDER BY seq LIMIT {_CLEARED_AT_ONCE + 1}",  # noqa: S608
+        parameters,
+    ).fetchall()
+    are_left = len(found) > _CLEARED_AT_ONCE
+    if are_left:
+        found.pop()
+    journal.executemany(f"DELETE FROM {name}_journal WHERE seq = ?", found)  # noqa: S608 - our own names
+    if not are_left:
+        journal.execute("DELETE FROM batches WHERE id = ?", (batch.id,))
+    return are_left
+
+
+def batches(journal: sqlite3.Connection) -> list[Batch]:
+    """Batches under way."""
+    rows = journal.execute("SELECT id, name, last_seq, skipped, sealed FROM batches ORDER BY id").fetchall()
+    return [
+        Batch(number, TABLES[name], last_seq, tuple(json.loads(skipped)), bool(sealed))
+        for number, name, last_seq, skipped, sealed in rows
+    ]
 
 
 def batch_rows(batch: Batch) -> tuple[str, list[int]]:
     """A WHERE clause and its parameters for the rows of `batch`."""
     marks = ",".join("?" * len(batch.skipped))
-    return f"seq <= ? AND seq NOT IN ({marks})", [batch.last_seq, *batch.skipped]
+    return f"(seq <= ? AND seq NOT IN ({marks}))", [batch.last_seq, *batch.skipped]
+
+
+def not_sealed(journal: sqlite3.Connection, table: Table) -> tuple[str, list[int]]:
+    """A WHERE clause and its parameters for the journal rows of `table` that no sealed file has yet."""
+    clauses, parameters = ["true"], []
+    for batch in batches(journal):
+        if batch.is_sealed and batch.table is table:
+            where, values = batch_rows(batch)
+            clauses.append(f"NOT {where}")
+            parameters += values
+    return " AND ".join(clauses), parameters
 
 
 def _last_seq(journal: sqlite3.Connection, table: Table, limit: int) -> int | None:
@@ -172,59 +231,16 @@ def next_batch(journal: sqlite3.Connection) -> int:
     return number
 
 
+def _versions(journal: sqlite3.Connection, batch: Batch) -> int:
+    where, parameters = batch_rows(batch)
+    (count,) = journal.execute(
+        f"SELECT count(DISTINCT schema) FROM {batch.table.name}_journal WHERE {where}",  # noqa: S608
+        parameters,
+    ).fetchone()
+    return int(count)
+
+
 def _read(journal: sqlite3.Connection, batch: Batch) -> list[tuple[str, Any]]:
     where, parameters = batch_rows(batch)
     data = read_rows(journal, batch.table, where, parameters)
     return split_by_date(batch.table, data)
-
-
-def read_rows(journal: sqlite3.Connection, table: Table, where: str, parameters: Sequence[Any] = ()) -> Any:
-    """Journal rows of `table` as a `pyarrow.Table`, whatever schema versions they were written under."""
-    import pyarrow as pa
-
-    names = _known_columns(journal, table)
-    cursor = journal.execute(
-        f"SELECT schema, payload, lines FROM {table.name}_journal WHERE {where} ORDER BY seq",  # noqa: S608
-        parameters,
-    )
-    parts = [
-        arrow_table(table, names[version], rows)
-        for version, rows in _chunks(cursor, extra_lines="budget_lines" in table.names)
-    ]
-    return pa.concat_tables(parts) if parts else arrow_table(table, [], [])
-
-
-def _known_columns(journal: sqlite3.Connection, table: Table) -> dict[int, list[str]]:
-    rows = journal.execute("SELECT version, columns FROM schemas WHERE name = ?", (table.name,))
-    return {version: json.loads(columns) for version, columns in rows}
-
-
-def _chunks(cursor: sqlite3.Cursor, *, extra_lines: bool) -> Iterator[tuple[int, list[list[Any]]]]:
-    while found := cursor.fetchmany(4096):
-        by_version = defaultdict(list)
-        for version, payload, lines in found:
-            by_version[version].append((payload, lines))
-        for version, pairs in by_version.items():
-            rows = decode(payload for payload, _ in pairs)
-            if extra_lines:
-                for row, (_, lines) in zip(rows, pairs, strict=True):
-                    row.append(None if lines is None else json.loads(lines))
-            yield version, rows
-
-
-def split_by_date(table: Table, data: Any) -> list[tuple[str, Any]]:
-    """`data` by the UTC date of its rows, as `(YYYY-MM-DD, rows)`."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if data.num_rows == 0:
-        return []
-    days = pc.divide(data[table.time].cast(pa.int64()), _DAY_MICROSECONDS)
-    found = sorted(day for day in pc.unique(days).to_pylist())
-    if len(found) == 1:
-        return [(_date(found[0]), data)]
-    return [(_date(day), data.filter(pc.equal(days, day))) for day in found]
-
-
-def _date(day: int) -> str:
-    return moment(day * _DAY_MICROSECONDS).date().isoformat()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from router_lab.ledger.journal import JOURNAL_NAME
 from router_lab.ledger.schema import TABLES
+from router_lab.ledger.seal import not_sealed
 
 if TYPE_CHECKING:
     from router_lab.ledger.core import Core
@@ -44,6 +45,20 @@ class Status:
     journal_bytes: int
     postponed: int
     problem: str
+
+    def __str__(self) -> str:
+        lines = [f"{'table':14}{'rows':>12}{'sealed':>12}{'files':>8}{'MB':>10}{'in journal':>12}"]
+        lines += [
+            f"{table.name:14}{table.rows:>12,}{table.sealed_rows:>12,}{table.sealed_files:>8,}"
+            f"{table.sealed_bytes / 1e6:>10,.1f}{table.unsealed_rows:>12,}"
+            for table in self.tables
+        ]
+        lines.append(f"{self.in_flight:,} in flight, journal {self.journal_bytes / 1e6:,.1f} MB: {self.name}")
+        if self.postponed:
+            lines.append(f"{self.postponed:,} rows wait for a disk that did not take them")
+        if self.problem:
+            lines.append(f"problem: {self.problem}")
+        return "\n".join(lines)
 
     def to_html(self) -> str:
         """A small table for notebooks, everything escaped."""
@@ -83,7 +98,9 @@ def _table_status(journal: sqlite3.Connection, name: str) -> TableStatus:
     rows, files, size = journal.execute(
         "SELECT coalesce(sum(rows), 0), count(*), coalesce(sum(bytes), 0) FROM files WHERE name = ?", (name,)
     ).fetchone()
+    where, parameters = not_sealed(journal, TABLES[name])
     (unsealed,) = journal.execute(
-        f"SELECT count(*) FROM {name}_journal WHERE owner IS NULL"  # noqa: S608 - our own names
+        f"SELECT count(*) FROM {name}_journal WHERE owner IS NULL AND {where}",  # noqa: S608 - our own names
+        parameters,
     ).fetchone()
     return TableStatus(name, rows, files, size, unsealed)

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import getpass
 import json
-import sqlite3
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from router_lab.errors import ConfigError
-from router_lab.ledger.money import nano_up
 from router_lab.ledger.operations import Books
-from router_lab.ledger.schema import SCHEMA_VERSION, encoder, microseconds
-from router_lab.ledger.switch_store import Flip, all_flips, applicable, decide
+from router_lab.ledger.schema import microseconds
+from router_lab.ledger.switch_store import (
+    Flip,
+    all_flips,
+    applicable,
+    decide,
+    end_expired,
+    newest_epoch,
+    own_flip,
+    put_back,
+    record,
+    store,
+)
 from router_lab.records import SwitchEvent, SwitchState
 
 if TYPE_CHECKING:
@@ -128,9 +137,9 @@ class LedgerSwitch:
 
         def begin(books: Books) -> None:
             if not all_flips(books.connection):
-                _store(books.connection, first)
+                store(books.connection, first)
             if newly_locked:
-                _record(books.connection, replace(lock, epoch=_newest_epoch(books.connection)))
+                record(books.connection, replace(lock, epoch=newest_epoch(books.connection)))
 
         self._core.transact(begin)
 
@@ -139,13 +148,13 @@ class LedgerSwitch:
         now = self._core.now()
         micros = microseconds(now)
         if any(flip.expired(micros) for flip in self._core.peek(all_flips)):
-            self._core.transact(lambda books: _end_expired(books.connection, now))
+            self._core.transact(lambda books: end_expired(books.connection, now))
 
     def _flip(self, event: SwitchEvent) -> Flipped:
         def apply(books: Books) -> Flipped:
-            _end_expired(books.connection, event.at)
-            before = _own(books.connection, event.prefix)
-            return Flipped(self, _store(books.connection, event), before)
+            end_expired(books.connection, event.at)
+            before = own_flip(books.connection, event.prefix)
+            return Flipped(self, store(books.connection, event), before)
 
         return self._core.transact(apply)
 
@@ -154,8 +163,8 @@ class LedgerSwitch:
 
         def apply(books: Books) -> None:
             journal = books.connection
-            _end_expired(journal, at)
-            current = _own(journal, flipped.prefix)
+            end_expired(journal, at)
+            current = own_flip(journal, flipped.prefix)
             if current is None or current.epoch != flipped.epoch:
                 return  # someone flipped since: theirs stands
             killed = any(
@@ -165,7 +174,7 @@ class LedgerSwitch:
             )
             if before is not None and before.is_on and killed:
                 return
-            _put_back(journal, flipped, before, at)
+            put_back(journal, flipped, before, at)
 
         self._core.transact(apply)
 
@@ -193,106 +202,6 @@ class Flipped:
     def __repr__(self) -> str:
         where = f" for {self.event.prefix!r}" if self.event.prefix else ""
         return f"<switch turned {'on' if self.event.on else 'off'}{where}: {self.event.reason}>"
-
-
-def _newest_epoch(journal: sqlite3.Connection) -> int:
-    row = journal.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
-    return 0 if row is None else int(row[0])
-
-
-def _next_epoch(journal: sqlite3.Connection) -> int:
-    epoch = _newest_epoch(journal) + 1
-    journal.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (str(epoch),))
-    return epoch
-
-
-def _store(journal: sqlite3.Connection, event: SwitchEvent) -> SwitchEvent:
-    """Make `event` the newest flip of its prefix, under the next epoch, and record it."""
-    event = replace(event, epoch=_next_epoch(journal))
-    journal.execute(
-        "INSERT OR REPLACE INTO switch "
-        "(prefix, epoch, is_on, reason, expires_at, expires_pairs, expires_nano) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            event.prefix,
-            event.epoch,
-            event.on,
-            event.reason,
-            None if event.expires_at is None else microseconds(event.expires_at),
-            event.expires_pairs,
-            None if event.expires_usd is None else nano_up(event.expires_usd),
-        ),
-    )
-    _record(journal, event)
-    return event
-
-
-def _record(journal: sqlite3.Connection, event: SwitchEvent) -> None:
-    journal.execute(
-        "INSERT INTO switch_events_journal (schema, payload) VALUES (?, ?)",
-        (SCHEMA_VERSION, encoder("switch_events")(event)),
-    )
-
-
-def _end_expired(journal: sqlite3.Connection, now: datetime) -> None:
-    for flip in all_flips(journal):
-        why = flip.expired(microseconds(now))
-        if not why:
-            continue
-        reason = f"{flip.reason} (ended: {why})"
-        journal.execute("UPDATE switch SET is_on = 0, reason = ? WHERE prefix = ?", (reason, flip.prefix))
-        _record(journal, _ended(flip, reason, now))
-
-
-def _ended(flip: Flip, reason: str, now: datetime) -> SwitchEvent:
-    details = {"ended_on_its_own": True, "pairs": flip.pairs, "usd": flip.spent / 1e9}
-    return SwitchEvent(
-        epoch=flip.epoch,
-        at=now,
-        prefix=flip.prefix,
-        on=False,
-        reason=reason,
-        author="router_lab",
-        details=details,
-    )
-
-
-def _own(journal: sqlite3.Connection, prefix: str) -> Flip | None:
-    return next((flip for flip in all_flips(journal) if flip.prefix == prefix), None)
-
-
-def _put_back(journal: sqlite3.Connection, flipped: SwitchEvent, before: Flip | None, at: datetime) -> None:
-    is_on = before.is_on if before else False
-    event = SwitchEvent(
-        epoch=0,
-        at=at,
-        prefix=flipped.prefix,
-        on=is_on,
-        reason=f"restored after: {flipped.reason}",
-        author=flipped.author,
-        details={"restores_epoch": before.epoch if before else 0},
-    )
-    if before is None and flipped.prefix:
-        # The prefix had no switch of its own, so it follows the more general one again.
-        journal.execute("DELETE FROM switch WHERE prefix = ?", (flipped.prefix,))
-        above = decide(applicable(journal, flipped.prefix), microseconds(at))
-        _record(journal, replace(event, epoch=_next_epoch(journal), on=above.on))
-        return
-    stored = _store(journal, event)
-    if before is not None:
-        journal.execute(
-            "UPDATE switch SET expires_at = ?, expires_pairs = ?, expires_nano = ?, pairs = ?, spent = ? "
-            "WHERE prefix = ? AND epoch = ?",
-            (
-                before.expires_at,
-                before.expires_pairs,
-                before.expires_nano,
-                before.pairs,
-                before.spent,
-                stored.prefix,
-                stored.epoch,
-            ),
-        )
 
 
 def _reason(reason: str) -> str:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import lru_cache
 
-from router_lab.records import SwitchState
+from router_lab.ledger.money import nano_up
+from router_lab.ledger.schema import SCHEMA_VERSION, encoder, microseconds
+from router_lab.records import SwitchEvent, SwitchState
 
 NEVER_FLIPPED = SwitchState(on=False, epoch=0, reason="never turned on")
 
@@ -110,3 +113,109 @@ def _count(connection: sqlite3.Connection, task_type: str, change: str, amount: 
         "AND (expires_pairs IS NOT NULL OR expires_nano IS NOT NULL)",
         (amount, *names),
     )
+
+
+def newest_epoch(journal: sqlite3.Connection) -> int:
+    """The epoch of the newest flip, 0 before any."""
+    row = journal.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def next_epoch(journal: sqlite3.Connection) -> int:
+    """Begin an epoch."""
+    epoch = newest_epoch(journal) + 1
+    journal.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (str(epoch),))
+    return epoch
+
+
+def store(journal: sqlite3.Connection, event: SwitchEvent) -> SwitchEvent:
+    """Make `event` the newest flip of its prefix, under the next epoch, and record it."""
+    event = replace(event, epoch=next_epoch(journal))
+    journal.execute(
+        "INSERT OR REPLACE INTO switch "
+        "(prefix, epoch, is_on, reason, expires_at, expires_pairs, expires_nano) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            event.prefix,
+            event.epoch,
+            event.on,
+            event.reason,
+            None if event.expires_at is None else microseconds(event.expires_at),
+            event.expires_pairs,
+            None if event.expires_usd is None else nano_up(event.expires_usd),
+        ),
+    )
+    record(journal, event)
+    return event
+
+
+def record(journal: sqlite3.Connection, event: SwitchEvent) -> None:
+    """Add `event` to the history."""
+    journal.execute(
+        "INSERT INTO switch_events_journal (schema, payload) VALUES (?, ?)",
+        (SCHEMA_VERSION, encoder("switch_events")(event)),
+    )
+
+
+def end_expired(journal: sqlite3.Connection, now: datetime) -> None:
+    """Turn off, and record, every on that has reached its limit."""
+    for flip in all_flips(journal):
+        why = flip.expired(microseconds(now))
+        if not why:
+            continue
+        reason = f"{flip.reason} (ended: {why})"
+        journal.execute("UPDATE switch SET is_on = 0, reason = ? WHERE prefix = ?", (reason, flip.prefix))
+        record(journal, _ended(flip, reason, now))
+
+
+def _ended(flip: Flip, reason: str, now: datetime) -> SwitchEvent:
+    details = {"ended_on_its_own": True, "pairs": flip.pairs, "usd": flip.spent / 1e9}
+    return SwitchEvent(
+        epoch=flip.epoch,
+        at=now,
+        prefix=flip.prefix,
+        on=False,
+        reason=reason,
+        author="router_lab",
+        details=details,
+    )
+
+
+def own_flip(journal: sqlite3.Connection, prefix: str) -> Flip | None:
+    """The newest flip of exactly `prefix`."""
+    return next((flip for flip in all_flips(journal) if flip.prefix == prefix), None)
+
+
+def put_back(journal: sqlite3.Connection, flipped: SwitchEvent, before: Flip | None, at: datetime) -> None:
+    """Make the flip `before` (or none) stand again, as a new flip on record."""
+    is_on = before.is_on if before else False
+    event = SwitchEvent(
+        epoch=0,
+        at=at,
+        prefix=flipped.prefix,
+        on=is_on,
+        reason=f"restored after: {flipped.reason}",
+        author=flipped.author,
+        details={"restores_epoch": before.epoch if before else 0},
+    )
+    if before is None and flipped.prefix:
+        # The prefix had no switch of its own, so it follows the more general one again.
+        journal.execute("DELETE FROM switch WHERE prefix = ?", (flipped.prefix,))
+        above = decide(applicable(journal, flipped.prefix), microseconds(at))
+        record(journal, replace(event, epoch=next_epoch(journal), on=above.on))
+        return
+    stored = store(journal, event)
+    if before is not None:
+        journal.execute(
+            "UPDATE switch SET expires_at = ?, expires_pairs = ?, expires_nano = ?, pairs = ?, spent = ? "
+            "WHERE prefix = ? AND epoch = ?",
+            (
+                before.expires_at,
+                before.expires_pairs,
+                before.expires_nano,
+                before.pairs,
+                before.spent,
+                stored.prefix,
+                stored.epoch,
+            ),
+        )

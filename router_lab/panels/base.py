@@ -47,9 +47,13 @@ class Panel(widgets.VBox, Generic[Data]):  # type: ignore[misc] # ipywidgets has
         """The panel as it stands, without controls and without anything that changes between runs."""
         raise NotImplementedError
 
+    def _reread(self) -> Data:
+        """The same, of the source as it is by now; for panels that page through a snapshot."""
+        return self._read()
+
     def refresh(self) -> None:
-        """Read again and redraw."""
-        self._draw(self._read())
+        """Show the source as it is now."""
+        self._draw(self._reread())
 
     def follow(self, every_s: float = 2.0) -> None:
         """Refresh every `every_s` seconds, reading on another thread, until `stop()`.
@@ -82,7 +86,7 @@ class Panel(widgets.VBox, Generic[Data]):  # type: ignore[misc] # ipywidgets has
     async def _follow(self, every_s: float) -> None:
         while True:
             try:
-                self._draw(await asyncio.to_thread(self._read))
+                self._draw(await asyncio.to_thread(self._reread))
             except Exception as error:
                 self.say(_explained(error), warning=True)
             await asyncio.sleep(every_s)

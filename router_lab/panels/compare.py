@@ -108,11 +108,6 @@ class ComparePanel(Panel[Shown]):
         self.say(f"Pair {number}: {verdict}, {where}.")
         return said
 
-    def refresh(self) -> None:
-        """Read the source again, so that pairs written since are there too."""
-        self._source.reopen()
-        self._draw(self._read())
-
     def selection(self) -> pd.DataFrame:
         """All pairs that pass the filters, in the order shown, with the columns of `ledger.comparisons()`."""
         return self._source.frame(self._filter)
@@ -146,6 +141,10 @@ class ComparePanel(Panel[Shown]):
         number = min(max(1, self._number), pages)
         pairs = self._source.page(self._filter, number, self._page_size)
         return Shown(self._source.choices(), summary, pages, number, pairs, self._source.prompts(pairs))
+
+    def _reread(self) -> Shown:
+        self._source.reopen()
+        return self._read()
 
     def _draw(self, data: Shown) -> None:
         self._shown, self._number = data, data.number

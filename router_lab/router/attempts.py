@@ -9,21 +9,21 @@ settle  exactly one row replaces the intent: answer, error, timeout or cancellat
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
-from router_lab.records import Attempt, Reply, Usage
+from router_lab.records import Attempt, Completion, CostSource, Reply, Usage
 from router_lab.router import settlement, tokens, truncation
 from router_lab.router.alerts import Alerts
 from router_lab.router.answers import read_answer
 from router_lab.router.breaker import Admission
 from router_lab.router.budgets import Budgets
-from router_lab.router.clock import new_id
 from router_lab.router.job import Job
 from router_lab.router.ports import Accounts, Clock
 from router_lab.router.pricing import PriceBook
 from router_lab.router.providers.base import WireRequest
+from router_lab.router.rows import lost_row, settled_row
 from router_lab.router.settlement import Settlement
 from router_lab.router.targets import Target
 from router_lab.router.transport import Transport, WireResponse
@@ -115,7 +115,7 @@ class Attempts:
         reserved = self._book.bound(alias, plan.estimate.tokens, plan.max_tokens, now)
         worst_tokens_in = tokens.hard_bound(job.features)
         hold = self._book.bound(alias, worst_tokens_in, plan.max_tokens, now)
-        lost = self._lost_row(job, plan, admission, reserved.usd)
+        lost = lost_row(job, plan, admission.state, reserved.usd, now)
         lines = self._budgets.lines(job.request.task_type, job.request.user_id, job.is_shadow, now)
         try:
             nearly_spent = await self._accounts.open_attempt(lost, hold.usd, lines)
@@ -155,6 +155,10 @@ class Attempts:
         if settled.error is not None:
             raise settled.error
         return settled
+
+    def completion(self, job: Job, settled: Settlement) -> Completion:
+        """The answer of a job whose last attempt settled well."""
+        return job.completion(settled, self._clock)
 
     def now(self) -> datetime:
         """Wall-clock time, UTC."""
@@ -258,6 +262,18 @@ class Attempts:
         self._alerts.send("truncation_suspected", plan.target.alias, str(error), signal=signal.name)
         return error
 
+    def _row(self, attempt: OpenAttempt, settled: Settlement) -> Attempt:
+        lost, usage = attempt.lost, settled.usage
+        cost_usd: float = lost.cost_usd
+        source: CostSource = lost.cost_source
+        if settled.billing == "unbilled":
+            cost_usd, source = 0.0, "none"
+        elif settled.billing == "billed" and usage is not None:
+            cost = self._book.cost(lost.model_alias, usage, lost.started_at)
+            cost_usd, source = cost.usd, cost.source
+        latency_ms = (self._clock.monotonic() - attempt.sent_at) * 1000.0
+        return settled_row(lost, settled, latency_ms, cost_usd, source)
+
     def _tell_breaker(self, admission: Admission, settled: Settlement) -> None:
         if settled.provider_failed is None:
             admission.release()
@@ -266,88 +282,6 @@ class Attempts:
         else:
             admission.succeed()
 
-    def _lost_row(self, job: Job, plan: Plan, admission: Admission, reserved_usd: float) -> Attempt:
-        now = self._clock.now()
-        request, target = job.request, plan.target
-        return Attempt(
-            attempt_id=new_id(now),
-            request_id=job.request_id,
-            attempt_no=len(job.rows) + 1,
-            started_at=now,
-            latency_ms=None,
-            task_type=request.task_type,
-            route=job.route.name,
-            model_alias=target.alias,
-            provider=target.settings.provider,
-            model_requested=target.settings.model,
-            model_actual=None,
-            is_shadow=job.is_shadow,
-            comparison_id=job.comparison_id,
-            switch_epoch=job.switch_epoch,
-            input_hash=request.input_hash,
-            prompt_chars=request.prompt_chars,
-            estimated_tokens_in=plan.estimate.tokens,
-            divisor=plan.estimate.divisor,
-            tokens_in=None,
-            tokens_out=None,
-            cache_read_tokens=None,
-            cache_write_tokens=None,
-            reasoning_tokens=None,
-            cost_usd=reserved_usd,
-            cost_source="reserved",
-            billing="unknown",
-            outcome="lost",
-            interrupted=False,
-            error_type=None,
-            http_status=None,
-            stop_reason=None,
-            num_ctx=target.window if target.is_ollama else None,
-            output_reserve=plan.output_reserve,
-            truncation_signal=None,
-            overflow_escalated=job.overflow_escalated,
-            token_limited=False,
-            breaker_state=admission.state,
-            user_id=request.user_id,
-            task_id=request.task_id,
-            tags=request.tags,
-            prompt=request.prompt_text,
-            output=None,
-        )
-
-    def _row(self, attempt: OpenAttempt, settled: Settlement) -> Attempt:
-        lost, usage, reply = attempt.lost, settled.usage, settled.reply
-        cost_usd, cost_source = lost.cost_usd, lost.cost_source
-        if settled.billing == "unbilled":
-            cost_usd, cost_source = 0.0, "none"
-        elif settled.billing == "billed" and usage is not None:
-            cost = self._book.cost(lost.model_alias, usage, lost.started_at)
-            cost_usd, cost_source = cost.usd, cost.source
-        return replace(
-            lost,
-            latency_ms=(self._clock.monotonic() - attempt.sent_at) * 1000.0,
-            model_actual=reply.model if reply is not None else None,
-            tokens_in=usage.tokens_in if usage is not None else None,
-            tokens_out=usage.tokens_out if usage is not None else None,
-            cache_read_tokens=usage.cache_read_tokens if usage is not None else None,
-            cache_write_tokens=_cache_writes(usage),
-            reasoning_tokens=usage.reasoning_tokens if usage is not None else None,
-            cost_usd=cost_usd,
-            cost_source=cost_source,
-            billing=settled.billing,
-            outcome=settled.outcome,
-            interrupted=settled.interrupted,
-            error_type=type(settled.error).__name__ if settled.error is not None else None,
-            http_status=settled.http_status,
-            stop_reason=reply.stop_reason if reply is not None else None,
-            truncation_signal=settled.signal,
-            token_limited=reply.token_limited if reply is not None else False,
-            output=settled.text,
-        )
-
 
 def _is_success(status: int) -> bool:
     return 200 <= status < 300
-
-
-def _cache_writes(usage: Usage | None) -> int | None:
-    return None if usage is None else usage.cache_write_tokens + usage.cache_write_1h_tokens

@@ -37,6 +37,8 @@ from router_lab.router.comparators.loading import UserComparator, load_object
 from router_lab.router.comparators.number import Number
 from router_lab.router.comparators.structure import Json
 from router_lab.router.comparators.text import Exact, Normalised, Similarity, Text
+from router_lab.router.routing import RouteTable
+from router_lab.settings.models import Settings
 
 __all__ = [
     "Comparator",
@@ -69,6 +71,19 @@ def comparator(name: str, options: Mapping[str, Any] | None = None) -> Comparato
     if ":" in name:
         return UserComparator(name, load_object(name, "comparator"), given)
     return _from_entry_point(name, given)
+
+
+def route_comparators(settings: Settings) -> dict[str, Comparator | Judge]:
+    """The comparator of every route with a shadow, by route name. Raises `ConfigError`, `RoutingError`."""
+    routes = RouteTable(settings)
+    found: dict[str, Comparator | Judge] = {}
+    for name, route in settings.routing.items():
+        if route.shadow is None:
+            continue
+        found[name] = chosen = comparator(route.shadow.comparator, route.shadow.options)
+        if isinstance(chosen, Judge):
+            routes.resolve(chosen.task_type)  # a judge without a route is an error now, not at the first pair
+    return found
 
 
 def comparator_names() -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,7 +29,7 @@ from router_lab.router.breaker import Admission, Breakers, Change
 from router_lab.router.budgets import Budgets
 from router_lab.router.clock import SystemClock, new_id
 from router_lab.router.comparators.judge import Question
-from router_lab.router.compare import Comparator, Judge, comparator
+from router_lab.router.compare import Judge, route_comparators
 from router_lab.router.dispatch import Dispatch
 from router_lab.router.job import Job
 from router_lab.router.lane import Lane
@@ -40,7 +41,7 @@ from router_lab.router.request import Request
 from router_lab.router.routing import Route, RouteTable
 from router_lab.router.settlement import Settlement
 from router_lab.router.shadow import Shadows, plan_pairings
-from router_lab.router.streaming import Pieces, stream_attempt
+from router_lab.router.streaming import stream_answer
 from router_lab.router.targets import build_targets
 from router_lab.router.tokens import Calibrator, prompt_features
 from router_lab.router.transport import Transport
@@ -68,13 +69,13 @@ class Router:
         seed: int | None = None,
     ) -> None:
         self.settings = settings
-        self._ledger = ledger
+        self.ledger = ledger
         self._client = client
         self._clock = clock or SystemClock()
         self._routes = RouteTable(settings)
         self._alerts = Alerts(ledger, self._clock, on_alert)
         self._breakers = Breakers(settings.breaker, self._clock, self._breaker_changed)
-        self._windows = Windows(self._get_json)
+        self._windows = Windows(lambda url: self._lane().transport.get_json(url))
         self._attempts = Attempts(
             accounts=ledger,
             alerts=self._alerts,
@@ -94,7 +95,7 @@ class Router:
         )
         self._pairs = PairWriter(
             ledger,
-            self._comparators(),
+            route_comparators(settings),
             self._ask_judge,
             keep_content=settings.ledger.content == "full",
         )
@@ -106,11 +107,6 @@ class Router:
     def from_yaml(cls, path: str | Path, *, ledger: LedgerPort, **options: Any) -> Self:
         """A router configured by a YAML file. Raises `ConfigError` naming file, line and key."""
         return cls(settings_module.load(path), ledger=ledger, **options)
-
-    @property
-    def ledger(self) -> LedgerPort:
-        """The books this router writes to."""
-        return self._ledger
 
     @property
     def breakers(self) -> Breakers:
@@ -152,7 +148,7 @@ class Router:
             )
         )
         try:
-            done = await self._answer(job, (job.route.model, *job.route.fallback))
+            done = await self._answer(job, _aliases(job))
         except BaseException as error:
             self._offer(pairings, Answered(job, None, error))
             raise
@@ -176,26 +172,16 @@ class Router:
         """
         job, pairings = self._begin(Request.build(prompt, task_type=task_type, **arguments))
         lane = self._lane()
-
-        async def first_piece(job: Job, plan: Plan, admission: Admission) -> tuple[str | Settlement, Pieces]:
-            pieces = stream_attempt(self._attempts, job, plan, admission, lane.transport)
-            return await anext(pieces), pieces
-
         primary = Answered(job, None, asyncio.CancelledError("the stream was abandoned"))
         try:
-            piece, rest = await self._dispatch.run(
-                job, (job.route.model, *job.route.fallback), first_piece, stream=True
+            stream = stream_answer(
+                self._dispatch, self._attempts, job, _aliases(job), lane.transport, lane.streams
             )
-            lane.streams.add(rest)
-            try:
-                while isinstance(piece, str):
-                    yield StreamChunk(piece)
-                    piece = await anext(rest)
-            finally:
-                await rest.aclose()
-            done = job.completion(piece, self._clock)
-            primary = Answered(job, done)
-            yield StreamChunk("", done)
+            async with aclosing(stream) as chunks:
+                async for chunk in chunks:
+                    if chunk.completion is not None:
+                        primary = Answered(job, chunk.completion)
+                    yield chunk
         except Exception as error:
             primary = Answered(job, None, error)
             raise
@@ -234,7 +220,7 @@ class Router:
 
     def _begin(self, request: Request) -> tuple[Job, tuple[Pairing, ...]]:
         route = self._routes.resolve(request.task_type)
-        state = self._ledger.switch.read(request.task_type)
+        state = self.ledger.switch.read(request.task_type)
         pairings = plan_pairings(request, route, state, self._clock)
         return self._job(request, route, state, pairings[0].comparison_id if pairings else None), pairings
 
@@ -265,7 +251,7 @@ class Router:
         async def send(job: Job, plan: Plan, admission: Admission) -> Settlement:
             return await self._attempts.run(job, plan, admission, transport)
 
-        return job.completion(await self._dispatch.run(job, aliases, send), self._clock)
+        return self._attempts.completion(job, await self._dispatch.run(job, aliases, send))
 
     def _offer(self, pairings: Sequence[Pairing], primary: Answered) -> None:
         for pairing in pairings:
@@ -275,26 +261,13 @@ class Router:
         job = primary.job
         return self._job(job.request, job.route, state, pairing.comparison_id, job.request_id)
 
-    async def _run_shadow(self, job: Job, alias: str) -> Completion:
-        return await self._answer(job, (alias,))
-
-    def _comparators(self) -> dict[str, Comparator | Judge]:
-        found: dict[str, Comparator | Judge] = {}
-        for name, route in self.settings.routing.items():
-            if route.shadow is None:
-                continue
-            found[name] = chosen = comparator(route.shadow.comparator, route.shadow.options)
-            if isinstance(chosen, Judge):
-                self._routes.resolve(chosen.task_type)  # a judge without a route is an error now, not later
-        return found
-
     async def _ask_judge(self, primary: Job, pairing: Pairing, judge: Judge, question: Question) -> str:
         """A judge's call is part of the shadow: accounted like one, paid from its budget, never shadowed."""
         request = Request.build(question.prompt, task_type=judge.task_type, system=question.system)
-        state = self._ledger.switch.read(judge.task_type)
+        state = self.ledger.switch.read(judge.task_type)
         route = self._routes.resolve(judge.task_type)
         job = self._job(request, route, state, pairing.comparison_id, primary.request_id)
-        return (await self._answer(job, (route.model, *route.fallback))).text
+        return (await self._answer(job, _aliases(job))).text
 
     def _lane(self) -> Lane:
         loop = asyncio.get_running_loop()
@@ -302,17 +275,14 @@ class Router:
         if lane is None:
             shadows = Shadows(
                 settings=self.settings.shadow,
-                switch=self._ledger.switch,
+                switch=self.ledger.switch,
                 writer=self._pairs,
-                run=self._run_shadow,
+                run=lambda job, alias: self._answer(job, (alias,)),
                 shadow_job=self._shadow_job,
             )
             client = self._client() if self._client is not None else None
             lane = self._lanes[loop] = Lane(Transport(client=client), shadows)
         return lane
-
-    async def _get_json(self, url: str) -> Any:
-        return await self._lane().transport.get_json(url)
 
     def _breaker_changed(self, change: Change) -> None:
         self._alerts.send(change.kind, change.key, change.message)
@@ -322,3 +292,7 @@ class Router:
 
     def _repr_html_(self) -> str:
         return routes_html(self.settings) + self._breakers._repr_html_()
+
+
+def _aliases(job: Job) -> tuple[str, ...]:
+    return (job.route.model, *job.route.fallback)

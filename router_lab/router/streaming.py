@@ -1,14 +1,18 @@
-"""One streamed attempt, inside the same boundary as a whole answer."""
+"""Streamed answers, inside the same boundary as whole ones."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from datetime import datetime
+from weakref import WeakSet
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
+from router_lab.records import StreamChunk
 from router_lab.router import settlement
 from router_lab.router.attempts import Attempts, OpenAttempt, Plan
 from router_lab.router.breaker import Admission
+from router_lab.router.dispatch import Dispatch
 from router_lab.router.job import Job
 from router_lab.router.providers.base import StreamDecoder
 from router_lab.router.settlement import Settlement
@@ -16,6 +20,29 @@ from router_lab.router.transport import StreamResponse, Transport
 
 # Pieces of text, then exactly one settlement, unless an error ends the stream.
 Pieces = AsyncGenerator[str | Settlement, None]
+
+
+async def stream_answer(
+    dispatch: Dispatch,
+    attempts: Attempts,
+    job: Job,
+    aliases: Sequence[str],
+    transport: Transport,
+    open_streams: WeakSet[Pieces],
+) -> AsyncGenerator[StreamChunk, None]:
+    """The pieces of the first model that gives one, then a chunk with the completion."""
+
+    async def first_piece(job: Job, plan: Plan, admission: Admission) -> tuple[str | Settlement, Pieces]:
+        pieces = stream_attempt(attempts, job, plan, admission, transport)
+        return await anext(pieces), pieces
+
+    piece, rest = await dispatch.run(job, aliases, first_piece, stream=True)
+    open_streams.add(rest)
+    async with aclosing(rest):
+        while isinstance(piece, str):
+            yield StreamChunk(piece)
+            piece = await anext(rest)
+    yield StreamChunk("", attempts.completion(job, piece))
 
 
 async def stream_attempt(

@@ -38,7 +38,7 @@ DAYS = 60
 def write_ledger(folder: Path, requests: int, *, seed: int = 0, days: int = DAYS) -> Path:
     """Write attempts/ (about 1.29 per request) and comparisons/ (about .275 per request) under `folder`."""
     con = duckdb.connect()
-    con.execute("SET TimeZone = 'UTC'")
+    con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     con.execute(f"CREATE MACRO u(i, k) AS (hash(i * 64 + k + {seed} * 1000003) % 1000000) / 1e6")
     con.execute(_requests(requests, days))
     for name, query in (("attempts", _ATTEMPTS), ("comparisons", _COMPARISONS)):
@@ -85,7 +85,7 @@ def _attempt(attempt_no: str, alias: str, is_shadow: str, where: str, key: str) 
       {is_shadow} AS is_shadow,
       CASE WHEN shadowed THEN 'c' || request_id END AS comparison_id,
       1::BIGINT AS switch_epoch, input_hash, chars AS prompt_chars,
-      ceil(chars / 3.4)::BIGINT AS estimated_tokens_in, 3.4 AS divisor,
+      ceil(chars / 3.4)::BIGINT AS estimated_tokens_in, 3.4::DOUBLE AS divisor,
       CASE WHEN odd < 0.99 THEN ceil(chars / (3.2 + 1.2 * luck))::BIGINT END AS tokens_in,
       (20 + 300 * second)::BIGINT AS tokens_out,
       0::BIGINT AS cache_read_tokens, 0::BIGINT AS cache_write_tokens, 0::BIGINT AS reasoning_tokens,
@@ -123,11 +123,11 @@ _PAIR = """
       request_id || '-1' AS primary_attempt_id, request_id || '-s' AS shadow_attempt_id,
       'local' AS primary_alias, '{shadow}' AS shadow_alias,
       'qwen2.5:7b' AS primary_model, '{model}' AS shadow_model, input_hash,
-      {rate} AS sample_probability, 1::BIGINT AS switch_epoch,
+      {rate}::DOUBLE AS sample_probability, 1::BIGINT AS switch_epoch,
       CASE WHEN odd < {truncated} THEN 'primary_truncated' WHEN odd < 0.005 THEN 'shadow_failed' ELSE 'complete' END
         AS status,
       'label' AS comparator,
-      CASE WHEN odd >= 0.005 THEN (CASE WHEN {luck} < {agrees} THEN 1.0 ELSE 0.0 END) END AS agreement,
+      CASE WHEN odd >= 0.005 THEN (CASE WHEN {luck} < {agrees} THEN 1 ELSE 0 END)::DOUBLE END AS agreement,
       NULL::VARCHAR AS primary_output, NULL::VARCHAR AS shadow_output,
       1e-7 * (chars / 3.8 + 20 + 300 * second) AS primary_cost_usd,
       3e-6 * chars / 3.8 + 15e-6 * (20 + 300 * second) AS shadow_cost_usd,

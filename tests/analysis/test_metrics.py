@@ -214,13 +214,14 @@ def test_importing_analysis_does_not_import_matplotlib(tmp_path):
 @pytest.mark.spark
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore")
-def test_spark_gives_the_same_answers(folder, tables):
+def test_spark_gives_the_same_answers(tmp_path):
     import shutil
 
     if shutil.which("java") is None:
         pytest.skip("no Java: Spark needs 17 or newer on the PATH")
     pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'router-lab[spark]'")
-    on_spark = analysis.open(folder, backend="pyspark")
+    folder = write_ledger(tmp_path, 3_000, seed=1, days=3)
+    tables, on_spark = analysis.open(folder), analysis.open(folder, backend="pyspark")
     for name, metric in EVERY_METRIC.items():
         pd.testing.assert_frame_equal(
             _plain(metric(on_spark)), _plain(metric(tables)), check_dtype=False, rtol=1e-9, obj=name

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from pair_frames import NOW, agreeing, pairs_frame
 
-from router_lab.analysis import SteeringPolicy, act, monitor, plan_actions
+from router_lab.analysis import SteeringPolicy, act, monitor, plan_actions, steer
 from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
+from router_lab.records import Comparison
 
 LATER = (NOW + pd.Timedelta(hours=1)).to_pydatetime()
 DAY = timedelta(days=1)
@@ -66,6 +67,38 @@ def test_a_real_ledger_is_steered_once(tmp_path):
         assert audit.kind == "audit" and audit.pairs >= 10 and audit.usd == 1.0
         act([audit], ledger.switch)
         assert ledger.switch.read("classify::ticket").on
+
+
+def comparison(number: int, agreement: float) -> Comparison:
+    return Comparison(
+        comparison_id=f"c{number}", request_id=f"r{number}", task_type="math::word",
+        created_at=LATER - timedelta(minutes=500 - number), primary_attempt_id=None, shadow_attempt_id=None,
+        primary_alias="cloud", shadow_alias="local", primary_model="big", shadow_model="small",
+        input_hash=f"h{number}", sample_probability=1.0, switch_epoch=1, status="complete",
+        comparator="number", agreement=agreement, primary_output="1", shadow_output="1", primary_cost_usd=0.01,
+        shadow_cost_usd=0.001, primary_latency_ms=900.0, shadow_latency_ms=300.0, details={},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("agreement", "kind"), [(1.0, "exit"), (0.0, "alert")])
+async def test_steer_from_pairs_in_the_ledger_to_its_switch(tmp_path, agreement, kind):
+    """End to end, twice, as a cron job would: the second run finds nothing left to do."""
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.switch.on(reason="experiment")
+        await asyncio.gather(*(ledger.record_comparison(comparison(i, agreement)) for i in range(300)))
+        looked = await steer(ledger, now=LATER)
+        assert [one.kind for one in looked.actions] == [kind] and looked.done == ()
+        assert ledger.switch.read("math::word").on
+
+        first = await steer(ledger, apply=True, now=LATER)
+        assert [one.kind for one in first.done] == [kind]
+        assert ledger.switch.read("math::word").on is (kind == "alert")
+        assert list(ledger.alerts()["kind"]) == [f"monitor_{kind}"]
+        assert f"{kind} math::word" in repr(first)
+
+        second = await steer(ledger, apply=True, now=LATER)
+        assert second.done == ()
+        assert len(ledger.alerts()) == 1
 
 
 def test_alerts_are_said_once(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import sqlite3
 import threading
@@ -254,9 +255,11 @@ async def test_journal_rows_of_an_older_version_are_filled(tmp_path: Path) -> No
         assert (row["attempt_id"], row["output"]) == (intent.attempt_id, "the answer")
 
 
-@pytest.mark.parametrize("moment", ["after the batch is decided", "after the files are written"])
+@pytest.mark.parametrize(
+    "moment", ["after the batch is decided", "after the files are written", "after the manifest is written"]
+)
 async def test_a_seal_that_stopped_midway_is_finished(tmp_path: Path, moment: str) -> None:
-    """The two states a kill inside a seal can leave; the crash test hits them at random, this one surely."""
+    """The three states a kill inside a seal can leave; the crash test meets them only by chance."""
     with Ledger(tmp_path) as ledger:
         for _ in range(3):
             await make_call(ledger)
@@ -265,12 +268,23 @@ async def test_a_seal_that_stopped_midway_is_finished(tmp_path: Path, moment: st
             await make_call(ledger)
         with sqlite3.connect(tmp_path / "_journal.sqlite") as journal:
             (own,) = journal.execute("SELECT value FROM meta WHERE key = 'id'").fetchone()
-            journal.execute("INSERT INTO batches VALUES (900, 'attempts', 1, '[]')")
+            journal.execute("INSERT INTO batches VALUES (900, 'attempts', 1, '[]', 0)")
         journal.close()
         if moment == "after the files are written":
             name = f"attempts/date=2026-11-22/{own}-00000900.parquet"
             rows = pq.read_table(next((tmp_path / "attempts").rglob("*.parquet"))).slice(0, 1)
             pq.write_table(rows, tmp_path / name)
+        if moment == "after the manifest is written":
+            with sqlite3.connect(tmp_path / "_journal.sqlite") as journal:
+                (payload,) = journal.execute("SELECT payload FROM attempts_journal WHERE seq = 1").fetchone()
+                first = ledger.attempts()["attempt_id"] == json.loads(payload)[0]
+                name = f"attempts/date=2026-11-22/{own}-00000900.parquet"
+                ledger.attempts()[first].to_parquet(tmp_path / name, index=False)
+                content = (tmp_path / name).read_bytes()
+                listed = (name, len(content), hashlib.sha256(content).hexdigest())
+                journal.execute("INSERT INTO files VALUES (?, 'attempts', '2026-11-22', 1, ?, ?, 1)", listed)
+                journal.execute("UPDATE batches SET sealed = 1")
+            journal.close()
         assert len(ledger.attempts()) == 5
         ledger.seal()
         assert len(ledger.attempts()) == 5

@@ -12,11 +12,16 @@ from pair_rows import HOSTILE, frame, mixed, row
 import router_lab as rl
 from router_lab.panels import ComparePanel
 from router_lab.panels.verdicts import HumanVerdict
+from router_lab.records import Comparison
 
 
 @pytest.fixture
 def panel() -> ComparePanel:
     return ComparePanel(mixed(), page_size=5)
+
+
+def comparison(number: int) -> Comparison:
+    return Comparison(**{**row(number), "details": {}})
 
 
 def body(panel: ComparePanel) -> str:
@@ -185,6 +190,20 @@ def test_a_source_that_breaks_shows_its_error(tmp_path: Path) -> None:
     panel.again.click()
     assert "Problem:" in panel.status
     assert repr(panel).startswith("ComparePanel(1 pairs")
+
+
+async def test_following_a_ledger_shows_pairs_written_by_another_ledger_object(tmp_path: Path) -> None:
+    with rl.Ledger(tmp_path) as writer:
+        await writer.record_comparison(comparison(1))
+        with rl.Ledger(tmp_path) as reader:
+            panel = ComparePanel(reader)
+            changed = asyncio.Event()
+            panel._body.observe(lambda _: changed.set(), names="value")
+            panel.follow(every_s=0.01)
+            await writer.record_comparison(comparison(2))
+            await asyncio.wait_for(changed.wait(), timeout=30)
+            panel.stop()
+    assert repr(panel).startswith("ComparePanel(2 pairs")
 
 
 async def test_following_shows_new_pairs_and_stops(tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""Voilà and JupyterLab on a real port, and a real Chromium in front of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import nbformat
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WAIT_MS = 60_000
+
+
+def notebook(path: Path, *cells: str) -> Path:
+    """A notebook with these code cells."""
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(made, path)
+    return path
+
+
+@contextmanager
+def voila(path: Path, theme: str = "light") -> Iterator[str]:
+    """Voilà showing one notebook; yields its URL."""
+    with _served(["voila", path.name, "--no-browser", f"--theme={theme}"], path.parent, "Voila") as url:
+        yield url
+
+
+@contextmanager
+def jupyterlab(path: Path) -> Iterator[str]:
+    """JupyterLab with one notebook open; yields its URL. Pop-ups that reach for the net are off."""
+    config = path.parent / "jupyter_config"
+    folder = config / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
+    folder.mkdir(parents=True)
+    quiet = {"fetchNews": "false", "checkForUpdates": False}
+    (folder / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
+    command = ["jupyterlab", "--no-browser", "--IdentityProvider.token=", "--allow-root"]
+    with _served(command, path.parent, "ServerApp", JUPYTER_CONFIG_DIR=str(config)) as url:
+        yield f"{url}lab/tree/{path.name}?reset"
+
+
+@contextmanager
+def browser_page(url: str, folder: Path, width: int = 1280) -> Iterator[Any]:
+    """A page of headless Chromium on `url`; when a test fails, how it looked is in `folder`."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        page = browser.new_page(viewport={"width": width, "height": 1000})
+        page.set_default_timeout(WAIT_MS)
+        page.goto(url)
+        try:
+            yield page
+        except BaseException:
+            page.screenshot(path=folder / "failed.png", full_page=True)
+            raise
+        finally:
+            browser.close()
+
+
+@contextmanager
+def _served(command: list[str], folder: Path, app: str, **environment: str) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", *command, f"--{app}.ip=127.0.0.1", f"--port={port}"],
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert server.stdout is not None
+    said: list[str] = []
+    for line in server.stdout:
+        said.append(line)
+        if "running at" in line:
+            break
+    else:
+        raise RuntimeError("".join(said))
+    reader = Thread(target=lambda: deque(server.stdout or (), maxlen=0))
+    reader.start()
+    try:
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+        reader.join()
+        server.stdout.close()

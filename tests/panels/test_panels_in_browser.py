@@ -1,0 +1,100 @@
+"""The dashboard as a person uses it: Voilà and JupyterLab in a real Chromium."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import CHROMIUM, browser_page, jupyterlab, notebook, voila
+
+import router_lab as rl
+
+_MISSING = [name for name in ("playwright", "voila", "jupyterlab") if find_spec(name) is None]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium on this machine (Debian: apt-get install chromium)"
+    ),
+    pytest.mark.skipif(bool(_MISSING), reason=f"not installed: {', '.join(_MISSING)} (extras lab and dev)"),
+]
+
+# Another process that makes one call through the same ledger.
+_ONE_CALL = """
+import asyncio, sys
+import router_lab as rl
+from written_ledger import make_calls
+with rl.Ledger(sys.argv[1]) as ledger, rl.sim.serve(rl.sim.app(seed=1)) as server:
+    asyncio.run(make_calls(ledger, server.url, count=int(sys.argv[2])))
+"""
+
+
+def call_elsewhere(folder: Path, count: int) -> None:
+    here = Path(__file__).parent
+    subprocess.run([sys.executable, "-c", _ONE_CALL, str(folder), str(count)], cwd=here, check=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A ledger folder with eight pairs in it, the switch off."""
+    path = tmp_path / "ledger"
+    with rl.Ledger(path) as ledger, ledger.switch.on(reason="first pairs"):
+        call_elsewhere(path, 8)
+    return path
+
+
+def flip_on(page: Any, reason: str) -> None:
+    page.get_by_role("tab", name="Switch").click()
+    page.get_by_label("Reason").fill(reason)
+    page.get_by_role("button", name="Turn on …").click()
+    page.get_by_text("eligible calls a day").wait_for()
+    page.get_by_role("button", name="Yes, turn on").click()
+    page.get_by_text("Shadows are on everywhere").wait_for()
+
+
+def test_voila_flip_filter_mark_and_follow(folder: Path, tmp_path: Path) -> None:
+    cell = f"import router_lab as rl\nrl.panels.dashboard(rl.Ledger({str(folder)!r}))"
+    path = notebook(tmp_path / "board.ipynb", cell)
+    with voila(path) as url, browser_page(url, tmp_path) as page:
+        page.get_by_text("8 pairs · 8 complete").wait_for()
+        page.get_by_label("Task type").select_option("extract::short")
+        page.get_by_text("4 pairs · 4 complete").wait_for()
+        page.get_by_label("Note").fill("clearer")
+        page.get_by_role("button", name="Save verdict").click()
+        page.get_by_text("✔ primary better (clearer)").wait_for()
+
+        flip_on(page, "from the browser")
+        call_elsewhere(folder, 2)
+        page.get_by_role("tab", name="Compare").click()
+        page.get_by_label("Task type", exact=True).select_option("any")
+        page.get_by_role("button", name="Refresh").first.click()
+        page.get_by_text("10 pairs · 10 complete").wait_for()
+
+    with rl.Ledger(folder) as ledger:
+        history, pairs = ledger.switch.history(), ledger.comparisons()
+    flip = history.iloc[-1]
+    assert (flip["on"], flip["reason"]) == (True, "from the browser")
+    assert list(pairs["switch_epoch"].tail(2)) == [flip["epoch"]] * 2
+
+
+def test_jupyterlab_shows_a_panel_that_follows(folder: Path, tmp_path: Path) -> None:
+    cell = (
+        "import router_lab as rl\n"
+        f"panel = rl.panels.ComparePanel(rl.Ledger({str(folder)!r}))\n"
+        "panel.follow(every_s=0.5)\n"
+        "panel"
+    )
+    path = notebook(tmp_path / "panel.ipynb", cell)
+    with jupyterlab(path) as url, browser_page(url, tmp_path) as page:
+        page.get_by_text("| Idle").wait_for()  # a cell run before the kernel is there would not run
+        page.get_by_role("textbox").filter(has_text="ComparePanel").first.click()
+        page.keyboard.press("Shift+Enter")
+        page.get_by_text("8 pairs · 8 complete").wait_for()
+        with rl.Ledger(folder) as ledger:
+            ledger.switch.on(reason="live")
+            call_elsewhere(folder, 3)
+        page.get_by_text("11 pairs · 11 complete").wait_for()
