@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from router_lab.errors import ConfigError
 
@@ -11,6 +12,7 @@ from router_lab.errors import ConfigError
 def execute(folder: Path, ledger: Path, out: Path) -> None:
     """Run every notebook of `folder` on `ledger` into `out/NAME.html`; raises `ConfigError` if one fails."""
     try:
+        import nbformat
         import papermill
         from nbconvert import HTMLExporter
     except ImportError:
@@ -32,7 +34,16 @@ def execute(folder: Path, ledger: Path, out: Path) -> None:
             )
         except papermill.PapermillExecutionError as error:
             raise ConfigError(f"{notebook.name} failed in cell {error.cell_index}: {error.evalue}") from error
-        html, _ = HTMLExporter().from_filename(str(executed))
+        html, _ = HTMLExporter().from_notebook_node(_without_widgets(nbformat.read(executed, as_version=4)))
         page.write_text(html, encoding="utf-8")
         executed.unlink()
         print(f"executed {notebook.name} -> {page}")
+
+
+def _without_widgets(notebook: Any) -> Any:
+    """The notebook with each panel's static table in its place: a live widget needs a kernel and a CDN."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+    return notebook

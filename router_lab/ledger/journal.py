@@ -63,6 +63,10 @@ CREATE TABLE files (
 ) WITHOUT ROWID;
 """
 )
+# Made in journals of every age: finding the pairs of the dead must not read those of the living.
+_PAIR_INTENTS = (
+    "CREATE INDEX IF NOT EXISTS pair_intents ON comparisons_journal (owner) WHERE owner IS NOT NULL"
+)
 
 
 def synchronous(durability: Durability) -> str:
@@ -109,6 +113,7 @@ def _create(connection: sqlite3.Connection) -> None:
                 connection.execute(statement)
             connection.execute("INSERT INTO meta VALUES ('id', ?)", (uuid4().hex[:12],))
             connection.execute(f"PRAGMA user_version = {JOURNAL_VERSION}")
+        connection.execute(_PAIR_INTENTS)
         for name, table in TABLES.items():
             connection.execute(
                 "INSERT OR IGNORE INTO schemas VALUES (?, ?, ?)",

@@ -14,6 +14,7 @@ from router_lab.ledger.content import Content, attempt_content, comparison_conte
 from router_lab.ledger.core import Core, Now, SystemClock
 from router_lab.ledger.housekeeping import Housekeeper
 from router_lab.ledger.operations import Append, Open, Settle, Withdraw
+from router_lab.ledger.pair_operations import OpenPair, RecordPair
 from router_lab.ledger.place import place_of
 from router_lab.ledger.schema import aware
 from router_lab.ledger.status import Status, read_status
@@ -85,9 +86,13 @@ class Ledger:
         """Replace the intent by its one row; see `router.ports.Accounts`."""
         return self._core.writer.submit(Settle(attempt_content(attempt, self._content), folds))
 
+    def open_comparison(self, lost: Comparison) -> None:
+        """Queue a pair as it must read if it is never recorded; see `router.ports.Accounts`."""
+        self._core.writer.post(OpenPair(comparison_content(lost, self._content)))
+
     def record_comparison(self, comparison: Comparison) -> asyncio.Future[None]:
         """Queue one pair; the future is done when it is durable."""
-        return self._core.writer.submit(Append("comparisons", comparison_content(comparison, self._content)))
+        return self._core.writer.submit(RecordPair(comparison_content(comparison, self._content)))
 
     def record_alert(self, alert: Alert) -> asyncio.Future[None]:
         """Queue one alert; the future is done when it is durable."""

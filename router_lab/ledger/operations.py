@@ -17,8 +17,8 @@ from router_lab.errors import LedgerError
 from router_lab.ledger.budgets import Budgets
 from router_lab.ledger.money import nano, nano_up
 from router_lab.ledger.schema import SCHEMA_VERSION, encoder
-from router_lab.ledger.switch_store import count_pair, count_spending
-from router_lab.records import Alert, Attempt, BudgetLine, Comparison
+from router_lab.ledger.switch_store import count_spending
+from router_lab.records import Alert, Attempt, BudgetLine
 
 if TYPE_CHECKING:
     from router_lab.router.ports import Fold
@@ -37,12 +37,16 @@ class Intent:
 
 @dataclass(slots=True)
 class Books:
-    """What an operation works on: the open transaction and the writer's memory of its own intents."""
+    """What an operation works on: the open transaction and the writer's memory of its own intents.
+
+    `pairs` are comparisons announced and not recorded yet: their id and number in the journal.
+    """
 
     connection: sqlite3.Connection
     budgets: Budgets
     owner: str
     intents: dict[str, Intent] = field(default_factory=dict)
+    pairs: dict[str, int] = field(default_factory=dict)
 
 
 class Operation(Protocol):
@@ -167,19 +171,16 @@ class Append:
 
     kept = True
 
-    def __init__(self, name: str, record: Comparison | Alert) -> None:
+    def __init__(self, name: str, record: Alert) -> None:
         self._name = name
-        self._record = record
         self._payload = encoder(name)(record)
 
     def apply(self, books: Books) -> None:
-        """Add it; a complete pair counts towards the switch's limits."""
+        """Add it."""
         books.connection.execute(
             f"INSERT INTO {self._name}_journal (schema, payload) VALUES (?, ?)",  # noqa: S608 - our own names
             (SCHEMA_VERSION, self._payload),
         )
-        if isinstance(self._record, Comparison) and self._record.status == "complete":
-            count_pair(books.connection, self._record.task_type)
 
     def committed(self, books: Books) -> None:
         """Nothing more to do."""

@@ -63,7 +63,7 @@ class Reader:
         listed = self._files.names(name)
         if not self.has_journal:
             return View(table, tuple(listed), arrow_table(table, [], []), same_schema=False)
-        dead = self._dead_owners() if name == "attempts" else []
+        dead = self._dead_owners(name) if name in ("attempts", "comparisons") else []
         with self.snapshot() as journal:
             own = f"{ledger_id_of(journal)}-"
             foreign = [path for path in listed if not PurePosixPath(path).name.startswith(own)]
@@ -126,15 +126,15 @@ class Reader:
         data = pa.concat_tables(parts).sort_by([(view.table.time, "ascending")])
         return data.select(wanted)
 
-    def _dead_owners(self) -> list[str]:
-        """Writers that died with intents open; a live reader shows those as the lost rows they will become.
+    def _dead_owners(self, name: str) -> list[str]:
+        """Writers that died with intents open; a live reader shows those as the rows they will become.
 
         They are found first and read in a later snapshot, so that a writer that settles and closes in
         between is never taken for dead.
         """
         with self.snapshot() as journal:
             owners = journal.execute(
-                "SELECT DISTINCT owner FROM attempts_journal WHERE owner IS NOT NULL"
+                f"SELECT DISTINCT owner FROM {name}_journal WHERE owner IS NOT NULL"  # noqa: S608 - our names
             ).fetchall()
         return [owner for (owner,) in owners if is_dead(self._folder / LOCKS_NAME, owner)]
 

@@ -1,4 +1,7 @@
-"""Intents of writers that died become the rows they were written as: billing unknown, cost reserved."""
+"""Intents of writers that died become the rows they were written as.
+
+An attempt reads as lost, billing unknown, at its reserved cost; a pair as cancelled.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from router_lab.ledger.schema import ATTEMPTS, decode
 def recover_intents(books: Books, locks: Path) -> int:
     """Turn every dead writer's intents into rows; returns how many. Living writers' are never touched."""
     owners = books.connection.execute(
-        "SELECT DISTINCT owner FROM attempts_journal WHERE owner IS NOT NULL AND owner <> ?", (books.owner,)
+        "SELECT owner FROM attempts_journal WHERE owner IS NOT NULL AND owner <> :us "
+        "UNION SELECT owner FROM comparisons_journal WHERE owner IS NOT NULL AND owner <> :us",
+        {"us": books.owner},
     ).fetchall()
     recovered = 0
     for (owner,) in owners:
@@ -35,4 +40,5 @@ def _recover(books: Books, owner: str) -> int:
         books.connection.execute(
             "UPDATE attempts_journal SET owner = NULL, hold = NULL WHERE seq = ?", (seq,)
         )
-    return len(intents)
+    pairs = books.connection.execute("UPDATE comparisons_journal SET owner = NULL WHERE owner = ?", (owner,))
+    return len(intents) + pairs.rowcount

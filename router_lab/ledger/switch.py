@@ -6,6 +6,7 @@ import getpass
 import json
 from dataclasses import replace
 from datetime import timedelta
+from html import escape
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,23 @@ class LedgerSwitch:
     def history(self) -> pd.DataFrame:
         """Every flip ever, oldest first, as a frame of `switch_events`."""
         return self._core.reader.arrow("switch_events").to_pandas()
+
+    def __repr__(self) -> str:
+        return "; ".join(
+            f"{'on' if state.on else 'off'} for {prefix or 'everything'} (epoch {state.epoch}: {state.reason})"
+            for prefix, state in sorted(self.states.items())
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(prefix) or 'everything'}</td><td><strong>{'on' if state.on else 'off'}</strong></td>"
+            f"<td style='text-align:right'>{state.epoch}</td><td>{escape(state.reason)}</td></tr>"
+            for prefix, state in sorted(self.states.items())
+        )
+        return (
+            "<table><caption>Shadow switch</caption><thead><tr><th>task types</th><th>shadows</th>"
+            f"<th>epoch</th><th>reason</th></tr></thead><tbody>{rows}</tbody></table>"
+        )
 
     def start(self, *, enabled: bool, locked_off: bool) -> None:
         """Take the configuration: the first state if nothing was ever flipped, and this process's lock."""

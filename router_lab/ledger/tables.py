@@ -8,7 +8,7 @@ from typing import Any
 from router_lab.errors import ConfigError
 from router_lab.ledger.files import Files
 from router_lab.ledger.reader import Reader, View, parquet_dataset
-from router_lab.ledger.schema import TABLES, Table
+from router_lab.ledger.schema import TABLES
 
 _SQL_TYPES = {
     "string": "VARCHAR",
@@ -68,26 +68,28 @@ def _on_duckdb(reader: Reader, files: Files, connection: Any) -> Tables:
 
 
 def _union(raw: Any, files: Files, view: View) -> str:
-    table = view.table
-    unsealed = f"SELECT {_columns(table)} FROM _unsealed_{table.name}"  # noqa: S608 - our own names
+    """The rows as a query. A part without rows is left out: DuckDB counts a bare scan from metadata."""
+    columns = ", ".join(f'"{name}"' for name in view.table.names)
+    unsealed = f"SELECT {columns} FROM _unsealed_{view.table.name}"  # noqa: S608 - our own names
     if not view.sealed:
         return unsealed
+    sealed = f"SELECT {columns} FROM {_sealed(raw, files, view)}"  # noqa: S608
+    return f"{sealed} UNION ALL {unsealed}" if view.unsealed.num_rows else sealed
+
+
+def _sealed(raw: Any, files: Files, view: View) -> str:
+    table = view.table
     locations = [files.location(name) for name in view.sealed]
     if not files.is_local:
         raw.register(f"_sealed_{table.name}", parquet_dataset(files, table, locations))
-        return f"SELECT {_columns(table)} FROM _sealed_{table.name} UNION ALL {unsealed}"  # noqa: S608
+        return f"_sealed_{table.name}"
     quoted = ", ".join("'" + location.replace("'", "''") + "'" for location in locations)
     source = f"read_parquet([{quoted}], hive_partitioning = false, union_by_name = {not view.same_schema})"
     if view.same_schema:
-        return f"SELECT {_columns(table)} FROM {source} UNION ALL {unsealed}"  # noqa: S608
+        return source
     # Older files may all lack a new column: naming it through an empty table of the right shape fills it.
     shape = ", ".join(f"NULL::{_SQL_TYPES[column.kind]} AS {column.name}" for column in table.columns)
-    whole = f"SELECT {shape} WHERE false UNION ALL BY NAME SELECT * FROM {source}"  # noqa: S608
-    return f"SELECT {_columns(table)} FROM ({whole}) UNION ALL {unsealed}"  # noqa: S608
-
-
-def _columns(table: Table) -> str:
-    return ", ".join(f'"{name}"' for name in table.names)
+    return f"(SELECT {shape} WHERE false UNION ALL BY NAME SELECT * FROM {source})"  # noqa: S608
 
 
 def _on_spark(reader: Reader, files: Files, connection: Any) -> Tables:

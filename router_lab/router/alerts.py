@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Any
 
 from router_lab.records import Alert
 from router_lab.router.clock import new_id
 from router_lab.router.ports import Accounts, AlertCallback, Clock
+from router_lab.router.writes import Writes
 
 _log = logging.getLogger("router_lab.alerts")
 
@@ -20,7 +20,7 @@ class Alerts:
         self._accounts = accounts
         self._clock = clock
         self._callback = callback
-        self._writing: set[asyncio.Future[None]] = set()
+        self._writes = Writes("an alert")
 
     def send(self, kind: str, subject: str, message: str, **details: Any) -> None:
         """Raise one alert. Must be called from an event loop's thread."""
@@ -29,9 +29,7 @@ class Alerts:
             alert_id=new_id(now), at=now, kind=kind, subject=subject, message=message, details=details
         )
         _log.warning("%s: %s", kind, message)
-        written = self._accounts.record_alert(alert)
-        self._writing.add(written)
-        written.add_done_callback(self._written)
+        self._writes.add(self._accounts.record_alert(alert))
         if self._callback is None:
             return
         try:
@@ -41,10 +39,4 @@ class Alerts:
 
     async def drain(self) -> None:
         """Wait until every alert raised so far is durable, or has failed and been logged."""
-        while self._writing:
-            await asyncio.wait(self._writing)
-
-    def _written(self, written: asyncio.Future[None]) -> None:
-        self._writing.discard(written)
-        if not written.cancelled() and written.exception() is not None:
-            _log.error("an alert could not be written: %s", written.exception())
+        await self._writes.drain()

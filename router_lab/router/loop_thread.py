@@ -4,52 +4,96 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+Last = Callable[[], Coroutine[Any, Any, None]]
 
 
 class LoopThread:
     """Runs coroutines for synchronous callers. Not a daemon: work in flight ends in order.
 
-    `before_stop` is awaited on the loop when the thread is stopped, at the latest when the
-    interpreter begins to exit.
+    The thread starts with the first `run()` and ends with `stop()`; if nobody stops it, then when the
+    interpreter begins to exit, after awaiting `at_exit`.
     """
 
-    def __init__(self, name: str, before_stop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._before_stop = before_stop
-        self._loop = asyncio.new_event_loop()
+    def __init__(self, name: str, at_exit: Last) -> None:
+        self._name = name
+        self._at_exit = at_exit
         self._lock = threading.Lock()
-        self._stopped = False
-        self._thread = threading.Thread(target=self._serve, name=name, daemon=False)
-        self._thread.start()
-        # Interpreter exit joins this thread before `atexit` runs, so `atexit` would come too late.
-        threading._register_atexit(self.stop)  # type: ignore[attr-defined]
+        self._registered = False
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._calls: set[asyncio.Task[Any]] = set()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run to the end; an interrupt of the caller cancels the work and waits for it."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Run to the end; an interrupt of the caller cancels the work.
+
+        Raises `RuntimeError` when the interpreter is exiting.
+        """
+        with self._lock:
+            try:
+                loop = self._loop or self._start()
+            except BaseException:
+                work.close()
+                raise
+            future = asyncio.run_coroutine_threadsafe(self._tracked(work), loop)
         try:
             return future.result()
         except KeyboardInterrupt:
             future.cancel()
             raise
 
-    def stop(self) -> None:
-        """Await `before_stop`, then end the thread. Idempotent."""
+    def stop(self, last: Last) -> None:
+        """Wait for the calls under way, await `last` on the loop, end the thread. Idempotent."""
         with self._lock:
-            if self._stopped:
-                return
-            self._stopped = True
-        asyncio.run_coroutine_threadsafe(self._before_stop(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is None or thread is None:
+            return
         try:
-            self._loop.run_forever()
+            asyncio.run_coroutine_threadsafe(self._finish(last), loop).result()
         finally:
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.close()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        if not self._registered:
+            # Interpreter exit joins the thread before `atexit` runs, so `atexit` would come too late.
+            threading._register_atexit(_stop_at_exit, weakref.ref(self))  # type: ignore[attr-defined]
+            self._registered = True
+        loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, args=(loop,), name=self._name, daemon=False)
+        self._thread.start()
+        self._loop = loop
+        return loop
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+        finally:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+    async def _tracked(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - inside a coroutine there is one
+        self._calls.add(task)
+        try:
+            return await work
+        finally:
+            self._calls.discard(task)
+
+    async def _finish(self, last: Last) -> None:
+        while self._calls:
+            await asyncio.wait(self._calls)
+        await last()
+
+
+def _stop_at_exit(reference: weakref.ref[LoopThread]) -> None:
+    owner = reference()
+    if owner is not None:
+        owner.stop(owner._at_exit)

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from router_lab.errors import RouterLabError
+from router_lab.errors import LedgerError, RouterLabError
 from router_lab.records import Attempt, Comparison, ComparisonStatus, Completion
 from router_lab.router.comparators.judge import Question
 from router_lab.router.compare import Comparator, Judge, Pair, Verdict, compare
 from router_lab.router.job import Job
 from router_lab.router.ports import Accounts
+from router_lab.router.writes import Writes
 from router_lab.settings.models import ShadowRoute
 
 _log = logging.getLogger("router_lab.shadow")
@@ -52,6 +53,11 @@ class Answered:
         return self.job.rows[-1] if self.job.rows else None
 
     @property
+    def was_cancelled(self) -> bool:
+        """Whether its caller went away: cancelled, interrupted, or a stream given up."""
+        return self.error is not None and not isinstance(self.error, Exception)
+
+    @property
     def output(self) -> str | None:
         """The answer's text, or what the last attempt left of one."""
         if self.done is not None:
@@ -82,7 +88,14 @@ class PairWriter:
         self._comparators = comparators
         self._ask_judge = ask_judge
         self._keep_content = keep_content
-        self._writing: set[asyncio.Future[None]] = set()
+        self._writes = Writes("a comparison")
+
+    def open(self, pairing: Pairing, primary: Answered) -> None:
+        """Leave with the ledger how the pair must read if nothing more is heard of it."""
+        try:
+            self._accounts.open_comparison(_comparison(pairing, primary, None, "cancelled", None))
+        except LedgerError as error:
+            _log.error("a pair could not be announced: %s", error)
 
     def write_missing(
         self,
@@ -102,7 +115,7 @@ class PairWriter:
         self._write(pairing, primary, Answered(job, None, error), status, None)
 
     async def write_compared(self, pairing: Pairing, primary: Answered, shadow: Answered) -> None:
-        """Compare two finished sides and record the pair."""
+        """Compare two finished sides and record the pair, even when cancelled meanwhile."""
         if primary.done is None or shadow.done is None:
             self._write(pairing, primary, shadow, "primary_failed", None)
             return
@@ -113,10 +126,21 @@ class PairWriter:
             shadow_data=shadow.done.data,
             schema=primary.job.request.schema,
         )
-        verdict = await self._verdict(pairing, primary.job, pair)
+        try:
+            verdict = await self._verdict(pairing, primary.job, pair)
+        except asyncio.CancelledError:
+            self._write(pairing, primary, shadow, "cancelled", None)
+            raise
+        except Exception as error:  # a judge's call broke in a way nobody foresaw
+            verdict = Verdict(None, _said(error), failed=True)
         if not self._keep_content:
             verdict = verdict.without_content()
-        self._write(pairing, primary, shadow, _status(primary, verdict), verdict)
+        try:
+            self._write(pairing, primary, shadow, _status(primary, verdict), verdict)
+        except (ValueError, RecursionError) as error:  # details, by a user's comparator, that are no JSON
+            self._write(
+                pairing, primary, shadow, "comparator_error", Verdict(None, _said(error), failed=True)
+            )
 
     async def _verdict(self, pairing: Pairing, job: Job, pair: Pair) -> Verdict:
         comparator = self._comparators[job.route.name]
@@ -136,8 +160,7 @@ class PairWriter:
 
     async def drain(self) -> None:
         """Wait until every pair written so far is durable, or has failed and been logged."""
-        while self._writing:
-            await asyncio.wait(self._writing)
+        await self._writes.drain()
 
     def _write(
         self,
@@ -147,39 +170,44 @@ class PairWriter:
         status: ComparisonStatus,
         verdict: Verdict | None,
     ) -> None:
-        details: dict[str, Any] = {}
-        for side, answered in (("primary_error", primary), ("shadow_error", shadow)):
-            if answered is not None and answered.error is not None:
-                details[side] = _said(answered.error)
-        if verdict is not None:
-            details |= {"reason": verdict.reason, **verdict.details}
-        written = self._accounts.record_comparison(
-            Comparison(
-                comparison_id=pairing.comparison_id,
-                request_id=primary.job.request_id,
-                task_type=primary.job.request.task_type,
-                created_at=pairing.created_at,
-                primary_alias=primary.job.route.model,
-                shadow_alias=pairing.shadow_alias,
-                input_hash=primary.job.request.input_hash,
-                sample_probability=pairing.probability,
-                switch_epoch=shadow.job.switch_epoch if shadow is not None else pairing.epoch,
-                status=status,
-                comparator=pairing.shadow.comparator,
-                agreement=verdict.agreement if verdict is not None else None,
-                details=details,
-                is_noise=pairing.is_noise,
-                **_side("primary", primary),
-                **_side("shadow", shadow),
-            )
-        )
-        self._writing.add(written)
-        written.add_done_callback(self._written)
+        comparison = _comparison(pairing, primary, shadow, status, verdict)
+        try:
+            self._writes.add(self._accounts.record_comparison(comparison))
+        except LedgerError as error:  # a closed ledger: nothing of it may reach the primary's caller
+            _log.error("a comparison could not be written: %s", error)
 
-    def _written(self, written: asyncio.Future[None]) -> None:
-        self._writing.discard(written)
-        if not written.cancelled() and written.exception() is not None:
-            _log.error("a comparison could not be written: %s", written.exception())
+
+def _comparison(
+    pairing: Pairing,
+    primary: Answered,
+    shadow: Answered | None,
+    status: ComparisonStatus,
+    verdict: Verdict | None,
+) -> Comparison:
+    details: dict[str, Any] = {}
+    for side, answered in (("primary_error", primary), ("shadow_error", shadow)):
+        if answered is not None and answered.error is not None:
+            details[side] = _said(answered.error)
+    if verdict is not None:
+        details |= {"reason": verdict.reason, **verdict.details}
+    return Comparison(
+        comparison_id=pairing.comparison_id,
+        request_id=primary.job.request_id,
+        task_type=primary.job.request.task_type,
+        created_at=pairing.created_at,
+        primary_alias=primary.job.route.model,
+        shadow_alias=pairing.shadow_alias,
+        input_hash=primary.job.request.input_hash,
+        sample_probability=pairing.probability,
+        switch_epoch=shadow.job.switch_epoch if shadow is not None else pairing.epoch,
+        status=status,
+        comparator=pairing.shadow.comparator,
+        agreement=verdict.agreement if verdict is not None else None,
+        details=details,
+        is_noise=pairing.is_noise,
+        **_side("primary", primary),
+        **_side("shadow", shadow),
+    )
 
 
 def _side(name: str, side: Answered | None) -> dict[str, Any]:

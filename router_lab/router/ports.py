@@ -41,8 +41,11 @@ class Accounts(Protocol):
         done when the row is durable, or fails with `LedgerError`.
         """
 
+    def open_comparison(self, lost: Comparison) -> None:
+        """Queue a pair as it must read if this process ends, or forgets it, before recording it."""
+
     def record_comparison(self, comparison: Comparison) -> asyncio.Future[None]:
-        """Queue one pair; the future is done when it is durable."""
+        """Queue one pair, in place of the one opened under its id; the future is done when it is durable."""
 
     def record_alert(self, alert: Alert) -> asyncio.Future[None]:
         """Queue one alert; the future is done when it is durable."""

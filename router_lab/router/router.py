@@ -32,7 +32,7 @@ from router_lab.router.comparators.judge import Question
 from router_lab.router.compare import Judge, route_comparators
 from router_lab.router.dispatch import Dispatch
 from router_lab.router.job import Job
-from router_lab.router.lane import Lane
+from router_lab.router.lane import EXIT_GRACE_S, Lane
 from router_lab.router.loop_thread import LoopThread
 from router_lab.router.pairing import Answered, Pairing, PairWriter
 from router_lab.router.ports import AlertCallback, Clock, LedgerPort
@@ -40,7 +40,7 @@ from router_lab.router.pricing import PriceBook
 from router_lab.router.request import Request
 from router_lab.router.routing import Route, RouteTable
 from router_lab.router.settlement import Settlement
-from router_lab.router.shadow import Shadows, plan_pairings
+from router_lab.router.shadow import Shadows, SwitchedOffError, plan_pairings
 from router_lab.router.streaming import stream_answer
 from router_lab.router.targets import build_targets
 from router_lab.router.tokens import Calibrator, prompt_features
@@ -100,7 +100,7 @@ class Router:
             keep_content=settings.ledger.content == "full",
         )
         self._lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, Lane] = WeakKeyDictionary()
-        self._thread: LoopThread | None = None
+        self._thread = LoopThread("router-lab", at_exit=lambda: self._close(EXIT_GRACE_S))
         ledger.configure(settings)
 
     @classmethod
@@ -157,8 +157,6 @@ class Router:
 
     def complete_sync(self, prompt: str | None = None, **arguments: Any) -> Completion:
         """`complete()` for plain scripts: runs on a thread of the router's own, blocks until done."""
-        if self._thread is None:
-            self._thread = LoopThread("router-lab", self.close)
         return self._thread.run(self.complete(prompt, **arguments))
 
     async def stream(
@@ -195,13 +193,11 @@ class Router:
 
     async def close(self) -> None:
         """Drain and close this event loop's connections. The ledger stays open: it is its owner's."""
-        await self._close(cancel=False)
+        await self._close(within_s=None)
 
     def close_sync(self) -> None:
         """End what `complete_sync()` started, shadows in flight included."""
-        if self._thread is not None:
-            self._thread.stop()
-            self._thread = None
+        self._thread.stop(self.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -210,12 +206,12 @@ class Router:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # An interrupt wants the prompt back: what is in flight is cancelled and recorded as such.
-        await self._close(cancel=error is not None and not isinstance(error, Exception))
+        await self._close(within_s=0 if error is not None and not isinstance(error, Exception) else None)
 
-    async def _close(self, *, cancel: bool) -> None:
+    async def _close(self, within_s: float | None) -> None:
         lane = self._lanes.pop(asyncio.get_running_loop(), None)
         if lane is not None:
-            await lane.finish(cancel=cancel)
+            await lane.finish(within_s)
         await self._alerts.drain()
 
     def _begin(self, request: Request) -> tuple[Job, tuple[Pairing, ...]]:
@@ -245,10 +241,14 @@ class Router:
             is_shadow=shadow_of is not None,
         )
 
-    async def _answer(self, job: Job, aliases: Sequence[str]) -> Completion:
+    async def _answer(self, job: Job, aliases: Sequence[str], switch: str | None = None) -> Completion:
+        """Ask the models in order. `switch` is the task type without whose switch nothing may be sent."""
         transport = self._lane().transport
 
         async def send(job: Job, plan: Plan, admission: Admission) -> Settlement:
+            if switch is not None and not self.ledger.switch.read(switch).on:
+                admission.release()
+                raise SwitchedOffError("the switch went off before the request was sent")
             return await self._attempts.run(job, plan, admission, transport)
 
         return self._attempts.completion(job, await self._dispatch.run(job, aliases, send))
@@ -262,12 +262,13 @@ class Router:
         return self._job(job.request, job.route, state, pairing.comparison_id, job.request_id)
 
     async def _ask_judge(self, primary: Job, pairing: Pairing, judge: Judge, question: Question) -> str:
-        """A judge's call is part of the shadow: accounted like one, paid from its budget, never shadowed."""
+        """A judge's call is part of the shadow: its budget and switch, no fallback, no shadow of its own."""
         request = Request.build(question.prompt, task_type=judge.task_type, system=question.system)
-        state = self.ledger.switch.read(judge.task_type)
+        task_type = primary.request.task_type
+        state = self.ledger.switch.read(task_type)
         route = self._routes.resolve(judge.task_type)
         job = self._job(request, route, state, pairing.comparison_id, primary.request_id)
-        return (await self._answer(job, _aliases(job))).text
+        return (await self._answer(job, (route.model,), task_type)).text
 
     def _lane(self) -> Lane:
         loop = asyncio.get_running_loop()
@@ -277,7 +278,7 @@ class Router:
                 settings=self.settings.shadow,
                 switch=self.ledger.switch,
                 writer=self._pairs,
-                run=lambda job, alias: self._answer(job, (alias,)),
+                run=lambda job, alias: self._answer(job, (alias,), job.request.task_type),
                 shadow_job=self._shadow_job,
             )
             client = self._client() if self._client is not None else None

@@ -30,6 +30,11 @@ _log = logging.getLogger("router_lab.shadow")
 # How soon a flip to off reaches pairs that wait behind slow shadows.
 _QUEUE_CHECK_S = 0.25
 
+
+class SwitchedOffError(RouterLabError):
+    """The switch went off after a shadow began; no further request of it is sent."""
+
+
 # Runs one shadow job on one alias, through the same boundary as a primary.
 RunShadow = Callable[[Job, str], Awaitable[Completion]]
 
@@ -111,12 +116,17 @@ class Shadows:
 
     def offer(self, pairing: Pairing, primary: Answered) -> None:
         """Take a pair whose primary is done. Returns at once and raises nothing."""
+        waiting = _Waiting(pairing, primary)
         if pairing.missing is not None:
             self._writer.write_missing(pairing, primary, pairing.missing)
+        elif primary.was_cancelled:  # its caller wants nothing more done, or the loop is being torn down
+            self._writer.write_missing(pairing, primary, "cancelled")
         elif len(self._running) < self._settings.max_concurrent:
-            self._start(_Waiting(pairing, primary))
+            self._writer.open(pairing, primary)
+            self._start(waiting)
         elif len(self._queue) < self._settings.max_queued:
-            self._queue.append(_Waiting(pairing, primary))
+            self._writer.open(pairing, primary)
+            self._queue.append(waiting)
             if self._watch is None or self._watch.done():
                 self._watch = asyncio.create_task(self._watch_queue(), name="shadow-queue")
         else:
@@ -131,9 +141,7 @@ class Shadows:
 
     async def cancel(self) -> None:
         """Start nothing more; cancel what runs (its attempts settle as cancelled) and record it all."""
-        while self._queue:
-            waiting = self._queue.popleft()
-            self._writer.write_missing(waiting.pairing, waiting.primary, "cancelled")
+        self._cancel_queued()
         for task in self._running:
             task.cancel()
         if self._running:
@@ -148,12 +156,18 @@ class Shadows:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            _log.error("a shadow pair could not be recorded: %r", task.exception())
+        if task.cancelled():  # by `cancel()`, or by a loop that is being torn down: nothing more may start
+            self._cancel_queued()
         while self._queue and len(self._running) < self._settings.max_concurrent:
             self._start(self._queue.popleft())
 
+    def _cancel_queued(self) -> None:
+        while self._queue:
+            waiting = self._queue.popleft()
+            self._writer.write_missing(waiting.pairing, waiting.primary, "cancelled")
+
     async def _shadow(self, waiting: _Waiting) -> None:
+        """Run one shadow and record its pair, whatever happens."""
         pairing, primary = waiting.pairing, waiting.primary
         state = self._switch.read(primary.job.request.task_type)
         if not state.on:
@@ -164,14 +178,21 @@ class Shadows:
             done = await self._run(job, pairing.shadow_alias)
         except asyncio.CancelledError:
             self._writer.write_missing(pairing, primary, "cancelled", job)
+            raise
+        except SwitchedOffError as error:
+            self._writer.write_missing(pairing, primary, "off", job, error)
         except BudgetExceededError as error:
             self._writer.write_missing(pairing, primary, "budget", job, error)
         except CircuitOpenError as error:
             self._writer.write_missing(pairing, primary, "breaker_open", job, error)
         except LedgerError as error:
-            _log.error("a shadow was not run: %s", error)
+            _log.error("a shadow could not be accounted for: %s", error)
+            self._writer.write_missing(pairing, primary, "cancelled", job, error)
         except RouterLabError as error:
             self._writer.write_failed(pairing, primary, job, error)
+        except Exception as error:  # a fault of ours says nothing of the model
+            _log.exception("a shadow broke")
+            self._writer.write_missing(pairing, primary, "unknown", job, error)
         else:
             await self._writer.write_compared(pairing, primary, Answered(job, done))
 
@@ -179,12 +200,14 @@ class Shadows:
         """Drop waiting pairs soon after the switch goes off, not only when their turn comes."""
         while self._queue:
             await asyncio.sleep(_QUEUE_CHECK_S)
-            for _ in range(len(self._queue)):
+            task_types = {waiting.primary.job.request.task_type for waiting in self._queue}
+            off = {task_type for task_type in task_types if not self._switch.read(task_type).on}
+            for _ in range(len(self._queue) if off else 0):
                 waiting = self._queue.popleft()
-                if self._switch.read(waiting.primary.job.request.task_type).on:
-                    self._queue.append(waiting)
-                else:
+                if waiting.primary.job.request.task_type in off:
                     self._writer.write_missing(waiting.pairing, waiting.primary, "off")
+                else:
+                    self._queue.append(waiting)
 
     async def _stop_watch(self) -> None:
         if self._watch is not None and not self._watch.done():

@@ -75,8 +75,9 @@ def comparison(number: int, agreement: float) -> Comparison:
         created_at=LATER - timedelta(minutes=500 - number), primary_attempt_id=None, shadow_attempt_id=None,
         primary_alias="cloud", shadow_alias="local", primary_model="big", shadow_model="small",
         input_hash=f"h{number}", sample_probability=1.0, switch_epoch=1, status="complete",
-        comparator="number", agreement=agreement, primary_output="1", shadow_output="1", primary_cost_usd=0.01,
-        shadow_cost_usd=0.001, primary_latency_ms=900.0, shadow_latency_ms=300.0, details={},
+        comparator="number", agreement=agreement, primary_output="1", shadow_output="1",
+        primary_cost_usd=0.01, shadow_cost_usd=0.001,
+        primary_latency_ms=900.0, shadow_latency_ms=300.0, details={},
     )  # fmt: skip
 
 

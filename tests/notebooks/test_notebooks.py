@@ -64,7 +64,9 @@ def test_every_code_cell_was_executed_and_nothing_noisy_was_saved(path: Path) ->
     assert "widgets" not in notebook.metadata
     outputs = [output for cell in code for output in cell.outputs]
     assert outputs
-    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
+    assert not [
+        output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"
+    ]
     saved = repr(outputs)
     assert "widget-view" not in saved
     assert not re.search(r"/tmp|/home|/root|\\\\Users|0x[0-9a-f]{6,}|\d+(\.\d+)? ?ms\b", saved)
@@ -77,6 +79,7 @@ def test_every_notebook_takes_a_ledger(path: Path) -> None:
     assert "LEDGER = None" in parameters.source
 
 
+@pytest.mark.timeout(600)  # nine kernels, one after the other
 def test_nbval_passes_on_ours_and_fails_on_a_changed_number(tmp_path: Path) -> None:
     pairs = [replace(PAIR, comparison_id=str(n), input_hash=str(n)) for n in range(3)]
     other = [*pairs[:-1], replace(pairs[-1], primary_cost_usd=0.26)]
@@ -97,16 +100,13 @@ def test_nbval_passes_on_ours_and_fails_on_a_changed_number(tmp_path: Path) -> N
 
 def executed_on(ledger: Path, out: Path) -> Path:
     """Notebook 02 as papermill leaves it on a user's ledger."""
-    subprocess.run(
-        [sys.executable, "-m", "papermill", NOTEBOOKS / "02_compare.ipynb", out, "-p", "LEDGER", ledger]
-        + ["--no-progress-bar", "--kernel", "python3"],
-        check=True,
-        capture_output=True,
-    )
+    command = [sys.executable, "-m", "papermill", NOTEBOOKS / "02_compare.ipynb", out, "-p", "LEDGER", ledger]
+    subprocess.run([*command, "--no-progress-bar", "--kernel", "python3"], check=True, capture_output=True)
     return out
 
 
 def nbval(*paths: Path) -> subprocess.CompletedProcess[str]:
     """Execute notebooks and compare with what is saved; exit code 1 when a cell differs."""
     command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=60"]
+    command.append(f"--nbval-sanitize-with={Path(__file__).with_name('nbval_sanitize.cfg')}")
     return subprocess.run([*command, "-q", "-p", "no:cacheprovider", *paths], capture_output=True, text=True)

@@ -1,0 +1,66 @@
+"""Pairs: announced with an intent while their shadow waits or runs, then recorded once."""
+
+from __future__ import annotations
+
+from router_lab.ledger.operations import Books
+from router_lab.ledger.schema import SCHEMA_VERSION, encoder
+from router_lab.ledger.switch_store import count_pair
+from router_lab.records import Comparison
+
+
+class OpenPair:
+    """Write an intent: the row as it reads if this writer ends before the pair is recorded."""
+
+    kept = True
+
+    def __init__(self, lost: Comparison) -> None:
+        self._comparison_id = lost.comparison_id
+        self._payload = encoder("comparisons")(lost)
+
+    def apply(self, books: Books) -> None:
+        """Insert it."""
+        row = books.connection.execute(
+            "INSERT INTO comparisons_journal (owner, schema, payload) VALUES (?, ?, ?)",
+            (books.owner, SCHEMA_VERSION, self._payload),
+        )
+        books.pairs[self._comparison_id] = row.lastrowid or 0
+
+    def committed(self, books: Books) -> None:
+        """Nothing more to do."""
+
+    def rolled_back(self, books: Books) -> None:
+        """The intent was never written."""
+        books.pairs.pop(self._comparison_id, None)
+
+
+class RecordPair:
+    """Replace a pair's intent by its row; one that was never announced is simply added."""
+
+    kept = True
+
+    def __init__(self, comparison: Comparison) -> None:
+        self._comparison = comparison
+        self._payload = encoder("comparisons")(comparison)
+
+    def apply(self, books: Books) -> None:
+        """Write it; a complete pair counts towards the switch's limits."""
+        seq = books.pairs.get(self._comparison.comparison_id)
+        if seq is None:
+            books.connection.execute(
+                "INSERT INTO comparisons_journal (schema, payload) VALUES (?, ?)",
+                (SCHEMA_VERSION, self._payload),
+            )
+        else:
+            books.connection.execute(
+                "UPDATE comparisons_journal SET owner = NULL, schema = ?, payload = ? WHERE seq = ?",
+                (SCHEMA_VERSION, self._payload, seq),
+            )
+        if self._comparison.status == "complete":
+            count_pair(books.connection, self._comparison.task_type)
+
+    def committed(self, books: Books) -> None:
+        """The pair is closed for good."""
+        books.pairs.pop(self._comparison.comparison_id, None)
+
+    def rolled_back(self, books: Books) -> None:
+        """An intent stays."""

@@ -1,0 +1,36 @@
+"""Writes to the ledger that nobody awaits in particular, kept until they are durable."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+_log = logging.getLogger("router_lab.ledger")
+
+
+class Writes:
+    """What is being written, of every event loop that writes; `what` names it in the log."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._writing: set[asyncio.Future[None]] = set()
+
+    def add(self, written: asyncio.Future[None]) -> None:
+        """Keep an eye on one write; its failure is logged."""
+        self._writing.add(written)
+        written.add_done_callback(self._done)
+
+    async def drain(self) -> None:
+        """Wait until every write of this event loop so far is durable, or has failed and been logged.
+
+        The others' cannot be awaited here; those of a closed loop are in the ledger's own hands.
+        """
+        loop = asyncio.get_running_loop()
+        self._writing = {one for one in self._writing if not one.get_loop().is_closed()}
+        while ours := {one for one in self._writing if one.get_loop() is loop}:
+            await asyncio.wait(ours)
+
+    def _done(self, written: asyncio.Future[None]) -> None:
+        self._writing.discard(written)
+        if not written.cancelled() and written.exception() is not None:
+            _log.error("%s could not be written: %s", self._what, written.exception())

@@ -1,0 +1,243 @@
+"""`router-lab` as a user runs it: a process, its output, its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pandas as pd
+import pytest
+
+from router_lab.cli.main import parser
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = [
+    ["demo"],
+    ["sim"],
+    ["complete"],
+    ["switch"],
+    ["switch", "on"],
+    ["switch", "off"],
+    ["switch", "status"],
+    ["switch", "history"],
+    ["shadow", "monitor"],
+    ["report"],
+    ["ledger", "status"],
+    ["ledger", "seal"],
+    ["ledger", "verify"],
+]
+
+
+def router_lab(
+    *arguments: str | Path, cwd: Path | None = None, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "router_lab.cli", *map(str, arguments)],
+        cwd=cwd or ROOT,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+
+
+@pytest.fixture
+def simulated(tmp_path: Path) -> Iterator[Path]:
+    """A configuration whose models are served by `router-lab sim` in a process of its own."""
+    served = subprocess.Popen(
+        [sys.executable, "-m", "router_lab.cli", "sim", "--port", "0", "--latency", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert served.stdout is not None
+    url = served.stdout.readline().strip()
+    config = tmp_path / "router.yaml"
+    config.write_text(
+        f"""
+models:
+  local: {{provider: ollama, model: "qwen2.5:7b", base_url: "{url}", price: {{input: 0.1, output: 0.1}}}}
+routing:
+  ask: {{model: local, max_tokens: 32, shadow: local}}
+""",
+        encoding="utf-8",
+    )
+    yield config
+    served.send_signal(signal.SIGINT)
+    served.wait(timeout=20)
+    served.stdout.close()
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself_with_examples(command: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stopped:
+        parser().parse_args([*command, "--help"])
+    said = capsys.readouterr().out
+    assert stopped.value.code == 0
+    assert "examples:" in said
+    assert f"router-lab {command[0]}" in said
+
+
+def test_the_first_help_lists_every_command():
+    said = router_lab("--help").stdout
+    assert all(command[0] in said for command in COMMANDS)
+
+
+def test_a_call_prints_the_answer_and_its_price_and_leaves_its_row(simulated: Path, tmp_path: Path):
+    ledger = tmp_path / "ledger"
+    done = router_lab(
+        "complete", "--task-type", "ask", "--config", simulated, "--ledger", ledger, "Say hello."
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    assert "USD" in done.stderr
+    rows = pd.read_parquet(ledger / "attempts")
+    assert list(rows["outcome"]) == ["ok"]
+    assert rows["output"][0] == done.stdout.strip("\n")
+
+
+def test_a_prompt_can_come_from_standard_input(simulated: Path, tmp_path: Path):
+    arguments = [
+        "complete",
+        "--task-type",
+        "ask",
+        "--config",
+        simulated,
+        "--ledger",
+        tmp_path / "ledger",
+        "-",
+    ]
+    done = router_lab(*arguments, stdin="Say hello.")
+    assert done.returncode == 0, done.stderr
+    assert pd.read_parquet(tmp_path / "ledger" / "attempts")["prompt"][0] == "Say hello."
+
+
+def test_the_switch_is_flipped_seen_and_remembered(simulated: Path, tmp_path: Path):
+    ledger = tmp_path / "ledger"
+    on = router_lab(
+        "switch", "on", "--reason", "trial", "--author", "ana", "--minutes", "5", "--ledger", ledger
+    )
+    assert on.returncode == 0, on.stderr
+    assert "on" in router_lab("switch", "status", "--ledger", ledger).stdout
+    call = ["complete", "--task-type", "ask", "--config", simulated, "--ledger", ledger, "hi"]
+    assert router_lab(*call).returncode == 0
+    assert router_lab("switch", "off", "--reason", "done", "--ledger", ledger).returncode == 0
+    assert router_lab(*call).returncode == 0
+    history = router_lab("switch", "history", "--ledger", ledger).stdout
+    assert "ana: trial" in history
+    assert history.index("trial") < history.index("done")
+    pairs = pd.read_parquet(ledger / "comparisons").sort_values("created_at")
+    assert list(pairs["status"]) == ["complete", "off"]
+
+
+def test_a_flip_needs_a_reason(tmp_path: Path):
+    done = router_lab("switch", "on", "--ledger", tmp_path / "ledger")
+    assert done.returncode == 2
+    assert "--reason" in done.stderr
+    assert not (tmp_path / "ledger").exists()
+
+
+def test_verify_is_silent_about_a_good_ledger_and_loud_about_a_bad_one(simulated: Path, tmp_path: Path):
+    ledger = tmp_path / "ledger"
+    call = ["complete", "--task-type", "ask", "--config", simulated, "--ledger", ledger, "hi"]
+    assert router_lab(*call).returncode == 0
+    assert router_lab("ledger", "seal", "--ledger", ledger).returncode == 0
+    good = router_lab("ledger", "verify", "--ledger", ledger)
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert "1" in router_lab("ledger", "status", "--ledger", ledger).stdout
+    [sealed] = (ledger / "attempts").glob("date=*/*.parquet")
+    damaged = bytearray(sealed.read_bytes())
+    damaged[len(damaged) // 2] ^= 0xFF
+    sealed.write_bytes(damaged)
+    bad = router_lab("ledger", "verify", "--ledger", ledger)
+    assert bad.returncode == 1
+    assert sealed.name in bad.stdout + bad.stderr
+
+
+def test_a_wrong_configuration_is_one_line_and_exit_code_two(tmp_path: Path):
+    config = tmp_path / "router.yaml"
+    config.write_text(
+        "models:\n  a: {provider: olama, model: x}\nrouting: {t: {model: a}}\n", encoding="utf-8"
+    )
+    done = router_lab("complete", "--task-type", "t", "--config", config, "--ledger", tmp_path / "l", "hi")
+    assert done.returncode == 2
+    assert "router.yaml:2" in done.stderr
+    assert "ollama" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_task_type_names_the_routes(simulated: Path, tmp_path: Path):
+    done = router_lab(
+        "complete", "--task-type", "aks", "--config", simulated, "--ledger", tmp_path / "l", "hi"
+    )
+    assert done.returncode == 2
+    assert "ask" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_demo_accounts_for_every_request(tmp_path: Path):
+    """The main job on a slice of the workload; `make demo` runs all of it, notebooks included."""
+    workload = tmp_path / "workload.jsonl"
+    lines = (ROOT / "data" / "workload.jsonl").read_text("utf-8").splitlines()
+    workload.write_text("\n".join(lines[::6]) + "\n", encoding="utf-8")
+    done = router_lab("demo", "--no-notebooks", "--out", tmp_path / "out", "--workload", workload)
+    assert done.returncode == 0, done.stderr
+    assert "one row for each" in done.stdout
+    table = done.stdout
+    for heading in ("calls", "attempts", "retries", "truncation suspected", "cost USD", "agreement"):
+        assert heading in table
+    rows = pd.read_parquet(tmp_path / "out" / "ledger" / "attempts")
+    assert rows["attempt_id"].is_unique
+    assert set(rows["task_type"]) == {json.loads(line)["task_type"] for line in lines[::6]}
+
+
+def test_the_simulated_servers_say_where_they_are(tmp_path: Path):
+    served = subprocess.Popen(
+        [sys.executable, "-m", "router_lab.cli", "sim", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert served.stdout is not None
+    assert served.stderr is not None
+    try:
+        url = served.stdout.readline().strip()
+        with urlopen(f"{url}/api/version") as answer:
+            assert "version" in json.load(answer)
+        assert "/v1" in served.stderr.readline()
+    finally:
+        served.send_signal(signal.SIGINT)
+        served.wait(timeout=20)
+        served.stdout.close()
+        served.stderr.close()
+    assert served.returncode in (0, 130)
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys, router_lab; print(*sorted(name for name in sys.modules if '.' not in name))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": os.environ["PATH"]},
+    )
+    loaded = set(done.stdout.split())
+    assert "router_lab" in loaded
+    assert not loaded & {
+        "pandas",
+        "matplotlib",
+        "pyarrow",
+        "ibis",
+        "duckdb",
+        "ipywidgets",
+        "numpy",
+        "httpx",
+        "aiohttp",
+    }
