@@ -30,7 +30,9 @@ lab: $(INSTALLED) ## JupyterLab on the notebooks and the demo's ledger
 
 test: $(INSTALLED) ## Every test, notebooks included
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadscope -m "not soak"
-	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 notebooks
+
+notebooks: $(INSTALLED) ## Execute the notebooks again and save them with their outputs
+	$(BIN)/python tests/notebooks/refresh.py
 
 soak: $(INSTALLED) ## Long sweeps: thousands of fault scripts, hundreds of kills
 	$(BIN)/python -m pytest -m soak --timeout=3600 -s

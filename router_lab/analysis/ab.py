@@ -1,7 +1,7 @@
 """May the shadow replace the primary? A fixed-sample answer per task type, from stored pairs.
 
 Each pair gives a difference, shadow less primary, in [-1, 1]. Its mean, weighted by one over the
-sampling probability, has a cluster-robust interval (CR3, t on G - 1). The shadow is non-inferior
+sampling probability, has a cluster-robust interval (CR3, t on G - 1; exact where failures are rare). The shadow is non-inferior
 when the mean is above -margin, superior when above 0, not non-inferior when below -margin; each is
 a one-sided test at alpha / 2, so that verdicts agree with the 1 - alpha intervals shown, and Holm
 corrects each kind of test over the task types. Looking again after more pairs needs `monitor`.
@@ -15,15 +15,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
-from router_lab.analysis.clustered import ClusteredMean, cluster_mean, holm
+from router_lab.analysis.clustered import cluster_mean, holm
+from router_lab.analysis.outlook import detectable, more_pairs
 from router_lab.analysis.pairs import evidence_rows, judged_pairs
 from router_lab.analysis.quality import Finding, inspect
 from router_lab.analysis.wording import count, html_table, plain, points
 from router_lab.errors import ConfigError
 
-POWER = 0.8
+# What a difference can be: agreement can only fall short of full agreement.
+BOUNDS = {"scores": (-1.0, 1.0), "floor": (-1.0, 1.0), "agreement": (-1.0, 0.0)}
 
 COLUMNS = (
     "task_type", "verdict", "reason", "basis", "pairs", "clusters", "effective_pairs",
@@ -40,7 +41,8 @@ class AbResult:
 
     `difference`, `low`, `high` are shares (-0.02 is two points). `effective_pairs` is how many
     independent pairs would say as much; `detectable` the difference found with 80% power;
-    `more_pairs` how many more would settle an inconclusive type if nothing changes. The `p_` columns
+    `more_pairs` how many more settle an inconclusive type in four of five cases if nothing changes.
+    Intervals are each type's own, not corrected for their number. The `p_` columns
     are Holm-adjusted. Ratios are geometric means of shadow / primary.
     """
 
@@ -108,7 +110,7 @@ def ab(
         _judge_group(str(name), group, margin, alpha, cluster, basis, frozenset(allow))
         for name, group in rows.groupby(by, sort=True)
     ]
-    frame = _corrected(pd.DataFrame(results, columns=list(COLUMNS)), alpha)
+    frame = _corrected(pd.DataFrame(results, columns=[*COLUMNS, "evidence"]), margin, alpha)
     return AbResult(frame=frame, margin=margin, alpha=alpha, by=by)
 
 
@@ -138,19 +140,19 @@ def _judge_group(
         return record
     labels = usable[cluster].astype(str) if cluster else None
     weights = 1 / usable["sample_probability"]
-    mean = cluster_mean(usable["value"], labels, weights)
+    mean = cluster_mean(usable["value"], labels, weights, bounds=BOUNDS[used])
     low, high = mean.interval(alpha)
     record |= {
         "effective_pairs": mean.effective_pairs,
         **_side_means(usable, used, weights),
         "difference": mean.mean,
-        "low": max(low, -1.0),
-        "high": min(high, 1.0),
+        "low": low,
+        "high": high,
         "p_non_inferior": mean.p_above(-margin),
         "p_superior": mean.p_above(0.0),
         "p_worse": mean.p_below(-margin),
-        "detectable": _reach(alpha) * mean.standard_error,
-        "more_pairs": _more_pairs(mean, margin, alpha),
+        "detectable": detectable(mean, alpha),
+        "evidence": mean,
         **_ratio(usable, "cost_usd", "cost", labels, weights, alpha),
         **_ratio(usable, "latency_ms", "latency", labels, weights, alpha),
     }
@@ -192,29 +194,19 @@ def _ratio(
     }
 
 
-def _reach(alpha: float) -> float:
-    """Standard errors between the bar and a truth that is found with 80% power."""
-    return float(ndtri(1 - alpha / 2) + ndtri(POWER))
-
-
-def _more_pairs(mean: ClusteredMean, margin: float, alpha: float) -> float:
-    distance = abs(mean.mean + margin)
-    if distance == 0:
-        return float("inf")
-    if mean.standard_error == 0:
-        return 0.0
-    needed = mean.rows * (_reach(alpha) * mean.standard_error / distance) ** 2
-    return max(0.0, float(np.ceil(needed - mean.rows)))
-
-
-def _corrected(frame: pd.DataFrame, alpha: float) -> pd.DataFrame:
+def _corrected(frame: pd.DataFrame, margin: float, alpha: float) -> pd.DataFrame:
     judged = (frame["verdict"] == "") & frame["difference"].notna()
+    evidence = frame.pop("evidence")
     numbers = frame.columns.difference(["task_type", "verdict", "reason", "basis", "warnings"], sort=False)
     frame[numbers] = frame[numbers].astype(np.float64)
     for column in ("p_non_inferior", "p_superior", "p_worse"):
         frame.loc[judged, column] = holm(frame.loc[judged, column])
     frame.loc[judged, "verdict"] = [_verdict(row, alpha) for row in _rows(frame[judged])]
-    frame.loc[frame["verdict"].isin(["superior", "non-inferior", "not non-inferior"]), "more_pairs"] = 0.0
+    is_open = frame["verdict"] == "inconclusive"
+    frame.loc[judged & ~is_open, "more_pairs"] = 0.0
+    # The least p-value of those still open is multiplied by their number: plan for the worst place.
+    level = alpha / 2 / max(int(is_open.sum()), 1)
+    frame.loc[is_open, "more_pairs"] = [more_pairs(one, -margin, level) for one in evidence[is_open]]
     frame[["pairs", "clusters"]] = frame[["pairs", "clusters"]].astype(np.int64)
     return frame
 
@@ -237,6 +229,12 @@ def _heading(result: AbResult) -> str:
     return f"A/B: shadow less primary, margin {margin} points, alpha {result.alpha:g}{correction}"
 
 
+def _outlook(more: float) -> str:
+    if not np.isfinite(more):
+        return f"too close to the margin to settle with {count(more)} more pairs"
+    return f"about {count(more)} more pair{'' if more == 1 else 's'} would settle it"
+
+
 def _sentence(row: Mapping[str, Any], margin: float, alpha: float) -> str:
     name, verdict = plain(row["task_type"]), row["verdict"]
     if verdict == "refused":
@@ -255,7 +253,7 @@ def _sentence(row: Mapping[str, Any], margin: float, alpha: float) -> str:
         "superior": "SUPERIOR: better than the primary",
         "non-inferior": f"NON-INFERIOR: any loss is under {points(margin, signed=False)} points",
         "not non-inferior": f"NOT NON-INFERIOR: worse by more than {points(margin, signed=False)} points",
-        "inconclusive": f"INCONCLUSIVE: about {count(row['more_pairs'])} more pairs would settle it",
+        "inconclusive": f"INCONCLUSIVE: {_outlook(row['more_pairs'])}",
     }
     caution = f" Note: {row['warnings']}." if row["warnings"] else ""
     return f"  {name}: {meaning[verdict]}. {facts}.{caution}"

@@ -4,56 +4,139 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from router_lab.cli.common import Commands, add_command, add_ledger_option
 
+if TYPE_CHECKING:
+    from router_lab.ledger import Ledger
+
 EXAMPLES = """\
   router-lab ledger status --ledger out/ledger
-  router-lab ledger seal
   router-lab ledger verify
+  router-lab ledger prune --before 2026-01-01
+  router-lab ledger export --out attempts.csv
+  router-lab ledger import spend_logs.json --source litellm
+  router-lab ledger import calls.jsonl --source jsonl --column id=uuid --column tokens_in=usage.prompt
+  router-lab ledger reconcile --provider anthropic usage.csv
 """
 
-Run = Callable[[argparse.Namespace], int]
+# Does one thing to an open ledger and returns the exit code.
+Work = Callable[["Ledger", argparse.Namespace], int]
 
 
 def add_to(commands: Commands) -> None:
     """Add the subcommand and its actions."""
-    command = add_command(commands, "ledger", "inspect, seal and verify a ledger", EXAMPLES)
+    command = add_command(commands, "ledger", "inspect, seal, verify, clean, export and import", EXAMPLES)
     actions = command.add_subparsers(title="actions", metavar="ACTION", required=True)
-    for name, text, run in (
-        ("status", "say how many rows there are, sealed and not", run_status),
-        ("seal", "move every settled row to Parquet", run_seal),
-        ("verify", "check everything checkable; exit code 1 if something is wrong", run_verify),
+    _add(actions, "status", "say how many rows there are, sealed and not", _status)
+    _add(actions, "seal", "move every settled row to Parquet", _seal)
+    _add(actions, "verify", "check everything checkable; exit code 1 if something is wrong", _verify)
+    _add(actions, "compact", "merge small Parquet files while others read", _compact)
+    for name, text, work in (
+        ("prune", "delete rows older than a day for good", _prune),
+        ("redact", "replace prompts and outputs older than a day by their hashes", _redact),
     ):
-        action = add_command(actions, name, text, EXAMPLES)
-        add_ledger_option(action)
-        action.set_defaults(run=run)
+        action = _add(actions, name, text, work)
+        action.add_argument(
+            "--before", type=_day, required=True, metavar="DAY", help="such as 2026-01-01, UTC"
+        )
+    export = _add(actions, "export", "write one table to one file", _export)
+    export.add_argument("--out", type=Path, required=True, metavar="FILE", help=".parquet, .csv or .jsonl")
+    export.add_argument("--table", default="attempts", help="attempts (default), comparisons, alerts, ...")
+    imported = _add(actions, "import", "add attempts from another tool's log", _import)
+    imported.add_argument("file", type=Path)
+    imported.add_argument("--source", choices=["litellm", "otel", "jsonl"], required=True)
+    reconcile = _add(actions, "reconcile", "compare with a provider's usage or cost export", _reconcile)
+    reconcile.add_argument("file", type=Path, help="the provider's CSV")
+    reconcile.add_argument("--provider", required=True, help="anthropic, openai, or any with --column")
+    for action in (imported, reconcile):
+        action.add_argument(
+            "--column",
+            action="append",
+            default=[],
+            metavar="OURS=THEIRS",
+            help="where a column is in the file",
+        )
 
 
-def run_status(arguments: argparse.Namespace) -> int:
-    """Print the figures."""
+def _add(actions: Commands, name: str, text: str, work: Work) -> argparse.ArgumentParser:
+    action = add_command(actions, name, text, EXAMPLES)
+    add_ledger_option(action)
+    action.set_defaults(run=lambda arguments: _run(work, arguments))
+    return action
+
+
+def _run(work: Work, arguments: argparse.Namespace) -> int:
     from router_lab.ledger import Ledger
 
     with Ledger(arguments.ledger) as ledger:
-        print(ledger.status())
+        return work(ledger, arguments)
+
+
+def _status(ledger: Ledger, _: argparse.Namespace) -> int:
+    print(ledger.status())
     return 0
 
 
-def run_seal(arguments: argparse.Namespace) -> int:
-    """Seal."""
-    from router_lab.ledger import Ledger
-
-    with Ledger(arguments.ledger) as ledger:
-        moved = ledger.seal()
-    print(f"{moved} rows moved to Parquet")
+def _seal(ledger: Ledger, _: argparse.Namespace) -> int:
+    print(f"{ledger.seal()} rows moved to Parquet")
     return 0
 
 
-def run_verify(arguments: argparse.Namespace) -> int:
-    """Print the report; 1 when it found something."""
-    from router_lab.ledger import Ledger
-
-    with Ledger(arguments.ledger) as ledger:
-        report = ledger.verify()
+def _verify(ledger: Ledger, _: argparse.Namespace) -> int:
+    report = ledger.verify()
     print(report)
     return 0 if report.ok else 1
+
+
+def _compact(ledger: Ledger, _: argparse.Namespace) -> int:
+    print(f"{ledger.compact()} files fewer")
+    return 0
+
+
+def _prune(ledger: Ledger, arguments: argparse.Namespace) -> int:
+    print(f"{ledger.prune(arguments.before)} rows deleted")
+    return 0
+
+
+def _redact(ledger: Ledger, arguments: argparse.Namespace) -> int:
+    print(f"{ledger.redact(arguments.before)} rows redacted")
+    return 0
+
+
+def _export(ledger: Ledger, arguments: argparse.Namespace) -> int:
+    print(f"{ledger.export(arguments.out, arguments.table)} rows written to {arguments.out}")
+    return 0
+
+
+def _import(ledger: Ledger, arguments: argparse.Namespace) -> int:
+    added = ledger.import_file(arguments.file, arguments.source, _columns(arguments.column))
+    print(f"{added} attempts added from {arguments.file}")
+    return 0
+
+
+def _reconcile(ledger: Ledger, arguments: argparse.Namespace) -> int:
+    """Exit code 1 when the two sides differ."""
+    compared = ledger.reconcile(arguments.provider, arguments.file, _columns(arguments.column))
+    print(compared.to_string(index=False))
+    return 0 if compared.empty or set(compared["verdict"]) <= {"agrees"} else 1
+
+
+def _columns(pairs: list[str]) -> dict[str, str] | None:
+    from router_lab.errors import ConfigError
+
+    for pair in pairs:
+        if "=" not in pair:
+            raise ConfigError(f"--column {pair}: write it as OURS=THEIRS, such as tokens_in=prompt_tokens")
+    return dict(pair.split("=", 1) for pair in pairs) or None
+
+
+def _day(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day; write it as 2026-01-01") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

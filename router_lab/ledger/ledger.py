@@ -100,7 +100,7 @@ class Ledger:
 
     def calibration(self, key: str) -> bytes | None:
         """The newest durable calibration state under `key`, from any process."""
-        if not self._core.reader.has_journal:
+        if not self._core.has_written and not self._core.reader.has_journal:
             return None
         row = self._core.peek(
             lambda journal: journal.execute("SELECT state FROM calibration WHERE key = ?", (key,)).fetchone()

@@ -31,6 +31,12 @@ COMMANDS = [
     ["ledger", "status"],
     ["ledger", "seal"],
     ["ledger", "verify"],
+    ["ledger", "compact"],
+    ["ledger", "prune"],
+    ["ledger", "redact"],
+    ["ledger", "export"],
+    ["ledger", "import"],
+    ["ledger", "reconcile"],
 ]
 
 
@@ -158,6 +164,50 @@ def test_verify_is_silent_about_a_good_ledger_and_loud_about_a_bad_one(simulated
     bad = router_lab("ledger", "verify", "--ledger", ledger)
     assert bad.returncode == 1
     assert sealed.name in bad.stdout + bad.stderr
+
+
+def test_a_log_is_imported_exported_redacted_reconciled_and_pruned(tmp_path: Path):
+    log = tmp_path / "calls.jsonl"
+    log.write_text(
+        "".join(
+            json.dumps({"uuid": f"c{n}", "when": f"2026-03-0{n}T10:00:00Z", "who": "claude-sonnet-4-5", "in": 100 * n,
+                        "out": 10, "usd": 0.001 * n, "text": "secret words"}) + "\n"
+            for n in (1, 2, 3)
+        ),
+        encoding="utf-8",
+    )  # fmt: skip
+    ledger, out = tmp_path / "ledger", tmp_path / "out.jsonl"
+    columns = [
+        "id=uuid",
+        "started_at=when",
+        "model=who",
+        "tokens_in=in",
+        "tokens_out=out",
+        "cost_usd=usd",
+        "prompt=text",
+    ]
+    mapping = [word for column in columns for word in ("--column", column)]
+
+    def on_ledger(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return router_lab("ledger", *arguments, "--ledger", ledger)
+
+    assert "3 attempts added" in on_ledger("import", log, "--source", "jsonl", *mapping).stdout
+    assert "0 attempts added" in on_ledger("import", log, "--source", "jsonl", *mapping).stdout
+    usage = tmp_path / "usage.csv"
+    usage.write_text("day,model,tokens\n2026-03-01,claude-sonnet-4-5,100\n2026-03-02,claude-sonnet-4-5,999\n"
+                     "2026-03-03,claude-sonnet-4-5,300\n", encoding="utf-8")  # fmt: skip
+    theirs = ["--column", "date=day", "--column", "model=model", "--column", "tokens_in=tokens"]
+    compared = on_ledger("reconcile", usage, "--provider", "mine", *theirs)
+    assert compared.returncode == 1, compared.stderr
+    assert "the provider counts more" in compared.stdout
+    assert "3 rows redacted" in on_ledger("redact", "--before", "2026-04-01").stdout
+    assert on_ledger("export", "--out", out).returncode == 0
+    exported = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert [row["tokens_in"] for row in exported] == [100, 200, 300]
+    assert "secret" not in out.read_text("utf-8")
+    assert "2 rows deleted" in on_ledger("prune", "--before", "2026-03-03").stdout
+    assert on_ledger("compact").returncode == 0
+    assert on_ledger("verify").returncode == 0
 
 
 def test_a_wrong_configuration_is_one_line_and_exit_code_two(tmp_path: Path):
