@@ -1,10 +1,11 @@
 """May the shadow replace the primary? A fixed-sample answer per task type, from stored pairs.
 
 Each pair gives a difference, shadow less primary, in [-1, 1]. Its mean, weighted by one over the
-sampling probability, has a cluster-robust interval (CR3, t on G - 1; exact where failures are rare). The shadow is non-inferior
-when the mean is above -margin, superior when above 0, not non-inferior when below -margin; each is
-a one-sided test at alpha / 2, so that verdicts agree with the 1 - alpha intervals shown, and Holm
-corrects each kind of test over the task types. Looking again after more pairs needs `monitor`.
+sampling probability, has a cluster-robust interval (CR3, t on G - 1; exact where failures are rare). The
+shadow is non-inferior when the mean is above -margin, superior when above 0, not non-inferior when
+below -margin; each is a one-sided test at alpha / 2, so that verdicts agree with the 1 - alpha
+interval shown, and Holm corrects each kind of test over the task types (not the intervals). Looking
+again after more pairs needs `monitor`.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ def _judge_group(
         "p_non_inferior": mean.p_above(-margin),
         "p_superior": mean.p_above(0.0),
         "p_worse": mean.p_below(-margin),
-        "detectable": detectable(mean, alpha),
+        "detectable": detectable(mean, low),
         "evidence": mean,
         **_ratio(usable, "cost_usd", "cost", labels, weights, alpha),
         **_ratio(usable, "latency_ms", "latency", labels, weights, alpha),
@@ -224,7 +225,7 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _heading(result: AbResult) -> str:
     kinds = len(result.frame)
-    correction = f", Holm-corrected over {kinds} {result.by} values" if kinds > 1 else ""
+    correction = f", verdicts Holm-corrected over {kinds} {result.by} values" if kinds > 1 else ""
     margin = points(result.margin, signed=False)
     return f"A/B: shadow less primary, margin {margin} points, alpha {result.alpha:g}{correction}"
 

@@ -22,8 +22,8 @@ from scipy.optimize import brentq
 from router_lab.analysis.betting import Floats
 
 _MOST_DISTINCT = 256
-# Steps of .05 in asinh(y / width) up to 20, where the integrand is below 1e-16 of its peak.
-_LINE: Floats = np.linspace(0.0, 20.0, 401)
+# Steps of .025 in asinh(y / width) up to 15, where the integrand is below 1e-12 of its peak.
+_LINE: Floats = np.linspace(0.0, 15.0, 601)
 
 
 def lower_bound(values: Floats, counts: Floats, least: float, level: float) -> float:

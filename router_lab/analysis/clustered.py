@@ -32,8 +32,8 @@ class ClusteredMean:
     """A weighted mean and its standard error over clusters.
 
     `effective_pairs` is the number of independent rows that would give the same standard error.
-    `parts` (clusters,) are what each cluster adds: the mean is their plain mean. `bounds` are the
-    least and the greatest value possible, None when there are none.
+    `parts` are the distinct amounts that clusters add (the mean is their mean), `counts` how many add
+    each. `bounds` are the least and the greatest value possible, None when there are none.
     """
 
     mean: float
@@ -43,6 +43,7 @@ class ClusteredMean:
     effective_pairs: float
     largest_share: float
     parts: Floats = field(repr=False, compare=False)
+    counts: Floats = field(repr=False, compare=False)
     bounds: tuple[float, float] | None = None
 
     def interval(self, alpha: float = 0.05) -> tuple[float, float]:
@@ -59,9 +60,9 @@ class ClusteredMean:
         if self.bounds is None:
             return low, high
         if self.lopsided:
-            values, counts, least, most = self._tally(self.bounds)
-            low = min(low, lower_bound(values, counts, least, alpha / 2))
-            high = max(high, -lower_bound(-values, counts, -most, alpha / 2))
+            least, most = self._unseen(self.bounds)
+            low = min(low, lower_bound(self.parts, self.counts, least, alpha / 2))
+            high = max(high, -lower_bound(-self.parts, self.counts, -most, alpha / 2))
         return max(low, self.bounds[0]), min(high, self.bounds[1])
 
     def p_above(self, bar: float) -> float:
@@ -69,30 +70,28 @@ class ClusteredMean:
         by_t = self._p_by_t(self.mean - bar)
         if self.bounds is None or not self.lopsided:
             return by_t
-        values, counts, least, _ = self._tally(self.bounds)
-        return max(by_t, p_above(values, counts, least, bar))
+        least, _ = self._unseen(self.bounds)
+        return max(by_t, p_above(self.parts, self.counts, least, bar))
 
     def p_below(self, bar: float) -> float:
         """One-sided p-value against `mean >= bar`: small when the mean is clearly below it."""
         by_t = self._p_by_t(bar - self.mean)
         if self.bounds is None or not self.lopsided:
             return by_t
-        values, counts, _, most = self._tally(self.bounds)
-        return max(by_t, p_above(-values, counts, -most, -bar))
-
-    def _tally(self, bounds: tuple[float, float]) -> tuple[Floats, Floats, float, float]:
-        """Distinct parts, how often each occurs, and the least and most one more cluster could add."""
-        values, counts = np.unique(self.parts, return_counts=True)
-        # An unseen failure may come with as much weight as any cluster has.
-        heaviest = self.largest_share * self.clusters
-        return values, counts.astype(np.float64), bounds[0] * heaviest, bounds[1] * heaviest
+        _, most = self._unseen(self.bounds)
+        return max(by_t, p_above(-self.parts, self.counts, -most, -bar))
 
     @property
     def lopsided(self) -> bool:
         """Whether a few clusters make the mean, so that a normal approximation flatters."""
         pulls = self.parts - self.mean
-        spread = float(np.sum(pulls**2))
-        return spread < 1e-24 or abs(float(np.sum(pulls**3))) > _LOPSIDED * spread**1.5
+        spread = float(self.counts @ pulls**2)
+        return spread < 1e-24 or abs(float(self.counts @ pulls**3)) > _LOPSIDED * spread**1.5
+
+    def _unseen(self, bounds: tuple[float, float]) -> tuple[float, float]:
+        """The least and the most one more cluster could add: it may weigh as much as any does."""
+        heaviest = self.largest_share * self.clusters
+        return bounds[0] * heaviest, bounds[1] * heaviest
 
     def _p_by_t(self, distance: float) -> float:
         if self.clusters < 2:
@@ -127,6 +126,7 @@ def cluster_mean(
     scores = np.bincount(labels, mass * (rows - mean), groups).astype(np.float64)
     error = _standard_error(scores, masses, method)
     spread = float(mass @ (rows - mean) ** 2 / mass.sum())
+    parts, counts = np.unique(np.bincount(labels, mass * rows, groups) / masses.mean(), return_counts=True)
     return ClusteredMean(
         mean=mean,
         standard_error=error,
@@ -134,7 +134,8 @@ def cluster_mean(
         clusters=groups,
         effective_pairs=spread / error**2 if error > 0 else float(groups),
         largest_share=float(masses.max() / masses.sum()),
-        parts=np.bincount(labels, mass * rows, groups) / masses.mean(),
+        parts=parts,
+        counts=counts.astype(np.float64),
         bounds=bounds,
     )
 
@@ -170,4 +171,3 @@ def _standard_error(scores: Floats, masses: Floats, method: Literal["CR3", "CR1"
     if method == "CR3":
         return float(np.sqrt((groups - 1) / groups * np.sum((scores / (total - masses)) ** 2)))
     return float(np.sqrt(groups / (groups - 1) * np.sum(scores**2)) / total)
-

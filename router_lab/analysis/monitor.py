@@ -122,8 +122,8 @@ def monitor(
     names = [str(name) for name in sorted(rows[by].dropna().unique())]
     known = standings(switch_events, names)
     runs = {
-        name: _run(name, rows[rows[by] == name], plan, basis, known[name], least_probability)
-        for name in names
+        str(name): _run(str(name), group, plan, basis, known[str(name)], least_probability)
+        for name, group in rows.groupby(by, sort=True)
     }
     share = plan.alpha / max(task_types or len(names), 1)
     decisions = {

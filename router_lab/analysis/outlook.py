@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import ndtri
 
-from router_lab.analysis.bounded import p_above
 from router_lab.analysis.clustered import ClusteredMean
 
 POWER = 0.8
 MOST_PAIRS = 1_000_000
 
 
-def detectable(mean: ClusteredMean, alpha: float = 0.05) -> float:
-    """The distance from the bar, on the side of loss, at which four of five such samples would tell."""
-    low, _ = mean.interval(alpha)
+def detectable(mean: ClusteredMean, low: float) -> float:
+    """How far above a bar the truth must lie for four of five such samples to tell, given `low`, the
+    lower end of its interval.
+    """
     return mean.mean - low + float(ndtri(POWER)) * mean.standard_error
 
 
@@ -45,9 +45,27 @@ def more_pairs(mean: ClusteredMean, bar: float, level: float) -> float:
 
 
 def _unlucky_p_value(mean: ClusteredMean, bar: float, clusters: float) -> float:
-    """The p-value of `clusters` clusters like the past ones, less luck that is worse in one of five."""
+    """The p-value of `clusters` clusters like the past ones, with luck that is worse in one of five."""
     upwards = mean.mean > bar
+    future = _future(mean, clusters, luck=float(-ndtri(POWER) if upwards else ndtri(POWER)))
+    return future.p_above(bar) if upwards else future.p_below(bar)
+
+
+def _future(mean: ClusteredMean, clusters: float, luck: float) -> ClusteredMean:
+    """`clusters` clusters whose mean lies `luck` standard errors off, by linear tilting of the counts."""
     scale = clusters / mean.clusters
-    error = mean.standard_error / np.sqrt(scale)
-    luck = -POWER_REACH * error if upwards else POWER_REACH * error
-    moved = replace(mean, mean=mean.mean + luck, standard_error=error)
+    pulls = mean.parts - mean.mean
+    spread = float(mean.counts @ pulls**2) / mean.clusters
+    tilt = luck / np.sqrt(spread * clusters) if spread > 0 else 0.0
+    counts = mean.counts * np.maximum(1 + tilt * pulls, 0.0)
+    counts *= clusters / counts.sum()
+    centre = float(counts @ mean.parts) / clusters
+    widened = float(counts @ (mean.parts - centre) ** 2) / clusters / spread if spread > 0 else 1.0
+    return replace(
+        mean,
+        mean=centre,
+        standard_error=mean.standard_error * float(np.sqrt(widened / scale)),
+        clusters=round(clusters),
+        largest_share=mean.largest_share / scale,
+        counts=counts,
+    )

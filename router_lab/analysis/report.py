@@ -7,11 +7,9 @@ prompt and no output is ever in it.
 from __future__ import annotations
 
 import json
-from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +21,7 @@ from router_lab.analysis.decision import ExitPlan
 from router_lab.analysis.ledger_drift import DriftReport, drift
 from router_lab.analysis.monitor import MonitorResult, monitor
 from router_lab.analysis.tables import Tables, frame_of
-from router_lab.analysis.wording import html_table, plain, points, usd
+from router_lab.analysis.wording import plain
 from router_lab.errors import ConfigError
 
 _PAIR_COLUMNS = (
@@ -32,13 +30,6 @@ _PAIR_COLUMNS = (
     "input_hash", "sample_probability", "switch_epoch", "status", "comparator", "agreement", "is_noise",
     "primary_cost_usd", "shadow_cost_usd", "primary_latency_ms", "shadow_latency_ms",
 )  # fmt: skip
-
-_CSS = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}"
-    "h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem}img{max-width:100%;height:auto}"
-    "table{margin:.5rem 0}th{border-bottom:1px solid #999}.note{color:#555}li{margin:.3rem 0}"
-    "div.wide{overflow-x:auto}"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +46,9 @@ class Report:
 
     def html(self) -> str:
         """The page. Everything that came from a ledger is escaped."""
-        return _page(self)
+        from router_lab.analysis.page import page
+
+        return page(self)
 
     def as_json(self) -> str:
         """The same figures for machines; NaN and infinity are null."""
@@ -112,8 +105,11 @@ def report(
         "spend_by_task_type": metrics.spend(tables, by=("task_type", "model")),
         "savings": metrics.savings(tables),
         "truncation": metrics.truncation(tables),
+        "truncation_by_signal": metrics.truncation_by_signal(tables),
+        "flip_rate": metrics.flip_rate(tables),
         "rates": metrics.rates(tables),
         "pair_status": _statuses(pairs),
+        "sides": _sides(pairs),
     }
     drawn = tuple(_pictures(tables, judged, standing)) if pictures else ()
     watched = drift(tables, threshold=plan.threshold)
@@ -122,6 +118,13 @@ def report(
 
 def _statuses(pairs: pd.DataFrame) -> pd.DataFrame:
     return pairs.groupby(["task_type", "status"]).size().rename("pairs").reset_index()
+
+
+def _sides(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Who was compared last, per task type: task_type, primary, shadow (aliases)."""
+    main = pairs[~pairs["is_noise"].fillna(False).astype(bool)].sort_values("created_at", kind="stable")
+    last = main.groupby("task_type")[["primary_alias", "shadow_alias"]].last().reset_index()
+    return last.set_axis(["task_type", "primary", "shadow"], axis=1)
 
 
 def _pictures(tables: Tables, judged: AbResult, standing: MonitorResult) -> Iterable[tuple[str, bytes]]:
@@ -133,56 +136,6 @@ def _pictures(tables: Tables, judged: AbResult, standing: MonitorResult) -> Iter
     yield "spend by cause", plots.spend_by_cause(tables)._repr_png_()
     yield "truncation over time", plots.truncation_over_time(tables)._repr_png_()
     yield "latency", plots.latency_quantiles(tables)._repr_png_()
-
-
-def _page(report: Report) -> str:
-    shown = report.frames
-    verdicts, standing = report.verdicts, report.standing
-    money = (shown["spend_by_cause"], shown["spend_by_task_type"])
-    sections = [
-        _section("May the shadow replace the primary?", [_sentences(verdicts), verdicts._repr_html_()]),
-        _section("May we stop paying for the comparison?", [_sentences(standing), standing._repr_html_()]),
-        _section("What would be saved", [_saving(shown["savings"]), html_table(shown["savings"])]),
-        _section("Where the money went", [html_table(frame) for frame in money]),
-        _section("Answers that may rest on a cut prompt", [html_table(shown["truncation"])]),
-        _section("Reliability", [html_table(shown["rates"])]),
-        _section("Drift", [_sentences(report.drift)]),
-        _section("What the pairs rest on", [html_table(shown["pair_status"])]),
-        _section("Pictures", [_image(name, png) for name, png in report.pictures]),
-    ]
-    heading = escape(plain(report.title))
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{heading}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_CSS}</style></head><body>'
-        f"<h1>{heading}</h1>"
-        f'<p class="note">Made {report.made_at:%Y-%m-%d %H:%M} UTC from aggregates of the ledger.</p>'
-        f"{''.join(sections)}</body></html>\n"
-    )
-
-
-def _section(title: str, parts: Sequence[str]) -> str:
-    body = "".join(f'<div class="wide">{part}</div>' for part in parts if part)
-    return f"<h2>{escape(title)}</h2>{body}" if body else ""
-
-
-def _sentences(result: object) -> str:
-    return f"<ul>{''.join(f'<li>{escape(line.strip())}</li>' for line in repr(result).splitlines())}</ul>"
-
-
-def _saving(savings: pd.DataFrame) -> str:
-    if savings.empty:
-        return '<p class="note">No complete pair with both costs known yet.</p>'
-    total, primary = float(savings["calls_saved_usd"].sum()), float(savings["primary_usd"].sum())
-    share = savings["saved_usd"].sum() / primary if primary > 0 else float("nan")
-    verb = "saved" if total >= 0 else "cost more by"
-    percent = f" ({points(abs(share), signed=False)}% of the primary's cost)" if share == share else ""
-    return (
-        f"<p>On the calls these pairs stand for, the shadow would have {verb} {usd(abs(total))}{percent}.</p>"
-    )
-
-
-def _image(name: str, png: bytes) -> str:
-    return f'<img alt="{escape(name)}" src="data:image/png;base64,{b64encode(png).decode("ascii")}">'
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from html import escape
 from typing import Any
 
@@ -34,14 +35,32 @@ def usd(amount: float) -> str:
     """An amount such as `$12.30`, with more digits for small sums."""
     if amount != amount:
         return "unknown"
-    return f"${amount:,.2f}" if abs(amount) >= 0.1 or amount == 0 else f"${amount:.4f}"
+    if abs(amount) >= 0.1 or amount == 0:
+        return f"${amount:,.2f}"
+    return f"${amount:.4f}" if abs(amount) >= 0.0001 else f"${amount:.7f}"
 
 
-def html_table(frame: pd.DataFrame, caption: str = "") -> str:
-    """A plain, inline-styled table. Every cell is escaped; floats get four significant digits."""
-    cell = 'style="padding:2px 10px 2px 0;text-align:{};white-space:nowrap"'
-    numeric = [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
-    aligned = [cell.format("right" if number else "left") for number in numeric]
+def percent(share: float, digits: int = 1) -> str:
+    """A share such as `95.8%`; a dash when unknown."""
+    return "–" if share != share else f"{100 * share:,.{digits}f}%"
+
+
+def number(value: float) -> str:
+    """About four significant digits, never an exponent; a dash when unknown."""
+    if value != value:
+        return "–"
+    if value in (float("inf"), float("-inf")):
+        return "∞" if value > 0 else "-∞"
+    if abs(value) >= 1_000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.7f}"
+
+
+def html_table(frame: pd.DataFrame, caption: str = "", right: Collection[str] = ()) -> str:
+    """A plain, inline-styled table, every cell escaped. Numbers stand right, as do the columns `right`."""
+    cell = 'style="padding:2px 12px 2px 0;text-align:{}"'
+    numeric = [pd.api.types.is_numeric_dtype(kind) or name in right for name, kind in frame.dtypes.items()]
+    aligned = [cell.format("right;white-space:nowrap" if one else "left") for one in numeric]
     head = "".join(
         f"<th {style}>{escape(plain(name))}</th>" for name, style in zip(frame.columns, aligned, strict=True)
     )
@@ -62,7 +81,7 @@ def html_table(frame: pd.DataFrame, caption: str = "") -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
-        return "" if value != value else f"{value:.4g}"
+        return "" if value != value else number(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

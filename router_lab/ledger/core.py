@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from router_lab.errors import LedgerError
+from router_lab.ledger.calibration import CalibrationStates
 from router_lab.ledger.files import Files
 from router_lab.ledger.journal import LOCKS_NAME, Durability, open_reader, vacuum
 from router_lab.ledger.locks import WRITE_LOCK, FileLock, locked
@@ -60,6 +61,7 @@ class Core:
         self._start_lock = threading.Lock()
         self._peek_lock = threading.Lock()
         self._peeking: sqlite3.Connection | None = None
+        self.calibration = CalibrationStates(self.peek)
 
     def now(self) -> datetime:
         """The clock's time."""
@@ -75,7 +77,7 @@ class Core:
             if self._closed:
                 raise LedgerError(f"{self.name}: this ledger is closed; make a new Ledger to go on")
             if self._writer is None:
-                writer = Writer(self.folder, self._durability)
+                writer = Writer(self.folder, self._durability, self.calibration.publish)
                 writer.run(lambda books: recover_intents(books, self._locks))
                 # Runs at garbage collection, or at exit for whoever forgets to close: nothing queued is lost.
                 self._finalizer = weakref.finalize(self, writer.close)

@@ -102,10 +102,7 @@ class Ledger:
         """The newest durable calibration state under `key`, from any process."""
         if not self._core.has_written and not self._core.reader.has_journal:
             return None
-        row = self._core.peek(
-            lambda journal: journal.execute("SELECT state FROM calibration WHERE key = ?", (key,)).fetchone()
-        )
-        return None if row is None else row[0]
+        return self._core.calibration.get(key)
 
     # What people read -----------------------------------------------------------------------------------
 

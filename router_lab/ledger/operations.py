@@ -7,7 +7,6 @@ the writer rolls back with it.
 from __future__ import annotations
 
 import json
-import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from router_lab.errors import LedgerError
 from router_lab.ledger.budgets import Budgets
+from router_lab.ledger.calibration import Learning
 from router_lab.ledger.money import nano, nano_up
 from router_lab.ledger.schema import SCHEMA_VERSION, encoder
 from router_lab.ledger.switch_store import count_spending
@@ -22,8 +22,6 @@ from router_lab.records import Alert, Attempt, BudgetLine
 
 if TYPE_CHECKING:
     from router_lab.router.ports import Fold
-
-_log = logging.getLogger("router_lab.ledger")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,7 @@ class Books:
     connection: sqlite3.Connection
     budgets: Budgets
     owner: str
+    learning: Learning
     intents: dict[str, Intent] = field(default_factory=dict)
     pairs: dict[str, int] = field(default_factory=dict)
 
@@ -121,7 +120,7 @@ class Settle:
         )
         books.budgets.charge(intent.lines, intent.held, self._charge)
         for key, fold in self._folds:
-            _fold(books.connection, key, fold)
+            books.learning.fold(key, fold)
         if attempt.is_shadow and self._charge:
             count_spending(books.connection, attempt.task_type, self._charge)
 
@@ -131,17 +130,6 @@ class Settle:
 
     def rolled_back(self, books: Books) -> None:
         """The intent stays."""
-
-
-def _fold(connection: sqlite3.Connection, key: str, fold: Fold) -> None:
-    row = connection.execute("SELECT state FROM calibration WHERE key = ?", (key,)).fetchone()
-    try:
-        state = fold(None if row is None else row[0])
-    except Exception:
-        # A sample lost to a faulty estimator must not cost the paid row it came with.
-        _log.exception("calibration %r was not updated", key)
-        return
-    connection.execute("INSERT OR REPLACE INTO calibration VALUES (?, ?)", (key, state))
 
 
 class Withdraw:

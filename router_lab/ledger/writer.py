@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from router_lab.errors import LedgerError, RouterLabError
 from router_lab.ledger.budgets import Budgets
+from router_lab.ledger.calibration import Learning
 from router_lab.ledger.journal import JOURNAL_NAME, LOCKS_NAME, Durability, open_writer, synchronous
 from router_lab.ledger.locks import WRITE_LOCK, FileLock, Owner, held
 from router_lab.ledger.operations import Books, Operation, Run
@@ -47,11 +48,13 @@ class _Task:
 class Writer:
     """Opens the journal for writing in `folder` and owns its thread until `close()`.
 
-    Raises `LedgerError` when the folder or journal cannot be written.
+    `publish` is told, on the writing thread, of each calibration state once it is durable. Raises
+    `LedgerError` when the folder or journal cannot be written.
     """
 
-    def __init__(self, folder: Path, durability: Durability) -> None:
+    def __init__(self, folder: Path, durability: Durability, publish: Callable[[str, bytes], None]) -> None:
         self._folder = folder
+        self._publish = publish
         self._durability = self._applied_durability = durability
         self._journal_path = str(folder / JOURNAL_NAME)
         self._process = os.getpid()
@@ -144,7 +147,7 @@ class Writer:
     def _open_books(self) -> Books:
         with held(self._lock):
             connection = open_writer(self._folder, self._durability)
-        return Books(connection, Budgets(connection), self._owner.id)
+        return Books(connection, Budgets(connection), self._owner.id, Learning(connection, self._publish))
 
     def _journal_inode(self) -> int:
         return os.stat(self._journal_path).st_ino  # noqa: PTH116 - on every commit, and twice as fast
@@ -194,6 +197,7 @@ class Writer:
             self._isolate(tasks, error)
         else:
             self._postponed = []
+            self._books.learning.committed()
             for task in tasks:
                 if task.error is None:
                     task.operation.committed(self._books)
@@ -213,6 +217,7 @@ class Writer:
         connection.execute("BEGIN IMMEDIATE")
         try:
             books.budgets.begin()
+            books.learning.begin()
             for task in tasks:
                 task.error = None
                 try:
@@ -220,6 +225,7 @@ class Writer:
                 except RouterLabError as refusal:
                     task.error = refusal
             books.budgets.flush()
+            books.learning.flush()
             connection.execute("COMMIT")
         except BaseException:
             books.budgets.forget()

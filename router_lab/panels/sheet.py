@@ -144,7 +144,7 @@ def _headed(name: str) -> str:
 
 
 def _cell(name: str, value: Any) -> object:
-    if value is None or value != value or str(value) == "NaT":
+    if value is None or value != value or str(value) in ("NaT", "inf"):
         return None
     if isinstance(value, str):
         return value

@@ -60,6 +60,9 @@ class Switch(Protocol):
     def read(self, task_type: str) -> SwitchState:
         """The state now, read from the store at each call. Never raises: unreadable means off."""
 
+    def glance(self, task_type: str) -> SwitchState:
+        """The state a moment ago, at most a fraction of a second; what every call can afford to ask."""
+
 
 class Clock(Protocol):
     """Time, injected so that tests need not wait."""

@@ -216,7 +216,7 @@ class Router:
 
     def _begin(self, request: Request) -> tuple[Job, tuple[Pairing, ...]]:
         route = self._routes.resolve(request.task_type)
-        state = self.ledger.switch.read(request.task_type)
+        state = self.ledger.switch.glance(request.task_type)
         pairings = plan_pairings(request, route, state, self._clock)
         return self._job(request, route, state, pairings[0].comparison_id if pairings else None), pairings
 

@@ -12,11 +12,12 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Protocol
 
 from router_lab.records import Usage
 from router_lab.router.estimators.base import Estimate, Estimator, hard_bound
-from router_lab.router.estimators.coverage import CoverageEstimator
+from router_lab.router.estimators.coverage import OWN_SAMPLES, CoverageEstimator
 from router_lab.router.estimators.ema import EmaEstimator
 from router_lab.router.estimators.features import Features, droppable_features, features, prompt_features
 from router_lab.router.ports import Fold
@@ -113,14 +114,17 @@ class Calibrator:
 
         `model_key` names what has one tokenizer and template: the model, not its alias.
         """
-        pooled = self._state(self._coverage, model_key)
         own = self._state(self._coverage, model_key, task_type)
+        enough = own.samples >= OWN_SAMPLES
+        pooled = own if enough else self._state(self._coverage, model_key)
         estimate = self._coverage.estimate(prompt, own, pooled)
         if self._ema is not None:
             average = self._state(self._ema, model_key, task_type)
             chosen = self._ema.estimate(prompt, average, average)
             estimate = replace(estimate, tokens=chosen.tokens, divisor=chosen.divisor)
         bound = hard_bound(prompt)
+        if estimate.tokens <= bound and estimate.upper <= bound:
+            return estimate
         return replace(estimate, tokens=min(estimate.tokens, bound), upper=min(estimate.upper, bound))
 
     def folds(
@@ -160,6 +164,7 @@ def _fold(estimator: Estimator[Any], prompt: Features, observed: Sample) -> Call
     return fold
 
 
+@lru_cache(maxsize=MAX_CACHED_STATES)
 def _key(*names: str) -> str:
     """A key no two lists of names share, of fixed length whatever a task type holds."""
     digest = hashlib.blake2b(json.dumps(names).encode("ascii"), digest_size=16).hexdigest()

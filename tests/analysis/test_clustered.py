@@ -86,7 +86,7 @@ def test_without_clusters_it_is_the_one_sample_t_test():
 @given(st.integers(0, 30), st.integers(12, 300), st.floats(0.001, 0.3))
 def test_p_values_and_intervals_agree(failures, clusters, margin):
     rows = -np.repeat([1.0, 0.0], [min(failures, clusters), max(0, clusters - failures)])
-    result = cluster_mean(rows)
+    result = cluster_mean(rows, bounds=(-1.0, 0.0))
     lower, _ = result.interval(0.05)
     p_value = result.p_above(-margin)
     if abs(lower + margin) > 1e-9:
@@ -95,16 +95,25 @@ def test_p_values_and_intervals_agree(failures, clusters, margin):
 
 def test_no_failure_seen_is_not_certainty():
     """200 agreements: the exact bound, not a zero-width interval."""
-    lower, upper = cluster_mean(np.zeros(200)).interval(0.05)
+    lower, upper = cluster_mean(np.zeros(200), bounds=(-1.0, 1.0)).interval(0.05)
     assert -lower == pytest.approx(1 - 0.025 ** (1 / 200))
     assert upper > 0
+
+
+def test_an_unseen_failure_may_weigh_as_much_as_any_input():
+    """No failure in 2,000 easy calls (sampled at 50%) nor in 200 hard ones (5%): the hard ones decide."""
+    weights = np.repeat([2.0, 20.0], [2_000, 200])
+    lower, _ = cluster_mean(np.zeros(2_200), None, weights, bounds=(-1.0, 0.0)).interval(0.05)
+    half_are_hard = (1 - 0.025 ** (1 / 200)) / 2
+    assert -lower == pytest.approx(half_are_hard, rel=0.02)
 
 
 def test_rare_failures_keep_their_coverage():
     rng = np.random.default_rng(6)
     missed = 0
     for _ in range(400):
-        lower, _ = cluster_mean(-(rng.random(200) < 0.025).astype(float)).interval(0.05)
+        rows = -(rng.random(200) < 0.025).astype(float)
+        lower, _ = cluster_mean(rows, bounds=(-1.0, 0.0)).interval(0.05)
         missed += lower > -0.025
     assert missed / 400 <= 0.025 + 0.02
 
@@ -123,7 +132,7 @@ def test_wilson_without_trials_is_unknown():
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-@settings(max_examples=10)  # statsmodels takes 60 ms a call
+@settings(max_examples=10)  # statsmodels takes 60 ms a call or more
 def test_holm_is_statsmodels(p_values):
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1], abs=1e-12)
 

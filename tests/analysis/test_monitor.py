@@ -12,6 +12,7 @@ from pair_frames import NOW, agreeing, pairs_frame
 from router_lab.analysis import ExitPlan, Outcome, monitor
 from router_lab.analysis.betting import log_e_path
 from router_lab.analysis.clustered import wilson
+from router_lab.analysis.stopping import boundaries
 from router_lab.errors import ConfigError
 
 LATER = (NOW + pd.Timedelta(hours=1)).to_pydatetime()
@@ -78,21 +79,30 @@ def test_the_monitor_itself_counts_the_first_pair_of_each_input():
 def unequal_sampling(runs: int, weighted: bool) -> float:
     """False passes: easy calls (agree 1) sampled ten times as often as hard ones (.90); truth .95."""
     rng = np.random.default_rng(3)
-    false = 0
-    for _ in range(runs):
+    frames = []
+    for run in range(runs):
         easy = rng.random(1_500) < 10 / 11
         rows = np.where(easy, 1.0, rng.random(1_500) < 0.90)
         probability = np.where(easy, 0.5, 0.05) if weighted else 0.5
-        result = monitor(pairs_frame(rows, sample_probability=probability), now=LATER, least_probability=0.05)
-        false += next(iter(result.decisions.values())).outcome is Outcome.NON_INFERIOR
-    return false / runs
+        frames.append(pairs_frame(rows, f"run{run}", sample_probability=probability))
+    # Each run alone: `task_types=1` keeps the whole alpha.
+    result = monitor(pd.concat(frames), now=LATER, least_probability=0.05, task_types=1)
+    return float(np.mean([one.outcome is Outcome.NON_INFERIOR for one in result.decisions.values()]))
 
 
 def test_unequal_sampling_is_weighted_away():
-    right, raw = unequal_sampling(30, weighted=True), unequal_sampling(5, weighted=False)
-    print(f"unequal sampling: weighted {right:.3f}, raw {raw:.3f}")
+    right, raw = unequal_sampling(200, weighted=True), unequal_sampling(20, weighted=False)
+    print(f"unequal sampling, 200 runs: weighted {right:.3f}, raw {raw:.3f}")
     assert raw == 1.0  # the negative control must fail
-    assert right <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 30)
+    assert right <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_unequal_sampling_with_2000_replications():
+    right = unequal_sampling(2_000, weighted=True)
+    print(f"unequal sampling, 2,000 runs: weighted {right:.4f}")
+    assert right <= 0.05
 
 
 def test_raw_means_are_fooled_by_unequal_sampling():
@@ -149,15 +159,42 @@ def test_old_evidence_without_a_verdict_is_stale():
     assert decision.outcome is Outcome.NON_INFERIOR
 
 
+def six_types(runs: int, seed: int) -> tuple[float, float]:
+    """Any false pass of six types at .95 exactly, 2,000 pairs: ours at every pair, weekly Wilson."""
+    rows = np.random.default_rng(seed).random((runs, 6, 2_000), dtype=np.float32) < 0.95
+    agreed = np.cumsum(rows, axis=2, dtype=np.int16)
+    upper, _ = boundaries(0.95, 0.05 / 6, 2_000)
+    looks = np.arange(100, 2_001, 100)
+    lower, _ = wilson(agreed[:, :, looks - 1], looks, 0.10)
+    ours, weekly = (agreed >= upper).any(axis=(1, 2)), (lower > 0.95).any(axis=(1, 2))
+    return float(ours.mean()), float(weekly.mean())
+
+
 def test_six_boundary_task_types_rarely_pass():
     """facts/stats.md: weekly Wilson finds a false pass in .707 of the runs, e-Bonferroni in .004."""
-    rng = np.random.default_rng(6)
-    false = 0
-    for _ in range(6):
-        rows = [pairs_frame((rng.random(1_000) < 0.95).astype(float), f"t{k}") for k in range(6)]
-        decisions = monitor(pd.concat(rows), now=LATER).decisions.values()
-        false += any(one.outcome is Outcome.NON_INFERIOR for one in decisions)
-    assert false <= 1
+    ours, weekly = six_types(400, seed=6)
+    print(f"any false pass of six, 400 runs: every pair {ours:.4f}, weekly Wilson {weekly:.3f}")
+    assert ours <= 0.05
+    assert weekly > 0.5  # the negative control must fail
+
+
+@pytest.mark.soak
+def test_six_boundary_task_types_with_2000_replications():
+    found = [six_types(400, seed=60 + k) for k in range(5)]
+    ours, weekly = np.mean(found, axis=0)
+    print(f"any false pass of six, 2,000 runs: every pair {ours:.4f}, weekly Wilson {weekly:.3f}")
+    assert ours <= 0.05
+    assert weekly > 0.5
+
+
+def test_the_monitor_stops_six_types_at_those_boundaries():
+    rng = np.random.default_rng(8)
+    drawn = {f"t{k}": rng.random(2_000) < 0.985 for k in range(6)}
+    frames = [pairs_frame(rows.astype(float), name) for name, rows in drawn.items()]
+    decisions = monitor(pd.concat(frames), now=LATER).decisions
+    upper, _ = boundaries(0.95, 0.05 / 6, 2_000)
+    for name, rows in drawn.items():
+        assert decisions[name].decided_after == int((np.cumsum(rows) >= upper).argmax()) + 1
 
 
 def test_the_path_is_a_band_that_only_narrows():

@@ -67,7 +67,7 @@ def draw(chance: random.Random) -> Run:
     routing = {"ask": route, "judge": {"model": "other", "max_tokens": 16, "shadow": "local"}}
     more = f"""
 ledger: {{durability: os}}
-retry: {{deadline_s: 2, policies: {{agent: {{retries: 1, base_s: 0, max_s: 0}}}}}}
+retry: {{deadline_s: 0.5, policies: {{agent: {{retries: 1, base_s: 0, max_s: 0}}}}}}
 breaker: {{failure_threshold: {chance.choice([2, 1000])}}}
 shadow: {{max_concurrent: {chance.randint(1, 4)}, max_queued: {chance.randint(1, 6)}}}
 cost: {{shadow_daily_usd: {chance.choice([100, 100, 0.0002])}}}

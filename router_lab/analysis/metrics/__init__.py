@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from router_lab.analysis.metrics.agreement import agreement, beyond_noise
 from router_lab.analysis.metrics.estimates import estimates
+from router_lab.analysis.metrics.flips import flip_rate
 from router_lab.analysis.metrics.latency import latency
 from router_lab.analysis.metrics.reliability import attempts_per_request, breaker_timeline, rates
 from router_lab.analysis.metrics.savings import savings
@@ -16,6 +17,7 @@ __all__ = [
     "beyond_noise",
     "breaker_timeline",
     "estimates",
+    "flip_rate",
     "latency",
     "rates",
     "savings",

@@ -49,7 +49,7 @@ _QUANTILE_BOUNDS = (-3.0, 3.0)
 
 _HEADER = struct.Struct("<Qdd")
 _MAGIC = b"COV1"
-_FLOATS = _SIZE * _SIZE + _SIZE
+_FLOATS = _SIZE * _SIZE + 2 * _SIZE
 _LENGTH = _HEADER.size + 8 * _FLOATS
 
 
@@ -84,9 +84,8 @@ class CoverageEstimator:
             return _fresh()
         samples, upper, lower = _HEADER.unpack_from(payload)
         floats = np.frombuffer(payload, np.float64, offset=_HEADER.size)
-        gram, moment = floats[:-_SIZE].reshape(_SIZE, _SIZE), floats[-_SIZE:]
-        weights: Vector = np.linalg.solve(gram, moment).astype(np.float64, copy=False)
-        return CoverageState(samples, upper, lower, gram, moment, weights)
+        gram = floats[: -2 * _SIZE].reshape(_SIZE, _SIZE)
+        return CoverageState(samples, upper, lower, gram, floats[-2 * _SIZE : -_SIZE], floats[-_SIZE:])
 
     def estimate(self, features: Features, own: CoverageState, pooled: CoverageState) -> Estimate:
         """Estimate from `own` once it has 500 calls, from `pooled` before."""
@@ -131,7 +130,10 @@ def prior_tokens(features: Features) -> float:
 
 
 def _encode(samples: int, upper: float, lower: float, gram: Vector, moment: Vector) -> bytes:
-    return seal(_MAGIC, _HEADER.pack(samples, upper, lower) + gram.tobytes() + moment.tobytes())
+    # The weights follow from the rest; kept beside it, they are solved for once and read many times.
+    weights: Vector = np.linalg.solve(gram, moment).astype(np.float64, copy=False)
+    header = _HEADER.pack(samples, upper, lower)
+    return seal(_MAGIC, b"".join((header, gram.tobytes(), moment.tobytes(), weights.tobytes())))
 
 
 def _base(features: Features, state: CoverageState) -> float:

@@ -1,0 +1,92 @@
+"""Calibration states as last seen, so that an estimate costs no query.
+
+What this process learns is seen at once, which keeps single-process runs reproducible; what other
+processes learn is seen within `REFRESH_S`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from router_lab.router.ports import Fold
+
+_log = logging.getLogger("router_lab.ledger")
+
+REFRESH_S = 0.5
+# Task types may be made up by callers, one per call: what is remembered of them is bounded.
+MOST_KEYS = 4096
+
+Peek = Callable[[Callable[[sqlite3.Connection], bytes | None]], bytes | None]
+
+
+class CalibrationStates:
+    """A bounded memory of the `calibration` table. Reading and publishing may race, harmlessly."""
+
+    def __init__(self, peek: Peek) -> None:
+        self._peek = peek
+        self._states: OrderedDict[str, bytes | None] = OrderedDict()
+        self._read_at: dict[str, float] = {}
+
+    def get(self, key: str) -> bytes | None:
+        """The newest state known, read anew when the last reading is too old."""
+        now = time.monotonic()
+        if now - self._read_at.get(key, -REFRESH_S) < REFRESH_S:
+            return self._states.get(key)
+        state = self._peek(
+            lambda journal: next(
+                iter(journal.execute("SELECT state FROM calibration WHERE key = ?", (key,)).fetchone() or ()),
+                None,
+            )
+        )
+        self._read_at[key] = now
+        self.publish(key, state)
+        return state
+
+    def publish(self, key: str, state: bytes | None) -> None:
+        """Take over a state that is durable."""
+        self._states[key] = state
+        if len(self._states) > MOST_KEYS:
+            forgotten, _ = self._states.popitem(last=False)
+            self._read_at.pop(forgotten, None)
+
+
+class Learning:
+    """Folds samples into states inside the writer's transactions: each state is read and written once."""
+
+    def __init__(self, connection: sqlite3.Connection, publish: Callable[[str, bytes], None]) -> None:
+        self._connection = connection
+        self._publish = publish
+        self._changed: dict[str, bytes] = {}
+
+    def begin(self) -> None:
+        """A transaction has begun."""
+        self._changed = {}
+
+    def fold(self, key: str, fold: Fold) -> None:
+        """Take one sample. A faulty estimator loses its sample, never the paid row it came with."""
+        state: bytes | None = self._changed.get(key)
+        if state is None:
+            row = self._connection.execute("SELECT state FROM calibration WHERE key = ?", (key,)).fetchone()
+            state = None if row is None else row[0]
+        try:
+            self._changed[key] = fold(state)
+        except Exception:
+            _log.exception("calibration %r was not updated", key)
+
+    def flush(self) -> None:
+        """The transaction is about to end."""
+        if self._changed:
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO calibration VALUES (?, ?)", self._changed.items()
+            )
+
+    def committed(self) -> None:
+        """The transaction is durable: what was learnt may be used."""
+        for key, state in self._changed.items():
+            self._publish(key, state)

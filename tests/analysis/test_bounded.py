@@ -1,0 +1,78 @@
+"""Bounds for rare failures: exact where an exact bound exists, careful elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from router_lab.analysis.bounded import lower_bound, p_above
+from router_lab.analysis.clustered import cluster_mean
+
+
+def counted(failures: int, trials: int) -> tuple[np.ndarray, np.ndarray]:
+    """`trials` values of which `failures` are -1 and the others 0."""
+    counts = np.array([failures, trials - failures], float)
+    return np.array([-1.0, 0.0])[counts > 0], counts[counts > 0]
+
+
+@given(st.integers(0, 400), st.integers(1, 4_000), st.floats(1e-4, 0.2))
+def test_on_failures_it_is_clopper_and_pearson(failures, more, level):
+    values, counts = counted(failures, failures + more)
+    exact = stats.beta.ppf(1 - level, failures + 1, more)
+    assert lower_bound(values, counts, -1.0, level) == pytest.approx(-exact, rel=1e-6, abs=1e-9)
+
+
+@given(st.integers(0, 300), st.integers(1, 3_000), st.floats(0.001, 0.5))
+def test_its_p_value_is_the_binomial_one(failures, more, margin):
+    values, counts = counted(failures, failures + more)
+    exact = stats.binom.cdf(failures, failures + more, margin)
+    assert p_above(values, counts, -1.0, -margin) == pytest.approx(exact, abs=1e-9)
+
+
+def test_on_graded_values_it_is_the_dirichlet_quantile():
+    rng = np.random.default_rng(1)
+    values = np.sort(rng.random(25))
+    weights = rng.exponential(size=(200_000, 26))
+    means = weights @ np.append(values, 0.0) / weights.sum(axis=1)
+    assert lower_bound(values, np.ones(25), 0.0, 0.025) == pytest.approx(np.quantile(means, 0.025), abs=2e-3)
+    assert p_above(values, np.ones(25), 0.0, 0.4) == pytest.approx((means <= 0.4).mean(), abs=2e-3)
+
+
+def test_many_distinct_values_only_lower_the_bound():
+    rows = np.sort(np.random.default_rng(2).beta(9, 1, 5_000))
+    coarse = lower_bound(rows, np.ones(5_000), 0.0, 0.025)
+    normal = rows.mean() - 1.96 * rows.std() / np.sqrt(5_000)
+    assert normal - 6e-3 < coarse < normal
+
+
+def misses(rng: np.random.Generator, runs: int, pairs: int) -> tuple[float, float]:
+    """How often the lower end lies above the true mean: ours, and Student's t alone.
+
+    One answer in fifty is wrong, one in twenty somewhat different: true mean -.03.
+    """
+    ours = student = 0
+    for _ in range(runs):
+        rows = rng.choice([0.0, -0.2, -1.0], size=pairs, p=[0.93, 0.05, 0.02])
+        ours += cluster_mean(rows, bounds=(-1.0, 0.0)).interval()[0] > -0.03
+        student += cluster_mean(rows).interval()[0] > -0.03
+    return ours / runs, student / runs
+
+
+@pytest.mark.parametrize("pairs", [50, 400])
+def test_graded_agreement_with_rare_failures_is_covered(pairs):
+    ours, student = misses(np.random.default_rng(pairs), 400, pairs)
+    print(f"{pairs} pairs: lower end above the truth {ours:.3f}, by t alone {student:.3f} (2.5% stated)")
+    assert ours <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / 400)
+    assert student > 0.05  # the negative control must fail
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("pairs", [50, 200, 400, 2_000])
+def test_graded_agreement_is_covered_with_2000_replications(pairs):
+    ours, student = misses(np.random.default_rng(10 + pairs), 2_000, pairs)
+    print(f"{pairs} pairs, 2,000 replications: {ours:.4f}, by t alone {student:.4f}")
+    assert ours <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / 2_000)

@@ -1,0 +1,90 @@
+"""How many more pairs an open A/B needs: never none, and with the power it promises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pair_frames import pairs_frame
+
+from router_lab.analysis import ab
+from router_lab.analysis.clustered import ClusteredMean, cluster_mean
+from router_lab.analysis.outlook import more_pairs
+
+LEVEL = 0.025
+
+
+def seen(failures: int, pairs: int) -> ClusteredMean:
+    """0/1 agreement with this many failures."""
+    return cluster_mean(-np.repeat([1.0, 0.0], [failures, pairs - failures]), bounds=(-1.0, 0.0))
+
+
+def power(rate: float, margin: float, pairs: int, runs: int) -> float:
+    """How often `pairs` fresh pairs settle it, on the side where the truth is."""
+    drawn, runs_of = np.unique(np.random.default_rng(3).binomial(pairs, rate, runs), return_counts=True)
+    found = [seen(int(failures), pairs) for failures in drawn]
+    p_values = [one.p_above(-margin) if rate < margin else one.p_below(-margin) for one in found]
+    return float(runs_of @ (np.array(p_values) < LEVEL)) / runs
+
+
+@pytest.mark.parametrize(
+    ("failures", "pairs", "margin"),
+    [(1, 200, 0.02), (1, 100, 0.02), (1, 100, 0.03), (3, 200, 0.02), (5, 100, 0.02), (10, 100, 0.05)],
+)
+def test_the_forecast_has_the_power_it_promises(failures, pairs, margin):
+    """Rare failures included, where a normal approximation promises 80% and gives 57%."""
+    needed = pairs + int(more_pairs(seen(failures, pairs), -margin, LEVEL))
+    share = power(failures / pairs, margin, needed, 2_000)
+    print(f"{failures} of {pairs}, margin {margin}: {needed:,} pairs, power {share:.3f}")
+    assert 0.74 <= share <= 0.93
+
+
+def test_without_a_failure_the_exact_bound_is_planned_for():
+    assert 24 + more_pairs(seen(0, 24), -0.02, LEVEL) == np.ceil(np.log(LEVEL) / np.log(0.98))
+
+
+def test_at_the_margin_no_number_is_enough():
+    assert more_pairs(seen(2, 100), -0.02, LEVEL) == np.inf
+    result = ab(pairs_frame(np.repeat([0.0, 1.0], [2, 98])))
+    assert "too close to the margin to settle with more than a million more pairs" in repr(result)
+
+
+@given(st.lists(st.sampled_from([1.0, 0.97, 0.8, 0.0]), min_size=10, max_size=60))
+@settings(max_examples=40)
+def test_an_open_question_never_needs_no_pairs(agreement):
+    """Regression: 24 near-perfect pairs were called inconclusive with `about 0 more pairs`."""
+    row = ab(pairs_frame(agreement)).frame.iloc[0]
+    assert (row["more_pairs"] >= 1) == (row["verdict"] == "inconclusive")
+
+
+def test_few_graded_pairs_leave_room_for_failures_not_seen():
+    """Regression: the demo's translate::ja had -22 to +21 points for a loss of .7 points at most 3.7 each."""
+    agreement = np.ones(24)
+    agreement[:5] = 0.97
+    row = ab(pairs_frame(agreement)).frame.iloc[0]
+    assert row["verdict"] == "inconclusive"
+    assert 180 <= 24 + row["more_pairs"] <= 600
+    assert -0.16 < row["low"] < -0.13
+    assert row["high"] <= 0
+
+
+def test_repeats_are_planned_for_as_clusters():
+    """Ten pairs of each input say little more than one: about ten times the pairs are needed."""
+    agreement = np.repeat([0.0, 1.0], [4, 36])
+    once = ab(pairs_frame(agreement), margin=0.05).frame.iloc[0]["more_pairs"]
+    hashes = np.repeat([f"h{i}" for i in range(40)], 10)
+    often = ab(pairs_frame(np.repeat(agreement, 10), input_hash=hashes), margin=0.05).frame.iloc[0][
+        "more_pairs"
+    ]
+    assert often == pytest.approx(10 * once, rel=0.02)
+
+
+def test_holm_is_planned_for():
+    """Open questions beside others need more pairs than alone."""
+    import pandas as pd
+
+    agreement = np.repeat([0.0, 1.0], [1, 119])
+    alone = ab(pairs_frame(agreement, "a")).frame["more_pairs"].iloc[0]
+    beside = ab(pd.concat([pairs_frame(agreement, name) for name in "abcdef"])).frame["more_pairs"]
+    assert (beside > 1.2 * alone).all()
