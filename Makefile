@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 LIVE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lab test test-fast notebooks soak bench bench-call bench-ledger bench-analysis check format links clean
+.PHONY: help install demo lab test notebooks pictures soak bench bench-call bench-ledger bench-analysis bench-shadow check format links clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 18
@@ -26,7 +26,7 @@ demo: $(INSTALLED) ## The main job: a real workload, a ledger on disk, executed 
 	@$(BIN)/router-lab demo $(if $(LIVE),--live $(LIVE))
 
 lab: $(INSTALLED) ## JupyterLab on the notebooks and the demo's ledger
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+	$(if $(wildcard out/ledger),ROUTER_LAB_LEDGER="$(CURDIR)/out/ledger") $(BIN)/jupyter lab --notebook-dir=notebooks
 
 test: $(INSTALLED) ## Every test, notebooks included
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadscope -m "not soak"
@@ -34,10 +34,13 @@ test: $(INSTALLED) ## Every test, notebooks included
 notebooks: $(INSTALLED) ## Execute the notebooks again and save them with their outputs
 	$(BIN)/python tests/notebooks/refresh.py
 
+pictures: $(INSTALLED) ## The README's pictures, made again in a real browser (needs Chromium)
+	$(BIN)/python tests/pictures.py
+
 soak: $(INSTALLED) ## Long sweeps: thousands of fault scripts, hundreds of kills
 	$(BIN)/python -m pytest -m soak --timeout=3600 -s
 
-bench: bench-call bench-ledger bench-analysis ## Every benchmark; each prints ratios against a named alternative
+bench: bench-call bench-ledger bench-analysis bench-shadow ## Every benchmark; each prints ratios against a named alternative
 
 bench-call: $(INSTALLED) ## What the accounting boundary costs per call
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
@@ -49,6 +52,9 @@ bench-ledger: $(INSTALLED) ## What durability costs, and how fast the ledger is 
 
 bench-analysis: $(INSTALLED) ## Metrics over ten million attempts against hand-written SQL
 	$(BIN)/python tests/bench/bench_analysis.py
+
+bench-shadow: $(INSTALLED) ## What a shadow a hundred times slower costs its primary
+	$(BIN)/python tests/bench/bench_shadow.py
 
 check: $(INSTALLED) ## ruff, mypy --strict, the layers, dead links
 	$(BIN)/ruff check .

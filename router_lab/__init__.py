@@ -6,6 +6,7 @@ pandas, matplotlib and ipywidgets are loaded only by those who use them.
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +28,15 @@ if TYPE_CHECKING:
     from router_lab import analysis, panels, replay, sim
     from router_lab.analysis import plots
     from router_lab.ledger import Ledger
+    from router_lab.recomparison import recompare
     from router_lab.records import Completion
     from router_lab.router import Router
+    from router_lab.spot_checking import spot_checks
 
 __version__ = "0.1.0"
+
+# A library is quiet until its user configures logging: alerts are rows and callbacks besides.
+logging.getLogger("router_lab").addHandler(logging.NullHandler())
 
 __all__ = [
     "BudgetExceededError",
@@ -50,8 +56,10 @@ __all__ = [
     "analysis",
     "panels",
     "plots",
+    "recompare",
     "replay",
     "sim",
+    "spot_checks",
 ]
 
 _LAZY = {
@@ -61,8 +69,10 @@ _LAZY = {
     "analysis": ("router_lab.analysis", None),
     "panels": ("router_lab.panels", None),
     "plots": ("router_lab.analysis.plots", None),
+    "recompare": ("router_lab.recomparison", "recompare"),
     "replay": ("router_lab.replay", None),
     "sim": ("router_lab.sim", None),
+    "spot_checks": ("router_lab.spot_checking", "spot_checks"),
 }
 
 
@@ -80,3 +90,10 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext router_lab` adds `%%route` and `%ledger`; see `router_lab.jupyter`."""
+    from router_lab import jupyter
+
+    jupyter.load_ipython_extension(shell)

@@ -1,4 +1,4 @@
-"""Notebook magics, after `%load_ext router_lab.jupyter`.
+"""Notebook magics, after `%load_ext router_lab`.
 
 `%%route summarize::short` sends the cell's text through the notebook's `router` and shows the answer;
 `%ledger` shows the ledger behind it.
@@ -57,5 +57,5 @@ class RouterMagics(Magics):
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Called by `%load_ext`."""
+    """Called by `%load_ext router_lab` (or `router_lab.jupyter`)."""
     shell.register_magics(RouterMagics)

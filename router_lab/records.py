@@ -1,4 +1,4 @@
-"""The data that moves between layers: frozen, typed, without behaviour.
+"""The data that moves between layers: frozen, typed, without behaviour (but for how an answer is shown).
 
 Units are in the names: `_usd` US dollars, `_ms` milliseconds, `tokens` the model's own tokens.
 Times are timezone-aware UTC. `tokens_in` always counts the whole prompt, cached parts included,
@@ -134,6 +134,11 @@ class Completion:
     metadata: CompletionMetadata
     tool_calls: tuple[ToolCall, ...] = ()
 
+    def _repr_html_(self) -> str:
+        from router_lab.completion_html import completion_html
+
+        return completion_html(self)
+
 
 @dataclass(frozen=True, slots=True)
 class StreamChunk:
@@ -251,6 +256,28 @@ class Alert:
     subject: str
     message: str
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+Side = Literal["primary", "shadow"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """What somebody says an answer is worth, from 0 (useless) to 1 (as good as it gets). A row of `scores`.
+
+    It is of one `side` of a pair, or of one attempt. `by` names a person or a judge; `shown_as` is the
+    letter under which a blinded answer was shown.
+    """
+
+    score_id: str
+    at: datetime
+    quality_score: float
+    by: str
+    comparison_id: str | None = None
+    side: Side | None = None
+    attempt_id: str | None = None
+    shown_as: str | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

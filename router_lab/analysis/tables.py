@@ -33,11 +33,15 @@ def open(path: str | Path, backend: str = "duckdb", connection: Any = None) -> A
     if "://" not in str(path) and not Path(path).is_dir():
         raise LedgerError(f"{path}: no such folder. Pass the folder a Ledger was opened on, or its copy")
     try:
-        return Ledger(path).tables(backend, connection)
+        tables = Ledger(path).tables(backend, connection)
     except RouterLabError:
         raise
     except Exception as error:
         raise unreadable(error) from error
+    if backend == "duckdb" and connection is None:
+        # A bar drawn into a notebook's output would be kept there, different at every run.
+        tables.connection.raw_sql("SET enable_progress_bar = false")
+    return tables
 
 
 def frame_of(expression: Any) -> pd.DataFrame:

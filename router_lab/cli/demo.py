@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from router_lab.cli.common import Commands, add_command
-from router_lab.errors import ConfigError
 
 if TYPE_CHECKING:
     from router_lab.ledger import Ledger
@@ -39,13 +38,13 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Choose the servers, run the workload, show what came of it."""
-    from router_lab.cli import live, notebooks, summary
+    from router_lab.cli import live, notebooks, shipped, summary
     from router_lab.cli.simulate import simulated_servers
     from router_lab.ledger import Ledger
     from router_lab.settings import load
     from router_lab.sim import pointed_at
 
-    root = checkout()
+    root = shipped.root()
     workload = arguments.workload or root / "data" / "workload.jsonl"
     arguments.out.mkdir(parents=True, exist_ok=True)
     if arguments.live == "1":
@@ -66,14 +65,6 @@ def run(arguments: argparse.Namespace) -> int:
         notebooks.execute(root / "notebooks", folder, arguments.out)
     print(f"\nThe ledger is in {folder}; open JupyterLab on the notebooks with: make lab")
     return 0
-
-
-def checkout() -> Path:
-    """The folder that holds config, data and notebooks. Raises `ConfigError` when there is none here."""
-    for candidate in (Path.cwd(), Path(__file__).resolve().parents[2]):
-        if (candidate / "config" / "demo.yaml").is_file():
-            return candidate
-    raise ConfigError("config/demo.yaml is not here; run router-lab demo in a checkout of the project")
 
 
 def _work(settings: Settings, ledger: Ledger, rows: Path | list[dict[str, Any]]) -> None:

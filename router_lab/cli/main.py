@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 import router_lab
-from router_lab.cli import complete, demo, ledger, report, shadow, simulate, switch
+from router_lab.cli import compare, complete, demo, ledger, notebook_copies, report, shadow, simulate, switch
 from router_lab.errors import ConfigError, RouterLabError, RoutingError
 
 EXAMPLES = """\
@@ -21,8 +21,10 @@ examples:
   router-lab complete --task-type summarize "..."   one accounted call
   router-lab switch on --reason "week 48 trial"     let shadows run
   router-lab shadow monitor                         may the comparison stop?
+  router-lab compare --again --comparator json      stored answers by another measure
   router-lab report --out report.html               verdicts, savings, risks on one page
   router-lab ledger status                          what the ledger holds
+  router-lab notebooks copy trial                   the notebooks, in a folder of yours
 """
 
 
@@ -36,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"router-lab {router_lab.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (demo, simulate, complete, switch, shadow, report, ledger):
+    for module in (demo, simulate, complete, switch, shadow, compare, report, ledger, notebook_copies):
         module.add_to(commands)
     return top
 

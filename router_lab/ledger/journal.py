@@ -28,14 +28,12 @@ Durability = Literal["full", "os", "batch"]
 
 # A settled row and an intent are the same row: `owner` names the living writer of an intent.
 _ROWS = """
-CREATE TABLE {name}_journal (
+CREATE {temporary} TABLE IF NOT EXISTS {name}_journal (
     seq INTEGER PRIMARY KEY, owner TEXT, hold INTEGER, lines TEXT,
     schema INTEGER NOT NULL, payload BLOB NOT NULL
-);
+)
 """
-_DDL = (
-    "".join(_ROWS.format(name=name) for name in TABLES)
-    + """
+_DDL = """
 CREATE INDEX intents ON attempts_journal (owner) WHERE owner IS NOT NULL;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE schemas (
@@ -62,7 +60,6 @@ CREATE TABLE files (
     schema INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
-)
 # Made in journals of every age: finding the pairs of the dead must not read those of the living.
 _PAIR_INTENTS = (
     "CREATE INDEX IF NOT EXISTS pair_intents ON comparisons_journal (owner) WHERE owner IS NOT NULL"
@@ -108,6 +105,8 @@ def _create(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     connection.execute("BEGIN IMMEDIATE")
     try:
+        for name in TABLES:  # a journal of any age may lack a newer table
+            connection.execute(_ROWS.format(temporary="", name=name))
         if version == 0:
             for statement in _DDL.split(";\n"):
                 connection.execute(statement)
@@ -137,8 +136,9 @@ def open_reader(folder: Path) -> sqlite3.Connection:
             check_same_thread=False,
         )
         try:
-            connection.execute("PRAGMA query_only = 1")
             _check_version(connection, path)
+            _fill_in_tables(connection)
+            connection.execute("PRAGMA query_only = 1")
             connection.execute("SELECT 1 FROM meta").fetchone()
         except BaseException:
             connection.close()
@@ -146,6 +146,14 @@ def open_reader(folder: Path) -> sqlite3.Connection:
     except (sqlite3.Error, OSError) as error:
         raise explain(error, path) from error
     return connection
+
+
+def _fill_in_tables(connection: sqlite3.Connection) -> None:
+    """A table that an older journal lacks reads as empty, without changing the journal."""
+    found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    for name in TABLES:
+        if (f"{name}_journal",) not in found:
+            connection.execute(_ROWS.format(temporary="TEMPORARY", name=name))
 
 
 @contextmanager

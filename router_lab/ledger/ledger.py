@@ -19,7 +19,7 @@ from router_lab.ledger.place import place_of
 from router_lab.ledger.schema import aware
 from router_lab.ledger.status import Status, read_status
 from router_lab.ledger.switch import LedgerSwitch
-from router_lab.records import Alert, Attempt, BudgetLine, Comparison
+from router_lab.records import Alert, Attempt, BudgetLine, Comparison, Score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,12 +133,25 @@ class Ledger:
         """One row per alert, oldest first."""
         return self._frame("alerts", since, until, None)
 
+    def score(self, *scores: Score) -> None:
+        """Keep what somebody says answers are worth; durable, all or none, when this returns.
+
+        Raises `ConfigError` for a score outside [0, 1], one of nothing or of two things, or by nobody.
+        """
+        from router_lab.ledger.scores import store_scores
+
+        store_scores(self._core, scores)
+
+    def scores(self, *, since: datetime | None = None, until: datetime | None = None) -> pd.DataFrame:
+        """One row per score, oldest first."""
+        return self._frame("scores", since, until, None)
+
     def switch_events(self, *, since: datetime | None = None, until: datetime | None = None) -> pd.DataFrame:
         """One row per flip of the switch, oldest first."""
         return self._frame("switch_events", since, until, None)
 
     def tables(self, backend: str = "duckdb", connection: Any = None) -> Tables:
-        """Ibis tables `.attempts`, `.comparisons`, `.alerts`, `.switch_events`, all as of now.
+        """Ibis tables `.attempts`, `.comparisons`, `.alerts`, `.switch_events`, `.scores`, all as of now.
 
         `backend` is `duckdb` or `pyspark`; `connection` an Ibis connection of that kind to use.
         """

@@ -18,7 +18,7 @@ from router_lab.ledger.calibration import Learning
 from router_lab.ledger.money import nano, nano_up
 from router_lab.ledger.schema import SCHEMA_VERSION, encoder
 from router_lab.ledger.switch_store import count_spending
-from router_lab.records import Alert, Attempt, BudgetLine
+from router_lab.records import Alert, Attempt, BudgetLine, Score
 
 if TYPE_CHECKING:
     from router_lab.router.ports import Fold
@@ -159,7 +159,7 @@ class Append:
 
     kept = True
 
-    def __init__(self, name: str, record: Alert) -> None:
+    def __init__(self, name: str, record: Alert | Score) -> None:
         self._name = name
         self._payload = encoder(name)(record)
 

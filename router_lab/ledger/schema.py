@@ -1,4 +1,4 @@
-"""The four tables: their columns, derived from the records, and how one row is written as bytes.
+"""The tables: their columns, derived from the records, and how one row is written as bytes.
 
 A journal row is a JSON array in column order (times as integer microseconds since 1970, UTC). The
 order belongs to a schema version; the journal stores each version's column names beside the rows,
@@ -14,11 +14,11 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from operator import attrgetter
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from router_lab.records import Alert, Attempt, Comparison, SwitchEvent
+from router_lab.records import Alert, Attempt, Comparison, Score, SwitchEvent
 
 SCHEMA_VERSION = 1
 
@@ -58,7 +58,7 @@ class Table:
 
 
 def _kind(hint: Any) -> Kind:
-    if get_origin(hint) is UnionType:
+    if get_origin(hint) in (UnionType, Union):
         hint = next(part for part in get_args(hint) if part is not type(None))
     if get_origin(hint) is Literal or hint is str:
         return "string"
@@ -117,8 +117,11 @@ COMPARISONS = Table(
 )
 ALERTS = Table("alerts", _columns(Alert), "at", ("at",), ("kind", "subject"))
 SWITCH_EVENTS = Table("switch_events", _columns(SwitchEvent), "at", ("epoch",), ("prefix", "author"))
+SCORES = Table("scores", _columns(Score), "at", ("comparison_id", "side"), ("by", "side", "shown_as"))
 
-TABLES: dict[str, Table] = {table.name: table for table in (ATTEMPTS, COMPARISONS, ALERTS, SWITCH_EVENTS)}
+TABLES: dict[str, Table] = {
+    table.name: table for table in (ATTEMPTS, COMPARISONS, ALERTS, SWITCH_EVENTS, SCORES)
+}
 
 
 def microseconds(moment: datetime) -> int:

@@ -21,7 +21,7 @@ _SQL_TYPES = {
 
 
 class Tables:
-    """`attempts`, `comparisons`, `alerts` and `switch_events` as Ibis tables, all of one moment.
+    """`attempts`, `comparisons`, `alerts`, `switch_events` and `scores` as Ibis tables, all of one moment.
 
     They keep showing that moment; ask the ledger again for newer rows, or after compaction.
     """
@@ -58,6 +58,8 @@ def _on_duckdb(reader: Reader, files: Files, connection: Any) -> Tables:
     target = connection if connection is not None else ibis.duckdb.connect()
     raw = target.con
     raw.execute("SET TimeZone = 'UTC'")
+    if connection is None:
+        raw.execute("SET enable_progress_bar = false")  # it would print into notebooks
     found = {}
     for name in TABLES:
         view = reader.view(name)

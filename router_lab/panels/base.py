@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import ipywidgets as widgets
 
 from router_lab.errors import RouterLabError
-from router_lab.panels.escape import Html, plain
+from router_lab.escape import Html, plain
 from router_lab.panels.style import note, page
 
 Data = TypeVar("Data")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from router_lab.escape import Html, show, tag
 from router_lab.panels.diff import Side, fields, fields_html, pieces, text_html
-from router_lab.panels.escape import Html, show, tag
 from router_lab.panels.style import CARD, COLUMNS, FAINT, HEAD, LINE, TEXT, facts, usd
 from router_lab.records import Comparison
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from router_lab.errors import ConfigError
+from router_lab.escape import SHOWN_CHARACTERS, Html, plain, tag
 from router_lab.panels.base import ROW, WIDE, Panel, control
 from router_lab.panels.cards import STATUS_WORDS, card
-from router_lab.panels.escape import SHOWN_CHARACTERS, Html, plain, tag
 from router_lab.panels.pairs import Choices, PairFilter, Summary
 from router_lab.panels.sources import pair_source
 from router_lab.panels.style import note, page, title

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from router_lab.escape import Html, plain, tag
 from router_lab.panels.base import Panel
 from router_lab.panels.compare import ComparePanel
 from router_lab.panels.divisor import DivisorPanel
-from router_lab.panels.escape import Html, plain, tag
 from router_lab.panels.monitor import MonitorPanel
 from router_lab.panels.spend import SpendPanel
 from router_lab.panels.style import note, page

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from rapidfuzz.distance import Indel
 
-from router_lab.panels.escape import Html, more, show, tag
+from router_lab.escape import Html, more, show, tag
 from router_lab.panels.style import CAME, CELL, FAINT, GONE
 
 COMPARED = 20_000

@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import ibis
@@ -35,6 +36,7 @@ _TYPES = {
     "shadow_latency_ms": "float64",
     "is_noise": "boolean",
 }
+_NEAR = timedelta(days=1)
 # What pages are sorted by: read for every pair, while texts are read for one page only.
 _KEYS = ("comparison_id", "task_type", "input_hash", "created_at", "agreement")
 
@@ -129,12 +131,21 @@ class PairSource:
 
     def prompts(self, pairs: Iterable[Comparison]) -> dict[str, str]:
         """The stored prompt of each pair by `comparison_id`, where attempts are at hand and hold one."""
-        wanted = {pair.primary_attempt_id: pair.comparison_id for pair in pairs if pair.primary_attempt_id}
+        wanted = {pair.primary_attempt_id: pair for pair in pairs if pair.primary_attempt_id}
         if self._attempts is None or not wanted:
             return {}
         attempts = self._attempts
-        chosen = attempts.filter(attempts.attempt_id.isin(list(wanted))).select("attempt_id", "prompt")
-        return {wanted[row["attempt_id"]]: row["prompt"] for row in self._rows(chosen) if row["prompt"]}
+        tests = [attempts.attempt_id.isin(list(wanted))]
+        times = [pair.created_at for pair in wanted.values()]
+        if None not in times:
+            # An attempt starts near its pair: files of other days need not be read.
+            tests.append(attempts.started_at.between(min(times) - _NEAR, max(times) + _NEAR))
+        chosen = attempts.filter(*tests).select("attempt_id", "prompt")
+        return {
+            wanted[row["attempt_id"]].comparison_id: row["prompt"]
+            for row in self._rows(chosen)
+            if row["prompt"]
+        }
 
     def frame(self, wanted: PairFilter) -> pd.DataFrame:
         """All pairs that pass, in order, as a frame with the columns of `Comparison`."""

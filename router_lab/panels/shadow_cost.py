@@ -8,7 +8,7 @@ from typing import Any
 
 import ibis
 
-from router_lab.panels.escape import plain
+from router_lab.escape import plain
 from router_lab.panels.style import usd
 
 WINDOW = timedelta(days=7)

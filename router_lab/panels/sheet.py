@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from router_lab.escape import Html, plain, show, tag
 from router_lab.panels.base import ROW, WIDE, Panel, control
-from router_lab.panels.escape import Html, plain, show, tag
 from router_lab.panels.style import note, page, table, title, usd
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _cell(name: str, value: Any) -> object:
     if name in _SHARES or name.endswith(("_rate", "_share")):
         return f"{float(value):.1%}"
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1_000 or value == int(value) else f"{value:.4g}"
+        return f"{value:,.0f}" if abs(value) >= 1_000 or value == int(value) else f"{value:#.4g}"
     return f"{value:,}" if isinstance(value, int) else value
 
 

@@ -6,7 +6,7 @@ tints over whatever the page has, from a colour-blind safe pair, and never the o
 
 from __future__ import annotations
 
-from router_lab.panels.escape import Html, join, show, tag
+from router_lab.escape import Html, join, show, tag
 
 LINE = "1px solid rgba(128,128,128,.4)"
 FAINT = "opacity:.75"

@@ -209,9 +209,9 @@ class Router:
         await self._close(within_s=0 if error is not None and not isinstance(error, Exception) else None)
 
     async def _close(self, within_s: float | None) -> None:
-        lane = self._lanes.pop(asyncio.get_running_loop(), None)
-        if lane is not None:
+        if lane := self._lanes.get(asyncio.get_running_loop()):
             await lane.finish(within_s)
+            self._lanes.pop(asyncio.get_running_loop(), None)  # only now: waited for shadows send through it
         await self._alerts.drain()
 
     def _begin(self, request: Request) -> tuple[Job, tuple[Pairing, ...]]:

@@ -185,6 +185,19 @@ def test_reprs_are_stable_and_escaped():
     assert "<script>" not in result._repr_html_() and "&lt;script&gt;" in result._repr_html_()
 
 
+def test_a_comparator_nobody_knows_is_a_name_like_any_other():
+    """The verdict rests on the score; only a mixture of comparators is refused."""
+    frame = pairs_frame(agreeing(0.995, 2_000), comparator="from_the_future:v9")
+    assert ab(frame).verdict("classify::ticket") == "non-inferior"
+    assert ab(frame.assign(comparator=None)).verdict("classify::ticket") == "non-inferior"
+
+
+def test_all_scores_nan_is_refused_and_all_failed_is_no():
+    frame = pairs_frame(np.full(60, np.nan))
+    assert ab(frame).verdict("classify::ticket") == "refused"
+    assert ab(frame.assign(status="shadow_failed")).verdict("classify::ticket") == "not non-inferior"
+
+
 def test_empty_and_single_rows_are_answers_not_errors():
     assert repr(ab(pairs_frame([]))) == "A/B: no pairs, so no verdict"
     assert ab(pairs_frame([1.0])).verdict("classify::ticket") == "refused"

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import datetime
+import json
 import sys
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_ledger import AGREEMENT, NOISE_RATE, RETRY_RATE, write_ledger
+from pair_frames import pairs_frame
+from statsmodels.stats.proportion import proportion_confint
+from synthetic_ledger import AGREEMENT, NOISE_RATE, RETRY_RATE, SHADOW_RATE, write_ledger
 
 import router_lab.analysis as analysis
 from router_lab.analysis import metrics
 from router_lab.analysis.clustered import cluster_mean
+from router_lab.analysis.metrics.agreement import _with_interval
 from router_lab.analysis.tables import frame_of
 from router_lab.errors import ConfigError, LedgerError
+from router_lab.records import Comparison
 
 REQUESTS = 6_000
 
@@ -33,12 +40,39 @@ EVERY_METRIC = {
     "agreement by day": lambda tables: metrics.agreement(tables, by="day"),
     "beyond_noise": lambda tables: metrics.beyond_noise(tables),
     "savings": lambda tables: metrics.savings(tables),
+    "flip_rate": lambda tables: metrics.flip_rate(tables),
 }
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return write_ledger(tmp_path_factory.mktemp("synthetic"), REQUESTS, seed=1)
+    return with_verdicts(write_ledger(tmp_path_factory.mktemp("synthetic"), REQUESTS, seed=1))
+
+
+def with_verdicts(folder: Path) -> Path:
+    """One more Parquet file: 60 pairs a judge was asked about, 15 flipped; 10 same texts; hostile text."""
+    asked = {"preference": 0.5, "primary_first": "primary", "shadow_first": "tie"}
+    details = [{**asked, "flipped": number % 4 == 0} for number in range(60)]
+    details += [{"reason": "same text", "preference": 0.5, "flipped": False}] * 10
+    details += [{"reason": '"primary_first":"x","flipped":true'}] * 10
+    frame = pairs_frame(np.full(80, 0.5), "summarize::long").assign(
+        comparator="judge", sample_probability=SHADOW_RATE,
+        primary_attempt_id="a", shadow_attempt_id="b", primary_output=None, shadow_output=None,
+        details=[json.dumps(one, separators=(",", ":")) for one in details],
+    )[[field.name for field in fields(Comparison)]]  # fmt: skip
+    day = folder / "comparisons" / "date=2026-11-21"
+    day.mkdir(parents=True)
+    frame.astype({"primary_output": "string", "shadow_output": "string"}).to_parquet(day / "judged.parquet")
+    return folder
+
+
+def test_flip_rate_counts_what_a_judge_was_asked(tables):
+    row = metrics.flip_rate(tables).iloc[0]
+    assert (row["task_type"], row["comparator"], row["judged"], row["flipped"]) == (
+        "summarize::long", "judge", 60, 15,
+    )  # fmt: skip
+    assert row["rate"] == 0.25
+    assert (row["low"], row["high"]) == pytest.approx(proportion_confint(15, 60, method="wilson"))
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +176,24 @@ def test_agreement_is_the_clustered_mean(tables, comparisons):
         expected = cluster_mean(value, scored["input_hash"])
         assert frame.loc[name, "mean"] == pytest.approx(expected.mean)
         assert frame.loc[name, "standard_error"] == pytest.approx(expected.standard_error)
-        assert frame.loc[name, "mean"] == pytest.approx(AGREEMENT[name], abs=0.06)
+        assert frame.loc[name, "mean"] == pytest.approx(AGREEMENT.get(name, 0.5), abs=0.06)
+
+
+@pytest.mark.parametrize("inputs", [50, 400])
+def test_agreement_intervals_hold_the_mean_when_failures_are_rare(inputs):
+    """Agreement .98, 1,000 replications; t alone has no width without a failure, and must fail."""
+    agreed = np.random.default_rng(inputs).binomial(inputs, 0.98, 1_000)
+    mean = agreed / inputs
+    frame = pd.DataFrame(
+        {"mean": mean, "clusters": inputs, "standard_error": np.sqrt(mean * (1 - mean) / (inputs - 1))}
+    )
+    half = 2.01 * frame["standard_error"]
+    found = _with_interval(frame, 0.05, least=0.0)
+    missed, by_t = (found["low"] > 0.98).mean(), (mean - half > 0.98).mean()
+    print(f"{inputs} inputs: lower end above the truth {missed:.3f}, by t alone {by_t:.3f} (2.5% stated)")
+    assert missed <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / 1_000)
+    assert (found["high"] >= 0.98).mean() >= 0.975 - 3 * np.sqrt(0.025 * 0.975 / 1_000)
+    assert by_t > 0.05
 
 
 def test_disagreement_beyond_noise(tables, comparisons):
@@ -211,20 +262,54 @@ def test_importing_analysis_does_not_import_matplotlib(tmp_path):
     assert done.stdout.split() == ["False", "False"]
 
 
-@pytest.mark.spark
-@pytest.mark.timeout(300)
-@pytest.mark.filterwarnings("ignore")
-def test_spark_gives_the_same_answers(tmp_path):
+@pytest.fixture(scope="module")
+def spark():
+    """One small Spark: one thread, one shuffle partition, no web page."""
     import shutil
+    import warnings
 
     if shutil.which("java") is None:
         pytest.skip("no Java: Spark needs 17 or newer on the PATH")
-    pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'router-lab[spark]'")
-    folder = write_ledger(tmp_path, 3_000, seed=1, days=3)
-    tables, on_spark = analysis.open(folder), analysis.open(folder, backend="pyspark")
+    sql = pytest.importorskip(
+        "pyspark.sql", reason="pyspark is not installed: pip install 'router-lab[spark]'"
+    )
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.shuffle.partitions": "1",
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        # Compiling Java for a few hundred rows takes longer than walking them.
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    }
+    builder = sql.SparkSession.builder.master("local[1]")
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        session = builder.getOrCreate()
+        yield session
+        session.stop()
+
+
+@pytest.mark.spark
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("ignore")
+def test_spark_gives_the_same_answers(tmp_path, spark):
+    import ibis
+
+    folder = write_ledger(tmp_path, 800, seed=1, days=2)
+    with_verdicts(folder)
+    tables = analysis.open(folder)
+    on_spark = analysis.open(folder, backend="pyspark", connection=ibis.pyspark.connect(spark))
     for name, metric in EVERY_METRIC.items():
+        expected = _plain(metric(tables))
+        assert len(expected), name
         pd.testing.assert_frame_equal(
-            _plain(metric(on_spark)), _plain(metric(tables)), check_dtype=False, rtol=1e-9, obj=name
+            _plain(metric(on_spark)), expected, check_dtype=False, rtol=1e-9, obj=name
         )
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
-import pandas as pd
+import numpy as np
 import pytest
 from pair_frames import agreeing, pairs_frame
 from synthetic_ledger import TASK_TYPES, write_ledger
 
 import router_lab.analysis as analysis
 from router_lab.errors import ConfigError
+from router_lab.records import Comparison
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -59,25 +61,47 @@ def test_an_empty_ledger_makes_a_report_too(tmp_path):
     json.loads(report.as_json())
 
 
-def test_hostile_task_types_stay_text(tmp_path):
-    from dataclasses import fields
-
-    import ibis
-
-    from router_lab.records import Comparison
-
-    hostile = "</script><img src=x onerror=alert(1)>"
-    frame = pairs_frame(agreeing(0.99, 60), hostile).assign(
+def as_ledger(folder, frame):
+    """These comparisons as a ledger of one Parquet file, opened."""
+    whole = frame.assign(
         primary_attempt_id="a", shadow_attempt_id="b", primary_output=None, shadow_output=None, details="{}"
     )[[field.name for field in fields(Comparison)]]
-    folder = tmp_path / "ledger"
-    (folder / "comparisons" / "date=2026-11-21").mkdir(parents=True)
-    frame.astype({"primary_output": "string", "shadow_output": "string"}).to_parquet(
-        folder / "comparisons" / "date=2026-11-21" / "pairs.parquet"
-    )
-    page = analysis.report(analysis.open(folder), now=NOW, pictures=False).html()
+    day = folder / "ledger" / "comparisons" / "date=2026-11-21"
+    day.mkdir(parents=True)
+    whole.astype({"primary_output": "string", "shadow_output": "string"}).to_parquet(day / "pairs.parquet")
+    return analysis.open(folder / "ledger")
+
+
+def test_hostile_task_types_stay_text(tmp_path):
+    hostile = "</script><img src=x onerror=alert(1)>"
+    tables = as_ledger(tmp_path, pairs_frame(agreeing(0.99, 60), hostile))
+    page = analysis.report(tables, now=NOW, pictures=False).html()
     assert "<img src=x" not in page and "&lt;img src=x" in page
-    assert ibis.__version__ and isinstance(frame, pd.DataFrame)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "words"),
+    [
+        (lambda f: f, "yes", "You may</b> replace cloud by local"),
+        (lambda f: f.head(40), "later", "would settle it"),
+        (lambda f: f.head(1), "later", "at least 10 are needed"),
+        (lambda f: f.assign(status="shadow_failed"), "no", "do not replace cloud by local"),
+        (lambda f: f.assign(agreement=np.nan), "later", "no usable score"),
+    ],
+)
+def test_the_answer_comes_first_and_in_words(change, kind, words, tmp_path):
+    frame = change(pairs_frame(agreeing(0.995, 1_000)))
+    page = analysis.report(as_ledger(tmp_path, frame), now=NOW, pictures=False).html()
+    item = page.split('<ul class="verdicts">')[1].split("</ul>")[0]
+    assert f'class="{kind}"' in item and words in item
+
+
+def test_numbers_are_written_for_people(report):
+    """Regression: `6.039e+04` pairs and `0.0004` of a share are not what a manager reads."""
+    text = re.sub(r'src="data:[^"]*"', "", report.html())
+    assert not re.search(r"\de[+-]\d", text)
+    assert re.search(r"\d,\d{3}", text) and re.search(r"\d%", text) and "$" in text
+    assert "nan" not in text.lower().replace("finance", "") and "inf<" not in text
 
 
 def test_another_suffix_is_refused(report, tmp_path):

@@ -79,12 +79,36 @@ SQL = {
         SELECT task_type, any_value(total), any_value(k), any_value(mean),
           sqrt((any_value(k) - 1) / any_value(k) * sum(((s - mean * n) / (total - n)) ** 2))
         FROM g JOIN t USING (task_type) GROUP BY ALL ORDER BY ALL""",
+    "beyond_noise": f"""
+        WITH s AS (SELECT request_id, task_type, input_hash, is_noise, CASE WHEN status = 'shadow_failed' THEN 0 ELSE agreement END AS score
+          FROM {PAIRS} WHERE status = 'shadow_failed' OR (status = 'complete' AND agreement BETWEEN 0 AND 1)),
+        b AS (SELECT m.task_type, m.input_hash, m.score AS shadow, f.score AS floor
+          FROM s m JOIN s f USING (request_id) WHERE NOT m.is_noise AND f.is_noise),
+        g AS (SELECT task_type, input_hash, count(*) AS n, sum(floor - shadow) AS s, sum(shadow) AS a, sum(floor) AS f FROM b GROUP BY ALL),
+        t AS (SELECT task_type, sum(n) AS total, sum(s) / sum(n) AS mean, count(*) AS k, sum(a) / sum(n) AS a, sum(f) / sum(n) AS f FROM g GROUP BY ALL)
+        SELECT task_type, any_value(total), any_value(k), any_value(t.a), any_value(t.f), any_value(mean),
+          sqrt((any_value(k) - 1) / any_value(k) * sum(((s - mean * n) / (total - n)) ** 2))
+        FROM g JOIN t USING (task_type) GROUP BY ALL ORDER BY ALL""",
+    "truncation_by_signal": f"""
+        SELECT truncation_signal, (SELECT count(*) FROM {ATTEMPTS}), count(*)
+        FROM {ATTEMPTS} WHERE truncation_signal IS NOT NULL GROUP BY ALL ORDER BY ALL""",
+    "flip_rate": f"""
+        SELECT task_type, comparator, count(*), count(*) FILTER (regexp_matches(details, '"flipped": ?true')) FROM {PAIRS}
+        WHERE status = 'complete' AND NOT is_noise AND contains(details, '"primary_first":') GROUP BY ALL ORDER BY ALL""",
     "savings": f"""
         SELECT task_type, count(*), sum(primary_cost_usd), sum(shadow_cost_usd), sum(1 / sample_probability),
           sum((primary_cost_usd - shadow_cost_usd) / sample_probability), median(primary_latency_ms), median(shadow_latency_ms)
         FROM {PAIRS} WHERE status = 'complete' AND NOT is_noise AND primary_cost_usd IS NOT NULL
           AND shadow_cost_usd IS NOT NULL AND sample_probability > 0
         GROUP BY ALL ORDER BY ALL""",
+}
+
+
+STATISTICS = {
+    "ab": "all pairs through pandas and numpy",
+    "monitor": "all pairs through pandas and numpy",
+    "drift": "the newest 50,000 of each series through numpy",
+    "report": "all of it, pictures included",
 }
 
 
@@ -130,11 +154,13 @@ def with_pandas(name: str, folder: Path) -> Any:
 
 
 def statistic(name: str, folder: Path) -> Any:
-    """The analyses that read the pairs into pandas."""
+    """The analyses that read rows into pandas and numpy, from opening to the answer."""
     import router_lab.analysis as analysis
 
     tables = analysis.open(folder)
-    return {"ab": analysis.ab, "monitor": analysis.monitor}[name](tables.comparisons)
+    if name in ("ab", "monitor"):
+        return getattr(analysis, name)(tables.comparisons)
+    return getattr(analysis, name)(tables)
 
 
 def measure(name: str, engine: str, folder: Path) -> None:
@@ -213,10 +239,10 @@ def report(folder: Path, requests: int) -> None:
             f"{mine['peak_mb']:>9,.0f}{sql['peak_mb']:>9,.0f}{context}",
             flush=True,
         )
-    for name in ("ab", "monitor"):
+    for name in STATISTICS:
         one = child(name, "statistic", folder)
         print(
-            f"{name:22}{one['seconds']:>9.2f}{'':>16}{one['peak_mb']:>9,.0f}   (all pairs through pandas and numpy)",
+            f"{name:22}{one['seconds']:>9.2f}{'':>16}{one['peak_mb']:>9,.0f}   ({STATISTICS[name]})",
             flush=True,
         )
 

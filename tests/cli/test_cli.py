@@ -28,6 +28,7 @@ COMMANDS = [
     ["switch", "history"],
     ["shadow", "monitor"],
     ["report"],
+    ["notebooks", "copy"],
     ["ledger", "status"],
     ["ledger", "seal"],
     ["ledger", "verify"],

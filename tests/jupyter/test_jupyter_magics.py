@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
 import router_lab as rl
+from router_lab.records import ToolCall
 from router_lab.settings import parse
 
 SETTINGS = """
@@ -22,7 +24,7 @@ routing: {ask: {model: local}}
 @pytest.fixture
 def shell(sim_server: Callable[..., Any], tmp_path: Path) -> Iterator[InteractiveShell]:
     made = InteractiveShell()
-    made.run_line_magic("load_ext", "router_lab.jupyter")
+    made.run_line_magic("load_ext", "router_lab")
     with rl.Ledger(tmp_path) as ledger:
         router = rl.Router(rl.sim.pointed_at(parse(SETTINGS), sim_server().url), ledger=ledger)
         made.user_ns.update(ledger=ledger, router=router)
@@ -55,3 +57,17 @@ def test_a_missing_router_says_how_to_make_one(shell: InteractiveShell) -> None:
 def test_a_wrong_task_type_is_the_routers_own_error(shell: InteractiveShell) -> None:
     with pytest.raises(rl.RoutingError, match="ask"):
         shell.run_cell_magic("route", "asl", "hello")
+
+
+def test_an_answer_is_shown_letter_by_letter(shell: InteractiveShell) -> None:
+    done = shell.run_cell_magic("route", "ask", "hello")
+    shown = replace(done, text="<script>alert(1)</script>\x1b[31m$5$")._repr_html_()
+    assert "<script>" not in shown
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
+    assert "\x1b" not in shown
+    assert "qwen2.5:7b" in shown
+    assert f"${done.metadata.cost_usd:.6f}" in shown
+    call = ToolCall("1", "<b>search</b>", {"query": "</code><i>"})
+    called = replace(done, text="", tool_calls=(call,))._repr_html_()
+    assert "<i>" not in called
+    assert "&lt;b&gt;search&lt;/b&gt;" in called

@@ -29,7 +29,7 @@ from router_lab.router.sampling import NOISE, sampled
 from router_lab.sim import Fault, Served
 from router_lab.sim.log import bill
 
-RUNS, GROUP = 50, 10
+RUNS, GROUP = 50, 25
 FAULTS = ("ok", "500", "429", "garbage", "malformed", "reset", "cut", "slow", "401", "empty")
 PRICES = {
     "ollama/qwen2.5:7b": {"input": 0.10, "output": 0.10},

@@ -20,7 +20,7 @@ def agreement(
 
     Keys: task_type, comparator, switch_epoch, day, hour, primary_alias, shadow_alias, primary_model,
     shadow_model. Columns: the keys, `pairs`, `clusters` (distinct inputs), `mean`,
-    `standard_error` (CR3), `low`, `high` (t on clusters - 1; NaN with one cluster). Unweighted: group
+    `standard_error` (CR3), `low`, `high` (see `_with_interval`; NaN with one cluster). Unweighted: group
     by what was sampled at one rate, or use `ab`, which weights.
     """
     return _with_interval(frame_of(agreement_expression(tables, by)), alpha, least=0.0)
@@ -87,8 +87,18 @@ def _clustered(rows: Any, by: Keys, **means: str) -> Any:
 
 
 def _with_interval(frame: pd.DataFrame, alpha: float, least: float) -> pd.DataFrame:
+    """Adds `low` and `high`: t on clusters - 1, moved out as Wilson's interval moves the normal one.
+
+    With `u = t^2 / clusters` of the way to the worst value (or the best), the end lies
+    `u / 2 + sqrt((t se)^2 + u^2 / 4)` from the mean: for rare failures that is Wilson's end, so that
+    full agreement has an interval too; with many clusters `u` is lost in the standard error.
+    """
     frame["standard_error"] = frame["standard_error"].astype(np.float64)
-    half = stdtrit((frame["clusters"] - 1).where(frame["clusters"] > 1).astype(np.float64), 1 - alpha / 2)
-    frame["low"] = (frame["mean"] - half * frame["standard_error"]).clip(lower=least)
-    frame["high"] = (frame["mean"] + half * frame["standard_error"]).clip(upper=1.0)
+    clusters = frame["clusters"].where(frame["clusters"] > 1).astype(np.float64)
+    critical = stdtrit(clusters - 1, 1 - alpha / 2)
+    half = critical * frame["standard_error"]
+    down = critical**2 / clusters * (frame["mean"] - least)
+    up = critical**2 / clusters * (1 - frame["mean"])
+    frame["low"] = (frame["mean"] - down / 2 - np.hypot(half, down / 2)).clip(lower=least)
+    frame["high"] = (frame["mean"] + up / 2 + np.hypot(half, up / 2)).clip(upper=1.0)
     return frame

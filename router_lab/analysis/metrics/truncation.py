@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ibis
 import pandas as pd
 
 from router_lab.analysis.clustered import wilson
@@ -44,13 +45,13 @@ def truncation_by_signal_expression(tables: Tables, by: Keys) -> Any:
     """The counts behind `truncation_by_signal` as an Ibis table."""
     names = names_of(by)
     keyed = with_keys(tables.attempts, by, ATTEMPT_KEYS)
-    suspects = keyed.filter(keyed.truncation_signal.notnull()).mutate(
-        signal=lambda row: row.truncation_signal
-    )
-    found = suspects.group_by([*names, "signal"]).aggregate(suspects=suspects.count())
-    totals = grouped(keyed, by, attempts=keyed.count())
-    joined = found.inner_join(totals, names) if names else found.cross_join(totals)
-    return joined.select(*names, "signal", "attempts", "suspects").order_by([*names, "signal"])
+    marked = keyed.mutate(signal=keyed.truncation_signal)
+    found = marked.group_by([*names, "signal"]).aggregate(suspects=marked.count())
+    # One pass over the attempts: those without a signal are a group too, and count towards the whole.
+    whole = ibis.window(group_by=names) if names else ibis.window()
+    with_totals = found.mutate(attempts=found.suspects.sum().over(whole))
+    seen = with_totals.filter(with_totals.signal.notnull())
+    return seen.select(*names, "signal", "attempts", "suspects").order_by([*names, "signal"])
 
 
 def _with_rate(frame: pd.DataFrame, alpha: float) -> pd.DataFrame:

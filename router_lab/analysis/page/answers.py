@@ -1,0 +1,77 @@
+"""The first thing a manager reads: one sentence per task type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from router_lab.analysis.page.markup import paragraph
+from router_lab.analysis.wording import count, percent, plain, points, usd
+
+if TYPE_CHECKING:
+    from router_lab.analysis.report import Report
+
+_ORDER = ("yes", "no", "later")
+
+
+def answers(report: Report) -> list[str]:
+    """The answers, those that settle something first, and how to read them."""
+    frame = report.verdicts.frame
+    if frame.empty:
+        return [paragraph("There are no pairs yet, so there is no verdict.")]
+    sides = report.frames["sides"].set_index("task_type")
+    savings = report.frames["savings"].set_index("task_type")
+    items = []
+    for row in frame.to_dict("records"):
+        name = row["task_type"]
+        primary, shadow = sides.loc[name] if name in sides.index else ("the primary", "the shadow")
+        saved = savings.loc[name] if name in savings.index else None
+        kind, text = _answer(row, plain(primary), plain(shadow), saved, report.verdicts.margin)
+        items.append((kind, text))
+    items.sort(key=lambda item: _ORDER.index(item[0]))
+    loss, kinds = points(report.verdicts.margin, signed=False), len(frame)
+    note = (
+        f"A loss of up to {loss} points is accepted. Each range holds with "
+        f"{100 * (1 - report.verdicts.alpha):g}% confidence"
+    )
+    note += f"; the answers are corrected for asking about {kinds} task types." if kinds > 1 else "."
+    if (frame["basis"] == "agreement").any():
+        note += " Any answer unlike the primary's counts as a loss, even where it is the better one."
+    listed = "".join(f'<li class="{kind}">{text}</li>' for kind, text in items)
+    return [f'<ul class="verdicts">{listed}</ul>', paragraph(note, "note")]
+
+
+def _answer(
+    row: Mapping[str, Any], primary: str, shadow: str, saved: pd.Series | None, margin: float
+) -> tuple[str, str]:
+    """The colour and the sentence of one task type."""
+    name, verdict = escape(plain(row["task_type"])), row["verdict"]
+    swap = f"replace {escape(primary)} by {escape(shadow)} for <b>{name}</b>"
+    facts = (
+        f"{points(row['difference'])} points ({points(row['low'])} to {points(row['high'])}) "
+        f"over {count(row['pairs'])} pair{'' if row['pairs'] == 1 else 's'}"
+    )
+    if verdict in ("superior", "non-inferior"):
+        gain = "" if saved is None else f" It would save {percent(saved['saved_share'])} of the cost."
+        better = "better, " if verdict == "superior" else ""
+        return "yes", f"<b>You may</b> {swap}: {better}{facts}.{gain}"
+    if verdict == "not non-inferior":
+        return "no", (
+            f"<b>No</b>, do not {swap}: worse by more than {points(margin, signed=False)} points, {facts}."
+        )
+    if verdict == "refused":
+        return "later", f"<b>You may not yet</b> {swap}: {escape(plain(row['reason']))}."
+    clear_alone = row["low"] > -margin or row["high"] < -margin
+    so_far = "is clear alone, but not among so many task types" if clear_alone else "settles nothing"
+    return "later", f"<b>You may not yet</b> {swap}: {facts} {so_far}. {_outlook(row, saved)}"
+
+
+def _outlook(row: Mapping[str, Any], saved: pd.Series | None) -> str:
+    more = row["more_pairs"]
+    if more == float("inf"):
+        return "The difference is too close to the limit for any affordable number of pairs."
+    price = "" if saved is None else f", for about {usd(more * saved['shadow_usd'] / saved['pairs'])},"
+    return f"About {count(more)} more pairs{price} would settle it."

@@ -1,0 +1,93 @@
+"""`router-lab compare --again`: another comparator over the stored pairs, no model called."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from router_lab.cli.common import Commands, add_command, add_ledger_option
+from router_lab.errors import ConfigError
+from router_lab.escape import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EXAMPLES = """\
+  router-lab compare --again --comparator normalized
+  router-lab compare --again --comparator json --option tolerance=0.01 --task-type extract
+  router-lab compare --again --comparator my_module:my_function --out again.parquet
+"""
+_FORMATS = (".parquet", ".csv")
+
+
+def add_to(commands: Commands) -> None:
+    """Add the subcommand."""
+    command = add_command(commands, "compare", "compare stored answers again, calling no model", EXAMPLES)
+    command.add_argument(
+        "--again", action="store_true", required=True, help="say that stored pairs are to be compared again"
+    )
+    command.add_argument("--comparator", required=True, metavar="NAME", help="a name, or module:function")
+    command.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the comparator"
+    )
+    command.add_argument("--task-type", metavar="PREFIX", help="only this task type and those below it")
+    command.add_argument("--out", type=Path, metavar="FILE", help="write every pair: .parquet or .csv")
+    add_ledger_option(command)
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare, print old against new by task type, and say what could not be compared."""
+    from router_lab.ledger import Ledger
+    from router_lab.recomparison import recompare
+
+    if arguments.out is not None and arguments.out.suffix not in _FORMATS:
+        raise ConfigError(f"--out {arguments.out}: the name must end in {' or '.join(_FORMATS)}")
+    options = dict(_option(text) for text in arguments.option)
+    sys.path.insert(0, str(Path.cwd()))  # as `python -m` has it, for a comparator of the user's own
+    with Ledger(arguments.ledger) as ledger:
+        again = recompare(ledger, arguments.comparator, options, task_type=arguments.task_type)
+    print(_report(again))
+    if arguments.out is not None:
+        write = again.to_parquet if arguments.out.suffix == ".parquet" else again.to_csv
+        write(arguments.out, index=False)
+        print(f"wrote {len(again):,} pairs to {arguments.out}")
+    return 0
+
+
+def _option(text: str) -> tuple[str, Any]:
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise ConfigError(f"--option {text!r} must be written KEY=VALUE, such as threshold=0.8")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError:
+        return key, value
+
+
+def _report(again: pd.DataFrame) -> str:
+    from router_lab.recomparison import summary
+
+    lines = [
+        f"{'task type':28}{'pairs':>8}{'compared':>10}{'in both':>9}{'old':>8}{'new':>8}{'changed':>9}",
+        *(
+            f"{plain(row.task_type, 26):28}{row.pairs:>8,}{row.compared:>10,}{row.both:>9,}"
+            f"{_mean(row.old_agreement):>8}{_mean(row.agreement):>8}{row.changed:>9,}"
+            for row in summary(again).itertuples()
+        ),
+    ]
+    skipped = again["skipped"].dropna().value_counts()
+    if len(skipped):
+        lines.append(f"{skipped.sum():,} pairs could not be compared again:")
+        lines += [f"{count:>8,}  {plain(reason, 90)}" for reason, count in skipped.items()]
+    if again["is_noise"].any():
+        lines.append(f"{again['is_noise'].sum():,} noise pairs are left out of the table")
+    return "\n".join(lines)
+
+
+def _mean(value: float) -> str:
+    return "-" if value != value else f"{value:.3f}"

@@ -1,0 +1,48 @@
+"""`router-lab notebooks`: fresh copies of the notebooks where someone works."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from router_lab.cli.common import Commands, add_command
+from router_lab.errors import ConfigError
+
+EXAMPLES = """\
+  router-lab notebooks copy trial
+  jupyter lab --notebook-dir=trial
+  router-lab notebooks copy trial --overwrite       fresh again
+"""
+
+
+def add_to(commands: Commands) -> None:
+    """Add the subcommand and its action."""
+    command = add_command(commands, "notebooks", "copy the notebooks and what they need", EXAMPLES)
+    actions = command.add_subparsers(title="actions", metavar="ACTION", required=True)
+    text = "put notebooks, configurations and the sample workload into a folder"
+    copy = add_command(actions, "copy", text, EXAMPLES)
+    copy.add_argument("folder", type=Path, metavar="DIR", help="made when it is not there")
+    copy.add_argument("--overwrite", action="store_true", help="replace files that are there already")
+    copy.set_defaults(run=_copy)
+
+
+def _copy(arguments: argparse.Namespace) -> int:
+    """Copy all or, when a file would be replaced unasked, none."""
+    from router_lab.cli import shipped
+
+    wanted = [(source, arguments.folder / place) for source, place in shipped.files()]
+    there = [target for _, target in wanted if target.exists()]
+    if there and not arguments.overwrite:
+        raise ConfigError(
+            f"{there[0]} is there already ({len(there)} such files): "
+            "choose another folder, or pass --overwrite"
+        )
+    try:
+        for source, target in wanted:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+    except OSError as error:
+        raise ConfigError(f"{arguments.folder}: the notebooks cannot be copied ({error})") from error
+    print(f"{len(wanted)} files copied; open them with: jupyter lab --notebook-dir={arguments.folder}")
+    return 0

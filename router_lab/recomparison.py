@@ -1,0 +1,151 @@
+"""Stored pairs compared again by another comparator, without calling any model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from router_lab.errors import ConfigError
+from router_lab.router.compare import Comparator, Judge, compare, stored_pair
+from router_lab.router.compare import comparator as comparator_called
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Pairs whose two answers were both usable, whatever else was wrong with them.
+_BOTH_ANSWERED = frozenset(
+    {"complete", "primary_fell_back", "primary_truncated", "unknown", "comparator_error", "cancelled"}
+)
+_NEEDED = ("comparison_id", "task_type", "status", "primary_output", "shadow_output")
+_KEPT = ("comparator", "agreement", "is_noise", "switch_epoch", "sample_probability", "input_hash")
+
+
+class Comparisons(Protocol):
+    """The part of a `Ledger` this needs."""
+
+    def comparisons(self, *, columns: list[str] | None = None) -> pd.DataFrame:
+        """One row per pair."""
+
+
+def recompare(
+    source: Comparisons | pd.DataFrame | str | Path,
+    comparator: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    task_type: str | None = None,
+) -> pd.DataFrame:
+    """Compare the answers stored in `source` (a ledger, its path, or a frame of comparisons) again.
+
+    One row per stored pair, `task_type` and what is below it only: `comparison_id`, `task_type`,
+    `status`, `is_noise`, `switch_epoch`, `sample_probability`, `input_hash`, the stored `old_comparator`
+    and `old_agreement`, the new `comparator`, `agreement` (in [0, 1] or missing) and `reason`, and
+    `skipped`, which says why a pair could not be compared again (missing when it was). Nothing is
+    written to the ledger.
+
+    Raises `ConfigError` for an unknown comparator or option, for `judge` (it asks a model), and for a
+    frame without the columns it needs.
+    """
+    import pandas as pd
+
+    chosen = comparator_called(comparator, options)
+    if isinstance(chosen, Judge):
+        raise ConfigError(
+            "comparator `judge` asks a model, and stored pairs are compared without calling one; to have "
+            "a model judge new pairs, name it as the `comparator` of a route's shadow"
+        )
+    stored = _below(_stored(source), task_type)
+    verdicts = [_again(chosen, *row) for row in stored[[*_NEEDED[2:]]].itertuples(index=False, name=None)]
+    renamed = stored.rename(columns={"comparator": "old_comparator", "agreement": "old_agreement"})
+    found = pd.DataFrame(verdicts, columns=["agreement", "reason", "skipped"], index=stored.index)
+    answers = ["primary_output", "shadow_output"]
+    again = renamed.drop(columns=answers).assign(
+        comparator=comparator,
+        agreement=found["agreement"].astype("float64"),
+        reason=found["reason"].astype(object),
+        skipped=found["skipped"].astype(object),
+    )
+    return again.reset_index(drop=True)
+
+
+def summary(again: pd.DataFrame) -> pd.DataFrame:
+    """`recompare()`'s rows by task type, noise pairs left out.
+
+    `compared` of `pairs` were compared again; `old_agreement` and `agreement` are means over the
+    `both` of them that have an agreement by either comparator, `changed` counts those that differ.
+    """
+    own = again[~again["is_noise"]]
+    compared = own["skipped"].isna()
+    both = compared & own["agreement"].notna() & own["old_agreement"].notna()
+    rows = own.assign(
+        compared=compared,
+        both=both,
+        old_agreement=own["old_agreement"].where(both),
+        agreement=own["agreement"].where(both),
+        changed=both & ((own["agreement"] - own["old_agreement"]).abs() > 1e-9),
+    )
+    grouped = rows.groupby("task_type", sort=True)
+    table: pd.DataFrame = grouped.agg(
+        pairs=("comparison_id", "count"),
+        compared=("compared", "sum"),
+        both=("both", "sum"),
+        old_agreement=("old_agreement", "mean"),
+        agreement=("agreement", "mean"),
+        changed=("changed", "sum"),
+    ).reset_index()
+    return table
+
+
+def _again(
+    chosen: Comparator, status: str, primary: Any, shadow: Any
+) -> tuple[float | None, str, str | None]:
+    """The new agreement, its reason, and why there is none."""
+    if status not in _BOTH_ANSWERED:
+        return None, "", f"no two answers to compare: {status}"
+    texts = (primary, shadow)
+    if not all(isinstance(text, str) for text in texts):
+        return None, "", "answers not stored" if status != "cancelled" else f"no two answers: {status}"
+    if any(_is_hash(text) for text in texts):
+        return None, "", "answers stored as hashes only"
+    verdict = compare(chosen, stored_pair(primary, shadow))
+    return (
+        verdict.agreement,
+        verdict.reason,
+        f"the comparator failed: {verdict.reason}" if verdict.failed else None,
+    )
+
+
+def _is_hash(text: str) -> bool:
+    return len(text) == 71 and text.startswith("sha256:")
+
+
+def _stored(source: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    if isinstance(source, str | Path):
+        from router_lab.ledger import Ledger
+
+        source = Ledger(source)
+    if hasattr(source, "comparisons"):
+        frame: pd.DataFrame = source.comparisons(columns=[*_NEEDED, *_KEPT])
+        return frame
+    if not isinstance(source, pd.DataFrame):
+        raise ConfigError(
+            f"cannot compare a {type(source).__name__} again; give a Ledger, the path of one, or a frame "
+            "like ledger.comparisons()"
+        )
+    absent = [name for name in _NEEDED if name not in source.columns]
+    if absent:
+        raise ConfigError(f"the frame has no column {absent[0]!r}; it needs {', '.join(_NEEDED)}")
+    frame = source.reindex(columns=[*_NEEDED, *_KEPT])
+    return frame.assign(
+        agreement=pd.to_numeric(frame["agreement"], errors="coerce"),
+        is_noise=[flag is True or flag == 1 for flag in frame["is_noise"]],
+    )
+
+
+def _below(frame: pd.DataFrame, task_type: str | None) -> pd.DataFrame:
+    if task_type is None:
+        return frame
+    inside = (frame["task_type"] == task_type) | frame["task_type"].str.startswith(f"{task_type}::")
+    return frame[inside]

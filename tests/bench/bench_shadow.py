@@ -1,0 +1,164 @@
+"""What a shadow costs its primary: latency with shadows on, a hundred times slower, against off.
+
+Two local servers in a process of their own answer in the Anthropic format, the primary's after
+`--latency-ms`, the shadow's after a hundred times as long. Rounds with the switch on and off alternate in
+one run over one router and one ledger, so that a noisy machine hits both alike. Most shadows then
+wait, or find the queue full: the worst case for whoever shares an event loop with them. Printed: p50
+and p99 of the primary's calls, and per pair of rounds the ratio on / off, as its median and range.
+
+    python tests/bench/bench_shadow.py [--rounds 6] [--calls 400] [--latency-ms 10]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+PROMPT = ("The quarterly report lists orders, returns and complaints by region. " * 16)[:1000]
+ANSWER = json.dumps(
+    {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-5",
+        "content": [{"type": "text", "text": "Orders rose in every region but the north."}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 212, "output_tokens": 11},
+    }
+).encode()
+RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (
+    len(ANSWER),
+    ANSWER,
+)
+SLOWER = 100
+
+
+class Delayed(asyncio.Protocol):
+    """Answers each request a fixed time after its last byte is here."""
+
+    def __init__(self, delay_s: float) -> None:
+        self.delay_s = delay_s
+        self.buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            head = self.buffer[:end].lower()
+            length = int(head.split(b"content-length:")[1].split(b"\r\n", 1)[0])
+            if len(self.buffer) < end + 4 + length:
+                return
+            self.buffer = self.buffer[end + 4 + length :]
+            asyncio.get_running_loop().call_later(self.delay_s, self.transport.write, RESPONSE)  # type: ignore[attr-defined]
+
+
+async def serve(latency_s: float) -> None:
+    loop = asyncio.get_running_loop()
+    servers = [
+        await loop.create_server(lambda delay_s=delay_s: Delayed(delay_s), "127.0.0.1", 0)
+        for delay_s in (latency_s, latency_s * SLOWER)
+    ]
+    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
+    await asyncio.gather(*(server.serve_forever() for server in servers))
+
+
+def configuration(primary: str, shadow: str) -> str:
+    return f"""
+models:
+  cloud: {{provider: anthropic, model: claude-sonnet-4-5, base_url: "{primary}"}}
+  slow: {{provider: anthropic, model: claude-haiku-4-5, base_url: "{shadow}"}}
+routing:
+  summarize: {{model: cloud, max_tokens: 256, shadow: slow}}
+cost: {{monthly_budget_usd: 1000000, daily_budget_usd: 1000000, shadow_daily_usd: 1000000}}
+"""
+
+
+async def measure(options: argparse.Namespace, ports: list[str]) -> None:
+    from router_lab import Ledger, Router
+    from router_lab.settings import parse
+
+    settings = parse(configuration(*(f"http://127.0.0.1:{port}" for port in ports)))
+    with tempfile.TemporaryDirectory() as folder, Ledger(folder) as ledger:
+        async with Router(settings, ledger=ledger) as router:
+            await calls(router, 50, 1)
+            for concurrency in (1, 16):
+                rounds: dict[str, list[list[float]]] = {"off": [], "on": []}
+                for number in range(options.rounds):
+                    for state in ("off", "on") if number % 2 else ("on", "off"):
+                        (ledger.switch.on if state == "on" else ledger.switch.off)(reason="benchmark")
+                        rounds[state].append(await calls(router, options.calls, concurrency))
+                        ledger.switch.off(reason="benchmark")
+                        await router.drain()
+                report(rounds, concurrency, options)
+            statuses = ledger.comparisons(columns=["status"])["status"].value_counts().to_dict()
+    print(f"\npairs: {', '.join(f'{count:,} {status}' for status, count in statuses.items())}")
+
+
+async def calls(router: Any, count: int, concurrency: int) -> list[float]:
+    """Seconds of each call, sorted."""
+    left = iter(range(count))
+    seconds: list[float] = []
+
+    async def worker() -> None:
+        for _ in left:
+            begun = time.perf_counter()
+            await router.complete(PROMPT, task_type="summarize")
+            seconds.append(time.perf_counter() - begun)
+
+    await asyncio.gather(*(worker() for _ in range(concurrency)))
+    return sorted(seconds)
+
+
+def quantile(ordered: list[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def report(rounds: dict[str, list[list[float]]], concurrency: int, options: argparse.Namespace) -> None:
+    print(f"\nconcurrency {concurrency}: {options.rounds} rounds each of {options.calls} calls, ", end="")
+    print(f"primary server {options.latency_ms:g} ms, shadow server {options.latency_ms * SLOWER:g} ms")
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        off, on = ([quantile(one, share) * 1e3 for one in rounds[state]] for state in ("off", "on"))
+        ratios = sorted(with_shadow / without for with_shadow, without in zip(on, off, strict=True))
+        print(
+            f"{name}: off {statistics.median(off):7.2f} ms, on {statistics.median(on):7.2f} ms, "
+            f"on / off {statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--calls", type=int, default=400)
+    parser.add_argument("--latency-ms", type=float, default=10.0)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        asyncio.run(serve(options.latency_ms / 1e3))
+        return
+    server = subprocess.Popen(
+        [sys.executable, __file__, "--serve", "--latency-ms", str(options.latency_ms)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        asyncio.run(measure(options, server.stdout.readline().split()))
+    finally:
+        server.kill()
+        server.wait()
+
+
+if __name__ == "__main__":
+    main()
