@@ -140,13 +140,13 @@ class LedgerSwitch:
 
     def __repr__(self) -> str:
         return "; ".join(
-            f"{'on' if state.on else 'off'} for {prefix or 'everything'} (epoch {state.epoch}: {state.reason})"
+            f"{_word(state)} for {prefix or 'everything'} (epoch {state.epoch}: {state.reason})"
             for prefix, state in sorted(self.states.items())
         )
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{escape(prefix) or 'everything'}</td><td><strong>{'on' if state.on else 'off'}</strong></td>"
+            f"<tr><td>{escape(prefix) or 'everything'}</td><td><strong>{_word(state)}</strong></td>"
             f"<td style='text-align:right'>{state.epoch}</td><td>{escape(state.reason)}</td></tr>"
             for prefix, state in sorted(self.states.items())
         )
@@ -222,6 +222,10 @@ class LedgerSwitch:
             put_back(journal, flipped, before, at)
 
         self._change(apply)
+
+
+def _word(state: SwitchState) -> str:
+    return "on" if state.on else "off"
 
 
 class Flipped:

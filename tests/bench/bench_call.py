@@ -93,9 +93,8 @@ async def httpx_over_aiohttp(url: str):
 @asynccontextmanager
 async def our_transport(url: str):
     """What router_lab sends through, with nothing accounted: the base of our own promise."""
-    from router_lab.router.transport import Transport
-
     from router_lab.router.providers.base import WireRequest
+    from router_lab.router.transport import Transport
 
     transport = Transport()
     body = json.dumps(BODY).encode()
@@ -144,7 +143,10 @@ models:
   cloud: {{provider: anthropic, model: claude-sonnet-4-5, base_url: "{url}", price: {{input: 3, output: 15}}}}
 routing:
   summarize: {{model: cloud, max_tokens: 256}}
-cost: {{monthly_budget_usd: 1000000, daily_budget_usd: 1000000, scopes: {{summarize: {{daily_usd: 1000000}}}}}}
+cost:
+  monthly_budget_usd: 1000000
+  daily_budget_usd: 1000000
+  scopes: {{summarize: {{daily_usd: 1000000}}}}
 """)
     with tempfile.TemporaryDirectory() as folder, Ledger(folder) as ledger:
         async with Router(settings, ledger=ledger) as router:

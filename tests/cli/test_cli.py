@@ -169,14 +169,12 @@ def test_verify_is_silent_about_a_good_ledger_and_loud_about_a_bad_one(simulated
 
 def test_a_log_is_imported_exported_redacted_reconciled_and_pruned(tmp_path: Path):
     log = tmp_path / "calls.jsonl"
-    log.write_text(
-        "".join(
-            json.dumps({"uuid": f"c{n}", "when": f"2026-03-0{n}T10:00:00Z", "who": "claude-sonnet-4-5", "in": 100 * n,
-                        "out": 10, "usd": 0.001 * n, "text": "secret words"}) + "\n"
-            for n in (1, 2, 3)
-        ),
-        encoding="utf-8",
-    )  # fmt: skip
+    calls = [
+        {"uuid": f"c{n}", "when": f"2026-03-0{n}T10:00:00Z", "who": "claude-sonnet-4-5", "in": 100 * n}
+        | {"out": 10, "usd": 0.001 * n, "text": "secret words"}
+        for n in (1, 2, 3)
+    ]
+    log.write_text("".join(json.dumps(call) + "\n" for call in calls), encoding="utf-8")
     ledger, out = tmp_path / "ledger", tmp_path / "out.jsonl"
     columns = [
         "id=uuid",
