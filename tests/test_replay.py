@@ -375,3 +375,20 @@ def test_importing_replay_loads_no_data_frames() -> None:
     script = f"import sys, router_lab.replay; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+async def test_the_same_id_of_another_task_type_is_another_row(sim_server, tmp_path) -> None:
+    """Seen once: a second data set with the ids of the first was skipped whole."""
+    from router_lab import Ledger, Router, settings, sim
+
+    parsed = settings.parse("""
+models: {local: {provider: ollama, model: "qwen2.5:7b", price: {input: 0.1, output: 0.1}}}
+routing: {one: {model: local, max_tokens: 16}, two: {model: local, max_tokens: 16}}
+""")
+    with Ledger(tmp_path / "ledger") as ledger:
+        async with Router(sim.pointed_at(parsed, sim_server().url), ledger=ledger) as router:
+            rows = [{"id": number, "prompt": f"say {number}"} for number in range(3)]
+            first = await replay(router, rows, task_type="one")
+            second = await replay(router, rows, task_type="two")
+            again = await replay(router, rows, task_type="two")
+    assert (first.counts["ok"], second.counts["ok"], again.counts["skipped"]) == (3, 3, 3)

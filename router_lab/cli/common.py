@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from router_lab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from router_lab.ledger import Ledger
 
 # What `add_subparsers` returns; argparse gives its class no public name.
 Commands = Any
@@ -33,3 +39,14 @@ def add_config_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", default="config/router.yaml", metavar="FILE", help="default: config/router.yaml"
     )
+
+
+def existing_ledger(folder: str) -> Ledger:
+    """The ledger in `folder`. Raises `ConfigError` when there is none: a typo must not make a new one."""
+    from router_lab.ledger import Ledger
+
+    if "://" not in folder:
+        path = Path(folder)
+        if not any((path / name).exists() for name in ("_journal.sqlite", "attempts", "comparisons")):
+            raise ConfigError(f"{path.resolve()} holds no ledger; check --ledger")
+    return Ledger(folder)

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from router_lab.cli.common import Commands, add_command
+from router_lab.errors import ConfigError
 
 if TYPE_CHECKING:
     from router_lab.ledger import Ledger
     from router_lab.replay import ReplayResult
     from router_lab.settings.models import Settings
+
+# In a ledger of the demo's own; the underscore keeps it out of every reader's way.
+_MARK = "_made_by_demo.txt"
 
 EXAMPLES = """\
   router-lab demo                  simulated providers, no keys, no network
@@ -88,6 +92,16 @@ async def _replay(settings: Settings, ledger: Ledger, rows: Path | list[dict[str
 
 
 def _fresh(folder: Path) -> Path:
-    """An empty folder in place of the last demo's ledger, which held simulated money only."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """An empty folder in place of the last demo's ledger, which held simulated money only.
+
+    Raises `ConfigError` for a folder that no demo has made: it may be somebody's real ledger.
+    """
+    if folder.exists():
+        if not (folder / _MARK).exists():
+            raise ConfigError(
+                f"{folder.resolve()} was not made by a demo and is left alone; pass another --out"
+            )
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    (folder / _MARK).write_text("Made by router-lab demo, which removes this folder when it runs again.\n")
     return folder

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from router_lab.cli.common import Commands, add_command, add_ledger_option
+from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger
+from router_lab.errors import ConfigError, LedgerError
 
 if TYPE_CHECKING:
     from router_lab.ledger import Ledger
@@ -72,7 +74,9 @@ def _add(actions: Commands, name: str, text: str, work: Work) -> argparse.Argume
 def _run(work: Work, arguments: argparse.Namespace) -> int:
     from router_lab.ledger import Ledger
 
-    with Ledger(arguments.ledger) as ledger:
+    # Importing may be how a ledger begins; everything else looks after one that is there.
+    open_ledger = Ledger if work is _import else existing_ledger
+    with open_ledger(arguments.ledger) as ledger:
         return work(ledger, arguments)
 
 
@@ -87,6 +91,8 @@ def _seal(ledger: Ledger, _: argparse.Namespace) -> int:
 
 
 def _verify(ledger: Ledger, _: argparse.Namespace) -> int:
+    with suppress(LedgerError):  # a folder that cannot be written is verified as it is
+        ledger.recover()
     report = ledger.verify()
     print(report)
     return 0 if report.ok else 1
@@ -126,8 +132,6 @@ def _reconcile(ledger: Ledger, arguments: argparse.Namespace) -> int:
 
 
 def _columns(pairs: list[str]) -> dict[str, str] | None:
-    from router_lab.errors import ConfigError
-
     for pair in pairs:
         if "=" not in pair:
             raise ConfigError(f"--column {pair}: write it as OURS=THEIRS, such as tokens_in=prompt_tokens")

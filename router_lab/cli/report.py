@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from router_lab.cli.common import Commands, add_command, add_ledger_option
+from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger
 
 EXAMPLES = """\
   router-lab report --ledger out/ledger --out report.html
@@ -30,9 +30,8 @@ def add_to(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Gather and write the report."""
     from router_lab.analysis import report
-    from router_lab.ledger import Ledger
 
-    with Ledger(arguments.ledger) as ledger:
+    with existing_ledger(arguments.ledger) as ledger:
         made = report(ledger.tables(), margin=arguments.margin, switch_events=ledger.switch_events())
     print(f"wrote {made.write(arguments.out, arguments.format)}")
     return 0

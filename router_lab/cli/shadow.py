@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from router_lab.cli.common import Commands, add_command, add_ledger_option
+from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger
 
 EXAMPLES = """\
   router-lab shadow monitor --ledger out/ledger
@@ -39,10 +39,9 @@ def add_to(commands: Commands) -> None:
 def run_monitor(arguments: argparse.Namespace) -> int:
     """Print where every task type stands, and what was or would be done."""
     from router_lab.analysis import ExitPlan, SteeringPolicy, steer
-    from router_lab.ledger import Ledger
 
     plan = ExitPlan(threshold=arguments.threshold, alpha=arguments.alpha, max_pairs=arguments.max_pairs)
     policy = SteeringPolicy(on_worse=arguments.on_worse, on_futile=arguments.on_futile)
-    with Ledger(arguments.ledger) as ledger:
+    with existing_ledger(arguments.ledger) as ledger:
         print(asyncio.run(steer(ledger, plan, policy, apply=arguments.apply)))
     return 0

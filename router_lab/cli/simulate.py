@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     try:
         sim.run(sim.app(**options), arguments.port, host=arguments.host, on_ready=_say)
-    except (OSError, ValueError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         raise ConfigError(f"the simulated servers cannot start: {error}") from error
     return 0
 

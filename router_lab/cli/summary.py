@@ -26,14 +26,16 @@ def by_task_type(attempts: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFr
     """One row per task type with `COLUMNS`, and a last row `all`.
 
     A retry is an attempt after the first at the same model of the same call. Agreement is the mean
-    over pairs that were compared; noise pairs (the primary against itself) are left out.
+    over pairs whose primary answered: a shadow that failed agrees by 0, as in `analysis`. Noise pairs
+    (the primary against itself) are left out.
     """
     import pandas as pd
 
     primary = attempts[~attempts["is_shadow"]]
     shadow = attempts[attempts["is_shadow"]]
     tries = primary.groupby(["task_type", "request_id", "model_alias"]).size() - 1
-    pairs = comparisons[~comparisons["is_noise"] & comparisons["agreement"].notna()]
+    pairs = comparisons[~comparisons["is_noise"] & _was_answered(comparisons)]
+    pairs = pairs.assign(agreement=pairs["agreement"].where(pairs["status"] != "shadow_failed", 0.0))
     suspected = primary["truncation_signal"].notna() & (primary["outcome"] == "truncated")
     table = pd.DataFrame(
         {
@@ -50,9 +52,13 @@ def by_task_type(attempts: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFr
     counts = ["calls", "attempts", "retries", "truncation suspected", "pairs"]
     table[counts] = table[counts].fillna(0).astype(int)
     total = table.sum(numeric_only=True)
-    total["agreement"] = pairs["agreement"].mean()
+    total["agreement"] = float("nan")  # comparators differ between task types: no common mean
     table.loc["all"] = total
     return table[list(COLUMNS)]
+
+
+def _was_answered(comparisons: pd.DataFrame) -> pd.Series[bool]:
+    return comparisons["agreement"].notna() | (comparisons["status"] == "shadow_failed")
 
 
 def show(ledger: Ledger, result: ReplayResult) -> None:
@@ -62,7 +68,8 @@ def show(ledger: Ledger, result: ReplayResult) -> None:
     print(table.to_string(formatters=_FORMATS, na_rep="-"))
     print(
         "\nretries: attempts after the first at the same model.  truncation suspected: answers not used\n"
-        "because the server had probably cut the prompt.  agreement: mean over compared pairs, 0 to 1."
+        "because the server had probably cut the prompt.  agreement: mean over pairs, 0 to 1;\n"
+        "a shadow that failed counts as 0."
     )
     print(f"\n{result}")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from router_lab.cli.common import Commands, add_command, add_ledger_option
+from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger
+from router_lab.escape import plain
 
 EXAMPLES = """\
   router-lab switch on --reason "week 48 trial" --minutes 60
@@ -40,9 +42,7 @@ def add_to(commands: Commands) -> None:
 
 def run_on(arguments: argparse.Namespace) -> int:
     """Flip on."""
-    from router_lab.ledger import Ledger
-
-    with Ledger(arguments.ledger) as ledger:
+    with existing_ledger(arguments.ledger) as ledger:
         ledger.switch.on(
             arguments.reason,
             prefix=arguments.prefix,
@@ -51,37 +51,32 @@ def run_on(arguments: argparse.Namespace) -> int:
             pairs=arguments.pairs,
             usd=arguments.usd,
         )
-        print(ledger.switch)
+        print(f"{Path(arguments.ledger).resolve()}: {ledger.switch}")
     return 0
 
 
 def run_off(arguments: argparse.Namespace) -> int:
     """Flip off."""
-    from router_lab.ledger import Ledger
-
-    with Ledger(arguments.ledger) as ledger:
+    with existing_ledger(arguments.ledger) as ledger:
         ledger.switch.off(arguments.reason, prefix=arguments.prefix, author=arguments.author)
-        print(ledger.switch)
+        print(f"{Path(arguments.ledger).resolve()}: {ledger.switch}")
     return 0
 
 
 def run_status(arguments: argparse.Namespace) -> int:
     """Print the state."""
-    from router_lab.ledger import Ledger
-
-    with Ledger(arguments.ledger) as ledger:
-        print(ledger.switch)
+    with existing_ledger(arguments.ledger) as ledger:
+        print(f"{Path(arguments.ledger).resolve()}: {ledger.switch}")
     return 0
 
 
 def run_history(arguments: argparse.Namespace) -> int:
     """Print every flip, oldest first."""
-    from router_lab.ledger import Ledger
-
-    with Ledger(arguments.ledger) as ledger:
+    with existing_ledger(arguments.ledger) as ledger:
         for event in ledger.switch.history().itertuples():
             where = event.prefix or "everything"
             state = "on" if event.on else "off"
             when = f"{event.at:%Y-%m-%d %H:%M:%S}"
-            print(f"{event.epoch:>4}  {when}  {state:3}  {where}  {event.author}: {event.reason}")
+            who, why = plain(event.author), plain(event.reason)
+            print(f"{event.epoch:>4}  {when}  {state:3}  {plain(where)}  {who}: {why}")
     return 0

@@ -18,6 +18,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from router_lab.errors import ConfigError
 from router_lab.records import Alert, Attempt, Comparison, Score, SwitchEvent
 
 SCHEMA_VERSION = 1
@@ -131,8 +132,16 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def aware(when: datetime) -> datetime:
-    """`when`, taken as UTC if it has no timezone."""
+def aware(when: datetime | str) -> datetime:
+    """`when`, a time or its ISO text such as `2026-11-22`, taken as UTC if it has no timezone.
+
+    Raises `ConfigError` for any other text.
+    """
+    if isinstance(when, str):
+        try:
+            when = datetime.fromisoformat(when)
+        except ValueError:
+            raise ConfigError(f"{when!r} is no time; write it as 2026-11-22 or 2026-11-22T10:00") from None
     return when if when.tzinfo is not None else when.replace(tzinfo=UTC)
 
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from router_lab.errors import ConfigError
+from router_lab.escape import plain
 from router_lab.ledger.operations import Books
 from router_lab.ledger.schema import microseconds
 from router_lab.ledger.switch_store import (
@@ -140,7 +141,7 @@ class LedgerSwitch:
 
     def __repr__(self) -> str:
         return "; ".join(
-            f"{_word(state)} for {prefix or 'everything'} (epoch {state.epoch}: {state.reason})"
+            f"{_word(state)} for {plain(prefix) or 'everything'} (epoch {state.epoch}: {plain(state.reason)})"
             for prefix, state in sorted(self.states.items())
         )
 

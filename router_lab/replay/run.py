@@ -40,10 +40,10 @@ async def replay(
     `max_tokens`, `schema`, `tags`, `user_id`, `expected`, `comparator`, `options`. Rows are read as
     they are needed. A row goes to the ledger under its `id`, or a hash of its input, as `task_id`.
 
-    `resume` skips rows whose `task_id` has an answer in the ledger (`ledger`, or the router's own), or
-    those in a given set of ids. `progress` is True for a bar, or called with (done, total). Answers to
-    rows with `expected` are scored by the row's own comparator, the one given here, or `text`
-    (`json` for objects).
+    `resume` skips rows whose `task_id` has an answer of the same task type in the ledger (`ledger`, or
+    the router's own), or those in a given set of ids. `progress` is True for a bar, or called with
+    (done, total). Answers to rows with `expected` are scored by the row's own comparator, the one
+    given here, or `text` (`json` for objects).
 
     A row that fails is part of the result; a ledger that fails or a budget that is used up ends the
     run, and the result says how far it got. Cancelling cancels the calls in flight, which leave their
@@ -62,12 +62,16 @@ async def replay(
     return ReplayResult(tuple(run.results[index] for index in sorted(run.results)), total, run.stopped)
 
 
+# Whether a task id of a task type has its answer already.
+IsDone = Callable[[str, str], bool]
+
+
 class _Run:
     def __init__(
         self,
         router: Router,
         rows: Iterator[Any],
-        done: Collection[str],
+        is_done: IsDone,
         task_type: str | None,
         scorer: Scorer,
         report: Callable[[], None],
@@ -75,7 +79,7 @@ class _Run:
     ) -> None:
         self._router = router
         self._rows = enumerate(rows)
-        self._done = done
+        self._is_done = is_done
         self._task_type = task_type
         self._scorer = scorer
         self._report = report
@@ -113,7 +117,7 @@ class _Run:
         try:
             row = Row.read(given, self._task_type)
             task_id, kind = self._named(row, index), row.task_type
-            if task_id in self._done:
+            if self._is_done(task_id, row.task_type):
                 await asyncio.sleep(0)  # a million of these must not hold up the event loop
                 return RowResult(index=index, task_id=task_id, task_type=kind, status="skipped")
             self._scorer.check(row)
@@ -161,24 +165,26 @@ class _Run:
                 self._sent = 0
 
 
-async def _answered(router: Router, resume: bool | Collection[str], ledger: Any) -> Collection[str]:
-    """The ids that need no call: those given, or those with an answer in the ledger."""
+async def _answered(router: Router, resume: bool | Collection[str], ledger: Any) -> IsDone:
+    """Whether an id of a task type needs no call: it was given, or has an answer in the ledger."""
     if resume is False:
-        return frozenset()
+        return lambda *_: False
     if resume is not True:
-        return frozenset(map(str, resume))
+        given = frozenset(map(str, resume))
+        return lambda task_id, _: task_id in given
     source = ledger if ledger is not None else getattr(router, "ledger", None)
     if not hasattr(source, "attempts"):
         raise ConfigError(
             "resume needs the ledger: pass ledger=..., a set of ids as resume=..., or resume=False"
         )
-    return await asyncio.to_thread(_answered_in, source)
+    found = await asyncio.to_thread(_answered_in, source)
+    return lambda task_id, task_type: (task_id, task_type) in found
 
 
-def _answered_in(ledger: Any) -> frozenset[str]:
-    frame = ledger.attempts(columns=["task_id", "outcome", "is_shadow"])
+def _answered_in(ledger: Any) -> frozenset[tuple[str, str]]:
+    frame = ledger.attempts(columns=["task_id", "task_type", "outcome", "is_shadow"])
     answered = frame[(frame["outcome"] == "ok") & ~frame["is_shadow"].astype(bool) & frame["task_id"].notna()]
-    return frozenset(answered["task_id"])
+    return frozenset(zip(answered["task_id"], answered["task_type"], strict=True))
 
 
 def _failed(index: int, task_id: str | None, kind: Any, error: Exception) -> RowResult:

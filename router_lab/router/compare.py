@@ -80,7 +80,10 @@ def route_comparators(settings: Settings) -> dict[str, Comparator | Judge]:
     for name, route in settings.routing.items():
         if route.shadow is None:
             continue
-        found[name] = chosen = comparator(route.shadow.comparator, route.shadow.options)
+        try:
+            found[name] = chosen = comparator(route.shadow.comparator, route.shadow.options)
+        except ConfigError as error:
+            raise ConfigError(f"routing.{name}.shadow.comparator: {error}") from error
         if isinstance(chosen, Judge):
             routes.resolve(chosen.task_type)  # a judge without a route is an error now, not at the first pair
     return found

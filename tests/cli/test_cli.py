@@ -127,12 +127,13 @@ def test_a_prompt_can_come_from_standard_input(simulated: Path, tmp_path: Path):
 
 def test_the_switch_is_flipped_seen_and_remembered(simulated: Path, tmp_path: Path):
     ledger = tmp_path / "ledger"
+    call = ["complete", "--task-type", "ask", "--config", simulated, "--ledger", ledger, "hi"]
+    assert router_lab(*call).returncode == 0
     on = router_lab(
         "switch", "on", "--reason", "trial", "--author", "ana", "--minutes", "5", "--ledger", ledger
     )
     assert on.returncode == 0, on.stderr
     assert "on" in router_lab("switch", "status", "--ledger", ledger).stdout
-    call = ["complete", "--task-type", "ask", "--config", simulated, "--ledger", ledger, "hi"]
     assert router_lab(*call).returncode == 0
     assert router_lab("switch", "off", "--reason", "done", "--ledger", ledger).returncode == 0
     assert router_lab(*call).returncode == 0
@@ -140,7 +141,36 @@ def test_the_switch_is_flipped_seen_and_remembered(simulated: Path, tmp_path: Pa
     assert "ana: trial" in history
     assert history.index("trial") < history.index("done")
     pairs = pd.read_parquet(ledger / "comparisons").sort_values("created_at")
-    assert list(pairs["status"]) == ["complete", "off"]
+    assert list(pairs["status"]) == ["off", "complete", "off"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["switch", "off", "--reason", "stop"],
+        ["switch", "on", "--reason", "go"],
+        ["ledger", "redact", "--before", "2026-01-01"],
+        ["ledger", "status"],
+        ["report"],
+    ],
+    ids=" ".join,
+)
+def test_a_mistyped_ledger_is_an_error_and_makes_nothing(command: list[str], tmp_path: Path):
+    """Seen once: `switch off` on a typo said "off" while the real ledger went on spending."""
+    done = router_lab(*command, "--ledger", tmp_path / "ledgre")
+    assert done.returncode == 2
+    assert "ledgre holds no ledger" in done.stderr
+    assert not (tmp_path / "ledgre").exists()
+
+
+def test_the_demo_never_removes_a_ledger_it_did_not_make(tmp_path: Path):
+    """Seen once: `demo --out .` replaced the user's own `ledger` folder."""
+    mine = tmp_path / "ledger" / "attempts"
+    mine.mkdir(parents=True)
+    done = router_lab("demo", "--no-notebooks", "--out", tmp_path)
+    assert done.returncode == 2
+    assert "was not made by a demo" in done.stderr
+    assert mine.exists()
 
 
 def test_a_flip_needs_a_reason(tmp_path: Path):

@@ -31,6 +31,11 @@ PROVIDER = {
 }
 NAMES = ("a", "a::b", "a::b::c", "b", "b::a", "judge", "judge::a")
 MORE = f"{FAST}\nledger: {{durability: os}}\nbreaker: {{failure_threshold: 1000}}"
+# Two models tell it differently, so that a judge is asked.
+STORY = (
+    "Summarize in one sentence: The harvest was late. Barley failed in the north, and wheat prices rose "
+    "by 12 percent. The mill closed on Friday."
+)
 
 aliases = st.sampled_from(sorted(PROVIDER))
 shadows = st.builds(
@@ -49,7 +54,7 @@ routes = st.builds(
     lambda chain, shadow: {
         "model": chain[0],
         "fallback": chain[1:],
-        "max_tokens": 16,
+        "max_tokens": 48,
         "policy": "agent",
         **({"shadow": shadow} if shadow else {}),
     },
@@ -88,10 +93,7 @@ def test_no_shadow_of_a_shadow_and_no_fallback(
 
 async def call(lab: Lab, routing: dict[str, Any], asked: list[str]) -> None:
     async with lab.router(yaml.safe_dump({"routing": routing}), MORE) as router:
-        calls = [
-            router.complete(f"Question {number} for {name}?", task_type=name)
-            for number, name in enumerate(asked)
-        ]
+        calls = [router.complete(f"{STORY} ({number})", task_type=name) for number, name in enumerate(asked)]
         results = await asyncio.gather(*calls, return_exceptions=True)
         assert all(hasattr(one, "text") or isinstance(one, RouterLabError) for one in results), results
         await router.drain()

@@ -1,0 +1,146 @@
+"""Shadows at the edges: flips amid one shadow, callers that give up, comparators that break."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lab import FAST, Lab
+from router_lab.router.compare import Pair, Verdict
+from router_lab.sim import Fault
+
+ASK = "routing: {ask: {model: cloud, max_tokens: 64, shadow: local}}"
+JUDGED = """
+routing:
+  ask: {model: cloud, max_tokens: 64, shadow: {model: local, comparator: judge}}
+  judge: {model: other, fallback: cheap, max_tokens: 64}
+"""
+# Long enough for two models to differ, so that a judge is asked at all.
+STORY = (
+    "Summarize in one sentence: The harvest was late. Barley failed in the north, and wheat prices rose "
+    "by 12 percent. The mill closed on Friday."
+)
+
+
+async def until(so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not so():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_shadow_that_waits_to_retry_sends_nothing_after_the_flip(lab: Lab):
+    lab.server.app.script([Fault("status", status=429, retry_after_s=0.5, provider="ollama", times=None)])
+    lab.ledger.switch.on(reason="test")
+    async with lab.router(ASK) as router:
+        await router.complete("hello", task_type="ask")
+        await until(lambda: len(lab.served_by("ollama")) == 1)
+        lab.ledger.switch.off(reason="enough")
+        await router.drain()
+    [pair] = lab.comparisons.to_dict("records")
+    assert len(lab.served_by("ollama")) == 1
+    assert pair["status"] == "off"
+    assert pair["shadow_attempt_id"] is not None
+    assert "SwitchedOffError" in pair["details"]
+
+
+async def test_a_judge_is_not_asked_after_the_flip_and_the_answers_are_kept(lab: Lab):
+    lab.server.app.script([Fault("slow", delay_s=0.4, provider="ollama", times=None)])
+    lab.ledger.switch.on(reason="test")
+    async with lab.router(JUDGED) as router:
+        await router.complete(STORY, task_type="ask")
+        await until(lambda: len(lab.served_by("ollama")) == 1)
+        lab.ledger.switch.off(reason="enough")
+        await router.drain()
+    [pair] = lab.comparisons.to_dict("records")
+    assert lab.served_by("openai") == []
+    assert pair["status"] == "unknown"
+    assert pair["shadow_output"]
+
+
+async def test_a_judge_runs_under_the_switch_of_what_it_judges_and_has_no_fallback(lab: Lab):
+    lab.server.app.script([Fault("status", status=500, provider="openai", times=None)])
+    with lab.ledger.switch.on(reason="test", prefix="ask"):
+        async with lab.router(JUDGED) as router:
+            await router.complete(STORY, task_type="ask")
+            await router.drain()
+    [pair] = lab.comparisons.to_dict("records")
+    judged = lab.attempts[lab.attempts["task_type"] == "judge"]
+    assert pair["status"] == "unknown"
+    assert len(judged) > 0
+    assert set(judged["model_alias"]) == {"other"}
+    assert set(judged["switch_epoch"]) == {pair["switch_epoch"]}
+    assert len(lab.served_by("anthropic")) == 1
+
+
+async def test_an_interrupt_during_the_verdict_keeps_both_answers(lab: Lab):
+    lab.server.app.script([Fault("hang", provider="openai", times=None)])
+    with lab.ledger.switch.on(reason="test"), pytest.raises(KeyboardInterrupt):
+        async with lab.router(JUDGED) as router:
+            await router.complete(STORY, task_type="ask")
+            await until(lambda: len(lab.served_by("openai")) == 1)
+            raise KeyboardInterrupt
+    [pair] = lab.comparisons.to_dict("records")
+    assert pair["status"] == "cancelled"
+    assert pair["primary_output"]
+    assert pair["shadow_output"]
+    assert lab.ledger.status().in_flight == 0
+
+
+async def test_a_caller_that_gives_up_gets_no_shadow_but_a_row(lab: Lab):
+    lab.server.app.script([Fault("hang", provider="anthropic", times=None)])
+    with lab.ledger.switch.on(reason="test"):
+        async with lab.router(ASK) as router:
+            call = asyncio.create_task(router.complete("hello", task_type="ask"))
+            await until(lambda: len(lab.served_by("anthropic")) == 1)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            await router.drain()
+    assert lab.comparisons["status"].tolist() == ["cancelled"]
+    assert lab.served_by("ollama") == []
+
+
+async def test_a_ledger_closed_too_early_never_reaches_the_caller(lab: Lab):
+    lab.server.app.script([Fault("slow", delay_s=0.3, provider="ollama", times=None)])
+    lab.ledger.switch.on(reason="test")
+    async with lab.router(ASK) as router:
+        done = await router.complete("hello", task_type="ask")
+        await until(lambda: len(lab.served_by("ollama")) == 1)
+        lab.ledger.close()
+    assert done.text
+    reopened = type(lab.ledger)(lab.folder)
+    assert reopened.comparisons()["status"].tolist() == ["cancelled"]
+    assert sorted(reopened.attempts()["outcome"]) == ["lost", "ok"]
+
+
+def circular(pair: Pair) -> Verdict:
+    """A user's comparator whose details cannot be stored."""
+    details: dict[str, Any] = {}
+    details["self"] = details
+    return Verdict(1.0, "fine", details)
+
+
+async def test_details_that_cannot_be_stored_mark_the_pair(lab: Lab):
+    routing = (
+        "routing: {ask: {model: cloud, max_tokens: 64, "
+        "shadow: {model: local, comparator: 'test_shadow_edges:circular'}}}"
+    )
+    with lab.ledger.switch.on(reason="test"):
+        async with lab.router(routing, FAST) as router:
+            await router.complete("hello", task_type="ask")
+            await router.drain()
+    assert lab.comparisons["status"].tolist() == ["comparator_error"]
+
+
+async def test_shadows_waited_for_while_closing_use_the_connections_that_are_closed(lab: Lab):
+    """Seen once: they opened a second pool, which nobody closed."""
+    lab.server.app.script([Fault("slow", delay_s=0.05, provider="ollama", times=None)])
+    with lab.ledger.switch.on(reason="test"):
+        async with lab.router(ASK, f"{FAST}\nshadow: {{max_concurrent: 1}}") as router:
+            for number in range(4):
+                await router.complete(f"Question {number}", task_type="ask")
+        assert len(router._lanes) == 0
+    assert lab.comparisons["status"].tolist() == ["complete"] * 4
