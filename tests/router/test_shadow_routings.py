@@ -46,8 +46,8 @@ shadows = st.builds(
         "noise_rate": noise,
     },
     aliases,
-    st.sampled_from(["text", "judge", "json"]),
-    st.sampled_from([0.0, 0.5, 1.0]),
+    st.sampled_from(["judge", "text"]),
+    st.sampled_from([1.0, 1.0, 0.5, 0.0]),
     st.sampled_from([0.0, 1.0]),
 )
 routes = st.builds(
@@ -73,11 +73,11 @@ def server() -> Iterator[sim.SimServer]:
         yield running
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     routing=routings,
     asked=st.lists(task_types, min_size=1, max_size=5),
-    down=st.sets(st.sampled_from(["anthropic", "ollama", "openai"]), max_size=2),
+    down=st.sets(st.sampled_from(["anthropic", "ollama", "openai"]), max_size=1),
 )
 def test_no_shadow_of_a_shadow_and_no_fallback(
     server: sim.SimServer, routing: dict[str, Any], asked: list[str], down: set[str]

@@ -21,11 +21,18 @@ RUN = "from router_lab import sim; sim.run(sim.app(), 0, on_ready=lambda url: pr
 
 
 def test_it_listens_inside_the_block_only():
+    before = _serving_threads()
     with sim.serve(sim.app()) as server:
+        assert len(_serving_threads()) == len(before) + 1
         assert httpx.get(f"{server.url}/api/version").status_code == 200
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{server.url}/api/version")
-    assert "router-lab-sim" not in [thread.name for thread in threading.enumerate()]
+    assert _serving_threads() == before
+
+
+def _serving_threads() -> set[int | None]:
+    """Those of servers that other tests keep running in this process, too."""
+    return {thread.ident for thread in threading.enumerate() if thread.name == "router-lab-sim"}
 
 
 def test_a_taken_port_is_an_error_at_once():
