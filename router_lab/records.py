@@ -7,7 +7,7 @@ whatever a provider's own convention is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -318,11 +318,3 @@ class BudgetLine:
     period: str
     limit_usd: float | None
     warning_ratio: float = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A handle on an attempt whose intent is durable, to be settled exactly once."""
-
-    attempt: Attempt
-    warnings: Sequence[BudgetLine] = ()

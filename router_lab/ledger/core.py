@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -34,14 +34,6 @@ class Now(Protocol):
 
     def now(self) -> datetime:
         """UTC and timezone-aware."""
-
-
-class SystemClock:
-    """The clock of the machine."""
-
-    def now(self) -> datetime:
-        """UTC and timezone-aware."""
-        return datetime.now(UTC)
 
 
 class Core:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from router_lab.ledger.content import Content, attempt_content, comparison_content
-from router_lab.ledger.core import Core, Now, SystemClock
+from router_lab.ledger.core import Core, Now
 from router_lab.ledger.housekeeping import Housekeeper
 from router_lab.ledger.operations import Append, Open, Settle, Withdraw
 from router_lab.ledger.pair_operations import OpenPair, RecordPair
@@ -20,6 +20,7 @@ from router_lab.ledger.schema import aware
 from router_lab.ledger.status import Status, read_status
 from router_lab.ledger.switch import LedgerSwitch
 from router_lab.records import Alert, Attempt, BudgetLine, Comparison, Score
+from router_lab.router.clock import SystemClock
 
 if TYPE_CHECKING:
     import pandas as pd
