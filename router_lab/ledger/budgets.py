@@ -37,14 +37,11 @@ class Budgets:
         self._connection = connection
         self._counters: dict[tuple[str, str], _Counter] = {}
         self._changed: list[_Counter] = []
-        self._data_version = -1
 
-    def begin(self) -> None:
+    def begin(self, *, others_wrote: bool) -> None:
         """Call first in every transaction."""
-        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
-        if version != self._data_version or len(self._counters) > _CACHE_LIMIT:
+        if others_wrote or len(self._counters) > _CACHE_LIMIT:
             self._counters.clear()
-            self._data_version = version
 
     def forget(self) -> None:
         """Call after a rollback: what is in memory may never have been stored."""

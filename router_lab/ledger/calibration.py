@@ -57,36 +57,48 @@ class CalibrationStates:
 
 
 class Learning:
-    """Folds samples into states inside the writer's transactions: each state is read and written once."""
+    """Folds samples into states inside the writer's transactions: each state is written once in each.
+
+    States are kept between transactions and read again only when another connection has written.
+    """
 
     def __init__(self, connection: sqlite3.Connection, publish: Callable[[str, bytes], None]) -> None:
         self._connection = connection
         self._publish = publish
+        self._states: dict[str, bytes | None] = {}
         self._changed: dict[str, bytes] = {}
 
-    def begin(self) -> None:
+    def begin(self, *, others_wrote: bool) -> None:
         """A transaction has begun."""
         self._changed = {}
+        if others_wrote or len(self._states) > MOST_KEYS:
+            self._states.clear()
+
+    def forget(self) -> None:
+        """The transaction was rolled back, and what was learnt in it with it."""
+        self._changed = {}
+        self._states.clear()
 
     def fold(self, key: str, fold: Fold) -> None:
         """Take one sample. A faulty estimator loses its sample, never the paid row it came with."""
-        state: bytes | None = self._changed.get(key)
-        if state is None:
-            row = self._connection.execute("SELECT state FROM calibration WHERE key = ?", (key,)).fetchone()
-            state = None if row is None else row[0]
         try:
-            self._changed[key] = fold(state)
+            self._states[key] = self._changed[key] = fold(self._state(key))
         except Exception:
             _log.exception("calibration %r was not updated", key)
 
     def flush(self) -> None:
         """The transaction is about to end."""
-        if self._changed:
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO calibration VALUES (?, ?)", self._changed.items()
-            )
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO calibration VALUES (?, ?)", self._changed.items()
+        )
 
     def committed(self) -> None:
         """The transaction is durable: what was learnt may be used."""
         for key, state in self._changed.items():
             self._publish(key, state)
+
+    def _state(self, key: str) -> bytes | None:
+        if key not in self._states:
+            row = self._connection.execute("SELECT state FROM calibration WHERE key = ?", (key,)).fetchone()
+            self._states[key] = None if row is None else row[0]
+        return self._states[key]

@@ -10,13 +10,15 @@ import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from router_lab.errors import LedgerError
 from router_lab.ledger.budgets import Budgets
 from router_lab.ledger.calibration import Learning
 from router_lab.ledger.money import nano, nano_up
-from router_lab.ledger.schema import SCHEMA_VERSION, encoder
+from router_lab.ledger.pending_rows import PendingRows
+from router_lab.ledger.schema import encoder
 from router_lab.ledger.switch_store import count_spending
 from router_lab.records import Alert, Attempt, BudgetLine, Score
 
@@ -38,14 +40,34 @@ class Books:
     """What an operation works on: the open transaction and the writer's memory of its own intents.
 
     `pairs` are comparisons announced and not recorded yet: their id and number in the journal.
+    `rows`, `budgets` and `learning` gather what changes and write it once, at the end.
     """
 
     connection: sqlite3.Connection
+    rows: PendingRows
     budgets: Budgets
     owner: str
     learning: Learning
     intents: dict[str, Intent] = field(default_factory=dict)
     pairs: dict[str, int] = field(default_factory=dict)
+    _data_version: int = -1
+
+    def begin(self) -> None:
+        """A transaction has begun: forget what is remembered if another connection wrote meanwhile."""
+        (version,) = self.connection.execute("PRAGMA data_version").fetchone()
+        others_wrote, self._data_version = version != self._data_version, version
+        for part in (self.rows, self.budgets, self.learning):
+            part.begin(others_wrote=others_wrote)
+
+    def flush(self) -> None:
+        """Write what has gathered; call before the commit."""
+        for part in (self.rows, self.budgets, self.learning):
+            part.flush()
+
+    def forget(self) -> None:
+        """Call after a rollback: what is in memory may never have been stored."""
+        for part in (self.rows, self.budgets, self.learning):
+            part.forget()
 
 
 class Operation(Protocol):
@@ -81,12 +103,11 @@ class Open:
         if self._attempt_id in books.intents:
             raise LedgerError(f"attempt {self._attempt_id} is open already: every attempt needs its own id")
         warnings = books.budgets.hold(self._held, self._lines)
-        keys = [(line.scope, line.period) for line in self._lines]
-        row = books.connection.execute(
-            "INSERT INTO attempts_journal (owner, hold, lines, schema, payload) VALUES (?, ?, ?, ?, ?)",
-            (books.owner, self._held, json.dumps(keys), SCHEMA_VERSION, self._payload),
+        keys = tuple([(line.scope, line.period) for line in self._lines])
+        seq = books.rows.insert(
+            "attempts", self._payload, owner=books.owner, hold=self._held, lines=_lines_text(keys)
         )
-        books.intents[self._attempt_id] = Intent(row.lastrowid or 0, self._held, keys)
+        books.intents[self._attempt_id] = Intent(seq, self._held, keys)
         return warnings
 
     def committed(self, books: Books) -> None:
@@ -114,10 +135,7 @@ class Settle:
         intent = books.intents.get(attempt.attempt_id)
         if intent is None:
             raise LedgerError(f"attempt {attempt.attempt_id} is not open here, or is settled already")
-        books.connection.execute(
-            "UPDATE attempts_journal SET owner = NULL, hold = NULL, schema = ?, payload = ? WHERE seq = ?",
-            (SCHEMA_VERSION, self._payload, intent.seq),
-        )
+        books.rows.replace("attempts", intent.seq, self._payload)
         books.budgets.charge(intent.lines, intent.held, self._charge)
         for key, fold in self._folds:
             books.learning.fold(key, fold)
@@ -165,10 +183,7 @@ class Append:
 
     def apply(self, books: Books) -> None:
         """Add it."""
-        books.connection.execute(
-            f"INSERT INTO {self._name}_journal (schema, payload) VALUES (?, ?)",  # noqa: S608 - our own names
-            (SCHEMA_VERSION, self._payload),
-        )
+        books.rows.insert(self._name, self._payload)
 
     def committed(self, books: Books) -> None:
         """Nothing more to do."""
@@ -186,7 +201,8 @@ class Run:
         self._function = function
 
     def apply(self, books: Books) -> Any:
-        """Whatever the function returns."""
+        """Whatever the function returns; it sees what came before it in the transaction."""
+        books.flush()
         return self._function(books)
 
     def committed(self, books: Books) -> None:
@@ -194,3 +210,8 @@ class Run:
 
     def rolled_back(self, books: Books) -> None:
         """Nothing to undo."""
+
+
+@lru_cache(maxsize=1024)
+def _lines_text(keys: tuple[tuple[str, str], ...]) -> str:
+    return json.dumps(keys)

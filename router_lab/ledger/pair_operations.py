@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from router_lab.ledger.operations import Books
-from router_lab.ledger.schema import SCHEMA_VERSION, encoder
+from router_lab.ledger.schema import encoder
 from router_lab.ledger.switch_store import count_pair
 from router_lab.records import Comparison
 
@@ -19,11 +19,7 @@ class OpenPair:
 
     def apply(self, books: Books) -> None:
         """Insert it."""
-        row = books.connection.execute(
-            "INSERT INTO comparisons_journal (owner, schema, payload) VALUES (?, ?, ?)",
-            (books.owner, SCHEMA_VERSION, self._payload),
-        )
-        books.pairs[self._comparison_id] = row.lastrowid or 0
+        books.pairs[self._comparison_id] = books.rows.insert("comparisons", self._payload, owner=books.owner)
 
     def committed(self, books: Books) -> None:
         """Nothing more to do."""
@@ -46,15 +42,9 @@ class RecordPair:
         """Write it; a complete pair counts towards the switch's limits."""
         seq = books.pairs.get(self._comparison.comparison_id)
         if seq is None:
-            books.connection.execute(
-                "INSERT INTO comparisons_journal (schema, payload) VALUES (?, ?)",
-                (SCHEMA_VERSION, self._payload),
-            )
+            books.rows.insert("comparisons", self._payload)
         else:
-            books.connection.execute(
-                "UPDATE comparisons_journal SET owner = NULL, schema = ?, payload = ? WHERE seq = ?",
-                (SCHEMA_VERSION, self._payload, seq),
-            )
+            books.rows.replace("comparisons", seq, self._payload)
         if self._comparison.status == "complete":
             count_pair(books.connection, self._comparison.task_type)
 

@@ -14,6 +14,7 @@ import os
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -25,6 +26,7 @@ from router_lab.ledger.calibration import Learning
 from router_lab.ledger.journal import JOURNAL_NAME, LOCKS_NAME, Durability, open_writer, synchronous
 from router_lab.ledger.locks import WRITE_LOCK, FileLock, Owner, held
 from router_lab.ledger.operations import Books, Operation, Run
+from router_lab.ledger.pending_rows import PendingRows
 from router_lab.ledger.problems import explain
 
 _log = logging.getLogger("router_lab.ledger")
@@ -58,7 +60,9 @@ class Writer:
         self._durability = self._applied_durability = durability
         self._journal_path = str(folder / JOURNAL_NAME)
         self._process = os.getpid()
-        self._queue: SimpleQueue[_Task | None] = SimpleQueue()
+        self._queue: deque[_Task] = deque()
+        self._wake: SimpleQueue[bool] = SimpleQueue()  # whether somebody waits
+        self._about_to_wake: set[asyncio.AbstractEventLoop] = set()
         self._postponed: list[_Task] = []
         self._stopping = False
         locks = folder / LOCKS_NAME
@@ -95,26 +99,35 @@ class Writer:
         self._durability = durability
 
     def submit(self, operation: Operation) -> asyncio.Future[Any]:
-        """Queue `operation`; the future of the running loop is done when it is durable."""
+        """Queue `operation`; the future of the running loop is done when it is durable.
+
+        Cancelling the future does not take the operation back.
+        """
         self._check_usable()
-        waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Any] = loop.create_future()
         if self._durability == "batch" and operation.kept:
             waiter.set_result(None)
-            self._queue.put(_Task(operation, None))
-        else:
-            self._queue.put(_Task(operation, waiter))
+            self._add(_Task(operation, None))
+            return waiter
+        self._queue.append(_Task(operation, waiter))
+        # Once for everything this turn of the loop submits: it then is one commit, and the writing
+        # thread does not compete with the loop while that is still busy.
+        if loop not in self._about_to_wake:
+            self._about_to_wake.add(loop)
+            loop.call_soon(self._wake_from, loop)
         return waiter
 
     def post(self, operation: Operation) -> None:
         """Queue `operation` and wait for nothing."""
         self._check_usable()
-        self._queue.put(_Task(operation, None))
+        self._add(_Task(operation, None))
 
     def run(self, function: Callable[[Books], _Result]) -> _Result:
         """Run `function` in a transaction of the writing thread and wait for its durable result."""
         self._check_usable()
         waiter: concurrent.futures.Future[_Result] = concurrent.futures.Future()
-        self._queue.put(_Task(Run(function), waiter))
+        self._add(_Task(Run(function), waiter))
         return waiter.result()
 
     def nudge(self) -> None:
@@ -126,7 +139,7 @@ class Writer:
         if self._process != os.getpid() or self._stopping:
             return
         self._stopping = True
-        self._queue.put(None)
+        self._wake.put(True)
         if threading.current_thread() is not self._thread:
             self._thread.join()
         if self._postponed:
@@ -134,6 +147,14 @@ class Writer:
                 f"{self._journal_path}: {len(self._postponed)} rows could not be written before closing. "
                 "Their intents are kept and will read as `lost` at their reserved cost"
             )
+
+    def _add(self, task: _Task) -> None:
+        self._queue.append(task)
+        self._wake.put(task.waiter is not None)
+
+    def _wake_from(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._about_to_wake.discard(loop)
+        self._wake.put(True)
 
     def _check_usable(self) -> None:
         if self._stopping:
@@ -147,43 +168,36 @@ class Writer:
     def _open_books(self) -> Books:
         with held(self._lock):
             connection = open_writer(self._folder, self._durability)
-        return Books(connection, Budgets(connection), self._owner.id, Learning(connection, self._publish))
+        return Books(
+            connection=connection,
+            rows=PendingRows(connection),
+            budgets=Budgets(connection),
+            owner=self._owner.id,
+            learning=Learning(connection, self._publish),
+        )
 
     def _journal_inode(self) -> int:
         return os.stat(self._journal_path).st_ino  # noqa: PTH116 - on every commit, and twice as fast
 
     def _loop(self) -> None:
-        running = True
-        while running:
-            tasks, running = self._take()
-            self._commit(self._postponed + tasks)
+        while not self._stopping or self._queue:
+            self._wait()
+            self._commit(self._postponed + [self._queue.popleft() for _ in range(len(self._queue))])
+        self._commit(self._postponed)
         with held(self._lock):
             self._books.connection.close()
         self._owner.close()
         self._lock.close()
 
-    def _take(self) -> tuple[list[_Task], bool]:
-        """Everything queued, after waiting for something; and whether to go on afterwards."""
-        first = self._queue.get()
-        if first is None:
-            return [], False
-        tasks = [first]
+    def _wait(self) -> None:
+        """Until there is something to do. Rows that nobody waits for gather for a while in `batch` mode."""
+        is_urgent = self._wake.get()
         deadline = time.monotonic() + _BATCH_WINDOW_S
-        # In `batch` mode rows nobody waits for gather, until somebody does wait or time is up.
-        while self._durability == "batch" and tasks[-1].waiter is None:
+        while self._durability == "batch" and not is_urgent:
             try:
-                following = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+                is_urgent = self._wake.get(timeout=max(0.0, deadline - time.monotonic()))
             except Empty:
-                break
-            if following is None:
-                return tasks, False
-            tasks.append(following)
-        for _ in range(self._queue.qsize()):
-            following = self._queue.get()
-            if following is None:
-                return tasks, False
-            tasks.append(following)
-        return tasks, True
+                return
 
     def _commit(self, tasks: Sequence[_Task]) -> None:
         if not tasks:
@@ -216,19 +230,17 @@ class Writer:
             connection.execute(f"PRAGMA synchronous = {synchronous(self._durability)}")
         connection.execute("BEGIN IMMEDIATE")
         try:
-            books.budgets.begin()
-            books.learning.begin()
+            books.begin()
             for task in tasks:
                 task.error = None
                 try:
                     task.result = task.operation.apply(books)
                 except RouterLabError as refusal:
                     task.error = refusal
-            books.budgets.flush()
-            books.learning.flush()
+            books.flush()
             connection.execute("COMMIT")
         except BaseException:
-            books.budgets.forget()
+            books.forget()
             for task in tasks:
                 task.operation.rolled_back(books)
             if connection.in_transaction:

@@ -8,7 +8,6 @@ settle  exactly one row replaces the intent: answer, error, timeout or cancellat
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -180,8 +179,7 @@ class Attempts:
         written = self._accounts.settle(row, folds)
         job.rows.append(row)
         self._tell_breaker(attempt.admission, settled)
-        # Shielded: the row is queued already, and a cancelled caller must not cancel its writing.
-        await asyncio.shield(written)
+        await written  # a caller cancelled here takes nothing back: the row is queued
 
     async def judge_reply(
         self, attempt: OpenAttempt, reply: Reply, usage: Usage | None, status: int

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import time
 from datetime import UTC, datetime
+
+# Seeded by the system, apart from `random`'s own generator, which users seed; asking the system anew for
+# every id would let other threads in. A forked child must not repeat its parent's ids.
+_random = random.Random()
+os.register_at_fork(after_in_child=_random.seed)
 
 
 class SystemClock:
@@ -26,4 +32,4 @@ class SystemClock:
 
 def new_id(at: datetime) -> str:
     """A unique identifier, 32 hex digits: 48 bits of milliseconds, then 80 random bits."""
-    return f"{int(at.timestamp() * 1000):012x}{os.urandom(10).hex()}"
+    return f"{int(at.timestamp() * 1000):012x}{_random.getrandbits(80):020x}"

@@ -37,8 +37,8 @@ class Accounts(Protocol):
     def settle(self, attempt: Attempt, folds: Sequence[tuple[str, Fold]] = ()) -> asyncio.Future[None]:
         """Replace the intent by its one row, release the hold, charge `cost_usd`, fold calibration.
 
-        The work is queued before this returns, so a cancelled caller loses nothing; the future is
-        done when the row is durable, or fails with `LedgerError`.
+        The work is queued before this returns, so a cancelled caller loses nothing, and cancelling the
+        future takes nothing back. It is done when the row is durable, or fails with `LedgerError`.
         """
 
     def open_comparison(self, lost: Comparison) -> None:

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -36,6 +37,10 @@ START_LOWER = math.log(0.5)
 LOWER_RATE = 0.001
 # Below this many calls of one (model, task type), the model's pooled state is used.
 OWN_SAMPLES = 500
+# Solving the least squares is most of the work of learning. The promise holds whatever the weights
+# are, so once they have settled they follow every few calls.
+SOLVED_EVERY_CALL = 64
+SOLVED_EVERY = 8
 
 # Prior tokens per letter, digit, punctuation mark, white space, repeat, word, other character, CJK
 # character, message and call: fits on real text with four tokenizers, averaged and rounded.
@@ -79,13 +84,7 @@ class CoverageEstimator:
 
     def decode(self, state: bytes | None) -> CoverageState:
         """Read a stored state, or start from the prior and a factor of 1.5."""
-        payload = unseal(_MAGIC, state, _LENGTH)
-        if payload is None:
-            return _fresh()
-        samples, upper, lower = _HEADER.unpack_from(payload)
-        floats = np.frombuffer(payload, np.float64, offset=_HEADER.size)
-        gram = floats[: -2 * _SIZE].reshape(_SIZE, _SIZE)
-        return CoverageState(samples, upper, lower, gram, floats[-2 * _SIZE : -_SIZE], floats[-_SIZE:])
+        return _decode(state)
 
     def estimate(self, features: Features, own: CoverageState, pooled: CoverageState) -> Estimate:
         """Estimate from `own` once it has 500 calls, from `pooled` before."""
@@ -106,22 +105,39 @@ class CoverageEstimator:
         self, state: bytes | None, features: Features, tokens_in: int, *, at_least: bool = False
     ) -> bytes:
         """Learn one count. One that may be too low only tells, if above the estimate, of a miss."""
-        before = self.decode(state)
+        before = _decode(state)
         if tokens_in <= 0:
-            return _encode(before.samples, before.upper, before.lower, before.gram, before.moment)
+            return _encode(before)
         score = math.log(tokens_in / _base(features, before))
         missed = score > before.upper
         upper = _clip(before.upper + STEP * (missed - self.settings.miss_rate), _QUANTILE_BOUNDS)
         if at_least:
-            raised = max(before.upper, upper)
-            return _encode(before.samples, raised, before.lower, before.gram, before.moment)
+            return _encode(replace(before, upper=max(before.upper, upper)))
         lower = _clip(before.lower + STEP * (LOWER_RATE - (score < before.lower)), _QUANTILE_BOUNDS)
         shares, prior = _shares(features)
         ratio = _clip(tokens_in / prior, _RATIO_BOUNDS)
-        gram = FORGETTING * before.gram + np.outer(shares, shares)
-        gram.flat[:: _SIZE + 1] += (1 - FORGETTING) * RIDGE
-        moment = FORGETTING * before.moment + (1 - FORGETTING) * RIDGE + ratio * shares
-        return _encode(before.samples + 1, upper, lower, gram, moment)
+        gram = FORGETTING * before.gram + shares[:, None] * shares
+        gram.ravel()[:: _SIZE + 1] += (1 - FORGETTING) * RIDGE
+        moment = FORGETTING * before.moment + ((1 - FORGETTING) * RIDGE + ratio * shares)
+        samples = before.samples + 1
+        is_due = samples < SOLVED_EVERY_CALL or samples % SOLVED_EVERY == 0
+        weights = _solution(gram, moment) if is_due else before.weights
+        return _encode(CoverageState(samples, upper, lower, gram, moment, weights))
+
+
+def _solution(gram: Vector, moment: Vector) -> Vector:
+    return np.linalg.solve(gram, moment).astype(np.float64, copy=False)
+
+
+@lru_cache(maxsize=256)  # the call that learns from a state has decoded it to estimate
+def _decode(state: bytes | None) -> CoverageState:
+    payload = unseal(_MAGIC, state, _LENGTH)
+    if payload is None:
+        return _fresh()
+    samples, upper, lower = _HEADER.unpack_from(payload)
+    floats = np.frombuffer(payload, np.float64, offset=_HEADER.size)
+    gram = floats[: -2 * _SIZE].reshape(_SIZE, _SIZE)
+    return CoverageState(samples, upper, lower, gram, floats[-2 * _SIZE : -_SIZE], floats[-_SIZE:])
 
 
 def prior_tokens(features: Features) -> float:
@@ -129,11 +145,10 @@ def prior_tokens(features: Features) -> float:
     return _shares(features)[1] + IMAGE_EXPECTED * features.images
 
 
-def _encode(samples: int, upper: float, lower: float, gram: Vector, moment: Vector) -> bytes:
-    # The weights follow from the rest; kept beside it, they are solved for once and read many times.
-    weights: Vector = np.linalg.solve(gram, moment).astype(np.float64, copy=False)
-    header = _HEADER.pack(samples, upper, lower)
-    return seal(_MAGIC, b"".join((header, gram.tobytes(), moment.tobytes(), weights.tobytes())))
+def _encode(state: CoverageState) -> bytes:
+    header = _HEADER.pack(state.samples, state.upper, state.lower)
+    arrays = state.gram.tobytes(), state.moment.tobytes(), state.weights.tobytes()
+    return seal(_MAGIC, b"".join((header, *arrays)))
 
 
 def _base(features: Features, state: CoverageState) -> float:
@@ -142,6 +157,7 @@ def _base(features: Features, state: CoverageState) -> float:
     return prior * _clip(float(shares @ state.weights), _RATIO_BOUNDS)
 
 
+@lru_cache(maxsize=256)  # of one prompt: asked to estimate, and to learn, of both states
 def _shares(features: Features) -> tuple[Vector, float]:
     """Each feature's share of the prior guess (10,), and the prior guess in tokens (at least 8)."""
     counts = np.array(
@@ -161,7 +177,9 @@ def _shares(features: Features) -> tuple[Vector, float]:
     )
     tokens = counts * PRIOR
     prior = float(tokens.sum())
-    return tokens / prior, prior
+    shares = tokens / prior
+    shares.setflags(write=False)
+    return shares, prior
 
 
 def _clip(value: float, bounds: tuple[float, float]) -> float:

@@ -1,6 +1,6 @@
 """What is counted in a prompt before it is sent: character classes, messages, images.
 
-Counted once per request, on the UTF-8 bytes: 10 us for 1 kB, 1 to 3 ms for 1 MB.
+Counted once per request, on the UTF-8 bytes: 10 us for 1 kB, 5 ms for 1 MB.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def _class_of(byte: int) -> int:
 
 
 _CLASSES = bytes(_class_of(byte) for byte in range(256))
+_IS_LETTER = bytes(_class_of(byte) == LETTER for byte in range(256))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +64,33 @@ class Features:
 def features(text: str, *, messages: int = 1, images: int = 0, tools: int = 0) -> Features:
     """Count `text`, the texts of all `messages` joined; any string is accepted."""
     encoded = text.encode("utf-8", "surrogatepass")
-    characters = np.frombuffer(encoded, np.uint8)
-    classes = np.frombuffer(encoded.translate(_CLASSES), np.uint8)
-    letters = classes == LETTER
-    repeated = classes[1:][characters[1:] == characters[:-1]]
-    repeated_punctuation = np.count_nonzero(repeated == PUNCTUATION)
-    repeated_space = np.count_nonzero(repeated == SPACE)
-    word_starts = np.count_nonzero(letters[1:] > letters[:-1]) + np.count_nonzero(letters[:1])
+    classes = encoded.translate(_CLASSES)
+    count = classes.count
+    repeated = _repeated(encoded, classes)
+    repeated_punctuation, repeated_space = repeated.count(PUNCTUATION), repeated.count(SPACE)
+    starts = encoded.translate(_IS_LETTER)
     return Features(
         chars=len(text),
         utf8_bytes=len(encoded),
-        letters=int(np.count_nonzero(letters)),
-        digits=int(np.count_nonzero(classes == DIGIT)),
-        punctuation=int(np.count_nonzero(classes == PUNCTUATION) - repeated_punctuation),
-        whitespace=int(np.count_nonzero(classes == SPACE) - repeated_space),
-        repeats=int(repeated_punctuation + repeated_space),
-        words=int(word_starts),
-        other=int(np.count_nonzero(classes == OTHER)),
-        cjk=int(np.count_nonzero(classes == CJK)),
+        letters=count(LETTER),
+        digits=count(DIGIT),
+        punctuation=count(PUNCTUATION) - repeated_punctuation,
+        whitespace=count(SPACE) - repeated_space,
+        repeats=repeated_punctuation + repeated_space,
+        words=starts.count(b"\0\1") + starts.startswith(b"\1"),
+        other=count(OTHER),
+        cjk=count(CJK),
         messages=messages,
         images=images,
         tools=tools,
     )
+
+
+def _repeated(encoded: bytes, classes: bytes) -> bytes:
+    """The classes of the bytes that equal the byte before."""
+    characters = np.frombuffer(encoded, np.uint8)
+    repeated: bytes = np.frombuffer(classes, np.uint8)[1:][characters[1:] == characters[:-1]].tobytes()
+    return repeated
 
 
 def prompt_features(
