@@ -16,6 +16,7 @@ The part after the last `/` is always the grain. A day and a month begin at midn
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -49,6 +50,7 @@ class Budgets:
         self._cost = cost
         self._zone = ZoneInfo(cost.timezone)
         self._deepest = max((name.count("::") + 1 for name in cost.scopes), default=0)
+        self._of_period = lru_cache(maxsize=1024)(self._lines)
 
     def lines(
         self, task_type: str, user_id: str | None, is_shadow: bool, now: datetime
@@ -57,7 +59,12 @@ class Budgets:
 
         A line without a limit is there to be counted. The order is fixed: the narrowest scope last.
         """
-        cost, current = self._cost, periods(now, self._zone)
+        return self._of_period(task_type, user_id, is_shadow, periods(now, self._zone))
+
+    def _lines(
+        self, task_type: str, user_id: str | None, is_shadow: bool, current: Periods
+    ) -> tuple[BudgetLine, ...]:
+        cost = self._cost
         lines = [
             BudgetLine("daily", current.daily, cost.daily_budget_usd, cost.warning_ratio),
             BudgetLine("monthly", current.monthly, cost.monthly_budget_usd, cost.warning_ratio),

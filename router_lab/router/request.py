@@ -15,6 +15,8 @@ from router_lab.router.providers.wire import scrub
 
 _NAME_LIMIT = 200
 
+_canonical_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -116,7 +118,7 @@ def _canonical(
         content["tools"] = [[tool.name, tool.description, tool.parameters] for tool in tools]
     if schema is not None:
         content["schema"] = schema
-    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    return _canonical_json(content).encode()
 
 
 def _canonical_turn(turn: Message) -> list[Any]:

@@ -161,7 +161,9 @@ class Transport:
 
     async def _fill(self, parts: list[bytes], response: httpx.Response) -> None:
         received = 0
-        async for chunk in response.aiter_bytes():
+        # We ask for no encoding; where a server used one all the same, it has to come off.
+        is_encoded = "content-encoding" in response.headers
+        async for chunk in response.aiter_bytes() if is_encoded else response.aiter_raw():
             received += len(chunk)
             if received > self._max_body_bytes:
                 raise too_large(response.status_code, self._max_body_bytes)
