@@ -54,33 +54,21 @@ class Reader:
 
     def view(self, name: str) -> View:
         """Table `name` now. Raises `LedgerError`."""
-        table = TABLES[name]
+        return self.views([name])[name]
+
+    def views(self, names: Sequence[str]) -> dict[str, View]:
+        """These tables as they are at one instant. Raises `LedgerError`."""
         if self._files.is_local and not self._folder.is_dir():
             raise LedgerError(
                 f"{self._folder}: no such folder, so no ledger yet. Check the path, or write first"
             )
         # Listed before the snapshot: a foreign file that appears later is simply newer than this view.
-        listed = self._files.names(name)
+        listed = {name: self._files.names(name) for name in names}
         if not self.has_journal:
-            return View(table, tuple(listed), arrow_table(table, [], []), same_schema=False)
-        dead = self._dead_owners(name) if name in ("attempts", "comparisons") else []
+            return {name: _without_journal(TABLES[name], listed[name]) for name in names}
+        dead = self._dead_owners()
         with self.snapshot() as journal:
-            own = f"{ledger_id_of(journal)}-"
-            foreign = [path for path in listed if not PurePosixPath(path).name.startswith(own)]
-            manifest = journal.execute(
-                "SELECT path, schema FROM files WHERE name = ? ORDER BY path", (name,)
-            ).fetchall()
-            marks = ",".join("?" * len(dead))
-            where, parameters = not_sealed(journal, table)
-            unsealed = read_rows(
-                journal, table, f"(owner IS NULL OR owner IN ({marks})) AND {where}", [*dead, *parameters]
-            )
-        return View(
-            table,
-            tuple([path for path, _ in manifest] + foreign),
-            unsealed,
-            same_schema=not foreign and all(version == SCHEMA_VERSION for _, version in manifest),
-        )
+            return {name: _view(journal, TABLES[name], listed[name], dead) for name in names}
 
     def arrow(
         self,
@@ -126,7 +114,7 @@ class Reader:
         data = pa.concat_tables(parts).sort_by([(view.table.time, "ascending")])
         return data.select(wanted)
 
-    def _dead_owners(self, name: str) -> list[str]:
+    def _dead_owners(self) -> list[str]:
         """Writers that died with intents open; a live reader shows those as the rows they will become.
 
         They are found first and read in a later snapshot, so that a writer that settles and closes in
@@ -134,9 +122,33 @@ class Reader:
         """
         with self.snapshot() as journal:
             owners = journal.execute(
-                f"SELECT DISTINCT owner FROM {name}_journal WHERE owner IS NOT NULL"  # noqa: S608 - our names
+                "SELECT owner FROM attempts_journal WHERE owner IS NOT NULL "
+                "UNION SELECT owner FROM comparisons_journal WHERE owner IS NOT NULL"
             ).fetchall()
         return [owner for (owner,) in owners if is_dead(self._folder / LOCKS_NAME, owner)]
+
+
+def _without_journal(table: Table, listed: Sequence[str]) -> View:
+    return View(table, tuple(listed), arrow_table(table, [], []), same_schema=False)
+
+
+def _view(journal: sqlite3.Connection, table: Table, listed: Sequence[str], dead: Sequence[str]) -> View:
+    own = f"{ledger_id_of(journal)}-"
+    foreign = [path for path in listed if not PurePosixPath(path).name.startswith(own)]
+    manifest = journal.execute(
+        "SELECT path, schema FROM files WHERE name = ? ORDER BY path", (table.name,)
+    ).fetchall()
+    marks = ",".join("?" * len(dead))
+    where, parameters = not_sealed(journal, table)
+    unsealed = read_rows(
+        journal, table, f"(owner IS NULL OR owner IN ({marks})) AND {where}", [*dead, *parameters]
+    )
+    return View(
+        table,
+        tuple([path for path, _ in manifest] + foreign),
+        unsealed,
+        same_schema=not foreign and all(version == SCHEMA_VERSION for _, version in manifest),
+    )
 
 
 def _between(table: Table, since: datetime | None, until: datetime | None) -> Any:

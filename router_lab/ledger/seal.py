@@ -25,7 +25,7 @@ from router_lab.ledger.schema import SCHEMA_VERSION, TABLES, Table
 # A batch is held in memory while it is written.
 _BATCH_BYTES = 96 << 20
 # Some ten milliseconds of writing.
-_CLEARED_AT_ONCE = 500
+_CLEARED_AT_ONCE = 2000
 
 _Result = TypeVar("_Result")
 Transact = Callable[[Callable[[Books], _Result]], _Result]
@@ -169,14 +169,14 @@ def _clear_some(journal: sqlite3.Connection, batch: Batch) -> bool:
     """
     where, parameters = batch_rows(batch)
     name = batch.table.name
-    found = journal.execute(
-        f"SELECT seq FROM {name}_journal WHERE {where} ORDER BY seq LIMIT {_CLEARED_AT_ONCE + 1}",  # noqa: S608
+    beyond = journal.execute(
+        f"SELECT seq FROM {name}_journal WHERE {where} ORDER BY seq LIMIT 1 OFFSET {_CLEARED_AT_ONCE}",  # noqa: S608
         parameters,
-    ).fetchall()
-    are_left = len(found) > _CLEARED_AT_ONCE
+    ).fetchone()
+    are_left = beyond is not None
     if are_left:
-        found.pop()
-    journal.executemany(f"DELETE FROM {name}_journal WHERE seq = ?", found)  # noqa: S608 - our own names
+        where, parameters = f"{where} AND seq < ?", [*parameters, beyond[0]]
+    journal.execute(f"DELETE FROM {name}_journal WHERE {where}", parameters)  # noqa: S608 - our own names
     if not are_left:
         journal.execute("DELETE FROM batches WHERE id = ?", (batch.id,))
     return are_left
@@ -209,17 +209,19 @@ def not_sealed(journal: sqlite3.Connection, table: Table) -> tuple[str, list[int
 
 
 def _last_seq(journal: sqlite3.Connection, table: Table, limit: int) -> int | None:
-    sizes = journal.execute(
-        f"SELECT seq, length(payload) FROM {table.name}_journal "  # noqa: S608 - our own names
-        "WHERE owner IS NULL ORDER BY seq LIMIT ?",
+    settled = f"FROM {table.name}_journal WHERE owner IS NULL ORDER BY seq LIMIT ?"
+    newest, total = journal.execute(
+        f"SELECT max(seq), sum(size) FROM (SELECT seq, length(payload) AS size {settled})",  # noqa: S608
         (limit,),
-    )
-    last, total = None, 0
-    for seq, size in sizes:
-        total += size
-        if last is not None and total > _BATCH_BYTES:
+    ).fetchone()
+    if newest is None or total <= _BATCH_BYTES:
+        return None if newest is None else int(newest)
+    last, taken = None, 0
+    for seq, size in journal.execute(f"SELECT seq, length(payload) {settled}", (limit,)):
+        taken += size
+        if last is not None and taken > _BATCH_BYTES:
             break
-        last = seq
+        last = int(seq)
     return last
 
 

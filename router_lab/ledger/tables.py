@@ -8,7 +8,7 @@ from typing import Any
 from router_lab.errors import ConfigError
 from router_lab.ledger.files import Files
 from router_lab.ledger.reader import Reader, View, parquet_dataset
-from router_lab.ledger.schema import TABLES
+from router_lab.ledger.schema import TABLES, Table
 
 _SQL_TYPES = {
     "string": "VARCHAR",
@@ -17,6 +17,15 @@ _SQL_TYPES = {
     "bool": "BOOLEAN",
     "time": "TIMESTAMP WITH TIME ZONE",
     "json": "VARCHAR",
+}
+
+_IBIS_TYPES = {
+    "string": "string",
+    "int": "int64",
+    "float": "float64",
+    "bool": "boolean",
+    "time": "timestamp('UTC', 6)",
+    "json": "string",
 }
 
 
@@ -61,12 +70,20 @@ def _on_duckdb(reader: Reader, files: Files, connection: Any) -> Tables:
     if connection is None:
         raw.execute("SET enable_progress_bar = false")  # it would print into notebooks
     found = {}
-    for name in TABLES:
-        view = reader.view(name)
+    for name, view in reader.views(list(TABLES)).items():
         raw.register(f"_unsealed_{name}", view.unsealed)
         raw.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {_union(raw, files, view)}")
-        found[name] = target.table(name)
+        found[name] = _known_table(target, view.table)
     return Tables(target, found)
+
+
+def _known_table(target: Any, table: Table) -> Any:
+    """What `target.table` gives, without asking the database for the types that we know."""
+    import ibis
+    from ibis.expr.operations import DatabaseTable
+
+    schema = ibis.schema({column.name: _IBIS_TYPES[column.kind] for column in table.columns})
+    return DatabaseTable(name=table.name, schema=schema, source=target).to_expr()
 
 
 def _union(raw: Any, files: Files, view: View) -> str:
@@ -101,8 +118,8 @@ def _on_spark(reader: Reader, files: Files, connection: Any) -> Tables:
     session = target._session
     session.conf.set("spark.sql.session.timeZone", "UTC")
     found = {}
-    for name, table in TABLES.items():
-        view = reader.view(name)
+    for name, view in reader.views(list(TABLES)).items():
+        table = view.table
         shape = ", ".join(f"`{column.name}` {_SPARK_TYPES[column.kind]}" for column in table.columns)
         frame = session.createDataFrame(_spark_rows(view), schema=shape)
         if view.sealed:
