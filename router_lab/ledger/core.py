@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import weakref
@@ -20,7 +21,7 @@ from router_lab.ledger.operations import Append, Books
 from router_lab.ledger.place import Place
 from router_lab.ledger.problems import explain
 from router_lab.ledger.reader import Reader
-from router_lab.ledger.recovery import recover_intents
+from router_lab.ledger.recovery import recover
 from router_lab.ledger.rewrite import Shelf, remove_strays
 from router_lab.ledger.seal import Sealer
 from router_lab.ledger.writer import Writer
@@ -70,11 +71,17 @@ class Core:
                 raise LedgerError(f"{self.name}: this ledger is closed; make a new Ledger to go on")
             if self._writer is None:
                 writer = Writer(self.folder, self._durability, self.calibration.publish)
-                writer.run(lambda books: recover_intents(books, self._locks))
+                writer.run(self._recover)
                 # Runs at garbage collection, or at exit for whoever forgets to close: nothing queued is lost.
                 self._finalizer = weakref.finalize(self, writer.close)
                 self._writer = writer
             return self._writer
+
+    @property
+    def writable(self) -> bool:
+        """Whether the journal's folder, or the nearest one above that is there, can be written to."""
+        there = next(place for place in (self.folder, *self.folder.absolute().parents) if place.exists())
+        return os.access(there, os.W_OK)
 
     @property
     def has_written(self) -> bool:
@@ -112,7 +119,10 @@ class Core:
 
     def recover(self) -> int:
         """Turn dead writers' intents into rows; returns how many."""
-        return self.transact(lambda books: recover_intents(books, self._locks))
+        return self.transact(self._recover)
+
+    def _recover(self, books: Books) -> int:
+        return recover(books, self._locks, self.now())
 
     def seal(self, *, wait: bool) -> int:
         """Seal every settled row; 0 when another process is at it and `wait` is false."""

@@ -171,6 +171,11 @@ class Ledger:
 
         return spend(self._core.reader, timezone)
 
+    @property
+    def writable(self) -> bool:
+        """Whether the file system lets this process add rows, scores and flips."""
+        return self._core.writable
+
     def status(self) -> Status:
         """How much there is, sealed and not, and what went wrong in the background, if anything."""
         return read_status(self._core)

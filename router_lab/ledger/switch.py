@@ -16,6 +16,7 @@ from router_lab.errors import ConfigError
 from router_lab.escape import plain
 from router_lab.ledger.operations import Books
 from router_lab.ledger.schema import microseconds
+from router_lab.ledger.switch_lease import Lease, bind, take_back
 from router_lab.ledger.switch_store import (
     Flip,
     all_flips,
@@ -24,7 +25,6 @@ from router_lab.ledger.switch_store import (
     end_expired,
     newest_epoch,
     own_flip,
-    put_back,
     record,
     store,
 )
@@ -204,25 +204,12 @@ class LedgerSwitch:
 
         return self._change(apply)
 
-    def _restore(self, flipped: SwitchEvent, before: Flip | None) -> None:
+    def _bind(self, lease: Lease) -> None:
+        self._change(lambda books: bind(books.connection, lease, books.owner))
+
+    def _take_back(self, lease: Lease) -> None:
         at = self._core.now()
-
-        def apply(books: Books) -> None:
-            journal = books.connection
-            end_expired(journal, at)
-            current = own_flip(journal, flipped.prefix)
-            if current is None or current.epoch != flipped.epoch:
-                return  # someone flipped since: theirs stands
-            killed = any(
-                flip.epoch > flipped.epoch and not flip.is_on
-                for flip in applicable(journal, flipped.prefix)
-                if flip.prefix != flipped.prefix
-            )
-            if before is not None and before.is_on and killed:
-                return
-            put_back(journal, flipped, before, at)
-
-        self._change(apply)
+        self._change(lambda books: take_back(books.connection, lease, at))
 
 
 def _word(state: SwitchState) -> str:
@@ -230,18 +217,22 @@ def _word(state: SwitchState) -> str:
 
 
 class Flipped:
-    """A flip that was made. As a context manager it puts back what was, unless someone flipped since."""
+    """A flip that was made. As a context manager it puts back what was, unless someone flipped since.
+
+    Should its process die within the block, whoever opens or keeps the ledger next puts it back.
+    """
 
     def __init__(self, switch: LedgerSwitch, event: SwitchEvent, before: Flip | None) -> None:
         self._switch = switch
-        self._before = before
+        self._lease = Lease(event.prefix, event.epoch, event.reason, event.author, before)
         self.event = event
 
     def restore(self) -> None:
         """Put back what was before this flip; does nothing after a later flip of the same prefix."""
-        self._switch._restore(self.event, self._before)
+        self._switch._take_back(self._lease)
 
     def __enter__(self) -> Flipped:
+        self._switch._bind(self._lease)
         return self
 
     def __exit__(

@@ -186,22 +186,30 @@ def own_flip(journal: sqlite3.Connection, prefix: str) -> Flip | None:
     return next((flip for flip in all_flips(journal) if flip.prefix == prefix), None)
 
 
-def put_back(journal: sqlite3.Connection, flipped: SwitchEvent, before: Flip | None, at: datetime) -> None:
-    """Make the flip `before` (or none) stand again, as a new flip on record."""
+def put_back(
+    journal: sqlite3.Connection,
+    prefix: str,
+    before: Flip | None,
+    at: datetime,
+    *,
+    reason: str,
+    author: str,
+) -> None:
+    """Make the flip `before` (or none) of `prefix` stand again, as a new flip on record."""
     is_on = before.is_on if before else False
     event = SwitchEvent(
         epoch=0,
         at=at,
-        prefix=flipped.prefix,
+        prefix=prefix,
         on=is_on,
-        reason=f"restored after: {flipped.reason}",
-        author=flipped.author,
+        reason=reason,
+        author=author,
         details={"restores_epoch": before.epoch if before else 0},
     )
-    if before is None and flipped.prefix:
+    if before is None and prefix:
         # The prefix had no switch of its own, so it follows the more general one again.
-        journal.execute("DELETE FROM switch WHERE prefix = ?", (flipped.prefix,))
-        above = decide(applicable(journal, flipped.prefix), microseconds(at))
+        journal.execute("DELETE FROM switch WHERE prefix = ?", (prefix,))
+        above = decide(applicable(journal, prefix), microseconds(at))
         record(journal, replace(event, epoch=next_epoch(journal), on=above.on))
         return
     stored = store(journal, event)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 from datetime import timedelta
 from pathlib import Path
 
@@ -160,3 +163,59 @@ def test_minutes_are_stored_as_a_time(tmp_path: Path) -> None:
     with Ledger(tmp_path, clock=clock) as ledger:
         flipped = ledger.switch.on("a while", minutes=1.5)
         assert flipped.event.expires_at == clock.now() + timedelta(seconds=90)
+
+
+HOLD = """
+    import sys
+    from router_lab.ledger import Ledger
+    with Ledger(sys.argv[1]) as ledger, ledger.switch.on("an hour of shadows", prefix="a"):
+        print("on", flush=True)
+        sys.stdin.read()
+"""
+
+
+def holding(folder: Path) -> subprocess.Popen[str]:
+    """A process inside `with ledger.switch.on(...)`."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(HOLD), str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "on\n"
+    return process
+
+
+def test_a_with_block_ends_with_its_process_however_that_ends(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.switch.off("quiet")
+        with holding(tmp_path) as process:
+            ledger.recover()
+            assert ledger.switch.read("a").on, "its process lives"
+            process.kill()
+        ledger.recover()
+        assert not ledger.switch.read("a").on
+        newest = ledger.switch.history().iloc[-1]
+        assert "process ended" in newest["reason"]
+        assert newest["prefix"] == "a"
+
+
+def test_what_was_flipped_after_a_killed_with_block_stands(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        with holding(tmp_path) as process:
+            ledger.switch.on("for good", prefix="a")
+            process.kill()
+        ledger.recover()
+        assert ledger.switch.read("a").on
+        assert ledger.switch.read("a").reason == "for good"
+
+
+def test_opening_a_ledger_takes_back_what_a_killed_process_turned_on(tmp_path: Path) -> None:
+    with Ledger(tmp_path):
+        pass
+    with holding(tmp_path) as process:
+        process.kill()
+    with Ledger(tmp_path) as ledger:
+        ledger.configure(settings())
+        assert not ledger.switch.read("a").on
