@@ -57,7 +57,11 @@ class Ledger:
         self._content = stored.content
         self._core.seal_rows = stored.seal_rows
         self._core.set_durability(stored.durability)
-        self.switch.start(enabled=settings.shadow.enabled, locked_off=settings.shadow.locked_off)
+        self.switch.start(
+            enabled=settings.shadow.enabled,
+            locked_off=settings.shadow.locked_off,
+            routes=sorted(settings.routing),
+        )
         if self._housekeeper is not None:
             self._housekeeper.stop()
         self._housekeeper = Housekeeper(self._core, self.switch, stored.seal_rows, stored.seal_seconds)

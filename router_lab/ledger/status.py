@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from router_lab.ledger.journal import JOURNAL_NAME
+from router_lab.ledger.journal import JOURNAL_NAME, LOCKS_NAME
+from router_lab.ledger.locks import is_dead
 from router_lab.ledger.schema import TABLES
 from router_lab.ledger.seal import not_sealed
 
@@ -35,8 +36,8 @@ class TableStatus:
 class Status:
     """A ledger at one instant. `in_flight` attempts have an intent and no row yet.
 
-    `postponed` rows wait for a disk that did not take them; `problem` is what the background work last
-    failed on, empty when all is well.
+    `open_pairs` of living processes wait for their shadow or run it. `postponed` rows wait for a disk
+    that did not take them; `problem` is what the background work last failed on, empty when all is well.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Status:
     journal_bytes: int
     postponed: int
     problem: str
+    open_pairs: int = 0
 
     def __str__(self) -> str:
         lines = [f"{'table':14}{'rows':>12}{'sealed':>12}{'files':>8}{'MB':>10}{'in journal':>12}"]
@@ -87,7 +89,13 @@ def read_status(core: Core) -> Status:
         (in_flight,) = journal.execute(
             "SELECT count(*) FROM attempts_journal WHERE owner IS NOT NULL"
         ).fetchone()
-    return Status(core.name, tables, in_flight, _journal_bytes(core), core.postponed, core.problem)
+        opened = journal.execute(
+            "SELECT owner, count(*) FROM comparisons_journal WHERE owner IS NOT NULL GROUP BY owner"
+        ).fetchall()
+    open_pairs = sum(count for owner, count in opened if not is_dead(core.folder / LOCKS_NAME, owner))
+    return Status(
+        core.name, tables, in_flight, _journal_bytes(core), core.postponed, core.problem, open_pairs
+    )
 
 
 def _journal_bytes(core: Core) -> int:

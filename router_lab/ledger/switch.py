@@ -5,9 +5,11 @@ from __future__ import annotations
 import getpass
 import json
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from difflib import get_close_matches
 from html import escape
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -50,6 +52,7 @@ class LedgerSwitch:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._locked_off = False
+        self._routes: tuple[str, ...] = ()
         self._glanced: dict[str, tuple[float, SwitchState]] = {}
 
     def read(self, task_type: str) -> SwitchState:
@@ -109,6 +112,7 @@ class LedgerSwitch:
                 "Remove it from the YAML, or flip from another process"
             )
         _check_limits(minutes=minutes, pairs=pairs, usd=usd)
+        self._warn_of_unknown(prefix.removesuffix("::"))
         now = self._core.now()
         event = SwitchEvent(
             epoch=0,
@@ -156,8 +160,12 @@ class LedgerSwitch:
             f"<th>epoch</th><th>reason</th></tr></thead><tbody>{rows}</tbody></table>"
         )
 
-    def start(self, *, enabled: bool, locked_off: bool) -> None:
-        """Take the configuration: the first state if nothing was ever flipped, and this process's lock."""
+    def start(self, *, enabled: bool, locked_off: bool, routes: Sequence[str] = ()) -> None:
+        """Take the configuration: the first state if nothing was ever flipped, and this process's lock.
+
+        `routes` are the task types that calls of this process can have, or the beginnings of them.
+        """
+        self._routes = tuple(routes)
         newly_locked = locked_off and not self._locked_off
         self._locked_off = locked_off
         first = SwitchEvent(
@@ -203,6 +211,19 @@ class LedgerSwitch:
             return Flipped(self, store(books.connection, event), before)
 
         return self._change(apply)
+
+    def _warn_of_unknown(self, prefix: str) -> None:
+        if not prefix or not self._routes:
+            return
+        if any(
+            f"{one}::".startswith(f"{other}::")
+            for route in self._routes
+            for one, other in ((route, prefix), (prefix, route))
+        ):
+            return
+        near = get_close_matches(prefix, self._routes, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"its routes are {', '.join(self._routes[:8])}"
+        warnings.warn(f"prefix={prefix!r}: no route of this configuration is called so; {hint}", stacklevel=3)
 
     def _bind(self, lease: Lease) -> None:
         self._change(lambda books: bind(books.connection, lease, books.owner))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
+from router_lab.errors import BudgetExceededError, ContextOverflowError, ProviderError, ResponseParseError
 from router_lab.records import Attempt, Completion, CostSource, Reply, Usage
 from router_lab.router import settlement, tokens, truncation
 from router_lab.router.alerts import Alerts
@@ -118,8 +118,10 @@ class Attempts:
         lines = self._budgets.lines(job.request.task_type, job.request.user_id, job.is_shadow, now)
         try:
             nearly_spent = await self._accounts.open_attempt(lost, hold.usd, lines)
-        except BaseException:
+        except BaseException as error:
             admission.release()
+            if isinstance(error, BudgetExceededError):
+                error.add_note(_worst_case(worst_tokens_in, plan))
             raise
         for line in nearly_spent:
             self._alerts.send(
@@ -279,6 +281,14 @@ class Attempts:
             admission.fail()
         else:
             admission.succeed()
+
+
+def _worst_case(tokens_in: int, plan: Plan) -> str:
+    return (
+        f"It may cost that much if each of its {tokens_in:,} bytes is a token and the answer takes all of "
+        f"max_tokens={plan.max_tokens:,} at the prices of {plan.target.alias}; a smaller max_tokens, in the "
+        "call or its route, asks for less"
+    )
 
 
 def _is_success(status: int) -> bool:

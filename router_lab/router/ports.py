@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from router_lab.errors import ConfigError
 from router_lab.records import Alert, Attempt, BudgetLine, Comparison, SwitchState
 from router_lab.settings.models import Settings
 
@@ -86,3 +87,10 @@ class LedgerPort(Accounts, Protocol):
     @property
     def switch(self) -> Switch:
         """The shadow kill switch kept with the books."""
+
+
+def checked(ledger: LedgerPort) -> LedgerPort:
+    """`ledger`, unless it is something else, such as its path. Raises `ConfigError`."""
+    if callable(getattr(ledger, "open_attempt", None)):
+        return ledger
+    raise ConfigError(f"ledger={ledger!r}: pass a ledger, such as rl.Ledger({str(ledger)!r})")

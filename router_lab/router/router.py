@@ -35,7 +35,7 @@ from router_lab.router.job import Job
 from router_lab.router.lane import EXIT_GRACE_S, Lane
 from router_lab.router.loop_thread import LoopThread
 from router_lab.router.pairing import Answered, Pairing, PairWriter
-from router_lab.router.ports import AlertCallback, Clock, LedgerPort
+from router_lab.router.ports import AlertCallback, Clock, LedgerPort, checked
 from router_lab.router.pricing import PriceBook
 from router_lab.router.request import Request
 from router_lab.router.routing import Route, RouteTable
@@ -69,7 +69,7 @@ class Router:
         seed: int | None = None,
     ) -> None:
         self.settings = settings
-        self.ledger = ledger
+        self.ledger = checked(ledger)
         self._client = client
         self._clock = clock or SystemClock()
         self._routes = RouteTable(settings)

@@ -219,3 +219,13 @@ def test_opening_a_ledger_takes_back_what_a_killed_process_turned_on(tmp_path: P
     with Ledger(tmp_path) as ledger:
         ledger.configure(settings())
         assert not ledger.switch.read("a").on
+
+
+def test_a_prefix_without_a_route_is_told(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.switch.on("nothing is configured yet", prefix="anything")
+        ledger.configure(settings(routing={"ask": {"model": "local"}, "sum::short": {"model": "local"}}))
+        for known in ("ask", "ask::long", "sum", "sum::short", ""):
+            ledger.switch.on("a route, a part of one, or above one", prefix=known)
+        with pytest.warns(UserWarning, match="prefix='askk': no route .* did you mean 'ask'"):
+            ledger.switch.on("a typing error", prefix="askk")

@@ -6,10 +6,12 @@ import asyncio
 
 import pytest
 
-from lab import FAST, Lab
+from lab import FAST, MODELS, Lab
+from router_lab import Router, settings
 from router_lab.errors import (
     BudgetExceededError,
     CircuitOpenError,
+    ConfigError,
     ContextOverflowError,
     ProviderError,
     ResponseParseError,
@@ -222,6 +224,7 @@ async def test_budgets_refuse_before_sending(lab: Lab):
             await router.complete("hello", task_type="ask")
     assert caught.value.scope == "daily"
     assert lab.served == []
+    assert "max_tokens=64 at the prices of cloud" in caught.value.__notes__[0]
 
 
 async def test_an_estimate_over_the_window_goes_to_the_fallback_without_asking(lab: Lab):
@@ -290,3 +293,8 @@ async def test_a_call_cancelled_after_its_answer_arrived_is_billed(lab: Lab):
     assert (row["outcome"], row["billing"], row["interrupted"]) == ("cancelled", "billed", True)
     assert row["tokens_in"] == lab.served[0].tokens_in
     assert lab.ledger.status().in_flight == 0
+
+
+def test_a_path_is_no_ledger(lab: Lab):
+    with pytest.raises(ConfigError, match=r"pass a ledger, such as rl.Ledger\('books'\)"):
+        Router(settings.parse(f"{MODELS}\n{CLOUD}"), ledger="books")
