@@ -23,54 +23,12 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 
-PROMPT = ("The quarterly report lists orders, returns and complaints by region. " * 16)[:1000]
-ANSWER = json.dumps(
-    {
-        "id": "msg_1",
-        "type": "message",
-        "role": "assistant",
-        "model": "claude-sonnet-4-5",
-        "content": [{"type": "text", "text": "Orders rose in every region but the north."}],
-        "stop_reason": "end_turn",
-        "stop_sequence": None,
-        "usage": {"input_tokens": 212, "output_tokens": 11},
-    }
-).encode()
-RESPONSE = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
-    + str(len(ANSWER)).encode()
-    + b"\r\n\r\n"
-    + ANSWER
-)
+from instant_server import PROMPT, running
+
 BODY = {"model": "claude-sonnet-4-5", "max_tokens": 256, "messages": [{"role": "user", "content": PROMPT}]}
 HEADERS = {"x-api-key": "none", "anthropic-version": "2023-06-01"}
 
 Call = Callable[[], Awaitable[object]]
-
-
-class Instant(asyncio.Protocol):
-    """Answers each request as soon as its last byte is here."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-        self.buffer = b""
-
-    def data_received(self, data: bytes) -> None:
-        self.buffer += data
-        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
-            head = self.buffer[:end].lower()
-            at = head.find(b"content-length:")
-            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
-            if len(self.buffer) < end + 4 + length:
-                return
-            self.buffer = self.buffer[end + 4 + length :]
-            self.transport.write(RESPONSE)  # type: ignore[attr-defined]
-
-
-async def serve() -> None:
-    server = await asyncio.get_running_loop().create_server(Instant, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
 
 
 @asynccontextmanager
@@ -194,11 +152,8 @@ def in_own_process(python: str, *arguments: str) -> dict[str, float]:
 
 
 def compare(options: argparse.Namespace) -> None:
-    server = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
     names = [name for name in CONTENDERS if name != "litellm.Router" or options.rival_python]
-    try:
+    with running(0) as [url]:
         for concurrency in (1, 32):
             results: dict[str, list[dict[str, float]]] = {name: [] for name in names}
             for _ in range(options.rounds):
@@ -209,9 +164,6 @@ def compare(options: argparse.Namespace) -> None:
                         in_own_process(python, *arguments, "--concurrency", str(concurrency))
                     )
             report(results, concurrency, options)
-    finally:
-        server.kill()
-        server.wait()
 
 
 def report(results: dict[str, list[dict[str, float]]], concurrency: int, options: argparse.Namespace) -> None:
@@ -246,14 +198,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--calls", type=int, default=600)
     parser.add_argument("--rival-python", help="a Python that has litellm installed")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     parser.add_argument("--concurrency", type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.serve:
-        asyncio.run(serve())
-    elif options.worker:
+    if options.worker:
         print(
             json.dumps(asyncio.run(measure(options.worker, options.url, options.calls, options.concurrency)))
         )

@@ -13,63 +13,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from typing import Any
 
-PROMPT = ("The quarterly report lists orders, returns and complaints by region. " * 16)[:1000]
-ANSWER = json.dumps(
-    {
-        "id": "msg_1",
-        "type": "message",
-        "role": "assistant",
-        "model": "claude-sonnet-4-5",
-        "content": [{"type": "text", "text": "Orders rose in every region but the north."}],
-        "stop_reason": "end_turn",
-        "stop_sequence": None,
-        "usage": {"input_tokens": 212, "output_tokens": 11},
-    }
-).encode()
-RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (
-    len(ANSWER),
-    ANSWER,
-)
+from instant_server import PROMPT, running
+
 SLOWER = 100
-
-
-class Delayed(asyncio.Protocol):
-    """Answers each request a fixed time after its last byte is here."""
-
-    def __init__(self, delay_s: float) -> None:
-        self.delay_s = delay_s
-        self.buffer = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self.buffer += data
-        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
-            head = self.buffer[:end].lower()
-            length = int(head.split(b"content-length:")[1].split(b"\r\n", 1)[0])
-            if len(self.buffer) < end + 4 + length:
-                return
-            self.buffer = self.buffer[end + 4 + length :]
-            asyncio.get_running_loop().call_later(self.delay_s, self.transport.write, RESPONSE)  # type: ignore[attr-defined]
-
-
-async def serve(latency_s: float) -> None:
-    loop = asyncio.get_running_loop()
-    servers = [
-        await loop.create_server(lambda delay_s=delay_s: Delayed(delay_s), "127.0.0.1", 0)
-        for delay_s in (latency_s, latency_s * SLOWER)
-    ]
-    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
-    await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
 def configuration(primary: str, shadow: str) -> str:
@@ -83,11 +34,11 @@ cost: {{monthly_budget_usd: 1000000, daily_budget_usd: 1000000, shadow_daily_usd
 """
 
 
-async def measure(options: argparse.Namespace, ports: list[str]) -> None:
+async def measure(options: argparse.Namespace, urls: list[str]) -> None:
     from router_lab import Ledger, Router
     from router_lab.settings import parse
 
-    settings = parse(configuration(*(f"http://127.0.0.1:{port}" for port in ports)))
+    settings = parse(configuration(*urls))
     with tempfile.TemporaryDirectory() as folder, Ledger(folder) as ledger:
         async with Router(settings, ledger=ledger) as router:
             await calls(router, 50, 1)
@@ -142,22 +93,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--calls", type=int, default=400)
     parser.add_argument("--latency-ms", type=float, default=10.0)
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.serve:
-        asyncio.run(serve(options.latency_ms / 1e3))
-        return
-    server = subprocess.Popen(
-        [sys.executable, __file__, "--serve", "--latency-ms", str(options.latency_ms)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert server.stdout is not None
-        asyncio.run(measure(options, server.stdout.readline().split()))
-    finally:
-        server.kill()
-        server.wait()
+    latency_s = options.latency_ms / 1e3
+    with running(latency_s, latency_s * SLOWER) as urls:
+        asyncio.run(measure(options, urls))
 
 
 if __name__ == "__main__":
