@@ -1,6 +1,7 @@
 """Answers from ledger files alone: metrics, A/B verdicts, the stable-state exit, drift, plans, reports.
 
-`open(path)` or `ledger.tables()` gives tables; every metric takes them. Nothing here calls a model.
+Whatever reads a ledger takes a `Ledger`, the path of one, or its tables (`open(path)`, `ledger.tables()`).
+Nothing here calls a model.
 """
 
 from __future__ import annotations
@@ -30,9 +31,12 @@ from router_lab.analysis.power import PowerPlan, ab_pairs, plan_experiment
 from router_lab.analysis.report import Report, report
 from router_lab.analysis.steering import Action, Steered, SteeringPolicy, act, plan_actions, steer
 from router_lab.analysis.stopping import StoppingLaw, stopping_law
-from router_lab.analysis.tables import open  # noqa: A004 - rl.analysis.open(path) reads well
+from router_lab.analysis.tables import Source, open  # noqa: A004 - rl.analysis.open(path) reads well
+from router_lab.defaults import BAR, MARGIN
 
 __all__ = [
+    "BAR",
+    "MARGIN",
     "AbResult",
     "Action",
     "Calibrated",
@@ -46,6 +50,7 @@ __all__ = [
     "Outcome",
     "PowerPlan",
     "Report",
+    "Source",
     "Steered",
     "SteeringPolicy",
     "StoppingLaw",

@@ -4,8 +4,9 @@ Each pair gives a difference, shadow less primary, in [-1, 1]. Its mean, weighte
 sampling probability, has a cluster-robust interval (CR3, t on G - 1; exact where failures are rare). The
 shadow is non-inferior when the mean is above -margin, superior when above 0, not non-inferior when
 below -margin; each is a one-sided test at alpha / 2, so that verdicts agree with the 1 - alpha
-interval shown, and Holm corrects each kind of test over the task types (not the intervals). Looking
-again after more pairs needs `monitor`.
+interval shown, and Holm corrects each kind of test over the task types (not the intervals). The
+interval is for one look at a sample fixed beforehand; looking again after more pairs needs `monitor`,
+whose intervals are valid at any time and therefore wider.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from router_lab.analysis.clustered import cluster_mean, holm
 from router_lab.analysis.outlook import detectable, more_pairs
 from router_lab.analysis.pairs import evidence_rows, judged_pairs
 from router_lab.analysis.quality import Finding, inspect
-from router_lab.analysis.wording import count, html_table, plain, points
+from router_lab.analysis.wording import count, html_table, interval_kind, plain, points
+from router_lab.defaults import ALPHA, MARGIN
 from router_lab.errors import ConfigError
 
 # What a difference can be: agreement can only fall short of full agreement.
@@ -29,11 +31,14 @@ BOUNDS = {"scores": (-1.0, 1.0), "floor": (-1.0, 1.0), "agreement": (-1.0, 0.0)}
 
 COLUMNS = (
     "task_type", "verdict", "reason", "basis", "pairs", "clusters", "effective_pairs",
-    "primary_mean", "shadow_mean", "difference", "low", "high",
+    "primary_mean", "shadow_mean", "difference", "low", "high", "interval",
     "p_non_inferior", "p_superior", "p_worse", "detectable", "more_pairs",
     "cost_ratio", "cost_ratio_low", "cost_ratio_high",
     "latency_ratio", "latency_ratio_low", "latency_ratio_high", "warnings",
 )  # fmt: skip
+
+
+_WORDS = ["task_type", "verdict", "reason", "basis", "interval", "warnings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +48,8 @@ class AbResult:
     `difference`, `low`, `high` are shares (-0.02 is two points). `effective_pairs` is how many
     independent pairs would say as much; `detectable` the difference found with 80% power;
     `more_pairs` how many more settle an inconclusive type in four of five cases if nothing changes.
-    Intervals are each type's own, not corrected for their number. The `p_` columns
-    are Holm-adjusted. Ratios are geometric means of shadow / primary.
+    `interval` says what `low` and `high` are: each type's own, not corrected for their number. The `p_`
+    columns are Holm-adjusted. Ratios are geometric means of shadow / primary.
     """
 
     frame: pd.DataFrame = field(repr=False)
@@ -66,6 +71,7 @@ class AbResult:
             "difference",
             "low",
             "high",
+            "interval",
             "pairs",
             "clusters",
             "more_pairs",
@@ -84,27 +90,28 @@ class AbResult:
 def ab(
     pairs: Any,
     by: str = "task_type",
-    margin: float = 0.02,
-    alpha: float = 0.05,
+    margin: float = MARGIN,
+    alpha: float = ALPHA,
     cluster: str | None = "input_hash",
     *,
     basis: str | None = None,
     allow: Collection[str] = (),
 ) -> AbResult:
-    """Judge stored pairs (see `pairs.judged_pairs` for the columns) per value of `by`.
+    """Judge the pairs of a ledger, or pairs as columns (see `pairs.judged_pairs`), per value of `by`.
 
-    `margin` is the loss you would accept, as a share; `cluster` the column of repeated inputs, None
-    if pairs are independent. `basis` forces `scores`, `floor` or `agreement`. Data that could
-    mislead is refused with a reason; `allow` names refusals you accept (`quality.REFUSALS`).
-    Raises `ConfigError` for a missing column or an impossible margin or alpha.
+    `margin` is the loss you would accept, as a share (default: what the exit accepts); `cluster` the
+    column of repeated inputs, None if pairs are independent. `basis` forces `scores` (those in the
+    ledger, or the columns), `floor` or `agreement`. Data that could mislead is refused with a reason;
+    `allow` names refusals you accept (`quality.REFUSALS`). Raises `ConfigError` for a missing column or
+    an impossible margin or alpha.
     """
     if not 0 <= margin < 1:
-        raise ConfigError(f"margin is {margin!r}; it is a share in [0, 1), such as 0.02 for two points")
+        raise ConfigError(f"margin is {margin!r}; it is a share in [0, 1), such as 0.05 for five points")
     if not 0 < alpha < 0.5:
         raise ConfigError(f"alpha is {alpha!r}; it must lie strictly between 0 and 0.5")
     if basis not in (None, "scores", "floor", "agreement"):
         raise ConfigError(f"basis is {basis!r}; it is 'scores', 'floor', 'agreement' or None")
-    rows = judged_pairs(pairs, by, keep=[cluster] if cluster else [])
+    rows = judged_pairs(pairs, by, keep=[cluster] if cluster else [], basis=basis)
     if cluster and cluster not in rows:
         raise ConfigError(f"pairs has no column {cluster!r} to cluster by; pass cluster=None if none repeat")
     results = [
@@ -149,6 +156,7 @@ def _judge_group(
         "difference": mean.mean,
         "low": low,
         "high": high,
+        "interval": interval_kind(alpha),
         "p_non_inferior": mean.p_above(-margin),
         "p_superior": mean.p_above(0.0),
         "p_worse": mean.p_below(-margin),
@@ -198,7 +206,7 @@ def _ratio(
 def _corrected(frame: pd.DataFrame, margin: float, alpha: float) -> pd.DataFrame:
     judged = (frame["verdict"] == "") & frame["difference"].notna()
     evidence = frame.pop("evidence")
-    numbers = frame.columns.difference(["task_type", "verdict", "reason", "basis", "warnings"], sort=False)
+    numbers = frame.columns.difference(_WORDS, sort=False)
     frame[numbers] = frame[numbers].astype(np.float64)
     for column in ("p_non_inferior", "p_superior", "p_worse"):
         frame.loc[judged, column] = holm(frame.loc[judged, column])
@@ -230,10 +238,16 @@ def _heading(result: AbResult) -> str:
     return f"A/B: shadow less primary, margin {margin} points, alpha {result.alpha:g}{correction}"
 
 
-def _outlook(more: float) -> str:
+def _outlook(row: Mapping[str, Any], margin: float) -> str:
+    """Which way the evidence leans, at which margin, and what would settle it."""
+    more, limit = row["more_pairs"], points(margin, signed=False)
+    leaning = (
+        "non-inferior, within" if row["difference"] > -margin else "not non-inferior, worse by more than"
+    )
+    leans = f"leans to {leaning} {limit} points"
     if not np.isfinite(more):
-        return f"too close to the margin to settle with {count(more)} more pairs"
-    return f"about {count(more)} more pair{'' if more == 1 else 's'} would settle it"
+        return f"{leans}, too close to that margin to settle with {count(more)} more pairs"
+    return f"{leans}; about {count(more)} more pair{'' if more == 1 else 's'} would settle it at that margin"
 
 
 def _sentence(row: Mapping[str, Any], margin: float, alpha: float) -> str:
@@ -247,14 +261,14 @@ def _sentence(row: Mapping[str, Any], margin: float, alpha: float) -> str:
     }
     facts = (
         f"{points(row['difference'])} points against {reference[row['basis']]} "
-        f"({100 * (1 - alpha):g}% interval {points(row['low'])} to {points(row['high'])}; "
+        f"({points(row['low'])} to {points(row['high'])}, {interval_kind(alpha)}; "
         f"{count(row['pairs'])} pairs, {count(row['clusters'])} distinct inputs)"
     )
     meaning = {
         "superior": "SUPERIOR: better than the primary",
         "non-inferior": f"NON-INFERIOR: any loss is under {points(margin, signed=False)} points",
         "not non-inferior": f"NOT NON-INFERIOR: worse by more than {points(margin, signed=False)} points",
-        "inconclusive": f"INCONCLUSIVE: {_outlook(row['more_pairs'])}",
+        "inconclusive": f"INCONCLUSIVE: {_outlook(row, margin)}",
     }
     caution = f" Note: {row['warnings']}." if row["warnings"] else ""
     return f"  {name}: {meaning[verdict]}. {facts}.{caution}"

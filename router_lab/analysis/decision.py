@@ -25,6 +25,7 @@ from router_lab.analysis.betting import (
     log_e_path,
     tally,
 )
+from router_lab.defaults import ALPHA, BAR
 from router_lab.errors import ConfigError
 
 
@@ -44,17 +45,18 @@ class ExitPlan:
 
     `threshold` is the mean agreement to beat; `alpha` the error of each side; `max_pairs` the most
     pairs worth paying for (futility is asked only after `futility_after`); evidence whose newest
-    pair is older than `stale_days` is stale. `floor_delta` and `score_margin` replace the threshold
-    when pairs are read against the primary's own noise, or carry a score for each side.
+    pair is older than `stale_days` is stale. When pairs are read against the primary's own noise, or
+    carry a score for each side, the loss accepted is `floor_delta` or `score_margin` (default: the
+    same as on agreement, 1 - threshold).
     """
 
-    threshold: float = 0.95
-    alpha: float = 0.05
+    threshold: float = BAR
+    alpha: float = ALPHA
     max_pairs: int = 10_000
     futility_after: int = 100
     stale_days: float = 14.0
-    floor_delta: float = 0.03
-    score_margin: float = 0.02
+    floor_delta: float | None = None
+    score_margin: float | None = None
 
     def __post_init__(self) -> None:
         check_threshold(self.threshold)
@@ -63,16 +65,24 @@ class ExitPlan:
         if self.max_pairs < 1:
             raise ConfigError(f"max_pairs is {self.max_pairs!r}; it must be at least 1")
         for name in ("floor_delta", "score_margin"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)!r}; it must lie in [0, 1)")
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ConfigError(f"{name} is {value!r}; it must lie in [0, 1)")
+
+    def margin(self, basis: str = "agreement") -> float:
+        """The loss accepted, as a share, when pairs are judged by `agreement`, `floor` or `scores`."""
+        own = {"floor": self.floor_delta, "scores": self.score_margin}.get(basis)
+        # Rounded, because 1 - 0.95 is not quite 0.05.
+        return round(1 - self.threshold, 12) if own is None else own
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """Where one run stands. `decided_after` counts pairs up to the latched crossing.
 
-    `lower` and `upper` are the confidence sequence now, `pairs_needed` the forecast total (infinite
-    when neither side is being won).
+    `lower` and `upper` are the confidence sequence now, at 1 - `alpha`, valid at any time.
+    `pairs_needed` is the forecast total, a whole number: NaN when settled, infinite when neither side
+    is being won. `leaning` is the side it is forecast for.
     """
 
     outcome: Outcome
@@ -87,6 +97,7 @@ class Decision:
     log_e_below: float
     pairs_needed: float
     decided_after: int | None = None
+    leaning: Side | None = None
 
 
 def decide(
@@ -109,7 +120,7 @@ def decide(
     error = plan.alpha if alpha is None else alpha
     seen = tally(rows, row_weights)
     crossing = first_crossing(rows, bar, error, row_weights)
-    needed = min(forecast_pairs(seen, bar, error, "above"), forecast_pairs(seen, bar, error, "below"))
+    needed, leaning = _forecast(seen, bar, error)
     outcome, reason = _judge(seen, crossing, needed, plan, newest, now)
     lower, upper = confidence_interval(seen, error)
     return Decision(
@@ -123,8 +134,9 @@ def decide(
         alpha=error,
         log_e_above=log_e(seen, bar, "above"),
         log_e_below=log_e(seen, bar, "below"),
-        pairs_needed=needed,
+        pairs_needed=np.nan if crossing else needed,
         decided_after=crossing[0] if crossing else None,
+        leaning=crossing[1] if crossing else leaning,
     )
 
 
@@ -139,6 +151,15 @@ def first_crossing(
         if len(reached):
             hits.append((int(reached[0]) + 1, side))
     return min(hits, default=None)
+
+
+def _forecast(seen: Tally, bar: float, alpha: float) -> tuple[float, Side | None]:
+    """Pairs in all until a side wins, and which: the one that is sooner there."""
+    sides: tuple[Side, Side] = ("above", "below")
+    needed, side = min((forecast_pairs(seen, bar, alpha, side), side) for side in sides)
+    if not np.isfinite(needed):
+        return needed, None
+    return float(np.ceil(needed)), side
 
 
 def _judge(

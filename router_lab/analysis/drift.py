@@ -11,26 +11,30 @@ Source: Shin, Ramdas and Rinaldo, "E-detectors" (2023).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from router_lab.analysis.betting import Floats, check_threshold
+from router_lab.analysis.betting import Floats, check_threshold, log_e, tally
 from router_lab.errors import ConfigError
 
 FRACTIONS: Floats = np.array([0.01, 0.03, 0.1, 0.3])
 ALARM = 5_000.0
 
 _TAIL = 0.05
+_SURE = 0.01
+_ENOUGH = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
     """What a detector saw. `alarm_at` is the observation, counted from 1, of the first alarm.
 
-    `changed_at` is where the change most likely began. `evidence` is the mean M after each
+    `changed_at` is where the change most likely began, counted from 1; None without an alarm, and where
+    there was no change: with `from_start` it was beyond what is allowed from the first observation on,
+    or nothing clearly better came before. `evidence` is the mean M after each
     observation (log), `mean_run` the least expected number of observations between false alarms.
     """
 
@@ -42,6 +46,7 @@ class Drift:
     changed_at: int | None
     mean_run: float
     evidence: Floats = field(repr=False)
+    from_start: bool = False
 
     @property
     def alarmed(self) -> bool:
@@ -53,8 +58,17 @@ def detect(excess: ArrayLike, allowed: float, *, metric: str = "disagreement", a
     """Watch `excess` (n,) in [0, 1], in time order, for a mean above `allowed`.
 
     For agreement pass 1 - agreement and 1 - threshold: the exit's own threshold, not the fitted
-    mean, which would itself be off by chance. Raises `ConfigError` for values outside [0, 1].
+    mean, which would itself be off by chance. An alarm is of a change only if there was something to
+    change from (see `_was_better`). Raises `ConfigError` for values outside [0, 1].
     """
+    found = _watch(excess, allowed, metric, alarm)
+    if found.changed_at is None or _was_better(np.asarray(excess, dtype=np.float64), found):
+        return found
+    return replace(found, changed_at=None, from_start=True)
+
+
+def _watch(excess: ArrayLike, allowed: float, metric: str, alarm: float) -> Drift:
+    """The detector itself: any alarm counts as a change."""
     check_threshold(allowed)
     outcomes = np.asarray(excess, dtype=np.float64)
     if not bool(np.all((outcomes >= 0) & (outcomes <= 1))):
@@ -95,7 +109,8 @@ def detect_shift(
         return Drift(metric, 0, 2 * _TAIL, float("nan"), None, None, alarm, np.empty(0))
     sign = 1 if direction == "up" else -1
     beyond = sign * rest > np.quantile(sign * first, 1 - _TAIL)
-    seen = detect(beyond.astype(np.float64), 2 * _TAIL, metric=metric, alarm=alarm)
+    # Whatever comes after the baseline is a change against it.
+    seen = _watch(beyond.astype(np.float64), 2 * _TAIL, metric, alarm)
     return Drift(
         metric,
         seen.observations,
@@ -106,6 +121,21 @@ def detect_shift(
         alarm,
         seen.evidence,
     )
+
+
+def _was_better(excess: Floats, found: Drift) -> bool:
+    """Whether what came before the change was within the bar, and clearly better than what followed.
+
+    The change point is chosen after the fact: a steady series also has a lucky start. So the start
+    must beat the rate of what followed by a betting e-value of 100, wherever it is cut.
+    """
+    start = (found.changed_at or 1) - 1
+    # A few values after a point chosen for being bad would flatter what came before it.
+    before, after = excess[:start], excess[start : max(found.alarm_at or 0, start + _ENOUGH)]
+    if not len(before) or before.mean() > found.allowed:
+        return False
+    rate = min(max(float(after.mean()), found.allowed), 1 - 1e-9)
+    return bool(log_e(tally(before), rate, "below") >= -np.log(_SURE))
 
 
 def _change_point(growth: Floats) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from router_lab.analysis.metrics.estimates import intact_calls
-from router_lab.analysis.tables import Tables, frame_of
+from router_lab.analysis.tables import Source, frame_of, tables_of
 from router_lab.analysis.wording import html_table
 from router_lab.errors import ConfigError
 from router_lab.router.tokens import Calibrator, Features, Sample, features
@@ -113,7 +113,7 @@ class EstimatorReplay:
 
 
 def replay_estimators(
-    tables: Tables, estimators: Mapping[str, ReplayEstimator] | None = None, *, last: int = 20_000
+    source: Source, estimators: Mapping[str, ReplayEstimator] | None = None, *, last: int = 20_000
 ) -> EstimatorReplay:
     """Run estimators over the newest `last` intact calls, oldest first, each estimated before it is learnt.
 
@@ -122,7 +122,7 @@ def replay_estimators(
     """
     if last < 1:
         raise ConfigError(f"last is {last!r}; it must be at least 1")
-    attempts = intact_calls(tables.attempts)
+    attempts = intact_calls(tables_of(source).attempts)
     newest = attempts.order_by(attempts.started_at.desc(), attempts.attempt_id.desc()).limit(last)
     history = frame_of(
         newest.select(

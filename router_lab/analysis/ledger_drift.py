@@ -11,8 +11,12 @@ import pandas as pd
 from router_lab.analysis.drift import Drift, detect, detect_shift
 from router_lab.analysis.metrics.estimates import intact_calls
 from router_lab.analysis.pairs import evidence_rows, judged_pairs
-from router_lab.analysis.tables import Tables, frame_of
+from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
 from router_lab.analysis.wording import html_table, plain
+from router_lab.defaults import BAR
+
+CHANGED = "changed"
+FROM_START = "below the bar from the start"
 
 _WATCHED: tuple[tuple[str, Literal["up", "down"]], ...] = (
     ("cost_usd", "up"),
@@ -25,37 +29,55 @@ _WATCHED: tuple[tuple[str, Literal["up", "down"]], ...] = (
 @dataclass(frozen=True, slots=True)
 class DriftReport:
     """What was watched. `frame`: task_type, model, metric, direction, observations, allowed, observed,
-    alarmed, alarm_at and changed_at (times), mean_run (least expected observations between false alarms).
+    alarmed, alarm_at and changed_at (times), mean_run (least expected observations between false alarms),
+    finding: `changed`, `below the bar from the start` (alarmed, but there was nothing to change from:
+    changed_at is empty), or nothing.
     """
 
     frame: pd.DataFrame = field(repr=False)
 
     def __repr__(self) -> str:
-        alarms = self.frame[self.frame["alarmed"]]
-        if alarms.empty:
-            return f"Drift: none in {len(self.frame)} series"
+        changes, low = self.changed, self.below_from_start
+        heading = f"Drift: {len(changes) or 'none'} {'of' if len(changes) else 'in'} {len(self.frame)} series"
         lines = [
             f"  {plain(row.task_type)} on {plain(row.model)}: {row.metric} {row.direction} since about "
             f"{row.changed_at:%Y-%m-%d %H:%M} UTC"
-            for row in alarms.itertuples()
+            for row in changes.itertuples()
         ]
-        return "\n".join([f"Drift: {len(alarms)} of {len(self.frame)} series", *lines])
+        lines += [
+            f"  {plain(row.task_type)} on {plain(row.model)}: {row.metric} {1 - row.observed:.3f} over "
+            f"{row.observations:,} pairs, {FROM_START} ({1 - row.allowed:.3g}); no change"
+            for row in low.itertuples()
+        ]
+        return "\n".join([heading, *lines])
+
+    @property
+    def changed(self) -> pd.DataFrame:
+        """The series that changed."""
+        return self.frame[self.frame["finding"] == CHANGED]
+
+    @property
+    def below_from_start(self) -> pd.DataFrame:
+        """The series of agreement that never were at the bar: a matter for the verdict, not a change."""
+        return self.frame[self.frame["finding"] == FROM_START]
 
     def _repr_html_(self) -> str:
         return html_table(self.frame, "Drift")
 
 
-def drift(tables: Tables, *, threshold: float = 0.95, last: int = 50_000) -> DriftReport:
-    """Watch the newest `last` calls and pairs of each task type and model.
+def drift(source: Source, *, threshold: float = BAR, last: int = 50_000) -> DriftReport:
+    """Watch the newest `last` calls and pairs of each task type and model of a ledger.
 
     Agreement against `threshold` (the exit's own), the others against their own first 500 values.
+    Agreement that was below the threshold from its start is told apart: a change needs a before.
     Each series raises a false alarm once in 5,000 observations or more, on average; with many
     series, expect proportionally more.
     """
+    tables = tables_of(source)
     rows = [*_agreement(tables, threshold, last), *_calls(tables, last)]
     columns = (
         "task_type", "model", "metric", "direction", "observations", "allowed", "observed",
-        "alarmed", "alarm_at", "changed_at", "mean_run",
+        "alarmed", "alarm_at", "changed_at", "mean_run", "finding",
     )  # fmt: skip
     return DriftReport(pd.DataFrame(rows, columns=list(columns)))
 
@@ -104,4 +126,5 @@ def _row(task_type: Any, model: Any, direction: str, found: Drift, times: pd.Ser
         "alarm_at": times.iloc[found.alarm_at - 1] if found.alarm_at else pd.NaT,
         "changed_at": times.iloc[found.changed_at - 1] if found.changed_at else pd.NaT,
         "mean_run": found.mean_run,
+        "finding": FROM_START if found.from_start else CHANGED if found.alarmed else "",
     }

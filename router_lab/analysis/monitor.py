@@ -4,7 +4,8 @@ Evidence is rebuilt from the comparisons each time; there is no second truth. A 
 last change of models, aliases or comparator, or at a re-arm; within it only the first pair of each
 distinct input counts, so repeats cannot fake certainty (the question is about distinct inputs).
 Pairs are weighted by least sampling probability over their own. With K task types each is judged
-at alpha / K, so that a wrong exit anywhere happens with probability at most alpha.
+at alpha / K, so that a wrong exit anywhere happens with probability at most alpha. Intervals are
+valid at any time; those of `ab` are for a single look, and narrower.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from router_lab.analysis.betting import Floats, confidence_interval, log_e_path,
 from router_lab.analysis.decision import Decision, ExitPlan, Outcome, decide
 from router_lab.analysis.history import Standing, standings
 from router_lab.analysis.pairs import evidence_rows, judged_pairs
-from router_lab.analysis.wording import count, html_table, plain
+from router_lab.analysis.tables import switch_history, tables_if_any
+from router_lab.analysis.wording import count, html_table, interval_kind, plain
 from router_lab.errors import ConfigError
 
 _RUN_KEY = ("primary_alias", "shadow_alias", "primary_model", "shadow_model", "comparator")
@@ -34,7 +36,7 @@ class Run:
 
     `bar` is what their mean is held against. `newest` and `started` are None when nothing ran.
     `audits` are the values seen since an exit, which the verdict does not use. `usd_per_pair` is the
-    mean known cost of a shadow answer, NaN when none is known.
+    mean known cost of a shadow answer (of a ledger: what was billed), NaN when none is known.
     """
 
     task_type: str
@@ -51,7 +53,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class MonitorResult:
-    """One `Decision` and one `Run` per task type; `frame` has a row for each; print it for the words."""
+    """One `Decision` and one `Run` per task type; `frame` has a row for each; print it for the words.
+
+    `lower` and `upper` are the confidence sequence at 1 - `alpha` (the task type's share): valid
+    however often one looks, as `interval` says.
+    """
 
     decisions: Mapping[str, Decision] = field(repr=False)
     runs: Mapping[str, Run] = field(repr=False)
@@ -60,7 +66,11 @@ class MonitorResult:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """One row per task type; `e_` columns are log e-values, `_usd` US dollars."""
+        """One row per task type; `log_e_` columns are log e-values, `_usd` US dollars.
+
+        `pairs_needed` is a whole number: empty when settled, infinite when neither side is being won;
+        `leaning` says which side that is.
+        """
         return pd.DataFrame(
             [
                 _record(self.runs[name], self.decisions[name], self.standings.get(name))
@@ -92,6 +102,7 @@ class MonitorResult:
             "mean",
             "lower",
             "upper",
+            "interval",
             "threshold",
             "pairs_needed",
             "reason",
@@ -110,17 +121,20 @@ def monitor(
     task_types: int | None = None,
     now: datetime | None = None,
 ) -> MonitorResult:
-    """Judge every task type in `pairs` (the comparisons; see `pairs.judged_pairs`).
+    """Judge every task type of a ledger, or in `pairs` (the comparisons; see `pairs.judged_pairs`).
 
-    `switch_events` lets exits and re-arms written earlier bound the runs. `least_probability` is the
-    lowest sampling rate planned (default: the lowest seen); `task_types` is K (default: how many
-    there are). `now` is aware; default the present. Raises `ConfigError` for missing columns.
+    `switch_events` lets exits and re-arms written earlier bound the runs (default: a ledger's own).
+    `least_probability` is the lowest sampling rate planned (default: the lowest seen); `task_types` is
+    K (default: how many there are). `now` is aware; default the present. Raises `ConfigError` for
+    missing columns.
     """
     plan = plan or ExitPlan()
     moment = now or datetime.now(UTC)
-    rows = judged_pairs(pairs, by)
+    tables = tables_if_any(pairs)
+    rows = judged_pairs(pairs if tables is None else tables, by, basis=basis)
     names = [str(name) for name in sorted(rows[by].dropna().unique())]
-    known = standings(switch_events, names)
+    events = switch_history(tables) if switch_events is None and tables is not None else switch_events
+    known = standings(events, names)
     runs = {
         str(name): _run(str(name), group, plan, basis, known[str(name)], least_probability)
         for name, group in rows.groupby(by, sort=True)
@@ -192,14 +206,13 @@ def _betting_scale(differences: Floats, basis: str, plan: ExitPlan) -> tuple[Flo
     """Differences in [-1, 1] as values in [0, 1], and the bar their mean must beat."""
     if basis == "agreement":
         return np.clip(1 + differences, 0, 1), plan.threshold
-    margin = plan.floor_delta if basis == "floor" else plan.score_margin
-    return np.clip((1 + differences) / 2, 0, 1), (1 - margin) / 2
+    return np.clip((1 + differences) / 2, 0, 1), (1 - plan.margin(basis)) / 2
 
 
 _RECORD = (
     "task_type", "outcome", "reason", "basis", "standing", "pairs", "rows",
-    "mean", "lower", "upper", "threshold", "alpha",
-    "log_e_above", "log_e_below", "decided_after", "pairs_needed", "usd_per_pair", "usd_needed",
+    "mean", "lower", "upper", "interval", "threshold", "alpha",
+    "log_e_above", "log_e_below", "decided_after", "leaning", "pairs_needed", "usd_per_pair", "usd_needed",
     "started", "newest",
 )  # fmt: skip
 
@@ -217,11 +230,13 @@ def _record(run: Run, decision: Decision, standing: Standing | None) -> dict[str
         "mean": decision.mean,
         "lower": decision.lower,
         "upper": decision.upper,
+        "interval": interval_kind(decision.alpha, anytime=True),
         "threshold": decision.threshold,
         "alpha": decision.alpha,
         "log_e_above": decision.log_e_above,
         "log_e_below": decision.log_e_below,
         "decided_after": decision.decided_after,
+        "leaning": decision.leaning,
         "pairs_needed": decision.pairs_needed,
         "usd_per_pair": run.usd_per_pair,
         "usd_needed": to_go * run.usd_per_pair,
@@ -260,13 +275,20 @@ _WORDS = {
 def _line(name: str, decision: Decision) -> str:
     if not decision.pairs:
         return f"  {plain(name)}: {_WORDS[decision.outcome]}: no usable pair yet"
-    needed = (
-        f"; about {count(decision.pairs_needed)} in all are needed"
-        if decision.outcome is Outcome.CONTINUE
-        else ""
-    )
+    needed = f"; {_outlook(decision)}" if decision.outcome is Outcome.CONTINUE else ""
+    kind = interval_kind(decision.alpha, anytime=True)
     return (
         f"  {plain(name)}: {_WORDS[decision.outcome]}: {decision.reason}{needed}. Mean {decision.mean:.4f} "
-        f"({decision.lower:.4f} to {decision.upper:.4f}) against {decision.threshold:.4f}, "
+        f"({decision.lower:.4f} to {decision.upper:.4f}, {kind}) against {decision.threshold:.4f}, "
         f"{decision.pairs:,} distinct inputs"
+    )
+
+
+def _outlook(decision: Decision) -> str:
+    """Which way the evidence leans, at which bar, and how many pairs in all would settle it."""
+    bar = f"the bar {decision.threshold:.4g}"
+    if decision.leaning is None:
+        return f"leans to neither side of {bar}"
+    return (
+        f"leans {decision.leaning} {bar}, about {count(decision.pairs_needed)} in all would settle it there"
     )

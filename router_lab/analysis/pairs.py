@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from router_lab.analysis.tables import frame_of
+from router_lab.analysis.tables import ACCEPTED, frame_of, tables_if_any
 from router_lab.errors import ConfigError
 
 USE_OF_STATUS = {
@@ -49,22 +49,29 @@ _DEFAULTS: dict[str, Any] = {
     "shadow_score": np.nan,
     "primary_cost_usd": np.nan,
     "shadow_cost_usd": np.nan,
+    "primary_unknown_usd": 0.0,
+    "shadow_unknown_usd": 0.0,
     "primary_latency_ms": np.nan,
     "shadow_latency_ms": np.nan,
 }
 
 
-def judged_pairs(pairs: Any, by: str = "task_type", keep: Sequence[str] = ()) -> pd.DataFrame:
-    """A tidy copy of `pairs` (a frame, an Ibis table or a mapping of columns), oldest first.
+def judged_pairs(
+    pairs: Any, by: str = "task_type", keep: Sequence[str] = (), *, basis: str | None = None
+) -> pd.DataFrame:
+    """A tidy copy of `pairs`, oldest first: those of a ledger (a `Ledger`, its path or its tables), or a
+    frame, an Ibis table or a mapping of columns.
 
-    Needs `by` and either `agreement` or both `primary_score` and `shadow_score`, all in [0, 1];
-    other columns of the `comparisons` table are used when present. `keep` names further columns to
-    carry along. Adds `use` (scored, shadow_failed, truncated, no_primary, unscored, dropped,
-    not_run), `agreement` set to 0 where the shadow failed, and `scored_sides`, whether each side
-    has a score of its own. Raises `ConfigError` naming a missing column.
+    A ledger's costs are what was billed, with `_unknown_usd` beside them, and with `basis="scores"` its
+    scores are looked up; columns are taken as they are. Needs `by` and either `agreement` or both
+    `primary_score` and `shadow_score`, all in [0, 1]; other columns of the `comparisons` table are used
+    when present. `keep` names further columns to carry along. Adds `use` (scored, shadow_failed,
+    truncated, no_primary, unscored, dropped, not_run), `agreement` set to 0 where the shadow failed, and
+    `scored_sides`, whether each side has a score of its own. Raises `ConfigError` naming a missing
+    column, or what is accepted.
     """
     wanted = [by, "request_id", "input_hash", "created_at", *_DEFAULTS, *keep]
-    frame = _as_frame(pairs, wanted)
+    frame = _as_frame(pairs, wanted, basis)
     _require(frame, by)
     rows = frame[[column for column in dict.fromkeys(wanted) if column in frame]].copy()
     for column, default in _DEFAULTS.items():
@@ -88,16 +95,22 @@ def distinct_values(column: pd.Series) -> list[str]:
     return sorted(str(value) for value in column.dropna().unique())
 
 
-def _as_frame(pairs: Any, wanted: Sequence[str]) -> pd.DataFrame:
+def _as_frame(pairs: Any, wanted: Sequence[str], basis: str | None) -> pd.DataFrame:
     if isinstance(pairs, pd.DataFrame):
         return pairs
+    if (tables := tables_if_any(pairs)) is not None:
+        # Not before: those who pass frames need no query engine.
+        from router_lab.analysis.stored_pairs import billed_pairs, scored_pairs
+
+        pairs = scored_pairs(tables) if basis == "scores" else billed_pairs(tables)
     if hasattr(pairs, "to_pyarrow"):
         return frame_of(pairs.select([name for name in dict.fromkeys(wanted) if name in pairs.columns]))
     try:
         return pd.DataFrame(pairs)
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"pairs is a {type(pairs).__name__}; pass a DataFrame, an Ibis table or a mapping of columns"
+            f"pairs is a {type(pairs).__name__}; pass {ACCEPTED}; or pairs as a DataFrame, an Ibis table or "
+            "a mapping of columns"
         ) from error
 
 

@@ -7,7 +7,7 @@ err on the long side. The A/B's are the usual normal approximation times a desig
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,15 @@ from router_lab.analysis.clustered import cluster_mean
 from router_lab.analysis.decision import ExitPlan
 from router_lab.analysis.pairs import evidence_rows, judged_pairs
 from router_lab.analysis.stopping import stopping_law
-from router_lab.analysis.wording import count, html_table, plain, usd
+from router_lab.analysis.wording import count, html_table, plain, unconfirmed, usd
+from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
 
 COLUMNS = (
     "task_type", "agreement", "pairs_mean", "pairs_p90",
     "chance_stable", "chance_worse", "chance_undecided",
     "pairs_per_day", "days_mean", "days_p90",
-    "usd_per_pair", "usd_mean", "usd_p90", "ab_pairs", "design_effect",
+    "usd_per_pair", "usd_mean", "usd_p90", "usd_unknown", "ab_pairs", "design_effect",
 )  # fmt: skip
 
 
@@ -34,7 +35,8 @@ class PowerPlan:
     """What to expect per task type. Pairs are distinct inputs for the exit, calls for `ab_pairs`.
 
     `pairs_mean` and `pairs_p90` count runs that reach the cap with the cap; days and dollars are NaN
-    where the rate or the cost of a pair is unknown.
+    where the rate or the cost of a pair is unknown. Dollars are as billed; `usd_unknown` is what may
+    come on top of `usd_mean` if bills that are unknown in the ledger were charged.
     """
 
     frame: pd.DataFrame
@@ -67,13 +69,14 @@ def plan_experiment(
     agreement: float | Mapping[str, float] | None = None,
     pairs_per_day: float | None = None,
     usd_per_pair: float | None = None,
-    margin: float = 0.02,
+    margin: float | None = None,
     by: str = "task_type",
 ) -> PowerPlan:
-    """Forecast per task type from the ledger's own rates (`pairs`), or from the figures given.
+    """Forecast per task type from a ledger's own rates (`pairs`, as in `ab`), or from the figures given.
 
     `agreement` is the mean you believe in (one, or per task type; default: what `pairs` show).
-    Without `pairs`, give `agreement`. Given figures win over measured ones. Raises `ConfigError`.
+    Without `pairs`, give `agreement`. Given figures win over measured ones. `margin` is the A/B's
+    (default: the exit's, 1 - threshold). Raises `ConfigError`.
     """
     plan = plan or ExitPlan()
     measured = _rates(pairs, by) if pairs is not None else {"": _Rates()}
@@ -83,6 +86,7 @@ def plan_experiment(
         raise ConfigError(
             "there are no pairs to plan from; give agreement=, pairs_per_day= and usd_per_pair="
         )
+    loss = plan.margin() if margin is None else margin
     alpha = plan.alpha / len(measured)
     rows = []
     for name, rates in sorted(measured.items()):
@@ -93,8 +97,9 @@ def plan_experiment(
                 f"agreement of {name or 'the experiment'!r} is {mean!r}; give a share in [0, 1]"
             )
         per_day = rates.pairs_per_day if pairs_per_day is None else pairs_per_day
-        each = rates.usd_per_pair if usd_per_pair is None else usd_per_pair
-        rows.append(_forecast(name, mean, plan, alpha, per_day, each, margin, rates.design_effect))
+        if usd_per_pair is not None:
+            rates = replace(rates, usd_per_pair=usd_per_pair, usd_unknown_per_pair=0.0)
+        rows.append(_forecast(name, mean, plan, alpha, per_day, loss, rates))
     return PowerPlan(pd.DataFrame(rows, columns=list(COLUMNS)), plan)
 
 
@@ -103,7 +108,7 @@ def ab_pairs(
     margin: float,
     *,
     difference: float = 0.0,
-    alpha: float = 0.05,
+    alpha: float = ALPHA,
     power: float = 0.8,
     design_effect: float = 1.0,
 ) -> float:
@@ -123,6 +128,7 @@ class _Rates:
     agreement: float | None = None
     pairs_per_day: float = float("nan")
     usd_per_pair: float = float("nan")
+    usd_unknown_per_pair: float = 0.0
     design_effect: float = 1.0
 
 
@@ -141,6 +147,7 @@ def _rates_of(group: pd.DataFrame) -> _Rates:
         agreement=mean.mean,
         pairs_per_day=evidence["input_hash"].nunique() / days if days > 0 else float("nan"),
         usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
+        usd_unknown_per_pair=float(evidence["shadow_unknown_usd"].fillna(0.0).mean()),
         design_effect=max(1.0, mean.rows / mean.effective_pairs) if mean.effective_pairs > 0 else 1.0,
     )
 
@@ -151,9 +158,8 @@ def _forecast(
     plan: ExitPlan,
     alpha: float,
     per_day: float,
-    each: float,
     margin: float,
-    design_effect: float,
+    rates: _Rates,
 ) -> dict[str, Any]:
     law = stopping_law(mean, plan.threshold, alpha, plan.max_pairs)
     ninth = law.quantile(0.9)
@@ -168,24 +174,26 @@ def _forecast(
         "pairs_per_day": per_day,
         "days_mean": law.mean_pairs / per_day,
         "days_p90": ninth / per_day,
-        "usd_per_pair": each,
-        "usd_mean": law.mean_pairs * each,
-        "usd_p90": ninth * each,
+        "usd_per_pair": rates.usd_per_pair,
+        "usd_mean": law.mean_pairs * rates.usd_per_pair,
+        "usd_p90": ninth * rates.usd_per_pair,
+        "usd_unknown": law.mean_pairs * rates.usd_unknown_per_pair,
         "ab_pairs": ab_pairs(
             np.sqrt(mean * (1 - mean)),
             margin,
             difference=mean - 1,
             alpha=plan.alpha,
-            design_effect=design_effect,
+            design_effect=rates.design_effect,
         ),
-        "design_effect": design_effect,
+        "design_effect": rates.design_effect,
     }
 
 
 def _sentence(row: Mapping[str, Any]) -> str:
     name = f"{plain(row['task_type'])}: " if row["task_type"] else ""
     days = f", {row['days_mean']:,.1f} days" if row["days_mean"] == row["days_mean"] else ""
-    money = f", {usd(row['usd_mean'])}" if row["usd_mean"] == row["usd_mean"] else ""
+    known = row["usd_mean"] == row["usd_mean"]
+    money = f", {usd(row['usd_mean'])}{unconfirmed(row['usd_unknown'])}" if known else ""
     return (
         f"  {name}at agreement {row['agreement']:.3f}: about {count(row['pairs_mean'])} distinct inputs "
         f"(9 in 10 runs: {count(row['pairs_p90'])}){days}{money}; "

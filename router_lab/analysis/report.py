@@ -20,15 +20,18 @@ from router_lab.analysis.ab import AbResult, ab
 from router_lab.analysis.decision import ExitPlan
 from router_lab.analysis.ledger_drift import DriftReport, drift
 from router_lab.analysis.monitor import MonitorResult, monitor
-from router_lab.analysis.tables import Tables, frame_of
+from router_lab.analysis.stored_pairs import billed_pairs
+from router_lab.analysis.tables import Source, Tables, frame_of, switch_history, tables_of
 from router_lab.analysis.wording import plain
+from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
 
 _PAIR_COLUMNS = (
     "comparison_id", "request_id", "task_type", "created_at",
     "primary_alias", "shadow_alias", "primary_model", "shadow_model",
     "input_hash", "sample_probability", "switch_epoch", "status", "comparator", "agreement", "is_noise",
-    "primary_cost_usd", "shadow_cost_usd", "primary_latency_ms", "shadow_latency_ms",
+    "primary_cost_usd", "shadow_cost_usd", "primary_unknown_usd", "shadow_unknown_usd",
+    "primary_latency_ms", "shadow_latency_ms",
 )  # fmt: skip
 
 
@@ -71,7 +74,7 @@ class Report:
         target = Path(path)
         chosen = format or target.suffix.removeprefix(".")
         if chosen not in ("html", "json"):
-            raise ConfigError(f"{target}: a report is .html or .json; pass format= for another suffix")
+            raise ConfigError(f"{target}: a report is .html or .json; pass format= for another ending")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(self.html() if chosen == "html" else self.as_json(), encoding="utf-8")
         return target
@@ -84,22 +87,28 @@ class Report:
 
 
 def report(
-    tables: Tables,
+    source: Source,
     *,
     plan: ExitPlan | None = None,
-    margin: float = 0.02,
-    alpha: float = 0.05,
+    margin: float | None = None,
+    alpha: float = ALPHA,
     title: str = "router_lab report",
     pictures: bool = True,
     switch_events: pd.DataFrame | None = None,
     now: datetime | None = None,
 ) -> Report:
-    """Gather a report from a ledger's tables; see `ab` for `margin`, `alpha`, `monitor` for `plan`."""
-    plan = plan or ExitPlan()
+    """Gather a report from a ledger; see `ab` for `margin`, `alpha`, `monitor` for `plan`, `switch_events`.
+
+    One loss is accepted throughout: `margin` by default follows from the plan, and a plan from `margin`.
+    Raises `ConfigError` for what is no ledger, `LedgerError` for one that cannot be read.
+    """
+    tables = tables_of(source)
+    plan = plan or (ExitPlan() if margin is None else _plan_of(margin))
     moment = now or datetime.now(UTC)
-    pairs = frame_of(tables.comparisons.select(*_PAIR_COLUMNS))
-    judged = ab(pairs, margin=margin, alpha=alpha)
-    standing = monitor(pairs, plan, switch_events=switch_events, now=moment)
+    pairs = frame_of(billed_pairs(tables).select(*_PAIR_COLUMNS))
+    judged = ab(pairs, margin=plan.margin() if margin is None else margin, alpha=alpha)
+    events = switch_history(tables) if switch_events is None else switch_events
+    standing = monitor(pairs, plan, switch_events=events, now=moment)
     frames = {
         "spend_by_cause": metrics.spend(tables, by="cause"),
         "spend_by_task_type": metrics.spend(tables, by=("task_type", "model")),
@@ -114,6 +123,12 @@ def report(
     drawn = tuple(_pictures(tables, judged, standing)) if pictures else ()
     watched = drift(tables, threshold=plan.threshold)
     return Report(title, moment, judged, standing, frames, watched, drawn)
+
+
+def _plan_of(margin: float) -> ExitPlan:
+    if not 0 < margin < 1:
+        raise ConfigError(f"margin is {margin!r}; it is a share strictly between 0 and 1, such as 0.05")
+    return ExitPlan(threshold=1 - margin)
 
 
 def _statuses(pairs: pd.DataFrame) -> pd.DataFrame:

@@ -119,9 +119,12 @@ async def steer(
     """Monitor a ledger and, with `apply`, act on what is found. Safe to run as often as one likes.
 
     Everything it knows is read back from the ledger, so that any machine and any cron job agree.
+    Raises `ConfigError` for anything but a ledger.
     """
+    if not hasattr(ledger, "switch_events"):
+        raise ConfigError(f"a {type(ledger).__name__} cannot be steered; pass a Ledger, which has the switch")
     history = ledger.switch_events()
-    result = monitor(ledger.tables().comparisons, plan, switch_events=history, now=now)
+    result = monitor(ledger.tables(), plan, switch_events=history, now=now)
     actions = plan_actions(result, policy, now=now)
     if not apply:
         return Steered(result, tuple(actions), ())

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
 
-from router_lab.errors import LedgerError, RouterLabError
+from router_lab.errors import ConfigError, LedgerError, RouterLabError
+
+ACCEPTED = (
+    "a Ledger, the path of one (a folder, or s3://bucket/prefix), or its tables "
+    "(ledger.tables(), rl.analysis.open(path))"
+)
 
 
 class Tables(Protocol):
-    """What every metric takes: `ledger.tables()` or `open()` give one."""
+    """What every metric reads: `ledger.tables()` or `open()` give one."""
 
     @property
     def attempts(self) -> Any:
@@ -20,6 +26,39 @@ class Tables(Protocol):
     @property
     def comparisons(self) -> Any:
         """The comparisons as an Ibis table."""
+
+
+class HasTables(Protocol):
+    """What a `Ledger` is to the analysis."""
+
+    def tables(self) -> Any:
+        """Its `Tables`, as of now."""
+
+
+# What every function over a ledger takes.
+Source = Tables | HasTables | str | PathLike[str]
+
+
+def tables_of(source: Any) -> Tables:
+    """The tables of a `Source`. Raises `ConfigError` for anything else, saying what is accepted."""
+    found = tables_if_any(source)
+    if found is None:
+        raise ConfigError(f"a {type(source).__name__} is no ledger; pass {ACCEPTED}")
+    return found
+
+
+def tables_if_any(source: Any) -> Tables | None:
+    """The tables of a `Source`, None for anything else."""
+    if isinstance(source, str | PathLike):
+        opened: Tables = open(str(source))
+        return opened
+    if hasattr(getattr(source, "attempts", None), "to_pyarrow") and hasattr(source, "comparisons"):
+        tables: Tables = source
+        return tables
+    if callable(getattr(source, "tables", None)):
+        made: Tables = source.tables()
+        return made
+    return None
 
 
 def open(path: str | Path, backend: str = "duckdb", connection: Any = None) -> Any:  # noqa: A001
@@ -42,6 +81,11 @@ def open(path: str | Path, backend: str = "duckdb", connection: Any = None) -> A
         # A bar drawn into a notebook's output would be kept there, different at every run.
         tables.connection.raw_sql("SET enable_progress_bar = false")
     return tables
+
+
+def switch_history(tables: Any) -> pd.DataFrame | None:
+    """The switch events, one row per flip; None for tables that have none."""
+    return frame_of(tables.switch_events) if hasattr(tables, "switch_events") else None
 
 
 def frame_of(expression: Any) -> pd.DataFrame:

@@ -21,7 +21,9 @@ def plain(value: object) -> str:
 
 def points(difference: float, *, signed: bool = True) -> str:
     """A difference of shares in percentage points, such as `-21.8`."""
-    return f"{100 * difference:{'+' if signed else ''}.1f}"
+    # Adding 0 takes the sign off a zero that rounding left.
+    rounded = round(100 * difference, 1) + 0.0
+    return f"{rounded:{'+' if signed and rounded else ''}.1f}"
 
 
 def count(number: float) -> str:
@@ -43,6 +45,20 @@ def usd(amount: float) -> str:
 def percent(share: float, digits: int = 1) -> str:
     """A share such as `95.8%`; a dash when unknown."""
     return "–" if share != share else f"{100 * share:,.{digits}f}%"
+
+
+def interval_kind(alpha: float, *, anytime: bool = False) -> str:
+    """What an interval is: one for a single look at a sample fixed beforehand, or one for every look.
+
+    Of the same pairs the second is the wider; they answer different questions and do not contradict.
+    """
+    return f"{100 * (1 - alpha):.3g}% interval, {'valid at any time' if anytime else 'fixed sample'}"
+
+
+def unconfirmed(more: float, less: float = 0.0) -> str:
+    """Money whose bill is unknown, as an aside such as ` (up to $1.20 more, unconfirmed)`; empty for none."""
+    parts = [f"up to {usd(amount)} {word}" for amount, word in ((more, "more"), (less, "less")) if amount > 0]
+    return f" ({' or '.join(parts)}, unconfirmed)" if parts else ""
 
 
 def number(value: float) -> str:

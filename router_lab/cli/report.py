@@ -6,7 +6,10 @@ import argparse
 from pathlib import Path
 
 from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger
+from router_lab.defaults import MARGIN
+from router_lab.errors import ConfigError
 
+FORMATS = ("html", "json")
 EXAMPLES = """\
   router-lab report --ledger out/ledger --out report.html
   router-lab report --format json --out report.json
@@ -21,17 +24,28 @@ def add_to(commands: Commands) -> None:
     command.add_argument(
         "--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: report.html"
     )
-    command.add_argument("--format", choices=["html", "json"], help="default: by the file's ending")
-    command.add_argument("--margin", type=float, default=0.02, help="non-inferiority margin (default: 0.02)")
+    command.add_argument("--format", choices=FORMATS, help="default: by the file's ending")
+    command.add_argument(
+        "--margin",
+        type=float,
+        default=MARGIN,
+        help=f"the loss you would accept, as a share, in the verdicts and the monitor (default: {MARGIN:g})",
+    )
     add_ledger_option(command)
     command.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Gather and write the report."""
+    ending = arguments.out.suffix.removeprefix(".")
+    if arguments.format is None and ending not in FORMATS:
+        raise ConfigError(
+            f"--out {arguments.out}: a report is .html or .json; "
+            "with another ending say which by --format html or --format json"
+        )
     from router_lab.analysis import report
 
     with existing_ledger(arguments.ledger) as ledger:
-        made = report(ledger.tables(), margin=arguments.margin, switch_events=ledger.switch_events())
+        made = report(ledger, margin=arguments.margin)
     print(f"wrote {made.write(arguments.out, arguments.format)}")
     return 0

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 
 from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger
+from router_lab.defaults import ALPHA, BAR
 
 EXAMPLES = """\
   router-lab shadow monitor --ledger out/ledger
@@ -25,9 +26,11 @@ def add_to(commands: Commands) -> None:
         EXAMPLES,
     )
     monitor.add_argument(
-        "--threshold", type=float, default=0.95, help="mean agreement to beat (default: 0.95)"
+        "--threshold", type=float, default=BAR, help=f"mean agreement to beat (default: {BAR:g})"
     )
-    monitor.add_argument("--alpha", type=float, default=0.05, help="error rate of each side (default: 0.05)")
+    monitor.add_argument(
+        "--alpha", type=float, default=ALPHA, help=f"error rate of each side (default: {ALPHA:g})"
+    )
     monitor.add_argument("--max-pairs", type=int, default=10_000, help="most pairs worth paying for")
     monitor.add_argument("--on-worse", choices=["alert", "off"], default="alert", help="default: alert")
     monitor.add_argument("--on-futile", choices=["alert", "off"], default="alert", help="default: alert")

@@ -103,12 +103,22 @@ def _sealed(raw: Any, files: Files, view: View) -> str:
         raw.register(f"_sealed_{table.name}", parquet_dataset(files, table, locations))
         return f"_sealed_{table.name}"
     quoted = ", ".join("'" + location.replace("'", "''") + "'" for location in locations)
-    source = f"read_parquet([{quoted}], hive_partitioning = false, union_by_name = {not view.same_schema})"
-    if view.same_schema:
+    alike = view.same_schema or _alike(raw, quoted, view)
+    source = f"read_parquet([{quoted}], hive_partitioning = false, union_by_name = {not alike})"
+    if alike:
         return source
     # Older files may all lack a new column: naming it through an empty table of the right shape fills it.
     shape = ", ".join(f"NULL::{_SQL_TYPES[column.kind]} AS {column.name}" for column in table.columns)
     return f"(SELECT {shape} WHERE false UNION ALL BY NAME SELECT * FROM {source})"  # noqa: S608
+
+
+def _alike(raw: Any, quoted: str, view: View) -> bool:
+    """Whether every file has every column of today. Asked once here, it need not be asked by each query."""
+    found = raw.execute(
+        f"SELECT name, duckdb_type, count(*) FROM parquet_schema([{quoted}]) GROUP BY ALL"  # noqa: S608
+    ).fetchall()
+    wanted = {(column.name, _SQL_TYPES[column.kind], len(view.sealed)) for column in view.table.columns}
+    return wanted <= set(found)
 
 
 def _on_spark(reader: Reader, files: Files, connection: Any) -> Tables:

@@ -17,7 +17,11 @@ Status = Literal["ok", "failed", "skipped"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowResult:
-    """What came of one row. `correct` is the agreement of the answer with `expected`, in [0, 1]."""
+    """What came of one row. `correct` is the agreement of the answer with `expected`, in [0, 1].
+
+    `cost_usd` is what its attempts were billed, failed ones included; `unknown_usd` what else they may
+    have been, at most, where the bill is unknown. Both are of this run, so None for a skipped row.
+    """
 
     index: int
     task_id: str | None
@@ -28,6 +32,7 @@ class RowResult:
     correct: float | None = None
     why: str | None = field(default=None, repr=False)
     cost_usd: float | None = None
+    unknown_usd: float | None = None
     latency_ms: float | None = None
     tokens_in: int | None = None
     tokens_out: int | None = None
@@ -41,12 +46,14 @@ class RowResult:
 class ReplayResult:
     """The rows in the order of the dataset. `stopped` says why rows are missing at the end, if any are.
 
-    `total` is the size of the dataset, None when it was not known beforehand.
+    `total` is the size of the dataset, None when it was not known beforehand. `scored_pairs` counts the
+    pairs whose answers got scores in the ledger, for `rl.analysis.ab(ledger, basis="scores")`.
     """
 
     rows: Sequence[RowResult]
     total: int | None
     stopped: str | None = None
+    scored_pairs: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -61,8 +68,13 @@ class ReplayResult:
 
     @property
     def cost_usd(self) -> float:
-        """What the answered rows cost, retries and fallbacks included; shadows are in the ledger."""
+        """What the rows were billed, failed ones, retries and fallbacks included; not their shadows."""
         return sum(row.cost_usd or 0.0 for row in self.rows)
+
+    @property
+    def unknown_usd(self) -> float:
+        """What may have been charged besides, at most: reserved for attempts whose bill is unknown."""
+        return sum(row.unknown_usd or 0.0 for row in self.rows)
 
     @property
     def correct(self) -> float | None:
@@ -83,7 +95,10 @@ class ReplayResult:
         score = f"; correct {self.correct:.3f} over {scored}" if self.correct is not None else ""
         stopped = f"; stopped: {self.stopped}" if self.stopped else ""
         of = f" of {self.total}" if self.total is not None and self.total != len(self.rows) else ""
-        return f"ReplayResult({len(self.rows)}{of} rows: {counts}{score}; {self.cost_usd:.4f} USD{stopped})"
+        pairs = f"; {self.scored_pairs} pairs scored" if self.scored_pairs else ""
+        unknown = f" and up to {self.unknown_usd:.4f} more, unconfirmed" if self.unknown_usd else ""
+        cost = f"{self.cost_usd:.4f} USD{unknown}"
+        return f"ReplayResult({len(self.rows)}{of} rows: {counts}{score}{pairs}; {cost}{stopped})"
 
     def _repr_html_(self) -> str:
         titles = ("task type", "ok", "failed", "skipped", "correct", "USD")

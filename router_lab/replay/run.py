@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from router_lab.errors import BudgetExceededError, ConfigError, LedgerError
+from router_lab.replay.costs import with_costs
+from router_lab.replay.pair_scores import score_pairs
 from router_lab.replay.progress import Progress, reporting
 from router_lab.replay.result import ReplayResult, RowResult
 from router_lab.replay.rows import Row, count_rows, read_rows
@@ -43,7 +47,8 @@ async def replay(
     `resume` skips rows whose `task_id` has an answer of the same task type in the ledger (`ledger`, or
     the router's own), or those in a given set of ids. `progress` is True for a bar, or called with
     (done, total). Answers to rows with `expected` are scored by the row's own comparator, the one
-    given here, or `text` (`json` for objects).
+    given here, or `text` (`json` for objects); so are both answers of their pairs, in this run or
+    stored by an earlier one, as scores in the ledger.
 
     A row that fails is part of the result; a ledger that fails or a budget that is used up ends the
     run, and the result says how far it got. Cancelling cancels the calls in flight, which leave their
@@ -53,13 +58,18 @@ async def replay(
     if concurrency < 1:
         raise ConfigError(f"concurrency must be at least 1, not {concurrency}")
     scorer = Scorer(comparator, options)
+    began = datetime.now(UTC)
     done = await _answered(router, resume, ledger)
     total = count_rows(rows)
     with reporting(progress, total) as report:
         run = _Run(router, read_rows(rows), done, task_type, scorer, report, concurrency)
         await run.work(concurrency)
     await router.drain()
-    return ReplayResult(tuple(run.results[index] for index in sorted(run.results)), total, run.stopped)
+    own = getattr(router, "ledger", None)
+    results = await with_costs(run.results, own, began)
+    places = [own] if ledger is None or ledger is own else [own, ledger]
+    scored = sum([await score_pairs(place, run.expectations, scorer) for place in places])
+    return ReplayResult(tuple(results[index] for index in sorted(results)), total, run.stopped, scored)
 
 
 # Whether a task id of a task type has its answer already.
@@ -90,6 +100,8 @@ class _Run:
         self._draining = asyncio.Lock()
         self._sent = 0
         self.results: dict[int, RowResult] = {}
+        # What the answers of these rows are scored against; their prompts are not needed for it.
+        self.expectations: dict[tuple[str, str], Row] = {}
         self.stopped: str | None = None
 
     async def work(self, concurrency: int) -> None:
@@ -117,10 +129,12 @@ class _Run:
         try:
             row = Row.read(given, self._task_type)
             task_id, kind = self._named(row, index), row.task_type
+            self._scorer.check(row)
+            if row.expected is not None:
+                self.expectations[task_id, kind] = replace(row, prompt=None, messages=None, system=None)
             if self._is_done(task_id, row.task_type):
                 await asyncio.sleep(0)  # a million of these must not hold up the event loop
                 return RowResult(index=index, task_id=task_id, task_type=kind, status="skipped")
-            self._scorer.check(row)
             completion = await self._complete(row, task_id)
             agreement, why = await self._scorer.score(row, completion)
         except _FATAL as error:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from router_lab.errors import ConfigError
-from router_lab.router.compare import Comparator, Judge, Pair, comparator, compare
+from router_lab.router.compare import Comparator, Judge, Pair, comparator, compare, stored_pair
 
 if TYPE_CHECKING:
     from router_lab.records import Completion
@@ -52,12 +53,25 @@ class Scorer:
             verdict = compare(chosen, pair)
         return verdict.agreement, verdict.reason
 
+    def score_stored(self, row: Row, text: str) -> tuple[float | None, str]:
+        """The agreement of an answer that was stored with what the row expects, and why."""
+        expected, data = _text_and_data(row.expected)
+        pair = replace(stored_pair(expected, text), primary_data=data, schema=row.schema)
+        verdict = compare(self._for(row), pair)
+        return verdict.agreement, verdict.reason
+
+    def name_for(self, row: Row) -> str:
+        """The comparator that a row's answers are scored with."""
+        if row.comparator is not None or self._default is not None:
+            return row.comparator or self._default or ""
+        return "json" if isinstance(row.expected, (dict, list)) else "text"
+
     def _for(self, row: Row) -> Comparator:
         if row.comparator is not None:
             return self._get(row.comparator, row.options)
         if self._default is not None:
             return self._get(self._default, self._options)
-        return self._get("json" if isinstance(row.expected, (dict, list)) else "text", {})
+        return self._get(self.name_for(row), {})
 
     def _get(self, name: str, options: Mapping[str, Any]) -> Comparator:
         key = json.dumps([name, options], sort_keys=True, default=repr)

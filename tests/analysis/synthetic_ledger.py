@@ -31,17 +31,23 @@ RETRY_RATE = 0.04
 SHADOW_RATE = 0.25
 NOISE_RATE = 0.10
 TRUNCATED_RATE = 0.003
+FLIPPED_RATE = 0.2
 START = "2026-09-01"
 DAYS = 60
 
 
-def write_ledger(folder: Path, requests: int, *, seed: int = 0, days: int = DAYS) -> Path:
-    """Write attempts/ (about 1.29 per request) and comparisons/ (about .275 per request) under `folder`."""
+def write_ledger(
+    folder: Path, requests: int, *, seed: int = 0, days: int = DAYS, judged: str | None = None
+) -> Path:
+    """Write attempts/ (about 1.29 per request) and comparisons/ (about .275 per request) under `folder`.
+
+    The pairs of task type `judged` were compared by a judge; all others by their label.
+    """
     con = duckdb.connect()
     con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     con.execute(f"CREATE MACRO u(i, k) AS (hash(i * 64 + k + {seed} * 1000003) % 1000000) / 1e6")
     con.execute(_requests(requests, days))
-    for name, query in (("attempts", _ATTEMPTS), ("comparisons", _COMPARISONS)):
+    for name, query in (("attempts", _ATTEMPTS), ("comparisons", _comparisons(judged))):
         target = folder / name
         target.mkdir(parents=True, exist_ok=True)
         con.execute(
@@ -105,7 +111,7 @@ def _attempt(attempt_no: str, alias: str, is_shadow: str, where: str, key: str) 
       false AS overflow_escalated, false AS token_limited,
       CASE WHEN i % 1000 < 20 THEN 'half_open' ELSE 'closed' END AS breaker_state,
       NULL::VARCHAR AS user_id, request_id AS task_id, '{{}}' AS tags,
-      NULL::VARCHAR AS prompt, NULL::VARCHAR AS output, strftime(moment, '%Y-%m-%d') AS date
+      NULL::VARCHAR AS prompt, NULL::VARCHAR AS output, '[]' AS budget_lines, strftime(moment, '%Y-%m-%d') AS date
     FROM requests WHERE {where}
     """
 
@@ -126,25 +132,32 @@ _PAIR = """
       {rate}::DOUBLE AS sample_probability, 1::BIGINT AS switch_epoch,
       CASE WHEN odd < {truncated} THEN 'primary_truncated' WHEN odd < 0.005 THEN 'shadow_failed' ELSE 'complete' END
         AS status,
-      'label' AS comparator,
+      CASE WHEN task_type = '{judged}' THEN 'judge' ELSE 'label' END AS comparator,
       CASE WHEN odd >= 0.005 THEN (CASE WHEN {luck} < {agrees} THEN 1 ELSE 0 END)::DOUBLE END AS agreement,
       NULL::VARCHAR AS primary_output, NULL::VARCHAR AS shadow_output,
       1e-7 * (chars / 3.8 + 20 + 300 * second) AS primary_cost_usd,
       3e-6 * chars / 3.8 + 15e-6 * (20 + 300 * second) AS shadow_cost_usd,
       exp(6.2 + 0.9 * (speed - 0.5)) AS primary_latency_ms, exp(6.9 + 0.9 * (speed - 0.5)) AS shadow_latency_ms,
-      '{{}}' AS details, {noise} AS is_noise, strftime(moment, '%Y-%m-%d') AS date
+      CASE WHEN task_type = '{judged}' THEN
+          printf('{{"primary_first":"primary","shadow_first":"tie","flipped":%s,"reason":"%s"}}', speed < {flipped}, request_id)
+        ELSE '{{}}' END AS details, {noise} AS is_noise, strftime(moment, '%Y-%m-%d') AS date
     FROM requests WHERE shadowed {where}
 """
 
-_COMPARISONS = " UNION ALL ".join(
-    [
-        _PAIR.format(
-            key="", shadow="cloud", model="claude-sonnet-4-5", rate=SHADOW_RATE, luck="luck", agrees="agrees",
-            noise="false", where="", truncated=TRUNCATED_RATE,
-        ),
-        _PAIR.format(
-            key="n", shadow="local", model="qwen2.5:7b", rate=SHADOW_RATE * NOISE_RATE, luck="speed", agrees="0.98",
-            noise="true", where=f"AND noise < {NOISE_RATE}", truncated=TRUNCATED_RATE,
-        ),
-    ]
-)  # fmt: skip
+
+def _comparisons(judged: str | None) -> str:
+    every = {"judged": judged or "", "flipped": FLIPPED_RATE, "truncated": TRUNCATED_RATE}
+    shadow = {"key": "", "shadow": "cloud", "model": "claude-sonnet-4-5", "luck": "luck", "agrees": "agrees"}
+    noise = {"key": "n", "shadow": "local", "model": "qwen2.5:7b", "luck": "speed", "agrees": "0.98"}
+    return " UNION ALL ".join(
+        [
+            _PAIR.format(**every, **shadow, rate=SHADOW_RATE, noise="false", where=""),
+            _PAIR.format(
+                **every,
+                **noise,
+                rate=SHADOW_RATE * NOISE_RATE,
+                noise="true",
+                where=f"AND noise < {NOISE_RATE}",
+            ),
+        ]
+    )

@@ -10,7 +10,7 @@ import pytest
 from pair_frames import agreeing, pairs_frame
 from scipy import stats
 
-from router_lab.analysis import ab
+from router_lab.analysis import BAR, MARGIN, ExitPlan, Outcome, ab, monitor, plan_experiment
 from router_lab.analysis.clustered import holm
 from router_lab.errors import ConfigError
 
@@ -24,11 +24,41 @@ def test_a_shadow_that_agrees_is_non_inferior_and_one_that_does_not_is_not():
     good = pairs_frame(agreeing(0.995, 2_000), "good")
     bad = pairs_frame(agreeing(0.90, 2_000), "bad")
     close = pairs_frame(agreeing(0.98, 300), "close")
-    result = ab(pd.concat([good, bad, close]))
+    result = ab(pd.concat([good, bad, close]), margin=0.02)
     assert result.verdict("good") == "non-inferior"
     assert result.verdict("bad") == "not non-inferior"
     assert result.verdict("close") == "inconclusive"
     assert "Holm-corrected over 3" in repr(result)
+
+
+@pytest.mark.parametrize(("agreement", "lean"), [(0.985, "non-inferior, within"), (0.96, "not non-inferior")])
+def test_an_open_question_says_which_way_it_leans_and_at_which_margin(agreement, lean):
+    text = repr(ab(pairs_frame(agreeing(agreement, 200)), margin=0.02))
+    assert f"INCONCLUSIVE: leans to {lean}" in text
+    assert "2.0 points; about" in text and "would settle it at that margin" in text
+
+
+def test_one_loss_is_accepted_everywhere():
+    """Regression: the A/B asked for 98% agreement where the exit, the planner and drift asked for 95%."""
+    frame = pairs_frame(agreeing(0.965, 6_000))
+    assert ab(frame).margin == MARGIN == pytest.approx(1 - BAR) == ExitPlan().margin()
+    assert {ExitPlan().margin(basis) for basis in ("agreement", "floor", "scores")} == {MARGIN}
+    assert ab(frame).verdict("classify::ticket") == "non-inferior"
+    (decision,) = monitor(frame).decisions.values()
+    assert (decision.threshold, decision.outcome) == (BAR, Outcome.NON_INFERIOR)
+    needed = plan_experiment(frame).frame["ab_pairs"].iloc[0]
+    assert needed == plan_experiment(frame, margin=MARGIN).frame["ab_pairs"].iloc[0]
+
+
+def test_intervals_say_what_they_are_in_the_same_place():
+    frame = pairs_frame(agreeing(0.97, 400))
+    single, always = ab(frame).frame.iloc[0], monitor(frame).frame.iloc[0]
+    assert single["interval"] == "95% interval, fixed sample"
+    assert always["interval"] == "95% interval, valid at any time"
+    assert always["lower"] < 1 + single["low"] and always["upper"] > 1 + single["high"]
+    for shown in (ab(frame), monitor(frame)):
+        assert shown.frame["interval"].iloc[0] in repr(shown)
+        assert shown.frame["interval"].iloc[0] in shown._repr_html_()
 
 
 def test_a_better_shadow_is_superior():

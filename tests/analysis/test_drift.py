@@ -32,7 +32,7 @@ def test_false_alarms_are_the_reference_rate():
 
 
 def test_the_mean_run_between_false_alarms_holds_even_at_the_threshold():
-    runs = [alarm or 20_000 for alarm in alarms(0.95, 150, 20_000, seed=7)]
+    runs = [alarm or 20_000 for alarm in alarms(0.95, 200, 20_000, seed=7)]
     assert np.mean(runs) >= 5_000
 
 
@@ -41,7 +41,7 @@ def test_delay_is_the_reference_delay(agreement, delay):
     """After 1,000 good pairs (.97)."""
     rng = np.random.default_rng(3)
     delays = []
-    for _ in range(100):
+    for _ in range(200):
         excess = np.concatenate([rng.random(1_000) >= 0.97, rng.random(9_000) >= agreement]).astype(float)
         delays.append((detect(excess, 0.05).alarm_at or 10_000) - 1_000)
     print(f"delay at {agreement}: mean {np.mean(delays):.0f}, median {np.median(delays):.0f}")
@@ -54,6 +54,37 @@ def test_the_change_point_is_near_the_change():
     found = detect(excess, 0.05)
     assert found.alarmed
     assert found.changed_at == pytest.approx(2_000, abs=60)
+
+
+def told_as_changes(before: float, after: float, start: int, runs: int, seed: int) -> float:
+    """Of the alarms on agreement `before` for `start` pairs, then `after`, the share told as a change."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(runs):
+        agreed = np.concatenate([rng.random(start) < before, rng.random(1_500) < after])
+        found.append(detect(1 - agreed.astype(float), 0.05))
+    alarmed = [one for one in found if one.alarmed]
+    assert len(alarmed) == runs
+    assert all(one.from_start == (one.changed_at is None) for one in alarmed)
+    return float(np.mean([not one.from_start for one in alarmed]))
+
+
+@pytest.mark.parametrize("agreement", [0.6, 0.8, 0.88])
+def test_what_never_was_at_the_bar_is_no_change(agreement):
+    """Regression: a type far below the bar from its first pair on was reported as a change."""
+    share = told_as_changes(agreement, agreement, 0, runs=200, seed=9)
+    print(f"agreement {agreement} throughout: {share:.3f} told as a change")
+    assert share <= 0.03
+
+
+@pytest.mark.parametrize(("after", "start"), [(0.80, 300), (0.88, 1_000)])
+def test_a_change_with_a_before_is_a_change(after, start):
+    assert told_as_changes(0.98, after, start, runs=200, seed=10) >= 0.95
+
+
+def test_worse_after_bad_is_below_the_bar_from_the_start():
+    """There is no before within the bar to have changed from."""
+    assert told_as_changes(0.90, 0.50, 400, runs=200, seed=11) <= 0.05
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])
@@ -69,8 +100,8 @@ def test_costs_and_latencies_that_shift_are_seen(direction):
 
 def test_steady_series_rarely_alarm():
     rng = np.random.default_rng(6)
-    false = sum(detect_shift(rng.lognormal(0, 1, 5_000), metric="latency_ms").alarmed for _ in range(100))
-    assert false <= 8
+    false = sum(detect_shift(rng.lognormal(0, 1, 5_000), metric="latency_ms").alarmed for _ in range(200))
+    assert false <= 16
 
 
 def test_too_little_is_nothing_not_an_error():

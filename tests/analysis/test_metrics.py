@@ -38,6 +38,7 @@ EVERY_METRIC = {
     "truncation_by_signal": lambda tables: metrics.truncation_by_signal(tables, by="task_type"),
     "agreement": lambda tables: metrics.agreement(tables),
     "agreement by day": lambda tables: metrics.agreement(tables, by="day"),
+    "agreement by model": lambda tables: metrics.agreement(tables, by=("primary_model", "shadow_model")),
     "beyond_noise": lambda tables: metrics.beyond_noise(tables),
     "savings": lambda tables: metrics.savings(tables),
     "flip_rate": lambda tables: metrics.flip_rate(tables),
@@ -56,13 +57,14 @@ def with_verdicts(folder: Path) -> Path:
     details += [{"reason": "same text", "preference": 0.5, "flipped": False}] * 10
     details += [{"reason": '"primary_first":"x","flipped":true'}] * 10
     frame = pairs_frame(np.full(80, 0.5), "summarize::long").assign(
-        comparator="judge", sample_probability=SHADOW_RATE,
+        comparator="judge", sample_probability=SHADOW_RATE, primary_model=None,
         primary_attempt_id="a", shadow_attempt_id="b", primary_output=None, shadow_output=None,
         details=[json.dumps(one, separators=(",", ":")) for one in details],
     )[[field.name for field in fields(Comparison)]]  # fmt: skip
     day = folder / "comparisons" / "date=2026-11-21"
     day.mkdir(parents=True)
-    frame.astype({"primary_output": "string", "shadow_output": "string"}).to_parquet(day / "judged.parquet")
+    texts = dict.fromkeys(("primary_model", "primary_output", "shadow_output"), "string")
+    frame.astype(texts).to_parquet(day / "judged.parquet")
     return folder
 
 
@@ -106,11 +108,14 @@ def test_every_attempt_has_one_cause_and_the_right_one(tables, attempts):
     first_alias = own[own["attempt_no"] == 1].set_index("request_id")["model_alias"]
     later = own[(own["attempt_no"] > 1) & (own["outcome"] == "ok")]
     moved = later["model_alias"] != later["request_id"].map(first_alias)
+    known = own["billing"] != "unknown"
+    assert causes["unknown"] == (attempts["billing"] == "unknown").sum()
     assert causes["shadow"] == attempts["is_shadow"].sum()
-    assert causes["parse_failure"] == (own["outcome"] == "parse_error").sum()
-    assert causes["truncation"] == (own["outcome"] == "truncated").sum()
+    assert causes["parse_failure"] == (known & (own["outcome"] == "parse_error")).sum()
+    assert causes["truncation"] == (known & (own["outcome"] == "truncated")).sum()
+    assert causes["failure"] == (known & (own["outcome"] == "http_error")).sum()
     assert causes["fallback"] == moved.sum()
-    assert causes["retry"] == (~moved).sum()
+    assert causes["answer_after_retry"] == (~moved).sum()
     assert causes["answer"] == ((own["attempt_no"] == 1) & (own["outcome"] == "ok")).sum()
 
 
@@ -179,6 +184,19 @@ def test_agreement_is_the_clustered_mean(tables, comparisons):
         assert frame.loc[name, "mean"] == pytest.approx(AGREEMENT.get(name, 0.5), abs=0.06)
 
 
+def test_pairs_without_a_model_are_a_group_like_any_other(tables, comparisons):
+    unnamed = comparisons[comparisons["primary_model"].isna()]
+    frame = metrics.agreement(tables, by="primary_model")
+    row = frame[frame["primary_model"].isna()].iloc[0]
+    assert row["pairs"] == (unnamed["status"] == "complete").sum() > 0
+    assert row["standard_error"] == pytest.approx(
+        cluster_mean(unnamed["agreement"], unnamed["input_hash"]).standard_error
+    )
+    whole = metrics.agreement(tables, by=()).iloc[0]
+    assert whole["pairs"] == frame["pairs"].sum()
+    assert whole["mean"] == pytest.approx((frame["mean"] * frame["pairs"]).sum() / frame["pairs"].sum())
+
+
 @pytest.mark.parametrize("inputs", [50, 400])
 def test_agreement_intervals_hold_the_mean_when_failures_are_rare(inputs):
     """Agreement .98, 1,000 replications; t alone has no width without a failure, and must fail."""
@@ -212,24 +230,38 @@ def test_disagreement_beyond_noise(tables, comparisons):
     assert frame["pairs"].sum() == pytest.approx(NOISE_RATE * (~comparisons["is_noise"]).sum(), rel=0.2)
 
 
-def test_savings(tables, comparisons):
+def test_savings(tables, comparisons, attempts):
     frame = metrics.savings(tables, by=())
     complete = comparisons[(comparisons["status"] == "complete") & ~comparisons["is_noise"]]
-    saved = complete["primary_cost_usd"].sum() - complete["shadow_cost_usd"].sum()
+    reserved = attempts[(attempts["billing"] == "unknown") & ~attempts["is_shadow"]]
+    unknown = complete["request_id"].map(reserved.groupby("request_id")["cost_usd"].sum()).fillna(0.0)
+    # Here a retry's cost is not in the pair, so what is unknown is at most the pair's own cost.
+    unknown = np.minimum(unknown, complete["primary_cost_usd"])
+    saved = (complete["primary_cost_usd"] - unknown).sum() - complete["shadow_cost_usd"].sum()
+    assert unknown.sum() > 0
+    assert frame["primary_unknown_usd"].iloc[0] == pytest.approx(unknown.sum())
+    assert frame["calls_unknown_more_usd"].iloc[0] == pytest.approx(4 * unknown.sum())
+    assert frame["calls_unknown_less_usd"].iloc[0] == 0
     assert frame["saved_usd"].iloc[0] == pytest.approx(saved)
     assert frame["calls_saved_usd"].iloc[0] == pytest.approx(4 * saved)
     assert frame["shadow_ms"].iloc[0] == pytest.approx(complete["shadow_latency_ms"].median())
 
 
 def test_an_unknown_key_is_refused_with_the_ones_there_are(tables):
-    with pytest.raises(ConfigError, match="task_type"):
-        metrics.spend(tables, by="colour")
+    for name in ("spend", "attempts_per_request", "truncation_by_signal", "agreement"):
+        with pytest.raises(ConfigError, match=r"colour.*task_type"):
+            getattr(metrics, name)(tables, by=("task_type", "colour"))
 
 
 def test_drift_finds_the_types_that_disagree_and_no_shift_in_cost(tables):
-    frame = analysis.drift(tables).frame
+    found = analysis.drift(tables)
+    frame = found.frame
+    assert "math::word" in repr(found) and "below the bar from the start (0.95); no change" in repr(found)
+    assert "math::word" not in set(found.changed["task_type"])
     agreement = frame[frame["metric"] == "agreement"].set_index("task_type")
     assert agreement.loc["math::word", "alarmed"]
+    assert agreement.loc["math::word", "finding"] == "below the bar from the start"
+    assert pd.isna(agreement.loc["math::word", "changed_at"])
     assert not agreement.loc["classify::ticket", "alarmed"]
     assert not frame.loc[frame["metric"] != "agreement", "alarmed"].any()
 

@@ -85,6 +85,27 @@ def test_bars_add_up_to_the_spend(tables):
     assert widths == pytest.approx(plot.data["cost_usd"].sum())
 
 
+def test_what_was_spent_is_told_by_cause_and_the_unconfirmed_apart(tables):
+    plot = plots.spend_by_cause(tables)
+    assert "unconfirmed" in plot.axes.get_title(loc="left")
+    words = [text.get_text() for text in plot.axes.get_legend().get_texts()]
+    assert "answer after retry" in words and "unknown" in words
+    assert all(bar.get_hatch_linewidth() < 0.5 for bar in plot.axes.patches)
+
+
+@pytest.mark.parametrize("days", [1, 2, 30])
+def test_truncation_over_time_shows_the_days_there_are(days, tmp_path):
+    """Regression: one day was drawn on an axis of several years."""
+    plot = plots.truncation_over_time(analysis.open(write_ledger(tmp_path, 400, days=days)))
+    left, right = plot.axes.get_xlim()  # in days
+    assert days == len(plot.data)
+    assert right - left == pytest.approx(days + 1)
+    if days < 8:
+        plot.figure.canvas.draw()
+        shown = [tick.get_text() for tick in plot.axes.get_xticklabels()]
+        assert shown == [f"{day:%Y-%m-%d}" for day in pd.to_datetime(plot.data["day"])]
+
+
 def test_a_plot_can_be_drawn_into_given_axes(tables):
     from matplotlib.figure import Figure
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from router_lab.analysis import Outcome, ab, monitor
+from router_lab.analysis import ExitPlan, Outcome, ab, monitor
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "gsm8k_responses.csv"
 
@@ -50,10 +50,13 @@ def test_the_interval_agrees_with_a_bootstrap_and_with_mcnemar(pairs):
 
 
 def test_the_monitor_says_worse_early(pairs):
-    (decision,) = monitor(pairs).decisions.values()
-    print(f"worse after {decision.decided_after} of {len(pairs):,} pairs")
-    assert decision.outcome is Outcome.WORSE
-    assert decision.decided_after == 63
+    after = []
+    for plan in (ExitPlan(), ExitPlan(threshold=0.98)):
+        (decision,) = monitor(pairs, plan).decisions.values()
+        assert decision.outcome is Outcome.WORSE
+        after.append(decision.decided_after)
+    print(f"worse after {after[0]} of {len(pairs):,} pairs; after {after[1]} when 2 points are accepted")
+    assert after == [71, 63]
 
 
 def test_the_order_of_the_questions_hardly_matters(pairs):

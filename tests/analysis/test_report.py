@@ -96,6 +96,39 @@ def test_the_answer_comes_first_and_in_words(change, kind, words, tmp_path):
     assert f'class="{kind}"' in item and words in item
 
 
+@pytest.mark.parametrize(("share", "lean"), [(0.97, "yes"), (0.93, "no")])
+def test_an_open_answer_says_where_it_leans_and_at_which_limit(share, lean, tmp_path):
+    frame = pairs_frame(agreeing(share, 60))
+    page = analysis.report(as_ledger(tmp_path, frame), now=NOW, pictures=False).html()
+    assert f"It leans to <b>{lean}</b>: about" in page
+    assert "would settle it at the accepted 5.0 points" in page
+
+
+def test_one_loss_is_accepted_in_the_whole_report(tables):
+    report = analysis.report(tables, margin=0.1, now=NOW, pictures=False)
+    assert report.verdicts.margin == 0.1
+    assert report.standing.plan.threshold == pytest.approx(0.9)
+    assert set(report.drift.frame.query("metric == 'agreement'")["allowed"].round(9)) == {0.1}
+    page = report.html()
+    assert "A loss of up to 10.0 percentage points is accepted" in page and "-10.0 points" in page
+    by_plan = analysis.report(tables, plan=analysis.ExitPlan(threshold=0.9), now=NOW, pictures=False)
+    assert by_plan.verdicts.margin == 0.1
+    with pytest.raises(ConfigError, match="margin"):
+        analysis.report(tables, margin=1.0)
+
+
+def test_what_never_was_good_is_not_told_as_a_change(report):
+    section = report.html().split("Has anything changed?")[1].split("<h2>")[0]
+    assert "Below the bar from the start" in section and "math::word" in section
+    assert "Nothing changed" in section
+
+
+def test_each_range_says_what_it_is(report):
+    page = report.html()
+    assert "Ranges: 95% interval, fixed sample" in page
+    assert "Ranges: 99.2% interval, valid at any time" in page
+
+
 def test_numbers_are_written_for_people(report):
     """Regression: `6.039e+04` pairs and `0.0004` of a share are not what a manager reads."""
     text = re.sub(r'src="data:[^"]*"', "", report.html())

@@ -70,8 +70,9 @@ def simulated(tmp_path: Path) -> Iterator[Path]:
         f"""
 models:
   local: {{provider: ollama, model: "qwen2.5:7b", base_url: "{url}", price: {{input: 0.1, output: 0.1}}}}
+  small: {{provider: ollama, model: "llama3.2:3b", base_url: "{url}", price: {{input: 0.1, output: 0.1}}}}
 routing:
-  ask: {{model: local, max_tokens: 32, shadow: local}}
+  ask: {{model: local, max_tokens: 32, shadow: small}}
 """,
         encoding="utf-8",
     )

@@ -9,85 +9,96 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from router_lab.analysis.metrics.keys import COMPARISON_KEYS, Keys, grouped, names_of, with_keys
-from router_lab.analysis.tables import Tables, frame_of
+from router_lab.analysis.metrics.keys import COMPARISON_KEYS, Keys, grouped, keys_of, names_of
+from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
+from router_lab.analysis.wording import interval_kind
 
 
 def agreement(
-    tables: Tables, by: Keys = ("task_type", "comparator", "switch_epoch"), alpha: float = 0.05
+    source: Source, by: Keys = ("task_type", "comparator", "switch_epoch"), alpha: float = 0.05
 ) -> pd.DataFrame:
     """Mean agreement of primary and shadow, 0 to 1; a failed shadow counts as 0.
 
     Keys: task_type, comparator, switch_epoch, day, hour, primary_alias, shadow_alias, primary_model,
     shadow_model. Columns: the keys, `pairs`, `clusters` (distinct inputs), `mean`,
-    `standard_error` (CR3), `low`, `high` (see `_with_interval`; NaN with one cluster). Unweighted: group
+    `standard_error` (CR3), `low`, `high` (see `_with_interval`; NaN with one cluster),
+    `interval`, what they are: for one look at a fixed sample, unlike the monitor's. Unweighted: group
     by what was sampled at one rate, or use `ab`, which weights.
     """
-    return _with_interval(frame_of(agreement_expression(tables, by)), alpha, least=0.0)
+    return _with_interval(frame_of(agreement_expression(tables_of(source), by)), alpha, least=0.0)
 
 
 def agreement_expression(tables: Tables, by: Keys) -> Any:
     """The means and variances behind `agreement` as an Ibis table."""
-    keyed = with_keys(_scored(tables.comparisons), by, COMPARISON_KEYS)
-    return _clustered(keyed.filter(~keyed.is_noise).mutate(value=lambda row: row.score), by)
+    pairs = _speaking(tables.comparisons)
+    shadowed = pairs.filter(~pairs.is_noise)
+    return _clustered(shadowed, by, value=_score(shadowed))
 
 
-def beyond_noise(tables: Tables, by: Keys = "task_type", alpha: float = 0.05) -> pd.DataFrame:
+def beyond_noise(source: Source, by: Keys = "task_type", alpha: float = 0.05) -> pd.DataFrame:
     """Disagreement beyond the noise floor: how much less the shadow agrees than the primary with itself.
 
     On requests that have both a shadow and an A/A pair. Columns: the keys, `pairs`, `clusters`,
     `shadow_agreement`, `floor_agreement`, `mean` (floor less shadow, -1 to 1: above 0 the shadow
-    differs more than chance does), `standard_error`, `low`, `high`.
+    differs more than chance does), `standard_error`, `low`, `high`, `interval` as in `agreement`.
     """
-    return _with_interval(frame_of(beyond_noise_expression(tables, by)), alpha, least=-1.0)
+    return _with_interval(frame_of(beyond_noise_expression(tables_of(source), by)), alpha, least=-1.0)
 
 
 def beyond_noise_expression(tables: Tables, by: Keys) -> Any:
     """The means and variances behind `beyond_noise` as an Ibis table."""
-    keyed = with_keys(_scored(tables.comparisons), by, COMPARISON_KEYS)
-    noise = keyed.filter(keyed.is_noise).select("request_id", floor="score")
-    both = keyed.filter(~keyed.is_noise).inner_join(noise, "request_id")
-    return _clustered(
-        both.mutate(value=both.floor - both.score), by, shadow_agreement="score", floor_agreement="floor"
-    )
+    pairs = _speaking(tables.comparisons)
+    noise = pairs.filter(pairs.is_noise)
+    floors = noise.select("request_id", floor=_score(noise))
+    both = pairs.filter(~pairs.is_noise).inner_join(floors, "request_id")
+    score = _score(both)
+    means = {"shadow_agreement": score, "floor_agreement": both.floor}
+    return _clustered(both, by, value=both.floor - score, **means)
 
 
-def _scored(comparisons: Any) -> Any:
-    """Pairs that speak, with `score`; see `analysis.pairs` for which do."""
-    failed = comparisons.status == "shadow_failed"
+def _speaking(comparisons: Any) -> Any:
+    """Pairs that have a score; see `analysis.pairs` for which do."""
     # Spark keeps NaN apart from null, so both are ruled out by the range.
     known = (comparisons.status == "complete") & comparisons.agreement.between(0, 1)
-    return comparisons.filter(failed | known).mutate(
-        score=ibis.cases((failed, 0.0), else_=comparisons.agreement)
-    )
+    return comparisons.filter((comparisons.status == "shadow_failed") | known)
 
 
-def _clustered(rows: Any, by: Keys, **means: str) -> Any:
+def _score(pairs: Any) -> Any:
+    """The agreement of pairs that speak, 0 where the shadow failed."""
+    return ibis.cases((pairs.status == "shadow_failed", 0.0), else_=pairs.agreement)
+
+
+def _clustered(rows: Any, by: Keys, value: Any, **means: Any) -> Any:
     """Mean of `value` and its CR3 variance over input hashes: one pass to clusters, one over them."""
     names = names_of(by)
-    inputs = rows.group_by([*names, "input_hash"]).aggregate(
+    one_input = {**keys_of(rows, by, COMPARISON_KEYS), "input_hash": rows.input_hash}
+    inputs = rows.group_by(**one_input).aggregate(
         size=rows.count(),
-        total=rows.value.sum(),
-        **{name: rows[column].sum() for name, column in means.items()},
+        total=value.sum(),
+        **{name: column.sum() for name, column in means.items()},
     )
-    group = ibis.window(group_by=names) if names else ibis.window()
-    spread = inputs.mutate(pairs=inputs.size.sum().over(group), sum=inputs.total.sum().over(group))
+    # Joined, for as windows over the clusters these sums would make DuckDB work out the clusters twice.
+    whole = inputs.aggregate(by=names, pairs=inputs.size.sum(), sum=inputs.total.sum())
+    of_group = whole.rename({f"{name}_of_group": name for name in names})
+    same = [inputs[name].identical_to(of_group[f"{name}_of_group"]) for name in names]
+    spread = inputs.inner_join(of_group, same) if same else inputs.cross_join(of_group)
     residual = spread.total - spread["sum"] / spread.pairs * spread.size
-    jackknife = spread.mutate(pull=residual / (spread.pairs - spread.size).nullif(0))
-    count = jackknife.count()
+    pull = residual / (spread.pairs - spread.size).nullif(0)
+    count = spread.count()
     return grouped(
-        jackknife,
+        spread,
         by,
-        pairs=jackknife.size.sum(),
+        {},
+        pairs=spread.size.sum(),
         clusters=count,
-        mean=jackknife.total.sum() / jackknife.size.sum(),
-        **{name: jackknife[name].sum() / jackknife.size.sum() for name in means},
-        standard_error=((count - 1) / count * (jackknife.pull * jackknife.pull).sum()).sqrt(),
+        mean=spread.total.sum() / spread.size.sum(),
+        **{name: spread[name].sum() / spread.size.sum() for name in means},
+        standard_error=((count - 1) / count * (pull * pull).sum()).sqrt(),
     )
 
 
 def _with_interval(frame: pd.DataFrame, alpha: float, least: float) -> pd.DataFrame:
-    """Adds `low` and `high`: t on clusters - 1, moved out as Wilson's interval moves the normal one.
+    """Adds `low`, `high`, `interval`: t on clusters - 1, moved out as Wilson's interval moves the normal one.
 
     With `u = t^2 / clusters` of the way to the worst value (or the best), the end lies
     `u / 2 + sqrt((t se)^2 + u^2 / 4)` from the mean: for rare failures that is Wilson's end, so that
@@ -101,4 +112,5 @@ def _with_interval(frame: pd.DataFrame, alpha: float, least: float) -> pd.DataFr
     up = critical**2 / clusters * (1 - frame["mean"])
     frame["low"] = (frame["mean"] - down / 2 - np.hypot(half, down / 2)).clip(lower=least)
     frame["high"] = (frame["mean"] + up / 2 + np.hypot(half, up / 2)).clip(upper=1.0)
+    frame["interval"] = interval_kind(alpha)
     return frame

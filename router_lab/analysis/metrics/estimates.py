@@ -7,18 +7,18 @@ from typing import Any
 import pandas as pd
 
 from router_lab.analysis.clustered import wilson
-from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, grouped, share, with_keys
-from router_lab.analysis.tables import Tables, frame_of
+from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, grouped, share
+from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
 
 
-def estimates(tables: Tables, by: Keys = ("task_type", "model"), alpha: float = 0.05) -> pd.DataFrame:
+def estimates(source: Source, by: Keys = ("task_type", "model"), alpha: float = 0.05) -> pd.DataFrame:
     """Recorded estimates against the tokens counted, on intact calls whose count is known.
 
     Columns: the keys, `calls`, `misses` (counted more than estimated), `miss_rate`, `low`, `high`
     (Wilson at 1 - alpha), `mean_excess` (mean of estimate / counted - 1), `chars_per_token` (all
     characters over all tokens).
     """
-    frame = frame_of(estimates_expression(tables, by))
+    frame = frame_of(estimates_expression(tables_of(source), by))
     frame["miss_rate"] = frame["misses"] / frame["calls"].where(frame["calls"] > 0)
     frame["low"], frame["high"] = wilson(frame["misses"], frame["calls"], alpha)
     return frame
@@ -26,14 +26,15 @@ def estimates(tables: Tables, by: Keys = ("task_type", "model"), alpha: float = 
 
 def estimates_expression(tables: Tables, by: Keys) -> Any:
     """The sums behind `estimates` as an Ibis table."""
-    keyed = with_keys(intact_calls(tables.attempts), by, ATTEMPT_KEYS)
+    calls = intact_calls(tables.attempts)
     return grouped(
-        keyed,
+        calls,
         by,
-        calls=keyed.count(),
-        misses=share(keyed.tokens_in > keyed.estimated_tokens_in),
-        mean_excess=(keyed.estimated_tokens_in / keyed.tokens_in).mean() - 1,
-        chars_per_token=keyed.prompt_chars.sum() / keyed.tokens_in.sum(),
+        ATTEMPT_KEYS,
+        calls=calls.count(),
+        misses=share(calls.tokens_in > calls.estimated_tokens_in),
+        mean_excess=(calls.estimated_tokens_in / calls.tokens_in).mean() - 1,
+        chars_per_token=calls.prompt_chars.sum() / calls.tokens_in.sum(),
     )
 
 

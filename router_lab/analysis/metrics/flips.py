@@ -7,22 +7,22 @@ from typing import Any
 import pandas as pd
 
 from router_lab.analysis.clustered import wilson
-from router_lab.analysis.metrics.keys import COMPARISON_KEYS, Keys, grouped, share, with_keys
-from router_lab.analysis.tables import Tables, frame_of
+from router_lab.analysis.metrics.keys import COMPARISON_KEYS, Keys, grouped, share
+from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
 
 # As keys of the stored JSON. Text quoted inside it has its quotes escaped, so it cannot pass for one.
 _ASKED = '"primary_first":'
 _FLIPPED = r'"flipped": ?true'
 
 
-def flip_rate(tables: Tables, by: Keys = ("task_type", "comparator"), alpha: float = 0.05) -> pd.DataFrame:
+def flip_rate(source: Source, by: Keys = ("task_type", "comparator"), alpha: float = 0.05) -> pd.DataFrame:
     """The share of judged pairs whose winner depended on the order the answers were shown in.
 
     Only pairs a judge was asked about, in both orders; identical answers are not asked about. Columns:
     the keys, `judged`, `flipped`, `rate`, `low`, `high` (Wilson at 1 - alpha). A rate near 50% means
     that the judge likes a place and not an answer.
     """
-    frame = frame_of(flip_rate_expression(tables, by))
+    frame = frame_of(flip_rate_expression(tables_of(source), by))
     frame["rate"] = frame["flipped"] / frame["judged"].where(frame["judged"] > 0)
     frame["low"], frame["high"] = wilson(frame["flipped"], frame["judged"], alpha)
     return frame
@@ -30,6 +30,7 @@ def flip_rate(tables: Tables, by: Keys = ("task_type", "comparator"), alpha: flo
 
 def flip_rate_expression(tables: Tables, by: Keys) -> Any:
     """The counts behind `flip_rate` as an Ibis table."""
-    keyed = with_keys(tables.comparisons, by, COMPARISON_KEYS)
-    asked = keyed.filter((keyed.status == "complete") & ~keyed.is_noise & keyed.details.contains(_ASKED))
-    return grouped(asked, by, judged=asked.count(), flipped=share(asked.details.re_search(_FLIPPED)))
+    pairs = tables.comparisons
+    asked = pairs.filter((pairs.status == "complete") & ~pairs.is_noise & pairs.details.contains(_ASKED))
+    flipped = share(asked.details.re_search(_FLIPPED))
+    return grouped(asked, by, COMPARISON_KEYS, judged=asked.count(), flipped=flipped)

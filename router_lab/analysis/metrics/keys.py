@@ -8,13 +8,14 @@ from typing import Any
 from router_lab.errors import ConfigError
 
 Keys = str | Sequence[str]
+Known = Mapping[str, Callable[[Any], Any]]
 
 
 def _plain(name: str) -> Callable[[Any], Any]:
     return lambda table: table[name]
 
 
-ATTEMPT_KEYS: Mapping[str, Callable[[Any], Any]] = {
+ATTEMPT_KEYS: Known = {
     **{
         name: _plain(name)
         for name in (
@@ -27,7 +28,7 @@ ATTEMPT_KEYS: Mapping[str, Callable[[Any], Any]] = {
     "hour": lambda table: table.started_at.truncate("h"),
 }  # fmt: skip
 
-COMPARISON_KEYS: Mapping[str, Callable[[Any], Any]] = {
+COMPARISON_KEYS: Known = {
     **{
         name: _plain(name)
         for name in (
@@ -45,21 +46,23 @@ def names_of(by: Keys) -> list[str]:
     return [by] if isinstance(by, str) else list(by)
 
 
-def with_keys(table: Any, by: Keys, known: Mapping[str, Callable[[Any], Any]]) -> Any:
-    """`table` with a column for each key. Raises `ConfigError` listing the keys there are."""
+def keys_of(table: Any, by: Keys, known: Known) -> dict[str, Any]:
+    """The keys as columns of `table`, by name. Raises `ConfigError` listing the keys there are."""
     names = names_of(by)
     unknown = [name for name in names if name not in known and name not in table.columns]
     if unknown:
         raise ConfigError(f"cannot group by {unknown[0]!r}; there are {', '.join(known)}")
-    return table.mutate(**{name: known[name](table) for name in names if name in known})
+    return {name: known.get(name, _plain(name))(table) for name in names}
 
 
-def grouped(table: Any, by: Keys, **aggregates: Any) -> Any:
+def grouped(table: Any, by: Keys, known: Known, **aggregates: Any) -> Any:
     """`aggregates` per key, ordered by the keys; one row when there are no keys."""
-    names = names_of(by)
-    if not names:
+    keys = keys_of(table, by, known)
+    if not keys:
         return table.aggregate(**aggregates)
-    return table.group_by(names).aggregate(**aggregates).order_by(names)
+    # Keys are worked out where they are grouped by. As columns of the table they would drag all its
+    # other columns through Ibis, which costs more than some of the queries.
+    return table.group_by(**keys).aggregate(**aggregates).order_by(list(keys))
 
 
 def share(condition: Any) -> Any:

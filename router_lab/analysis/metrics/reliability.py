@@ -8,27 +8,28 @@ import ibis
 import pandas as pd
 
 from router_lab.analysis.clustered import wilson
-from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, grouped, names_of, share, with_keys
-from router_lab.analysis.tables import Tables, frame_of
+from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, grouped, keys_of, share
+from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
 
 
-def attempts_per_request(tables: Tables, by: Keys = "task_type") -> pd.DataFrame:
+def attempts_per_request(source: Source, by: Keys = "task_type") -> pd.DataFrame:
     """How many attempts a request took, shadows left out.
 
     Columns: the keys, `requests`, `attempts`, `mean_attempts`, `most_attempts`, `retried` (requests
     that took more than one).
     """
-    return frame_of(attempts_per_request_expression(tables, by))
+    return frame_of(attempts_per_request_expression(tables_of(source), by))
 
 
 def attempts_per_request_expression(tables: Tables, by: Keys) -> Any:
     """`attempts_per_request` as an Ibis table."""
     own = tables.attempts.filter(~tables.attempts.is_shadow)
-    keyed = with_keys(own, by, ATTEMPT_KEYS)
-    per_request = keyed.group_by([*names_of(by), "request_id"]).aggregate(tries=keyed.count())
+    one_request = {**keys_of(own, by, ATTEMPT_KEYS), "request_id": own.request_id}
+    per_request = own.group_by(**one_request).aggregate(tries=own.count())
     return grouped(
         per_request,
         by,
+        {},
         requests=per_request.count(),
         attempts=per_request.tries.sum(),
         mean_attempts=per_request.tries.mean(),
@@ -37,14 +38,14 @@ def attempts_per_request_expression(tables: Tables, by: Keys) -> Any:
     )
 
 
-def rates(tables: Tables, by: Keys = "provider", alpha: float = 0.05) -> pd.DataFrame:
+def rates(source: Source, by: Keys = "provider", alpha: float = 0.05) -> pd.DataFrame:
     """Success, error and retry rates of attempts, shadows included.
 
     Columns: the keys, `attempts`, `ok`, `errors` (any other outcome but cancelled), `retries`
     (attempts after the first), `unknown` (billing unknown), and for the first three `<name>_rate`
     with Wilson's interval `<name>_low`, `<name>_high` at 1 - alpha.
     """
-    frame = frame_of(rates_expression(tables, by))
+    frame = frame_of(rates_expression(tables_of(source), by))
     for name, column in (("ok", "ok"), ("error", "errors"), ("retry", "retries")):
         frame[f"{name}_rate"] = frame[column] / frame["attempts"].where(frame["attempts"] > 0)
         frame[f"{name}_low"], frame[f"{name}_high"] = wilson(frame[column], frame["attempts"], alpha)
@@ -53,25 +54,26 @@ def rates(tables: Tables, by: Keys = "provider", alpha: float = 0.05) -> pd.Data
 
 def rates_expression(tables: Tables, by: Keys) -> Any:
     """The counts behind `rates` as an Ibis table."""
-    keyed = with_keys(tables.attempts, by, ATTEMPT_KEYS)
+    attempts = tables.attempts
     return grouped(
-        keyed,
+        attempts,
         by,
-        attempts=keyed.count(),
-        ok=share(keyed.outcome == "ok"),
-        errors=share(~keyed.outcome.isin(["ok", "cancelled"])),
-        retries=share(keyed.attempt_no > 1),
-        unknown=share(keyed.billing == "unknown"),
+        ATTEMPT_KEYS,
+        attempts=attempts.count(),
+        ok=share(attempts.outcome == "ok"),
+        errors=share(~attempts.outcome.isin(["ok", "cancelled"])),
+        retries=share(attempts.attempt_no > 1),
+        unknown=share(attempts.billing == "unknown"),
     )
 
 
-def breaker_timeline(tables: Tables) -> pd.DataFrame:
+def breaker_timeline(source: Source) -> pd.DataFrame:
     """The states each provider's breaker went through, as the attempts saw them.
 
     Columns: `provider`, `state`, `since`, `until` (the next change; null for the last), `attempts`
     made in that state. An open breaker makes none, so `open` shows only where a refusal left a row.
     """
-    return frame_of(breaker_timeline_expression(tables))
+    return frame_of(breaker_timeline_expression(tables_of(source)))
 
 
 def breaker_timeline_expression(tables: Tables) -> Any:
@@ -83,7 +85,8 @@ def breaker_timeline_expression(tables: Tables) -> Any:
         position=ibis.row_number().over(order),
     )
     changes = marked.filter(marked.before.isnull() | (marked.before != marked.breaker_state))
-    last = seen.group_by("provider").aggregate(total=seen.count())
+    # Counted over the attempts: over `seen` it would be kept whole to be read twice.
+    last = tables.attempts.group_by("provider").aggregate(total=tables.attempts.count())
     order_of_changes = ibis.window(group_by="provider", order_by="position")
     spans = changes.mutate(
         until=changes.started_at.lead().over(order_of_changes),

@@ -6,45 +6,49 @@ from typing import Any
 
 import pandas as pd
 
-from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, grouped, names_of, with_keys
-from router_lab.analysis.tables import Tables, frame_of
+from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, grouped, names_of
+from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
 
-CAUSES = ("shadow", "truncation", "parse_failure", "failure", "fallback", "retry", "answer")
+# In the order they are drawn: what answers cost, what was wasted, the experiment, the unconfirmed.
+CAUSES = (
+    "answer", "answer_after_retry", "fallback", "failure", "parse_failure", "truncation", "shadow", "unknown",
+)  # fmt: skip
 
 
-def spend(tables: Tables, by: Keys = ("task_type", "model")) -> pd.DataFrame:
-    """US dollars and tokens per key.
+def spend(source: Source, by: Keys = ("task_type", "model")) -> pd.DataFrame:
+    """US dollars and tokens per key; the costs of all keys add up to the whole.
 
     Keys: task_type, model, model_alias, provider, day, hour, billing, cause, route, outcome, is_shadow,
     switch_epoch, user_id. Columns: the keys, `attempts`, `tokens_in`, `tokens_out`, `cost_usd`, and
     `unknown_usd`, the part of it whose billing is unknown (reserved, perhaps never charged).
+
+    The causes are, the first that applies: `unknown`, reserved where the bill is unknown; `shadow`, the
+    experiment, its judges included. Wasted on attempts that gave no answer: `truncation` (cut, or did
+    not fit), `parse_failure` (an answer that could not be used), `failure` (anything else). Spent on
+    good answers: `fallback` (by another alias than the one asked first, or than the prompt was too long
+    for), `answer_after_retry` (what the failed attempt wasted is counted above), `answer` (at the first
+    try).
     """
-    return frame_of(spend_expression(tables, by))
+    return frame_of(spend_expression(tables_of(source), by))
 
 
 def spend_expression(tables: Tables, by: Keys) -> Any:
     """`spend` as an Ibis table."""
     attempts = with_causes(tables.attempts) if "cause" in names_of(by) else tables.attempts
-    keyed = with_keys(attempts, by, ATTEMPT_KEYS)
     return grouped(
-        keyed,
+        attempts,
         by,
-        attempts=keyed.count(),
-        tokens_in=keyed.tokens_in.sum().fill_null(0),
-        tokens_out=keyed.tokens_out.sum().fill_null(0),
-        cost_usd=keyed.cost_usd.sum().fill_null(0.0),
-        unknown_usd=keyed.cost_usd.sum(where=keyed.billing == "unknown").fill_null(0.0),
+        ATTEMPT_KEYS,
+        attempts=attempts.count(),
+        tokens_in=attempts.tokens_in.sum().fill_null(0),
+        tokens_out=attempts.tokens_out.sum().fill_null(0),
+        cost_usd=attempts.cost_usd.sum().fill_null(0.0),
+        unknown_usd=attempts.cost_usd.sum(where=attempts.billing == "unknown").fill_null(0.0),
     )
 
 
 def with_causes(attempts: Any) -> Any:
-    """Each attempt with one `cause`, the first that applies of `CAUSES`.
-
-    A shadow's attempt is `shadow`; one whose answer was cut or did not fit, `truncation`; an answer
-    that could not be used, `parse_failure`; any other attempt that failed, `failure`. An attempt
-    after the first is a `fallback` on another model alias than the first, else a `retry`. What is
-    left is the `answer` people wanted.
-    """
+    """Each attempt with exactly one `cause` (see `spend`); the causes add up to all that was spent."""
     later = attempts.filter((attempts.attempt_no > 1) & ~attempts.is_shadow)
     firsts = attempts.filter((attempts.attempt_no == 1) & ~attempts.is_shadow)
     moved = (
@@ -54,15 +58,17 @@ def with_causes(attempts: Any) -> Any:
         )
         .filter(lambda row: row.model_alias != row.first_alias)
         .select(moved_id="attempt_id")
+        .distinct()
     )
     marked = attempts.left_join(moved, attempts.attempt_id == moved.moved_id)
     cause = (
+        (marked.billing == "unknown", "unknown"),
         (marked.is_shadow, "shadow"),
         (marked.outcome.isin(["truncated", "context_overflow"]), "truncation"),
         (marked.outcome == "parse_error", "parse_failure"),
         (marked.outcome != "ok", "failure"),
-        (marked.moved_id.notnull(), "fallback"),
-        (marked.attempt_no > 1, "retry"),
+        (marked.moved_id.notnull() | marked.overflow_escalated, "fallback"),
+        (marked.attempt_no > 1, "answer_after_retry"),
     )
     import ibis
 

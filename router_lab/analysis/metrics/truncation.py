@@ -8,45 +8,45 @@ import ibis
 import pandas as pd
 
 from router_lab.analysis.clustered import wilson
-from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, grouped, names_of, share, with_keys
-from router_lab.analysis.tables import Tables, frame_of
+from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, grouped, keys_of, names_of, share
+from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
 
 
-def truncation(tables: Tables, by: Keys = "task_type", alpha: float = 0.05) -> pd.DataFrame:
+def truncation(source: Source, by: Keys = "task_type", alpha: float = 0.05) -> pd.DataFrame:
     """The truncation-suspect rate per key.
 
     Columns: the keys, `attempts`, `suspects` (attempts with a signal), `escalated` (sent again
     elsewhere for it), `rate`, `low`, `high` (Wilson at 1 - alpha).
     """
-    return _with_rate(frame_of(truncation_expression(tables, by)), alpha)
+    return _with_rate(frame_of(truncation_expression(tables_of(source), by)), alpha)
 
 
 def truncation_expression(tables: Tables, by: Keys) -> Any:
     """The counts behind `truncation` as an Ibis table."""
-    keyed = with_keys(tables.attempts, by, ATTEMPT_KEYS)
+    attempts = tables.attempts
     return grouped(
-        keyed,
+        attempts,
         by,
-        attempts=keyed.count(),
-        suspects=keyed.truncation_signal.count(),
-        escalated=share(keyed.overflow_escalated),
+        ATTEMPT_KEYS,
+        attempts=attempts.count(),
+        suspects=attempts.truncation_signal.count(),
+        escalated=share(attempts.overflow_escalated),
     )
 
 
-def truncation_by_signal(tables: Tables, by: Keys = (), alpha: float = 0.05) -> pd.DataFrame:
+def truncation_by_signal(source: Source, by: Keys = (), alpha: float = 0.05) -> pd.DataFrame:
     """The same per signal: one row for each key and each signal seen, out of all attempts of the key.
 
     Columns: the keys, `signal`, `attempts`, `suspects`, `rate`, `low`, `high`.
     """
-    return _with_rate(frame_of(truncation_by_signal_expression(tables, by)), alpha)
+    return _with_rate(frame_of(truncation_by_signal_expression(tables_of(source), by)), alpha)
 
 
 def truncation_by_signal_expression(tables: Tables, by: Keys) -> Any:
     """The counts behind `truncation_by_signal` as an Ibis table."""
-    names = names_of(by)
-    keyed = with_keys(tables.attempts, by, ATTEMPT_KEYS)
-    marked = keyed.mutate(signal=keyed.truncation_signal)
-    found = marked.group_by([*names, "signal"]).aggregate(suspects=marked.count())
+    names, attempts = names_of(by), tables.attempts
+    one_signal = {**keys_of(attempts, by, ATTEMPT_KEYS), "signal": attempts.truncation_signal}
+    found = attempts.group_by(**one_signal).aggregate(suspects=attempts.count())
     # One pass over the attempts: those without a signal are a group too, and count towards the whole.
     whole = ibis.window(group_by=names) if names else ibis.window()
     with_totals = found.mutate(attempts=found.suspects.sum().over(whole))

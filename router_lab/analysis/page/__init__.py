@@ -25,14 +25,18 @@ from router_lab.analysis.wording import plain
 if TYPE_CHECKING:
     from router_lab.analysis.report import Report
 
+# Pictures are drawn dark on white, so in the dark they keep their white sheet.
 _CSS = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}"
+    ":root{color-scheme:light dark;--faint:#555;--line:#999;--yes:#009e73;--later:#e69f00;--no:#d55e00}"
+    "@media (prefers-color-scheme:dark){:root{--faint:#aaa;--line:#666}}"
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}"
     "h1{font-size:1.6rem;margin-bottom:0}h2{font-size:1.2rem;margin:2rem 0 .4rem}"
-    "img{max-width:100%;height:auto}table{margin:.5rem 0}th{border-bottom:1px solid #999}"
-    ".note{color:#555;margin:.2rem 0}div.wide{overflow-x:auto}summary{cursor:pointer}"
+    "img{max-width:100%;height:auto;background:#fff;border-radius:6px;margin:.5rem 0}"
+    "table{margin:.5rem 0}th{border-bottom:1px solid var(--line)}"
+    ".note{color:var(--faint);margin:.2rem 0}div.wide{overflow-x:auto}summary{cursor:pointer}"
     "ul.verdicts{list-style:none;padding:0}ul.verdicts li{margin:.5rem 0;padding:.2rem .8rem}"
-    "li.yes{border-left:5px solid #009e73}li.later{border-left:5px solid #e69f00}"
-    "li.no{border-left:5px solid #d55e00}"
+    "li.yes{border-left:5px solid var(--yes)}li.later{border-left:5px solid var(--later)}"
+    "li.no{border-left:5px solid var(--no)}"
 )
 
 

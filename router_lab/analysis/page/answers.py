@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from router_lab.analysis.page.markup import paragraph
-from router_lab.analysis.wording import count, percent, plain, points, usd
+from router_lab.analysis.wording import (
+    count,
+    interval_kind,
+    percent,
+    plain,
+    points,
+    unconfirmed,
+    usd,
+)
 
 if TYPE_CHECKING:
     from router_lab.analysis.report import Report
@@ -34,8 +42,8 @@ def answers(report: Report) -> list[str]:
     items.sort(key=lambda item: _ORDER.index(item[0]))
     loss, kinds = points(report.verdicts.margin, signed=False), len(frame)
     note = (
-        f"A loss of up to {loss} points is accepted. Each range holds with "
-        f"{100 * (1 - report.verdicts.alpha):g}% confidence"
+        f"A loss of up to {loss} percentage points is accepted. "
+        f"Ranges: {interval_kind(report.verdicts.alpha)}, that is for one look at these pairs"
     )
     note += f"; the answers are corrected for asking about {kinds} task types." if kinds > 1 else "."
     if (frame["basis"] == "agreement").any():
@@ -55,7 +63,7 @@ def _answer(
         f"over {count(row['pairs'])} pair{'' if row['pairs'] == 1 else 's'}"
     )
     if verdict in ("superior", "non-inferior"):
-        gain = "" if saved is None else f" It would save {percent(saved['saved_share'])} of the cost."
+        gain = "" if saved is None else f" It would {_gain(saved)}."
         better = "better, " if verdict == "superior" else ""
         return "yes", f"<b>You may</b> {swap}: {better}{facts}.{gain}"
     if verdict == "not non-inferior":
@@ -66,12 +74,22 @@ def _answer(
         return "later", f"<b>You may not yet</b> {swap}: {escape(plain(row['reason']))}."
     clear_alone = row["low"] > -margin or row["high"] < -margin
     so_far = "is clear alone, but not among so many task types" if clear_alone else "settles nothing"
-    return "later", f"<b>You may not yet</b> {swap}: {facts} {so_far}. {_outlook(row, saved)}"
+    return "later", f"<b>You may not yet</b> {swap}: {facts} {so_far}. {_outlook(row, saved, margin)}"
 
 
-def _outlook(row: Mapping[str, Any], saved: pd.Series | None) -> str:
-    more = row["more_pairs"]
+def _gain(saved: pd.Series) -> str:
+    """What replacing would change of the cost, as billed."""
+    verb = "save" if saved["saved_usd"] >= 0 else "cost"
+    more = "" if saved["saved_usd"] >= 0 else " more"
+    aside = unconfirmed(saved["calls_unknown_more_usd"], saved["calls_unknown_less_usd"])
+    return f"{verb} {percent(abs(saved['saved_share']))}{more} of the cost{aside}"
+
+
+def _outlook(row: Mapping[str, Any], saved: pd.Series | None, margin: float) -> str:
+    """Which way it leans, at which limit, and what would settle it at what price."""
+    more, limit = row["more_pairs"], f"the accepted {points(margin, signed=False)} points"
+    leans = f"It leans to <b>{'yes' if row['difference'] > -margin else 'no'}</b>"
     if more == float("inf"):
-        return "The difference is too close to the limit for any affordable number of pairs."
+        return f"{leans}, but is too close to {limit} for any affordable number of pairs."
     price = "" if saved is None else f", for about {usd(more * saved['shadow_usd'] / saved['pairs'])},"
-    return f"About {count(more)} more pairs{price} would settle it."
+    return f"{leans}: about {count(more)} more pairs{price} would settle it at {limit}."

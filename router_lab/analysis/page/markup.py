@@ -9,7 +9,7 @@ import pandas as pd
 
 from router_lab.analysis.wording import html_table
 
-_WORDS = {"Task type", "Cause", "Model", "By", "Name", "Provider", "May we stop?", "What"}
+_WORDS = {"Task type", "What for", "Model", "By", "Name", "Provider", "May we stop?", "What"}
 
 
 def table(frame: pd.DataFrame) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from router_lab.analysis.decision import Outcome
 from router_lab.analysis.page.markup import details, paragraph, table
-from router_lab.analysis.wording import count, percent, usd
+from router_lab.analysis.wording import count, interval_kind, percent, plain, points, unconfirmed, usd
 
 if TYPE_CHECKING:
     from router_lab.analysis.report import Report
@@ -23,6 +23,18 @@ _MEANING = {
 }
 
 
+_CAUSES = {
+    "answer": "Good answers, at the first try",
+    "answer_after_retry": "Good answers, after a failed attempt",
+    "fallback": "Good answers, by another model than the one asked first",
+    "failure": "Wasted: failed attempts",
+    "parse_failure": "Wasted: answers that could not be used",
+    "truncation": "Wasted: cut prompts",
+    "shadow": "Comparing: shadows and their judges",
+    "unknown": "Unconfirmed: the bill is unknown",
+}
+
+
 def savings_section(savings: pd.DataFrame) -> list[str]:
     """What the shadow costs beside the primary."""
     if savings.empty:
@@ -30,8 +42,13 @@ def savings_section(savings: pd.DataFrame) -> list[str]:
     total, primary = float(savings["calls_saved_usd"].sum()), float(savings["primary_usd"].sum())
     share = abs(float(savings["saved_usd"].sum())) / primary if primary > 0 else float("nan")
     verb = "saved" if total >= 0 else "cost more by"
-    told = f" ({percent(share)} of the primary's cost)" if share == share else ""
-    sentence = f"On the calls these pairs stand for, the shadow would have {verb} {usd(abs(total))}{told}."
+    told = f", {percent(share)} of the primary's cost" if share == share else ""
+    aside = unconfirmed(
+        float(savings["calls_unknown_more_usd"].sum()), float(savings["calls_unknown_less_usd"].sum())
+    )
+    sentence = (
+        f"On the calls these pairs stand for, the shadow would have {verb} {usd(abs(total))}{told}{aside}."
+    )
     per_call = savings[["primary_usd", "shadow_usd"]].div(savings["pairs"], axis=0) * 1_000
     rows = pd.DataFrame(
         {
@@ -52,26 +69,30 @@ def monitor_section(report: Report) -> list[str]:
     frame = report.standing.frame
     if frame.empty:
         return [paragraph("There are no pairs yet.", "note")]
+    records = frame.to_dict("records")
     rows = pd.DataFrame(
         {
             "Task type": frame["task_type"],
             "May we stop?": [_MEANING[Outcome(one)] for one in frame["outcome"]],
             "Distinct inputs": frame["pairs"],
-            "Agreement": frame["mean"].map(percent),
-            "Range": [
-                f"{percent(a)} to {percent(b)}" for a, b in zip(frame["lower"], frame["upper"], strict=True)
-            ],
-            "Bar": frame["threshold"].map(percent),
-            "Inputs needed": [_needed(row) for row in frame.to_dict("records")],
+            "Agreement": [_on_scale(row, "mean") for row in records],
+            "Range": [f"{_on_scale(row, 'lower')} to {_on_scale(row, 'upper')}" for row in records],
+            "Bar": [_on_scale(row, "threshold") for row in records],
+            "Inputs needed": [_needed(row) for row in records],
         }
     )
-    note = (
-        "Valid however often one looks. Under a verdict of full or floor-adjusted scores, agreement is on a "
-        "scale where the bar is just under 50%."
-        if (frame["basis"] != "agreement").any()
-        else "Valid however often one looks."
-    )
+    kind = interval_kind(report.standing.plan.alpha / len(frame), anytime=True)
+    note = f"Ranges: {kind}: look as often as you like; they are wider than those of one look, above."
+    if (frame["basis"] != "agreement").any():
+        note += " Points: shadow less primary, where the primary's own noise or scores are known."
     return [table(rows), paragraph(note, "note")]
+
+
+def _on_scale(row: Mapping[str, Any], column: str) -> str:
+    """Agreement as a percentage; a difference, which was bet on as (1 + difference) / 2, in points."""
+    if row["basis"] == "agreement":
+        return percent(row[column])
+    return "–" if row[column] != row[column] else f"{points(2 * row[column] - 1)} points"
 
 
 def _needed(row: Mapping[str, Any]) -> str:
@@ -85,10 +106,11 @@ def spend_section(by_cause: pd.DataFrame, by_type: pd.DataFrame) -> list[str]:
     if by_cause.empty:
         return [paragraph("Nothing was spent yet.", "note")]
     total, unknown = float(by_cause["cost_usd"].sum()), float(by_cause["unknown_usd"].sum())
-    doubt = f", {usd(unknown)} of it reserved for calls whose bill is unknown" if unknown else ""
+    doubt = f"; up to {usd(unknown)} more may have been, for calls whose bill is unknown" if unknown else ""
+    by_cause = by_cause.sort_values("cost_usd", ascending=False)
     causes = pd.DataFrame(
         {
-            "Cause": by_cause["cause"].str.replace("_", " "),
+            "What for": [_CAUSES.get(cause, cause) for cause in by_cause["cause"]],
             "Attempts": by_cause["attempts"],
             "Cost": by_cause["cost_usd"].map(usd),
             "Share": (by_cause["cost_usd"] / total if total else by_cause["cost_usd"]).map(percent),
@@ -101,11 +123,12 @@ def spend_section(by_cause: pd.DataFrame, by_type: pd.DataFrame) -> list[str]:
             "Attempts": by_type["attempts"],
             "Tokens in": by_type["tokens_in"].astype("int64"),
             "Tokens out": by_type["tokens_out"].astype("int64"),
-            "Cost": by_type["cost_usd"].map(usd),
+            "Billed": (by_type["cost_usd"] - by_type["unknown_usd"]).map(usd),
+            "Unconfirmed": by_type["unknown_usd"].map(usd),
         }
     )
     return [
-        paragraph(f"{usd(total)} were spent{doubt}."),
+        paragraph(f"{usd(total - unknown)} were billed{doubt}."),
         table(causes),
         details("By task type and model", [table(types)]),
     ]
@@ -190,9 +213,18 @@ def _milliseconds(value: float) -> str:
 def drift_section(report: Report) -> list[str]:
     """What has changed, and since when."""
     frame = report.drift.frame
-    alarms = frame[frame["alarmed"]]
+    alarms, low = report.drift.changed, report.drift.below_from_start
+    parts = []
+    if len(low):
+        names = ", ".join(plain(name) for name in low["task_type"])
+        parts = [
+            paragraph(
+                f"Below the bar from the start, which is no change but a matter for the verdict: {names}."
+            )
+        ]
     if alarms.empty:
-        return [paragraph(f"Nothing, in {len(frame):,} series of agreement, cost, latency and tokens.")]
+        series = f"{len(frame):,} series of agreement, cost, latency and tokens"
+        return [paragraph(f"Nothing changed, in {series}."), *parts]
     rows = pd.DataFrame(
         {
             "Task type": alarms["task_type"],
@@ -201,4 +233,4 @@ def drift_section(report: Report) -> list[str]:
             "Since about": [f"{at:%Y-%m-%d %H:%M} UTC" for at in alarms["changed_at"]],
         }
     )
-    return [paragraph(f"{len(alarms):,} of {len(frame):,} series:"), table(rows)]
+    return [paragraph(f"{len(alarms):,} of {len(frame):,} series:"), table(rows), *parts]

@@ -26,7 +26,6 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
 PALETTE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
-HATCHES = ("", "//", "..", "xx", "\\\\", "--", "++")
 
 MOST_SERIES = len(PALETTE)
 _DPI = 110
@@ -77,6 +76,7 @@ def finish(axes: Axes, title: str, *, x: str = "", y: str = "", legend: bool = F
     axes.set_title(label(title), loc="left", fontsize=11)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
+    axes.set_axisbelow(True)
     axes.grid(visible=True, alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if legend and axes.get_legend_handles_labels()[0]:

@@ -5,74 +5,103 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from router_lab.analysis.metrics import latency, spend
 from router_lab.analysis.metrics.spend import CAUSES
 from router_lab.analysis.plots.base import (
-    HATCHES,
+    BLUE,
+    GREEN,
+    GREY,
     MARKERS,
+    ORANGE,
     PALETTE,
+    PURPLE,
+    RED,
+    SKY,
     Plot,
     canvas,
     finish,
+    label,
     nothing,
     row_axes,
     top,
 )
-from router_lab.analysis.tables import Tables
-from router_lab.analysis.wording import plain, usd
+from router_lab.analysis.tables import Source
+from router_lab.analysis.wording import number, plain, usd
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_ROWS = 25
 
+# Plain for what answers cost, a light hatch for all else, and no colour twice.
+_LOOKS: dict[str, dict[str, Any]] = {
+    cause: {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0.6}
+    for cause, colour, hatch in zip(
+        CAUSES,
+        (BLUE, SKY, GREEN, RED, ORANGE, PURPLE, GREY, "#c8c8c8"),
+        ("", "", "", "//", "\\\\", "..", "--", "xx"),
+        strict=True,
+    )
+}
 
-def spend_by_cause(tables: Tables, by: str = "task_type", ax: Axes | None = None) -> Plot:
+
+def spend_by_cause(source: Source, by: str = "task_type", ax: Axes | None = None) -> Plot:
     """Stacked bars of US dollars by cause, one bar per task type (or another key), dearest first."""
-    data = spend(tables, by=(by, "cause"))
+    data = spend(source, by=(by, "cause"))
     names = top(data, by, "cost_usd", _MOST_ROWS)
     axes = canvas(ax, height=1.8 + 0.4 * max(len(names), 2))
     if not names:
         return nothing(axes, "Spend by cause", data, "no attempts yet")
     table = data.pivot_table(index=by, columns="cause", values="cost_usd", aggfunc="sum", fill_value=0.0)
-    table = table.reindex(index=names, columns=[cause for cause in CAUSES if cause in table], fill_value=0.0)
+    spent = [cause for cause in CAUSES if cause in table and table[cause].any()]
+    table = table.reindex(index=names, columns=spent, fill_value=0.0)
     left = np.zeros(len(names))
     for cause in table.columns:
-        at = CAUSES.index(cause)
-        look: dict[str, Any] = {"color": PALETTE[at], "hatch": HATCHES[at], "edgecolor": "white"}
-        axes.barh(range(len(names)), table[cause], left=left, label=cause.replace("_", " "), **look)
+        bars = axes.barh(
+            range(len(names)), table[cause], left=left, label=label(_words(cause)), **_LOOKS[cause]
+        )
+        for bar in bars:
+            bar.set_hatch_linewidth(0.4)
         left += table[cause].to_numpy()
     row_axes(axes, names)
     by_cause = data.groupby("cause")["cost_usd"].sum().sort_values(ascending=False)
+    finish(axes, _headline(by_cause), x="US dollars", legend=True)
     total = float(by_cause.sum())
-    share = by_cause.iloc[0] / total if total else 0.0
-    finish(
-        axes,
-        f"{usd(total)} spent, {share:.0%} of it on {by_cause.index[0].replace('_', ' ')}",
-        x="US dollars",
-        legend=True,
-    )
     numbers = f"{usd(total)}: " + ", ".join(f"{cause} {usd(amount)}" for cause, amount in by_cause.items())
     return Plot("Spend by cause", numbers, data, axes)
 
 
-def latency_quantiles(tables: Tables, by: str = "model_alias", ax: Axes | None = None) -> Plot:
-    """p50, p90, p95 and p99 of answered attempts in seconds, a line per model alias or other key."""
-    data = latency(tables, by=by)
+def _headline(by_cause: pd.Series) -> str:
+    """What was billed, most of it for what, and what is unconfirmed."""
+    billed, unknown = by_cause.drop("unknown", errors="ignore"), float(by_cause.get("unknown", 0.0))
+    total = float(billed.sum())
+    most = f", {billed.iloc[0] / total:.0%} of it on {_words(billed.index[0])}" if total else ""
+    return f"{usd(total)} billed{most}" + (f"; up to {usd(unknown)} more, unconfirmed" if unknown else "")
+
+
+def _words(cause: str) -> str:
+    return cause.replace("_", " ")
+
+
+def latency_quantiles(source: Source, by: str = "model_alias", ax: Axes | None = None) -> Plot:
+    """p50, p90, p95 and p99 of answered attempts, a line per model alias or other key."""
+    data = latency(source, by=by)
     names = top(data, by, "attempts", _MOST_ROWS)
     axes = canvas(ax, height=1.8 + 0.4 * max(len(names), 2))
     if not names:
         return nothing(axes, "Latency quantiles", data, "no answered attempts yet")
     shown = data.set_index(by).loc[names]
+    unit, scale = ("seconds", 1000.0) if shown["p99_ms"].max() >= 1000 else ("milliseconds", 1.0)
     places = np.arange(len(names))
     axes.hlines(
-        places, shown["p50_ms"] / 1000, shown["p99_ms"] / 1000, color="#cccccc", linewidth=2, zorder=1
+        places, shown["p50_ms"] / scale, shown["p99_ms"] / scale, color="#cccccc", linewidth=2, zorder=1
     )
     for column, colour, marker in zip(
         ("p50_ms", "p90_ms", "p95_ms", "p99_ms"), PALETTE, MARKERS, strict=False
     ):
-        axes.plot(shown[column] / 1000, places, marker, color=colour, label=column[:3], zorder=2)
+        axes.plot(shown[column] / scale, places, marker, color=colour, label=column[:3], zorder=2)
     row_axes(axes, names, [f"{attempts:,} attempts" for attempts in shown["attempts"]])
     if shown["p99_ms"].max() > 20 * max(shown["p50_ms"].min(), 1e-9):
         axes.set_xscale("log")
@@ -81,8 +110,8 @@ def latency_quantiles(tables: Tables, by: str = "model_alias", ax: Axes | None =
     slowest = shown["p95_ms"].idxmax()
     finish(
         axes,
-        f"slowest at p95: {plain(slowest)}, {shown.loc[slowest, 'p95_ms'] / 1000:.2f} s",
-        x="seconds",
+        f"slowest at p95: {plain(slowest)}, {number(shown.loc[slowest, 'p95_ms'] / scale)} {unit}",
+        x=unit,
         legend=True,
     )
     numbers = ", ".join(

@@ -23,13 +23,14 @@ from router_lab.analysis.plots.base import (
     label,
     nothing,
 )
-from router_lab.analysis.tables import Tables
+from router_lab.analysis.tables import Source
 from router_lab.analysis.wording import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_POINTS = 400
+_FEW_BUCKETS = 7
 
 
 def divisor_convergence(
@@ -72,24 +73,26 @@ def divisor_convergence(
     return Plot("Divisor convergence", f"{what}: {numbers}", calls, axes)
 
 
-def truncation_over_time(tables: Tables, by: str = "day", ax: Axes | None = None) -> Plot:
+def truncation_over_time(source: Source, by: str = "day", ax: Axes | None = None) -> Plot:
     """The truncation-suspect rate per day (or hour) with Wilson 95% intervals."""
-    data = truncation(tables, by=by)
+    data = truncation(source, by=by)
     axes = canvas(ax)
     if data.empty:
         return nothing(axes, "Truncation suspects", data, "no attempts yet")
     times = pd.to_datetime(data[by])
     rate, low, high = 100 * data["rate"], 100 * data["low"], 100 * data["high"]
-    if len(data) > 1:
+    if len(data) > _FEW_BUCKETS:
         axes.fill_between(times, low, high, color=SKY, alpha=0.35, step="mid", label="95% interval")
         axes.plot(times, rate, color=BLUE, marker="o", markersize=3, label="suspect rate")
     else:
         reach = [rate - low, high - rate]
-        axes.errorbar(times, rate, yerr=reach, fmt="o", color=BLUE, capsize=3, label="suspect rate")
+        axes.errorbar(
+            times, rate, yerr=reach, fmt="-o", color=BLUE, capsize=3, label="suspect rate, 95% interval"
+        )
     suspects, attempts = int(data["suspects"].sum()), int(data["attempts"].sum())
     axes.axhline(100 * suspects / attempts, color=ORANGE, linestyle="--", label="over all")
     axes.set_ylim(bottom=0)
-    axes.tick_params(axis="x", rotation=30)
+    _time_axis(axes, times, by)
     finish(
         axes,
         f"{suspects:,} of {attempts:,} attempts ({suspects / attempts:.2%}) may rest on a cut prompt",
@@ -100,3 +103,18 @@ def truncation_over_time(tables: Tables, by: str = "day", ax: Axes | None = None
         f"{suspects:,} of {attempts:,} attempts suspect ({suspects / attempts:.2%}) over {len(data)} {by}(s)"
     )
     return Plot("Truncation suspects", numbers, data, axes)
+
+
+def _time_axis(axes: Axes, times: pd.Series, by: str) -> None:
+    """A tick per bucket while they are few; a lone bucket gets a day (or an hour) of room on each side."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DateFormatter
+
+    width = pd.Timedelta(hours=1) if by == "hour" else pd.Timedelta(days=1)
+    axes.set_xlim(times.min() - width, times.max() + width)
+    if len(times) <= _FEW_BUCKETS:
+        axes.set_xticks(list(times))
+        axes.xaxis.set_major_formatter(DateFormatter("%Y-%m-%d %H:%M" if by == "hour" else "%Y-%m-%d"))
+    else:
+        locator = AutoDateLocator()
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))

@@ -24,8 +24,9 @@ from router_lab.analysis.plots.base import (
     nothing,
     row_axes,
 )
-from router_lab.analysis.tables import Tables
-from router_lab.analysis.wording import count, plain, points
+from router_lab.analysis.tables import Source
+from router_lab.analysis.wording import count, interval_kind, plain, points
+from router_lab.defaults import ALPHA, BAR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,9 +41,9 @@ _VERDICT_STYLE = {
 }
 
 
-def agreement_by_task_type(tables: Tables, threshold: float = 0.95, ax: Axes | None = None) -> Plot:
-    """A forest of mean agreement per task type with 95% intervals (clustered by input) and a threshold."""
-    data = agreement(tables, by="task_type").sort_values("mean", ascending=False, ignore_index=True)
+def agreement_by_task_type(source: Source, threshold: float = BAR, ax: Axes | None = None) -> Plot:
+    """A forest of mean agreement per task type with fixed-sample 95% intervals and a threshold."""
+    data = agreement(source, by="task_type").sort_values("mean", ascending=False, ignore_index=True)
     shown = data.head(_MOST_ROWS)
     axes = canvas(ax, height=1.5 + 0.4 * max(len(shown), 2))
     if shown.empty:
@@ -59,7 +60,7 @@ def agreement_by_task_type(tables: Tables, threshold: float = 0.95, ax: Axes | N
     finish(
         axes,
         f"{above} of {len(shown)} task types agree clearly above {threshold:g}",
-        x="mean agreement (0 to 1), 95% interval",
+        x=f"mean agreement (0 to 1), {interval_kind(ALPHA)}",
         legend=True,
     )
     numbers = ", ".join(
@@ -89,7 +90,7 @@ def verdicts(result: AbResult, ax: Axes | None = None) -> Plot:
     finish(
         axes,
         f"{passed} of {len(shown)} could be replaced, losing under {margin} points",
-        x=f"shadow less primary, percentage points, {100 * (1 - result.alpha):g}% interval",
+        x=f"shadow less primary, percentage points, {interval_kind(result.alpha)}",
         legend=True,
     )
     numbers = ", ".join(
@@ -107,7 +108,7 @@ def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = Non
     name = f"Confidence band of {plain(task_type)}"
     if data.empty:
         return nothing(axes, name, data, "no usable pairs yet")
-    band = "always-valid interval"
+    band = interval_kind(decision.alpha, anytime=True)
     axes.fill_between(data["pairs"], data["lower"], data["upper"], color=SKY, alpha=0.35, label=band)
     marker = "o" if len(data) == 1 else None
     axes.plot(data["pairs"], data["mean"], color=BLUE, marker=marker, label="mean so far")
@@ -170,9 +171,13 @@ def evidence(result: MonitorResult, task_type: str, ax: Axes | None = None) -> P
         y="log10 of the e-value",
         legend=True,
     )
+    settled = decision.decided_after
+    outlook = (
+        f"settled after {settled:,}" if settled else f"about {count(decision.pairs_needed)} needed in all"
+    )
     numbers = (
         f"log10 E above {decision.log_e_above / tens:.2f}, below {decision.log_e_below / tens:.2f}, "
-        f"decides at {line:.2f}; about {count(decision.pairs_needed)} inputs needed in all"
+        f"decides at {line:.2f}; {outlook}"
     )
     return Plot(name, numbers, data, axes)
 

@@ -1,0 +1,13 @@
+"""What is assumed where nobody says otherwise; one accepted loss, so that no two answers differ by it.
+
+The A/B, the exit monitor, the planner, drift, the report, the plots and the panels all use these.
+"""
+
+from __future__ import annotations
+
+# The loss one would accept, as a share: five points. On agreement it is the distance of `BAR` from 1.
+MARGIN = 0.05
+BAR = 1 - MARGIN
+
+# The error rate of a test; intervals are at one less this.
+ALPHA = 0.05

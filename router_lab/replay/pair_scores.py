@@ -1,0 +1,117 @@
+"""Scores for both answers of the pairs a replay has in its ledger, against what its rows expect.
+
+With them `rl.analysis.ab(ledger, basis="scores")` tells which model is right more often, where
+agreement only tells how often they say the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+from router_lab.errors import LedgerError
+from router_lab.records import Score, Side
+from router_lab.replay.rows import Row
+from router_lab.replay.scoring import Scorer
+
+_AT_ONCE = 1_000
+# Pairs whose texts are held at a time.
+_IN_MEMORY = 20_000
+
+_log = logging.getLogger("router_lab.replay")
+
+# Rows with an expected answer by task id and task type.
+Expectations = Mapping[tuple[str, str], Row]
+
+
+async def score_pairs(ledger: Any, expectations: Expectations, scorer: Scorer) -> int:
+    """Score what is stored of these rows and not scored yet; how many pairs got a score.
+
+    A shadow that failed gets none: analysis counts it as 0. Answers that were not kept, or as hashes
+    only, cannot be scored. Nothing happens where the ledger has no tables or takes no scores.
+    """
+    if not expectations or not hasattr(ledger, "tables") or not hasattr(ledger, "score"):
+        return 0
+    try:
+        return await asyncio.to_thread(_score_all, ledger, expectations, scorer)
+    except LedgerError as error:
+        _log.warning("the pairs of this replay have no scores: %s", error)
+        return 0
+
+
+def _score_all(ledger: Any, expectations: Expectations, scorer: Scorer) -> int:
+    tables = ledger.tables()
+    of_pair = dict(_expected_pairs(tables, expectations))
+    known = set(
+        tables.scores.filter(tables.scores.score_id.startswith("replay-")).score_id.to_pyarrow().to_pylist()
+    )
+    scored, waiting = 0, []
+    for pair in _answers(tables, list(of_pair)):
+        row = of_pair[pair["comparison_id"]]
+        found = [score for score in _scores(pair, row, scorer) if score.score_id not in known]
+        scored += bool(found)
+        waiting += found
+        if len(waiting) >= _AT_ONCE:
+            ledger.score(*waiting)
+            waiting = []
+    if waiting:
+        ledger.score(*waiting)
+    return scored
+
+
+def _expected_pairs(tables: Any, expectations: Expectations) -> Iterator[tuple[str, Row]]:
+    """The finished pairs of these rows, by the request that the row became; noise pairs left out."""
+    attempts, pairs = tables.attempts, tables.comparisons
+    asked = attempts.filter(~attempts.is_shadow & attempts.task_id.notnull())
+    requests = asked.select("request_id", "task_id").distinct()
+    finished = pairs.filter(pairs.status.isin(["complete", "shadow_failed"]) & ~pairs.is_noise)
+    found = finished.select("comparison_id", "request_id", "task_type").inner_join(requests, "request_id")
+    for batch in found.select("comparison_id", "task_id", "task_type").to_pyarrow().to_batches(_AT_ONCE):
+        for one in batch.to_pylist():
+            row = expectations.get((one["task_id"], one["task_type"]))
+            if row is not None:
+                yield one["comparison_id"], row
+
+
+def _answers(tables: Any, comparison_ids: list[str]) -> Iterator[Mapping[str, Any]]:
+    import ibis
+    import pyarrow as pa
+
+    for start in range(0, len(comparison_ids), _IN_MEMORY):
+        wanted = ibis.memtable(pa.table({"comparison_id": comparison_ids[start : start + _IN_MEMORY]}))
+        pairs = tables.comparisons.semi_join(wanted, "comparison_id")
+        chosen = pairs.select("comparison_id", "status", "primary_output", "shadow_output")
+        for batch in chosen.to_pyarrow().to_batches(_AT_ONCE):
+            yield from batch.to_pylist()
+
+
+def _scores(pair: Mapping[str, Any], row: Row, scorer: Scorer) -> Iterator[Score]:
+    sides: tuple[Side, ...] = ("primary", "shadow") if pair["status"] == "complete" else ("primary",)
+    by = f"replay: {scorer.name_for(row)}"
+    for side in sides:
+        text = pair[f"{side}_output"]
+        if not isinstance(text, str) or (len(text) == 71 and text.startswith("sha256:")):
+            continue
+        worth, why = scorer.score_stored(row, text)
+        if worth is None:
+            continue
+        yield Score(
+            score_id=_score_id(pair["comparison_id"], side, by, row),
+            at=datetime.now(UTC),
+            quality_score=worth,
+            by=by,
+            comparison_id=pair["comparison_id"],
+            side=side,
+            note=why or "",
+        )
+
+
+def _score_id(comparison_id: str, side: Side, by: str, row: Row) -> str:
+    """The same for the same question, so that a second replay adds nothing; another for another one."""
+    asked = json.dumps([comparison_id, side, by, row.expected, row.options], sort_keys=True, default=repr)
+    return f"replay-{blake2b(asked.encode('utf-8', 'surrogatepass'), digest_size=12).hexdigest()}"
