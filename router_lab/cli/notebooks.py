@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from subprocess import DEVNULL
 from typing import Any
 
 from router_lab.errors import ConfigError
@@ -30,7 +31,7 @@ def execute(folder: Path, ledger: Path, out: Path) -> None:
                 cwd=str(folder),
                 progress_bar=False,
                 kernel_name="python3",
-                extra_arguments=["--IPKernelApp.log_level=50"],
+                kernel_manager_class=_quiet_kernels(),
             )
         except papermill.PapermillExecutionError as error:
             raise ConfigError(f"{notebook.name} failed in cell {error.cell_index}: {error.evalue}") from error
@@ -38,6 +39,17 @@ def execute(folder: Path, ledger: Path, out: Path) -> None:
         page.write_text(html, encoding="utf-8")
         executed.unlink()
         print(f"executed {notebook.name} -> {page}")
+
+
+def _quiet_kernels() -> type:
+    """Kernels whose own output, such as that of a Java machine started by a cell, stays off the terminal."""
+    from jupyter_client.manager import AsyncKernelManager
+
+    class QuietKernels(AsyncKernelManager):
+        async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
+            await super().start_kernel(stdout=DEVNULL, stderr=DEVNULL, **options)
+
+    return QuietKernels
 
 
 def _without_widgets(notebook: Any) -> Any:

@@ -17,6 +17,7 @@ COLUMNS = (
     "truncation suspected",
     "cost USD",
     "shadow cost USD",
+    "unconfirmed USD",
     "agreement",
     "pairs",
 )
@@ -25,12 +26,17 @@ COLUMNS = (
 def by_task_type(attempts: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
     """One row per task type with `COLUMNS`, and a last row `all`.
 
-    A retry is an attempt after the first at the same model of the same call. Agreement is the mean
+    A retry is an attempt after the first at the same model of the same call. Costs are as billed; what
+    is reserved for attempts whose bill is unknown is apart, `unconfirmed USD`. Agreement is the mean
     over pairs whose primary answered: a shadow that failed agrees by 0, as in `analysis`. Noise pairs
     (the primary against itself) are left out.
     """
     import pandas as pd
 
+    is_unknown = attempts["billing"] == "unknown"
+    attempts = attempts.assign(
+        billed=attempts["cost_usd"].mask(is_unknown, 0.0), unknown=attempts["cost_usd"].where(is_unknown, 0.0)
+    )
     primary = attempts[~attempts["is_shadow"]]
     shadow = attempts[attempts["is_shadow"]]
     tries = primary.groupby(["task_type", "request_id", "model_alias"]).size() - 1
@@ -43,8 +49,9 @@ def by_task_type(attempts: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFr
             "attempts": attempts.groupby("task_type").size(),
             "retries": tries.groupby("task_type").sum(),
             "truncation suspected": suspected.groupby(primary["task_type"]).sum(),
-            "cost USD": primary.groupby("task_type")["cost_usd"].sum(),
-            "shadow cost USD": shadow.groupby("task_type")["cost_usd"].sum(),
+            "cost USD": primary.groupby("task_type")["billed"].sum(),
+            "shadow cost USD": shadow.groupby("task_type")["billed"].sum(),
+            "unconfirmed USD": attempts.groupby("task_type")["unknown"].sum(),
             "agreement": pairs.groupby("task_type")["agreement"].mean(),
             "pairs": pairs.groupby("task_type").size(),
         }
@@ -69,7 +76,7 @@ def show(ledger: Ledger, result: ReplayResult) -> None:
     print(
         "\nretries: attempts after the first at the same model.  truncation suspected: answers not used\n"
         "because the server had probably cut the prompt.  agreement: mean over pairs, 0 to 1;\n"
-        "a shadow that failed counts as 0."
+        "a shadow that failed counts as 0.  unconfirmed: reserved where the bill is unknown, the worst."
     )
     print(f"\n{result}")
 
@@ -93,6 +100,7 @@ _FORMATS = {
     "truncation suspected": _count,
     "cost USD": "{:.5f}".format,
     "shadow cost USD": "{:.5f}".format,
+    "unconfirmed USD": "{:.5f}".format,
     "agreement": "{:.3f}".format,
     "pairs": _count,
 }

@@ -270,7 +270,15 @@ def test_the_demo_accounts_for_every_request(tmp_path: Path):
     assert done.returncode == 0, done.stderr
     assert "one row for each" in done.stdout
     table = done.stdout
-    for heading in ("calls", "attempts", "retries", "truncation suspected", "cost USD", "agreement"):
+    for heading in (
+        "calls",
+        "attempts",
+        "retries",
+        "truncation suspected",
+        "cost USD",
+        "unconfirmed USD",
+        "agreement",
+    ):
         assert heading in table
     rows = pd.read_parquet(tmp_path / "out" / "ledger" / "attempts")
     assert rows["attempt_id"].is_unique
