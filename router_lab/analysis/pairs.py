@@ -33,6 +33,9 @@ USE_OF_STATUS = {
     "not_sampled": "not_run",
 }
 
+# Few values over many rows: as categories they are told apart at once.
+_USES = pd.CategoricalDtype(sorted(set(USE_OF_STATUS.values())))
+
 _DEFAULTS: dict[str, Any] = {
     "comparison_id": "",
     "status": "complete",
@@ -56,6 +59,10 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
+# Oldest first, and the same for every engine.
+_ORDER = ("created_at", "comparison_id")
+
+
 def judged_pairs(
     pairs: Any, by: str = "task_type", keep: Sequence[str] = (), *, basis: str | None = None
 ) -> pd.DataFrame:
@@ -71,7 +78,7 @@ def judged_pairs(
     column, or what is accepted.
     """
     wanted = [by, "request_id", "input_hash", "created_at", *_DEFAULTS, *keep]
-    frame = _as_frame(pairs, wanted, basis)
+    frame, is_sorted = _as_frame(pairs, wanted, basis)
     _require(frame, by)
     rows = frame[[column for column in dict.fromkeys(wanted) if column in frame]].copy()
     for column, default in _DEFAULTS.items():
@@ -86,7 +93,8 @@ def judged_pairs(
     if "created_at" not in rows:
         rows["created_at"] = pd.NaT
     rows["created_at"] = pd.to_datetime(rows["created_at"], utc=True)
-    rows = rows.sort_values(["created_at", "comparison_id"], kind="stable", ignore_index=True)
+    if not is_sorted:
+        rows = rows.sort_values(list(_ORDER), kind="stable", ignore_index=True)
     return _with_uses(rows)
 
 
@@ -95,18 +103,21 @@ def distinct_values(column: pd.Series) -> list[str]:
     return sorted(str(value) for value in column.dropna().unique())
 
 
-def _as_frame(pairs: Any, wanted: Sequence[str], basis: str | None) -> pd.DataFrame:
+def _as_frame(pairs: Any, wanted: Sequence[str], basis: str | None) -> tuple[pd.DataFrame, bool]:
+    """The columns wanted that there are, and whether they come oldest first."""
     if isinstance(pairs, pd.DataFrame):
-        return pairs
+        return pairs, False
     if (tables := tables_if_any(pairs)) is not None:
         # Not before: those who pass frames need no query engine.
         from router_lab.analysis.stored_pairs import billed_pairs, scored_pairs
 
         pairs = scored_pairs(tables) if basis == "scores" else billed_pairs(tables)
     if hasattr(pairs, "to_pyarrow"):
-        return frame_of(pairs.select([name for name in dict.fromkeys(wanted) if name in pairs.columns]))
+        found = pairs.select([name for name in dict.fromkeys(wanted) if name in pairs.columns])
+        can_sort = set(_ORDER) <= set(found.columns)
+        return frame_of(found.order_by(list(_ORDER)) if can_sort else found), can_sort
     try:
-        return pd.DataFrame(pairs)
+        return pd.DataFrame(pairs), False
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"pairs is a {type(pairs).__name__}; pass {ACCEPTED}; or pairs as a DataFrame, an Ibis table or "
@@ -124,7 +135,7 @@ def _require(frame: pd.DataFrame, by: str) -> None:
 
 
 def _with_uses(rows: pd.DataFrame) -> pd.DataFrame:
-    rows["use"] = rows["status"].map(USE_OF_STATUS).fillna("unscored")
+    rows["use"] = rows["status"].map(USE_OF_STATUS).fillna("unscored").astype(_USES)
     rows["scored_sides"] = rows["primary_score"].between(0, 1) & rows["shadow_score"].between(0, 1)
     failed = rows["use"] == "shadow_failed"
     rows.loc[failed, "agreement"] = 0.0
@@ -144,19 +155,14 @@ def evidence_rows(rows: pd.DataFrame, basis: str | None = None) -> tuple[pd.Data
     """
     usable = rows[rows["use"].isin(["scored", "shadow_failed"])]
     main, noise = usable[~usable["is_noise"]], usable[usable["is_noise"]]
-    chosen = basis or _basis(main, noise)
-    if chosen == "scores":
+    if basis == "scores" or (basis is None and len(main) and bool(main["scored_sides"].all())):
         main = main[main["scored_sides"]]
-        return main.assign(value=main["shadow_score"] - main["primary_score"]), chosen
+        return main.assign(value=main["shadow_score"] - main["primary_score"]), "scores"
     main = main[main["agreement"].between(0, 1)]
-    if chosen == "floor":
+    if basis == "floor" or (basis is None and len(noise)):
         floor = noise.drop_duplicates("request_id").set_index("request_id")["agreement"]
-        main = main[main["request_id"].isin(floor.index)]
-        return main.assign(value=main["agreement"] - main["request_id"].map(floor)), chosen
-    return main.assign(value=main["agreement"] - 1.0), chosen
-
-
-def _basis(main: pd.DataFrame, noise: pd.DataFrame) -> str:
-    if len(main) and bool(main["scored_sides"].all()):
-        return "scores"
-    return "floor" if len(noise) and bool(main["request_id"].isin(noise["request_id"]).any()) else "agreement"
+        value = main["agreement"] - main["request_id"].map(floor)
+        known = value.notna()
+        if basis == "floor" or bool(known.any()):
+            return main[known].assign(value=value[known]), "floor"
+    return main.assign(value=main["agreement"] - 1.0), "agreement"

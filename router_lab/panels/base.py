@@ -34,6 +34,7 @@ class Panel(widgets.VBox, Generic[Data]):  # type: ignore[misc] # ipywidgets has
     def __init__(self, *parts: widgets.Widget) -> None:
         self._status = widgets.HTML(layout=WIDE)
         super().__init__([*parts, self._status], layout=WIDE)
+        self.add_class("router-lab-panel")
 
     def _read(self) -> Data:
         """Everything to be shown now."""

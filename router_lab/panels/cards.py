@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from router_lab.escape import Html, show, tag
 from router_lab.panels.diff import Side, fields, fields_html, pieces, text_html
-from router_lab.panels.style import CARD, COLUMNS, FAINT, HEAD, LINE, TEXT, facts, usd
+from router_lab.panels.pairs import Repeats
+from router_lab.panels.style import CARD, COLUMNS, CURRENT, FAINT, HEAD, LINE, TEXT, facts, usd
 from router_lab.records import Comparison
 
 # What each status says to someone who has never seen the code.
@@ -30,26 +33,34 @@ _PAD = "padding:8px 10px;min-width:0"
 
 def card(
     number: int,
-    pair: Comparison,
+    pairs: Repeats,
     *,
     limit: int,
     prompt: str | None = None,
     verdict: str = "",
+    current: bool = False,
     live: bool = True,
 ) -> Html:
-    """The pair under its `number` on the page. Without `live`, nothing that differs between equal runs."""
+    """The first of `pairs` under its `number` on the page, and the others folded under it.
+
+    `current` marks the pair that keys act on. Without `live`, nothing that differs between equal runs.
+    """
+    pair = pairs.first
     return tag(
         "section",
-        _head(number, pair, verdict),
+        _head(number, pairs, verdict),
         _prompt(prompt, limit),
         _answers(pair, limit),
         _why(pair, live),
-        style=CARD,
+        _others(pairs, limit),
+        style=f"{CARD};{CURRENT}" if current else CARD,
         aria_label=f"Pair {number}",
+        aria_current="true" if current else None,
     )
 
 
-def _head(number: int, pair: Comparison, verdict: str) -> Html:
+def _head(number: int, pairs: Repeats, verdict: str) -> Html:
+    pair = pairs.first
     parts = [
         tag("b", show(f"{number}.")),
         tag("b", show(pair.task_type, limit=120)),
@@ -60,8 +71,10 @@ def _head(number: int, pair: Comparison, verdict: str) -> Html:
         parts.append(show(STATUS_WORDS.get(pair.status, pair.status), limit=120))
     if pair.is_noise:
         parts.append(show("primary against itself (noise floor)"))
+    if pairs.pairs > 1:
+        parts.append(tag("b", show(f"{pairs.pairs:,} pairs with this prompt, {pairs.differing:,} differ")))
     if verdict:
-        parts.append(tag("span", show(f"✔ {verdict}", limit=120), style="font-weight:600"))
+        parts.append(tag("span", show(verdict, limit=200), style="font-weight:600"))
     return tag("div", *parts, style=HEAD)
 
 
@@ -134,3 +147,30 @@ def _why(pair: Comparison, live: bool) -> Html:
     if live:
         parts.append(f"pair {pair.comparison_id}")
     return tag("div", facts(parts), style=f"{FAINT};padding:4px 10px;border-top:{LINE};font-size:12px")
+
+
+def _others(pairs: Repeats, limit: int) -> Html:
+    """The other pairs with the same prompt, equal answers counted, not repeated."""
+    if not pairs.others:
+        return Html("")
+    counted = Counter((each.primary_output, each.shadow_output, each.agreement) for each in pairs.others)
+    firsts = {(each.primary_output, each.shadow_output, each.agreement): each for each in pairs.others}
+    first = pairs.first
+    same = counted.pop((first.primary_output, first.shadow_output, first.agreement), 0)
+    parts = [_said_once(f"{same} more with the same two answers")] if same else []
+    for answers, count in counted.items():
+        head = tag("div", show(f"{count} × "), _agreement(firsts[answers]), style="padding:4px 10px")
+        parts += [head, _answers(firsts[answers], limit)]
+    unread = pairs.pairs - 1 - len(pairs.others)
+    if unread:
+        parts.append(_said_once(f"{unread:,} more: all of them are in .selection()"))
+    summary = tag(
+        "summary",
+        show(f"The other {pairs.pairs - 1:,} with this prompt"),
+        style=f"cursor:pointer;{FAINT}",
+    )
+    return tag("details", summary, *parts, style=f"padding:4px 10px;border-top:{LINE}")
+
+
+def _said_once(text: str) -> Html:
+    return tag("div", show(text), style="padding:4px 10px")

@@ -21,7 +21,6 @@ COMPARED = 20_000
 KEPT = 300
 
 _WORDS = re.compile(r"\w+|\s+|[^\w\s]")
-_FENCED = re.compile(r"\A\s*```[a-zA-Z]*\s*\n(.*)\n\s*```\s*\Z", re.DOTALL)
 Side = Literal["primary", "shadow"]
 
 
@@ -59,7 +58,10 @@ def pieces(primary: str, shadow: str) -> tuple[list[Piece], list[Piece]]:
 
 
 def fields(primary: str, shadow: str) -> list[Field] | None:
-    """Both answers field by field, differing ones first; None unless both are JSON objects or arrays."""
+    """Both answers field by field, differing ones first; None unless both are JSON objects or arrays.
+
+    A model that wraps its JSON in words and a fenced block is taken at its JSON; the words are a field.
+    """
     left, right = _leaves(primary), _leaves(shadow)
     if left is None or right is None:
         return None
@@ -174,9 +176,9 @@ def _common_end(left: str, right: str) -> int:
 
 
 def _leaves(text: str) -> dict[str, str] | None:
-    fenced = _FENCED.match(text)
+    inside, around = _unfenced(text)
     try:
-        value = json.loads(fenced[1] if fenced else text)
+        value = json.loads(inside)
     # A number of thousands of digits and nesting of thousands of levels are errors of other kinds.
     except (ValueError, RecursionError):
         return None
@@ -187,7 +189,18 @@ def _leaves(text: str) -> dict[str, str] | None:
         _walk(value, "", found)
     except RecursionError:
         return None
+    if around:
+        found["(words around it)"] = around
     return found
+
+
+def _unfenced(text: str) -> tuple[str, str]:
+    """What a text's one fenced block holds, and the words around it; a text without one is all inside."""
+    if text.count("```") != 2:
+        return text, ""
+    before, block, after = text.split("```")
+    _language, _, inside = block.partition("\n")
+    return inside, f"{before.strip()} {after.strip()}".strip()
 
 
 def _walk(value: Any, path: str, found: dict[str, str]) -> None:

@@ -9,10 +9,11 @@ import ipywidgets as widgets
 from router_lab.panels.base import control
 from router_lab.panels.sheet import Sheet, SheetPanel, chooser, chosen
 from router_lab.panels.sources import tables_opener
-from router_lab.settings.models import TokenEstimation
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from router_lab.settings.models import TokenEstimation
 
 
 class DivisorPanel(SheetPanel):
@@ -26,6 +27,8 @@ class DivisorPanel(SheetPanel):
     heading = "Characters per token, as estimated and as counted"
 
     def __init__(self, source: object, *, last: int = 1_000) -> None:
+        from router_lab.settings.models import TokenEstimation
+
         self._open = tables_opener(source, type(self).__name__)
         default = TokenEstimation()
         self.task_type = chooser("Task type", "the commonest")
@@ -72,6 +75,8 @@ class DivisorPanel(SheetPanel):
         )
 
     def _settings(self) -> TokenEstimation:
+        from router_lab.settings.models import TokenEstimation
+
         low, high = self.bounds.value
         return TokenEstimation(
             estimator="ema",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from router_lab.defaults import ALPHA, BAR
 from router_lab.panels.base import control
 from router_lab.panels.sheet import Sheet, SheetPanel, chooser, chosen
 from router_lab.panels.sources import tables_opener
@@ -47,7 +48,7 @@ class MonitorPanel(SheetPanel):
             min=0.01,
             max=0.999,
             step=0.01,
-            value=0.95,
+            value=BAR,
         )
         self.alpha = control(
             widgets.BoundedFloatText,
@@ -56,7 +57,7 @@ class MonitorPanel(SheetPanel):
             min=0.001,
             max=0.499,
             step=0.01,
-            value=0.05,
+            value=ALPHA,
         )
         super().__init__(self.task_type, self.threshold, self.alpha)
 
@@ -66,7 +67,7 @@ class MonitorPanel(SheetPanel):
 
         plan = analysis.ExitPlan(threshold=float(self.threshold.value), alpha=float(self.alpha.value))
         events = self._history() if callable(self._history) else None
-        result = analysis.monitor(self._open().comparisons, plan, switch_events=events)
+        result = analysis.monitor(self._open(), plan, switch_events=events)
         names = tuple(result.decisions)
         one = chosen(self.task_type)
         one = one if one in names else next(iter(names), None)

@@ -6,55 +6,36 @@ A `PairSource` reads a fixed snapshot, so that pages do not slip while a ledger 
 
 from __future__ import annotations
 
-import json
-import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import ibis
 
+from router_lab.panels.pair_filter import PairFilter, filtered, ordering
+from router_lab.panels.pair_table import conformed, record
+from router_lab.panels.plain_rows import plain_rows
 from router_lab.records import Comparison
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Order = Literal["differing first", "newest first"]
-
-NEEDED = ("comparison_id", "task_type", "primary_output", "shadow_output")
-_COLUMNS = tuple(field.name for field in fields(Comparison))
-_TYPES = {
-    "created_at": "timestamp('UTC')",
-    "sample_probability": "float64",
-    "switch_epoch": "int64",
-    "agreement": "float64",
-    "primary_cost_usd": "float64",
-    "shadow_cost_usd": "float64",
-    "primary_latency_ms": "float64",
-    "shadow_latency_ms": "float64",
-    "is_noise": "boolean",
-}
 _NEAR = timedelta(days=1)
 # What pages are sorted by: read for every pair, while texts are read for one page only.
 _KEYS = ("comparison_id", "task_type", "input_hash", "created_at", "agreement")
+# Of pairs with the same prompt, the first one and this many more are read.
+_MOST_REPEATS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class PairFilter:
-    """Which pairs to show. `task_type` covers what is below it too: `code` shows `code::python`.
+class Opened:
+    """The tables of one moment; a source without attempts or scores has None."""
 
-    `models` is a primary and a shadow alias. A narrowed `agreement` range leaves out pairs without one.
-    """
-
-    task_type: str | None = None
-    models: tuple[str, str] | None = None
-    status: str | None = None
-    agreement: tuple[float, float] = (0.0, 1.0)
-    epoch: int | None = None
-    search: str = ""
-    order: Order = "differing first"
+    comparisons: Any
+    attempts: Any = None
+    scores: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +58,20 @@ class Summary:
     mean_agreement: float | None
 
 
-class PairSource:
-    """Pages of pairs from an Ibis table of comparisons, and their prompts from a table of attempts."""
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """The pairs of one prompt, task type and two aliases: the first in order, some others, counts."""
 
-    def __init__(self, open_tables: Callable[[], tuple[Any, Any]]) -> None:
+    first: Comparison
+    others: tuple[Comparison, ...] = ()
+    pairs: int = 1
+    differing: int = 0
+
+
+class PairSource:
+    """Pages of pairs from an Ibis table of comparisons; their prompts and scores where those are at hand."""
+
+    def __init__(self, open_tables: Callable[[], Opened]) -> None:
         self._open = open_tables
         self._lock = threading.Lock()
         self.reopen()
@@ -88,8 +79,8 @@ class PairSource:
     def reopen(self) -> None:
         """Read from a newer snapshot from now on."""
         with self._lock:
-            comparisons, self._attempts = self._open()
-            self._pairs = _conformed(comparisons)
+            self._opened = self._open()
+            self._pairs = conformed(self._opened.comparisons)
 
     def choices(self) -> Choices:
         """What there is to filter by."""
@@ -106,7 +97,7 @@ class PairSource:
 
     def summary(self, wanted: PairFilter) -> Summary:
         """Counts of the pairs that pass."""
-        pairs = self._filtered(wanted)
+        pairs = filtered(self._pairs, wanted)
         judged = (pairs.status == "complete") & pairs.agreement.notnull()
         (row,) = self._rows(
             pairs.aggregate(
@@ -121,20 +112,49 @@ class PairSource:
 
     def page(self, wanted: PairFilter, number: int, size: int) -> list[Comparison]:
         """Page `number` (from 1) of the pairs that pass. Only its texts are read, not those before it."""
-        keys = self._ordered(self._filtered(wanted).select(*_KEYS), wanted.order)
-        ids = [row["comparison_id"] for row in self._rows(keys.limit(size, offset=(number - 1) * size))]
+        keys = filtered(self._pairs, wanted).select(*_KEYS)
+        keys = keys.order_by(ordering(keys, wanted.order)).limit(size, offset=(number - 1) * size)
+        ids = [row["comparison_id"] for row in self._rows(keys)]
         if not ids:
             return []
         chosen = self._pairs.filter(self._pairs.comparison_id.isin(ids))
         found = {row["comparison_id"]: row for row in self._rows(chosen)}
-        return [_record(found[one]) for one in ids if one in found]
+        return [record(found[one]) for one in ids if one in found]
+
+    def prompts_asked(self, wanted: PairFilter) -> int:
+        """How many pairs are left when those with the same prompt count once."""
+        pairs = filtered(self._pairs, wanted)
+        (row,) = self._rows(pairs.aggregate(asked=_same_prompt(pairs).nunique()))
+        return int(row["asked"])
+
+    def page_of_prompts(self, wanted: PairFilter, number: int, size: int) -> list[Repeats]:
+        """Page `number` (from 1) of the pairs that pass, those with the same prompt as one.
+
+        Sorts every pair that passes by its prompt, so it is for some hundred thousand pairs at most.
+        """
+        pairs = filtered(self._pairs, wanted)
+        pairs = pairs.mutate(same=_same_prompt(pairs))
+        asked = pairs.group_by("same").aggregate(
+            **{name: pairs[name].min() for name in _KEYS if name != "created_at"},
+            created_at=pairs.created_at.max(),
+            pairs=pairs.count(),
+            differing=((pairs.status == "complete") & (pairs.agreement < 1)).sum(),
+        )
+        page = asked.order_by(ordering(asked, wanted.order)).limit(size, offset=(number - 1) * size)
+        page = page.mutate(rank=ibis.row_number().over(order_by=ordering(page, wanted.order)))
+        counted = page.select("same", "rank", asked_pairs=page.pairs, asked_differing=page.differing)
+        found = pairs.inner_join(counted, "same")
+        place = ibis.row_number().over(group_by=found.same, order_by=ordering(found, wanted.order))
+        found = found.mutate(place=place)
+        rows = self._rows(found.filter(found.place <= _MOST_REPEATS).order_by("rank", "place"))
+        return _repeats(rows)
 
     def prompts(self, pairs: Iterable[Comparison]) -> dict[str, str]:
         """The stored prompt of each pair by `comparison_id`, where attempts are at hand and hold one."""
         wanted = {pair.primary_attempt_id: pair for pair in pairs if pair.primary_attempt_id}
-        if self._attempts is None or not wanted:
+        attempts = self._opened.attempts
+        if attempts is None or not wanted:
             return {}
-        attempts = self._attempts
         tests = [attempts.attempt_id.isin(list(wanted))]
         times = [pair.created_at for pair in wanted.values()]
         if None not in times:
@@ -147,82 +167,45 @@ class PairSource:
             if row["prompt"]
         }
 
+    def scores(self, pairs: Iterable[Comparison]) -> list[dict[str, Any]]:
+        """What people and judges said of these pairs before, oldest first."""
+        scores, ids = self._opened.scores, [pair.comparison_id for pair in pairs]
+        if scores is None or not ids:
+            return []
+        chosen = scores.filter(scores.comparison_id.isin(ids)).order_by("at", "score_id")
+        return self._rows(chosen.select("comparison_id", "side", "quality_score", "by", "note"))
+
     def frame(self, wanted: PairFilter) -> pd.DataFrame:
         """All pairs that pass, in order, as a frame with the columns of `Comparison`."""
-        expression = self._ordered(self._filtered(wanted), wanted.order)
+        pairs = filtered(self._pairs, wanted)
         with self._lock:
-            return expression.to_pyarrow().to_pandas()
+            return pairs.order_by(ordering(pairs, wanted.order)).to_pyarrow().to_pandas()
 
     def _rows(self, expression: Any) -> list[dict[str, Any]]:
         with self._lock:
-            rows: list[dict[str, Any]] = expression.to_pyarrow().to_pylist()
-        return rows
-
-    def _ordered(self, pairs: Any, order: Order) -> Any:
-        keys = [pairs[name] for name in ("task_type", "input_hash", "comparison_id")]
-        if order == "newest first":
-            return pairs.order_by([pairs.created_at.desc(nulls_first=False), *keys])
-        return pairs.order_by([pairs.agreement.asc(nulls_first=False), *keys])
-
-    def _filtered(self, wanted: PairFilter) -> Any:
-        pairs = self._pairs
-        tests = []
-        if wanted.task_type is not None:
-            below = pairs.task_type.startswith(f"{wanted.task_type}::")
-            tests.append((pairs.task_type == wanted.task_type) | below)
-        if wanted.models is not None:
-            tests.append((pairs.primary_alias == wanted.models[0]) & (pairs.shadow_alias == wanted.models[1]))
-        if wanted.status is not None:
-            tests.append(pairs.status == wanted.status)
-        if wanted.agreement != (0.0, 1.0):
-            tests.append(pairs.agreement.between(*wanted.agreement))
-        if wanted.epoch is not None:
-            tests.append(pairs.switch_epoch == wanted.epoch)
-        if wanted.search:
-            tests.append(_contains(pairs, wanted.search))
-        return pairs.filter(*tests) if tests else pairs
+            return plain_rows(expression)
 
 
-def _contains(pairs: Any, search: str) -> Any:
-    """Whether an answer holds the words as they stand, in any case, or one of the pair's ids is the search.
-
-    A literal pattern is twice as fast as comparing lower-cased texts.
-    """
-    pattern = f"(?i){re.escape(search)}"
-    found = [pairs[name].re_search(pattern).fill_null(False) for name in ("primary_output", "shadow_output")]
-    same = [(pairs[name] == search).fill_null(False) for name in ("request_id", "comparison_id")]
-    return found[0] | found[1] | same[0] | same[1]
+def _same_prompt(pairs: Any) -> Any:
+    """Equal for pairs of one prompt, task type and model pair; a pair without `input_hash` is its own."""
+    own = ibis.coalesce(pairs.input_hash, pairs.comparison_id)
+    aliases = [pairs.task_type, pairs.primary_alias, pairs.shadow_alias, pairs.is_noise.cast("string")]
+    return ibis.literal("\x1f").join([own, *(alias.fill_null("") for alias in aliases)])
 
 
-def _conformed(table: Any) -> Any:
-    """The columns of `Comparison`, absent ones null; NaN agreement is no agreement.
-
-    Raises `ValueError` when a column no pair can do without is absent.
-    """
-    absent = [name for name in NEEDED if name not in table.columns]
-    if absent:
-        raise ValueError(
-            f"no column {', '.join(absent)}: a comparisons table has at least {', '.join(NEEDED)}; "
-            f"these are there: {', '.join(table.columns) or 'none'}"
+def _repeats(rows: list[dict[str, Any]]) -> list[Repeats]:
+    groups: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(row["rank"], []).append(row)
+    return [
+        Repeats(
+            first=record(group[0]),
+            others=tuple(record(row) for row in group[1:]),
+            pairs=group[0]["asked_pairs"],
+            differing=int(group[0]["asked_differing"] or 0),
         )
-    columns = {name: _column(table, name) for name in _COLUMNS}
-    # Without a status, a pair whose two answers are there is complete.
-    if "status" not in table.columns:
-        both = table.primary_output.notnull() & table.shadow_output.notnull()
-        columns["status"] = both.ifelse("complete", "unknown")
-    agreement = columns["agreement"]
-    columns["agreement"] = agreement.isnan().ifelse(ibis.null("float64"), agreement)
-    return table.select(**columns)
-
-
-def _column(table: Any, name: str) -> Any:
-    wanted = _TYPES.get(name, "string")
-    if name not in table.columns:
-        return ibis.null(wanted)
-    column = table[name]
-    if name == "created_at" and not column.type().is_timestamp():
-        return column.cast(wanted)
-    return column if name == "created_at" or column.type() == ibis.dtype(wanted) else column.cast(wanted)
+        for group in groups.values()
+    ]
 
 
 def _above(task_type: str | None) -> list[str]:
@@ -236,16 +219,3 @@ def _commonest(counted: Iterable[tuple[Any, int]]) -> tuple[Any, ...]:
         totals[value] = totals.get(value, 0) + count
     known = [value for value in totals if value is not None]
     return tuple(sorted(known, key=lambda value: (-totals[value], str(value))))
-
-
-def _record(row: Mapping[str, Any]) -> Comparison:
-    values = {name: row[name] for name in _COLUMNS}
-    return Comparison(**{**values, "details": _details(row["details"]), "is_noise": bool(row["is_noise"])})
-
-
-def _details(text: str | None) -> Mapping[str, Any]:
-    try:
-        value = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
-        return {"details": text}
-    return value if isinstance(value, dict) else {"details": value}

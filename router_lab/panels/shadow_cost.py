@@ -9,6 +9,7 @@ from typing import Any
 import ibis
 
 from router_lab.escape import plain
+from router_lab.panels.plain_rows import plain_rows
 from router_lab.panels.style import usd
 
 WINDOW = timedelta(days=7)
@@ -55,7 +56,7 @@ def shadow_rates(comparisons: Any) -> list[ShadowRate]:
     `WINDOW` before the newest row; costs are over all shadows that ran.
     """
     ends = comparisons.aggregate(first=comparisons.created_at.min(), last=comparisons.created_at.max())
-    (row,) = ends.to_pyarrow().to_pylist()
+    (row,) = plain_rows(ends)
     if row["last"] is None:
         return []
     since = max(row["first"], row["last"] - WINDOW)
@@ -67,7 +68,7 @@ def shadow_rates(comparisons: Any) -> list[ShadowRate]:
             shadows_per_day=group["expected"] / days,
             usd_per_shadow=group["usd_per_shadow"],
         )
-        for group in _groups(comparisons, since).to_pyarrow().to_pylist()
+        for group in plain_rows(_groups(comparisons, since))
     ]
 
 

@@ -103,6 +103,11 @@ def chosen(dropdown: Any) -> str | None:
     return dropdown.value or None
 
 
+def in_words(names: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Names of columns as options that read well."""
+    return [(name.replace("_", " "), name) for name in names]
+
+
 def picture(plot: Any) -> Html:
     """A plot as an inline picture whose alternative text is its key numbers."""
     data = b64encode(plot._repr_png_()).decode("ascii")

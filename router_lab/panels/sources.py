@@ -11,7 +11,7 @@ from typing import Any, cast
 import ibis
 
 from router_lab.errors import ConfigError
-from router_lab.panels.pairs import PairSource
+from router_lab.panels.pairs import Opened, PairSource
 
 _ACCEPTED = (
     "a Ledger, the tables of ledger.tables() or rl.analysis.open(path), a frame of comparisons "
@@ -25,6 +25,15 @@ def pair_source(source: object) -> PairSource:
         return PairSource(_opener(source))
     except (ValueError, TypeError, FileNotFoundError) as error:
         raise ConfigError(f"ComparePanel(source): {error}. Accepted: {_ACCEPTED}") from error
+
+
+def ledger_of(source: object) -> Any:
+    """The ledger behind a source, for what is written; None where there is none."""
+    if isinstance(source, str | PathLike) and _is_ledger(str(source)):
+        from router_lab.ledger import Ledger
+
+        return Ledger(str(source))
+    return source if hasattr(source, "writable") else None
 
 
 def tables_opener(source: Any, panel: str) -> Callable[[], Any]:
@@ -43,32 +52,32 @@ def tables_opener(source: Any, panel: str) -> Callable[[], Any]:
     )
 
 
-def _opener(source: Any) -> Callable[[], tuple[Any, Any]]:
-    """A function that opens the comparisons and (or None) the attempts as Ibis tables."""
+def _opener(source: Any) -> Callable[[], Opened]:
+    """A function that opens the comparisons, and what goes with them, as Ibis tables."""
     if isinstance(source, str | PathLike):
         return _path_opener(str(source))
     if isinstance(source, ibis.Table):
-        return lambda: (source, None)
+        return lambda: Opened(source)
     if isinstance(getattr(source, "comparisons", None), ibis.Table):
-        return lambda: (source.comparisons, getattr(source, "attempts", None))
+        return lambda: _tables(source)
     if callable(getattr(source, "tables", None)):
-        return lambda: _both(source.tables())
+        return lambda: _tables(source.tables())
     if hasattr(source, "__arrow_c_stream__"):
         table = _loaded(source)
-        return lambda: (table, None)
+        return lambda: Opened(table)
     raise TypeError(f"{type(source).__name__} holds no comparisons")
 
 
-def _both(tables: Any) -> tuple[Any, Any]:
-    return tables.comparisons, tables.attempts
+def _tables(tables: Any) -> Opened:
+    return Opened(tables.comparisons, getattr(tables, "attempts", None), getattr(tables, "scores", None))
 
 
-def _path_opener(path: str) -> Callable[[], tuple[Any, Any]]:
-    if "://" in path or _is_ledger(Path(path)):
+def _path_opener(path: str) -> Callable[[], Opened]:
+    if _is_ledger(path):
         from router_lab.ledger import Ledger
 
         ledger = Ledger(path)
-        return lambda: _both(ledger.tables())
+        return lambda: _tables(ledger.tables())
     place = Path(path)
     if not place.exists():
         raise FileNotFoundError(f"there is nothing at {path!r}")
@@ -76,11 +85,12 @@ def _path_opener(path: str) -> Callable[[], tuple[Any, Any]]:
     if not files:
         raise ValueError(f"{path!r} is neither a ledger folder nor a folder with Parquet files")
     pattern = str(place / "**" / "*.parquet") if place.is_dir() else path
-    return lambda: (ibis.duckdb.connect().read_parquet(pattern, union_by_name=True), None)
+    return lambda: Opened(ibis.duckdb.connect().read_parquet(pattern, union_by_name=True))
 
 
-def _is_ledger(place: Path) -> bool:
-    return (place / "comparisons").is_dir() or any(place.glob("_journal*"))
+def _is_ledger(path: str) -> bool:
+    place = Path(path)
+    return "://" in path or (place / "comparisons").is_dir() or any(place.glob("_journal*"))
 
 
 def _loaded(frame: Any) -> Any:

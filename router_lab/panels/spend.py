@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from router_lab.panels.base import control
-from router_lab.panels.sheet import Sheet, SheetPanel
+from router_lab.panels.sheet import Sheet, SheetPanel, in_words
 from router_lab.panels.sources import tables_opener
 from router_lab.panels.style import usd
 
@@ -28,12 +28,13 @@ _KEYS = (
 
 _CAUSES = {
     "answer": "answers people wanted",
+    "answer_after_retry": "answers after a retry",
     "shadow": "shadows",
-    "retry": "retries",
     "fallback": "fallbacks",
     "failure": "failed attempts",
     "parse_failure": "unusable answers",
     "truncation": "cut prompts",
+    "unknown": "calls that may not have been charged",
 }
 
 
@@ -48,7 +49,7 @@ class SpendPanel(SheetPanel):
     def __init__(self, source: object) -> None:
         self._open = tables_opener(source, type(self).__name__)
         self._budgets = getattr(source, "spend", None)
-        self.by = control(widgets.Dropdown, "Spending by", options=_KEYS)
+        self.by = control(widgets.Dropdown, "Spending by", options=in_words(_KEYS))
         super().__init__(self.by)
 
     def _read(self) -> Sheet:
@@ -56,18 +57,25 @@ class SpendPanel(SheetPanel):
         from router_lab.analysis import plots
 
         tables, key = self._open(), str(self.by.value)
-        spent = analysis.spend(tables, by=key).sort_values("cost_usd", ascending=False, ignore_index=True)
+        plot = plots.spend_by_cause(tables, by="task_type" if key == "cause" else key)
+        spent = _summed(plot.data, key)
         shown = [(f"By {key.replace('_', ' ')}", spent)]
         if self._budgets is not None:
             shown.append(("Budgets", self._budgets()))
         shown.append(("Circuit breakers", analysis.breaker_timeline(tables)))
         return Sheet(
-            sentence=_sentence(analysis.spend(tables, by="cause")),
+            sentence=_sentence(_summed(plot.data, "cause")),
             selection=spent,
             tables=tuple(shown),
-            plot=plots.spend_by_cause(tables, by="task_type" if key == "cause" else key),
+            plot=plot,
             timed=("since", "until", "period"),
         )
+
+
+def _summed(spent: pd.DataFrame, key: str) -> pd.DataFrame:
+    """Spending by a key and cause, by one of them alone; dearest first."""
+    sums = spent.groupby(key, dropna=False).sum(numeric_only=True).reset_index()
+    return sums.sort_values("cost_usd", ascending=False, ignore_index=True)
 
 
 def _sentence(causes: pd.DataFrame) -> str:

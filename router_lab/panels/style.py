@@ -12,6 +12,7 @@ LINE = "1px solid rgba(128,128,128,.4)"
 FAINT = "opacity:.75"
 FONT = "font-family:system-ui,sans-serif;font-size:13px;line-height:1.45;color:inherit"
 CARD = f"border:{LINE};border-radius:6px;margin:0 0 10px 0;overflow:hidden"
+CURRENT = "outline:2px solid #0072b2;outline-offset:-1px"
 HEAD = (
     "display:flex;flex-wrap:wrap;gap:4px 16px;align-items:baseline;padding:6px 10px;"
     "background:rgba(128,128,128,.12)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -11,6 +11,7 @@ import ipywidgets as widgets
 from router_lab.errors import ConfigError
 from router_lab.escape import Html, plain, show, tag
 from router_lab.panels.base import ROW, WIDE, Panel, control
+from router_lab.panels.live import Live, live_html, read_live
 from router_lab.panels.shadow_cost import ShadowRate, daily_cost, shadow_rates
 from router_lab.panels.style import note, page, table, title, usd
 from router_lab.records import SwitchState
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from router_lab.ledger import Ledger
+    from router_lab.router import Router
 
 _LATEST = 12
 
@@ -32,21 +34,28 @@ class Standing:
     rates: list[ShadowRate]
     spent_usd: float | None
     limit_usd: float | None
+    live: Live
 
 
 class SwitchPanel(Panel[Standing]):
-    """The shadow kill switch of a ledger.
+    """The shadow kill switch of a ledger, and what shadows are doing now.
 
-    Turning off happens at once. Turning on asks first and says what it may cost a day, from the
-    ledger's own rates. Raises `ConfigError` when `ledger` has no switch.
+    `source` is a ledger, which may be written by other processes, or a running router. Turning off
+    happens at once. Turning on asks first and says what it may cost a day, from the ledger's own
+    rates. `follow()` keeps it live. Raises `ConfigError` when `source` has no switch.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, source: Ledger | Router) -> None:
+        ledger: Any = getattr(source, "ledger", source)
         if not hasattr(getattr(ledger, "switch", None), "states"):
-            raise ConfigError(f"SwitchPanel(ledger): {type(ledger).__name__} has no switch; give a Ledger")
-        self._ledger = ledger
+            raise ConfigError(
+                f"SwitchPanel(source): {type(source).__name__} has no switch; give a Ledger or a Router"
+            )
+        self._ledger: Ledger = ledger
+        self._router: Any = None if source is ledger else source
         self._standing: Standing | None = None
         self._state = widgets.HTML(layout=WIDE)
+        self._live = widgets.HTML(layout=WIDE)
         self._past = widgets.HTML(layout=WIDE)
         self._make_controls()
         super().__init__(
@@ -57,6 +66,7 @@ class SwitchPanel(Panel[Standing]):
                 [self.minutes, self.pairs, self.dollars, self.turn_on, self.turn_off, self.again], layout=ROW
             ),
             self._question,
+            self._live,
             self._past,
         )
         self.refresh()
@@ -125,12 +135,14 @@ class SwitchPanel(Panel[Standing]):
 
     def _read(self) -> Standing:
         spent, limit = self._budget()
+        tables = self._ledger.tables()
         return Standing(
             states=self._ledger.switch.states,
             history=self._ledger.switch.history(),
-            rates=shadow_rates(self._ledger.tables().comparisons),
+            rates=shadow_rates(tables.comparisons),
             spent_usd=spent,
             limit_usd=limit,
+            live=read_live(self._ledger, tables, self._router),
         )
 
     def _budget(self) -> tuple[float | None, float | None]:
@@ -147,6 +159,7 @@ class SwitchPanel(Panel[Standing]):
         self._standing = data
         _offer_scopes(self.scope, data)
         self._state.value = page(self._state_html(data))
+        self._live.value = page(live_html(data.live))
         self._past.value = page(_history_html(data.history, live=True))
 
     def _state_html(self, data: Standing) -> Html:
@@ -211,7 +224,9 @@ class SwitchPanel(Panel[Standing]):
     def _flipped(self, to: str) -> None:
         self._question.layout.display = "none"
         where = f"for {plain(self._prefix)}" if self._prefix else "everywhere"
-        self.refresh()
+        # Only what a flip changes: the rates behind the estimate are read from every pair.
+        switch = self._ledger.switch
+        self._draw(replace(self._now, states=switch.states, history=switch.history()))
         self.reason.value = ""
         self.say(f"Shadows are {to} {where}, epoch {self._epoch}.")
 

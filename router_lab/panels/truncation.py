@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import ibis
 import ipywidgets as widgets
 
 from router_lab.panels.base import control
-from router_lab.panels.sheet import Sheet, SheetPanel
+from router_lab.panels.sheet import Sheet, SheetPanel, in_words
 from router_lab.panels.sources import tables_opener
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_MOST = 5_000
 _KEYS = ("task_type", "model_alias", "provider", "model", "switch_epoch")
 _CALL = (
     "started_at",
@@ -38,7 +40,7 @@ class TruncationPanel(SheetPanel):
 
     def __init__(self, source: object) -> None:
         self._open = tables_opener(source, type(self).__name__)
-        self.by = control(widgets.Dropdown, "Rates by", options=_KEYS)
+        self.by = control(widgets.Dropdown, "Rates by", options=in_words(_KEYS))
         self.over = control(widgets.Dropdown, "Over time by", options=("day", "hour"))
         super().__init__(self.by, self.over)
 
@@ -63,12 +65,18 @@ class TruncationPanel(SheetPanel):
 
 def _suspects(attempts: Any) -> pd.DataFrame:
     # A cap keeps the panel quick on a ledger where everything is suspect; the rates count them all.
-    newest = (
-        attempts.filter(attempts.truncation_signal.notnull())
-        .order_by(attempts.started_at.desc())
-        .limit(5_000)
+    suspects = attempts.filter(attempts.truncation_signal.notnull())
+    newest = suspects.select("started_at").order_by(ibis.desc("started_at")).limit(_MOST)
+    # Where they begin is found first: the wide rows of older files are then never read.
+    since = newest.aggregate(since=newest.started_at.min()).to_pyarrow()["since"][0].as_py()
+    if since is not None:
+        suspects = suspects.filter(suspects.started_at >= ibis.timestamp(since))
+    frame: pd.DataFrame = (
+        suspects.order_by(suspects.started_at.desc(), suspects.attempt_id)
+        .limit(_MOST)
+        .to_pyarrow()
+        .to_pandas()
     )
-    frame: pd.DataFrame = newest.to_pyarrow().to_pandas()
     return frame
 
 

@@ -1,12 +1,15 @@
-"""What a person says about a pair: the record, and where it goes."""
+"""What a person says about a pair: the record, where it goes, and what was said before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import getpass
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-VerdictWord = Literal["primary better", "shadow better", "equally good", "both wrong"]
+from router_lab.escape import plain
+
+VerdictWord = Literal["primary better", "shadow better", "equally good", "both wrong", "unsure"]
 VERDICTS: tuple[VerdictWord, ...] = get_args(VerdictWord)
 
 
@@ -19,6 +22,58 @@ class HumanVerdict:
     verdict: VerdictWord
     note: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.verdict} ({self.note})" if self.note else self.verdict
+
 
 # Stores a verdict durably or raises; a panel calls it before it shows the verdict as saved.
 StoreVerdict = Callable[[HumanVerdict], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Where a panel's verdicts go. `notice` is for the status line, empty when there is nothing to say."""
+
+    store: StoreVerdict | None
+    by: str = ""
+    where: str = "kept in this panel's .verdicts"
+    notice: str = ""
+
+
+def keeper(ledger: Any, on_verdict: StoreVerdict | None) -> Keeper:
+    """Verdicts go to `on_verdict`, else to a `ledger` that can be written, as the current user's scores."""
+    if on_verdict is not None:
+        return Keeper(on_verdict, where="saved")
+    if ledger is None:
+        return Keeper(None)
+    if not ledger.writable:
+        return Keeper(
+            None, notice="Marks are not kept: this ledger is read-only. They stay in this panel's .verdicts."
+        )
+    from router_lab.spot_checking import verdict_store
+
+    by = _user()
+    return Keeper(verdict_store(ledger, by), by, where=f"saved in the ledger as {plain(by)}'s score")
+
+
+def said_before(scores: Iterable[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """Scores, oldest first, in words: by comparison and by who gave them."""
+    from router_lab.spot_checking import VERDICT_SCORES
+
+    last: dict[tuple[str, str], dict[str, float]] = {}
+    for score in scores:
+        last.setdefault((score["comparison_id"], score["by"]), {})[score["side"]] = score["quality_score"]
+    words = {worth: word for word, worth in VERDICT_SCORES.items()}
+    said: dict[str, dict[str, str]] = {}
+    for (comparison_id, by), sides in last.items():
+        given = words.get((sides.get("primary", -1.0), sides.get("shadow", -1.0)))
+        numbers = ", ".join(f"{side} {value:.2g}" for side, value in sorted(sides.items()))
+        said.setdefault(comparison_id, {})[by] = given or numbers
+    return said
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no name for this user id, as in some containers
+        return "unknown"

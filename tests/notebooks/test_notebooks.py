@@ -90,8 +90,18 @@ def test_every_notebook_takes_a_ledger(path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_every_notebook_runs_on_a_users_ledger(written: Path, tmp_path: Path) -> None:
+def test_every_notebook_runs_on_a_users_ledger_and_quietly(
+    written: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    capfd.readouterr()
     execute(NOTEBOOKS, written, tmp_path)
+    said = capfd.readouterr()
+    assert said.out.split("\n") == [
+        "",
+        *(f"executed {path.name} -> {tmp_path / path.stem}.html" for path in PATHS),
+        "",
+    ]
+    assert said.err == ""  # Spark's Java machine would say a lot
     assert sorted(page.stem for page in tmp_path.glob("*.html")) == [path.stem for path in PATHS]
     assert "extract::user" in (tmp_path / "02_compare.html").read_text("utf-8")
 
@@ -101,6 +111,17 @@ def test_a_ledger_named_in_the_environment_is_the_one_shown(tmp_path: Path) -> N
     out = tmp_path / "out.ipynb"
     run_papermill(NOTEBOOKS / "02_compare.ipynb", out, ROUTER_LAB_LEDGER=str(ledger))
     assert "from_the_environment" in out.read_text("utf-8")
+
+
+def test_papermill_sweeps_a_parameter_over_a_users_ledger(written: Path, tmp_path: Path) -> None:
+    shown = {}
+    for threshold in ("0.5", "0.97"):
+        out = tmp_path / f"{threshold}.ipynb"
+        options = ("-p", "LEDGER", written, "-p", "THRESHOLD", threshold)
+        run_papermill(NOTEBOOKS / "06_may_we_stop.ipynb", out, *options)
+        shown[threshold] = repr([cell.get("outputs") for cell in nbformat.read(out, as_version=4).cells])
+    assert all("extract::user" in outputs for outputs in shown.values())
+    assert [threshold for threshold in shown if "bar 0.97" in shown[threshold]] == ["0.97"]
 
 
 @pytest.fixture

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import ipywidgets as widgets
 import pytest
-from pair_rows import HOSTILE, frame, mixed, row
+from pair_rows import HOSTILE, START, frame, mixed, row
 
 import router_lab as rl
 from router_lab.panels import ComparePanel
+from router_lab.panels.compare import KEYS
 from router_lab.panels.verdicts import HumanVerdict
-from router_lab.records import Comparison
+from router_lab.records import Comparison, Score
+from router_lab.spot_checking import scored_pairs
 
 
 @pytest.fixture
@@ -28,23 +35,29 @@ def body(panel: ComparePanel) -> str:
     return str(panel._body.value)
 
 
+def inside(widget: Any) -> Iterator[Any]:
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from inside(child)
+
+
 def test_the_repr_is_short_stable_and_tells_what_is_shown(panel: ComparePanel) -> None:
     assert repr(panel) == "ComparePanel(12 pairs, 9 complete, 3 differ; page 1 of 3)"
     assert panel._repr_mimebundle_()["text/plain"] == repr(panel)
 
 
 def test_a_front_end_filters_and_the_selection_follows(panel: ComparePanel) -> None:
-    place = [label for label, _ in panel.task_type.options].index("code")
-    panel.task_type.set_state({"index": place})
+    place = [label for label, _ in panel.filters.task_type.options].index("code")
+    panel.filters.task_type.set_state({"index": place})
     assert list(panel.selection()["comparison_id"]) == ["c000008", "c000007", "c000009"]
-    panel.agreement.set_state({"value": [0.5, 1.0]})
+    panel.filters.agreement.set_state({"value": [0.5, 1.0]})
     assert list(panel.selection()["comparison_id"]) == ["c000009"]
-    panel.search.set_state({"value": "nothing like this"})
+    panel.filters.search.set_state({"value": "nothing like this"})
     assert panel.selection().empty
     assert "No pair passes" in panel.status
     panel.filter(search="", task_type=None, agreement=(0.0, 1.0))
     assert len(panel.selection()) == 12
-    assert panel.search.value == ""
+    assert panel.filters.search.value == ""
     assert panel.status == ""
 
 
@@ -57,7 +70,7 @@ def test_paging_by_buttons_and_by_number(panel: ComparePanel) -> None:
     assert panel.next.disabled
     panel.go_to(99)
     assert repr(panel).endswith("page 3 of 3)")
-    panel.epoch.set_state({"index": 1})
+    panel.filters.epoch.set_state({"index": 1})
     assert repr(panel).endswith("page 1 of 1)")
 
 
@@ -108,9 +121,9 @@ def test_hostile_text_in_every_column_stays_text(name: str) -> None:
 
 def test_hostile_labels_cannot_break_the_dropdown() -> None:
     panel = ComparePanel(frame(row(task_type=HOSTILE["bidi"]), row(2, task_type="any"), row(3, task_type="")))
-    labels = [label for label, _ in panel.task_type.options]
+    labels = [label for label, _ in panel.filters.task_type.options]
     assert "user ⟦U+202E⟧txt.exe" in labels
-    panel.task_type.set_state({"index": labels.index("user ⟦U+202E⟧txt.exe")})
+    panel.filters.task_type.set_state({"index": labels.index("user ⟦U+202E⟧txt.exe")})
     assert len(panel.selection()) == 1
 
 
@@ -142,6 +155,120 @@ def test_a_verdict_that_cannot_be_stored_is_not_shown_as_saved() -> None:
         panel.mark(1, "both wrong")
 
 
+@pytest.fixture
+async def folder(tmp_path: Path) -> Path:
+    """A ledger of three pairs."""
+    with rl.Ledger(tmp_path / "ledger") as ledger:
+        for number in range(1, 4):
+            await ledger.record_comparison(comparison(number))
+    return tmp_path / "ledger"
+
+
+def test_marks_become_scores_of_the_ledger_by_themselves(folder: Path) -> None:
+    with rl.Ledger(folder) as ledger:
+        panel = ComparePanel(ledger)
+        panel.mark(2, "shadow better", note="shorter")
+        panel.mark(3, "unsure")
+        user = getpass.getuser()
+        scored = scored_pairs(ledger, by=user)
+        assert list(scored["comparison_id"]) == ["c000002"]
+        assert scored.loc[0, ["primary_score", "shadow_score"]].tolist() == [0.0, 1.0]
+        assert set(ledger.scores()["note"]) == {"shorter"}
+        assert "no score is kept of that" in panel.status
+        assert list(panel.verdicts["verdict"]) == ["shadow better", "unsure"]
+    again = ComparePanel(folder)
+    assert f"shadow better, says “{user}”" in body(again)
+    again.mark(2, "both wrong")
+    assert f"saved in the ledger as {user}&#x27;s score" in again.status
+    assert "shadow better" not in body(again)
+    with rl.Ledger(folder) as ledger:
+        assert scored_pairs(ledger).loc[0, ["primary_score", "shadow_score"]].tolist() == [0.0, 0.0]
+
+
+def test_what_others_scored_is_shown_with_their_names_escaped(folder: Path) -> None:
+    worth = {"comparison_id": "c000001", "at": START, "by": HOSTILE["script"] + HOSTILE["bidi"]}
+    with rl.Ledger(folder) as ledger:
+        ledger.score(
+            Score(score_id="1", side="primary", quality_score=0.25, **worth),
+            Score(score_id="2", side="shadow", quality_score=0.5, **worth),
+        )
+        panel = ComparePanel(ledger)
+        panel.mark(1, "equally good")
+    assert "✔ equally good; primary 0.25, shadow 0.5, says" in body(panel)
+    assert "<script" not in body(panel)
+    assert "\u202e" not in body(panel)
+
+
+def test_a_ledger_that_cannot_be_written_keeps_no_marks_and_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda place, mode: False)
+    with rl.Ledger(folder) as ledger:
+        panel = ComparePanel(ledger)
+        assert "Marks are not kept" in panel.status
+        panel.mark(1, "both wrong")
+        assert "kept in this panel&#x27;s .verdicts" in panel.status
+        assert list(panel.verdicts["comparison_id"]) == ["c000001"]
+        assert ledger.scores().empty
+
+
+def test_keys_move_and_mark_over_the_edges_of_pages(panel: ComparePanel) -> None:
+    panel.press("b")
+    assert (panel.page_number.value, panel.pair_number.value) == (1, 1)
+    panel.press("1")
+    assert panel.pair_number.value == 2
+    assert "Pair 1: primary better" in panel.status
+    for _ in range(3):
+        panel.press("n")
+    panel.press("a")
+    assert (panel.page_number.value, panel.pair_number.value) == (2, 1)
+    assert "Pair 5: equally good" in panel.status
+    panel.press("b")
+    assert (panel.page_number.value, panel.pair_number.value) == (1, 5)
+    assert list(panel.verdicts["comparison_id"]) == ["c000008", "c000002"]
+    for _ in range(20):
+        panel.press("u")
+    assert (panel.page_number.value, panel.pair_number.value) == (3, 2)
+    assert len(panel.verdicts) == 9
+    assert 'aria-label="Pair 2" aria-current="true"' in body(panel)
+
+
+def test_the_current_pair_stays_current_when_others_come_before_it(tmp_path: Path) -> None:
+    frame(row(1), row(2), row(3)).to_parquet(tmp_path / "1.parquet")
+    panel = ComparePanel(tmp_path)
+    panel.press("n")
+    frame(row(4, agreement=0.0), row(5, agreement=0.5)).to_parquet(tmp_path / "2.parquet")
+    panel.refresh()
+    assert panel.pair_number.value == 4
+    panel.press("a")
+    assert list(panel.verdicts["comparison_id"]) == ["c000002"]
+
+
+def test_the_front_end_hears_only_the_keys_that_are_shown(panel: ComparePanel) -> None:
+    assert [key for key, _ in panel.shortcuts.meanings] == list(KEYS)
+    for content in ({"key": "x"}, {"key": ["n"]}, {}, "n", None):
+        panel.shortcuts._handle_custom_msg(content, [])
+    assert panel.pair_number.value == 1
+    panel.shortcuts._handle_custom_msg({"key": "n"}, [])
+    assert panel.pair_number.value == 2
+    assert panel.shortcuts.current == 2
+
+
+def test_pairs_with_the_same_prompt_are_one_and_unfold() -> None:
+    same = {"input_hash": "again", "agreement": 0.0, "shadow_output": "other"}
+    other = {**same, "agreement": 1.0, "shadow_output": "same answer"}
+    rows = [row(1), *(row(n, **same) for n in (2, 3)), *(row(n, **other) for n in (4, 5, 6))]
+    panel = ComparePanel(frame(*rows), page_size=1)
+    assert repr(panel).endswith("page 1 of 2)")
+    assert "5 pairs with this prompt, 2 differ" in body(panel)
+    assert "1 more with the same two answers" in body(panel)
+    assert "3 × " in body(panel)
+    assert body(panel).count("<section") == 1
+    panel.together.set_state({"value": False})
+    assert repr(panel).endswith("page 1 of 6)")
+    assert "with this prompt" not in body(panel)
+
+
 def test_wrong_marks_and_filters_say_what_is_right(panel: ComparePanel) -> None:
     with pytest.raises(rl.ConfigError, match="pairs 1 to 5"):
         panel.mark(6, "both wrong")
@@ -152,8 +279,10 @@ def test_wrong_marks_and_filters_say_what_is_right(panel: ComparePanel) -> None:
 
 
 def test_every_control_has_a_visible_label(panel: ComparePanel) -> None:
-    controls = [one for box in panel.children if hasattr(box, "children") for one in box.children]
-    assert len(controls) > 12
+    controls = [
+        one for one in inside(panel) if hasattr(one, "description") and not isinstance(one, widgets.HTML)
+    ]
+    assert len(controls) > 15
     assert all(one.description for one in controls)
 
 

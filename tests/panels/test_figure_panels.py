@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import ibis
 import pandas as pd
+import pyarrow as pa
 import pytest
-from pair_rows import HOSTILE
+from pair_rows import HOSTILE, START
 from written_ledger import CALLS
 
 import router_lab as rl
 from router_lab.panels import DivisorPanel, MonitorPanel, SpendPanel, TruncationPanel, dashboard
 from router_lab.panels.sheet import frame_html
+from router_lab.panels.truncation import _suspects
 
 ALL = [SpendPanel, TruncationPanel, DivisorPanel, MonitorPanel]
 
@@ -39,6 +44,17 @@ def test_truncation_counts_every_attempt(written: rl.Ledger) -> None:
     panel.over.value = "hour"
     assert panel.status == ""
     assert "By provider" in panel._body.value
+
+
+def test_the_newest_suspects_are_read_and_no_other_rows() -> None:
+    moments = [START + timedelta(microseconds=n // 2) for n in range(12_000)]
+    rows = {
+        "attempt_id": [f"a{n:05d}" for n in range(12_000)],
+        "started_at": moments,
+        "truncation_signal": ["deficit" if n % 2 else None for n in range(12_000)],
+    }
+    newest = _suspects(ibis.memtable(pa.table(rows)))
+    assert list(newest["attempt_id"]) == [f"a{n:05d}" for n in range(11_999, 2_000, -2)]
 
 
 def test_sliders_replay_the_estimator(written: rl.Ledger) -> None:
@@ -143,6 +159,35 @@ def test_the_dashboard_makes_panels_when_their_tab_is_opened(written: rl.Ledger)
     assert repr(board) == "Dashboard(Compare, Switch, May we stop?, Money, Truncation, Tokens)"
 
 
+async def test_in_a_notebook_a_tab_is_read_aside_and_then_shown(written: rl.Ledger) -> None:
+    board = dashboard(written)
+    shown = asyncio.Event()
+    board.children[3].observe(lambda _: shown.set() if "Money" in board.panels else None, names="children")
+    board.set_state({"selected_index": 3})
+    assert "Reading the ledger" in board.children[3].children[0].value
+    board.set_state({"selected_index": 0})
+    board.set_state({"selected_index": 3})
+    await asyncio.wait_for(shown.wait(), timeout=60)
+    assert isinstance(board.children[3].children[0], SpendPanel)
+
+
+async def test_in_a_notebook_a_tab_that_cannot_be_made_says_why_and_tries_again() -> None:
+    board = dashboard("no ledger")  # type: ignore[arg-type]
+    for _ in range(2):
+        said = asyncio.Event()
+        board.children[2].observe(lambda _, said=said: said.set(), names="children")
+        board.set_state({"selected_index": 0})
+        board.set_state({"selected_index": 2})
+        await asyncio.wait_for(said.wait(), timeout=60)
+        while board._opening:
+            await asyncio.gather(*board._opening.values())
+        assert "no such folder" in board.children[2].children[0].value
+
+
 def test_a_tab_that_cannot_be_made_says_why() -> None:
     board = dashboard("no ledger")  # type: ignore[arg-type]
     assert "Accepted: a Ledger" in board.children[0].children[0].value
+    with pytest.raises(rl.ConfigError, match="Accepted: a Ledger"):
+        board.show("Compare")
+    with pytest.raises(rl.ConfigError, match="May we stop"):
+        board.show("Spend")

@@ -88,6 +88,16 @@ def test_fields_name_what_is_absent_and_tell_null_from_absent() -> None:
     assert html.count("≠") == 2
 
 
+def test_json_in_a_fenced_block_is_compared_and_the_words_around_it_are_kept() -> None:
+    found = fields('Here it is:\n\n```json\n{"a": 1}\n```\nBye!', '{"a": 1}')
+    assert found is not None
+    assert [(field.path, field.primary, field.shadow) for field in found] == [
+        ("(words around it)", "Here it is: Bye!", None),
+        ("a", "1", "1"),
+    ]
+    assert fields('```{"a": 1}``` or ```{"a": 2}```', '{"a": 1}') is None
+
+
 def test_texts_that_are_not_json_are_not_fields() -> None:
     for text in ("plain", "[1", "1" * 10_000, "[" * 100_000, "3", *HOSTILE.values()):
         assert fields(text, '{"a": 1}') is None

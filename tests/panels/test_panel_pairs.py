@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pair_rows import frame, mixed, row
 
 import router_lab as rl
-from router_lab.panels.pairs import PairFilter, PairSource
+from router_lab.panels.pair_filter import Order, PairFilter
+from router_lab.panels.pairs import PairSource
 from router_lab.panels.sources import pair_source
 
 
@@ -75,6 +76,42 @@ def test_pages_together_are_the_selection_whatever_is_searched(size: int, search
         pair.comparison_id for number in range(1, pages + 1) for pair in source.page(wanted, number, size)
     ]
     assert paged == list(source.frame(wanted)["comparison_id"])
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    hashes=st.lists(st.sampled_from(["x", "y", "z", None]), min_size=1, max_size=12),
+    size=st.integers(1, 5),
+    order=st.sampled_from(["differing first", "newest first"]),
+)
+def test_pages_of_prompts_hold_every_pair_once(hashes: list[str | None], size: int, order: Order) -> None:
+    rows = [
+        row(n, input_hash=one, task_type="ab"[n % 2], agreement=[1.0, 0.0, None][n % 3])
+        for n, one in enumerate(hashes)
+    ]
+    source, wanted = pair_source(frame(*rows)), PairFilter(order=order)
+    pages = -(-source.prompts_asked(wanted) // size)
+    groups = [one for number in range(pages) for one in source.page_of_prompts(wanted, number + 1, size)]
+    together = [{pair.comparison_id for pair in (one.first, *one.others)} for one in groups]
+    expected: dict[object, set[str]] = {}
+    for each in rows:
+        key = (each["input_hash"] or each["comparison_id"], each["task_type"])
+        expected.setdefault(key, set()).add(each["comparison_id"])
+    assert sorted(together, key=min) == sorted(expected.values(), key=min)
+    assert [one.pairs for one in groups] == [len(ids) for ids in together]
+    whole = list(source.frame(wanted)["comparison_id"])
+    for one in groups:
+        places = [whole.index(pair.comparison_id) for pair in (one.first, *one.others)]
+        assert places == sorted(places)
+    if order == "newest first":
+        firsts = [whole.index(one.first.comparison_id) for one in groups]
+        assert firsts == sorted(firsts)
+
+
+def test_a_prompt_asked_very_often_is_counted_in_full_and_read_in_part() -> None:
+    source = pair_source(frame(*[row(n, input_hash="h") for n in range(100)]))
+    (one,) = source.page_of_prompts(PairFilter(), 1, 10)
+    assert (one.pairs, one.differing, len(one.others)) == (100, 0, 20)
 
 
 def test_a_nan_agreement_is_no_agreement(source: PairSource) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -12,6 +13,7 @@ import pytest
 from browsing import CHROMIUM, browser_page, jupyterlab, notebook, voila
 
 import router_lab as rl
+from router_lab.spot_checking import scored_pairs
 
 _MISSING = [name for name in ("playwright", "voila", "jupyterlab") if find_spec(name) is None]
 pytestmark = [
@@ -56,6 +58,12 @@ def flip_on(page: Any, reason: str) -> None:
     page.get_by_text("Shadows are on everywhere").wait_for()
 
 
+def shown_pairs(page: Any) -> list[str]:
+    """The ids of the pairs on the page, top to bottom."""
+    lines = page.get_by_text(re.compile(r"· pair \w+")).all_inner_texts()
+    return [line.rpartition("pair ")[2].strip() for line in lines]
+
+
 def test_voila_flip_filter_mark_and_follow(folder: Path, tmp_path: Path) -> None:
     cell = f"import router_lab as rl\nrl.panels.dashboard(rl.Ledger({str(folder)!r}))"
     path = notebook(tmp_path / "board.ipynb", cell)
@@ -66,6 +74,19 @@ def test_voila_flip_filter_mark_and_follow(folder: Path, tmp_path: Path) -> None
         page.get_by_label("Note").fill("clearer")
         page.get_by_role("button", name="Save verdict").click()
         page.get_by_text("✔ primary better (clearer)").wait_for()
+        page.get_by_text("saved in the ledger as").wait_for()
+
+        # Typing n, a or 1 into a text field is no shortcut; after a click on a pair it is one.
+        page.get_by_label("Search", exact=True).press_sequentially("n1a")
+        page.get_by_label("Search", exact=True).fill("")
+        page.get_by_label("Pair 1", exact=True).get_by_text("extract::short").click()
+        page.get_by_text("Keys work now").wait_for()
+        page.keyboard.press("n")
+        page.locator("[aria-label='Pair 2'][aria-current=true]").wait_for()
+        page.keyboard.press("2")
+        page.get_by_label("Pair 2", exact=True).get_by_text("✔ shadow better").wait_for()
+        page.locator("[aria-label='Pair 3'][aria-current=true]").wait_for()
+        shown = shown_pairs(page)
 
         flip_on(page, "from the browser")
         call_elsewhere(folder, 2)
@@ -76,6 +97,11 @@ def test_voila_flip_filter_mark_and_follow(folder: Path, tmp_path: Path) -> None
 
     with rl.Ledger(folder) as ledger:
         history, pairs = ledger.switch.history(), ledger.comparisons()
+        scored = scored_pairs(ledger).set_index("comparison_id")
+    assert scored.loc[shown[:2], ["primary_score", "shadow_score"]].values.tolist() == [
+        [1.0, 0.0],
+        [0.0, 1.0],
+    ]
     flip = history.iloc[-1]
     assert (flip["on"], flip["reason"]) == (True, "from the browser")
     assert list(pairs["switch_epoch"].tail(2)) == [flip["epoch"]] * 2
@@ -98,3 +124,13 @@ def test_jupyterlab_shows_a_panel_that_follows(folder: Path, tmp_path: Path) -> 
             ledger.switch.on(reason="live")
             call_elsewhere(folder, 3)
         page.get_by_text("11 pairs · 11 complete").wait_for()
+        # JupyterLab's own shortcut for b would add a cell.
+        cells = page.locator(".jp-Cell").count()
+        page.get_by_label("Pair 1", exact=True).get_by_text("1.", exact=True).click()
+        page.get_by_text("Keys work now").wait_for()
+        for number in (2, 3):
+            page.keyboard.press("n")
+            page.locator(f"[aria-label='Pair {number}'][aria-current=true]").wait_for()
+        page.keyboard.press("b")
+        page.locator("[aria-label='Pair 2'][aria-current=true]").wait_for()
+        assert page.locator(".jp-Cell").count() == cells

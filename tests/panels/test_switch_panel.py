@@ -6,17 +6,19 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pair_rows import HOSTILE, START, row
+from written_ledger import SETTINGS
 
 import router_lab as rl
 from router_lab.panels import SwitchPanel
 from router_lab.panels.shadow_cost import DailyCost, daily_cost, shadow_rates
 from router_lab.records import Comparison
+from router_lab.settings import parse
 
 
 @pytest.fixture
@@ -190,3 +192,84 @@ def test_the_sentence_says_what_is_not_known() -> None:
         "About $1.50 a day for 2,000 eligible calls a day, of 1 of 2 task types. "
         "Not counted, because no shadow of theirs has run: code. The daily shadow budget stops it at $5.00."
     )
+
+
+_WAITING = """
+import asyncio, sys
+sys.path.insert(0, sys.argv[2])
+import router_lab as rl
+from pair_rows import row
+from router_lab.records import Comparison
+async def open_one_and_record_another(ledger):
+    ledger.open_comparison(Comparison(**{**row(1), "details": {}}))
+    await ledger.record_comparison(Comparison(**{**row(2), "details": {}}))
+with rl.Ledger(sys.argv[1]) as ledger:
+    asyncio.run(open_one_and_record_another(ledger))
+    print("waiting", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_pairs_waiting_in_another_process_are_counted_while_it_lives(
+    ledger: rl.Ledger, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", _WAITING, str(tmp_path / "ledger"), str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "waiting\n"
+        panel = SwitchPanel(ledger)
+        assert "Now: 1 pairs wait for or run their shadow" in panel._live.value
+        other.kill()
+        other.wait(timeout=30)
+        panel.again.click()
+    assert panel.status == ""
+    assert "Now: 0 pairs wait" in panel._live.value
+
+
+def test_todays_shadows_are_counted_by_task_type(written: rl.Ledger) -> None:
+    panel = SwitchPanel(written)
+    attempts = written.attempts()
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    today = attempts[attempts["is_shadow"] & (attempts["started_at"] >= midnight)]
+    found = {one.task_type: (one.shadows, one.usd) for one in panel._now.live.spending}
+    for task_type, group in today.groupby("task_type"):
+        assert found.pop(task_type) == (len(group), pytest.approx(group["cost_usd"].sum()))
+    assert not found
+
+
+async def test_a_running_router_shows_its_breakers(ledger: rl.Ledger) -> None:
+    with rl.sim.serve(rl.sim.app(seed=1)) as server:
+        server.app.script(["503"] * 3)
+        text = SETTINGS + "\nbreaker: {failure_threshold: 2}"
+        async with rl.Router(rl.sim.pointed_at(parse(text), server.url), ledger=ledger) as router:
+            with pytest.raises(rl.RouterLabError):
+                await router.complete("Order 1", task_type="extract", max_tokens=8)
+            panel = SwitchPanel(router)
+            assert "this router runs 8 shadows at once" in panel._live.value
+            assert "open, 2 recent failures" in panel._live.value
+            assert "next try" in panel._live.value
+            panel.off()
+            assert not ledger.switch.state.on
+        from_the_ledger = SwitchPanel(ledger)
+    (line,) = from_the_ledger._now.live.breakers
+    assert line.state == "opened"
+    assert "anthropic" in line.provider
+
+
+async def test_it_reads_on_another_thread_while_it_follows(ledger: rl.Ledger) -> None:
+    """The event loop goes on while the panel reads: the reading waits for the loop here."""
+    panel = SwitchPanel(ledger)
+    loop, read = asyncio.get_running_loop(), panel._read
+
+    def slow() -> Any:
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result(timeout=30)
+        return read()
+
+    panel._read = slow  # type: ignore[method-assign]
+    drawn = asyncio.Event()
+    panel._state.observe(lambda _: drawn.set(), names="value")
+    ledger.switch.on(reason="seen meanwhile")
+    panel.follow(every_s=0.01)
+    await asyncio.wait_for(drawn.wait(), timeout=60)
+    panel.stop()
+    assert "seen meanwhile" in panel._state.value

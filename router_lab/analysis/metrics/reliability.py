@@ -78,8 +78,9 @@ def breaker_timeline(source: Source) -> pd.DataFrame:
 
 def breaker_timeline_expression(tables: Tables) -> Any:
     """`breaker_timeline` as an Ibis table."""
-    seen = tables.attempts.select("provider", "started_at", "breaker_state", "attempt_id")
-    order = ibis.window(group_by="provider", order_by=["started_at", "attempt_id"])
+    seen = tables.attempts.select("provider", "started_at", "breaker_state")
+    # Of attempts in the same microsecond only the states matter; their ids would take most of the memory.
+    order = ibis.window(group_by="provider", order_by=["started_at", "breaker_state"])
     marked = seen.mutate(
         before=seen.breaker_state.lag().over(order),
         position=ibis.row_number().over(order),

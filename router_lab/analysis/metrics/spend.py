@@ -49,27 +49,25 @@ def spend_expression(tables: Tables, by: Keys) -> Any:
 
 def with_causes(attempts: Any) -> Any:
     """Each attempt with exactly one `cause` (see `spend`); the causes add up to all that was spent."""
-    later = attempts.filter((attempts.attempt_no > 1) & ~attempts.is_shadow)
+    is_later = (attempts.attempt_no > 1) & ~attempts.is_shadow
+    later, rest = attempts.filter(is_later), attempts.filter(~is_later)
     firsts = attempts.filter((attempts.attempt_no == 1) & ~attempts.is_shadow)
-    moved = (
-        later.inner_join(
-            firsts.select("request_id", first_alias="model_alias"),
-            "request_id",
-        )
-        .filter(lambda row: row.model_alias != row.first_alias)
-        .select(moved_id="attempt_id")
-        .distinct()
+    # Grouped, so that a request imported twice doubles no money, but only those that matter.
+    asked = firsts.semi_join(later, "request_id").group_by(asked_id="request_id")
+    asked = asked.aggregate(first_alias=firsts.model_alias.min())
+    joined = later.left_join(asked, later.request_id == asked.asked_id).mutate(
+        moved=lambda row: (row.model_alias != row.first_alias).fill_null(False)
     )
-    marked = attempts.left_join(moved, attempts.attempt_id == moved.moved_id)
+    marked = rest.mutate(moved=False).union(joined.drop("asked_id", "first_alias"))
     cause = (
         (marked.billing == "unknown", "unknown"),
         (marked.is_shadow, "shadow"),
         (marked.outcome.isin(["truncated", "context_overflow"]), "truncation"),
         (marked.outcome == "parse_error", "parse_failure"),
         (marked.outcome != "ok", "failure"),
-        (marked.moved_id.notnull() | marked.overflow_escalated, "fallback"),
+        (marked.moved | marked.overflow_escalated, "fallback"),
         (marked.attempt_no > 1, "answer_after_retry"),
     )
     import ibis
 
-    return marked.mutate(cause=ibis.cases(*cause, else_="answer")).drop("moved_id")
+    return marked.mutate(cause=ibis.cases(*cause, else_="answer")).drop("moved")

@@ -1,0 +1,41 @@
+"""Rows of an Ibis expression without loading pandas, which would take 0.4 s of a panel's first paint.
+
+Both Ibis on DuckDB and pyarrow, for times, load it on the way to plain Python values.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import ibis.expr.operations as ops
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def plain_rows(expression: Any) -> list[dict[str, Any]]:
+    """One mapping per row; times are UTC and timezone-aware, those without a zone are taken as UTC."""
+    table = _arrow(expression)
+    times = [field.name for field in table.schema if str(field.type).startswith("timestamp")]
+    for name in times:
+        table = table.set_column(table.column_names.index(name), name, _microseconds(table[name]))
+    rows: list[dict[str, Any]] = table.to_pylist()
+    for row in rows:
+        for name in times:
+            if row[name] is not None:
+                row[name] = _EPOCH + timedelta(microseconds=row[name])
+    return rows
+
+
+def _arrow(expression: Any) -> Any:
+    backend = expression.get_backend()
+    if backend.name != "duckdb" or expression.op().find(ops.InMemoryTable):
+        return expression.to_pyarrow()
+    table = backend.con.sql(backend.compile(expression)).to_arrow_table()
+    return table.cast(expression.schema().to_pyarrow())  # DuckDB adds up integers to decimals
+
+
+def _microseconds(column: Any) -> Any:
+    import pyarrow as pa
+
+    return column.cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.int64())
