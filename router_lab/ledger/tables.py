@@ -82,7 +82,8 @@ def _known_table(target: Any, table: Table) -> Any:
     import ibis
     from ibis.expr.operations import DatabaseTable
 
-    schema = ibis.schema({column.name: _IBIS_TYPES[column.kind] for column in table.columns})
+    types = {kind: ibis.dtype(name) for kind, name in _IBIS_TYPES.items()}
+    schema = ibis.schema({column.name: types[column.kind] for column in table.columns})
     return DatabaseTable(name=table.name, schema=schema, source=target).to_expr()
 
 

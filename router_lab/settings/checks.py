@@ -47,17 +47,6 @@ def check_fallbacks(routes: Mapping[str, RouteSettings]) -> Iterator[Problem]:
             yield Problem(("routing", name, "fallback"), message)
 
 
-def check_shadows(routes: Mapping[str, RouteSettings]) -> Iterator[Problem]:
-    """A model is not its own shadow."""
-    for name, route in routes.items():
-        if route.shadow is not None and route.shadow.model == route.model:
-            message = (
-                "is the route's own model, so each call would be paid twice to compare it with itself; name "
-                "another model, and set noise_rate to learn how often the first one disagrees with itself"
-            )
-            yield Problem(("routing", name, "shadow", "model"), message)
-
-
 def check_models(models: Mapping[str, ModelSettings]) -> Iterator[Problem]:
     """Every model must have a price, and only Ollama takes `num_ctx`."""
     for alias, model in models.items():

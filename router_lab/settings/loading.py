@@ -83,7 +83,6 @@ def _cross_checks(data: Mapping[str, Any], settings: Settings | None) -> Iterato
     yield from checks.check_task_types(("cost", "scopes"), _names(_get(cost, "scopes")))
     yield from checks.check_aliases(routes, aliases)
     yield from checks.check_fallbacks(routes)
-    yield from checks.check_shadows(routes)
     yield from checks.check_models(models)
 
 

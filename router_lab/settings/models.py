@@ -130,7 +130,10 @@ class ModelSettings(Section):
 
 
 class ShadowRoute(Section):
-    """A second model whose answer is only compared. `noise_rate` is the share run as A/A."""
+    """A second model whose answer is only compared. `noise_rate` is the share run as A/A.
+
+    The route's own model as its shadow makes an A/A test of every call, at twice the price.
+    """
 
     model: str
     sample_rate: Share = 1.0

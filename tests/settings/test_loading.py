@@ -143,12 +143,6 @@ def test_whole_numbers_are_numbers_and_anchors_merge() -> None:
             "routing.b.policy",
             ["'standard'", "'standart'"],
         ),
-        (
-            MINIMAL + "  b: {model: local, shadow: local}\n",
-            6,
-            "routing.b.shadow.model",
-            ["the route's own model", "noise_rate"],
-        ),
         (MINIMAL + "  b: {policy: agent}\n", 6, "routing.b.model", ["required and missing"]),
         (
             MINIMAL + "  b: {model: local, max_tokens: '5'}\n",
