@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +18,10 @@ from router_lab.panels.style import note, page, table, title, usd
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# A notebook shows the panels of bigger ledgers at once, and their figures when they have been read.
+READ_ASIDE_ABOVE = 1_000_000
+_READING = "Reading the ledger …"
 
 _MOST_ROWS = 25
 _SHARES = ("rate", "low", "high", "share", "miss_rate", "worst_500", "mean_excess", "agreement")
@@ -36,9 +44,14 @@ class Sheet:
 
 
 class SheetPanel(Panel[Sheet]):
-    """Base of the panels that show figures. A subclass names its title, makes controls and reads a sheet."""
+    """Base of the panels that show figures. A subclass names its title, makes controls and reads a sheet.
+
+    Of a ledger with more than `READ_ASIDE_ABOVE` attempts a notebook first shows the empty panel; asking for
+    its `selection()` or `plot` waits for them.
+    """
 
     heading = ""
+    _open: Callable[[], Any]
 
     def __init__(self, *controls: widgets.Widget) -> None:
         self._sheet: Sheet | None = None
@@ -50,7 +63,10 @@ class SheetPanel(Panel[Sheet]):
             widgets.HBox([*controls, self.again], layout=ROW),
             self._body,
         )
-        self.refresh()
+        if _in_a_notebook() and self._open().attempts.count().to_pyarrow().as_py() > READ_ASIDE_ABOVE:
+            self._read_aside()
+        else:
+            self.refresh()
         self.again.on_click(self._guarded(self.refresh))
         for one in controls:
             if not isinstance(one, widgets.Button):
@@ -66,13 +82,29 @@ class SheetPanel(Panel[Sheet]):
         return self._now.plot
 
     def __repr__(self) -> str:
-        words = self._now.sentence
+        words = _READING if self._sheet is None else self._sheet.sentence
         return f"{type(self).__name__}({words if len(words) < 85 else words[:84] + '…'})"
 
     @property
     def _now(self) -> Sheet:
-        assert self._sheet is not None  # noqa: S101 - the constructor draws before anyone can ask
+        if self._sheet is None:
+            self._draw(self._reading.result())
+        assert self._sheet is not None  # noqa: S101 - drawn just now
         return self._sheet
+
+    def _read_aside(self) -> None:
+        self._body.value = page(note(_READING))
+        loop = asyncio.get_running_loop()
+        with_one_thread = ThreadPoolExecutor(1, "router_lab panel")
+        self._reading: Future[Sheet] = with_one_thread.submit(self._reread)
+        with_one_thread.shutdown(wait=False)
+        arrived = self._guarded(lambda: None if self._sheet else self._draw(self._reading.result()))
+
+        def tell(_: Future[Sheet]) -> None:
+            with suppress(RuntimeError):  # the loop is closed, and nobody looks any more
+                loop.call_soon_threadsafe(arrived)
+
+        self._reading.add_done_callback(tell)
 
     def _on_change(self) -> None:
         if not self._drawing:
@@ -90,7 +122,17 @@ class SheetPanel(Panel[Sheet]):
         self.say("")
 
     def _static(self) -> Html:
-        return tag("div", title(self.heading), _sheet_html(self._now, live=False))
+        body = note(_READING) if self._sheet is None else _sheet_html(self._sheet, live=False)
+        return tag("div", title(self.heading), body)
+
+
+def _in_a_notebook() -> bool:
+    """Whether an event loop is running, as it is in a cell."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def chooser(description: str, everything: str = _ALL) -> Any:

@@ -1,13 +1,16 @@
 """How soon a panel is there on a big ledger: `make bench-panels`.
 
-`cold` is the first panel of a fresh process, the import of ipywidgets and Ibis included; `warm` the best
-of three later ones. The first page of pairs is held against hand-written DuckDB for the same counts,
-choices, pairs and prompts. Each measurement has a process of its own.
+`cold` is the first panel of a fresh process with all its figures, the import of ipywidgets and Ibis
+included; `warm` the best of three later ones; `painted` what a cell of a notebook takes to show the panel,
+the best of three, figures of a big ledger following when they have been read. The first page of pairs is
+held against hand-written DuckDB for the same counts, choices, pairs and prompts. Each measurement has a
+process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import subprocess
 import sys
@@ -48,7 +51,7 @@ def first_page_by_hand(folder: Path) -> None:
         AND '{times[-1]}'::TIMESTAMPTZ + INTERVAL 1 DAY""")
 
 
-def tab(folder: Path, title: str) -> None:
+def tab(folder: Path, title: str) -> Any:
     """One tab of the dashboard; the first tab is painted with it."""
     import router_lab as rl
 
@@ -61,14 +64,24 @@ def tab(folder: Path, title: str) -> None:
         "Tokens": "DivisorPanel",
     }
     with rl.Ledger(folder) as ledger:
-        getattr(rl.panels, panels[title])(ledger)
+        return getattr(rl.panels, panels[title])(ledger)
+
+
+async def painted(folder: Path, title: str) -> float:
+    """Seconds until a cell has shown the panel."""
+    start = time.perf_counter()
+    panel = tab(folder, title)
+    panel._repr_mimebundle_()
+    took = time.perf_counter() - start
+    panel.selection()  # its figures, if they are still being read
+    return took
 
 
 def measure(folder: Path, what: str) -> None:
     """Seconds cold and warm, printed as JSON."""
     import router_lab  # noqa: F401 - every user has imported it by then
 
-    run: Callable[[], None] = (
+    run: Callable[[], Any] = (
         (lambda: first_page_by_hand(folder)) if what == "SQL" else (lambda: tab(folder, what))
     )
     seconds = []
@@ -76,7 +89,10 @@ def measure(folder: Path, what: str) -> None:
         start = time.perf_counter()
         run()
         seconds.append(time.perf_counter() - start)
-    print(json.dumps({"cold": seconds[0], "warm": min(seconds[1:])}))
+    found = {"cold": seconds[0], "warm": min(seconds[1:])}
+    if what != "SQL":
+        found["painted"] = min(asyncio.run(painted(folder, what)) for _ in range(3))
+    print(json.dumps(found))
 
 
 def child(folder: Path, what: str) -> dict[str, float]:
@@ -114,11 +130,13 @@ def report(folder: Path, requests: int) -> None:
         write_ledger(folder, requests)
     by_hand = child(folder, "SQL")
     print(f"{'first page of pairs in SQL':28}{by_hand['cold']:>8.2f}{by_hand['warm']:>8.2f}")
-    print(f"{'panel':28}{'cold s':>8}{'warm s':>8}")
+    print(f"{'panel':28}{'cold s':>8}{'warm s':>8}{'painted s':>11}")
     for title in TABS:
         ours = child(folder, title)
         ratio = f"   {ours['warm'] / by_hand['warm']:.1f} times the SQL, warm" if title == TABS[0] else ""
-        print(f"{title:28}{ours['cold']:>8.2f}{ours['warm']:>8.2f}{ratio}", flush=True)
+        print(
+            f"{title:28}{ours['cold']:>8.2f}{ours['warm']:>8.2f}{ours['painted']:>11.2f}{ratio}", flush=True
+        )
 
 
 if __name__ == "__main__":

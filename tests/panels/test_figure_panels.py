@@ -15,8 +15,8 @@ from pair_rows import HOSTILE, START
 from written_ledger import CALLS
 
 import router_lab as rl
-from router_lab.panels import DivisorPanel, MonitorPanel, SpendPanel, TruncationPanel, dashboard
-from router_lab.panels.sheet import frame_html
+from router_lab.panels import DivisorPanel, MonitorPanel, SpendPanel, TruncationPanel, dashboard, sheet
+from router_lab.panels.sheet import SheetPanel, frame_html
 from router_lab.panels.truncation import _suspects
 
 ALL = [SpendPanel, TruncationPanel, DivisorPanel, MonitorPanel]
@@ -169,6 +169,31 @@ async def test_in_a_notebook_a_tab_is_read_aside_and_then_shown(written: rl.Ledg
     board.set_state({"selected_index": 3})
     await asyncio.wait_for(shown.wait(), timeout=60)
     assert isinstance(board.children[3].children[0], SpendPanel)
+
+
+@pytest.mark.parametrize("kind", [SpendPanel, MonitorPanel, TruncationPanel, DivisorPanel])
+async def test_in_a_notebook_a_big_ledger_is_read_aside(
+    written: rl.Ledger, monkeypatch: pytest.MonkeyPatch, kind: type[SheetPanel]
+) -> None:
+    at_once = await asyncio.to_thread(kind, written)
+    monkeypatch.setattr(sheet, "READ_ASIDE_ABOVE", 0)
+    panel, shown = kind(written), asyncio.Event()
+    panel._body.observe(lambda _: shown.set(), names="value")
+    assert "Reading the ledger" in panel._repr_mimebundle_()["text/html"]
+    assert "Reading the ledger" in repr(panel)
+    await asyncio.wait_for(shown.wait(), timeout=60)
+    assert repr(panel) == repr(at_once)
+    assert panel._repr_mimebundle_()["text/html"] == at_once._repr_mimebundle_()["text/html"]
+
+
+async def test_figures_asked_for_while_they_are_read_are_waited_for(
+    written: rl.Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sheet, "READ_ASIDE_ABOVE", 0)
+    panel = SpendPanel(written)
+    assert panel.selection()["cost_usd"].sum() > 0
+    assert "Where the money went" in panel._repr_mimebundle_()["text/html"]
+    assert "Reading" not in repr(panel)
 
 
 async def test_in_a_notebook_a_tab_that_cannot_be_made_says_why_and_tries_again() -> None:
