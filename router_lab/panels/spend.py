@@ -34,7 +34,6 @@ _CAUSES = {
     "failure": "failed attempts",
     "parse_failure": "unusable answers",
     "truncation": "cut prompts",
-    "unknown": "calls that may not have been charged",
 }
 
 
@@ -81,9 +80,12 @@ def _summed(spent: pd.DataFrame, key: str) -> pd.DataFrame:
 def _sentence(causes: pd.DataFrame) -> str:
     if causes.empty:
         return "No attempts yet"
-    total, unknown = float(causes["cost_usd"].sum()), float(causes["unknown_usd"].sum())
-    dearest: Any = causes.sort_values("cost_usd", ascending=False).iloc[0]
-    share = dearest["cost_usd"] / total if total else 0.0
-    cause = _CAUSES.get(dearest["cause"], dearest["cause"])
-    said = f"{usd(total)} over {int(causes['attempts'].sum()):,} attempts, {share:.0%} of it for {cause}"
-    return f"{said}; {usd(unknown)} may not have been charged" if unknown else said
+    unknown = float(causes["unknown_usd"].sum())
+    billed = float(causes["cost_usd"].sum()) - unknown
+    said = f"{usd(billed)} billed over {int(causes['attempts'].sum()):,} attempts"
+    known = causes[causes["cause"] != "unknown"]
+    if billed and not known.empty:
+        dearest: Any = known.iloc[0]
+        cause = _CAUSES.get(dearest["cause"], dearest["cause"])
+        said += f", {dearest['cost_usd'] / billed:.0%} of it for {cause}"
+    return f"{said}; up to {usd(unknown)} more, unconfirmed" if unknown else said
