@@ -79,6 +79,19 @@ def test_a_flip_as_context_restores_what_was(tmp_path: Path) -> None:
         assert ledger.switch.read("a").on
 
 
+@pytest.mark.parametrize("prefix", ["", "a::b"])
+def test_nested_blocks_restore_one_after_the_other(tmp_path: Path, prefix: str) -> None:
+    """Regression: after an inner block the outer one took the restored switch for somebody else's flip."""
+    with Ledger(tmp_path) as ledger:
+        ledger.switch.off("quiet")
+        with ledger.switch.on("outer", prefix=prefix):
+            for _ in range(2):
+                with ledger.switch.off("inner", prefix=prefix), ledger.switch.on("inmost", prefix=prefix):
+                    assert ledger.switch.read("a::b").on
+                assert ledger.switch.read("a::b").on
+        assert not ledger.switch.read("a::b").on
+
+
 def test_restoring_never_undoes_a_kill(tmp_path: Path) -> None:
     """Somebody else's off during the block stands, whether it is global or of the same prefix."""
     with Ledger(tmp_path) as ledger:
@@ -169,8 +182,9 @@ HOLD = """
     import sys
     from router_lab.ledger import Ledger
     with Ledger(sys.argv[1]) as ledger, ledger.switch.on("an hour of shadows", prefix="a"):
-        print("on", flush=True)
-        sys.stdin.read()
+        with ledger.switch.on("and an hour within it", prefix="a"):
+            print("on", flush=True)
+            sys.stdin.read()
 """
 
 
