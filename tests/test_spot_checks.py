@@ -147,7 +147,7 @@ def test_a_ledger_from_before_there_were_scores_still_opens(tmp_path: Path):
         ledger.switch.off(reason="make it")
     with sqlite3.connect(tmp_path / "_journal.sqlite") as journal:
         journal.execute("DROP TABLE scores_journal")
-        journal.execute("DROP INDEX pair_intents")
+        journal.execute("DROP INDEX comparisons_intents")
     journal.close()
     reader = rl.Ledger(tmp_path)
     assert len(reader.scores()) == 0

@@ -45,7 +45,6 @@ class Core:
         self.folder: Path = place.journal_folder
         self.files: Files = place.files
         self.reader = Reader(self.folder, self.files)
-        self.seal_rows = 50_000
         self.problem = ""
         self._clock = clock
         self._durability: Durability = "full"
@@ -165,7 +164,7 @@ class Core:
         return result
 
     def _sealer(self) -> Sealer:
-        return Sealer(self.files, self.transact, self.reader.snapshot, self.seal_rows)
+        return Sealer(self.files, self.transact, self.reader.snapshot)
 
     def alert(self, alert: Alert) -> None:
         """Store an alert and wait until it is durable."""

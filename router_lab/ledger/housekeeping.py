@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from router_lab.errors import RouterLabError
-from router_lab.ledger.schema import TABLES, decode, microseconds
+from router_lab.ledger.journal import columns_of
+from router_lab.ledger.lines import number
+from router_lab.ledger.schema import TABLES, microseconds
+from router_lab.ledger.seal import batches
 from router_lab.records import Alert
 
 if TYPE_CHECKING:
@@ -67,18 +70,21 @@ class Housekeeper:
         oldest_allowed = microseconds(now) - round(self._seal_seconds * 1e6)
         for name, table in TABLES.items():
             span = journal.execute(
-                f"SELECT max(seq) - min(seq) + 1 FROM {name}_journal"  # noqa: S608 - our own names
+                f"SELECT (SELECT max(seq) FROM {name}_journal) - (SELECT min(seq) FROM {name}_journal) + 1"  # noqa: S608
             ).fetchone()[0]
             if span is None:
                 continue
             if span >= self._seal_rows:
                 return True
             oldest = journal.execute(
-                f"SELECT payload FROM {name}_journal WHERE owner IS NULL ORDER BY seq LIMIT 1"  # noqa: S608
+                f"SELECT schema, line FROM {name}_journal WHERE owner IS NULL ORDER BY seq LIMIT 1"  # noqa: S608
             ).fetchone()
-            if oldest is not None and decode(oldest)[0][table.position(table.time)] <= oldest_allowed:
+            if oldest is None:
+                continue
+            version, line = oldest
+            if number(columns_of(journal, table, version), line, table.time) <= oldest_allowed:
                 return True
-        return False
+        return bool(batches(journal))  # put aside, but not in files yet: somebody died, or a store was away
 
     def _report(self, core: Core, error: Exception) -> None:
         """Say it, once per change: in the status, the log, and as an alert if the journal still takes one."""

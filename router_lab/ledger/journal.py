@@ -17,24 +17,18 @@ from typing import Literal
 from uuid import uuid4
 
 from router_lab.errors import LedgerError
+from router_lab.ledger.lines import LINES_VERSION, line_columns
 from router_lab.ledger.problems import explain
-from router_lab.ledger.schema import SCHEMA_VERSION, TABLES
+from router_lab.ledger.schema import TABLES, Table
+from router_lab.ledger.upgrade import from_version_1
 
 JOURNAL_NAME = "_journal.sqlite"
 LOCKS_NAME = "_locks"
-JOURNAL_VERSION = 1
+JOURNAL_VERSION = 2
 
 Durability = Literal["full", "os", "batch"]
 
-# A settled row and an intent are the same row: `owner` names the living writer of an intent.
-_ROWS = """
-CREATE {temporary} TABLE IF NOT EXISTS {name}_journal (
-    seq INTEGER PRIMARY KEY, owner TEXT, hold INTEGER, lines TEXT,
-    schema INTEGER NOT NULL, payload BLOB NOT NULL
-)
-"""
 _DDL = """
-CREATE INDEX intents ON attempts_journal (owner) WHERE owner IS NOT NULL;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE schemas (
     name TEXT, version INTEGER, columns TEXT NOT NULL, PRIMARY KEY (name, version)
@@ -50,20 +44,13 @@ CREATE TABLE switch (
     expires_at INTEGER, expires_pairs INTEGER, expires_nano INTEGER,
     pairs INTEGER NOT NULL DEFAULT 0, spent INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
-CREATE TABLE batches (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL, last_seq INTEGER NOT NULL, skipped TEXT NOT NULL,
-    sealed INTEGER NOT NULL DEFAULT 0
-);
+CREATE TABLE batches (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE files (
     path TEXT PRIMARY KEY, name TEXT NOT NULL, date TEXT NOT NULL, rows INTEGER NOT NULL,
     bytes INTEGER NOT NULL, sha256 TEXT NOT NULL,
     schema INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
-# Made in journals of every age: finding the pairs of the dead must not read those of the living.
-_PAIR_INTENTS = (
-    "CREATE INDEX IF NOT EXISTS pair_intents ON comparisons_journal (owner) WHERE owner IS NOT NULL"
-)
 
 
 def synchronous(durability: Durability) -> str:
@@ -103,27 +90,81 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
+def _check_not_older(connection: sqlite3.Connection, path: Path) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if 0 < version < JOURNAL_VERSION:
+        raise LedgerError(
+            f"{path}: written by an older router_lab (journal version {version}). Open it for writing once, "
+            f"as `router-lab ledger seal --ledger {path.parent}` does, to bring it up to date"
+        )
+
+
 def _create(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for name in TABLES:  # a journal of any age may lack a newer table
-            connection.execute(_ROWS.format(temporary="", name=name))
         if version == 0:
             for statement in _DDL.split(";\n"):
                 connection.execute(statement)
             connection.execute("INSERT INTO meta VALUES ('id', ?)", (uuid4().hex[:12],))
-            connection.execute(f"PRAGMA user_version = {JOURNAL_VERSION}")
-        connection.execute(_PAIR_INTENTS)
-        for name, table in TABLES.items():
+        if version == 1:
+            from_version_1(connection)
+        for name, table in TABLES.items():  # a journal of any age may lack a newer table
+            create_rows(connection, table)
+            index_intents(connection, table)
             connection.execute(
                 "INSERT OR IGNORE INTO schemas VALUES (?, ?, ?)",
-                (name, SCHEMA_VERSION, json.dumps(table.names)),
+                (name, LINES_VERSION, json.dumps(line_columns(table))),
             )
+        connection.execute(f"PRAGMA user_version = {JOURNAL_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def create_rows(connection: sqlite3.Connection, table: Table, *, temporary: bool = False) -> None:
+    """The SQLite table for rows of `table` that are in no file yet, unless it is there.
+
+    A settled row and an intent are the same row: `owner` names the living writer of an intent, `hold`
+    and `lines` say what it holds of which budgets.
+    """
+    texts = "".join(f", {column} BLOB" for column in table.content)
+    connection.execute(
+        f"CREATE {'TEMPORARY' if temporary else ''} TABLE IF NOT EXISTS {table.name}_journal ("
+        "seq INTEGER PRIMARY KEY, owner TEXT, hold INTEGER, lines TEXT, "
+        f"schema INTEGER NOT NULL, line BLOB NOT NULL{texts})"
+    )
+
+
+def index_intents(connection: sqlite3.Connection, table: Table) -> None:
+    """Find the intents of `table` without reading its rows."""
+    connection.execute(
+        f"CREATE INDEX IF NOT EXISTS {table.name}_intents ON {table.name}_journal (owner) "
+        "WHERE owner IS NOT NULL"
+    )
+
+
+def put_aside(connection: sqlite3.Connection, table: Table, name: str) -> None:
+    """Make the rows of `table` the SQLite table `name`, and begin an empty one that has its intents.
+
+    However many rows there are, it takes the same time. The intents are in both afterwards.
+    """
+    connection.execute(f"ALTER TABLE {table.name}_journal RENAME TO {name}")
+    create_rows(connection, table)
+    connection.execute(
+        f"INSERT INTO {table.name}_journal SELECT * FROM {name} WHERE owner IS NOT NULL"  # noqa: S608
+    )
+    connection.execute(f"DROP INDEX {table.name}_intents")
+    index_intents(connection, table)
+
+
+def columns_of(connection: sqlite3.Connection, table: Table, version: int) -> list[str]:
+    """The columns in lines of that version of `table`, in order."""
+    (columns,) = connection.execute(
+        "SELECT columns FROM schemas WHERE name = ? AND version = ?", (table.name, version)
+    ).fetchone()
+    return list(json.loads(columns))
 
 
 def open_reader(folder: Path) -> sqlite3.Connection:
@@ -139,6 +180,7 @@ def open_reader(folder: Path) -> sqlite3.Connection:
         )
         try:
             _check_version(connection, path)
+            _check_not_older(connection, path)
             _fill_in_tables(connection)
             connection.execute("PRAGMA query_only = 1")
             connection.execute("SELECT 1 FROM meta").fetchone()
@@ -153,9 +195,9 @@ def open_reader(folder: Path) -> sqlite3.Connection:
 def _fill_in_tables(connection: sqlite3.Connection) -> None:
     """A table that an older journal lacks reads as empty, without changing the journal."""
     found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    for name in TABLES:
+    for name, table in TABLES.items():
         if (f"{name}_journal",) not in found:
-            connection.execute(_ROWS.format(temporary="TEMPORARY", name=name))
+            create_rows(connection, table, temporary=True)
 
 
 @contextmanager

@@ -55,7 +55,6 @@ class Ledger:
         """Take over the `ledger`, `shadow` sections; opens the journal. Raises `LedgerError`."""
         stored = settings.ledger
         self._content = stored.content
-        self._core.seal_rows = stored.seal_rows
         self._core.set_durability(stored.durability)
         self.switch.start(
             enabled=settings.shadow.enabled,

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from router_lab.errors import LedgerError
 from router_lab.ledger.budgets import Budgets
 from router_lab.ledger.calibration import Learning
+from router_lab.ledger.lines import Stored, budget_field, encoder
 from router_lab.ledger.money import nano, nano_up
 from router_lab.ledger.pending_rows import PendingRows
-from router_lab.ledger.schema import encoder
 from router_lab.ledger.switch_store import count_spending
 from router_lab.records import Alert, Attempt, BudgetLine, Score
 
@@ -32,7 +32,7 @@ class Intent:
 
     seq: int
     held: int
-    lines: Sequence[tuple[str, str]]
+    lines: tuple[tuple[str, str], ...]
 
 
 @dataclass(slots=True)
@@ -94,7 +94,7 @@ class Open:
 
     def __init__(self, lost: Attempt, hold_usd: float, lines: Sequence[BudgetLine]) -> None:
         self._attempt_id = lost.attempt_id
-        self._payload = encoder("attempts")(lost)
+        self._row = encoder("attempts")(lost)
         self._held = nano_up(hold_usd)
         self._lines = lines
 
@@ -104,9 +104,8 @@ class Open:
             raise LedgerError(f"attempt {self._attempt_id} is open already: every attempt needs its own id")
         warnings = books.budgets.hold(self._held, self._lines)
         keys = tuple([(line.scope, line.period) for line in self._lines])
-        seq = books.rows.insert(
-            "attempts", self._payload, owner=books.owner, hold=self._held, lines=_lines_text(keys)
-        )
+        row = _charged(self._row, keys)
+        seq = books.rows.insert("attempts", row, owner=books.owner, hold=self._held, lines=_lines_text(keys))
         books.intents[self._attempt_id] = Intent(seq, self._held, keys)
         return warnings
 
@@ -125,7 +124,7 @@ class Settle:
 
     def __init__(self, attempt: Attempt, folds: Sequence[tuple[str, Fold]]) -> None:
         self._attempt = attempt
-        self._payload = encoder("attempts")(attempt)
+        self._row = encoder("attempts")(attempt)
         self._charge = nano(attempt.cost_usd)
         self._folds = folds
 
@@ -135,7 +134,7 @@ class Settle:
         intent = books.intents.get(attempt.attempt_id)
         if intent is None:
             raise LedgerError(f"attempt {attempt.attempt_id} is not open here, or is settled already")
-        books.rows.replace("attempts", intent.seq, self._payload)
+        books.rows.replace("attempts", intent.seq, _charged(self._row, intent.lines))
         books.budgets.charge(intent.lines, intent.held, self._charge)
         for key, fold in self._folds:
             books.learning.fold(key, fold)
@@ -179,11 +178,11 @@ class Append:
 
     def __init__(self, name: str, record: Alert | Score) -> None:
         self._name = name
-        self._payload = encoder(name)(record)
+        self._row = encoder(name)(record)
 
     def apply(self, books: Books) -> None:
         """Add it."""
-        books.rows.insert(self._name, self._payload)
+        books.rows.insert(self._name, self._row)
 
     def committed(self, books: Books) -> None:
         """Nothing more to do."""
@@ -210,6 +209,10 @@ class Run:
 
     def rolled_back(self, books: Books) -> None:
         """Nothing to undo."""
+
+
+def _charged(row: Stored, keys: tuple[tuple[str, str], ...]) -> Stored:
+    return Stored(row.line + budget_field(keys), row.texts)
 
 
 @lru_cache(maxsize=1024)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from router_lab.ledger.lines import encoder
 from router_lab.ledger.operations import Books
-from router_lab.ledger.schema import encoder
 from router_lab.ledger.switch_store import count_pair
 from router_lab.records import Comparison
 
@@ -15,11 +15,11 @@ class OpenPair:
 
     def __init__(self, lost: Comparison) -> None:
         self._comparison_id = lost.comparison_id
-        self._payload = encoder("comparisons")(lost)
+        self._row = encoder("comparisons")(lost)
 
     def apply(self, books: Books) -> None:
         """Insert it."""
-        books.pairs[self._comparison_id] = books.rows.insert("comparisons", self._payload, owner=books.owner)
+        books.pairs[self._comparison_id] = books.rows.insert("comparisons", self._row, owner=books.owner)
 
     def committed(self, books: Books) -> None:
         """Nothing more to do."""
@@ -36,15 +36,15 @@ class RecordPair:
 
     def __init__(self, comparison: Comparison) -> None:
         self._comparison = comparison
-        self._payload = encoder("comparisons")(comparison)
+        self._row = encoder("comparisons")(comparison)
 
     def apply(self, books: Books) -> None:
         """Write it; a complete pair counts towards the switch's limits."""
         seq = books.pairs.get(self._comparison.comparison_id)
         if seq is None:
-            books.rows.insert("comparisons", self._payload)
+            books.rows.insert("comparisons", self._row)
         else:
-            books.rows.replace("comparisons", seq, self._payload)
+            books.rows.replace("comparisons", seq, self._row)
         if self._comparison.status == "complete":
             count_pair(books.connection, self._comparison.task_type)
 

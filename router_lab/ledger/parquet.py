@@ -5,25 +5,67 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from router_lab.ledger.schema import Table
+from router_lab.ledger.files import Files, sha256
+from router_lab.ledger.manifest import SealedFile
+from router_lab.ledger.schema import Table, arrow_schema
 
 # Small enough that a filter on the sort columns skips most of a file, large enough to compress well.
 ROW_GROUP_ROWS = 16_384
 
 
-def write(data: Any, table: Table, path: Path, *, is_sorted: bool = False) -> None:
-    """Write a `pyarrow.Table` of the current schema to `path`."""
-    import pyarrow.parquet as pq
+class DayFile:
+    """A file of one day's rows, to appear as `name` once it is whole. Raises `LedgerError`, `OSError`."""
 
-    ordered = data if is_sorted else data.sort_by([(name, "ascending") for name in table.sort])
-    pq.write_table(
-        ordered,
-        path,
-        row_group_size=ROW_GROUP_ROWS,
-        compression="zstd",
-        use_dictionary=list(table.dictionary),
-        write_statistics=[name for name in table.names if name not in table.content],
-        sorting_columns=pq.SortingColumn.from_ordering(
-            ordered.schema, [(name, "ascending") for name in table.sort]
-        ),
-    )
+    def __init__(self, files: Files, table: Table, name: str, date: str) -> None:
+        import pyarrow.parquet as pq
+
+        self._files = files
+        self._table = table
+        self._name = name
+        self._date = date
+        self._rows = 0
+        self._staged: Path = files.staging(name)
+        schema = arrow_schema(table)
+        self._writer = pq.ParquetWriter(
+            self._staged,
+            schema,
+            compression="zstd",
+            use_dictionary=list(table.dictionary),
+            write_statistics=[name for name in table.names if name not in table.content],
+            sorting_columns=pq.SortingColumn.from_ordering(
+                schema, [(name, "ascending") for name in table.sort]
+            ),
+        )
+
+    def write(self, data: Any) -> None:
+        """Add rows (of the current schema, in the table's order) as row groups of their own."""
+        self._writer.write_table(data, row_group_size=ROW_GROUP_ROWS)
+        self._rows += data.num_rows
+
+    def publish(self) -> SealedFile:
+        """Let the file appear; returns its line for the manifest."""
+        self._writer.close()
+        size = self._staged.stat().st_size
+        sealed = SealedFile(self._name, self._table.name, self._date, self._rows, size, sha256(self._staged))
+        self._files.publish(self._staged, self._name)
+        return sealed
+
+    def discard(self) -> None:
+        """Leave nothing behind, unless it was published."""
+        self._writer.close()
+        self._staged.unlink(missing_ok=True)
+
+
+def in_order(table: Table, data: Any) -> Any:
+    """`data` as files of `table` have it, nulls last."""
+    return data.sort_by([(name, "ascending") for name in table.sort])
+
+
+def write_file(files: Files, table: Table, name: str, date: str, data: Any) -> SealedFile:
+    """Write rows in any order as the whole file `name`."""
+    file = DayFile(files, table, name, date)
+    try:
+        file.write(in_order(table, data))
+        return file.publish()
+    finally:
+        file.discard()

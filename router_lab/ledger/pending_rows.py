@@ -12,15 +12,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from router_lab.ledger.schema import SCHEMA_VERSION
+from router_lab.ledger.lines import LINES_VERSION, Stored
+from router_lab.ledger.schema import TABLES
 
 # Bounds the number of different statements, which the connection keeps prepared.
 _ROWS_AT_ONCE = 32
 
-_INSERT = "INSERT INTO {table}_journal (seq, owner, hold, lines, schema, payload) VALUES {rows}"
+_INSERT = "INSERT INTO {table}_journal (seq, owner, hold, lines, schema, line{texts}) VALUES {rows}"
 _REPLACE = (
-    "INSERT INTO {table}_journal (seq, schema, payload) VALUES {rows} ON CONFLICT (seq) DO UPDATE SET "
-    "owner = NULL, hold = NULL, schema = excluded.schema, payload = excluded.payload"
+    "INSERT INTO {table}_journal (seq, schema, line{texts}) VALUES {rows} ON CONFLICT (seq) DO UPDATE SET "
+    "owner = NULL, hold = NULL, schema = excluded.schema, line = excluded.line{replaced}"
 )
 
 _Rows = defaultdict[str, list[tuple[Any, ...]]]
@@ -49,7 +50,7 @@ class PendingRows:
     def insert(
         self,
         table: str,
-        payload: bytes,
+        row: Stored,
         *,
         owner: str | None = None,
         hold: int | None = None,
@@ -57,12 +58,12 @@ class PendingRows:
     ) -> int:
         """Add a row of `table`, an intent if it has an `owner`; returns its number."""
         seq = self._next_seq(table)
-        self._inserted[table].append((seq, owner, hold, lines, SCHEMA_VERSION, payload))
+        self._inserted[table].append((seq, owner, hold, lines, LINES_VERSION, row.line, *row.texts))
         return seq
 
-    def replace(self, table: str, seq: int, payload: bytes) -> None:
+    def replace(self, table: str, seq: int, row: Stored) -> None:
         """Put the settled row in the place of an intent; its budget lines stay."""
-        self._replaced[table].append((seq, SCHEMA_VERSION, payload))
+        self._replaced[table].append((seq, LINES_VERSION, row.line, *row.texts))
 
     def flush(self) -> None:
         """Write what is pending; call before the commit, and before anything reads the tables."""
@@ -90,4 +91,10 @@ class PendingRows:
 @lru_cache(maxsize=256)
 def _of_many_rows(statement: str, table: str, rows: int, columns: int) -> str:
     row = f"({', '.join('?' * columns)})"
-    return statement.format(table=table, rows=", ".join([row] * rows))
+    content = TABLES[table].content
+    return statement.format(
+        table=table,
+        rows=", ".join([row] * rows),
+        texts="".join(f", {name}" for name in content),
+        replaced="".join(f", {name} = excluded.{name}" for name in content),
+    )

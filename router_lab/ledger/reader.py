@@ -19,9 +19,10 @@ from router_lab.errors import LedgerError
 from router_lab.ledger.files import Files
 from router_lab.ledger.journal import JOURNAL_NAME, LOCKS_NAME, snapshot
 from router_lab.ledger.locks import is_dead
+from router_lab.ledger.manifest import ledger_id_of
 from router_lab.ledger.rows import read_rows
-from router_lab.ledger.schema import SCHEMA_VERSION, TABLES, Table, arrow_schema, arrow_table, aware, conform
-from router_lab.ledger.seal import ledger_id_of, not_sealed
+from router_lab.ledger.schema import SCHEMA_VERSION, TABLES, Table, arrow_schema, aware, conform
+from router_lab.ledger.seal import unsealed
 
 _ATTEMPTS_TO_READ = 5
 
@@ -129,7 +130,7 @@ class Reader:
 
 
 def _without_journal(table: Table, listed: Sequence[str]) -> View:
-    return View(table, tuple(listed), arrow_table(table, [], []), same_schema=False)
+    return View(table, tuple(listed), arrow_schema(table).empty_table(), same_schema=False)
 
 
 def _view(journal: sqlite3.Connection, table: Table, listed: Sequence[str], dead: Sequence[str]) -> View:
@@ -138,15 +139,10 @@ def _view(journal: sqlite3.Connection, table: Table, listed: Sequence[str], dead
     manifest = journal.execute(
         "SELECT path, schema FROM files WHERE name = ? ORDER BY path", (table.name,)
     ).fetchall()
-    marks = ",".join("?" * len(dead))
-    where, parameters = not_sealed(journal, table)
-    unsealed = read_rows(
-        journal, table, f"(owner IS NULL OR owner IN ({marks})) AND {where}", [*dead, *parameters]
-    )
     return View(
         table,
         tuple([path for path, _ in manifest] + foreign),
-        unsealed,
+        read_rows(journal, unsealed(journal, table, dead)),
         same_schema=not foreign and all(version == SCHEMA_VERSION for _, version in manifest),
     )
 

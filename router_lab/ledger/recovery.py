@@ -10,10 +10,12 @@ import json
 from datetime import datetime
 from pathlib import Path
 
+from router_lab.ledger.journal import columns_of
+from router_lab.ledger.lines import number
 from router_lab.ledger.locks import claimed_if_dead
 from router_lab.ledger.money import nano
 from router_lab.ledger.operations import Books
-from router_lab.ledger.schema import ATTEMPTS, decode
+from router_lab.ledger.schema import ATTEMPTS
 from router_lab.ledger.switch_lease import take_back_of_the_dead
 
 
@@ -34,13 +36,12 @@ def recover(books: Books, locks: Path, at: datetime) -> int:
 
 
 def _recover(books: Books, owner: str) -> int:
-    cost = ATTEMPTS.position("cost_usd")
     intents = books.connection.execute(
-        "SELECT seq, hold, lines, payload FROM attempts_journal WHERE owner = ?", (owner,)
+        "SELECT seq, hold, lines, schema, line FROM attempts_journal WHERE owner = ?", (owner,)
     ).fetchall()
-    for seq, held, lines, payload in intents:
-        (row,) = decode([payload])
-        books.budgets.charge([(scope, period) for scope, period in json.loads(lines)], held, nano(row[cost]))
+    for seq, held, lines, version, line in intents:
+        cost = nano(number(columns_of(books.connection, ATTEMPTS, version), line, "cost_usd"))
+        books.budgets.charge([(scope, period) for scope, period in json.loads(lines)], held, cost)
         books.connection.execute(
             "UPDATE attempts_journal SET owner = NULL, hold = NULL WHERE seq = ?", (seq,)
         )

@@ -21,16 +21,15 @@ from typing import Any
 from router_lab.ledger.budgets import line_totals
 from router_lab.ledger.content import hashed, without_texts
 from router_lab.ledger.files import Files
+from router_lab.ledger.manifest import SealedFile, add_to_manifest, ledger_id_of
 from router_lab.ledger.operations import Books
+from router_lab.ledger.parquet import write_file
 from router_lab.ledger.reader import load_file
 from router_lab.ledger.schema import ATTEMPTS, TABLES, Table, json_text
 from router_lab.ledger.seal import (
-    SealedFile,
     Transact,
-    add_to_manifest,
-    ledger_id_of,
+    batches,
     next_batch,
-    write_file,
 )
 
 TARGET_BYTES = 128 << 20
@@ -171,11 +170,11 @@ def remove_strays(shelf: Shelf) -> list[str]:
     with shelf.snapshot() as journal:
         own = ledger_id_of(journal)
         known = {path for (path,) in journal.execute("SELECT path FROM files")}
-        batches = {f"{own}-{number:08d}.parquet" for (number,) in journal.execute("SELECT id FROM batches")}
+        under_way = {batch.file_name(own) for batch in batches(journal)}
     strays = []
     for path in listed:
         name = PurePosixPath(path).name
-        if name.startswith(f"{own}-") and path not in known and name not in batches:
+        if name.startswith(f"{own}-") and path not in known and name not in under_way:
             shelf.files.remove(path)
             strays.append(path)
     return strays

@@ -1,64 +1,136 @@
-"""Journal rows as Arrow: decoded, of the current schema, in file order, split by day."""
+"""Journal rows as Arrow: of the current schema, whatever version wrote them, and split by day.
+
+Arrow reads the lines of many rows at once as CSV; their texts become columns as they are.
+"""
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from router_lab.ledger.schema import Table, arrow_table, decode, moment
+from router_lab.ledger.journal import columns_of
+from router_lab.ledger.schema import Table, arrow_schema, conform, moment
 
-_CHUNK_ROWS = 4096
+# What is read at once is in memory a few times over.
+_BYTES_AT_ONCE = 48 << 20
+_ROWS_FETCHED = 1024
 _DAY_MICROSECONDS = 86_400_000_000
 
 
-def read_rows(journal: sqlite3.Connection, table: Table, where: str, parameters: Sequence[Any] = ()) -> Any:
-    """Journal rows of `table` as a `pyarrow.Table`, whatever schema versions they were written under.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Rows of `table` in the journal: those of the SQLite table `name` for which `where` holds."""
 
-    Rows of one version come in the table's sort order: ordering Python rows costs far less than
-    reordering their texts in Arrow afterwards.
-    """
+    table: Table
+    name: str
+    where: str = "owner IS NULL"
+    parameters: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Successive rows whose lines have these `columns`: the lines, and each text column's values."""
+
+    table: Table
+    columns: Sequence[str]
+    lines: Sequence[bytes]
+    texts: Sequence[Sequence[bytes | None]]
+
+
+def read_rows(journal: sqlite3.Connection, sources: Sequence[Source]) -> Any:
+    """The rows of `sources`, all of one table, as one `pyarrow.Table`."""
     import pyarrow as pa
 
-    names = _known_columns(journal, table)
+    parts = [as_arrow(stretch) for source in sources for stretch in stretches(journal, source)]
+    return pa.concat_tables(parts) if parts else arrow_schema(sources[0].table).empty_table()
+
+
+def stretches(
+    journal: sqlite3.Connection, source: Source, most_rows: int = 1 << 30, most_bytes: int = _BYTES_AT_ONCE
+) -> Iterator[Stretch]:
+    """`source` in stretches of `most_rows` and, about, `most_bytes` at most, each of one version."""
+    rows: list[tuple[Any, ...]] = []
+    version, size = 0, 0
+    for some, its_version, its_size in _fetched(journal, source, most_bytes):
+        fits = len(rows) + len(some) <= most_rows and size + its_size <= most_bytes
+        if rows and (its_version != version or not fits):
+            yield _stretch(source.table, columns_of(journal, source.table, version), rows)
+            rows, size = [], 0
+        version = its_version
+        rows += some
+        size += its_size
+    if rows:
+        yield _stretch(source.table, columns_of(journal, source.table, version), rows)
+
+
+def _fetched(
+    journal: sqlite3.Connection, source: Source, most_bytes: int
+) -> Iterator[tuple[list[tuple[Any, ...]], int, int]]:
+    """Some rows at a time with their version and bytes: fewer rows when they are large."""
+    names = ", ".join(["schema", "line", *source.table.content])
     cursor = journal.execute(
-        f"SELECT schema, payload, lines FROM {table.name}_journal WHERE {where} ORDER BY seq",  # noqa: S608
-        parameters,
+        f"SELECT {names} FROM {source.name} WHERE {source.where} ORDER BY seq",  # noqa: S608
+        source.parameters,
     )
-    by_version: dict[int, list[list[Any]]] = defaultdict(list)
-    for version, rows in _chunks(cursor, extra_lines="budget_lines" in table.names):
-        by_version[version] += rows
-    parts = []
-    for version, rows in by_version.items():
-        known = names[version]
-        if set(table.sort) <= set(known):
-            rows.sort(key=itemgetter(*map(known.index, table.sort)))
-        parts += [
-            arrow_table(table, known, rows[start : start + _CHUNK_ROWS])
-            for start in range(0, len(rows), _CHUNK_ROWS)
-        ]
-    return pa.concat_tables(parts) if parts else arrow_table(table, [], [])
+    count = 1
+    while rows := cursor.fetchmany(count):
+        size = sum([len(value) for row in rows for value in row[1:] if value is not None])
+        count = max(1, min(2 * count, _ROWS_FETCHED, most_bytes * len(rows) // (8 * size)))
+        for version, same in groupby(rows, itemgetter(0)):
+            yield list(same), version, size
 
 
-def _known_columns(journal: sqlite3.Connection, table: Table) -> dict[int, list[str]]:
-    rows = journal.execute("SELECT version, columns FROM schemas WHERE name = ?", (table.name,))
-    return {version: json.loads(columns) for version, columns in rows}
+def _stretch(table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Stretch:
+    _, lines, *texts = zip(*rows, strict=True)
+    return Stretch(table, columns, lines, texts)
 
 
-def _chunks(cursor: sqlite3.Cursor, *, extra_lines: bool) -> Iterator[tuple[int, list[list[Any]]]]:
-    while found := cursor.fetchmany(_CHUNK_ROWS):
-        by_version = defaultdict(list)
-        for version, payload, lines in found:
-            by_version[version].append((payload, lines))
-        for version, pairs in by_version.items():
-            rows = decode(payload for payload, _ in pairs)
-            if extra_lines:
-                for row, (_, lines) in zip(rows, pairs, strict=True):
-                    row.append(lines)
-            yield version, rows
+def as_arrow(stretch: Stretch) -> Any:
+    """These rows as a `pyarrow.Table` of the current schema, in the order that files have, nulls last."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table, data = stretch.table, _parsed(stretch)
+    known = [(name, "ascending") for name in table.sort if name in stretch.columns]
+    order = pc.sort_indices(data, sort_keys=known)
+    data, places = data.take(order), order.to_pylist()
+    for name, values in zip(table.content, stretch.texts, strict=True):
+        # Before they are Arrow's: moving references costs less than moving texts.
+        ordered = [values[place] for place in places]
+        data = data.append_column(name, pa.array(ordered, pa.binary()).view(pa.string()))
+    return conform(table, data)
+
+
+def _parsed(stretch: Stretch) -> Any:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    table, lines = stretch.table, b"\n".join(stretch.lines)
+    types = {
+        column.name: pa.int64() if column.kind == "time" else field.type
+        for column, field in zip(table.columns, arrow_schema(table), strict=True)
+    }
+    return csv.read_csv(
+        pa.BufferReader(lines),
+        read_options=csv.ReadOptions(
+            column_names=stretch.columns,
+            block_size=len(lines) + 1,  # all of it in one piece, however long a line is
+            use_threads=False,
+        ),
+        parse_options=csv.ParseOptions(newlines_in_values=True),
+        convert_options=csv.ConvertOptions(
+            column_types=types,
+            null_values=["null"],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            true_values=["true"],
+            false_values=["false"],
+        ),
+    )
 
 
 def split_by_date(table: Table, data: Any) -> list[tuple[str, Any]]:
@@ -68,7 +140,10 @@ def split_by_date(table: Table, data: Any) -> list[tuple[str, Any]]:
 
     if data.num_rows == 0:
         return []
-    days = pc.divide(data[table.time].cast(pa.int64()), _DAY_MICROSECONDS)
+    # Floored, for times before 1970 as well.
+    days = pc.floor(pc.divide(data[table.time].cast(pa.int64()).cast(pa.float64()), _DAY_MICROSECONDS)).cast(
+        pa.int64()
+    )
     found = sorted(day for day in pc.unique(days).to_pylist())
     if len(found) == 1:
         return [(_date(found[0]), data)]

@@ -1,22 +1,13 @@
-"""The tables: their columns, derived from the records, and how one row is written as bytes.
-
-A journal row is a JSON array in column order (times as integer microseconds since 1970, UTC). The
-order belongs to a schema version; the journal stores each version's column names beside the rows,
-so that a newer reader can fill what an older writer did not know with nulls, never with guesses.
-"""
+"""The tables: their columns, derived from the records, and their shape in Arrow and Parquet."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from operator import attrgetter
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
-
-from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from router_lab.errors import ConfigError
 from router_lab.records import Alert, Attempt, Comparison, Score, SwitchEvent
@@ -148,46 +139,6 @@ def aware(when: datetime | str) -> datetime:
 def moment(micros: int) -> datetime:
     """The UTC time of `micros` microseconds since 1970."""
     return _EPOCH + micros * _MICROSECOND
-
-
-@cache
-def encoder(name: str) -> Callable[[Any], bytes]:
-    """A function from a record of table `name` to a journal payload."""
-    record_columns = [column for column in TABLES[name].columns if column.name != "budget_lines"]
-    values = attrgetter(*(column.name for column in record_columns))
-    times = [place for place, column in enumerate(record_columns) if column.kind == "time"]
-    mappings = [place for place, column in enumerate(record_columns) if column.kind == "json"]
-
-    def encode(record: Any) -> bytes:
-        row = list(values(record))
-        for place in times:
-            if row[place] is not None:
-                row[place] = microseconds(row[place])
-        for place in mappings:
-            row[place] = dict(row[place])
-        try:
-            return to_json(row, fallback=str)
-        except (PydanticSerializationError, UnicodeEncodeError):
-            return to_json(storable(row), fallback=str)
-
-    return encode
-
-
-def storable(value: Any) -> Any:
-    """`value` with halves of surrogate pairs, which no UTF-8 can hold, shown as U+FFFD."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-    if isinstance(value, dict):
-        return {storable(str(key)): storable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [storable(item) for item in value]
-    return value
-
-
-def decode(payloads: Iterable[bytes]) -> list[list[Any]]:
-    """Journal payloads as rows of plain values."""
-    rows: list[list[Any]] = from_json(b"[" + b",".join(payloads) + b"]")
-    return rows
 
 
 def json_text(value: Any) -> str | None:

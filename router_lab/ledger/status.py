@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from router_lab.ledger.journal import JOURNAL_NAME, LOCKS_NAME
 from router_lab.ledger.locks import is_dead
 from router_lab.ledger.schema import TABLES
-from router_lab.ledger.seal import not_sealed
+from router_lab.ledger.seal import unsealed
 
 if TYPE_CHECKING:
     from router_lab.ledger.core import Core
@@ -106,9 +106,11 @@ def _table_status(journal: sqlite3.Connection, name: str) -> TableStatus:
     rows, files, size = journal.execute(
         "SELECT coalesce(sum(rows), 0), count(*), coalesce(sum(bytes), 0) FROM files WHERE name = ?", (name,)
     ).fetchone()
-    where, parameters = not_sealed(journal, TABLES[name])
-    (unsealed,) = journal.execute(
-        f"SELECT count(*) FROM {name}_journal WHERE owner IS NULL AND {where}",  # noqa: S608 - our own names
-        parameters,
-    ).fetchone()
-    return TableStatus(name, rows, files, size, unsealed)
+    waiting = 0
+    for source in unsealed(journal, TABLES[name]):
+        (count,) = journal.execute(
+            f"SELECT count(*) FROM {source.name} WHERE {source.where}",  # noqa: S608 - our own names
+            source.parameters,
+        ).fetchone()
+        waiting += count
+    return TableStatus(name, rows, files, size, waiting)

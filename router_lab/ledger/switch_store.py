@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 
+from router_lab.ledger.lines import LINES_VERSION, encoder
 from router_lab.ledger.money import nano_up
-from router_lab.ledger.schema import SCHEMA_VERSION, encoder, microseconds
+from router_lab.ledger.schema import microseconds
 from router_lab.records import SwitchEvent, SwitchState
 
 NEVER_FLIPPED = SwitchState(on=False, epoch=0, reason="never turned on")
@@ -152,8 +153,8 @@ def store(journal: sqlite3.Connection, event: SwitchEvent) -> SwitchEvent:
 def record(journal: sqlite3.Connection, event: SwitchEvent) -> None:
     """Add `event` to the history."""
     journal.execute(
-        "INSERT INTO switch_events_journal (schema, payload) VALUES (?, ?)",
-        (SCHEMA_VERSION, encoder("switch_events")(event)),
+        "INSERT INTO switch_events_journal (schema, line) VALUES (?, ?)",
+        (LINES_VERSION, encoder("switch_events")(event).line),
     )
 
 

@@ -17,6 +17,7 @@ from router_lab.ledger.files import sha256
 from router_lab.ledger.journal import LOCKS_NAME
 from router_lab.ledger.locks import is_dead
 from router_lab.ledger.schema import ATTEMPTS, COMPARISONS, TABLES
+from router_lab.ledger.seal import unsealed
 
 if TYPE_CHECKING:
     from router_lab.ledger.core import Core
@@ -160,14 +161,15 @@ def _integrity(journal: sqlite3.Connection) -> Iterator[str]:
     found = [text for (text,) in journal.execute("PRAGMA quick_check")]
     if found != ["ok"]:
         yield from _few(found)
-    for name in TABLES:
-        unknown = journal.execute(
-            f"SELECT DISTINCT schema FROM {name}_journal WHERE schema NOT IN "  # noqa: S608 - our own names
-            "(SELECT version FROM schemas WHERE name = ?)",
-            (name,),
-        ).fetchall()
-        for (version,) in unknown:
-            yield f"{name} has rows of schema version {version}, whose columns are not recorded"
+    for name, table in TABLES.items():
+        for source in unsealed(journal, table):
+            unknown = journal.execute(
+                f"SELECT DISTINCT schema FROM {source.name} WHERE schema NOT IN "  # noqa: S608 - our own names
+                "(SELECT version FROM schemas WHERE name = ?)",
+                (name,),
+            ).fetchall()
+            for (version,) in unknown:
+                yield f"{name} has rows of version {version}, whose columns are not recorded"
 
 
 def _orphans(core: Core, journal: sqlite3.Connection) -> Iterator[str]:

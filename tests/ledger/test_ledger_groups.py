@@ -6,10 +6,10 @@ import asyncio
 import threading
 from pathlib import Path
 
-import pytest
+import pyarrow.parquet as pq
 from ledger_rows import alert, answered, lost, make_call, pair
 
-from router_lab.ledger import Ledger, seal
+from router_lab.ledger import Ledger
 
 
 async def test_tables_are_of_one_instant(tmp_path: Path) -> None:
@@ -70,15 +70,14 @@ async def test_two_ledgers_of_one_folder_never_share_a_number(tmp_path: Path) ->
         assert one.attempts()["attempt_id"].nunique() == 60
 
 
-async def test_large_rows_are_sealed_in_several_batches(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(seal, "_BATCH_BYTES", 20_000)
-    monkeypatch.setattr(seal, "_CLEARED_AT_ONCE", 2)
+async def test_large_rows_are_read_and_sealed_a_few_at_a_time(tmp_path: Path) -> None:
+    """Together they are more than is held in memory at once."""
+    megabytes = (20, 20, 20, 60, 0)
     with Ledger(tmp_path) as ledger:
-        rows = [await make_call(ledger, prompt="p" * size) for size in (9_000, 9_000, 9_000, 50_000, 10)]
+        rows = [await make_call(ledger, prompt="p" * (size << 20)) for size in megabytes]
+        assert ledger.attempts()["prompt"].map(len).tolist() == [size << 20 for size in megabytes]
         assert ledger.seal() == 5
-        files = [path for path in tmp_path.glob("attempts/*/*.parquet") if path.stat().st_size]
-        assert len(files) == 4
+        (file,) = tmp_path.glob("attempts/*/*.parquet")
+        assert pq.ParquetFile(file).metadata.num_row_groups == 4
         assert set(ledger.attempts()["attempt_id"]) == {row.attempt_id for row in rows}
         assert [table.unsealed_rows for table in ledger.status().tables if table.name == "attempts"] == [0]

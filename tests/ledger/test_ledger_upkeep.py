@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
+import shutil
 import sqlite3
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -17,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from ledger_rows import NOON, alert, answered, lost, make_call, pair, settings
 
+from router_lab.errors import LedgerError
 from router_lab.ledger import Ledger
 from router_lab.records import BudgetLine
 
@@ -236,58 +240,69 @@ async def test_columns_an_older_file_lacks_are_null(tmp_path: Path) -> None:
 async def test_journal_rows_of_an_older_version_are_filled(tmp_path: Path) -> None:
     """A newer program opens a journal whose unsealed rows know fewer columns."""
     with Ledger(tmp_path) as ledger:
-        intent = lost()
-        await ledger.open_attempt(intent, 0.01, LINES)
-        await ledger.settle(answered(intent))
+        await ledger.record_alert(alert(alert_id="a"))
         with sqlite3.connect(tmp_path / "_journal.sqlite") as journal:
-            (names,) = journal.execute("SELECT columns FROM schemas WHERE name = 'attempts'").fetchone()
-            columns = [name for name in json.loads(names) if name != "outcome"]
-            journal.execute("INSERT INTO schemas VALUES ('attempts', 0, ?)", (json.dumps(columns),))
-            (payload,) = journal.execute("SELECT payload FROM attempts_journal").fetchone()
-            values = json.loads(payload)
-            del values[json.loads(names).index("outcome")]
-            journal.execute(
-                "UPDATE attempts_journal SET schema = 0, payload = ?", (json.dumps(values).encode(),)
-            )
+            columns = json.dumps(["at", "details", "alert_id", "message"])
+            journal.execute("INSERT INTO schemas VALUES ('alerts', 0, ?)", (columns,))
+            line = b'1795348800123456,"{}","b","an ""older"" row,\nof two lines"'
+            journal.execute("INSERT INTO alerts_journal (schema, line) VALUES (0, ?)", (line,))
         journal.close()
-        row = ledger.attempts().iloc[0]
-        assert pd.isna(row["outcome"])
-        assert (row["attempt_id"], row["output"]) == (intent.attempt_id, "the answer")
+        for _ in ("unsealed", "sealed"):
+            rows = ledger.alerts().set_index("alert_id")
+            assert rows["message"].to_dict() == {"a": "opened", "b": 'an "older" row,\nof two lines'}
+            assert pd.isna(rows["kind"]["b"])
+            ledger.seal()
 
 
-@pytest.mark.parametrize(
-    "moment", ["after the batch is decided", "after the files are written", "after the manifest is written"]
-)
-async def test_a_seal_that_stopped_midway_is_finished(tmp_path: Path, moment: str) -> None:
-    """The three states a kill inside a seal can leave; the crash test meets them only by chance."""
+async def test_a_journal_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
+    """See `fixtures/README.md`: attempts sealed, settled and lost, a pair, an alert, a flip."""
+    folder = tmp_path / "ledger"
+    shutil.copytree(FIXTURES / "journal_1", folder)
+    with pytest.raises(LedgerError, match="bring it up to date"):
+        Ledger(folder).attempts()
+    with Ledger(folder) as ledger:
+        ledger.recover()
+        attempts = ledger.attempts().set_index("attempt_id").sort_index()
+        assert attempts["outcome"].tolist() == ["ok", "ok", "lost"]
+        second = attempts.iloc[1]
+        assert (second["prompt"], second["user_id"]) == ('a "quote", a \\ and\na line', "")
+        assert json.loads(second["tags"]) == {"team": "blue é"}
+        assert ledger.comparisons()["details"].tolist() == ['{"why":"differs in case"}']
+        assert ledger.alerts()["kind"].tolist() == ["breaker_opened"]
+        assert ledger.switch.history()["reason"].tolist()[-1] == "a trial"
+        assert ledger.spend()[["spent_usd", "held_usd"]].to_numpy().tolist() == [[0.018, 0.0]]
+        report = ledger.verify()
+        assert report.ok, str(report)
+        ledger.seal()
+        assert ledger.attempts()["attempt_id"].is_unique
+
+
+@pytest.mark.parametrize("moment", ["files.LocalFiles.publish", "seal._finish"])
+async def test_a_seal_that_was_killed_midway_is_finished(tmp_path: Path, moment: str) -> None:
+    """With its batch put aside, then with its files there too; the crash test meets these only by chance."""
+    script = """
+        import os, sys
+        from router_lab.ledger import Ledger, files, seal
+        *place, name = sys.argv[2].split(".")
+        setattr(files.LocalFiles if place[0] == "files" else seal, name, lambda *_: os._exit(7))
+        Ledger(sys.argv[1]).seal()
+    """
     with Ledger(tmp_path) as ledger:
         for _ in range(3):
             await make_call(ledger)
-    with Ledger(tmp_path) as ledger:
-        for _ in range(2):
-            await make_call(ledger)
-        with sqlite3.connect(tmp_path / "_journal.sqlite") as journal:
-            (own,) = journal.execute("SELECT value FROM meta WHERE key = 'id'").fetchone()
-            journal.execute("INSERT INTO batches VALUES (900, 'attempts', 1, '[]', 0)")
-        journal.close()
-        if moment == "after the files are written":
-            name = f"attempts/date=2026-11-22/{own}-00000900.parquet"
-            rows = pq.read_table(next((tmp_path / "attempts").rglob("*.parquet"))).slice(0, 1)
-            pq.write_table(rows, tmp_path / name)
-        if moment == "after the manifest is written":
-            with sqlite3.connect(tmp_path / "_journal.sqlite") as journal:
-                (payload,) = journal.execute("SELECT payload FROM attempts_journal WHERE seq = 1").fetchone()
-                first = ledger.attempts()["attempt_id"] == json.loads(payload)[0]
-                name = f"attempts/date=2026-11-22/{own}-00000900.parquet"
-                ledger.attempts()[first].to_parquet(tmp_path / name, index=False)
-                content = (tmp_path / name).read_bytes()
-                listed = (name, len(content), hashlib.sha256(content).hexdigest())
-                journal.execute("INSERT INTO files VALUES (?, 'attempts', '2026-11-22', 1, ?, ?, 1)", listed)
-                journal.execute("UPDATE batches SET sealed = 1")
-            journal.close()
+        in_flight = lost()
+        await ledger.open_attempt(in_flight, 0.01, LINES)
+        killed = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script), tmp_path, moment], check=False
+        )
+        assert killed.returncode == 7
+        assert len(ledger.attempts()) == 3
+        await ledger.settle(answered(in_flight))
+        await make_call(ledger)
         assert len(ledger.attempts()) == 5
-        ledger.seal()
-        assert len(ledger.attempts()) == 5
-        assert ledger.attempts()["attempt_id"].is_unique
+        assert ledger.seal() == 5
+        assert ledger.seal() == 0
+        assert ledger.attempts()["attempt_id"].nunique() == len(ledger.attempts()) == 5
+        assert not list(tmp_path.rglob("*.part"))
         report = ledger.verify()
         assert report.ok, str(report)

@@ -1,0 +1,127 @@
+"""One row as the journal keeps it: its texts as they are, and the rest as a line of CSV.
+
+Arrow reads the lines of a whole batch at once, and takes the texts over without looking at them. In a
+line strings are always quoted, a null is the bare word `null`, times are integer microseconds since
+1970 (UTC). Numbers come first, so that one of them can be read without reading the strings behind.
+The order of the columns belongs to a version of these lines; the journal stores each version's names,
+so that a newer reader can fill what an older writer did not know with nulls, never with guesses.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from router_lab.ledger.schema import TABLES, Table, json_text, microseconds
+
+LINES_VERSION = 2
+
+_ESCAPE = re.compile(rb"\\(u00[0-9a-f]{2}|.)")
+_MEANT = {b'"': b'""', b"\\": b"\\", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
+
+
+class Stored(NamedTuple):
+    """A row: its line, and the UTF-8 bytes of each of its table's `content` columns."""
+
+    line: bytes
+    texts: tuple[bytes | None, ...]
+
+
+@cache
+def line_columns(table: Table) -> tuple[str, ...]:
+    """Column names in the order they have in a line. The budget lines, which no record holds, are last."""
+    columns = [column for column in table.columns if column.name not in (*table.content, "budget_lines")]
+    columns.sort(key=lambda column: column.kind in ("string", "json"))
+    tail = ("budget_lines",) if "budget_lines" in table.names else ()
+    return (*(column.name for column in columns), *tail)
+
+
+@cache
+def encoder(name: str) -> Callable[[Any], Stored]:
+    """A function from a record of table `name` to what is stored, of attempts without the budget lines."""
+    table = TABLES[name]
+    kinds = {column.name: column.kind for column in table.columns}
+    columns = [column for column in line_columns(table) if column != "budget_lines"]
+    values = attrgetter(*columns)
+    times = [place for place, column in enumerate(columns) if kinds[column] == "time"]
+    mappings = [place for place, column in enumerate(columns) if kinds[column] == "json"]
+
+    def encode(record: Any) -> Stored:
+        row = list(values(record))
+        for place in times:
+            if row[place] is not None:
+                row[place] = microseconds(row[place])
+        for place in mappings:
+            row[place] = _mapping_text(row[place])
+        return Stored(line(row), tuple([_text(getattr(record, column)) for column in table.content]))
+
+    return encode
+
+
+def line(row: Sequence[Any]) -> bytes:
+    """Plain values as a line."""
+    try:
+        return _as_csv(to_json(row, fallback=str))
+    except (PydanticSerializationError, UnicodeEncodeError):
+        return _as_csv(to_json(storable(row), fallback=str))
+
+
+@lru_cache(maxsize=1024)
+def budget_field(keys: tuple[tuple[str, str], ...]) -> bytes:
+    """What ends an attempt's line: the budgets it is charged to, as `[[scope, period], ...]`."""
+    return b"," + line([json.dumps(keys)])
+
+
+def number(columns: Sequence[str], stored_line: bytes, column: str) -> float:
+    """One number out of a line of these `columns`."""
+    place = columns.index(column)
+    return float(stored_line.split(b",", place + 1)[place])
+
+
+def storable(value: Any) -> Any:
+    """`value` with halves of surrogate pairs, which no UTF-8 can hold, shown as U+FFFD."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {storable(str(key)): storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(item) for item in value]
+    return value
+
+
+def _as_csv(array: bytes) -> bytes:
+    """A JSON array as a line of CSV: without brackets, and with what the escapes stand for."""
+    body = array[1:-1]
+    if b"\\" not in body:
+        return body
+    only_quotes = body.replace(b'\\"', b'""')
+    return only_quotes if b"\\" not in only_quotes else _ESCAPE.sub(_meant, body)
+
+
+def _meant(escape: re.Match[bytes]) -> bytes:
+    escaped = escape[1]
+    return bytes([int(escaped[1:], 16)]) if len(escaped) > 1 else _MEANT[escaped]
+
+
+def _mapping_text(value: Any) -> str | None:
+    if not value:
+        return None if value is None else "{}"
+    try:
+        return to_json(dict(value), fallback=str).decode()
+    except (PydanticSerializationError, UnicodeEncodeError):
+        return json_text(storable(dict(value)))
+
+
+def _text(value: str | None) -> bytes | None:
+    if value is None:
+        return None
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        return bytes(storable(value).encode())
