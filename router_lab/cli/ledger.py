@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,16 +13,19 @@ from router_lab.errors import ConfigError, LedgerError
 
 if TYPE_CHECKING:
     from router_lab.ledger import Ledger
+    from router_lab.ledger.content import Content
 
 EXAMPLES = """\
   router-lab ledger status --ledger out/ledger
   router-lab ledger verify
   router-lab ledger prune --before 2026-01-01
   router-lab ledger export --out attempts.csv
-  router-lab ledger import spend_logs.json --source litellm
+  router-lab ledger import spend_logs.json --source litellm --content hash
   router-lab ledger import calls.jsonl --source jsonl --column id=uuid --column tokens_in=usage.prompt
   router-lab ledger reconcile --provider anthropic usage.csv
 """
+
+_DEFAULT_CONFIG = "config/router.yaml"
 
 # Does one thing to an open ledger and returns the exit code.
 Work = Callable[["Ledger", argparse.Namespace], int]
@@ -42,15 +44,21 @@ def add_to(commands: Commands) -> None:
         ("redact", "replace prompts and outputs older than a day by their hashes", _redact),
     ):
         action = _add(actions, name, text, work)
-        action.add_argument(
-            "--before", type=_day, required=True, metavar="DAY", help="such as 2026-01-01, UTC"
-        )
+        action.add_argument("--before", required=True, metavar="DAY", help="such as 2026-01-01, UTC")
     export = _add(actions, "export", "write one table to one file", _export)
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help=".parquet, .csv or .jsonl")
     export.add_argument("--table", default="attempts", help="attempts (default), comparisons, alerts, ...")
     imported = _add(actions, "import", "add attempts from another tool's log", _import)
     imported.add_argument("file", type=Path)
     imported.add_argument("--source", choices=["litellm", "otel", "jsonl"], required=True)
+    imported.add_argument(
+        "--content",
+        choices=["full", "hash", "none"],
+        help="what to keep of prompts and outputs (default: ledger.content of the configuration)",
+    )
+    imported.add_argument(
+        "--config", metavar="FILE", help=f"default: {_DEFAULT_CONFIG}, if it is there; else all is kept"
+    )
     reconcile = _add(actions, "reconcile", "compare with a provider's usage or cost export", _reconcile)
     reconcile.add_argument("file", type=Path, help="the provider's CSV")
     reconcile.add_argument("--provider", required=True, help="anthropic, openai, or any with --column")
@@ -119,9 +127,21 @@ def _export(ledger: Ledger, arguments: argparse.Namespace) -> int:
 
 
 def _import(ledger: Ledger, arguments: argparse.Namespace) -> int:
-    added = ledger.import_file(arguments.file, arguments.source, _columns(arguments.column))
+    content = arguments.content or _configured_content(arguments.config)
+    columns = _columns(arguments.column)
+    # Not by configuring the ledger, which would flip its switch as well.
+    added = ledger.import_file(arguments.file, arguments.source, columns, content)
     print(f"{added} attempts added from {arguments.file}")
     return 0
+
+
+def _configured_content(config: str | None) -> Content:
+    """What the configuration says; without one, what a ledger keeps that was told nothing."""
+    from router_lab.settings.loading import load
+
+    if config is None and not Path(_DEFAULT_CONFIG).exists():
+        return "full"
+    return load(config or _DEFAULT_CONFIG).ledger.content
 
 
 def _reconcile(ledger: Ledger, arguments: argparse.Namespace) -> int:
@@ -132,15 +152,12 @@ def _reconcile(ledger: Ledger, arguments: argparse.Namespace) -> int:
 
 
 def _columns(pairs: list[str]) -> dict[str, str] | None:
+    columns: dict[str, str] = {}
     for pair in pairs:
-        if "=" not in pair:
+        ours, equals, theirs = pair.partition("=")
+        if not equals:
             raise ConfigError(f"--column {pair}: write it as OURS=THEIRS, such as tokens_in=prompt_tokens")
-    return dict(pair.split("=", 1) for pair in pairs) or None
-
-
-def _day(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no day; write it as 2026-01-01") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if ours in columns:
+            raise ConfigError(f"--column {pair}: {ours} is {columns[ours]!r} already; map it once")
+        columns[ours] = theirs
+    return columns or None

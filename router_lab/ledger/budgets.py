@@ -142,7 +142,7 @@ def line_totals(attempts: Any) -> dict[tuple[str, str], int]:
     lines_of: dict[str, list[tuple[str, str]]] = {}
     pairs = zip(attempts["cost_usd"].to_pylist(), attempts["budget_lines"].to_pylist(), strict=True)
     for cost, lines in pairs:
-        if lines is None:
+        if lines is None or cost is None:
             continue
         if lines not in lines_of:
             lines_of[lines] = [(scope, period) for scope, period in json.loads(lines)]

@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from numbers import Number
 from typing import Any, Literal
 
 from router_lab.records import Attempt, Comparison
 
 Content = Literal["full", "hash", "none"]
+
+# Where comparators put what they read out of each answer: a label, a number.
+_ANSWERS = ("primary", "shadow")
 
 
 def hashed(text: str | None) -> str | None:
@@ -43,18 +47,29 @@ def comparison_content(comparison: Comparison, content: Content) -> Comparison:
 
 
 def without_texts(details: Mapping[str, Any], content: Content) -> dict[str, Any]:
-    """`details` with every text value hashed or dropped, at any depth; numbers and keys stay."""
-    return {key: _without_texts(value, content) for key, value in details.items()}
+    """`details` with all that may come from the answers hashed or dropped, at any depth.
+
+    Its own keys are the comparator's, and so are the figures and flags right below them, other than what
+    it read as the `primary` and `shadow` answer. Deeper, keys and figures may be the answers' as well.
+    """
+    return {
+        key: value
+        if key not in _ANSWERS and (value is None or isinstance(value, Number))
+        else _without_texts(value, content)
+        for key, value in details.items()
+    }
 
 
 def _without_texts(value: Any, content: Content) -> Any:
-    if isinstance(value, str):
-        return _kept(value, content)
+    if value is None:
+        return None
     if isinstance(value, Mapping):
-        return without_texts(value, content)
+        if content == "none":
+            return None
+        return {hashed(str(key)): _without_texts(item, content) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_without_texts(item, content) for item in value]
-    return value
+    return _kept(str(value), content)
 
 
 def _kept(text: str | None, content: Content) -> str | None:

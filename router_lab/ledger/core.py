@@ -70,7 +70,11 @@ class Core:
                 raise LedgerError(f"{self.name}: this ledger is closed; make a new Ledger to go on")
             if self._writer is None:
                 writer = Writer(self.folder, self._durability, self.calibration.publish)
-                writer.run(self._recover)
+                try:
+                    writer.run(self._recover)
+                except BaseException:
+                    writer.close()
+                    raise
                 # Runs at garbage collection, or at exit for whoever forgets to close: nothing queued is lost.
                 self._finalizer = weakref.finalize(self, writer.close)
                 self._writer = writer
@@ -155,6 +159,7 @@ class Core:
 
     def rewrite(self, change: Callable[[Shelf], _Result]) -> _Result:
         """Seal everything, apply `change` to the sealed files, delete strays, wipe freed journal pages."""
+        self.recover()
         with self.upkeep():
             self._sealer().run()
             result = change(self.shelf)

@@ -1,7 +1,6 @@
 """Where sealed files live: a folder, or an object store. Names are relative, `/` between parts.
 
-A file appears under its name whole or not at all. Until then it is staged under a name that no
-Parquet reader takes up (it begins with a dot and does not end in `.parquet`).
+A file appears under its name whole or not at all. Until then it is staged where no reader looks.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from router_lab.errors import LedgerError
 from router_lab.ledger.problems import explain
 
 _BLOCK = 1 << 20
+_STAGE = "_stage"
 
 
 class Files(Protocol):
@@ -44,6 +44,10 @@ class Files(Protocol):
         """The `pyarrow.fs.FileSystem` to read with."""
 
     @property
+    def shown(self) -> str:
+        """The place as people may see it, without credentials."""
+
+    @property
     def is_local(self) -> bool:
         """Whether `location` is a path that any library on this machine can open."""
 
@@ -56,37 +60,53 @@ class LocalFiles:
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    @property
+    def shown(self) -> str:
+        """The folder."""
+        return str(self._root)
+
     def staging(self, name: str) -> Path:
-        """Beside the final place, so that publishing is a rename within one file system."""
-        final = self._root / name
-        final.parent.mkdir(parents=True, exist_ok=True)
-        return final.with_name(f".{final.name}.{os.getpid()}.part")
+        """In a folder of its own within the same file system: some readers take up whatever a table has."""
+        stage = self._root / _STAGE
+        try:
+            stage.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain(error, stage) from error
+        return stage / f"{name.replace('/', '~')}.{os.getpid()}.part"
 
     def publish(self, staged: Path, name: str) -> None:
         """Flush the file, rename it, flush the folders. Raises `LedgerError`."""
         final = self._root / name
         try:
             _flush(staged)
+            final.parent.mkdir(parents=True, exist_ok=True)
             staged.replace(final)
-            for folder in (final.parent, final.parent.parent):
+            for folder in (final.parent, final.parent.parent, self._root):
                 _flush(folder)
         except OSError as error:
             raise explain(error, final) from error
 
     def clear_stages(self) -> None:
-        """In every partition."""
-        for path in self._root.glob("*/date=*/.*.part"):
+        """In the stage."""
+        for path in (self._root / _STAGE).glob("*.part"):
             path.unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
         """Delete the file."""
-        (self._root / name).unlink(missing_ok=True)
+        path = self._root / name
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise explain(error, path) from error
 
     def names(self, table: str) -> list[str]:
-        """Sorted; staged files are not among them."""
-        found = (self._root / table).glob("date=*/*.parquet")
+        """Sorted."""
         return sorted(
-            path.relative_to(self._root).as_posix() for path in found if not path.name.startswith((".", "_"))
+            f"{table}/{day}/{name}"
+            for day in _listed(self._root / table)
+            if day.startswith("date=")
+            for name in _listed(self._root / table / day)
+            if name.endswith(".parquet") and not name.startswith((".", "_"))
         )
 
     def location(self, name: str) -> str:
@@ -115,6 +135,11 @@ class RemoteFiles:
         self._shown = shown
         self._outbox = outbox
         self._connected: tuple[Any, str] | None = None
+
+    @property
+    def shown(self) -> str:
+        """The URI without credentials."""
+        return self._shown
 
     def staging(self, name: str) -> Path:
         """In the journal's folder, which is always local."""
@@ -209,6 +234,13 @@ def sha256(path: Path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - reading begins with this, and it is much the fastest
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _flush(path: Path) -> None:

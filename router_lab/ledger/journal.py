@@ -7,6 +7,7 @@ Its name begins with an underscore so that Parquet readers given the whole folde
 from __future__ import annotations
 
 import json
+import platform
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from uuid import uuid4
 
 from router_lab.errors import LedgerError
 from router_lab.ledger.lines import LINES_VERSION, line_columns
+from router_lab.ledger.manifest import keep_apart
 from router_lab.ledger.problems import explain
 from router_lab.ledger.schema import TABLES, Table
 from router_lab.ledger.upgrade import from_version_1
@@ -73,7 +75,7 @@ def open_writer(folder: Path, durability: Durability) -> sqlite3.Connection:
         # Rows that were sealed need not be overwritten; where content must go for good, `vacuum` does it.
         connection.execute("PRAGMA secure_delete = FAST")
         _check_version(connection, path)
-        _create(connection)
+        _create(connection, f"{platform.node()}:{path.stat().st_ino}")
     except (sqlite3.Error, OSError, LedgerError) as error:
         if connection is not None:
             connection.close()
@@ -99,7 +101,7 @@ def _check_not_older(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _create(connection: sqlite3.Connection, home: str) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -116,6 +118,7 @@ def _create(connection: sqlite3.Connection) -> None:
                 "INSERT OR IGNORE INTO schemas VALUES (?, ?, ?)",
                 (name, LINES_VERSION, json.dumps(line_columns(table))),
             )
+        keep_apart(connection, home)
         connection.execute(f"PRAGMA user_version = {JOURNAL_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
@@ -200,6 +203,17 @@ def _fill_in_tables(connection: sqlite3.Connection) -> None:
             create_rows(connection, table, temporary=True)
 
 
+def is_blank(folder: Path) -> bool:
+    """Whether the journal in `folder` has no tables yet: its writer was killed, or is at it just now."""
+    try:
+        with closing(
+            sqlite3.connect(f"{(folder / JOURNAL_NAME).absolute().as_uri()}?mode=ro", uri=True)
+        ) as found:
+            return bool(found.execute("SELECT count(*) = 0 FROM sqlite_master").fetchone()[0])
+    except sqlite3.Error:
+        return False  # whatever is wrong, reading it will say
+
+
 @contextmanager
 def snapshot(folder: Path) -> Iterator[sqlite3.Connection]:
     """A connection inside one read transaction: everything read through it is of the same instant.
@@ -214,7 +228,10 @@ def snapshot(folder: Path) -> Iterator[sqlite3.Connection]:
             if not isinstance(error.__cause__, sqlite3.OperationalError):
                 raise
             _copy_journal(folder, Path(scratch))
-            connection = open_reader(Path(scratch))
+            try:
+                connection = open_reader(Path(scratch))
+            except LedgerError:
+                raise error from error.__cause__
         try:
             connection.execute("BEGIN")
             yield connection
@@ -237,12 +254,17 @@ def _copy_journal(folder: Path, scratch: Path) -> None:
 def vacuum(folder: Path) -> None:
     """Rewrite the journal without its freed pages, so that what was deleted cannot be read back.
 
-    The caller holds the folder's write lock. Raises `LedgerError`.
+    The caller holds the folder's write lock. Raises `LedgerError`, also when somebody still reads what was.
     """
     path = folder / JOURNAL_NAME
     try:
         with closing(sqlite3.connect(path, timeout=5, isolation_level=None)) as connection:
             connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.Error as error:
         raise explain(error, path) from error
+    if busy:
+        raise LedgerError(
+            f"{path}: the change is made, but a reader keeps the old pages in {path.name}-wal. Close what "
+            "reads this ledger (a notebook, a copy under way) and do it again"
+        )

@@ -193,12 +193,16 @@ class Ledger:
         return self._core.seal(wait=wait)
 
     def compact(self) -> int:
-        """Merge each day's small files into files near 128 MB; returns how many files are fewer."""
+        """Merge each day's small files into files near 128 MB; returns how many files are fewer.
+
+        Like `prune` and `redact`, it takes over the files of a journal that was lost, and raises
+        `LedgerError` rather than rewrite a file that was changed since it was sealed.
+        """
         from router_lab.ledger.rewrite import compact
 
         return self._core.rewrite(compact)
 
-    def prune(self, before: datetime) -> int:
+    def prune(self, before: datetime | str) -> int:
         """Delete rows older than `before` for good; returns how many.
 
         The switch's history and the budget counters stay.
@@ -207,8 +211,11 @@ class Ledger:
 
         return self._core.rewrite(lambda shelf: prune(shelf, aware(before)))
 
-    def redact(self, before: datetime) -> int:
-        """Replace prompts and outputs older than `before` by their hashes; returns the rows changed."""
+    def redact(self, before: datetime | str) -> int:
+        """Replace texts of before that time by their hashes; returns the rows changed.
+
+        Prompts, outputs, and what comparison details and the notes of scores may quote of them.
+        """
         from router_lab.ledger.rewrite import redact
 
         return self._core.rewrite(lambda shelf: redact(shelf, aware(before)))
@@ -224,15 +231,18 @@ class Ledger:
         path: str | Path,
         source: Source,
         columns: Mapping[str, str] | None = None,
+        content: Content | None = None,
     ) -> int:
         """Add attempts from another tool's log that are not here yet; returns how many.
 
         `source` is `litellm` (spend logs), `otel` (GenAI spans as OTLP JSON) or `jsonl`, where `columns` maps
         names such as `id`, `started_at`, `model`, `tokens_in` to the file's own, dots reaching into objects.
+        `content` says what of the texts is kept, by default what the configuration says. Raises
+        `ConfigError`, before anything is added, for what cannot be read and for two calls under one id.
         """
         from router_lab.ledger.importing import import_file
 
-        return import_file(self._core, Path(path), source, columns, self._content)
+        return import_file(self._core, Path(path), source, columns, content or self._content)
 
     def reconcile(
         self, provider: str, path: str | Path, columns: Mapping[str, str] | None = None
@@ -242,6 +252,7 @@ class Ledger:
         Anthropic's and OpenAI's exports are known; for others `columns` maps `date`, `model` and any of
         `requests`, `tokens_in`, `tokens_out`, `cost_usd` to the file's columns. Per row: both sides, the
         difference (theirs minus ours), a `verdict`, and the `unknown` attempts that may explain it.
+        What the export names no model for is kept as `(no model)`.
         """
         from router_lab.ledger.reconcile import reconcile
 

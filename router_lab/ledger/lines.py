@@ -14,10 +14,11 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from router_lab.errors import LedgerError
 from router_lab.ledger.schema import TABLES, Table, json_text, microseconds
 
 LINES_VERSION = 2
@@ -26,11 +27,8 @@ _ESCAPE = re.compile(rb"\\(u00[0-9a-f]{2}|.)")
 _MEANT = {b'"': b'""', b"\\": b"\\", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
 
 
-class Stored(NamedTuple):
-    """A row: its line, and the UTF-8 bytes of each of its table's `content` columns."""
-
-    line: bytes
-    texts: tuple[bytes | None, ...]
+# A row: its line, and the UTF-8 bytes of each of its table's `content` columns.
+Stored = tuple[bytes, *tuple[bytes | None, ...]]
 
 
 @cache
@@ -59,7 +57,7 @@ def encoder(name: str) -> Callable[[Any], Stored]:
                 row[place] = microseconds(row[place])
         for place in mappings:
             row[place] = _mapping_text(row[place])
-        return Stored(line(row), tuple([_text(getattr(record, column)) for column in table.content]))
+        return line(row), *[_bytes(getattr(record, column)) for column in table.content]
 
     return encode
 
@@ -67,9 +65,9 @@ def encoder(name: str) -> Callable[[Any], Stored]:
 def line(row: Sequence[Any]) -> bytes:
     """Plain values as a line."""
     try:
-        return _as_csv(to_json(row, fallback=str))
+        return _as_csv(to_json(row, fallback=_plain))
     except (PydanticSerializationError, UnicodeEncodeError):
-        return _as_csv(to_json(storable(row), fallback=str))
+        return _as_csv(to_json(storable(row), fallback=_plain))
 
 
 @lru_cache(maxsize=1024)
@@ -79,9 +77,12 @@ def budget_field(keys: tuple[tuple[str, str], ...]) -> bytes:
 
 
 def number(columns: Sequence[str], stored_line: bytes, column: str) -> float:
-    """One number out of a line of these `columns`."""
+    """One number out of a line of these `columns`. Raises `LedgerError`."""
     place = columns.index(column)
-    return float(stored_line.split(b",", place + 1)[place])
+    try:
+        return float(stored_line.split(b",", place + 1)[place])
+    except (ValueError, IndexError) as error:
+        raise LedgerError(f"a row of the journal is damaged: no {column} in {stored_line[:80]!r}") from error
 
 
 def storable(value: Any) -> Any:
@@ -113,15 +114,23 @@ def _mapping_text(value: Any) -> str | None:
     if not value:
         return None if value is None else "{}"
     try:
-        return to_json(dict(value), fallback=str).decode()
+        return to_json(dict(value), fallback=_plain).decode()
     except (PydanticSerializationError, UnicodeEncodeError):
         return json_text(storable(dict(value)))
 
 
-def _text(value: str | None) -> bytes | None:
-    if value is None:
+def _bytes(text: str | None) -> bytes | None:
+    if text is None:
         return None
     try:
-        return value.encode()
+        return text.encode()
     except UnicodeEncodeError:
-        return bytes(storable(value).encode())
+        return bytes(storable(text).encode())
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for: NumPy's scalars as the numbers they are, anything else as text."""
+    try:
+        return value.item()
+    except (AttributeError, ValueError):
+        return str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        _open_locks.add(self)
 
     def acquire(self) -> None:
         """Wait until the lock is ours; waiters are served in the order they came."""
@@ -52,6 +54,18 @@ class FileLock:
             self._descriptor = -1
 
 
+_open_locks: weakref.WeakSet[FileLock] = weakref.WeakSet()
+
+
+def _let_go_in_child() -> None:
+    """A forked child shares its parent's locks, and would keep them when the parent dies."""
+    for lock in list(_open_locks):
+        lock.close()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)
+
+
 @contextmanager
 def held(lock: FileLock) -> Iterator[None]:
     """Hold `lock` within the block."""
@@ -79,6 +93,17 @@ class Owner:
     def __init__(self, folder: Path) -> None:
         self.id = uuid4().hex
         self._lock = _locked_file(_owner_path(folder, self.id))
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether others can see it. A cleaner may have removed the file."""
+        return self._lock.is_on_disk()
+
+    def renew(self) -> None:
+        """Show it again."""
+        gone = self._lock
+        self._lock = _locked_file(gone.path)
+        gone.close()
 
     def close(self) -> None:
         """Say that this writer is gone. Intents it still has may be recovered from now on."""

@@ -59,6 +59,12 @@ class Books:
         for part in (self.rows, self.budgets, self.learning):
             part.begin(others_wrote=others_wrote)
 
+    def let_go_of_recovered(self) -> None:
+        """Forget intents that another process, which could not see this writer's lock, made into rows."""
+        ours = self.connection.execute("SELECT seq FROM attempts_journal WHERE owner = ?", (self.owner,))
+        still_ours = {seq for (seq,) in ours}
+        self.intents = {key: intent for key, intent in self.intents.items() if intent.seq in still_ours}
+
     def flush(self) -> None:
         """Write what has gathered; call before the commit."""
         for part in (self.rows, self.budgets, self.learning):
@@ -212,7 +218,8 @@ class Run:
 
 
 def _charged(row: Stored, keys: tuple[tuple[str, str], ...]) -> Stored:
-    return Stored(row.line + budget_field(keys), row.texts)
+    line, *texts = row
+    return line + budget_field(keys), *texts
 
 
 @lru_cache(maxsize=1024)

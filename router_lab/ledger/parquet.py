@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,20 @@ from router_lab.ledger.files import Files, sha256
 from router_lab.ledger.manifest import SealedFile
 from router_lab.ledger.schema import Table, arrow_schema
 
+REPLACES = b"router_lab.replaces"
 # Small enough that a filter on the sort columns skips most of a file, large enough to compress well.
 ROW_GROUP_ROWS = 16_384
 
 
 class DayFile:
-    """A file of one day's rows, to appear as `name` once it is whole. Raises `LedgerError`, `OSError`."""
+    """A file of one day's rows, to appear as `name` once it is whole. Raises `LedgerError`, `OSError`.
 
-    def __init__(self, files: Files, table: Table, name: str, date: str) -> None:
+    `replaces` names the files whose rows it has: whoever finds both takes this one.
+    """
+
+    def __init__(
+        self, files: Files, table: Table, name: str, date: str, replaces: Sequence[str] = ()
+    ) -> None:
         import pyarrow.parquet as pq
 
         self._files = files
@@ -26,6 +34,8 @@ class DayFile:
         self._rows = 0
         self._staged: Path = files.staging(name)
         schema = arrow_schema(table)
+        if replaces:
+            schema = schema.with_metadata({**schema.metadata, REPLACES: json.dumps(list(replaces))})
         self._writer = pq.ParquetWriter(
             self._staged,
             schema,
@@ -39,7 +49,9 @@ class DayFile:
 
     def write(self, data: Any) -> None:
         """Add rows (of the current schema, in the table's order) as row groups of their own."""
-        self._writer.write_table(data, row_group_size=ROW_GROUP_ROWS)
+        self._writer.write_table(
+            data.replace_schema_metadata(self._writer.schema.metadata), row_group_size=ROW_GROUP_ROWS
+        )
         self._rows += data.num_rows
 
     def publish(self) -> SealedFile:
@@ -61,9 +73,11 @@ def in_order(table: Table, data: Any) -> Any:
     return data.sort_by([(name, "ascending") for name in table.sort])
 
 
-def write_file(files: Files, table: Table, name: str, date: str, data: Any) -> SealedFile:
+def write_file(
+    files: Files, table: Table, name: str, date: str, data: Any, replaces: Sequence[str] = ()
+) -> SealedFile:
     """Write rows in any order as the whole file `name`."""
-    file = DayFile(files, table, name, date)
+    file = DayFile(files, table, name, date, replaces)
     try:
         file.write(in_order(table, data))
         return file.publish()

@@ -58,12 +58,12 @@ class PendingRows:
     ) -> int:
         """Add a row of `table`, an intent if it has an `owner`; returns its number."""
         seq = self._next_seq(table)
-        self._inserted[table].append((seq, owner, hold, lines, LINES_VERSION, row.line, *row.texts))
+        self._inserted[table].append((seq, owner, hold, lines, LINES_VERSION, *row))
         return seq
 
     def replace(self, table: str, seq: int, row: Stored) -> None:
         """Put the settled row in the place of an intent; its budget lines stay."""
-        self._replaced[table].append((seq, LINES_VERSION, row.line, *row.texts))
+        self._replaced[table].append((seq, LINES_VERSION, *row))
 
     def flush(self) -> None:
         """Write what is pending; call before the commit, and before anything reads the tables."""

@@ -6,6 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from router_lab.ledger.files import Files, LocalFiles, RemoteFiles
 
@@ -24,9 +25,10 @@ def place_of(path: str | Path, journal: str | Path | None) -> Place:
     uri = str(path)
     name = _without_secrets(uri)
     if "://" not in uri:
-        folder = Path(path)
-        return Place(name, Path(journal) if journal is not None else folder, LocalFiles(folder))
-    folder = Path(journal) if journal is not None else _journal_folder(uri, name)
+        # Absolute, since the working directory may change while the ledger is open.
+        folder = Path(path).absolute()
+        return Place(name, Path(journal).absolute() if journal is not None else folder, LocalFiles(folder))
+    folder = Path(journal).absolute() if journal is not None else _journal_folder(uri, name)
     return Place(name, folder, RemoteFiles(uri, name, folder / "_outbox"))
 
 
@@ -39,7 +41,13 @@ def _without_secrets(uri: str) -> str:
 
 
 def _journal_folder(uri: str, name: str) -> Path:
-    """One folder per URI under the user's state folder: a journal must outlive caches and reboots."""
+    """One folder per place under the user's state folder: a journal must outlive caches and reboots.
+
+    Credentials are no part of the place: they change, and the journal must still be found.
+    """
     state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    readable = "".join(letter if letter.isalnum() else "-" for letter in name.split("://", 1)[1])[:40]
-    return Path(state) / "router_lab" / f"{readable}-{hashlib.sha256(uri.encode()).hexdigest()[:12]}"
+    place = name.rstrip("/")
+    readable = "".join(letter if letter.isalnum() else "-" for letter in place.split("://", 1)[1])[:40]
+    endpoint = parse_qs(urlsplit(uri).query).get("endpoint_override", [""])[0]
+    digest = hashlib.sha256(f"{place}?{endpoint}".encode()).hexdigest()[:12]
+    return Path(state) / "router_lab" / f"{readable}-{digest}"

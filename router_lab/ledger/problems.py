@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from router_lab.errors import LedgerError
+
+if TYPE_CHECKING:
+    from router_lab.ledger.files import Files
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -37,3 +43,36 @@ def _mend(error: Exception) -> str:
             "move it away (with its -wal and -shm files) to begin a new one; rows not yet sealed are in it"
         )
     return "the ledger cannot be read or written"
+
+
+@dataclass(frozen=True, slots=True)
+class SealedProblem:
+    """What to raise, and whether a sealed file is not there, as happens when others replace files."""
+
+    error: LedgerError
+    is_missing: bool
+
+
+def explain_sealed(error: Exception, files: Files, names: Sequence[str]) -> SealedProblem:
+    """What went wrong with reading the sealed files `names`; libraries do not always say with which."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for name in names:
+        try:
+            pq.read_metadata(files.location(name), filesystem=files.filesystem)
+        except FileNotFoundError:
+            mend = "this sealed file is gone. Restore it from a backup"
+            return SealedProblem(_sealed_error(files, name, mend), is_missing=True)
+        except (OSError, pa.ArrowException) as found:
+            mend = f"this sealed file cannot be read ({found}). Restore it from a backup"
+            return SealedProblem(_sealed_error(files, name, mend), is_missing=False)
+    return SealedProblem(
+        LedgerError(f"{files.shown}: sealed files cannot be read ({error})"), is_missing=False
+    )
+
+
+def _sealed_error(files: Files, name: str, mend: str) -> LedgerError:
+    return LedgerError(
+        f"{files.shown}/{name}: {mend}; `router-lab ledger verify` lists every missing or damaged file"
+    )

@@ -7,24 +7,36 @@ such as another machine's in a shared bucket, carry another id in their name and
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from router_lab.errors import LedgerError
 from router_lab.ledger.files import Files
-from router_lab.ledger.journal import JOURNAL_NAME, LOCKS_NAME, snapshot
+from router_lab.ledger.journal import JOURNAL_NAME, LOCKS_NAME, is_blank, snapshot
 from router_lab.ledger.locks import is_dead
-from router_lab.ledger.manifest import ledger_id_of
+from router_lab.ledger.manifest import is_foreign
+from router_lab.ledger.parquet import REPLACES
+from router_lab.ledger.problems import explain_sealed
 from router_lab.ledger.rows import read_rows
-from router_lab.ledger.schema import SCHEMA_VERSION, TABLES, Table, arrow_schema, aware, conform
+from router_lab.ledger.schema import (
+    SCHEMA_VERSION,
+    TABLES,
+    Table,
+    arrow_schema,
+    aware,
+    check_version,
+    newer_schema,
+)
 from router_lab.ledger.seal import unsealed
 
 _ATTEMPTS_TO_READ = 5
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +59,38 @@ class Reader:
     @property
     def has_journal(self) -> bool:
         """Whether there is anything but sealed files."""
-        return (self._folder / JOURNAL_NAME).exists()
+        return (self._folder / JOURNAL_NAME).exists() and not is_blank(self._folder)
 
     def snapshot(self) -> AbstractContextManager[sqlite3.Connection]:
         """The journal in one read transaction."""
         return snapshot(self._folder)
 
-    def view(self, name: str) -> View:
-        """Table `name` now. Raises `LedgerError`."""
-        return self.views([name])[name]
-
     def views(self, names: Sequence[str]) -> dict[str, View]:
         """These tables as they are at one instant. Raises `LedgerError`."""
-        if self._files.is_local and not self._folder.is_dir():
-            raise LedgerError(
-                f"{self._folder}: no such folder, so no ledger yet. Check the path, or write first"
-            )
         # Listed before the snapshot: a foreign file that appears later is simply newer than this view.
         listed = {name: self._files.names(name) for name in names}
         if not self.has_journal:
-            return {name: _without_journal(TABLES[name], listed[name]) for name in names}
+            self._check_there(any(listed.values()))
+            return {name: _without_journal(self._files, TABLES[name], listed[name]) for name in names}
         dead = self._dead_owners()
         with self.snapshot() as journal:
-            return {name: _view(journal, TABLES[name], listed[name], dead) for name in names}
+            return {name: _view(journal, self._files, TABLES[name], listed[name], dead) for name in names}
+
+    def read(self, names: Sequence[str], use: Callable[[dict[str, View]], _Result]) -> _Result:
+        """`use` these tables, anew if files were replaced meanwhile. Raises `LedgerError`."""
+        import pyarrow as pa
+
+        for last in (False,) * (_ATTEMPTS_TO_READ - 1) + (True,):
+            views = self.views(names)
+            try:
+                return use(views)
+            except (OSError, pa.ArrowException) as error:
+                problem = explain_sealed(
+                    error, self._files, [name for v in views.values() for name in v.sealed]
+                )
+                if last or not problem.is_missing:
+                    raise problem.error from error
+        raise AssertionError("unreachable")
 
     def arrow(
         self,
@@ -80,18 +101,19 @@ class Reader:
         columns: Sequence[str] | None = None,
     ) -> Any:
         """A `pyarrow.Table` of the rows from `since` (inclusive) to `until` (exclusive), oldest first."""
-        for last in (False,) * (_ATTEMPTS_TO_READ - 1) + (True,):
-            view = self.view(name)
-            try:
-                return self._load(view, since, until, columns)
-            except FileNotFoundError as error:
-                # Compaction or retention replaced a file between our snapshot and now: look again.
-                if last:
-                    raise LedgerError(
-                        f"{error.filename or error}: the manifest names this sealed file but it is gone. "
-                        "Restore it from a backup; `router-lab ledger verify` lists every missing file"
-                    ) from error
-        raise AssertionError("unreachable")
+        return self.read([name], lambda views: self._load(views[name], since, until, columns))
+
+    def _check_there(self, has_files: bool) -> None:
+        """A mistyped path must not read as an empty ledger, nor a journal that was emptied as none."""
+        if has_files and (self._folder / JOURNAL_NAME).exists():
+            raise LedgerError(
+                f"{self._folder / JOURNAL_NAME}: the journal is empty, while there are sealed files. Restore "
+                "it from a backup, or remove it to read the sealed files alone"
+            )
+        if self._files.is_local and not has_files and not self._folder.is_dir():
+            raise LedgerError(
+                f"{self._folder}: no such folder, so no ledger yet. Check the path, or write first"
+            )
 
     def _load(
         self, view: View, since: datetime | None, until: datetime | None, columns: Sequence[str] | None
@@ -129,22 +151,44 @@ class Reader:
         return [owner for (owner,) in owners if is_dead(self._folder / LOCKS_NAME, owner)]
 
 
-def _without_journal(table: Table, listed: Sequence[str]) -> View:
-    return View(table, tuple(listed), arrow_schema(table).empty_table(), same_schema=False)
+def _without_journal(files: Files, table: Table, listed: Sequence[str]) -> View:
+    return View(table, tuple(_readable(files, listed)), arrow_schema(table).empty_table(), same_schema=False)
 
 
-def _view(journal: sqlite3.Connection, table: Table, listed: Sequence[str], dead: Sequence[str]) -> View:
-    own = f"{ledger_id_of(journal)}-"
-    foreign = [path for path in listed if not PurePosixPath(path).name.startswith(own)]
+def _view(
+    journal: sqlite3.Connection, files: Files, table: Table, listed: Sequence[str], dead: Sequence[str]
+) -> View:
     manifest = journal.execute(
         "SELECT path, schema FROM files WHERE name = ? ORDER BY path", (table.name,)
     ).fetchall()
+    sealed = {path for path, _ in manifest}
+    foreign = [
+        path for path in listed if path not in sealed and is_foreign(journal, PurePosixPath(path).name)
+    ]
+    others = _readable(files, foreign)
+    newest = max((version for _, version in manifest), default=SCHEMA_VERSION)
+    if newest > SCHEMA_VERSION:
+        raise newer_schema(f"the sealed files of {table.name}", newest)
     return View(
         table,
-        tuple([path for path, _ in manifest] + foreign),
+        tuple([path for path, _ in manifest] + others),
         read_rows(journal, unsealed(journal, table, dead)),
-        same_schema=not foreign and all(version == SCHEMA_VERSION for _, version in manifest),
+        same_schema=not others and all(version == SCHEMA_VERSION for _, version in manifest),
     )
+
+
+def _readable(files: Files, names: Sequence[str]) -> list[str]:
+    """Those of `names`, which no manifest tells of, that no other one replaces. Refuses newer versions."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    replaced: set[str] = set()
+    for name in names:
+        with suppress(OSError, pa.ArrowException):  # reading it will tell
+            schema = pq.read_schema(files.location(name), filesystem=files.filesystem)
+            check_version(name, schema)
+            replaced.update(json.loads((schema.metadata or {}).get(REPLACES, b"[]")))
+    return [name for name in names if name not in replaced]
 
 
 def _between(table: Table, since: datetime | None, until: datetime | None) -> Any:
@@ -168,7 +212,7 @@ def _utc(when: datetime) -> Any:
 def _within(names: Sequence[str], since: datetime | None, until: datetime | None) -> list[str]:
     """The files whose partition date can hold rows of the period."""
     first = "" if since is None else _day(since)
-    last = "9999" if until is None else _day(until)
+    last = "9999-12-31" if until is None else _day(until)
     return [name for name in names if first <= PurePosixPath(name).parent.name.removeprefix("date=") <= last]
 
 
@@ -183,11 +227,3 @@ def parquet_dataset(files: Files, table: Table, locations: Sequence[str]) -> Any
     return ds.dataset(
         list(locations), schema=arrow_schema(table), format="parquet", filesystem=files.filesystem
     )
-
-
-def load_file(files: Files, table: Table, name: str) -> Any:
-    """One sealed file as a `pyarrow.Table` of the current schema."""
-    import pyarrow.parquet as pq
-
-    with files.filesystem.open_input_file(files.location(name)) as source:
-        return conform(table, pq.ParquetFile(source).read())

@@ -9,7 +9,7 @@ moment between writing the new file and deleting the old ones.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,20 +19,19 @@ from sqlite3 import Connection
 from typing import Any
 
 from router_lab.ledger.budgets import line_totals
-from router_lab.ledger.content import hashed, without_texts
 from router_lab.ledger.files import Files
-from router_lab.ledger.manifest import SealedFile, add_to_manifest, ledger_id_of
+from router_lab.ledger.foreign import adopt_foreign
+from router_lab.ledger.manifest import SealedFile, add_to_manifest, ledger_id_of, may_be_stray, next_batch
 from router_lab.ledger.operations import Books
-from router_lab.ledger.parquet import write_file
-from router_lab.ledger.reader import load_file
-from router_lab.ledger.schema import ATTEMPTS, TABLES, Table, json_text
-from router_lab.ledger.seal import (
-    Transact,
-    batches,
-    next_batch,
-)
+from router_lab.ledger.parquet import DayFile, in_order, write_file
+from router_lab.ledger.redaction import Redaction
+from router_lab.ledger.schema import ATTEMPTS, SWITCH_EVENTS, TABLES, Table
+from router_lab.ledger.seal import Transact, batches
+from router_lab.ledger.sealed_files import check_unchanged, row_groups
 
 TARGET_BYTES = 128 << 20
+# Of rows in memory, which are more than they are in a compressed file.
+_SORTED_AT_ONCE = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +50,18 @@ class _Listed:
     date: str
     rows: int
     bytes: int
+    sha256: str
 
 
 def compact(shelf: Shelf, target_bytes: int = TARGET_BYTES) -> int:
-    """Merge small files of a day until they are near `target_bytes`; returns how many files went."""
+    """Merge small files of a day until they are near `target_bytes`; returns how many files went.
+
+    Rows are sorted some at a time, however many there are. Raises `LedgerError`.
+    """
+    adopt_foreign(shelf)
     gone = 0
     for small in _mergeable(_manifest(shelf), target_bytes):
-        import pyarrow as pa
-
-        table, date = small[0].table, small[0].date
-        merged = pa.concat_tables([load_file(shelf.files, table, file.path) for file in small])
-        _replace(shelf, small, [(table, date, merged)])
+        _replace(shelf, small, _in_order(small[0].table, _rows(shelf, small)))
         gone += len(small) - 1
     return gone
 
@@ -83,65 +83,69 @@ def _mergeable(manifest: Iterable[_Listed], target_bytes: int) -> Iterator[list[
             yield group
 
 
-def redact(shelf: Shelf, before: datetime) -> int:
-    """Replace prompts, outputs and texts in comparison details by hashes; returns the rows changed."""
-    changed = 0
-    for file in _older(shelf, before):
-        if not file.table.content:
-            continue
-        data = load_file(shelf.files, file.table, file.path)
-        redacted, count = _redacted(file.table, data, before)
-        if count:
-            _replace(shelf, [file], [(file.table, file.date, redacted)])
-            changed += count
-    return changed
+def _in_order(table: Table, parts: Iterable[Any]) -> Iterator[Any]:
+    gathered: list[Any] = []
+    for part in parts:
+        if gathered and sum(some.nbytes for some in gathered) + part.nbytes > _SORTED_AT_ONCE:
+            yield _sorted(table, gathered)
+        gathered.append(part)
+    if gathered:
+        yield _sorted(table, gathered)
 
 
-def _redacted(table: Table, data: Any, before: datetime) -> tuple[Any, int]:
+def _sorted(table: Table, parts: list[Any]) -> Any:
+    """The rows of `parts`, which is empty afterwards, so that they are in memory only once."""
     import pyarrow as pa
 
-    old = [moment < before for moment in data[table.time].to_pylist()]
-    changed = [False] * data.num_rows
-    for name in (*table.content, *(("details",) if "details" in table.names else ())):
-        values = data[name].to_pylist()
-        for row, (value, is_old) in enumerate(zip(values, old, strict=True)):
-            if is_old and value is not None:
-                values[row] = _redacted_details(value) if name == "details" else hashed(value)
-                changed[row] |= values[row] != value
-        place = data.schema.get_field_index(name)
-        data = data.set_column(place, data.schema.field(name), pa.array(values, pa.string()))
-    return data, sum(changed)
+    together = pa.concat_tables(parts)
+    parts.clear()
+    return in_order(table, together)
 
 
-def _redacted_details(text: str) -> str | None:
-    import json
-
-    return json_text(without_texts(json.loads(text), "hash"))
+def redact(shelf: Shelf, before: datetime) -> int:
+    """Hash prompts, outputs, and what details and notes quote of them; returns the rows changed."""
+    adopt_foreign(shelf)
+    redaction = Redaction(shelf.files, before.astimezone(UTC))
+    changed = 0
+    for file in _manifest(shelf):
+        if not redaction.concerns(file.table, file.date):
+            continue
+        count = sum(redaction.changed(file.table, part)[1] for part in _rows(shelf, [file]))
+        if count:
+            redacted = (redaction.changed(file.table, part)[0] for part in _rows(shelf, [file]))
+            _replace(shelf, [file], redacted)
+            changed += count
+    return changed
 
 
 def prune(shelf: Shelf, before: datetime) -> int:
     """Delete rows from before that time, but never the switch's history; returns how many.
 
-    Budget counters keep what the deleted attempts cost.
+    Budget counters keep what the deleted attempts cost. Raises `LedgerError`.
     """
+    adopt_foreign(shelf)
+    when = before.astimezone(UTC)
     removed = 0
-    for file in _older(shelf, before):
-        if file.table.name == "switch_events":
-            continue
-        data = load_file(shelf.files, file.table, file.path)
-        removed += _prune_file(shelf, file, data, before)
+    for file in _manifest(shelf):
+        if file.table is not SWITCH_EVENTS and file.date <= when.date().isoformat():
+            removed += _prune_file(shelf, file, when)
     return removed
 
 
-def _prune_file(shelf: Shelf, file: _Listed, data: Any, before: datetime) -> int:
+def _prune_file(shelf: Shelf, file: _Listed, before: datetime) -> int:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    is_old = pc.less(data[file.table.time], pa.scalar(before, pa.timestamp("us", tz="UTC")))
-    old, kept = data.filter(is_old), data.filter(pc.invert(is_old))
-    if not old.num_rows:
+    first_kept = pa.scalar(before, pa.timestamp("us", tz="UTC"))
+    charges = ["cost_usd", "budget_lines"] if file.table is ATTEMPTS else []
+    count, spent = 0, Counter[tuple[str, str]]()
+    for part in row_groups(shelf.files, file.table, file.path, [file.table.time, *charges]):
+        old = part.filter(pc.less(part[file.table.time], first_kept))
+        count += old.num_rows
+        if charges:
+            spent.update(line_totals(old))
+    if not count:
         return 0
-    spent = line_totals(old) if file.table is ATTEMPTS else {}
 
     def account(books: Books) -> None:
         books.connection.executemany(
@@ -151,59 +155,66 @@ def _prune_file(shelf: Shelf, file: _Listed, data: Any, before: datetime) -> int
         books.connection.execute(
             "INSERT INTO meta VALUES ('pruned_before', ?) "
             "ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)",
-            (before.astimezone(UTC).isoformat(),),
+            (before.isoformat(),),
         )
 
-    _replace(shelf, [file], [(file.table, file.date, kept)] if kept.num_rows else [], account)
-    return int(old.num_rows)
+    kept = (part.filter(pc.greater_equal(part[file.table.time], first_kept)) for part in _rows(shelf, [file]))
+    _replace(shelf, [file], kept if count < file.rows else (), account)
+    return count
 
 
 def add_files(shelf: Shelf, parts: Sequence[tuple[Table, str, Any]]) -> int:
     """Enter new rows (an import) as sealed files, `(table, date, rows)`; returns the rows added."""
-    _replace(shelf, [], parts)
+    names = _new_names(shelf, [(table, date) for table, date, _ in parts])
+    new = [
+        write_file(shelf.files, table, name, date, data)
+        for (table, date, data), name in zip(parts, names, strict=True)
+    ]
+    shelf.transact(lambda books: add_to_manifest(books.connection, new))
     return sum(data.num_rows for _, _, data in parts)
 
 
 def remove_strays(shelf: Shelf) -> list[str]:
-    """Delete this journal's files that neither the manifest nor a batch in progress names."""
+    """Delete what this journal left behind when it was killed: files that no manifest or batch names."""
     listed = [name for table in TABLES for name in shelf.files.names(table)]
     with shelf.snapshot() as journal:
-        own = ledger_id_of(journal)
         known = {path for (path,) in journal.execute("SELECT path FROM files")}
-        under_way = {batch.file_name(own) for batch in batches(journal)}
-    strays = []
-    for path in listed:
-        name = PurePosixPath(path).name
-        if name.startswith(f"{own}-") and path not in known and name not in under_way:
-            shelf.files.remove(path)
-            strays.append(path)
+        under_way = {batch.file_name(ledger_id_of(journal)) for batch in batches(journal)}
+        strays = [
+            path
+            for path in listed
+            if path not in known
+            and PurePosixPath(path).name not in under_way
+            and may_be_stray(journal, PurePosixPath(path).name)
+        ]
+    for path in strays:
+        shelf.files.remove(path)
     return strays
 
 
 def _manifest(shelf: Shelf) -> list[_Listed]:
     with shelf.snapshot() as journal:
-        rows = journal.execute("SELECT path, name, date, rows, bytes FROM files ORDER BY path").fetchall()
-    return [_Listed(path, TABLES[name], date, rows, size) for path, name, date, rows, size in rows]
+        rows = journal.execute(
+            "SELECT path, name, date, rows, bytes, sha256 FROM files ORDER BY path"
+        ).fetchall()
+    return [_Listed(path, TABLES[name], *others) for path, name, *others in rows]
 
 
-def _older(shelf: Shelf, before: datetime) -> list[_Listed]:
-    last = before.astimezone(UTC).date().isoformat()
-    return [file for file in _manifest(shelf) if file.date <= last]
+def _rows(shelf: Shelf, files: Iterable[_Listed]) -> Iterator[Any]:
+    for file in files:
+        yield from row_groups(shelf.files, file.table, file.path)
 
 
 def _replace(
     shelf: Shelf,
     old: Sequence[_Listed],
-    parts: Sequence[tuple[Table, str, Any]],
+    rows: Iterable[Any],
     account: Callable[[Books], None] | None = None,
 ) -> None:
-    with shelf.snapshot() as journal:
-        own = ledger_id_of(journal)
-    number = shelf.transact(lambda books: next_batch(books.connection))
-    new = [
-        write_file(shelf.files, table, f"{table.name}/date={date}/{own}-{number:08d}.parquet", date, data)
-        for table, date, data in parts
-    ]
+    """Put one file with `rows`, none if there are none, in the place of the `old` ones of a day."""
+    for file in old:
+        check_unchanged(shelf.files, file.path, file.sha256)
+    new = _written(shelf, old, rows)
 
     def swap(books: Books) -> None:
         _swap(books.connection, [file.path for file in old], new)
@@ -213,6 +224,27 @@ def _replace(
     shelf.transact(swap)
     for file in old:
         shelf.files.remove(file.path)
+
+
+def _written(shelf: Shelf, old: Sequence[_Listed], rows: Iterable[Any]) -> list[SealedFile]:
+    table, date = old[0].table, old[0].date
+    (name,) = _new_names(shelf, [(table, date)])
+    file = DayFile(shelf.files, table, name, date, replaces=[file.path for file in old])
+    written = 0
+    try:
+        for part in rows:
+            file.write(part)
+            written += part.num_rows
+        return [file.publish()] if written else []
+    finally:
+        file.discard()
+
+
+def _new_names(shelf: Shelf, days: Sequence[tuple[Table, str]]) -> list[str]:
+    number = shelf.transact(lambda books: next_batch(books.connection))
+    with shelf.snapshot() as journal:
+        own = ledger_id_of(journal)
+    return [f"{table.name}/date={date}/{own}-{number:08d}.parquet" for table, date in days]
 
 
 def _swap(journal: Connection, old: Sequence[str], new: Sequence[SealedFile]) -> None:

@@ -12,13 +12,16 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from router_lab.errors import LedgerError
 from router_lab.ledger.journal import columns_of
-from router_lab.ledger.schema import Table, arrow_schema, conform, moment
+from router_lab.ledger.lines import LINES_VERSION
+from router_lab.ledger.schema import Table, arrow_schema, conform, moment, newer_schema
 
 # What is read at once is in memory a few times over.
 _BYTES_AT_ONCE = 48 << 20
 _ROWS_FETCHED = 1024
 _DAY_MICROSECONDS = 86_400_000_000
+_DAYS_BEFORE_1970 = 719_162
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +56,28 @@ def stretches(
     journal: sqlite3.Connection, source: Source, most_rows: int = 1 << 30, most_bytes: int = _BYTES_AT_ONCE
 ) -> Iterator[Stretch]:
     """`source` in stretches of `most_rows` and, about, `most_bytes` at most, each of one version."""
-    rows: list[tuple[Any, ...]] = []
+    held: list[list[Any]] = []  # the columns of the rows read, but not yet given out
     version, size = 0, 0
-    for some, its_version, its_size in _fetched(journal, source, most_bytes):
-        fits = len(rows) + len(some) <= most_rows and size + its_size <= most_bytes
-        if rows and (its_version != version or not fits):
-            yield _stretch(source.table, columns_of(journal, source.table, version), rows)
-            rows, size = [], 0
-        version = its_version
-        rows += some
-        size += its_size
-    if rows:
-        yield _stretch(source.table, columns_of(journal, source.table, version), rows)
+    for its_version, columns in _fetched(journal, source, most_bytes):
+        if its_version > LINES_VERSION:
+            raise newer_schema(f"rows of {source.table.name} in the journal", its_version)
+        its_size = sum(map(_bytes_of, columns))
+        fits = held and len(held[0]) + len(columns[0]) <= most_rows and size + its_size <= most_bytes
+        if held and (its_version != version or not fits):
+            yield _stretch(journal, source.table, version, held)
+            held = []
+        if held:
+            for column, more in zip(held, columns, strict=True):
+                column += more
+            size += its_size
+        else:
+            held, version, size = [list(column) for column in columns], its_version, its_size
+    if held:
+        yield _stretch(journal, source.table, version, held)
 
 
-def _fetched(
-    journal: sqlite3.Connection, source: Source, most_bytes: int
-) -> Iterator[tuple[list[tuple[Any, ...]], int, int]]:
-    """Some rows at a time with their version and bytes: fewer rows when they are large."""
+def _fetched(journal: sqlite3.Connection, source: Source, most_bytes: int) -> Iterator[tuple[int, list[Any]]]:
+    """A version and, column by column, some rows written under it: fewer of them when they are large."""
     names = ", ".join(["schema", "line", *source.table.content])
     cursor = journal.execute(
         f"SELECT {names} FROM {source.name} WHERE {source.where} ORDER BY seq",  # noqa: S608
@@ -78,15 +85,25 @@ def _fetched(
     )
     count = 1
     while rows := cursor.fetchmany(count):
-        size = sum([len(value) for row in rows for value in row[1:] if value is not None])
+        versions, *columns = zip(*rows, strict=True)
+        size = sum(map(_bytes_of, columns))
+        if len(set(versions)) == 1:
+            yield versions[0], columns
+        else:
+            for version, same in groupby(rows, itemgetter(0)):
+                yield version, list(zip(*same, strict=True))[1:]
         count = max(1, min(2 * count, _ROWS_FETCHED, most_bytes * len(rows) // (8 * size)))
-        for version, same in groupby(rows, itemgetter(0)):
-            yield list(same), version, size
 
 
-def _stretch(table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Stretch:
-    _, lines, *texts = zip(*rows, strict=True)
-    return Stretch(table, columns, lines, texts)
+def _bytes_of(column: Sequence[bytes | None]) -> int:
+    return sum([len(value) for value in column if value is not None])
+
+
+def _stretch(
+    journal: sqlite3.Connection, table: Table, version: int, columns: Sequence[Sequence[Any]]
+) -> Stretch:
+    lines, *texts = columns
+    return Stretch(table, columns_of(journal, table, version), lines, texts)
 
 
 def as_arrow(stretch: Stretch) -> Any:
@@ -94,7 +111,11 @@ def as_arrow(stretch: Stretch) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    table, data = stretch.table, _parsed(stretch)
+    table = stretch.table
+    try:
+        data = _parsed(stretch)
+    except pa.ArrowInvalid as error:
+        raise LedgerError(f"a row of {table.name} in the journal is damaged ({error})") from error
     known = [(name, "ascending") for name in table.sort if name in stretch.columns]
     order = pc.sort_indices(data, sort_keys=known)
     data, places = data.take(order), order.to_pylist()
@@ -140,10 +161,8 @@ def split_by_date(table: Table, data: Any) -> list[tuple[str, Any]]:
 
     if data.num_rows == 0:
         return []
-    # Floored, for times before 1970 as well.
-    days = pc.floor(pc.divide(data[table.time].cast(pa.int64()).cast(pa.float64()), _DAY_MICROSECONDS)).cast(
-        pa.int64()
-    )
+    since_year_1 = pc.add(data[table.time].cast(pa.int64()), _DAYS_BEFORE_1970 * _DAY_MICROSECONDS)
+    days = pc.subtract(pc.divide(since_year_1, _DAY_MICROSECONDS), _DAYS_BEFORE_1970)
     found = sorted(day for day in pc.unique(days).to_pylist())
     if len(found) == 1:
         return [(_date(found[0]), data)]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from router_lab.errors import ConfigError
+from router_lab.errors import ConfigError, LedgerError
 from router_lab.records import Alert, Attempt, Comparison, Score, SwitchEvent
 
 SCHEMA_VERSION = 1
@@ -133,7 +133,10 @@ def aware(when: datetime | str) -> datetime:
             when = datetime.fromisoformat(when)
         except ValueError:
             raise ConfigError(f"{when!r} is no time; write it as 2026-11-22 or 2026-11-22T10:00") from None
-    return when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+    try:
+        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    except OverflowError:
+        raise ConfigError(f"{when} is before the year 1 or after the year 9999 in UTC") from None
 
 
 def moment(micros: int) -> datetime:
@@ -185,6 +188,21 @@ def _json_texts(values: Sequence[Any]) -> list[str | None]:
     return [
         value if isinstance(value, str) else "{}" if value == {} else json_text(value) for value in values
     ]
+
+
+def newer_schema(what: str, version: int) -> LedgerError:
+    """The refusal to read what this program might misunderstand."""
+    return LedgerError(
+        f"{what}: written by a newer router_lab (schema version {version}, this one reads up to "
+        f"{SCHEMA_VERSION}). Upgrade router_lab"
+    )
+
+
+def check_version(name: str, schema: Any) -> None:
+    """Raise `LedgerError` if the file `name` of this `pyarrow.Schema` is of a newer version."""
+    version = int((schema.metadata or {}).get(b"router_lab.schema_version", b"0"))
+    if version > SCHEMA_VERSION:
+        raise newer_schema(name, version)
 
 
 def conform(table: Table, data: Any) -> Any:

@@ -13,11 +13,19 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from router_lab.ledger.files import Files
 from router_lab.ledger.journal import put_aside
-from router_lab.ledger.manifest import SealedFile, add_to_manifest, ledger_id_of
+from router_lab.ledger.manifest import (
+    SealedFile,
+    add_to_manifest,
+    is_from_later,
+    ledger_id_of,
+    next_batch,
+    take_new_id,
+)
 from router_lab.ledger.operations import Books
 from router_lab.ledger.parquet import DayFile
 from router_lab.ledger.rows import Source, as_arrow, split_by_date, stretches
@@ -61,7 +69,8 @@ class Sealer:
         with self._snapshot() as journal:
             outstanding = batches(journal)
         moved = sum(self._seal(batch) for batch in outstanding)
-        begun: list[Batch] = self._transact(lambda books: _begin(books.connection))
+        listed = [name for table in TABLES for name in self._files.names(table)]
+        begun: list[Batch] = self._transact(lambda books: _begin(books.connection, listed))
         return moved + sum(self._seal(batch) for batch in begun)
 
     def _seal(self, batch: Batch) -> int:
@@ -75,9 +84,8 @@ class Sealer:
         try:
             with self._snapshot() as journal:
                 file_name = batch.file_name(ledger_id_of(journal))
-                for rows in _ahead(
-                    as_arrow(some) for some in stretches(journal, batch.source, _ROWS_AT_A_TIME)
-                ):
+                some = _ahead(stretches(journal, batch.source, _ROWS_AT_A_TIME))
+                for rows in _ahead(map(as_arrow, some)):
                     for date, of_day in split_by_date(table, rows):
                         if date not in days:
                             name = f"{table.name}/date={date}/{file_name}"
@@ -90,7 +98,7 @@ class Sealer:
 
 
 def _ahead(items: Iterator[Any]) -> Iterator[Any]:
-    """`items`, the next one being made on another thread while the last one is in use."""
+    """`items`, the next one being made on a thread of its own while the last one is in use."""
     with ThreadPoolExecutor(1, thread_name_prefix="router_lab sealing") as thread:
         following = thread.submit(next, items, None)
         while (item := following.result()) is not None:
@@ -111,7 +119,9 @@ def unsealed(journal: sqlite3.Connection, table: Table, dead: Sequence[str] = ()
     return [*(batch.source for batch in batches(journal) if batch.table is table), newest]
 
 
-def _begin(journal: sqlite3.Connection) -> list[Batch]:
+def _begin(journal: sqlite3.Connection, listed: Sequence[str]) -> list[Batch]:
+    if any(is_from_later(journal, PurePosixPath(path).name) for path in listed):
+        take_new_id(journal)
     begun = []
     for table in TABLES.values():
         settled = journal.execute(
@@ -134,11 +144,3 @@ def _finish(journal: sqlite3.Connection, batch: Batch, files: Sequence[SealedFil
 
 def _aside(table: Table, number: int) -> str:
     return f"{table.name}_batch_{number}"
-
-
-def next_batch(journal: sqlite3.Connection) -> int:
-    """A number no file of this journal has in its name yet."""
-    row = journal.execute("SELECT value FROM meta WHERE key = 'batch'").fetchone()
-    number = 1 if row is None else int(row[0]) + 1
-    journal.execute("INSERT OR REPLACE INTO meta VALUES ('batch', ?)", (str(number),))
-    return number

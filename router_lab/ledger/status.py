@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING
 
+from router_lab.errors import LedgerError
+from router_lab.ledger.files import Files
+from router_lab.ledger.foreign import foreign_among
 from router_lab.ledger.journal import JOURNAL_NAME, LOCKS_NAME
 from router_lab.ledger.locks import is_dead
 from router_lab.ledger.schema import TABLES
 from router_lab.ledger.seal import unsealed
+from router_lab.ledger.sealed_files import read_footer
 
 if TYPE_CHECKING:
     from router_lab.ledger.core import Core
@@ -38,6 +44,8 @@ class Status:
 
     `open_pairs` of living processes wait for their shadow or run it. `postponed` rows wait for a disk
     that did not take them; `problem` is what the background work last failed on, empty when all is well.
+    `foreign_files` are in no manifest of this journal, since another one wrote them; what is known of
+    those in a folder is counted.
     """
 
     name: str
@@ -47,6 +55,7 @@ class Status:
     postponed: int
     problem: str
     open_pairs: int = 0
+    foreign_files: int = 0
 
     def __str__(self) -> str:
         lines = [f"{'table':14}{'rows':>12}{'sealed':>12}{'files':>8}{'MB':>10}{'in journal':>12}"]
@@ -58,6 +67,8 @@ class Status:
         lines.append(f"{self.in_flight:,} in flight, journal {self.journal_bytes / 1e6:,.1f} MB: {self.name}")
         if self.postponed:
             lines.append(f"{self.postponed:,} rows wait for a disk that did not take them")
+        if self.foreign_files:
+            lines.append(f"{self.foreign_files:,} sealed files are of other journals")
         if self.problem:
             lines.append(f"problem: {self.problem}")
         return "\n".join(lines)
@@ -71,30 +82,65 @@ class Status:
             for table in self.tables
         )
         problem = f"<p><strong>Problem:</strong> {escape(self.problem)}</p>" if self.problem else ""
+        foreign = f", {self.foreign_files:,} sealed files of other journals" if self.foreign_files else ""
         return (
             f"<p><strong>Ledger</strong> <code>{escape(self.name)}</code>: {self.in_flight:,} in flight, "
-            f"journal {self.journal_bytes / 1e6:,.1f} MB</p>{problem}"
+            f"journal {self.journal_bytes / 1e6:,.1f} MB{foreign}</p>{problem}"
             "<table><thead><tr><th>table</th><th>rows</th><th>sealed</th><th>files</th><th>MB</th>"
             f"<th>in journal</th></tr></thead><tbody>{rows}</tbody></table>"
         )
 
 
 def read_status(core: Core) -> Status:
-    """The status now. Raises `LedgerError`."""
+    """The status now. Raises `LedgerError`, but not because a store is away: that is a `problem`."""
+    problem = core.problem
+    try:
+        listed = {name: core.files.names(name) for name in TABLES}
+    except LedgerError as error:
+        listed = {name: [] for name in TABLES}
+        problem = problem or str(error)
     if not core.reader.has_journal:
-        tables = tuple(TableStatus(name, 0, len(core.files.names(name)), 0, 0) for name in TABLES)
-        return Status(core.name, tables, 0, 0, core.postponed, core.problem)
+        tables = tuple(
+            _with_others(core.files, TableStatus(name, 0, 0, 0, 0), listed[name]) for name in TABLES
+        )
+        return Status(core.name, tables, 0, 0, core.postponed, problem)
     with core.reader.snapshot() as journal:
-        tables = tuple(_table_status(journal, name) for name in TABLES)
+        known = [_table_status(journal, name) for name in TABLES]
+        foreign = {name: foreign_among(journal, listed[name]) for name in TABLES}
         (in_flight,) = journal.execute(
             "SELECT count(*) FROM attempts_journal WHERE owner IS NOT NULL"
         ).fetchone()
         opened = journal.execute(
             "SELECT owner, count(*) FROM comparisons_journal WHERE owner IS NOT NULL GROUP BY owner"
         ).fetchall()
-    open_pairs = sum(count for owner, count in opened if not is_dead(core.folder / LOCKS_NAME, owner))
     return Status(
-        core.name, tables, in_flight, _journal_bytes(core), core.postponed, core.problem, open_pairs
+        name=core.name,
+        tables=tuple(_with_others(core.files, table, foreign[table.name]) for table in known),
+        in_flight=in_flight,
+        journal_bytes=_journal_bytes(core),
+        postponed=core.postponed,
+        problem=problem,
+        open_pairs=sum(count for owner, count in opened if not is_dead(core.folder / LOCKS_NAME, owner)),
+        foreign_files=sum(map(len, foreign.values())),
+    )
+
+
+def _with_others(files: Files, table: TableStatus, names: Sequence[str]) -> TableStatus:
+    """`table` with files of no manifest: their rows too where looking at each costs nothing."""
+    if not files.is_local:
+        return replace(table, sealed_files=table.sealed_files + len(names))
+    footers = {}
+    for name in names:
+        with suppress(LedgerError):  # `verify` says what is wrong with it
+            footers[name] = read_footer(files, TABLES[table.name], name)
+    replaced = {old for footer in footers.values() for old in footer.replaces}
+    found = files.filesystem.get_file_info([files.location(name) for name in names])
+    return replace(
+        table,
+        sealed_rows=table.sealed_rows
+        + sum(footer.rows for name, footer in footers.items() if name not in replaced),
+        sealed_files=table.sealed_files + len(names),
+        sealed_bytes=table.sealed_bytes + sum(info.size or 0 for info in found),
     )
 
 

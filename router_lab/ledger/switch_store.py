@@ -154,7 +154,7 @@ def record(journal: sqlite3.Connection, event: SwitchEvent) -> None:
     """Add `event` to the history."""
     journal.execute(
         "INSERT INTO switch_events_journal (schema, line) VALUES (?, ?)",
-        (LINES_VERSION, encoder("switch_events")(event).line),
+        (LINES_VERSION, *encoder("switch_events")(event)),
     )
 
 

@@ -19,15 +19,6 @@ _SQL_TYPES = {
     "json": "VARCHAR",
 }
 
-_IBIS_TYPES = {
-    "string": "string",
-    "int": "int64",
-    "float": "float64",
-    "bool": "boolean",
-    "time": "timestamp('UTC', 6)",
-    "json": "string",
-}
-
 
 class Tables:
     """`attempts`, `comparisons`, `alerts`, `switch_events` and `scores` as Ibis tables, all of one moment.
@@ -62,6 +53,7 @@ def open_tables(reader: Reader, files: Files, backend: str, connection: Any) -> 
 
 
 def _on_duckdb(reader: Reader, files: Files, connection: Any) -> Tables:
+    import duckdb
     import ibis
 
     target = connection if connection is not None else ibis.duckdb.connect()
@@ -69,32 +61,53 @@ def _on_duckdb(reader: Reader, files: Files, connection: Any) -> Tables:
     raw.execute("SET TimeZone = 'UTC'")
     if connection is None:
         raw.execute("SET enable_progress_bar = false")  # it would print into notebooks
-    found = {}
-    for name, view in reader.views(list(TABLES)).items():
-        raw.register(f"_unsealed_{name}", view.unsealed)
-        raw.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {_union(raw, files, view)}")
-        found[name] = _known_table(target, view.table)
-    return Tables(target, found)
+
+    def define(views: dict[str, View]) -> None:
+        for name, view in views.items():
+            try:
+                raw.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {_union(raw, files, view)}")
+            except duckdb.Error as error:
+                raise OSError(f"{name}: {error}") from error
+
+    reader.read(list(TABLES), define)
+    return Tables(target, {name: _known_table(target, table) for name, table in TABLES.items()})
 
 
 def _known_table(target: Any, table: Table) -> Any:
     """What `target.table` gives, without asking the database for the types that we know."""
     import ibis
+    import ibis.expr.datatypes as dt
     from ibis.expr.operations import DatabaseTable
 
-    types = {kind: ibis.dtype(name) for kind, name in _IBIS_TYPES.items()}
+    types = {  # spelt as objects: reading them from text takes a hundred times as long
+        "string": dt.string,
+        "int": dt.int64,
+        "float": dt.float64,
+        "bool": dt.boolean,
+        "time": dt.Timestamp(timezone="UTC", scale=6),
+        "json": dt.string,
+    }
     schema = ibis.schema({column.name: types[column.kind] for column in table.columns})
     return DatabaseTable(name=table.name, schema=schema, source=target).to_expr()
 
 
 def _union(raw: Any, files: Files, view: View) -> str:
     """The rows as a query. A part without rows is left out: DuckDB counts a bare scan from metadata."""
+    parts = []
+    if view.sealed:
+        parts.append(_sealed(raw, files, view))
+    if view.unsealed.num_rows:
+        raw.register(f"_unsealed_{view.table.name}", view.unsealed)
+        parts.append(f"_unsealed_{view.table.name}")
+    if not parts:
+        return _no_rows(view.table)
     columns = ", ".join(f'"{name}"' for name in view.table.names)
-    unsealed = f"SELECT {columns} FROM _unsealed_{view.table.name}"  # noqa: S608 - our own names
-    if not view.sealed:
-        return unsealed
-    sealed = f"SELECT {columns} FROM {_sealed(raw, files, view)}"  # noqa: S608
-    return f"{sealed} UNION ALL {unsealed}" if view.unsealed.num_rows else sealed
+    return " UNION ALL ".join(f"SELECT {columns} FROM {part}" for part in parts)  # noqa: S608 - our own names
+
+
+def _no_rows(table: Table) -> str:
+    shape = ", ".join(f'NULL::{_SQL_TYPES[column.kind]} AS "{column.name}"' for column in table.columns)
+    return f"SELECT {shape} WHERE false"
 
 
 def _sealed(raw: Any, files: Files, view: View) -> str:
@@ -109,8 +122,7 @@ def _sealed(raw: Any, files: Files, view: View) -> str:
     if alike:
         return source
     # Older files may all lack a new column: naming it through an empty table of the right shape fills it.
-    shape = ", ".join(f"NULL::{_SQL_TYPES[column.kind]} AS {column.name}" for column in table.columns)
-    return f"(SELECT {shape} WHERE false UNION ALL BY NAME SELECT * FROM {source})"  # noqa: S608
+    return f"({_no_rows(table)} UNION ALL BY NAME SELECT * FROM {source})"  # noqa: S608 - our own names
 
 
 def _alike(raw: Any, quoted: str, view: View) -> bool:

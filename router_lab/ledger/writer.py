@@ -59,6 +59,7 @@ class Writer:
         self._publish = publish
         self._durability = self._applied_durability = durability
         self._journal_path = str(folder / JOURNAL_NAME)
+        self._log_path = f"{self._journal_path}-wal"
         self._process = os.getpid()
         self._queue: deque[_Task] = deque()
         self._wake: SimpleQueue[bool] = SimpleQueue()  # whether somebody waits
@@ -78,7 +79,7 @@ class Writer:
             self._owner.close()
             self._lock.close()
             raise
-        self._inode = self._journal_inode()
+        self._inodes = self._journal_inodes()
         # A daemon thread outlives the main thread until exit hooks have run, and `Ledger` closes us
         # in one; a thread the interpreter waits for first would hang a script that forgot to close.
         self._thread = threading.Thread(target=self._loop, name="router_lab ledger", daemon=True)
@@ -176,8 +177,12 @@ class Writer:
             learning=Learning(connection, self._publish),
         )
 
-    def _journal_inode(self) -> int:
-        return os.stat(self._journal_path).st_ino  # noqa: PTH116 - on every commit, and twice as fast
+    def _journal_inodes(self) -> tuple[int, int]:
+        """Which files these are, asked on every commit: the journal and its log, zeros if they are gone."""
+        try:  # twice as fast as with pathlib
+            return os.stat(self._journal_path).st_ino, os.stat(self._log_path).st_ino  # noqa: PTH116
+        except FileNotFoundError:
+            return 0, 0
 
     def _loop(self) -> None:
         while not self._stopping or self._queue:
@@ -218,19 +223,24 @@ class Writer:
         _tell(tasks)
 
     def _transact(self, tasks: Sequence[_Task]) -> None:
-        if self._journal_inode() != self._inode:
+        if self._journal_inodes() != self._inodes:
             raise LedgerError(
                 f"{self._journal_path}: the journal was removed or replaced while in use. "
                 "Put it back, or make a new Ledger"
             )
         books = self._books
         connection = books.connection
+        was_missed = not self._owner.is_on_disk
+        if was_missed:
+            self._owner.renew()
         if self._applied_durability != self._durability:
             self._applied_durability = self._durability
             connection.execute(f"PRAGMA synchronous = {synchronous(self._durability)}")
         connection.execute("BEGIN IMMEDIATE")
         try:
             books.begin()
+            if was_missed:
+                books.let_go_of_recovered()
             for task in tasks:
                 task.error = None
                 try:

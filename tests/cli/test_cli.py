@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import pandas as pd
 import pytest
 
-from router_lab.cli.main import parser
+from router_lab.cli.main import main, parser
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
@@ -202,7 +202,7 @@ def test_a_log_is_imported_exported_redacted_reconciled_and_pruned(tmp_path: Pat
     log = tmp_path / "calls.jsonl"
     calls = [
         {"uuid": f"c{n}", "when": f"2026-03-0{n}T10:00:00Z", "who": "claude-sonnet-4-5", "in": 100 * n}
-        | {"out": 10, "usd": 0.001 * n, "text": "secret words"}
+        | {"out": 10, "usd": 0.001 * n, "text": "secret words", "by": "mine"}
         for n in (1, 2, 3)
     ]
     log.write_text("".join(json.dumps(call) + "\n" for call in calls), encoding="utf-8")
@@ -211,6 +211,7 @@ def test_a_log_is_imported_exported_redacted_reconciled_and_pruned(tmp_path: Pat
         "id=uuid",
         "started_at=when",
         "model=who",
+        "provider=by",
         "tokens_in=in",
         "tokens_out=out",
         "cost_usd=usd",
@@ -238,6 +239,53 @@ def test_a_log_is_imported_exported_redacted_reconciled_and_pruned(tmp_path: Pat
     assert "2 rows deleted" in on_ledger("prune", "--before", "2026-03-03").stdout
     assert on_ledger("compact").returncode == 0
     assert on_ledger("verify").returncode == 0
+
+
+SPEND = {"request_id": "c1", "startTime": "2026-11-20T23:59:59Z", "model": "m", "prompt_tokens": 10}
+MINIMAL = """
+models:
+  local: {provider: ollama, model: m, price: {input: 0.1, output: 0.1}}
+routing: {ask: {model: local}}
+ledger: {content: none}
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ([], False),
+        (["--config", "config/router.yaml"], False),
+        (["--content", "none"], False),
+        (["--content", "full"], True),
+    ],
+)
+def test_an_import_keeps_of_texts_what_the_configuration_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], kept: bool
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "router.yaml").write_text(MINIMAL, encoding="utf-8")
+    (tmp_path / "spend.json").write_text(json.dumps([{**SPEND, "messages": "a secret"}]), encoding="utf-8")
+    assert main(["ledger", "import", "spend.json", "--source", "litellm", *options]) == 0
+    assert ("a secret" in set(pd.read_parquet("ledger/attempts")["prompt"])) is kept
+
+
+def test_mistakes_on_the_command_line_of_a_ledger_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "spend.json").write_text(json.dumps([SPEND]), encoding="utf-8")
+    assert main(["ledger", "import", "spend.json", "--source", "litellm"]) == 0
+    reconcile = ["reconcile", "cost.csv", "--provider", "unknown"]
+    for arguments, said in (
+        (["prune", "--before", "0001-01-01T00:00:00+05:00"], "before the year 1"),
+        (["redact", "--before", "yesterday"], "is no time"),
+        ([*reconcile, "--column", "date=a", "--column", "date=b"], "date is 'a' already"),
+        ([*reconcile, "--column", "date"], "write it as OURS=THEIRS"),
+        (["import", "spend.json", "--source", "litellm", "--config", "no.yaml"], "no.yaml"),
+    ):
+        assert main(["ledger", *arguments]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_a_wrong_configuration_is_one_line_and_exit_code_two(tmp_path: Path):

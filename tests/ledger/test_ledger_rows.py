@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import textwrap
@@ -94,24 +96,40 @@ async def test_comparisons_and_alerts_are_tables_too(tmp_path: Path) -> None:
 
 @hypothesis_settings(max_examples=40, deadline=None)
 @given(
-    text=st.text(st.characters(exclude_categories=())), tags=st.dictionaries(st.text(), st.text(), max_size=3)
+    text=st.one_of(
+        st.text(st.characters(exclude_categories=())), st.sampled_from(["null", '"', "\\n", ",\r\n"])
+    ),
+    tags=st.dictionaries(st.text(), st.text(), max_size=3),
+    number=st.floats(),
 )
-def test_any_text_survives(tmp_path_factory: pytest.TempPathFactory, text: str, tags: dict[str, str]) -> None:
-    """Lone surrogates, which UTF-8 cannot hold, become U+FFFD; all else is kept to the character."""
+def test_any_text_and_number_survives(
+    tmp_path_factory: pytest.TempPathFactory, text: str, tags: dict[str, str], number: float
+) -> None:
+    """Lone surrogates, which UTF-8 cannot hold, become U+FFFD; all else is kept to the last bit."""
 
     async def write(ledger: Ledger) -> None:
-        intent = lost(prompt=text, task_type=text, tags=tags)
-        await ledger.open_attempt(intent, 0.0, [])
-        await ledger.settle(answered(intent, output=text))
+        for user in (text, None, ""):
+            intent = lost(prompt=text, task_type=text, tags=tags, user_id=user)
+            await ledger.open_attempt(intent, 0.0, [])
+            await ledger.settle(answered(intent, output=text, latency_ms=number))
+
+    def stored(value: str) -> str:
+        return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
     folder = tmp_path_factory.mktemp("ledger")
     with Ledger(folder) as ledger:
         ledger.configure(settings(ledger={"durability": "os"}))
         asyncio.run(write(ledger))
-        ledger.seal()
-        row = ledger.attempts().iloc[0]
-    stored = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-    assert (row["prompt"], row["output"], row["task_type"]) == (stored, stored, stored)
+        for _ in ("unsealed", "sealed"):
+            rows = ledger._core.reader.arrow("attempts").to_pylist()
+            assert sorted(map(str, [row["user_id"] for row in rows])) == sorted(
+                map(str, (stored(text), None, ""))
+            )
+            for row in rows:
+                assert (row["prompt"], row["output"], row["task_type"]) == (stored(text),) * 3
+                assert struct.pack("d", row["latency_ms"]) == struct.pack("d", number) or math.isnan(number)
+                assert json.loads(row["tags"]) == {stored(key): stored(value) for key, value in tags.items()}
+            ledger.seal()
     shutil.rmtree(folder)
 
 

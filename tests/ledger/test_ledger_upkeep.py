@@ -1,4 +1,4 @@
-"""Sealing, compaction, retention and verification, while others read and write."""
+"""Sealing, and files and journals of other versions, while others read and write."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ledger_rows import NOON, alert, answered, lost, make_call, pair, settings
+from ledger_rows import NOON, alert, answered, lost, make_call, settings
 
 from router_lab.errors import LedgerError
 from router_lab.ledger import Ledger
@@ -96,115 +96,6 @@ async def test_trouble_in_the_background_is_reported_once_and_mended(tmp_path: P
             while ledger.status().problem:
                 await asyncio.sleep(0.05)
         assert len(ledger.attempts()) == 1
-
-
-async def test_compaction_leaves_the_rows_and_fewer_files(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
-        for day in (0, 1):
-            for _ in range(4):
-                await make_call(ledger, started_at=NOON - timedelta(days=day))
-                ledger.seal()
-        before = ledger.attempts().sort_values("attempt_id", ignore_index=True)
-        assert ledger.compact() == 6
-        assert len(list((tmp_path / "attempts").rglob("*.parquet"))) == 2
-        pd.testing.assert_frame_equal(ledger.attempts().sort_values("attempt_id", ignore_index=True), before)
-        assert ledger.compact() == 0
-        assert ledger.verify().ok
-
-
-async def test_pruning_removes_rows_and_keeps_the_books(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
-        for hours in (0, 10, 20, 50):
-            row = await make_call(ledger, *LINES, started_at=NOON - timedelta(hours=hours))
-            await ledger.record_comparison(
-                pair(created_at=NOON - timedelta(hours=hours), primary_attempt_id=row.attempt_id)
-            )
-        ledger.switch.on("kept for ever")
-        ledger.seal()
-        spent = ledger.spend()
-        assert ledger.prune(NOON - timedelta(hours=15)) == 4
-        assert len(ledger.attempts()) == len(ledger.comparisons()) == 2
-        assert len(ledger.switch.history()) == 1
-        pd.testing.assert_frame_equal(ledger.spend(), spent)
-        report = ledger.verify()
-        assert report.ok, str(report)
-        assert "removed by `prune`" in str(report)
-
-
-async def test_redaction_leaves_no_old_text_anywhere(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
-        old = NOON - timedelta(days=2)
-        await make_call(ledger, prompt="an old secret", started_at=old)
-        await ledger.record_comparison(
-            pair(created_at=old, primary_output="an old secret", details={"quote": "old secret", "n": 1})
-        )
-        await make_call(ledger, prompt="a new text")
-        assert ledger.redact(NOON - timedelta(days=1)) == 2
-        prompts = ledger.attempts()["prompt"].tolist()
-        assert prompts[0].startswith("sha256:")
-        assert prompts[1] == "a new text"
-        assert json.loads(ledger.comparisons()["details"][0])["n"] == 1
-        assert ledger.redact(NOON - timedelta(days=1)) == 0
-        assert ledger.verify().ok
-        left = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-        assert b"old secret" not in left
-    assert len(pd.read_parquet(tmp_path / "attempts")) == 2
-
-
-async def test_verify_finds_what_is_wrong(tmp_path: Path) -> None:
-    async def spoil(name: str, damage: Callable[[Path], None], found: str) -> None:
-        folder = tmp_path / name
-        with Ledger(folder) as ledger:
-            row = await make_call(ledger, *LINES)
-            await ledger.record_comparison(pair(primary_attempt_id=row.attempt_id))
-            await ledger.record_alert(alert())
-            ledger.seal()
-            assert ledger.verify().ok
-            damage(folder)
-            report = ledger.verify()
-        assert not report.ok
-        assert found in str(report)
-
-    def change_journal(statement: str) -> Callable[[Path], None]:
-        def change(folder: Path) -> None:
-            with sqlite3.connect(folder / "_journal.sqlite") as journal:
-                journal.execute(statement)
-            journal.close()
-
-        return change
-
-    def one_file(folder: Path, table: str) -> Path:
-        (path,) = (folder / table).rglob("*.parquet")
-        return path
-
-    def flip_a_byte(folder: Path) -> None:
-        path = one_file(folder, "alerts")
-        content = bytearray(path.read_bytes())
-        content[len(content) // 3] ^= 1
-        path.write_bytes(content)
-
-    def copy_rows(folder: Path) -> None:
-        path = one_file(folder, "attempts")
-        (path.parent / "foreign-1.parquet").write_bytes(path.read_bytes())
-
-    await spoil("removed", lambda folder: one_file(folder, "alerts").unlink(), "is missing")
-    await spoil("changed", flip_a_byte, "checksum differs")
-    await spoil("twice", copy_rows, "appears 2 times")
-    await spoil("budget", change_journal("UPDATE budgets SET spent = spent + 1"), "the rows add up to")
-    await spoil("held", change_journal("UPDATE budgets SET held = 5"), "5 nano-dollars held")
-    await spoil("dangling", change_journal("DELETE FROM files WHERE name = 'attempts'"), "is no attempt")
-
-
-async def test_verify_finds_intents_of_the_dead(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path)
-    await ledger.open_attempt(lost(), 0.01, LINES)
-    ledger.close()  # with an attempt in flight, as a service that is stopped
-    report = Ledger(tmp_path).verify()
-    assert not report.ok
-    assert "in flight when their process died" in str(report)
-    with Ledger(tmp_path) as again:
-        again.recover()
-        assert again.verify().ok
 
 
 def test_version_1_files_are_read(tmp_path: Path) -> None:
@@ -306,3 +197,8 @@ async def test_a_seal_that_was_killed_midway_is_finished(tmp_path: Path, moment:
         assert not list(tmp_path.rglob("*.part"))
         report = ledger.verify()
         assert report.ok, str(report)
+
+
+def test_the_status_of_a_ledger_whose_store_is_away_says_so(tmp_path: Path) -> None:
+    status = Ledger("nowhere://bucket/prefix", journal=tmp_path).status()
+    assert "nowhere://bucket/prefix: not a place pyarrow can open" in status.problem

@@ -1,0 +1,144 @@
+"""One model call as another tool recorded it, its values checked and brought into our types.
+
+Everything that comes out of a foreign file passes through `foreign`, so what it returns can be stored.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any
+
+_REQUIRED = ("id", "started_at", "model")
+_NOT_SAID: Sequence[Any] = (None, "", "{}", {}, [])
+# The year 1973 as seconds since 1970: whatever is smaller is a year or a counter, no time of a call.
+_FIRST_SECOND = 1e8
+# The year 5138 as seconds: whatever is larger counts milli-, micro- or nanoseconds.
+_LAST_SECOND = 1e11
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreign:
+    """One model call as another tool recorded it; what it did not say is None."""
+
+    id: str
+    started_at: datetime
+    model: str
+    request_id: str | None = None
+    ended_at: datetime | None = None
+    latency_ms: float | None = None
+    task_type: str | None = None
+    provider: str | None = None
+    model_actual: str | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cache_read_tokens: int | None = None
+    cost_usd: float | None = None
+    error: str | None = None
+    stop_reason: str | None = None
+    user_id: str | None = None
+    task_id: str | None = None
+    prompt: str | None = None
+    output: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    is_from_cache: bool = False
+
+
+# What a plain file may say, by the names it is mapped to.
+FOREIGN_COLUMNS = tuple(item.name for item in fields(Foreign) if item.name not in ("tags", "is_from_cache"))
+
+
+def foreign(values: Mapping[str, Any]) -> Foreign:
+    """The record of these values. Raises `ValueError` naming the one that is missing or wrong."""
+    known = {name: _converted(name, value) for name, value in values.items() if value not in _NOT_SAID}
+    missing = next((name for name in _REQUIRED if known.get(name) is None), None)
+    if missing is not None:
+        raise ValueError(f"no {missing!r}")
+    return Foreign(**known)
+
+
+def _converted(name: str, value: Any) -> Any:
+    try:
+        convert: Callable[[Any], Any] = _KINDS.get(name, text)
+        return convert(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        shown = repr(value)
+        raise ValueError(f"{name}={shown if len(shown) < 80 else shown[:77] + '...'}: {error}") from error
+
+
+def text(value: Any) -> str:
+    """A text as it is, anything else as JSON; half a surrogate pair, which UTF-8 has not, becomes `�`."""
+    written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return written.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+
+
+def utc_time(value: Any) -> datetime:
+    """A time as ISO text (`20261120` too), or as seconds, milli-, micro- or nanoseconds since 1970.
+
+    Raises `ValueError` for anything else.
+    """
+    written = str(value).strip()
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        number = None if len(written) == 8 and written.isdigit() else _number(written)
+        try:
+            return _from_iso(written) if number is None else _from_number(number)
+        except (ValueError, OverflowError):
+            pass
+    raise ValueError("no time; write it as 2026-11-22T10:00:00Z, or as seconds since 1970")
+
+
+def _from_iso(written: str) -> datetime:
+    when = datetime.fromisoformat(written)
+    when = when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    if not _FIRST_SECOND <= when.timestamp() <= _LAST_SECOND:
+        raise ValueError(written)
+    return when
+
+
+def _from_number(seconds: float) -> datetime:
+    for _ in ("milli", "micro", "nano"):
+        seconds = seconds / 1e3 if seconds > _LAST_SECOND else seconds
+    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+        raise ValueError(seconds)
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _number(written: str) -> float | None:
+    try:
+        return float(written)
+    except ValueError:
+        return None
+
+
+def _amount(value: Any) -> float:
+    number = math.nan if isinstance(value, bool) else float(value)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError("a number of 0 or more is needed")
+    return number
+
+
+def _count(value: Any) -> int:
+    number = _amount(value)
+    if not (number.is_integer() and number < 2**63):
+        raise ValueError("a whole number is needed, of 64 bits at most")
+    return int(value) if isinstance(value, int) else int(number)
+
+
+def _tags(value: Any) -> dict[str, str]:
+    return {text(name): text(tag) for name, tag in value.items()}
+
+
+_KINDS: Mapping[str, Callable[[Any], Any]] = {
+    "started_at": utc_time,
+    "ended_at": utc_time,
+    "latency_ms": _amount,
+    "cost_usd": _amount,
+    "tokens_in": _count,
+    "tokens_out": _count,
+    "cache_read_tokens": _count,
+    "tags": _tags,
+    "is_from_cache": bool,
+}

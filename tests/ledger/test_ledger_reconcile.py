@@ -1,0 +1,257 @@
+"""The ledger against the provider's own figures."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from ledger_rows import answered, lost, make_call
+
+from router_lab.errors import ConfigError
+from router_lab.ledger import Ledger
+
+MODEL = {"provider": "anthropic", "model_requested": "claude-sonnet-4-5-20250929"}
+
+
+async def fill(ledger: Ledger) -> str:
+    """Two billed calls on one day, one on the next with an unknown beside it; returns the unknown's id."""
+    for day, hour in ((20, 1), (20, 23), (21, 0)):
+        await make_call(ledger, started_at=datetime(2026, 11, day, hour, tzinfo=UTC), **MODEL)
+    unknown = lost(started_at=datetime(2026, 11, 21, 5, tzinfo=UTC), **MODEL)
+    await ledger.open_attempt(unknown, 0.01, [])
+    await ledger.settle(unknown)
+    unbilled = lost(started_at=datetime(2026, 11, 21, 6, tzinfo=UTC), **MODEL)
+    await ledger.open_attempt(unbilled, 0.01, [])
+    await ledger.settle(answered(unbilled, billing="unbilled", cost_usd=0.0, tokens_in=None, tokens_out=None))
+    return unknown.attempt_id
+
+
+ANTHROPIC_USAGE = """\
+usage_date_utc,model_version,api_key,workspace,usage_type,context_window,usage_input_tokens_no_cache,\
+usage_input_tokens_cache_write_5m,usage_input_tokens_cache_write_1h,usage_input_tokens_cache_read,\
+usage_output_tokens,web_search_count
+2026-11-20,claude-sonnet-4-5-20250929,k,w,message,≤ 200k,10,1,1,2,6,0
+2026-11-21,claude-sonnet-4-5-20250929,k,w,message,≤ 200k,{tokens_in},0,0,0,{tokens_out},0
+"""
+
+
+@pytest.mark.parametrize(
+    ("tokens_in", "tokens_out", "verdict"),
+    [
+        (7, 3, "agrees"),
+        (17, 6, "unknown rows would explain it"),
+        (900_000_007, 3, "unknown rows explain only part of it"),
+        (7, 5000, "unknown rows explain only part of it"),
+        (1, 3, "the ledger counts more"),
+        (5000, 1, "they differ both ways"),
+    ],
+)
+async def test_reconciling_with_anthropics_usage_export(
+    tmp_path: Path, tokens_in: int, tokens_out: int, verdict: str
+) -> None:
+    """What an unknown call can have used is bounded by its estimate and its reserve."""
+    export = tmp_path / "usage.csv"
+    export.write_text(ANTHROPIC_USAGE.format(tokens_in=tokens_in, tokens_out=tokens_out))
+    with Ledger(tmp_path / "ledger") as ledger:
+        unknown = await fill(ledger)
+        found = ledger.reconcile("anthropic", export)
+        assert found["verdict"].tolist() == ["agrees", verdict]
+        assert found["tokens_in_difference"].tolist() == [0, tokens_in - 7]
+        assert found["unknown_attempt_ids"].tolist() == [[], [unknown]]
+
+
+async def test_reconciling_with_cost_exports_and_mapped_columns(tmp_path: Path) -> None:
+    export = tmp_path / "cost.csv"
+    with Ledger(tmp_path / "ledger") as ledger:
+        await fill(ledger)
+        export.write_text(
+            "usage_date_utc,model,token_type,cost_usd\n"
+            "2026-11-20,claude-sonnet-4-5,input,0.003\n2026-11-20,claude-sonnet-4-5,output,0.005\n"
+            "2026-11-21,claude-sonnet-4-5,input,0.5\n"
+        )
+        found = ledger.reconcile("anthropic", export)
+        assert found["verdict"].tolist() == ["agrees", "unknown rows explain only part of it"]
+        export.write_text("day;llm;calls\n2026-11-20;claude-sonnet-4-5;3\n")
+        columns = {"date": "day", "model": "llm", "requests": "calls"}
+        found = ledger.reconcile("anthropic", export, columns)
+        assert found[["requests_ledger", "requests_provider"]].to_numpy().tolist() == [[2, 3]]
+        assert found["verdict"].tolist() == ["the provider counts more"]
+        with pytest.raises(ConfigError, match="has the columns day, llm, calls"):
+            ledger.reconcile("anthropic", export)
+        with pytest.raises(ConfigError, match="must map date, model"):
+            ledger.reconcile("anthropic", export, {"date": "nope", "model": "llm"})
+
+
+async def test_reconciling_with_openais_exports(tmp_path: Path) -> None:
+    usage, costs = tmp_path / "usage.csv", tmp_path / "costs.csv"
+    usage.write_text(
+        "start_time,end_time,start_time_iso,end_time_iso,project_id,num_model_requests,model,input_tokens,output_tokens\n"
+        "1,2,2026-11-22T00:00:00+00:00,2026-11-23T00:00:00+00:00,p,2,gpt-4o-2024-08-06,14,6\n"
+        "1,2,2026-11-23T00:00:00+00:00,2026-11-24T00:00:00+00:00,,,,,\n"
+    )
+    costs.write_text(
+        "start_time,start_time_iso,amount_value,amount_currency,line_item\n"
+        '1,2026-11-22T00:00:00+00:00,0.003,usd,"gpt-4o-2024-08-06, input"\n'
+        '1,2026-11-22T00:00:00+00:00,0.005,usd,"gpt-4o-2024-08-06, output"\n'
+    )
+    with Ledger(tmp_path / "ledger") as ledger:
+        for _ in range(2):
+            await make_call(ledger, provider="openai", model_requested="gpt-4o-2024-08-06")
+        assert ledger.reconcile("openai", usage)["verdict"].tolist() == ["agrees"]
+        assert ledger.reconcile("openai", costs)["verdict"].tolist() == ["agrees"]
+
+
+COST = "usage_date_utc,model,token_type,cost_usd\n"
+MAPPED = {"date": "day", "model": "llm", "cost_usd": "usd"}
+
+
+async def one_call(folder: Path) -> Ledger:
+    """A ledger of one call on 2026-11-20 for 0.004 USD."""
+    with Ledger(folder / "ledger") as ledger:
+        await make_call(ledger, started_at=datetime(2026, 11, 20, 5, tzinfo=UTC), **MODEL)
+    return Ledger(folder / "ledger")
+
+
+OPENAI = (
+    "start_time_iso,end_time_iso,num_model_requests,model,input_tokens,output_tokens\n"
+    "2026-11-20T00:00:00+00:00,2026-11-21T00:00:00+00:00,1,gpt-4o-2024-08-06,7,3\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("more", "days", "verdicts"),
+    [
+        ("", [20, 20], ["agrees", "the ledger counts more"]),
+        (
+            "2026-11-22T00:00:00+00:00,2026-11-23T00:00:00+00:00,1,gpt-4o,7,3\n",
+            [20, 20, 21, 22],
+            ["agrees", "the ledger counts more", "the ledger counts more", "agrees"],
+        ),
+        (
+            "2026-11-21T00:00:00+00:00,2026-11-23T00:00:00+00:00,,,,\n",
+            [20, 20, 21, 22],
+            ["agrees", *["the ledger counts more"] * 3],
+        ),
+    ],
+    ids=["a model", "a day between", "empty days"],
+)
+async def test_what_only_the_ledger_has_is_a_difference(
+    tmp_path: Path, more: str, days: list[int], verdicts: list[str]
+) -> None:
+    """Seen once: it was said to agree."""
+    (tmp_path / "usage.csv").write_text(OPENAI + more)
+    with Ledger(tmp_path / "ledger") as ledger:
+        for day, model in ((20, "gpt-4o"), (20, "gpt-5"), (21, "gpt-4o"), (22, "gpt-4o"), (23, "gpt-4o")):
+            at = datetime(2026, 11, day, 5, tzinfo=UTC)
+            await make_call(ledger, provider="openai", model_requested=model, started_at=at)
+        found = ledger.reconcile("openai", tmp_path / "usage.csv")
+        assert found["date"].tolist() == [f"2026-11-{day}" for day in days]
+        assert found["verdict"].tolist() == verdicts
+
+
+@pytest.mark.parametrize(
+    ("written", "amount"),
+    [
+        ('"1,234.50"', 1234.5),
+        ("$1234.50", 1234.5),
+        ("1234.50 USD", 1234.5),
+        ('"1.234,50"', 1234.5),
+        ('"1,234,567"', 1_234_567),
+        ("-3", -3),
+        ("1e-7", 1e-7),
+    ],
+)
+async def test_amounts_are_read_as_people_write_them(tmp_path: Path, written: str, amount: float) -> None:
+    ledger = await one_call(tmp_path)
+    (tmp_path / "cost.csv").write_text(f"\ufeff{COST}2026-11-20,claude-sonnet-4-5,input,{written}\n")
+    found = ledger.reconcile("anthropic", tmp_path / "cost.csv")
+    assert found["cost_usd_provider"].tolist() == [amount]
+
+
+@pytest.mark.parametrize("written", ["0,004", "0.004"])
+async def test_decimal_commas_agree(tmp_path: Path, written: str) -> None:
+    ledger = await one_call(tmp_path)
+    (tmp_path / "cost.csv").write_text(f"day;llm;usd\n2026-11-20;claude-sonnet-4-5;{written}\n")
+    assert ledger.reconcile("anthropic", tmp_path / "cost.csv", MAPPED)["verdict"].tolist() == ["agrees"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("day,llm,usd\n2026-11-20,m,1\n2026-11-20,m,n/a\n", r"line 3, column 'usd': 'n/a': no number"),
+        ("day,llm,usd\n2026-11-20,m,€5\n", r"line 2, column 'usd': '€5': no number"),
+        ('day,llm,usd\n2026-11-20,m,"1,234"\n', "thousands or decimals"),
+        ("day;llm;usd\n2026-11-20;m;1.234\n", "thousands or decimals"),
+        ("day,llm,usd\n2026-11-20,m,1,234.50\n", "line 2: 4 values for 3 columns"),
+        ("day,llm,usd\n,m,55\n", r"line 2, column 'day': '': no time"),
+        ("day,llm,usd\nTotal,,55\n", "'Total': no time.*if this is a line of totals, delete it"),
+        ("day,llm,usd\n03/04/2026,m,1\n", "day or month first"),
+        ("day,llm,usd\n2026,m,1\n", "'2026': no time"),
+        ('day,llm,usd\n2026-11-20,"m,1\n', "line 2: cannot be read as CSV"),
+        ("day,llm,usd,usd\n2026-11-20,m,1,2\n", "two columns are named 'usd'"),
+        ("day,llm,usd\n", "has no rows"),
+        ("\n\n", "is empty"),
+        ("", "is empty"),
+    ],
+)
+async def test_what_cannot_be_read_is_refused_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+    """Seen once: it counted as nothing."""
+    ledger = await one_call(tmp_path)
+    (tmp_path / "cost.csv").write_text(text)
+    with pytest.raises(ConfigError, match=rf"cost\.csv.*{message}"):
+        ledger.reconcile("anthropic", tmp_path / "cost.csv", MAPPED)
+
+
+@pytest.mark.parametrize(
+    "day",
+    [
+        "20261120",
+        "1795132800",
+        "1795132800000",
+        "2026/11/20",
+        "11/20/2026",
+        "Nov 20, 2026",
+        "2026-11-19T22:00-05:00",
+    ],
+)
+async def test_days_are_read_in_any_notation_of_one_meaning(tmp_path: Path, day: str) -> None:
+    ledger = await one_call(tmp_path)
+    (tmp_path / "cost.csv").write_text(f"day\tllm\tusd\n{day}\tclaude-sonnet-4-5\t0.004\n")
+    assert ledger.reconcile("anthropic", tmp_path / "cost.csv", MAPPED)["verdict"].tolist() == ["agrees"]
+
+
+async def test_what_is_billed_without_a_model_is_part_of_the_bill(tmp_path: Path) -> None:
+    ledger = await one_call(tmp_path)
+    (tmp_path / "cost.csv").write_text(
+        f"{COST}2026-11-20,claude-sonnet-4-5,input,0.004\n2026-11-20,,web_search,12.50\n2026-11-20,,credit,-3\n"
+    )
+    found = ledger.reconcile("anthropic", tmp_path / "cost.csv")
+    assert found["model"].tolist() == ["(no model)", "claude-sonnet-4-5"]
+    assert found["cost_usd_provider"].tolist() == [9.5, 0.004]
+    assert found["verdict"].tolist() == ["the provider counts more", "agrees"]
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("claude-sonnet-4-5-20250929", "Claude Sonnet 4.5"),
+        ("claude-opus-4-20250514", "Claude Opus 4"),
+        ("claude-3-5-haiku-20241022", "Claude Haiku 3.5"),
+    ],
+)
+async def test_models_by_the_names_that_people_read(tmp_path: Path, model: str, name: str) -> None:
+    """Anthropic's cost export calls them so."""
+    (tmp_path / "cost.csv").write_text(f"{COST}2026-11-22,{name},output,0.004\n")
+    with Ledger(tmp_path / "ledger") as ledger:
+        await make_call(ledger, provider="anthropic", model_requested=model)
+        assert ledger.reconcile("anthropic", tmp_path / "cost.csv")["verdict"].tolist() == ["agrees"]
+
+
+async def test_a_question_that_has_no_answer_is_refused(tmp_path: Path) -> None:
+    ledger = await one_call(tmp_path)
+    (tmp_path / "cost.csv").write_text("day,llm,usd\n2026-11-20,claude-sonnet-4-5,0.004\n")
+    with pytest.raises(ConfigError, match="at least one of requests"):
+        ledger.reconcile("anthropic", tmp_path / "cost.csv", {"date": "day", "model": "llm"})
+    with pytest.raises(ConfigError, match="no attempts of it; it has anthropic"):
+        ledger.reconcile("antropic", tmp_path / "cost.csv", MAPPED)

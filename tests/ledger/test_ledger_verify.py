@@ -1,0 +1,212 @@
+"""Verification: what it finds, and that it finds nothing where nothing is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from ledger_rows import NOON, alert, lost, make_call, pair, settings
+
+from router_lab.ledger import Ledger
+from router_lab.records import BudgetLine, Score
+
+LINES = [BudgetLine("daily", "2026-11-22", 10.0), BudgetLine("monthly", "2026-11", None)]
+Damage = Callable[[Path], None]
+
+
+def change_journal(statement: str) -> Damage:
+    def change(folder: Path) -> None:
+        with sqlite3.connect(folder / "_journal.sqlite") as journal:
+            journal.execute(statement)
+        journal.close()
+
+    return change
+
+
+def lose_journal(folder: Path) -> None:
+    for path in folder.glob("_journal.sqlite*"):
+        path.unlink()
+
+
+def one_file(folder: Path, table: str) -> Path:
+    (path,) = (folder / table).rglob("*.parquet")
+    return path
+
+
+def flip_a_byte(folder: Path) -> None:
+    path = one_file(folder, "alerts")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.write_bytes(content)
+
+
+def copy_rows(folder: Path) -> None:
+    path = one_file(folder, "attempts")
+    (path.parent / "foreign-1.parquet").write_bytes(path.read_bytes())
+
+
+def copy_to_another_day(folder: Path) -> None:
+    path = one_file(folder, "alerts")
+    other = folder / "alerts" / "date=2020-01-01" / "foreign-1.parquet"
+    other.parent.mkdir()
+    shutil.copy(path, other)
+
+
+def copy_half(folder: Path) -> None:
+    path = one_file(folder, "alerts")
+    path.with_name("foreign-1.parquet").write_bytes(path.read_bytes()[:200])
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (lambda folder: one_file(folder, "alerts").unlink(), "is missing"),
+        (flip_a_byte, "checksum differs"),
+        (copy_rows, "appears 2 times"),
+        (copy_to_another_day, "date=2020-01-01/foreign-1.parquet holds rows from 2026-11-22"),
+        (copy_half, "foreign-1.parquet: this sealed file cannot be read"),
+        (change_journal("UPDATE budgets SET spent = spent + 1"), "the rows add up to"),
+        (change_journal("UPDATE budgets SET held = 5"), "5 nano-dollars held"),
+        (change_journal("DELETE FROM files WHERE name = 'attempts'"), "is no attempt"),
+    ],
+    ids=["removed", "changed", "twice", "misplaced", "cut short", "budget", "held", "dangling"],
+)
+async def test_verify_finds_what_is_wrong(tmp_path: Path, damage: Damage, found: str) -> None:
+    with Ledger(tmp_path) as ledger:
+        row = await make_call(ledger, *LINES)
+        await ledger.record_comparison(pair(primary_attempt_id=row.attempt_id))
+        await ledger.record_alert(alert())
+        ledger.seal()
+        assert ledger.verify().ok
+        damage(tmp_path)
+        report = ledger.verify()
+    assert not report.ok
+    assert found in str(report)
+
+
+@pytest.mark.parametrize("table", ["attempts", "comparisons", "alerts", "switch_events", "scores"])
+async def test_verify_finds_rows_that_cannot_be_decoded(tmp_path: Path, table: str) -> None:
+    ledger = Ledger(tmp_path)
+    row = await make_call(ledger)
+    await ledger.record_comparison(pair(primary_attempt_id=row.attempt_id))
+    await ledger.record_alert(alert())
+    ledger.switch.on("a trial")
+    ledger.score(Score(score_id="s", at=NOON, quality_score=1.0, by="me", attempt_id=row.attempt_id))
+    assert ledger.verify().ok
+    change_journal(f"UPDATE {table}_journal SET line = CAST('[' AS BLOB)")(tmp_path)
+    report = ledger.verify()
+    assert [check.name for check in report.checks if not check.ok] == ["tables can be read"], str(report)
+
+
+async def test_verify_finds_intents_of_the_dead(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    await ledger.open_attempt(lost(), 0.01, LINES)
+    ledger.open_comparison(pair())
+    ledger.close()  # with both in flight, as a service that is stopped
+    report = Ledger(tmp_path).verify()
+    assert not report.ok
+    assert "1 attempts were in flight when their process died" in str(report)
+    assert "1 pairs waited for their shadow when their process died" in str(report)
+    assert len(report.problems) == 2
+    with Ledger(tmp_path) as again:
+        again.recover()
+        assert again.verify().ok
+
+
+def test_verify_agrees_while_pairs_are_written(tmp_path: Path) -> None:
+    """A pair written between looking at the attempts and at the pairs pointed nowhere."""
+    stop = threading.Event()
+    with Ledger(tmp_path) as ledger:
+        ledger.configure(settings(ledger={"durability": "os", "seal_rows": 50, "seal_seconds": 0.2}))
+
+        async def work() -> None:
+            while not stop.is_set():
+                row = await make_call(ledger)
+                await ledger.record_comparison(pair(primary_attempt_id=row.attempt_id))
+
+        thread = threading.Thread(target=lambda: asyncio.run(work()))
+        thread.start()
+        try:
+            problems = [problem for _ in range(25) for problem in Ledger(tmp_path).verify().problems]
+        finally:
+            stop.set()
+            thread.join()
+    assert problems == []
+
+
+async def test_verify_agrees_after_a_cut_through_a_pair(tmp_path: Path) -> None:
+    """A call over midnight: its attempt is pruned, its pair, made a moment later, stays."""
+    midnight, moment = datetime(2026, 11, 22, tzinfo=UTC), timedelta(milliseconds=5)
+    with Ledger(tmp_path) as ledger:
+        row = await make_call(ledger, started_at=midnight - moment)
+        await ledger.record_comparison(pair(primary_attempt_id=row.attempt_id, created_at=midnight + moment))
+        assert ledger.prune(midnight) == 1
+        report = ledger.verify()
+        assert report.ok, str(report)
+        await ledger.record_comparison(
+            pair(primary_attempt_id="nowhere", created_at=midnight + timedelta(days=2))
+        )
+        assert "nowhere is no attempt" in str(ledger.verify())
+
+
+async def test_verify_agrees_where_several_journals_share_the_files(tmp_path: Path) -> None:
+    """As machines with a bucket do; the budgets of each are the sum of its own rows."""
+    sealed = tmp_path / "sealed"
+    for machine in ("one", "two"):
+        with Ledger(sealed, journal=tmp_path / machine) as ledger:
+            await make_call(ledger, *LINES)
+    for machine in ("one", "two"):
+        report = Ledger(sealed, journal=tmp_path / machine).verify()
+        assert report.ok, str(report)
+        assert "1 sealed files are of other journals" in str(report)
+
+
+async def test_verify_agrees_with_a_new_journal_beside_old_files(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        await make_call(ledger, *LINES)
+    lose_journal(tmp_path)
+    with Ledger(tmp_path) as ledger:
+        await make_call(ledger, *LINES)
+        for _ in ("foreign", "adopted"):
+            report = ledger.verify()
+            assert report.ok, str(report)
+            assert "budgets are the sum of their rows" in str(report)
+            ledger.compact()
+
+
+async def test_verify_mentions_files_that_nothing_names(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        for _ in range(2):
+            await make_call(ledger)
+            ledger.seal()
+        for path in list(tmp_path.rglob("*.parquet")):
+            kept = path.with_suffix(".kept")
+            shutil.copy(path, kept)
+        ledger.compact()
+        for kept in list(tmp_path.rglob("*.kept")):
+            kept.rename(kept.with_suffix(".parquet"))  # as if compaction was killed before it deleted them
+        report = ledger.verify()
+        assert report.ok, str(report)
+        assert "2 files, such as attempts/" in str(report)
+        ledger.seal()
+        assert "in no manifest" not in str(ledger.verify())
+
+
+async def test_without_a_journal_the_report_does_not_claim_more_than_it_knows(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        for _ in range(3):
+            await make_call(ledger)
+    lose_journal(tmp_path)
+    path = one_file(tmp_path, "attempts")
+    pq.write_table(pq.read_table(path).slice(0, 1), path)
+    report = Ledger(tmp_path).verify()
+    assert report.ok
+    assert "as they were written" not in str(report)
+    assert "there is no journal" in str(report)
