@@ -55,6 +55,8 @@ def adopt_foreign(shelf: Shelf) -> int:
     charged = _charged(shelf.files, adopted)
 
     def enter(books: Books) -> None:
+        # A journal restored from a backup may still name what was merged since.
+        books.connection.executemany("DELETE FROM files WHERE path = ?", [(name,) for name in replaced])
         add_to_manifest(books.connection, adopted)
         _leave_out(books, charged)
 
@@ -87,7 +89,7 @@ def _examine(files: Files, names: Sequence[str]) -> tuple[list[SealedFile], list
         table, date = table_of(name).name, date_of(name)
         size = files.filesystem.get_file_info(files.location(name)).size
         adopted.append(SealedFile(name, table, date, footer.rows, size, checksum(files, name), footer.schema))
-    return adopted, [name for name in names if name in replaced]
+    return adopted, sorted(replaced)
 
 
 def table_of(name: str) -> Table:

@@ -67,6 +67,14 @@ def explain_sealed(error: Exception, files: Files, names: Sequence[str]) -> Seal
         except (OSError, pa.ArrowException) as found:
             mend = f"this sealed file cannot be read ({found}). Restore it from a backup"
             return SealedProblem(_sealed_error(files, name, mend), is_missing=False)
+    for name in names:  # the footers are well, so it is in what they point to
+        try:
+            with files.filesystem.open_input_file(files.location(name)) as source:
+                for _ in pq.ParquetFile(source).iter_batches():
+                    pass
+        except (OSError, pa.ArrowException) as found:
+            mend = f"this sealed file is damaged ({found}). Restore it from a backup"
+            return SealedProblem(_sealed_error(files, name, mend), is_missing=False)
     return SealedProblem(
         LedgerError(f"{files.shown}: sealed files cannot be read ({error})"), is_missing=False
     )

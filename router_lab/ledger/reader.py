@@ -152,33 +152,34 @@ class Reader:
 
 
 def _without_journal(files: Files, table: Table, listed: Sequence[str]) -> View:
-    return View(table, tuple(_readable(files, listed)), arrow_schema(table).empty_table(), same_schema=False)
+    replaced = _replaced(files, listed)
+    sealed = tuple([name for name in listed if name not in replaced])
+    return View(table, sealed, arrow_schema(table).empty_table(), same_schema=False)
 
 
 def _view(
     journal: sqlite3.Connection, files: Files, table: Table, listed: Sequence[str], dead: Sequence[str]
 ) -> View:
-    manifest = journal.execute(
-        "SELECT path, schema FROM files WHERE name = ? ORDER BY path", (table.name,)
-    ).fetchall()
-    sealed = {path for path, _ in manifest}
-    foreign = [
-        path for path in listed if path not in sealed and is_foreign(journal, PurePosixPath(path).name)
-    ]
-    others = _readable(files, foreign)
-    newest = max((version for _, version in manifest), default=SCHEMA_VERSION)
+    manifest: dict[str, int] = dict(
+        journal.execute("SELECT path, schema FROM files WHERE name = ? ORDER BY path", (table.name,))
+    )
+    newest = max(manifest.values(), default=SCHEMA_VERSION)
     if newest > SCHEMA_VERSION:
         raise newer_schema(f"the sealed files of {table.name}", newest)
+    foreign = [
+        path for path in listed if path not in manifest and is_foreign(journal, PurePosixPath(path).name)
+    ]
+    replaced = _replaced(files, foreign)
     return View(
         table,
-        tuple([path for path, _ in manifest] + others),
+        tuple([path for path in [*manifest, *foreign] if path not in replaced]),
         read_rows(journal, unsealed(journal, table, dead)),
-        same_schema=not others and all(version == SCHEMA_VERSION for _, version in manifest),
+        same_schema=not foreign and all(version == SCHEMA_VERSION for version in manifest.values()),
     )
 
 
-def _readable(files: Files, names: Sequence[str]) -> list[str]:
-    """Those of `names`, which no manifest tells of, that no other one replaces. Refuses newer versions."""
+def _replaced(files: Files, names: Sequence[str]) -> set[str]:
+    """The files that `names`, which no manifest tells of, say they replace. Refuses newer versions."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -188,7 +189,7 @@ def _readable(files: Files, names: Sequence[str]) -> list[str]:
             schema = pq.read_schema(files.location(name), filesystem=files.filesystem)
             check_version(name, schema)
             replaced.update(json.loads((schema.metadata or {}).get(REPLACES, b"[]")))
-    return [name for name in names if name not in replaced]
+    return replaced
 
 
 def _between(table: Table, since: datetime | None, until: datetime | None) -> Any:

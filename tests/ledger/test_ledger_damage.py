@@ -48,18 +48,27 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:500])
 
 
+def spoil(path: Path) -> None:
+    """Behind an intact footer."""
+    content = bytearray(path.read_bytes())
+    content[4:400] = bytes(396)
+    path.write_bytes(content)
+
+
 def make_folder(path: Path) -> None:
     path.unlink()
     path.mkdir()
 
 
 @pytest.mark.parametrize("use", USES)
-@pytest.mark.parametrize("damage", [truncate, make_folder, Path.unlink])
+@pytest.mark.parametrize("damage", [truncate, make_folder, spoil, Path.unlink])
 async def test_a_damaged_file_is_named(tmp_path: Path, use: str, damage: Callable[[Path], None]) -> None:
     folder = tmp_path / "ledger"
     await two_files(folder)
     path = min(folder.rglob("*.parquet"))
     damage(path)
+    if damage is spoil and use == "tables":
+        return  # it counts from the footers
     with pytest.raises(LedgerError, match=path.name):
         USES[use](Ledger(folder), folder)
 

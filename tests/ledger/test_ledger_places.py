@@ -42,6 +42,26 @@ async def test_a_journal_restored_from_a_backup_destroys_no_sealed_rows(tmp_path
     assert sorted(on_disk) == sorted(before | {row.attempt_id})
 
 
+async def test_a_journal_from_before_a_compaction_reads_the_merged_file(tmp_path: Path) -> None:
+    """It names the small files, which are gone; the merged one says that it has their rows."""
+    folder, backup = tmp_path / "ledger", tmp_path / "backup.sqlite"
+    with Ledger(folder) as ledger:
+        for _ in range(2):
+            await make_call(ledger)
+            ledger.seal()
+    shutil.copy(folder / JOURNAL, backup)
+    with Ledger(folder) as ledger:
+        ledger.compact()
+    shutil.copy(backup, folder / JOURNAL)
+    assert len(Ledger(folder).attempts()) == 2
+    with Ledger(folder) as ledger:
+        await make_call(ledger)
+        ledger.compact()
+        assert len(ledger.attempts()) == 3
+        report = ledger.verify()
+        assert report.ok, str(report)
+
+
 async def test_a_journal_overwritten_in_place_by_an_older_one_takes_a_new_id(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         await make_call(ledger)
