@@ -20,6 +20,8 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._name = str(path)
+        self._identity = _identity(os.fstat(self._descriptor))
         _open_locks.add(self)
 
     def acquire(self) -> None:
@@ -40,18 +42,20 @@ class FileLock:
 
     def is_on_disk(self) -> bool:
         """Whether the path still names the file we hold, which a cleaner may have removed."""
-        try:
-            found = self.path.stat()
+        try:  # asked on every commit, and twice as fast as with pathlib
+            return _identity(os.stat(self._name)) == self._identity  # noqa: PTH116
         except FileNotFoundError:
             return False
-        held = os.fstat(self._descriptor)
-        return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
 
     def close(self) -> None:
         """Release and forget."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
 
 
 _open_locks: weakref.WeakSet[FileLock] = weakref.WeakSet()

@@ -216,25 +216,36 @@ def in_processes(count: int, work: Callable[..., Any], *arguments: Any) -> float
 
 
 def bench_writing(root: Path) -> None:
-    print("Durable attempts (open + settle, each fsynced), per second")
-    ours_1, cpu_1, _ = many_calls(root / "a", 1, 400)
-    ours_64, cpu_64, _ = many_calls(root / "b", 64, 6400)
-    bare_1, bare_cpu_1 = bare_sqlite(root / "c", 1, 400)
-    bare_64, bare_cpu_64 = bare_sqlite(root / "d", 64, 6400)
-    four = in_processes(4, many_calls, root / "e", 64, 1600)
-    bare_four_1 = in_processes(4, bare_sqlite, root / "f", 1, 200)
-    bare_four = in_processes(4, bare_sqlite, root / "g", 64, 1600)
-    for name, ours, what, bare in (
-        ("1 at a time", ours_1, "1 a transaction", bare_1),
-        ("64 at once", ours_64, "1 a transaction", bare_1),
-        ("64 at once", ours_64, "64 a transaction", bare_64),
-        ("4 processes of 64", four, "1 a transaction", bare_four_1),
-        ("4 processes of 64", four, "64 a transaction", bare_four),
+    print("Durable attempts (open + settle, each fsynced), per second: medians of five rounds in turn")
+    rounds: dict[str, list[float]] = defaultdict(list)
+    cpu: dict[str, list[float]] = defaultdict(list)
+    for nth in range(5):
+        for name, concurrency, count in (("1 at a time", 1, 400), ("64 at once", 64, 6400)):
+            rate, used, _ = many_calls(root / f"ours{concurrency}-{nth}", concurrency, count)
+            rounds[name].append(rate)
+            cpu[name].append(used)
+            rate, used = bare_sqlite(root / f"bare{concurrency}-{nth}", concurrency, count)
+            rounds[f"bare, {concurrency} a transaction"].append(rate)
+            cpu[f"bare, {concurrency} a transaction"].append(used)
+        rounds["4 processes of 64"].append(in_processes(4, many_calls, root / f"four{nth}", 64, 3200))
+        for per, count in ((1, 200), (64, 3200)):
+            rate = in_processes(4, bare_sqlite, root / f"barefour{per}-{nth}", per, count)
+            rounds[f"4 bare, {per} a transaction"].append(rate)
+    for ours, bare in (
+        ("1 at a time", "bare, 1 a transaction"),
+        ("64 at once", "bare, 1 a transaction"),
+        ("64 at once", "bare, 64 a transaction"),
+        ("4 processes of 64", "4 bare, 1 a transaction"),
+        ("4 processes of 64", "4 bare, 64 a transaction"),
     ):
-        print(f"  {name:18} {ours:8,.0f}; bare SQLite, {what:16} {bare:8,.0f}; ratio {ours / bare:.2f}")
+        ratio = statistics.median(a / b for a, b in zip(rounds[ours], rounds[bare], strict=True))
+        print(
+            f"  {ours:18} {statistics.median(rounds[ours]):8,.0f}; {bare:25} "
+            f"{statistics.median(rounds[bare]):8,.0f}; ratio {ratio:.2f}"
+        )
     print(
-        f"  CPU ms per attempt: {cpu_1:.3f} alone, {cpu_64:.3f} at 64; "
-        f"bare {bare_cpu_1:.3f}, {bare_cpu_64:.3f}"
+        "  CPU ms per attempt:",
+        ", ".join(f"{name} {statistics.median(used):.3f}" for name, used in cpu.items()),
     )
     print("Waited for durability, servers taking 25 to 75 ms, milliseconds: median and p99")
     for concurrency in (1, 64):
@@ -252,7 +263,7 @@ def _spread(seconds: list[float]) -> str:
 
 
 def bench_sealing(root: Path) -> None:
-    print("Sealing 20,000 attempts of about 1.7 kB, three ledgers in one process")
+    print("Sealing 20,000 attempts of about 1.7 kB: medians of five ledgers in one process")
     import pandas  # noqa: F401 - pyarrow brings it in at the first conversion; not sealing's own time
     import pyarrow.compute
     import pyarrow.csv
@@ -260,7 +271,7 @@ def bench_sealing(root: Path) -> None:
     import pyarrow.parquet as pq
 
     took: dict[str, list[float]] = defaultdict(list)
-    for nth in range(3):
+    for nth in range(5):
         folder = root / f"seal{nth}"
         many_calls(folder, 64, 20_000)
         with Ledger(folder) as ledger:
@@ -394,12 +405,15 @@ def read_once(code: str, folder: Path) -> tuple[str, float, int]:
 
 def bench_reading(folder: Path) -> None:
     for name, (ours, theirs) in READS.items():
-        found, took, memory = read_once(ours, folder)
-        expected, direct, direct_memory = read_once(theirs, folder)
-        assert abs(float(found) - float(expected)) < 1e-6 * max(1.0, float(expected)), (name, found, expected)
+        pairs = [(read_once(ours, folder), read_once(theirs, folder)) for _ in range(5)]
+        for (found, _, _), (expected, _, _) in pairs:
+            assert abs(float(found) - float(expected)) < 1e-6 * max(1.0, float(expected)), (name, found)
+        took, direct = (statistics.median(pair[side][1] for pair in pairs) for side in (0, 1))
+        memory, direct_memory = (max(pair[side][2] for pair in pairs) for side in (0, 1))
+        ratio = statistics.median(own[1] / other[1] for own, other in pairs)
         print(
-            f"  {name:18} {took:6.2f} s, {memory:5} MB; DuckDB on the files {direct:6.2f} s, "
-            f"{direct_memory:5} MB; ratio {took / direct:.2f}"
+            f"  {name:18} {took:6.3f} s, {memory:5} MB; DuckDB on the files {direct:6.3f} s, "
+            f"{direct_memory:5} MB; ratio {ratio:.2f}"
         )
 
 
