@@ -55,6 +55,8 @@ class Reader:
     def __init__(self, journal_folder: Path, files: Files) -> None:
         self._folder = journal_folder
         self._files = files
+        # What files of other journals replace. A file never changes, so each is asked once.
+        self._replaces: dict[str, tuple[str, ...]] = {}
 
     @property
     def has_journal(self) -> bool:
@@ -71,10 +73,10 @@ class Reader:
         listed = {name: self._files.names(name) for name in names}
         if not self.has_journal:
             self._check_there(any(listed.values()))
-            return {name: _without_journal(self._files, TABLES[name], listed[name]) for name in names}
+            return {name: self._without_journal(TABLES[name], listed[name]) for name in names}
         dead = self._dead_owners()
         with self.snapshot() as journal:
-            return {name: _view(journal, self._files, TABLES[name], listed[name], dead) for name in names}
+            return {name: self._view(journal, TABLES[name], listed[name], dead) for name in names}
 
     def read(self, names: Sequence[str], use: Callable[[dict[str, View]], _Result]) -> _Result:
         """`use` these tables, anew if files were replaced meanwhile. Raises `LedgerError`."""
@@ -102,6 +104,45 @@ class Reader:
     ) -> Any:
         """A `pyarrow.Table` of the rows from `since` (inclusive) to `until` (exclusive), oldest first."""
         return self.read([name], lambda views: self._load(views[name], since, until, columns))
+
+    def _without_journal(self, table: Table, listed: Sequence[str]) -> View:
+        replaced = self._replaced(listed)
+        sealed = tuple([name for name in listed if name not in replaced])
+        return View(table, sealed, arrow_schema(table).empty_table(), same_schema=False)
+
+    def _view(
+        self, journal: sqlite3.Connection, table: Table, listed: Sequence[str], dead: Sequence[str]
+    ) -> View:
+        manifest: dict[str, int] = dict(
+            journal.execute("SELECT path, schema FROM files WHERE name = ? ORDER BY path", (table.name,))
+        )
+        newest = max(manifest.values(), default=SCHEMA_VERSION)
+        if newest > SCHEMA_VERSION:
+            raise newer_schema(f"the sealed files of {table.name}", newest)
+        foreign = [
+            path for path in listed if path not in manifest and is_foreign(journal, PurePosixPath(path).name)
+        ]
+        replaced = self._replaced(foreign)
+        return View(
+            table,
+            tuple([path for path in [*manifest, *foreign] if path not in replaced]),
+            read_rows(journal, unsealed(journal, table, dead)),
+            same_schema=not foreign and all(version == SCHEMA_VERSION for version in manifest.values()),
+        )
+
+    def _replaced(self, names: Sequence[str]) -> set[str]:
+        """The files that `names`, which no manifest tells of, say they replace. Refuses newer versions."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        for name in names:
+            if name in self._replaces:
+                continue
+            with suppress(OSError, pa.ArrowException):  # reading it will tell
+                schema = pq.read_schema(self._files.location(name), filesystem=self._files.filesystem)
+                check_version(name, schema)
+                self._replaces[name] = tuple(json.loads((schema.metadata or {}).get(REPLACES, b"[]")))
+        return {old for name in names for old in self._replaces.get(name, ())}
 
     def _check_there(self, has_files: bool) -> None:
         """A mistyped path must not read as an empty ledger, nor a journal that was emptied as none."""
@@ -149,47 +190,6 @@ class Reader:
                 "UNION SELECT owner FROM comparisons_journal WHERE owner IS NOT NULL"
             ).fetchall()
         return [owner for (owner,) in owners if is_dead(self._folder / LOCKS_NAME, owner)]
-
-
-def _without_journal(files: Files, table: Table, listed: Sequence[str]) -> View:
-    replaced = _replaced(files, listed)
-    sealed = tuple([name for name in listed if name not in replaced])
-    return View(table, sealed, arrow_schema(table).empty_table(), same_schema=False)
-
-
-def _view(
-    journal: sqlite3.Connection, files: Files, table: Table, listed: Sequence[str], dead: Sequence[str]
-) -> View:
-    manifest: dict[str, int] = dict(
-        journal.execute("SELECT path, schema FROM files WHERE name = ? ORDER BY path", (table.name,))
-    )
-    newest = max(manifest.values(), default=SCHEMA_VERSION)
-    if newest > SCHEMA_VERSION:
-        raise newer_schema(f"the sealed files of {table.name}", newest)
-    foreign = [
-        path for path in listed if path not in manifest and is_foreign(journal, PurePosixPath(path).name)
-    ]
-    replaced = _replaced(files, foreign)
-    return View(
-        table,
-        tuple([path for path in [*manifest, *foreign] if path not in replaced]),
-        read_rows(journal, unsealed(journal, table, dead)),
-        same_schema=not foreign and all(version == SCHEMA_VERSION for version in manifest.values()),
-    )
-
-
-def _replaced(files: Files, names: Sequence[str]) -> set[str]:
-    """The files that `names`, which no manifest tells of, say they replace. Refuses newer versions."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    replaced: set[str] = set()
-    for name in names:
-        with suppress(OSError, pa.ArrowException):  # reading it will tell
-            schema = pq.read_schema(files.location(name), filesystem=files.filesystem)
-            check_version(name, schema)
-            replaced.update(json.loads((schema.metadata or {}).get(REPLACES, b"[]")))
-    return replaced
 
 
 def _between(table: Table, since: datetime | None, until: datetime | None) -> Any:
