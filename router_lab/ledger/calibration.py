@@ -88,9 +88,10 @@ class Learning:
 
     def flush(self) -> None:
         """The transaction is about to end."""
-        self._connection.executemany(
-            "INSERT OR REPLACE INTO calibration VALUES (?, ?)", self._changed.items()
-        )
+        if self._changed:
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO calibration VALUES (?, ?)", self._changed.items()
+            )
 
     def committed(self) -> None:
         """The transaction is durable: what was learnt may be used."""
