@@ -20,6 +20,7 @@ from router_lab.ledger.schema import Table, arrow_schema, conform, moment, newer
 # What is read at once is in memory a few times over.
 _BYTES_AT_ONCE = 48 << 20
 _ROWS_FETCHED = 1024
+_FIRST_ROWS = 1024
 _DAY_MICROSECONDS = 86_400_000_000
 _DAYS_BEFORE_1970 = 719_162
 
@@ -58,14 +59,14 @@ def stretches(
     """`source` in stretches of `most_rows` and, about, `most_bytes` at most, each of one version."""
     held: list[list[Any]] = []  # the columns of the rows read, but not yet given out
     version, size = 0, 0
-    for its_version, columns in _fetched(journal, source, most_bytes):
+    limit = min(_FIRST_ROWS, most_rows)  # little at first, so that others soon have something to work on
+    for its_version, its_size, columns in _fetched(journal, source, most_bytes):
         if its_version > LINES_VERSION:
             raise newer_schema(f"rows of {source.table.name} in the journal", its_version)
-        its_size = sum(map(_bytes_of, columns))
-        fits = held and len(held[0]) + len(columns[0]) <= most_rows and size + its_size <= most_bytes
+        fits = held and len(held[0]) + len(columns[0]) <= limit and size + its_size <= most_bytes
         if held and (its_version != version or not fits):
             yield _stretch(journal, source.table, version, held)
-            held = []
+            held, limit = [], min(2 * limit, most_rows)
         if held:
             for column, more in zip(held, columns, strict=True):
                 column += more
@@ -76,8 +77,10 @@ def stretches(
         yield _stretch(journal, source.table, version, held)
 
 
-def _fetched(journal: sqlite3.Connection, source: Source, most_bytes: int) -> Iterator[tuple[int, list[Any]]]:
-    """A version and, column by column, some rows written under it: fewer of them when they are large."""
+def _fetched(
+    journal: sqlite3.Connection, source: Source, most_bytes: int
+) -> Iterator[tuple[int, int, list[Any]]]:
+    """Some rows of one version, fewer of them when they are large: the version, bytes, and the columns."""
     names = ", ".join(["schema", "line", *source.table.content])
     cursor = journal.execute(
         f"SELECT {names} FROM {source.name} WHERE {source.where} ORDER BY seq",  # noqa: S608
@@ -85,14 +88,13 @@ def _fetched(journal: sqlite3.Connection, source: Source, most_bytes: int) -> It
     )
     count = 1
     while rows := cursor.fetchmany(count):
-        versions, *columns = zip(*rows, strict=True)
-        size = sum(map(_bytes_of, columns))
-        if len(set(versions)) == 1:
-            yield versions[0], columns
-        else:
-            for version, same in groupby(rows, itemgetter(0)):
-                yield version, list(zip(*same, strict=True))[1:]
-        count = max(1, min(2 * count, _ROWS_FETCHED, most_bytes * len(rows) // (8 * size)))
+        total = 0
+        for version, same in groupby(rows, itemgetter(0)):
+            _, *columns = zip(*same, strict=True)
+            size = sum(map(_bytes_of, columns))
+            total += size
+            yield version, size, columns
+        count = max(1, min(2 * count, _ROWS_FETCHED, most_bytes * len(rows) // (8 * total)))
 
 
 def _bytes_of(column: Sequence[bytes | None]) -> int:
