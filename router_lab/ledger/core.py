@@ -183,7 +183,7 @@ class Core:
                 return
             writer = self._writer
         try:
-            if writer is not None:
+            if writer is not None and self._finalizer.alive:  # not when an exit hook has stopped it before
                 self.seal(wait=True)
         finally:
             self._closed = True

@@ -44,10 +44,6 @@ class Table:
         """Column names in order."""
         return [column.name for column in self.columns]
 
-    def position(self, name: str) -> int:
-        """Where `name` stands in a row."""
-        return self.names.index(name)
-
 
 def _kind(hint: Any) -> Kind:
     if get_origin(hint) in (UnionType, Union):

@@ -100,10 +100,18 @@ class Sealer:
 def _ahead(items: Iterator[Any]) -> Iterator[Any]:
     """`items`, the next one being made on a thread of its own while the last one is in use."""
     with ThreadPoolExecutor(1, thread_name_prefix="router_lab sealing") as thread:
-        following = thread.submit(next, items, None)
-        while (item := following.result()) is not None:
-            following = thread.submit(next, items, None)
+        following = _begun(thread, items)
+        while (item := following()) is not None:
+            following = _begun(thread, items)
             yield item
+
+
+def _begun(thread: ThreadPoolExecutor, items: Iterator[Any]) -> Callable[[], Any]:
+    """Begin to make the next item; the function waits for it, and returns None after the last one."""
+    try:
+        return thread.submit(next, items, None).result
+    except RuntimeError:  # the interpreter is ending, as in an exit hook, and gives no more threads
+        return lambda: next(items, None)
 
 
 def batches(journal: sqlite3.Connection) -> list[Batch]:

@@ -259,6 +259,30 @@ def run_script(script: str, *arguments: Path | str) -> str:
     ).stdout
 
 
+@pytest.mark.parametrize("first", ["register", "call"])
+def test_a_script_may_close_in_an_exit_hook(tmp_path: Path, first: str) -> None:
+    """When those run, the interpreter gives no more threads, and our own hook may have run before."""
+    script = """
+        import asyncio, atexit, sys
+        from ledger_rows import make_call
+        from router_lab.ledger import Ledger
+        ledger = Ledger(sys.argv[1])
+        steps = [lambda: atexit.register(ledger.close), lambda: asyncio.run(make_call(ledger))]
+        for step in steps if sys.argv[2] == "register" else reversed(steps):
+            step()
+    """
+    said = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), tmp_path, first],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stderr == ""
+    assert len(Ledger(tmp_path).attempts()) == 1
+    assert first == "register" or len(list(tmp_path.glob("attempts/*/*.parquet"))) == 1
+
+
 async def test_status_is_shown_escaped(tmp_path: Path) -> None:
     with Ledger(tmp_path / "<script>alert(1)<") as ledger:
         await make_call(ledger)
