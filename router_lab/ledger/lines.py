@@ -57,7 +57,7 @@ def encoder(name: str) -> Callable[[Any], Stored]:
                 row[place] = microseconds(row[place])
         for place in mappings:
             row[place] = _mapping_text(row[place])
-        return line(row), *[_bytes(getattr(record, column)) for column in table.content]
+        return line(row), *[text_bytes(getattr(record, column)) for column in table.content]
 
     return encode
 
@@ -119,7 +119,8 @@ def _mapping_text(value: Any) -> str | None:
         return json_text(storable(dict(value)))
 
 
-def _bytes(text: str | None) -> bytes | None:
+def text_bytes(text: str | None) -> bytes | None:
+    """A text as it is stored: UTF-8, with halves of surrogate pairs as `storable` shows them."""
     if text is None:
         return None
     try:

@@ -11,7 +11,7 @@ from router_lab.ledger.files import Files, sha256
 from router_lab.ledger.manifest import SealedFile
 from router_lab.ledger.schema import Table, arrow_schema
 
-REPLACES = b"router_lab.replaces"
+_REPLACES = b"router_lab.replaces"
 # Small enough that a filter on the sort columns skips most of a file, large enough to compress well.
 ROW_GROUP_ROWS = 16_384
 
@@ -35,7 +35,7 @@ class DayFile:
         self._staged: Path = files.staging(name)
         schema = arrow_schema(table)
         if replaces:
-            schema = schema.with_metadata({**schema.metadata, REPLACES: json.dumps(list(replaces))})
+            schema = schema.with_metadata({**schema.metadata, _REPLACES: json.dumps(list(replaces))})
         self._writer = pq.ParquetWriter(
             self._staged,
             schema,
@@ -66,6 +66,11 @@ class DayFile:
         """Leave nothing behind, unless it was published."""
         self._writer.close()
         self._staged.unlink(missing_ok=True)
+
+
+def replaced_by(schema: Any) -> tuple[str, ...]:
+    """The files that the one with this `pyarrow.Schema` replaces."""
+    return tuple(json.loads((schema.metadata or {}).get(_REPLACES, b"[]")))
 
 
 def in_order(table: Table, data: Any) -> Any:

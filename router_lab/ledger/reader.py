@@ -7,7 +7,6 @@ such as another machine's in a shared bucket, carry another id in their name and
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -21,7 +20,7 @@ from router_lab.ledger.files import Files
 from router_lab.ledger.journal import JOURNAL_NAME, LOCKS_NAME, is_blank, snapshot
 from router_lab.ledger.locks import is_dead
 from router_lab.ledger.manifest import is_foreign
-from router_lab.ledger.parquet import REPLACES
+from router_lab.ledger.parquet import replaced_by
 from router_lab.ledger.problems import explain_sealed
 from router_lab.ledger.rows import read_rows
 from router_lab.ledger.schema import (
@@ -141,7 +140,7 @@ class Reader:
             with suppress(OSError, pa.ArrowException):  # reading it will tell
                 schema = pq.read_schema(self._files.location(name), filesystem=self._files.filesystem)
                 check_version(name, schema)
-                self._replaces[name] = tuple(json.loads((schema.metadata or {}).get(REPLACES, b"[]")))
+                self._replaces[name] = replaced_by(schema)
         return {old for name in names for old in self._replaces.get(name, ())}
 
     def _check_there(self, has_files: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from typing import Any
 
 from router_lab.errors import LedgerError
 from router_lab.ledger.files import Files
-from router_lab.ledger.parquet import REPLACES
+from router_lab.ledger.parquet import replaced_by
 from router_lab.ledger.schema import Table, check_version, conform
 
 _BLOCK = 1 << 20
@@ -47,7 +46,7 @@ def read_footer(files: Files, table: Table, name: str) -> Footer:
         schema=int(metadata.get(b"router_lab.schema_version", b"0")),
         first=first,
         last=last,
-        replaces=tuple(json.loads(metadata.get(REPLACES, b"[]"))),
+        replaces=replaced_by(schema),
     )
 
 

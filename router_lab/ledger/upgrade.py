@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from router_lab.ledger.lines import LINES_VERSION, line, line_columns
+from router_lab.ledger.lines import LINES_VERSION, line, line_columns, text_bytes
 from router_lab.ledger.schema import TABLES, Table, json_text
 
 
@@ -39,7 +39,12 @@ def from_version_1(journal: sqlite3.Connection) -> None:
             }
             journal.execute(
                 f"UPDATE {name}_journal SET schema = ?, line = ?{texts} WHERE seq = ?",  # noqa: S608
-                (LINES_VERSION, _line(table, values), *(_bytes(values.get(c)) for c in table.content), seq),
+                (
+                    LINES_VERSION,
+                    _line(table, values),
+                    *(text_bytes(values.get(c)) for c in table.content),
+                    seq,
+                ),
             )
         journal.execute(f"ALTER TABLE {name}_journal DROP COLUMN payload")
 
@@ -51,10 +56,6 @@ def _line(table: Table, values: dict[str, Any]) -> bytes:
         value = values.get(name)
         row.append(json_text(value) if kinds[name] == "json" and not isinstance(value, str) else value)
     return line(row)
-
-
-def _bytes(text: str | None) -> bytes | None:
-    return None if text is None else text.encode()
 
 
 def _finish_batches(journal: sqlite3.Connection) -> None:
