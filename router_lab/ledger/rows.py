@@ -19,7 +19,7 @@ from router_lab.ledger.schema import Table, arrow_schema, conform, moment, newer
 
 # What is read at once is in memory a few times over.
 _BYTES_AT_ONCE = 48 << 20
-_ROWS_FETCHED = 1024
+_ROWS_FETCHED = 256  # few, so that the memory of one fetch serves the next
 _FIRST_ROWS = 1024
 _DAY_MICROSECONDS = 86_400_000_000
 _DAYS_BEFORE_1970 = 719_162

@@ -84,8 +84,9 @@ class Sealer:
         try:
             with self._snapshot() as journal:
                 file_name = batch.file_name(ledger_id_of(journal))
-                some = _ahead(stretches(journal, batch.source, _ROWS_AT_A_TIME))
-                for rows in _ahead(map(as_arrow, some)):
+                # One thread for both steps: two would fight over the interpreter's lock.
+                some = map(as_arrow, stretches(journal, batch.source, _ROWS_AT_A_TIME))
+                for rows in _ahead(some):
                     for date, of_day in split_by_date(table, rows):
                         if date not in days:
                             name = f"{table.name}/date={date}/{file_name}"
