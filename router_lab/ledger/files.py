@@ -227,13 +227,9 @@ class RemoteFiles:
         )
 
 
-def sha256(path: Path) -> str:
-    """The file's checksum, as hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+def sha256(file: Any) -> str:
+    """The checksum, as hex, of an open binary file from here on."""
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _listed(folder: Path) -> list[str]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from router_lab.ledger.beside import begun
 from router_lab.ledger.files import Files, sha256
 from router_lab.ledger.manifest import SealedFile
 from router_lab.ledger.schema import Table, arrow_schema
@@ -58,9 +61,10 @@ class DayFile:
         """Let the file appear; returns its line for the manifest."""
         self._writer.close()
         size = self._staged.stat().st_size
-        sealed = SealedFile(self._name, self._table.name, self._date, self._rows, size, sha256(self._staged))
-        self._files.publish(self._staged, self._name)
-        return sealed
+        with self._staged.open("rb") as written, ThreadPoolExecutor(1) as thread:
+            checksum = begun(thread, partial(sha256, written))  # while the disk is at work
+            self._files.publish(self._staged, self._name)
+            return SealedFile(self._name, self._table.name, self._date, self._rows, size, checksum())
 
     def discard(self) -> None:
         """Leave nothing behind, unless it was published."""

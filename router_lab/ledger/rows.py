@@ -123,7 +123,7 @@ def as_arrow(stretch: Stretch) -> Any:
     data, places = data.take(order), order.to_pylist()
     for name, values in zip(table.content, stretch.texts, strict=True):
         # Before they are Arrow's: moving references costs less than moving texts.
-        ordered = [values[place] for place in places]
+        ordered = list(map(values.__getitem__, places))
         data = data.append_column(name, pa.array(ordered, pa.binary()).view(pa.string()))
     return conform(table, data)
 
@@ -163,11 +163,13 @@ def split_by_date(table: Table, data: Any) -> list[tuple[str, Any]]:
 
     if data.num_rows == 0:
         return []
-    since_year_1 = pc.add(data[table.time].cast(pa.int64()), _DAYS_BEFORE_1970 * _DAY_MICROSECONDS)
+    times = data[table.time].cast(pa.int64())
+    first, last = (when.as_py() // _DAY_MICROSECONDS for when in pc.min_max(times).values())
+    if first == last:
+        return [(_date(first), data)]
+    since_year_1 = pc.add(times, _DAYS_BEFORE_1970 * _DAY_MICROSECONDS)
     days = pc.subtract(pc.divide(since_year_1, _DAY_MICROSECONDS), _DAYS_BEFORE_1970)
-    found = sorted(day for day in pc.unique(days).to_pylist())
-    if len(found) == 1:
-        return [(_date(found[0]), data)]
+    found = sorted(pc.unique(days).to_pylist())
     return [(_date(day), data.filter(pc.equal(days, day))) for day in found]
 
 

@@ -207,8 +207,8 @@ def conform(table: Table, data: Any) -> Any:
 
     schema = arrow_schema(table)
     present = set(data.schema.names)
-    arrays = [
-        data[field.name].cast(field.type) if field.name in present else pa.nulls(data.num_rows, field.type)
-        for field in schema
-    ]
+    arrays = []
+    for field in schema:
+        values = data[field.name] if field.name in present else pa.nulls(data.num_rows, field.type)
+        arrays.append(values if values.type == field.type else values.cast(field.type))
     return pa.Table.from_arrays(arrays, schema=schema)

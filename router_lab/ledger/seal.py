@@ -10,12 +10,12 @@ files, from then on the other way round.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
+from router_lab.ledger.beside import ahead
 from router_lab.ledger.files import Files
 from router_lab.ledger.journal import put_aside
 from router_lab.ledger.manifest import (
@@ -86,7 +86,7 @@ class Sealer:
                 file_name = batch.file_name(ledger_id_of(journal))
                 # One thread for both steps: two would fight over the interpreter's lock.
                 some = map(as_arrow, stretches(journal, batch.source, _ROWS_AT_A_TIME))
-                for rows in _ahead(some):
+                for rows in ahead(some):
                     for date, of_day in split_by_date(table, rows):
                         if date not in days:
                             name = f"{table.name}/date={date}/{file_name}"
@@ -96,23 +96,6 @@ class Sealer:
         finally:
             for file in days.values():
                 file.discard()
-
-
-def _ahead(items: Iterator[Any]) -> Iterator[Any]:
-    """`items`, the next one being made on a thread of its own while the last one is in use."""
-    with ThreadPoolExecutor(1, thread_name_prefix="router_lab sealing") as thread:
-        following = _begun(thread, items)
-        while (item := following()) is not None:
-            following = _begun(thread, items)
-            yield item
-
-
-def _begun(thread: ThreadPoolExecutor, items: Iterator[Any]) -> Callable[[], Any]:
-    """Begin to make the next item; the function waits for it, and returns None after the last one."""
-    try:
-        return thread.submit(next, items, None).result
-    except RuntimeError:  # the interpreter is ending, as in an exit hook, and gives no more threads
-        return lambda: next(items, None)
 
 
 def batches(journal: sqlite3.Connection) -> list[Batch]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,11 +9,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from router_lab.errors import LedgerError
-from router_lab.ledger.files import Files
+from router_lab.ledger.files import Files, sha256
 from router_lab.ledger.parquet import replaced_by
 from router_lab.ledger.schema import Table, check_version, conform
-
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +79,11 @@ def misplaced(files: Files, name: str, footer: Footer) -> str:
 
 def checksum(files: Files, name: str) -> str:
     """The SHA-256 of the file as hex. Raises `LedgerError` if it cannot be read."""
-    digest = hashlib.sha256()
     try:
         with files.filesystem.open_input_stream(files.location(name)) as stream:
-            while block := stream.read(_BLOCK):
-                digest.update(block)
+            return sha256(stream)
     except OSError as error:
         raise _unreadable(error, files, name) from error
-    return digest.hexdigest()
 
 
 def check_unchanged(files: Files, name: str, expected: str) -> None:

@@ -34,6 +34,8 @@ from ledger_rows import answered, lost
 from router_lab.ledger import Ledger
 from router_lab.records import Attempt, BudgetLine
 
+# A little less than the 50,000 at which a ledger begins to seal by itself.
+SEALED = 48_000
 LINES = [BudgetLine("daily", "2026-11-22", 1e9), BudgetLine("monthly", "2026-11", 1e9)]
 
 _random = random.Random(7)
@@ -263,7 +265,7 @@ def _spread(seconds: list[float]) -> str:
 
 
 def bench_sealing(root: Path) -> None:
-    print("Sealing 20,000 attempts of about 1.7 kB: medians of five ledgers in one process")
+    print(f"Sealing {SEALED:,} attempts of about 1.7 kB: medians of five ledgers in one process")
     import pandas  # noqa: F401 - pyarrow brings it in at the first conversion; not sealing's own time
     import pyarrow.compute
     import pyarrow.csv
@@ -273,7 +275,7 @@ def bench_sealing(root: Path) -> None:
     took: dict[str, list[float]] = defaultdict(list)
     for nth in range(5):
         folder = root / f"seal{nth}"
-        many_calls(folder, 64, 20_000)
+        many_calls(folder, 64, SEALED)
         with Ledger(folder) as ledger:
             ledger.recover()
             took["bare SQLite: reading and deleting these rows"].append(
