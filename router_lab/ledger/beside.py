@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
@@ -25,4 +25,4 @@ def begun(thread: ThreadPoolExecutor, function: Callable[[], _Item]) -> Callable
     try:
         return thread.submit(function).result
     except RuntimeError:  # the interpreter is ending, as in an exit hook
-        return function
+        return cache(function)

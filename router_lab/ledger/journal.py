@@ -11,7 +11,7 @@ import platform
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from shutil import copyfile
 from typing import Literal
@@ -83,17 +83,18 @@ def open_writer(folder: Path, durability: Durability) -> sqlite3.Connection:
     return connection
 
 
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+def _check_version(connection: sqlite3.Connection, path: Path) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > JOURNAL_VERSION:
         raise LedgerError(
             f"{path}: written by a newer router_lab (journal version {version}, this one reads up to "
             f"{JOURNAL_VERSION}). Upgrade router_lab"
         )
+    return int(version)
 
 
-def _check_not_older(connection: sqlite3.Connection, path: Path) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+def _check_readable(connection: sqlite3.Connection, path: Path) -> None:
+    version = _check_version(connection, path)
     if 0 < version < JOURNAL_VERSION:
         raise LedgerError(
             f"{path}: written by an older router_lab (journal version {version}). Open it for writing once, "
@@ -182,8 +183,7 @@ def open_reader(folder: Path) -> sqlite3.Connection:
             check_same_thread=False,
         )
         try:
-            _check_version(connection, path)
-            _check_not_older(connection, path)
+            _check_readable(connection, path)
             _fill_in_tables(connection)
             connection.execute("PRAGMA query_only = 1")
             connection.execute("SELECT 1 FROM meta").fetchone()
@@ -221,24 +221,24 @@ def snapshot(folder: Path) -> Iterator[sqlite3.Connection]:
     A folder that cannot be written may hold a journal that SQLite cannot open in place (it needs a
     shared-memory file beside it); then a temporary copy is read.
     """
-    with tempfile.TemporaryDirectory(prefix="router_lab_") as scratch:
+    with ExitStack() as stack:
         try:
             connection = open_reader(folder)
         except LedgerError as error:
             if not isinstance(error.__cause__, sqlite3.OperationalError):
                 raise
-            _copy_journal(folder, Path(scratch))
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="router_lab_")))
+            _copy_journal(folder, scratch)
             try:
-                connection = open_reader(Path(scratch))
+                connection = open_reader(scratch)
             except LedgerError:
                 raise error from error.__cause__
+        stack.callback(connection.close)
         try:
             connection.execute("BEGIN")
             yield connection
         except sqlite3.Error as error:
             raise explain(error, folder / JOURNAL_NAME) from error
-        finally:
-            connection.close()
 
 
 def _copy_journal(folder: Path, scratch: Path) -> None:

@@ -73,9 +73,11 @@ class Reader:
         if not self.has_journal:
             self._check_there(any(listed.values()))
             return {name: self._without_journal(TABLES[name], listed[name]) for name in names}
-        dead = self._dead_owners()
-        with self.snapshot() as journal:
-            return {name: self._view(journal, TABLES[name], listed[name], dead) for name in names}
+        with self.snapshot() as before:
+            dead = self._dead_owners(before)
+            # Within the other, which keeps SQLite from closing its log in between and opening it again.
+            with self.snapshot() as journal:
+                return {name: self._view(journal, TABLES[name], listed[name], dead) for name in names}
 
     def read(self, names: Sequence[str], use: Callable[[dict[str, View]], _Result]) -> _Result:
         """`use` these tables, anew if files were replaced meanwhile. Raises `LedgerError`."""
@@ -177,17 +179,16 @@ class Reader:
         data = pa.concat_tables(parts).sort_by([(view.table.time, "ascending")])
         return data.select(wanted)
 
-    def _dead_owners(self) -> list[str]:
+    def _dead_owners(self, journal: sqlite3.Connection) -> list[str]:
         """Writers that died with intents open; a live reader shows those as the rows they will become.
 
         They are found first and read in a later snapshot, so that a writer that settles and closes in
         between is never taken for dead.
         """
-        with self.snapshot() as journal:
-            owners = journal.execute(
-                "SELECT owner FROM attempts_journal WHERE owner IS NOT NULL "
-                "UNION SELECT owner FROM comparisons_journal WHERE owner IS NOT NULL"
-            ).fetchall()
+        owners = journal.execute(
+            "SELECT owner FROM attempts_journal WHERE owner IS NOT NULL "
+            "UNION SELECT owner FROM comparisons_journal WHERE owner IS NOT NULL"
+        ).fetchall()
         return [owner for (owner,) in owners if is_dead(self._folder / LOCKS_NAME, owner)]
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from router_lab.errors import ConfigError
+from router_lab.ledger.beside import begun
 from router_lab.ledger.files import Files
 from router_lab.ledger.reader import Reader, View, parquet_dataset
 from router_lab.ledger.schema import TABLES, Table
@@ -56,21 +59,31 @@ def _on_duckdb(reader: Reader, files: Files, connection: Any) -> Tables:
     import duckdb
     import ibis
 
-    target = connection if connection is not None else ibis.duckdb.connect()
-    raw = target.con
-    raw.execute("SET TimeZone = 'UTC'")
-    if connection is None:
-        raw.execute("SET enable_progress_bar = false")  # it would print into notebooks
-
     def define(views: dict[str, View]) -> None:
+        raw = connected().con
         for name, view in views.items():
             try:
                 raw.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {_union(raw, files, view)}")
             except duckdb.Error as error:
                 raise OSError(f"{name}: {error}") from error
 
-    reader.read(list(TABLES), define)
+    with ThreadPoolExecutor(1) as thread:
+        # While the journal is read. The backend is imported here: never on two threads at once.
+        connected = begun(thread, partial(_connected, ibis.duckdb, connection))
+        reader.read(list(TABLES), define)
+        target = connected()
     return Tables(target, {name: _known_table(target, table) for name, table in TABLES.items()})
+
+
+def _connected(backend: Any, connection: Any) -> Any:
+    """The caller's connection, or a new one, as the tables need it."""
+    if connection is not None:
+        connection.con.execute("SET TimeZone = 'UTC'")
+        return connection
+    target = backend.connect()
+    target.con.execute("SET enable_progress_bar = false")  # it would print into notebooks
+    target.con.execute("SET parquet_metadata_cache = true")  # a sealed file never changes
+    return target
 
 
 def _known_table(target: Any, table: Table) -> Any:

@@ -372,7 +372,7 @@ THEIRS = SETUP + (
 PERIOD = f"(t.started_at >= {DAY}) & (t.started_at < {DAY} + timedelta(days=1))"
 READS = {
     "open and count": (
-        OURS + "found = ledger.tables().attempts.count().to_pyarrow().as_py()",
+        OURS + "t = ledger.tables().attempts; found = t.count().to_pyarrow().as_py()",
         THEIRS + "found = duckdb.sql(f'SELECT count(*) FROM {source}').fetchall()[0][0]",
     ),
     "cost of one day": (
