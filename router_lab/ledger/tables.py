@@ -77,12 +77,11 @@ def _on_duckdb(reader: Reader, files: Files, connection: Any) -> Tables:
 
 def _connected(backend: Any, connection: Any) -> Any:
     """The caller's connection, or a new one, as the tables need it."""
-    if connection is not None:
-        connection.con.execute("SET TimeZone = 'UTC'")
-        return connection
-    target = backend.connect()
-    target.con.execute("SET enable_progress_bar = false")  # it would print into notebooks
-    target.con.execute("SET parquet_metadata_cache = true")  # a sealed file never changes
+    target = connection if connection is not None else backend.connect()
+    target.con.execute("SET TimeZone = 'UTC'")
+    if connection is None:
+        target.con.execute("SET enable_progress_bar = false")  # it would print into notebooks
+        target.con.execute("SET parquet_metadata_cache = true")  # a sealed file never changes
     return target
 
 
