@@ -98,7 +98,7 @@ def _fetched(
 
 
 def _bytes_of(column: Sequence[bytes | None]) -> int:
-    return sum([len(value) for value in column if value is not None])
+    return sum(map(len, filter(None, column)))
 
 
 def _stretch(

