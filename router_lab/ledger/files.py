@@ -78,11 +78,11 @@ class LocalFiles:
         """Flush the file, rename it, flush the folders. Raises `LedgerError`."""
         final = self._root / name
         try:
-            _flush(staged)
+            flush(staged)
             final.parent.mkdir(parents=True, exist_ok=True)
             staged.replace(final)
             for folder in (final.parent, final.parent.parent, self._root):
-                _flush(folder)
+                flush(folder)
         except OSError as error:
             raise explain(error, final) from error
 
@@ -239,7 +239,8 @@ def _listed(folder: Path) -> list[str]:
         return []
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until the disk has what was written to a file or folder. Raises `OSError`."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

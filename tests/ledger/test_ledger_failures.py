@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import random
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 import textwrap
@@ -76,6 +79,68 @@ async def test_a_locked_journal_is_named(tmp_path: Path) -> None:
         other.close()
         await make_call(ledger)
         assert len(ledger.attempts()) == 2
+
+
+def test_a_disk_that_fills_while_sealing_is_named_and_loses_nothing(tmp_path: Path) -> None:
+    """The journal still fits, the Parquet file does not (RLIMIT_FSIZE); nothing half-written is left."""
+    script = """
+        import asyncio, random, resource, signal, sqlite3, sys
+        from contextlib import closing
+        from pathlib import Path
+        from ledger_rows import make_call
+        from router_lab.errors import LedgerError
+        from router_lab.ledger import Ledger
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        folder, texts = Path(sys.argv[1]), random.Random(1)
+        ledger = Ledger(folder)
+
+        async def make_calls():
+            for _ in range(60):
+                await make_call(ledger, prompt=texts.randbytes(10_000).hex())
+
+        asyncio.run(make_calls())
+        with closing(sqlite3.connect(folder / "_journal.sqlite")) as journal:
+            journal.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+        try:
+            ledger.seal()
+        except LedgerError as error:
+            print("seal:", error)
+        print("half-written", len(list(folder.glob("_stage/*"))))
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        print("moved", ledger.seal(), "of", len(ledger.attempts()))
+        ledger.close()
+    """
+    said = run_script(script, tmp_path).splitlines()
+    assert said[0].startswith("seal:") and "attempts" in said[0] and "Free space" in said[0]
+    assert said[1:] == ["half-written 0", "moved 60 of 60"]
+
+
+async def test_a_disk_that_fails_while_more_rows_are_written_ends_the_seal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux reports a failed write-back once. Whoever is told must not let the file appear."""
+    really, refused = os.fsync, []
+    texts = random.Random(1)
+    with Ledger(tmp_path) as ledger:
+        for _ in range(60):
+            await make_call(ledger, prompt=texts.randbytes(80_000).hex())
+
+        def fails_once(descriptor: int) -> None:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode) and not refused:
+                refused.append(os.fstat(descriptor).st_size)
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            really(descriptor)
+
+        monkeypatch.setattr(os, "fsync", fails_once)
+        with pytest.raises(LedgerError, match=r"_stage.*Input/output error"):
+            ledger.seal()
+        assert not list(tmp_path.glob("attempts/*/*.parquet"))
+        assert ledger.seal() == len(ledger.attempts()) == 60
+    (whole,) = tmp_path.glob("attempts/*/*.parquet")
+    assert refused[0] < whole.stat().st_size  # it was told before the file was whole
 
 
 def test_a_damaged_journal_is_named_and_sealed_rows_stay_readable(tmp_path: Path) -> None:
