@@ -67,12 +67,7 @@ class LocalFiles:
 
     def staging(self, name: str) -> Path:
         """In a folder of its own within the same file system: some readers take up whatever a table has."""
-        stage = self._root / _STAGE
-        try:
-            stage.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise explain(error, stage) from error
-        return stage / f"{name.replace('/', '~')}.{os.getpid()}.part"
+        return _made(self._root / _STAGE) / f"{name.replace('/', '~')}.{os.getpid()}.part"
 
     def publish(self, staged: Path, name: str) -> None:
         """Flush the file, rename it, flush the folders. Raises `LedgerError`."""
@@ -88,16 +83,11 @@ class LocalFiles:
 
     def clear_stages(self) -> None:
         """In the stage."""
-        for path in (self._root / _STAGE).glob("*.part"):
-            path.unlink(missing_ok=True)
+        _cleared(self._root / _STAGE)
 
     def remove(self, name: str) -> None:
         """Delete the file."""
-        path = self._root / name
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise explain(error, path) from error
+        _unlinked(self._root / name)
 
     def names(self, table: str) -> list[str]:
         """Sorted."""
@@ -143,9 +133,8 @@ class RemoteFiles:
 
     def staging(self, name: str) -> Path:
         """In the journal's folder, which is always local."""
-        self._outbox.mkdir(parents=True, exist_ok=True)
         flat = name.replace("/", "~")
-        return self._outbox / f".{flat}.{os.getpid()}.part"
+        return _made(self._outbox) / f".{flat}.{os.getpid()}.part"
 
     def publish(self, staged: Path, name: str) -> None:
         """Upload in one put (multipart when large). Raises `LedgerError`."""
@@ -166,8 +155,7 @@ class RemoteFiles:
 
     def clear_stages(self) -> None:
         """In the outbox."""
-        for path in self._outbox.glob(".*.part"):
-            path.unlink(missing_ok=True)
+        _cleared(self._outbox)
 
     def remove(self, name: str) -> None:
         """Delete the object."""
@@ -232,11 +220,34 @@ def sha256(file: Any) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain(error, folder) from error
+    return folder
+
+
+def _cleared(folder: Path) -> None:
+    for name in _listed(folder):
+        if name.endswith(".part"):
+            _unlinked(folder / name)
+
+
+def _unlinked(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise explain(error, path) from error
+
+
 def _listed(folder: Path) -> list[str]:
     try:
         return os.listdir(folder)  # noqa: PTH208 - reading begins with this, and it is much the fastest
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise explain(error, folder) from error
 
 
 def flush(path: Path) -> None:

@@ -227,7 +227,7 @@ def snapshot(folder: Path) -> Iterator[sqlite3.Connection]:
         except LedgerError as error:
             if not isinstance(error.__cause__, sqlite3.OperationalError):
                 raise
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="router_lab_")))
+            scratch = stack.enter_context(_scratch(folder))
             _copy_journal(folder, scratch)
             try:
                 connection = open_reader(scratch)
@@ -239,6 +239,19 @@ def snapshot(folder: Path) -> Iterator[sqlite3.Connection]:
             yield connection
         except sqlite3.Error as error:
             raise explain(error, folder / JOURNAL_NAME) from error
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    try:
+        made = tempfile.TemporaryDirectory(prefix="router_lab_", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise LedgerError(
+            f"{folder / JOURNAL_NAME}: it has to be copied to be read here, and no temporary folder takes it "
+            f"({error}). Free space, close some open files, or set TMPDIR to a folder that can be written"
+        ) from error
+    with made as scratch:
+        yield Path(scratch)
 
 
 def _copy_journal(folder: Path, scratch: Path) -> None:

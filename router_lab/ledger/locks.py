@@ -10,16 +10,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from router_lab.ledger.problems import explain
+
 # Held for every write transaction and checkpoint.
 WRITE_LOCK = "write.lock"
 
 
 class FileLock:
-    """An exclusive lock on a file between processes (and between instances in one process)."""
+    """An exclusive lock on a file between processes (and between instances in one process).
+
+    The file's folder is made if a cleaner took it. Raises `LedgerError` when the file cannot be opened.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._descriptor = -1
+        try:
+            path.parent.mkdir(exist_ok=True)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise explain(error, path) from error
         self._name = str(path)
         self._identity = _identity(os.fstat(self._descriptor))
         _open_locks.add(self)

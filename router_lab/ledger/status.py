@@ -145,7 +145,11 @@ def _with_others(files: Files, table: TableStatus, names: Sequence[str]) -> Tabl
 
 
 def _journal_bytes(core: Core) -> int:
-    return sum(path.stat().st_size for path in core.folder.glob(f"{JOURNAL_NAME}*"))
+    size = 0
+    for path in core.folder.glob(f"{JOURNAL_NAME}*"):
+        with suppress(FileNotFoundError):  # the write-ahead log goes when the last process closes the ledger
+            size += path.stat().st_size
+    return size
 
 
 def _table_status(journal: sqlite3.Connection, name: str) -> TableStatus:

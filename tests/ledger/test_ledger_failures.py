@@ -143,6 +143,81 @@ async def test_a_disk_that_fails_while_more_rows_are_written_ends_the_seal(
     assert refused[0] < whole.stat().st_size  # it was told before the file was whole
 
 
+def test_a_process_with_too_many_open_files_is_told_so_and_goes_on_afterwards(tmp_path: Path) -> None:
+    """A call still works, with the files that are open; what opens more ends in a `LedgerError`."""
+    script = """
+        import asyncio, os, resource, sys
+        from ledger_rows import make_call
+        from router_lab.errors import LedgerError
+        from router_lab.ledger import Ledger
+
+        taken = []
+
+        def take_the_rest():
+            while True:
+                try:
+                    taken.append(os.open(os.devnull, os.O_RDONLY))
+                except OSError:
+                    return
+
+        async def main():
+            ledger, another = Ledger(sys.argv[1]), Ledger(sys.argv[1])
+            await make_call(ledger)
+            ledger.seal(), ledger.attempts(), ledger.status(), ledger.verify()  # imports open files, too
+            resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+            take_the_rest()
+            await make_call(ledger)
+            for action in (ledger.seal, ledger.attempts, ledger.status, ledger.verify, another.recover):
+                for spare in (0, 1):
+                    if spare:
+                        os.close(taken.pop())
+                    try:
+                        action()
+                        print(action.__name__, "worked")
+                    except LedgerError as error:
+                        print(action.__name__, error)
+                    take_the_rest()
+            for one in taken:
+                os.close(one)
+            print("moved", ledger.seal(), "of", len(ledger.attempts()))
+            ledger.close()
+
+        asyncio.run(main())
+    """
+    *told, moved = run_script(script, tmp_path).splitlines()
+    assert moved == "moved 1 of 2"
+    said = {name: [line for line in told if line.startswith(name)] for name in ("seal", "recover")}
+    for lines in said.values():
+        assert len(lines) == 2
+        assert all("too many files are open" in line and str(tmp_path) in line for line in lines), lines
+
+
+async def test_a_cleaner_may_take_the_locks_folder(tmp_path: Path) -> None:
+    """The journal is there, so calls and sealing go on."""
+    with Ledger(tmp_path) as ledger:
+        await make_call(ledger)
+        shutil.rmtree(tmp_path / "_locks")
+        await make_call(ledger)
+        assert ledger.seal() == 2
+
+
+def test_a_lock_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.recover()
+    (tmp_path / "_locks" / "seal.lock").mkdir()
+    with pytest.raises(LedgerError, match=r"_locks.seal\.lock"):
+        ledger.seal()
+    (tmp_path / "_locks" / "seal.lock").rmdir()
+    ledger.close()
+
+
+def test_status_copes_with_a_journal_file_that_goes_while_it_looks(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        asyncio.run(make_call(ledger))
+        (tmp_path / "_journal.sqlite-gone").symlink_to("nowhere")  # listed, and not there to be measured
+        assert ledger.status().journal_bytes > 0
+
+
 def test_a_damaged_journal_is_named_and_sealed_rows_stay_readable(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         asyncio.run(make_call(ledger))
