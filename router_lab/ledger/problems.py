@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from router_lab.ledger.files import Files
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_MISPLACED = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 _OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -36,6 +37,8 @@ def _mend(error: Exception) -> str:
         )
     if number in _OUT_OF_DESCRIPTORS:
         return "too many files are open. Close some (ledgers, notebooks), or raise the limit: `ulimit -n`"
+    if number in _MISPLACED:
+        return "a file is where a ledger has a folder, or the reverse. Move it away, or use another folder"
     if number in _READ_ONLY or "readonly" in text or "unable to open" in text:
         return "the ledger folder cannot be written. Give this user write permission, or use another folder"
     if "locked" in text or "busy" in text:

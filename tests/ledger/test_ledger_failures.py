@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -201,14 +202,16 @@ async def test_a_cleaner_may_take_the_locks_folder(tmp_path: Path) -> None:
         assert ledger.seal() == 2
 
 
-def test_a_lock_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path)
-    ledger.recover()
-    (tmp_path / "_locks" / "seal.lock").mkdir()
-    with pytest.raises(LedgerError, match=r"_locks.seal\.lock"):
-        ledger.seal()
-    (tmp_path / "_locks" / "seal.lock").rmdir()
-    ledger.close()
+@pytest.mark.parametrize(("name", "make"), [("_locks/seal.lock", Path.mkdir), ("attempts", Path.touch)])
+def test_what_is_in_a_ledgers_way_is_named(tmp_path: Path, name: str, make: Callable[[Path], None]) -> None:
+    """A folder for a file, and a file for a folder; when it is gone, sealing goes on."""
+    with Ledger(tmp_path) as ledger:
+        asyncio.run(make_call(ledger))
+        make(tmp_path / name)
+        with pytest.raises(LedgerError, match=rf"{name}.*a file is where a ledger has a folder"):
+            ledger.seal()
+        (tmp_path / name).rename(tmp_path / "moved away")
+        assert ledger.seal() == 1
 
 
 def test_status_copes_with_a_journal_file_that_goes_while_it_looks(tmp_path: Path) -> None:
