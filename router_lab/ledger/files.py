@@ -5,6 +5,7 @@ A file appears under its name whole or not at all. Until then it is staged where
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import os
 from collections.abc import Callable
@@ -67,7 +68,7 @@ class LocalFiles:
 
     def staging(self, name: str) -> Path:
         """In a folder of its own within the same file system: some readers take up whatever a table has."""
-        return _made(self._root / _STAGE) / f"{name.replace('/', '~')}.{os.getpid()}.part"
+        return make_folder(self._root / _STAGE) / f"{name.replace('/', '~')}.{os.getpid()}.part"
 
     def publish(self, staged: Path, name: str) -> None:
         """Flush the file, rename it, flush the folders. Raises `LedgerError`."""
@@ -83,11 +84,11 @@ class LocalFiles:
 
     def clear_stages(self) -> None:
         """In the stage."""
-        _cleared(self._root / _STAGE)
+        _clear(self._root / _STAGE, "*.part")
 
     def remove(self, name: str) -> None:
         """Delete the file."""
-        _unlinked(self._root / name)
+        _unlink(self._root / name)
 
     def names(self, table: str) -> list[str]:
         """Sorted."""
@@ -134,7 +135,7 @@ class RemoteFiles:
     def staging(self, name: str) -> Path:
         """In the journal's folder, which is always local."""
         flat = name.replace("/", "~")
-        return _made(self._outbox) / f".{flat}.{os.getpid()}.part"
+        return make_folder(self._outbox) / f".{flat}.{os.getpid()}.part"
 
     def publish(self, staged: Path, name: str) -> None:
         """Upload in one put (multipart when large). Raises `LedgerError`."""
@@ -155,7 +156,7 @@ class RemoteFiles:
 
     def clear_stages(self) -> None:
         """In the outbox."""
-        _cleared(self._outbox)
+        _clear(self._outbox, ".*.part")
 
     def remove(self, name: str) -> None:
         """Delete the object."""
@@ -220,7 +221,8 @@ def sha256(file: Any) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _made(folder: Path) -> Path:
+def make_folder(folder: Path) -> Path:
+    """`folder`, with those above it. Raises `LedgerError`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -228,13 +230,12 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _cleared(folder: Path) -> None:
-    for name in _listed(folder):
-        if name.endswith(".part"):
-            _unlinked(folder / name)
+def _clear(folder: Path, pattern: str) -> None:
+    for name in fnmatch.filter(_listed(folder), pattern):
+        _unlink(folder / name)
 
 
-def _unlinked(path: Path) -> None:
+def _unlink(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:

@@ -24,7 +24,6 @@ class FileLock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor = -1
         try:
             path.parent.mkdir(exist_ok=True)
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -156,11 +155,14 @@ def claimed_if_dead(folder: Path, owner_id: str) -> Iterator[bool]:
 
 
 def is_dead(folder: Path, owner_id: str) -> bool:
-    """Whether the writer `owner_id` is gone. Works in a folder that can only be read."""
+    """Whether the writer `owner_id` is gone, also in a folder that can only be read. Raises `LedgerError`."""
+    path = _owner_path(folder, owner_id)
     try:
-        descriptor = os.open(_owner_path(folder, owner_id), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return True
+    except OSError as error:
+        raise explain(error, path) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from typing import Any, TypeVar
 from router_lab.errors import LedgerError, RouterLabError
 from router_lab.ledger.budgets import Budgets
 from router_lab.ledger.calibration import Learning
+from router_lab.ledger.files import make_folder
 from router_lab.ledger.journal import JOURNAL_NAME, LOCKS_NAME, Durability, open_writer, synchronous
 from router_lab.ledger.locks import WRITE_LOCK, FileLock, Owner, held
 from router_lab.ledger.operations import Books, Operation, Run
@@ -66,19 +68,12 @@ class Writer:
         self._about_to_wake: set[asyncio.AbstractEventLoop] = set()
         self._postponed: list[_Task] = []
         self._stopping = False
-        locks = folder / LOCKS_NAME
-        try:
-            locks.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(locks / WRITE_LOCK)
-            self._owner = Owner(locks)
-        except OSError as error:
-            raise explain(error, folder) from error
-        try:
+        locks = make_folder(folder) / LOCKS_NAME
+        with ExitStack() as opened:  # a writer that cannot start keeps nothing open
+            self._lock = opened.enter_context(closing(FileLock(locks / WRITE_LOCK)))
+            self._owner = opened.enter_context(closing(Owner(locks)))
             self._books = self._open_books()
-        except LedgerError:
-            self._owner.close()
-            self._lock.close()
-            raise
+            opened.pop_all()
         self._inodes = self._journal_inodes()
         # A daemon thread outlives the main thread until exit hooks have run, and `Ledger` closes us
         # in one; a thread the interpreter waits for first would hang a script that forgot to close.

@@ -194,6 +194,30 @@ def test_a_process_with_too_many_open_files_is_told_so_and_goes_on_afterwards(tm
         assert all("too many files are open" in line and str(tmp_path) in line for line in lines), lines
 
 
+def test_a_writer_that_cannot_start_keeps_no_file_open(tmp_path: Path) -> None:
+    script = """
+        import os, resource, sys
+        from router_lab.errors import LedgerError
+        from router_lab.ledger import Ledger
+
+        with Ledger(sys.argv[1]) as ledger:
+            ledger.recover()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+        taken = []
+        try:
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            os.close(taken.pop())  # enough for one of the two locks
+        try:
+            Ledger(sys.argv[1]).recover()
+        except LedgerError as error:
+            print(error)
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    """
+    assert "owner-" in run_script(script, tmp_path)
+
+
 async def test_a_cleaner_may_take_the_locks_folder(tmp_path: Path) -> None:
     """The journal is there, so calls and sealing go on."""
     with Ledger(tmp_path) as ledger:
