@@ -17,6 +17,7 @@ from router_lab.ledger.problems import explain
 
 _BLOCK = 1 << 20
 _STAGE = "_stage"
+_BUCKETS = {"s3", "gcs", "abfs"}
 
 
 class Files(Protocol):
@@ -126,6 +127,7 @@ class RemoteFiles:
         self._shown = shown
         self._outbox = outbox
         self._connected: tuple[Any, str] | None = None
+        self._is_bucket_known = False
 
     @property
     def shown(self) -> str:
@@ -175,6 +177,8 @@ class RemoteFiles:
         selector = FileSelector(f"{base}/{table}", allow_not_found=True, recursive=True)
         found: list[Any] = []
         self._try(lambda: found.extend(self.filesystem.get_file_info(selector)), table)
+        if not found:
+            self._check_bucket()
         return sorted(
             str(PurePosixPath(info.path).relative_to(base))
             for info in found
@@ -201,6 +205,22 @@ class RemoteFiles:
                 raise LedgerError(f"{self._shown}: not a place pyarrow can open ({reason})") from None
             self._connected = (filesystem, base.rstrip("/"))
         return self._connected
+
+    def _check_bucket(self) -> None:
+        """A bucket that is not there lists like an empty one; its name is mistyped, most likely."""
+        from pyarrow.fs import FileType
+
+        filesystem, base = self._connect()
+        bucket = base.split("/")[0]
+        if self._is_bucket_known or filesystem.type_name not in _BUCKETS:
+            return
+        try:
+            found = filesystem.get_file_info(bucket)
+        except OSError:  # credentials may be good for the prefix only
+            return
+        if found.type == FileType.NotFound:
+            raise LedgerError(f"{self._shown}: there is no bucket {bucket!r}. Check its name, or create it")
+        self._is_bucket_known = True
 
     def _try(self, action: Callable[[], None], name: str) -> None:
         try:

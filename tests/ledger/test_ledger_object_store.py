@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 import boto3
+import httpx
 import pytest
 from ledger_rows import make_call
 from moto.server import ThreadedMotoServer
@@ -78,13 +79,17 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1").create_bucket(
-        Bucket="lab"
-    )
+    httpx.post(f"http://{host}:{port}/moto-api/reset")  # buckets outlive a server in one process
+    create_bucket(port, "lab")
     relay = Wire((host, port))
     yield relay
     relay.close()
     server.stop()
+
+
+def create_bucket(port: int, name: str) -> None:
+    client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1")
+    client.create_bucket(Bucket=name)
 
 
 def uri(wire: Wire) -> str:
@@ -120,6 +125,21 @@ async def test_rows_survive_outages_and_arrive_once(tmp_path: Path, wire: Wire) 
         elsewhere.seal()
         assert len(elsewhere.attempts()) == 4
     assert len(Ledger(uri(wire), journal=tmp_path).attempts()) == 4
+
+
+async def test_a_bucket_that_is_not_there_is_no_empty_ledger(tmp_path: Path, wire: Wire) -> None:
+    assert len(Ledger(uri(wire), journal=tmp_path / "empty").attempts()) == 0
+    mistyped = uri(wire).replace("lab/team", "lbb/team")
+    with pytest.raises(LedgerError, match=r"s3://lbb/team: there is no bucket 'lbb'"):
+        Ledger(mistyped, journal=tmp_path / "reading").attempts()
+    ledger = Ledger(mistyped, journal=tmp_path / "writing")
+    await make_call(ledger)
+    with pytest.raises(LedgerError, match="there is no bucket 'lbb'"):
+        ledger.close()
+    create_bucket(wire.port, "lbb")
+    with Ledger(mistyped, journal=tmp_path / "writing") as ledger:
+        assert ledger.seal() == 1
+        assert len(ledger.attempts()) == 1
 
 
 def test_credentials_in_the_address_are_never_shown(tmp_path: Path) -> None:
