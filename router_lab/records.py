@@ -194,7 +194,23 @@ class Attempt:
     tags: Mapping[str, str]
     prompt: str | None = field(repr=False)
     output: str | None = field(repr=False)
+    # Calls as canonical JSON: `[{"arguments": {...}, "name": "..."}, ...]` in the order they came.
+    tool_calls: str | None = field(default=None, repr=False)
+    thoughts: str | None = field(default=None, repr=False)
+    # What was asked for beside the prompt (`temperature`, `seed` ...), where anything was.
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    # What the provider itself says the attempt cost.
+    provider_cost_usd: float | None = None
+    # The bound that budgets count: of a bill nobody saw, what was held; else `cost_usd`.
+    worst_usd: float | None = None
 
+
+# How one answer of a pair ended: `complete` is an answer one can judge, everything else is a failure
+# of the side that gave it.
+Ending = Literal["complete", "token_limited", "empty", "refused", "content_filter", "failed"]
+
+# Where a pair comes from: a shadow beside a call, a dataset that was run, another tool's log.
+Origin = Literal["live", "replay", "import"]
 
 # Why a pair is, or is not, complete. Everything but `complete` and `primary_failed` explains a
 # missing shadow answer, so that the number of eligible requests is always known.
@@ -244,6 +260,13 @@ class Comparison:
     shadow_latency_ms: float | None
     details: Mapping[str, Any]
     is_noise: bool = False
+    task_id: str | None = None
+    primary_tool_calls: str | None = field(default=None, repr=False)
+    shadow_tool_calls: str | None = field(default=None, repr=False)
+    primary_ending: Ending | None = None
+    shadow_ending: Ending | None = None
+    origin: Origin = "live"
+    run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Number
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+from router_lab.ledger.schema import ATTEMPTS, COMPARISONS, Table
 from router_lab.records import Attempt, Comparison
+
+Row = TypeVar("Row", Attempt, Comparison)
 
 Content = Literal["full", "hash", "none"]
 
@@ -28,22 +31,16 @@ def _is_hash(text: str) -> bool:
 
 
 def attempt_content(attempt: Attempt, content: Content) -> Attempt:
-    """`attempt` with its prompt and output as `content` says."""
-    if content == "full":
-        return attempt
-    return replace(attempt, prompt=_kept(attempt.prompt, content), output=_kept(attempt.output, content))
+    """`attempt` with its prompt, and all of its answer, as `content` says."""
+    return attempt if content == "full" else _reduced(attempt, ATTEMPTS, content)
 
 
 def comparison_content(comparison: Comparison, content: Content) -> Comparison:
     """`comparison` likewise; texts in its details (a comparator may quote the answers) go the same way."""
     if content == "full":
         return comparison
-    return replace(
-        comparison,
-        primary_output=_kept(comparison.primary_output, content),
-        shadow_output=_kept(comparison.shadow_output, content),
-        details=without_texts(comparison.details, content),
-    )
+    reduced = _reduced(comparison, COMPARISONS, content)
+    return replace(reduced, details=without_texts(comparison.details, content))
 
 
 def without_texts(details: Mapping[str, Any], content: Content) -> dict[str, Any]:
@@ -70,6 +67,11 @@ def _without_texts(value: Any, content: Content) -> Any:
     if isinstance(value, list | tuple):
         return [_without_texts(item, content) for item in value]
     return _kept(str(value), content)
+
+
+def _reduced(record: Row, table: Table, content: Content) -> Row:
+    texts: dict[str, Any] = {name: _kept(getattr(record, name), content) for name in table.content}
+    return replace(record, **texts)
 
 
 def _kept(text: str | None, content: Content) -> str | None:

@@ -26,7 +26,7 @@ from router_lab.ledger.upgrade import from_version_1
 
 JOURNAL_NAME = "_journal.sqlite"
 LOCKS_NAME = "_locks"
-JOURNAL_VERSION = 2
+JOURNAL_VERSION = 3
 
 Durability = Literal["full", "os", "batch"]
 
@@ -117,6 +117,7 @@ def _create(connection: sqlite3.Connection, home: str) -> None:
         for name, table in TABLES.items():  # a journal of any age may lack a newer table
             create_rows(connection, table)
             index_intents(connection, table)
+            _add_texts(connection, table)
             connection.execute(
                 "INSERT OR IGNORE INTO schemas VALUES (?, ?, ?)",
                 (name, LINES_VERSION, json.dumps(line_columns(table))),
@@ -141,6 +142,19 @@ def create_rows(connection: sqlite3.Connection, table: Table, *, temporary: bool
         "seq INTEGER PRIMARY KEY, owner TEXT, hold INTEGER, lines TEXT, "
         f"schema INTEGER NOT NULL, line BLOB NOT NULL{texts})"
     )
+
+
+def _add_texts(connection: sqlite3.Connection, table: Table) -> None:
+    """Give the rows of `table` in an older journal, batches included, the texts they were written without."""
+    names = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND (name = ? OR name GLOB ?)",
+        (f"{table.name}_journal", f"{table.name}_batch_*"),
+    ).fetchall()
+    for (name,) in names:
+        present = {column for _, column, *_ in connection.execute(f"PRAGMA table_info({name})")}
+        for column in table.content:
+            if column not in present:
+                connection.execute(f"ALTER TABLE {name} ADD COLUMN {column} BLOB")
 
 
 def index_intents(connection: sqlite3.Connection, table: Table) -> None:

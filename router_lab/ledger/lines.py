@@ -21,7 +21,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from router_lab.errors import LedgerError
 from router_lab.ledger.schema import TABLES, Table, json_text, microseconds
 
-LINES_VERSION = 2
+LINES_VERSION = 3
 
 _ESCAPE = re.compile(rb"\\(u00[0-9a-f]{2}|.)")
 _MEANT = {b'"': b'""', b"\\": b"\\", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}

@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.records import Alert, Attempt, Comparison, Score, SwitchEvent
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Kind = Literal["string", "int", "float", "bool", "time", "json"]
 
@@ -84,8 +84,9 @@ ATTEMPTS = Table(
         "task_id",
         "tags",
         "budget_lines",
+        "parameters",
     ),
-    content=("prompt", "output"),
+    content=("prompt", "output", "tool_calls", "thoughts"),
 )
 COMPARISONS = Table(
     name="comparisons",
@@ -100,8 +101,13 @@ COMPARISONS = Table(
         "shadow_model",
         "status",
         "comparator",
+        "task_id",
+        "primary_ending",
+        "shadow_ending",
+        "origin",
+        "run_id",
     ),
-    content=("primary_output", "shadow_output"),
+    content=("primary_output", "shadow_output", "primary_tool_calls", "shadow_tool_calls"),
 )
 ALERTS = Table("alerts", _columns(Alert), "at", ("at",), ("kind", "subject"))
 SWITCH_EVENTS = Table("switch_events", _columns(SwitchEvent), "at", ("epoch",), ("prefix", "author"))
