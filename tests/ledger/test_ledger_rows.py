@@ -43,7 +43,7 @@ def test_importing_the_ledger_brings_no_data_library() -> None:
 def assert_row(found: dict[str, Any], wanted: Attempt) -> None:
     for name, value in asdict(wanted).items():
         seen = found[name]
-        if name == "tags":
+        if name in ("tags", "parameters"):
             seen = json.loads(seen)
         if value is None:
             assert pd.isna(seen), name
