@@ -283,24 +283,43 @@ class Alert:
 
 Side = Literal["primary", "shadow"]
 
+# Who says what an answer is worth: a scorer that knows the right answer, a person, a model.
+ScoreKind = Literal["truth", "person", "judge"]
+
+# What was said of a pair as a whole. `unsure` says nothing of either answer, and counts as said;
+# `withdrawn` takes back what the same scorer said before.
+ScoreVerdict = Literal[
+    "primary better", "shadow better", "equally good", "both wrong", "unsure", "withdrawn"
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """What somebody says an answer is worth, from 0 (useless) to 1 (as good as it gets). A row of `scores`.
 
-    It is of one `side` of a pair, or of one attempt. `by` names a person or a judge; `shown_as` is the
-    letter under which a blinded answer was shown.
+    It is of one `side` of a pair, or of one attempt; the last one that `by` gave to it counts. `by` names
+    a person or a judge, `kind` says which; `shown_as` is the letter under which a blinded answer was
+    shown. `quality_score` is None where `verdict` is `unsure` or `withdrawn`.
+
+    `chance` is the probability, in (0, 1], with which the pair was drawn for marking; drawn from one
+    `stratum`, the latest chance there is that of all its marks. `chosen`: a person picked the pair, so
+    that its score says nothing of other pairs. A person's score with neither counts as chosen.
     """
 
     score_id: str
     at: datetime
-    quality_score: float
+    quality_score: float | None
     by: str
     comparison_id: str | None = None
     side: Side | None = None
     attempt_id: str | None = None
     shown_as: str | None = None
     note: str = ""
+    kind: ScoreKind = "person"
+    verdict: ScoreVerdict | None = None
+    chance: float | None = None
+    chosen: bool | None = None
+    stratum: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

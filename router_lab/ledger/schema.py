@@ -111,7 +111,13 @@ COMPARISONS = Table(
 )
 ALERTS = Table("alerts", _columns(Alert), "at", ("at",), ("kind", "subject"))
 SWITCH_EVENTS = Table("switch_events", _columns(SwitchEvent), "at", ("epoch",), ("prefix", "author"))
-SCORES = Table("scores", _columns(Score), "at", ("comparison_id", "side"), ("by", "side", "shown_as"))
+SCORES = Table(
+    name="scores",
+    columns=_columns(Score),
+    time="at",
+    sort=("comparison_id", "side"),
+    dictionary=("by", "side", "shown_as", "kind", "verdict", "stratum"),
+)
 
 TABLES: dict[str, Table] = {
     table.name: table for table in (ATTEMPTS, COMPARISONS, ALERTS, SWITCH_EVENTS, SCORES)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, get_args
 
 from router_lab.errors import ConfigError
 from router_lab.ledger.operations import Append, Books
-from router_lab.records import Score
+from router_lab.records import Score, ScoreKind, ScoreVerdict
 
 if TYPE_CHECKING:
     from router_lab.ledger.core import Core
@@ -27,12 +28,35 @@ def store_scores(core: Core, scores: Sequence[Score]) -> None:
 
 
 def _check(score: Score) -> None:
-    value = score.quality_score
-    if not 0 <= value <= 1:
-        raise ConfigError(f"quality_score={value!r}: a score is a number from 0 to 1")
+    _check_worth(score)
     if not score.by.strip():
         raise ConfigError("by='': say who gave the score")
     if (score.comparison_id is None) == (score.attempt_id is None):
         raise ConfigError("a score is of one pair (`comparison_id` and `side`) or of one `attempt_id`")
     if score.comparison_id is not None and score.side not in ("primary", "shadow"):
         raise ConfigError(f"side={score.side!r}: say which answer of the pair, 'primary' or 'shadow'")
+    if score.kind not in get_args(ScoreKind):
+        raise ConfigError(f"kind={score.kind!r}: say who scores, one of {', '.join(get_args(ScoreKind))}")
+    if score.chance is None:
+        return
+    if not _is_number(score.chance) or not 0 < score.chance <= 1:
+        raise ConfigError(f"chance={score.chance!r}: the chance to be drawn is above 0 and at most 1")
+    if score.chosen:
+        raise ConfigError(f"chance={score.chance!r}, chosen=True: a pair that was chosen was not drawn")
+
+
+def _check_worth(score: Score) -> None:
+    value, verdict = score.quality_score, score.verdict
+    if verdict is not None and verdict not in get_args(ScoreVerdict):
+        raise ConfigError(f"verdict={verdict!r}: one of {', '.join(get_args(ScoreVerdict))}")
+    says_nothing = verdict in ("unsure", "withdrawn")
+    if value is None and says_nothing:
+        return
+    if says_nothing:
+        raise ConfigError(f"quality_score={value!r}, verdict={verdict!r}: the score of that is None")
+    if value is None or not _is_number(value) or not 0 <= value <= 1:
+        raise ConfigError(f"quality_score={value!r}: a score is a number from 0 to 1")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

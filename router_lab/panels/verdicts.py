@@ -60,15 +60,18 @@ def said_before(scores: Iterable[dict[str, Any]]) -> dict[str, dict[str, str]]:
     """Scores, oldest first, in words: by comparison and by who gave them."""
     from router_lab.spot_checking import VERDICT_SCORES
 
-    last: dict[tuple[str, str], dict[str, float]] = {}
+    last: dict[tuple[str, str], dict[str, Any]] = {}
     for score in scores:
-        last.setdefault((score["comparison_id"], score["by"]), {})[score["side"]] = score["quality_score"]
+        last.setdefault((score["comparison_id"], score["by"]), {})[score["side"]] = score
     words = {worth: word for word, worth in VERDICT_SCORES.items()}
     said: dict[str, dict[str, str]] = {}
     for (comparison_id, by), sides in last.items():
-        given = words.get((sides.get("primary", -1.0), sides.get("shadow", -1.0)))
-        numbers = ", ".join(f"{side} {value:.2g}" for side, value in sorted(sides.items()))
-        said.setdefault(comparison_id, {})[by] = given or numbers
+        worth = {side: one["quality_score"] for side, one in sides.items() if one["quality_score"] is not None}
+        given = words.get((worth.get("primary", -1.0), worth.get("shadow", -1.0)))
+        numbers = ", ".join(f"{side} {value:.2g}" for side, value in sorted(worth.items()))
+        meant = given or numbers or next((one["verdict"] for one in sides.values()), None)
+        if meant != "withdrawn":
+            said.setdefault(comparison_id, {})[by] = meant or "nothing"
     return said
 
 

@@ -108,6 +108,8 @@ def _scores(pair: Mapping[str, Any], row: Row, scorer: Scorer) -> Iterator[Score
             comparison_id=pair["comparison_id"],
             side=side,
             note=why or "",
+            kind="truth",
+            chance=1.0,
         )
 
 
