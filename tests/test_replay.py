@@ -147,6 +147,7 @@ async def test_resume_with_ids_with_another_ledger_or_not_at_all(lab: Lab, tmp_p
 
 async def test_bad_rows_are_collected_and_cost_nothing(lab: Lab, tmp_path: Path) -> None:
     good = {"id": "good", "task_type": "ask", "prompt": "fine"}
+    scored = {"task_type": "ask", "prompt": "x", "expected": "y"}
     bad: Sequence[tuple[Any, str]] = [
         ({"prompt": "x"}, "no `task_type`"),
         ({"task_type": "ask"}, "either `prompt` or `messages`"),
@@ -157,6 +158,8 @@ async def test_bad_rows_are_collected_and_cost_nothing(lab: Lab, tmp_path: Path)
         ({"task_type": "ask", "prompt": "x", "tags": "{"}, "`tags` is not JSON"),
         ({"task_type": "ask", "prompt": "x", "expected": "y", "comparator": "txet"}, "did you mean `text`"),
         ({"task_type": "ask", "prompt": "x", "expected": "y", "comparator": "judge"}, "cannot score"),
+        ({**scored, "comparator": "helper:f"}, "would import code"),
+        ({**scored, "comparator": "embedding", "options": {"encoder": "helper:f"}}, "would import code"),
         ({"task_type": "nothing", "prompt": "x"}, "nothing"),
         (good, "also that of row 0"),
         (17, "must be a mapping"),
@@ -172,6 +175,53 @@ async def test_bad_rows_are_collected_and_cost_nothing(lab: Lab, tmp_path: Path)
         half = await replay(router, tmp_path / "half.jsonl")
     assert half.counts["failed"] == 1 and "half.jsonl, line 2" in (half.errors[0].error or "")
     assert len(lab.served) == 2
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"comparator": "helper_of_rows:f"},
+        {"comparator": "embedding", "options": {"encoder": "helper_of_rows:f"}},
+        {"comparator": "json", "options": {"encoder": "helper_of_rows:f"}},
+        {"comparator": "helper_of_rows"},
+    ],
+)
+@pytest.mark.parametrize("form", ["mapping", "jsonl", "csv", "parquet"])
+async def test_rows_never_name_code(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: dict[str, Any], form: str
+) -> None:
+    """A dataset is data, perhaps from a stranger; a module beside it is on the path of every notebook."""
+    (tmp_path / "helper_of_rows.py").write_text("def f(*given): return 1.0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    row = {"id": "1", "task_type": "ask", "prompt": "hi", "expected": "x"} | named
+    rows: Any = [row]
+    if form != "mapping":
+        rows = tmp_path / f"rows.{form}"
+        cells = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in row.items()}
+        frame = pd.DataFrame([cells])
+        write = {"jsonl": lambda: frame.to_json(rows, orient="records", lines=True),
+                 "csv": lambda: frame.to_csv(rows, index=False),
+                 "parquet": lambda: frame.to_parquet(rows)}  # fmt: skip
+        write[form]()
+    async with lab.router(ROUTING) as router:
+        result = await replay(router, rows)
+    assert result.counts["failed"] == 1
+    assert "helper_of_rows" not in sys.modules
+    assert lab.served == []
+
+
+async def test_code_named_by_an_argument_scores_rows(lab: Lab) -> None:
+    async with lab.router(ROUTING) as router:
+        result = await replay(
+            router, [{"task_type": "ask", "prompt": "x", "expected": "y"}], comparator="test_replay:always"
+        )
+    assert result.rows[0].correct == 1.0
+
+
+def always(pair: Any) -> float:
+    """A comparator of the user's own."""
+    return 1.0
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from router_lab.errors import ConfigError
-from router_lab.router.compare import Comparator, Judge, Pair, comparator, compare, stored_pair
+from router_lab.router.compare import (
+    Comparator,
+    Judge,
+    Pair,
+    comparator,
+    compare,
+    registered_comparator,
+    stored_pair,
+)
 
 if TYPE_CHECKING:
     from router_lab.records import Completion
@@ -20,6 +28,8 @@ if TYPE_CHECKING:
 
 # Longer answers are compared on a thread, so that the other calls are not held up.
 _INLINE_CHARS = 4_000
+
+_Make = Callable[[str, Mapping[str, Any]], Comparator | Judge]
 
 
 class Scorer:
@@ -68,15 +78,15 @@ class Scorer:
 
     def _for(self, row: Row) -> Comparator:
         if row.comparator is not None:
-            return self._get(row.comparator, row.options)
+            return self._get(row.comparator, row.options, registered_comparator)
         if self._default is not None:
             return self._get(self._default, self._options)
         return self._get(self.name_for(row), {})
 
-    def _get(self, name: str, options: Mapping[str, Any]) -> Comparator:
-        key = json.dumps([name, options], sort_keys=True, default=repr)
+    def _get(self, name: str, options: Mapping[str, Any], make: _Make = comparator) -> Comparator:
+        key = json.dumps([name, options, make is comparator], sort_keys=True, default=repr)
         if key not in self._made:
-            made = comparator(name, options)
+            made = make(name, options)
             if isinstance(made, Judge):
                 raise ConfigError(
                     "comparator `judge` cannot score a replay: judge its pairs in the ledger instead"

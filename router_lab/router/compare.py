@@ -48,6 +48,7 @@ __all__ = [
     "comparator",
     "comparator_names",
     "compare",
+    "registered_comparator",
     "stored_pair",
 ]
 
@@ -71,6 +72,24 @@ def comparator(name: str, options: Mapping[str, Any] | None = None) -> Comparato
     if ":" in name:
         return UserComparator(name, load_object(name, "comparator"), given)
     return _from_entry_point(name, given)
+
+
+def registered_comparator(name: str, options: Mapping[str, Any] | None = None) -> Comparator | Judge:
+    """As `comparator()`, for a name and options that came with data: they may not say what to import.
+
+    Only built-in comparators and those of installed packages have a name here. Raises `ConfigError` for
+    `module:function`, and for an option that names code.
+    """
+    named = {"comparator": name} if ":" in name else {}
+    if name in _BUILT_IN:
+        named = {key: value for key, value in (options or {}).items() if key in _BUILT_IN[name].names_code}
+    for key, value in named.items():
+        raise ConfigError(
+            f"`{key}: {str(value)[:200]}` would import code that the data names; data may name the comparators "
+            f"{', '.join(comparator_names())}. Give your own as an argument, in the YAML, or as an entry point "
+            f"in the group {GROUP}"
+        )
+    return comparator(name, options)
 
 
 def route_comparators(settings: Settings) -> dict[str, Comparator | Judge]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+from router_lab.errors import ConfigError
 
 T = TypeVar("T")
 Last = Callable[[], Coroutine[Any, Any, None]]
@@ -16,12 +19,17 @@ class LoopThread:
     """Runs coroutines for synchronous callers. Not a daemon: work in flight ends in order.
 
     The thread starts with the first `run()` and ends with `stop()`; if nobody stops it, then when the
-    interpreter begins to exit, after awaiting `at_exit`.
+    interpreter begins to exit, after awaiting `at_exit`. A forked child has none of its parent's threads:
+    there the next `run()` starts one of its own.
     """
 
     def __init__(self, name: str, at_exit: Last) -> None:
         self._name = name
         self._at_exit = at_exit
+        self._begin()
+        _loop_threads.add(self)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._registered = False
         self._thread: threading.Thread | None = None
@@ -31,8 +39,15 @@ class LoopThread:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run to the end; an interrupt of the caller cancels the work.
 
-        Raises `RuntimeError` when the interpreter is exiting.
+        Raises `RuntimeError` when the interpreter is exiting, and `ConfigError` when called on this very
+        thread, as from a callback: it would wait for itself for ever.
         """
+        if self._is_current:
+            work.close()
+            raise ConfigError(
+                "a call that waits was made on the router's own thread, by a callback or a client: it would "
+                "wait for itself. Start `router.complete(...)` as a task there, or call from another thread"
+            )
         with self._lock:
             try:
                 loop = self._loop or self._start()
@@ -47,7 +62,12 @@ class LoopThread:
             raise
 
     def stop(self, last: Last) -> None:
-        """Wait for the calls under way, await `last` on the loop, end the thread. Idempotent."""
+        """Wait for the calls under way, await `last` on the loop, end the thread. Idempotent.
+
+        Raises `ConfigError` when called on this very thread.
+        """
+        if self._is_current:
+            raise ConfigError("`close_sync()` was called on the router's own thread: call it from another one")
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
@@ -58,6 +78,10 @@ class LoopThread:
         finally:
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
+
+    @property
+    def _is_current(self) -> bool:
+        return threading.current_thread() is self._thread
 
     def _start(self) -> asyncio.AbstractEventLoop:
         if not self._registered:
@@ -91,6 +115,17 @@ class LoopThread:
         while self._calls:
             await asyncio.wait(self._calls)
         await last()
+
+
+_loop_threads: weakref.WeakSet[LoopThread] = weakref.WeakSet()
+
+
+def _forget_in_child() -> None:
+    for owner in list(_loop_threads):
+        owner._begin()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
 
 
 def _stop_at_exit(reference: weakref.ref[LoopThread]) -> None:

@@ -17,6 +17,7 @@ from router_lab.errors import (
     ResponseParseError,
     RoutingError,
 )
+from router_lab.records import Alert
 from router_lab.sim import Fault
 
 CLOUD = "routing: {ask: {model: cloud, max_tokens: 64}}"
@@ -242,6 +243,28 @@ async def test_without_a_fallback_an_overflow_is_loud(lab: Lab):
         with pytest.raises(ContextOverflowError, match="num_ctx"):
             await router.complete(long, task_type="ask")
     assert lab.served == []
+
+
+@pytest.mark.parametrize("waits", ["complete_sync", "close_sync"])
+def test_a_callback_that_would_wait_for_its_own_thread_is_told_so(lab: Lab, waits: str):
+    told: list[str] = []
+
+    def callback(alert: Alert) -> None:
+        try:
+            if waits == "complete_sync":
+                router.complete_sync("tell somebody", task_type="ask")
+            else:
+                router.close_sync()
+        except ConfigError as error:
+            told.append(str(error))
+
+    router = lab.router(
+        "routing: {ask: {model: cloud, max_tokens: 16}}\ncost: {daily_budget_usd: 0.004, warning_ratio: 0.01}",
+        on_alert=callback,
+    )
+    assert router.complete_sync("hello", task_type="ask").text
+    router.close_sync()
+    assert len(told) == 1 and "own thread" in told[0]
 
 
 async def test_complete_sync_works_with_and_without_a_running_loop(lab: Lab):

@@ -68,6 +68,8 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     name: ClassVar[str]
+    # Options that say what to import. Data, such as the row of a dataset, may not give them.
+    names_code: ClassVar[frozenset[str]] = frozenset()
 
 
 def graded(score: float, threshold: float | None, reason: str, **details: Any) -> Verdict:
