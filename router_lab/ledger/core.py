@@ -16,7 +16,7 @@ from router_lab.errors import LedgerError
 from router_lab.ledger.calibration import CalibrationStates
 from router_lab.ledger.files import Files
 from router_lab.ledger.journal import LOCKS_NAME, Durability, open_reader, vacuum
-from router_lab.ledger.locks import WRITE_LOCK, FileLock, locked
+from router_lab.ledger.locks import WRITE_LOCK, FileLock, is_dead, locked
 from router_lab.ledger.operations import Append, Books
 from router_lab.ledger.place import Place
 from router_lab.ledger.problems import explain
@@ -119,6 +119,10 @@ class Core:
                 self._peeking.close()
                 self._peeking = None
                 raise explain(error, self.folder) from error
+
+    def is_gone(self, owner: str) -> bool:
+        """Whether the writer `owner`, of any process, has ended."""
+        return is_dead(self._locks, owner)
 
     def recover(self) -> int:
         """Turn dead writers' intents into rows; returns how many."""

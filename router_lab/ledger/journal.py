@@ -22,11 +22,13 @@ from router_lab.ledger.lines import LINES_VERSION, line_columns
 from router_lab.ledger.manifest import keep_apart
 from router_lab.ledger.problems import explain
 from router_lab.ledger.schema import TABLES, Table
-from router_lab.ledger.upgrade import from_version_1
+from router_lab.ledger.switch_store import create_flips
+from router_lab.ledger.upgrade import copy_flips, from_version_1, from_version_3
 
 JOURNAL_NAME = "_journal.sqlite"
 LOCKS_NAME = "_locks"
-JOURNAL_VERSION = 3
+JOURNAL_VERSION = 4
+_OLDEST_READABLE = 3
 
 Durability = Literal["full", "os", "batch"]
 
@@ -41,11 +43,6 @@ CREATE TABLE budgets (
     pruned INTEGER NOT NULL DEFAULT 0, UNIQUE (scope, period)
 );
 CREATE TABLE calibration (key TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE switch (
-    prefix TEXT PRIMARY KEY, epoch INTEGER NOT NULL, is_on INTEGER NOT NULL, reason TEXT NOT NULL,
-    expires_at INTEGER, expires_pairs INTEGER, expires_nano INTEGER,
-    pairs INTEGER NOT NULL DEFAULT 0, spent INTEGER NOT NULL DEFAULT 0
-) WITHOUT ROWID;
 CREATE TABLE batches (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE files (
     path TEXT PRIMARY KEY, name TEXT NOT NULL, date TEXT NOT NULL, rows INTEGER NOT NULL,
@@ -97,7 +94,7 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> int:
 
 def _check_readable(connection: sqlite3.Connection, path: Path) -> None:
     version = _check_version(connection, path)
-    if 0 < version < JOURNAL_VERSION:
+    if 0 < version < _OLDEST_READABLE:
         raise LedgerError(
             f"{path}: written by an older router_lab (journal version {version}). Open it for writing once, "
             f"as `router-lab ledger seal --ledger {path.parent}` does, to bring it up to date"
@@ -114,6 +111,9 @@ def _create(connection: sqlite3.Connection, home: str) -> None:
             connection.execute("INSERT INTO meta VALUES ('id', ?)", (uuid4().hex[:12],))
         if version == 1:
             from_version_1(connection)
+        create_flips(connection)
+        if 0 < version < 4:
+            from_version_3(connection)
         for name, table in TABLES.items():  # a journal of any age may lack a newer table
             create_rows(connection, table)
             index_intents(connection, table)
@@ -217,6 +217,9 @@ def _fill_in_tables(connection: sqlite3.Connection) -> None:
     for name, table in TABLES.items():
         if (f"{name}_journal",) not in found:
             create_rows(connection, table, temporary=True)
+    if ("switch",) in found:
+        create_flips(connection, temporary=True)
+        copy_flips(connection)
 
 
 def is_blank(folder: Path) -> bool:

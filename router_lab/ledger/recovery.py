@@ -1,7 +1,7 @@
 """What writers that died left behind: their intents become the rows they were written as.
 
-An attempt reads as lost, billing unknown, at its reserved cost; a pair as cancelled. A switch they had
-turned for a `with` block goes back.
+An attempt reads as lost, billing unknown, at its reserved cost; a pair as cancelled. Switches
+that they held for a `with` block are let go.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from router_lab.ledger.locks import claimed_if_dead
 from router_lab.ledger.money import nano
 from router_lab.ledger.operations import Books
 from router_lab.ledger.schema import ATTEMPTS
-from router_lab.ledger.switch_lease import take_back_of_the_dead
+from router_lab.ledger.switch_holds import take_away_of_the_dead
 
 
 def recover(books: Books, locks: Path, at: datetime) -> int:
     """Turn every dead writer's intents into rows; returns how many. Living writers' are never touched."""
-    take_back_of_the_dead(books, locks, at)
+    take_away_of_the_dead(books, locks, at)
     owners = books.connection.execute(
         "SELECT owner FROM attempts_journal WHERE owner IS NOT NULL AND owner <> :us "
         "UNION SELECT owner FROM comparisons_journal WHERE owner IS NOT NULL AND owner <> :us",

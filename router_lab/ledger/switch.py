@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,16 +19,15 @@ from router_lab.errors import ConfigError
 from router_lab.escape import plain
 from router_lab.ledger.operations import Books
 from router_lab.ledger.schema import microseconds
-from router_lab.ledger.switch_lease import Lease, bind, take_back
+from router_lab.ledger.switch_holds import Leaving, hold, take_away
 from router_lab.ledger.switch_store import (
-    Flip,
     all_flips,
     applicable,
     decide,
     end_expired,
     newest_epoch,
-    own_flip,
     record,
+    standing,
     store,
 )
 from router_lab.records import SwitchEvent, SwitchState
@@ -61,7 +61,8 @@ class LedgerSwitch:
             return _LOCKED
         try:
             now = microseconds(self._core.now())
-            return self._core.peek(lambda journal: decide(applicable(journal, task_type), now))
+            flips = self._core.peek(lambda journal: applicable(journal, task_type))
+            return decide(standing(flips, now, self._core.is_gone), now)
         except Exception as error:
             return SwitchState(on=False, epoch=0, reason=f"the switch cannot be read: {error}")
 
@@ -103,7 +104,8 @@ class LedgerSwitch:
         """Turn shadows on, globally or for the task types under `prefix`, at most until a limit is reached.
 
         Limits: `minutes` of time, complete `pairs`, `usd` of shadow spending; calls in flight when a
-        limit is reached still finish. The result is a context manager that restores what was.
+        limit is reached still finish. The result is a context manager: with its block, or its process,
+        this flip goes away again, and only this one.
         Raises `ConfigError` when this process is locked off, `LedgerError` when it cannot be stored.
         """
         if self._locked_off:
@@ -128,7 +130,7 @@ class LedgerSwitch:
         return self._flip(event)
 
     def off(self, reason: str, prefix: str = "", author: str | None = None) -> Flipped:
-        """Turn shadows off; without `prefix`, all of them. The result restores what was, as with `on`."""
+        """Turn shadows off; without `prefix`, all of them. The result takes it away again, as with `on`."""
         event = SwitchEvent(
             epoch=0,
             at=self._core.now(),
@@ -207,8 +209,7 @@ class LedgerSwitch:
     def _flip(self, event: SwitchEvent) -> Flipped:
         def apply(books: Books) -> Flipped:
             end_expired(books.connection, event.at)
-            before = own_flip(books.connection, event.prefix)
-            return Flipped(self, store(books.connection, event), before)
+            return Flipped(self, store(books.connection, event))
 
         return self._change(apply)
 
@@ -225,12 +226,13 @@ class LedgerSwitch:
         hint = f"did you mean {near[0]!r}?" if near else f"its routes are {', '.join(self._routes[:8])}"
         warnings.warn(f"prefix={prefix!r}: no route of this configuration is called so; {hint}", stacklevel=3)
 
-    def _bind(self, lease: Lease) -> None:
-        self._change(lambda books: bind(books.connection, lease, books.owner))
+    def _hold(self, event: SwitchEvent) -> None:
+        self._change(lambda books: hold(books.connection, event.epoch, books.owner))
 
-    def _take_back(self, lease: Lease) -> None:
+    def _take_away(self, event: SwitchEvent) -> None:
         at = self._core.now()
-        self._change(lambda books: take_back(books.connection, lease, at))
+        leaving = Leaving(event.epoch, event.prefix, event.reason, event.author)
+        self._change(lambda books: take_away(books.connection, leaving, at))
 
 
 def _word(state: SwitchState) -> str:
@@ -238,22 +240,25 @@ def _word(state: SwitchState) -> str:
 
 
 class Flipped:
-    """A flip that was made. As a context manager it puts back what was, unless someone flipped since.
+    """A flip that was made. It lasts, unless it is used as a context manager, which holds it.
 
-    Should its process die within the block, whoever opens or keeps the ledger next puts it back.
+    Any number of blocks, of any tasks and processes, may overlap. Each takes away its own flip when it
+    ends, and so does the death of its process; what others hold, or flipped for good, stands.
     """
 
-    def __init__(self, switch: LedgerSwitch, event: SwitchEvent, before: Flip | None) -> None:
+    def __init__(self, switch: LedgerSwitch, event: SwitchEvent) -> None:
         self._switch = switch
-        self._lease = Lease(event.prefix, event.epoch, event.reason, event.author, before)
+        self._process = os.getpid()
         self.event = event
 
     def restore(self) -> None:
-        """Put back what was before this flip; does nothing after a later flip of the same prefix."""
-        self._switch._take_back(self._lease)
+        """Take this flip away, so that what else is flipped stands. Does nothing in a forked child."""
+        if self._process == os.getpid():
+            self._switch._take_away(self.event)
 
     def __enter__(self) -> Flipped:
-        self._switch._bind(self._lease)
+        if self._process == os.getpid():
+            self._switch._hold(self.event)
         return self
 
     def __exit__(

@@ -1,14 +1,17 @@
 """The switch's rows in the journal: reading which flip decides, and counting towards its limits.
 
-Rule: an off stops every older on below it; an on never lifts a more specific off. So a global off
-stops everything at once, and turning one prefix on afterwards starts just that prefix again. An on
-that reaches its limit of time, pairs or money ends within its own epoch.
+Of a prefix the newest flip stands, lasting or held; when a held one leaves (its block or its process
+ends, or its limit is reached) the next newest does. A lasting on that reaches its limit of time, pairs or
+money is an off from then on, within its own epoch.
+
+Between prefixes: an off stops every older on below it; an on never lifts a more specific off. So a global
+off stops everything at once, and turning one prefix on afterwards starts just that prefix again.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -20,10 +23,16 @@ from router_lab.records import SwitchEvent, SwitchState
 
 NEVER_FLIPPED = SwitchState(on=False, epoch=0, reason="never turned on")
 
+# A flip may be taken back while newer ones stand, so some older lasting ones of a prefix are kept.
+_MOST_LASTING = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """The newest flip of one prefix. Times are microseconds since 1970 UTC, money nano-dollars."""
+    """A flip of one prefix. Times are microseconds since 1970 UTC, money nano-dollars.
+
+    `owner` is the writer that holds it, None for one that lasts.
+    """
 
     prefix: str
     epoch: int
@@ -34,6 +43,7 @@ class Flip:
     expires_nano: int | None
     pairs: int
     spent: int
+    owner: str | None = None
 
     def expired(self, now: int) -> str:
         """Why an on no longer holds, or an empty string."""
@@ -49,8 +59,19 @@ class Flip:
 
 
 _SELECT = (
-    "SELECT prefix, epoch, is_on, reason, expires_at, expires_pairs, expires_nano, pairs, spent FROM switch"
+    "SELECT prefix, epoch, is_on, reason, expires_at, expires_pairs, expires_nano, pairs, spent, owner "
+    "FROM switch_flips"
 )
+
+
+def create_flips(connection: sqlite3.Connection, *, temporary: bool = False) -> None:
+    """The SQLite table of the flips that may stand, unless it is there."""
+    connection.execute(
+        f"CREATE {'TEMPORARY' if temporary else ''} TABLE IF NOT EXISTS switch_flips ("
+        "epoch INTEGER PRIMARY KEY, prefix TEXT NOT NULL, is_on INTEGER NOT NULL, reason TEXT NOT NULL, "
+        "author TEXT NOT NULL, expires_at INTEGER, expires_pairs INTEGER, expires_nano INTEGER, "
+        "pairs INTEGER NOT NULL DEFAULT 0, spent INTEGER NOT NULL DEFAULT 0, owner TEXT)"
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -62,21 +83,38 @@ def prefixes(task_type: str) -> tuple[str, ...]:
 
 
 def applicable(connection: sqlite3.Connection, task_type: str) -> list[Flip]:
-    """The flips that bear on `task_type`, general to specific."""
+    """The flips that bear on `task_type`, newest first."""
     names = prefixes(task_type)
     marks = ",".join("?" * len(names))
-    rows = connection.execute(f"{_SELECT} WHERE prefix IN ({marks})", names)
-    return sorted((_flip(row) for row in rows), key=lambda flip: len(flip.prefix))
+    rows = connection.execute(f"{_SELECT} WHERE prefix IN ({marks}) ORDER BY epoch DESC", names)
+    return [_flip(row) for row in rows]
 
 
 def all_flips(connection: sqlite3.Connection) -> list[Flip]:
-    """Every prefix's newest flip."""
-    return [_flip(row) for row in connection.execute(f"{_SELECT} ORDER BY prefix")]
+    """Every flip that may stand, newest first."""
+    return [_flip(row) for row in connection.execute(f"{_SELECT} ORDER BY epoch DESC")]
 
 
 def _flip(row: Sequence[object]) -> Flip:
     prefix, epoch, is_on, *rest = row
     return Flip(prefix, epoch, bool(is_on), *rest)  # type: ignore[arg-type]
+
+
+def standing(
+    flips: Sequence[Flip], now: int, is_gone: Callable[[str], bool] = lambda _owner: False
+) -> list[Flip]:
+    """Of `flips`, newest first, the one that stands of each prefix, general to specific.
+
+    `is_gone` says of a writer that it is dead, and what it held with it.
+    """
+    found: dict[str, Flip] = {}
+    for flip in flips:
+        if flip.prefix in found:
+            continue
+        if flip.owner is not None and (flip.expired(now) or is_gone(flip.owner)):
+            continue
+        found[flip.prefix] = flip
+    return sorted(found.values(), key=lambda flip: len(flip.prefix))
 
 
 def decide(flips: Sequence[Flip], now: int) -> SwitchState:
@@ -110,7 +148,7 @@ def _count(connection: sqlite3.Connection, task_type: str, change: str, amount: 
     names = prefixes(task_type)
     marks = ",".join("?" * len(names))
     connection.execute(
-        f"UPDATE switch SET {change} WHERE is_on AND prefix IN ({marks}) "  # noqa: S608 - only marks
+        f"UPDATE switch_flips SET {change} WHERE is_on AND prefix IN ({marks}) "  # noqa: S608 - only marks
         "AND (expires_pairs IS NOT NULL OR expires_nano IS NOT NULL)",
         (amount, *names),
     )
@@ -130,21 +168,27 @@ def next_epoch(journal: sqlite3.Connection) -> int:
 
 
 def store(journal: sqlite3.Connection, event: SwitchEvent) -> SwitchEvent:
-    """Make `event` the newest flip of its prefix, under the next epoch, and record it."""
+    """Make `event` the newest flip of its prefix, a lasting one, under the next epoch, and record it."""
     event = replace(event, epoch=next_epoch(journal))
     journal.execute(
-        "INSERT OR REPLACE INTO switch "
-        "(prefix, epoch, is_on, reason, expires_at, expires_pairs, expires_nano) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO switch_flips "
+        "(epoch, prefix, is_on, reason, author, expires_at, expires_pairs, expires_nano) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            event.prefix,
             event.epoch,
+            event.prefix,
             event.on,
             event.reason,
+            event.author,
             None if event.expires_at is None else microseconds(event.expires_at),
             event.expires_pairs,
             None if event.expires_usd is None else nano_up(event.expires_usd),
         ),
+    )
+    journal.execute(
+        "DELETE FROM switch_flips WHERE prefix = :prefix AND owner IS NULL AND epoch NOT IN "
+        "(SELECT epoch FROM switch_flips WHERE prefix = :prefix AND owner IS NULL ORDER BY epoch DESC LIMIT :most)",
+        {"prefix": event.prefix, "most": _MOST_LASTING},
     )
     record(journal, event)
     return event
@@ -159,14 +203,24 @@ def record(journal: sqlite3.Connection, event: SwitchEvent) -> None:
 
 
 def end_expired(journal: sqlite3.Connection, now: datetime) -> None:
-    """Turn off, and record, every on that has reached its limit."""
+    """Turn off, and record, every on that has reached its limit. One that was held is gone with that."""
+    superseded: set[str] = set()
     for flip in all_flips(journal):
         why = flip.expired(microseconds(now))
+        is_superseded = flip.prefix in superseded
+        if flip.owner is None:
+            superseded.add(flip.prefix)
         if not why:
             continue
         reason = f"{flip.reason} (ended: {why})"
-        journal.execute("UPDATE switch SET is_on = 0, reason = ? WHERE prefix = ?", (reason, flip.prefix))
-        record(journal, _ended(flip, reason, now))
+        if flip.owner is None:
+            journal.execute(
+                "UPDATE switch_flips SET is_on = 0, reason = ? WHERE epoch = ?", (reason, flip.epoch)
+            )
+        else:
+            journal.execute("DELETE FROM switch_flips WHERE epoch = ?", (flip.epoch,))
+        if not is_superseded:
+            record(journal, _ended(flip, reason, now))
 
 
 def _ended(flip: Flip, reason: str, now: datetime) -> SwitchEvent:
@@ -180,51 +234,3 @@ def _ended(flip: Flip, reason: str, now: datetime) -> SwitchEvent:
         author="router_lab",
         details=details,
     )
-
-
-def own_flip(journal: sqlite3.Connection, prefix: str) -> Flip | None:
-    """The newest flip of exactly `prefix`."""
-    return next((flip for flip in all_flips(journal) if flip.prefix == prefix), None)
-
-
-def put_back(
-    journal: sqlite3.Connection,
-    prefix: str,
-    before: Flip | None,
-    at: datetime,
-    *,
-    reason: str,
-    author: str,
-) -> None:
-    """Make the flip `before` (or none) of `prefix` stand again, as a new flip on record."""
-    is_on = before.is_on if before else False
-    event = SwitchEvent(
-        epoch=0,
-        at=at,
-        prefix=prefix,
-        on=is_on,
-        reason=reason,
-        author=author,
-        details={"restores_epoch": before.epoch if before else 0},
-    )
-    if before is None and prefix:
-        # The prefix had no switch of its own, so it follows the more general one again.
-        journal.execute("DELETE FROM switch WHERE prefix = ?", (prefix,))
-        above = decide(applicable(journal, prefix), microseconds(at))
-        record(journal, replace(event, epoch=next_epoch(journal), on=above.on))
-        return
-    stored = store(journal, event)
-    if before is not None:
-        journal.execute(
-            "UPDATE switch SET expires_at = ?, expires_pairs = ?, expires_nano = ?, pairs = ?, spent = ? "
-            "WHERE prefix = ? AND epoch = ?",
-            (
-                before.expires_at,
-                before.expires_pairs,
-                before.expires_nano,
-                before.pairs,
-                before.spent,
-                stored.prefix,
-                stored.epoch,
-            ),
-        )

@@ -1,4 +1,7 @@
-"""Journals of version 1, whose rows were JSON arrays, brought up to date when they are opened for writing."""
+"""Older journals, brought up to date when they are opened for writing.
+
+The rows of version 1 were JSON arrays. Up to version 3 one flip of the switch was kept for each prefix.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +50,34 @@ def from_version_1(journal: sqlite3.Connection) -> None:
                 ),
             )
         journal.execute(f"ALTER TABLE {name}_journal DROP COLUMN payload")
+
+
+def from_version_3(journal: sqlite3.Connection) -> None:
+    """Take over the switch, within the caller's transaction: what a `with` block held goes with its owner."""
+    copy_flips(journal)
+    leases = journal.execute("SELECT value FROM meta WHERE key GLOB 'switch_lease/*'").fetchall()
+    for (text,) in leases:
+        lease = json.loads(text)
+        before = lease["before"]
+        held = journal.execute(
+            "UPDATE switch_flips SET owner = ?, author = ? WHERE epoch = ?",
+            (lease["owner"], lease["author"], lease["epoch"]),
+        )
+        if before is not None and held.rowcount:
+            names = ", ".join(before)
+            marks = ", ".join(f":{name}" for name in before)
+            journal.execute(
+                f"INSERT OR IGNORE INTO switch_flips ({names}, author) VALUES ({marks}, '')",  # noqa: S608
+                before,
+            )
+    journal.execute("DELETE FROM meta WHERE key GLOB 'switch_lease/*' OR key GLOB 'switch_put_back/*'")
+    journal.execute("DROP TABLE switch")
+
+
+def copy_flips(journal: sqlite3.Connection) -> None:
+    """The flips of a journal of version 3 or older, as they are kept now."""
+    names = "epoch, prefix, is_on, reason, expires_at, expires_pairs, expires_nano, pairs, spent"
+    journal.execute(f"INSERT INTO switch_flips ({names}, author) SELECT {names}, '' FROM switch")  # noqa: S608
 
 
 def _line(table: Table, values: dict[str, Any]) -> bytes:
