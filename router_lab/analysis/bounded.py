@@ -26,15 +26,21 @@ _MOST_DISTINCT = 256
 _LINE: Floats = np.linspace(0.0, 15.0, 601)
 
 
-def lower_bound(values: Floats, counts: Floats, least: float, level: float) -> float:
-    """The bound below which the true mean lies with chance `level` at most.
+def lower_bound(
+    values: Floats, counts: Floats, least: float, level: float, most: float = float("inf")
+) -> float:
+    """The bound below which the true mean lies with chance `level` at most, or `most` if that is less.
 
     `values` (n,) occur `counts` (n,) times (fractions are fine), none of them under `least`.
     """
     centre = float(counts @ values / counts.sum())
-    if centre - least < 1e-15:
-        return least
-    return float(brentq(lambda bar: p_above(values, counts, least, bar) - level, least, centre, xtol=1e-12))
+    if centre - least < 1e-15 or most <= least:
+        return min(least, most)
+    if most < centre and p_above(values, counts, least, most) <= level:
+        return most
+    end = min(most, centre)
+    found = brentq(lambda bar: p_above(values, counts, least, bar) - level, least, end, xtol=1e-12)
+    return min(float(found), most)
 
 
 def p_above(values: Floats, counts: Floats, least: float, bar: float) -> float:

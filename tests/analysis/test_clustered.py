@@ -145,3 +145,35 @@ def test_nothing_to_average_is_refused(rows):
 
 def test_one_cluster_knows_nothing():
     assert cluster_mean([0.1, 0.2], ["a", "a"]).interval() == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.013, 0.03])
+@pytest.mark.parametrize(("pairs", "expected"), [(1_000, -0.027), (5_000, -0.014), (20_000, -0.012)])
+def test_one_hot_input_does_not_hide_the_others(share, pairs, expected):
+    """An input with 1 to 3% of the pairs, always right, beside others right in 99%: the low end was -.12."""
+    hot = round(share * pairs)
+    rows = np.zeros(pairs)
+    rows[hot : hot + round(0.01 * (pairs - hot))] = -1.0
+    labels = np.append(np.zeros(hot, int), 1 + np.arange(pairs - hot))
+    low, _ = cluster_mean(rows, labels, bounds=(-1.0, 0.0)).interval()
+    assert expected - 1e-3 <= low < -0.0099
+
+
+@pytest.mark.parametrize(("share", "failing"), [(0.03, 0.5), (0.1, 0.3), (0.3, 0.2), (0.02, 1.0)])
+def test_a_hot_input_that_fails_is_covered(share, failing):
+    """Calls of a fixed population: `share` of them are one input, the others fail in 2% of the cases."""
+    rng = np.random.default_rng(7)
+    truth, missed = -(share * failing + (1 - share) * 0.02), 0
+    for _ in range(200):
+        is_hot = rng.random(500) < share
+        rows = -(rng.random(500) < np.where(is_hot, failing, 0.02)).astype(float)
+        low, high = cluster_mean(rows, np.where(is_hot, 0, 1 + np.arange(500)), bounds=(-1.0, 0.0)).interval()
+        missed += not low <= truth <= high
+    assert missed / 200 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+
+
+def test_clusters_that_are_merely_unequal_stay_clusters():
+    rng = np.random.default_rng(8)
+    labels = np.repeat(np.arange(60), rng.integers(5, 40, 60))
+    rows = rng.normal(0, 1, 60)[labels]
+    assert cluster_mean(rows, labels).clusters == 60
