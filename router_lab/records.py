@@ -288,9 +288,7 @@ ScoreKind = Literal["truth", "person", "judge"]
 
 # What was said of a pair as a whole. `unsure` says nothing of either answer, and counts as said;
 # `withdrawn` takes back what the same scorer said before.
-ScoreVerdict = Literal[
-    "primary better", "shadow better", "equally good", "both wrong", "unsure", "withdrawn"
-]
+ScoreVerdict = Literal["primary better", "shadow better", "equally good", "both wrong", "unsure", "withdrawn"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,9 +299,10 @@ class Score:
     a person or a judge, `kind` says which; `shown_as` is the letter under which a blinded answer was
     shown. `quality_score` is None where `verdict` is `unsure` or `withdrawn`.
 
-    `chance` is the probability, in (0, 1], with which the pair was drawn for marking; drawn from one
-    `stratum`, the latest chance there is that of all its marks. `chosen`: a person picked the pair, so
-    that its score says nothing of other pairs. A person's score with neither counts as chosen.
+    `chance` is the probability, in (0, 1], with which the pair was drawn for marking, as it was then; of
+    a pair drawn from a `stratum` of `stratum_pairs` pairs it grows with the marks given there, see
+    `rl.analysis.marks`. `chosen`: a person picked the pair, so that its score says nothing of other
+    pairs. A person's score with neither counts as chosen.
     """
 
     score_id: str
@@ -320,6 +319,7 @@ class Score:
     chance: float | None = None
     chosen: bool | None = None
     stratum: str | None = None
+    stratum_pairs: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,17 +1,22 @@
-"""Spot checks: a person (or a judge) scores random stored pairs without knowing which model said what."""
+"""Spot checks: a person scores stored pairs that were drawn for it, without knowing which model said what.
+
+Pairs are drawn with known chances (`mark_design` says how and why), which are stored with the scores, so
+that an estimate can weight by them. Scores given out of turn, and marks on pairs that a person picked, are
+kept as `chosen`: they say something of that pair and nothing of the others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, overload
 from uuid import uuid4
 
 from router_lab.errors import ConfigError
 from router_lab.escape import Html, join, plain, show, tag
-from router_lab.records import Score, Side
+from router_lab.mark_design import Design, Drawn, candidates, differing_more, draw, random_bytes
+from router_lab.records import Score, ScoreVerdict, Side
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +25,9 @@ if TYPE_CHECKING:
     from router_lab.panels.verdicts import StoreVerdict, VerdictWord
 
 Letter = Literal["A", "B"]
+Better = Literal["A", "B", "equal", "both wrong"]
+
+SIDES: tuple[Side, Side] = ("primary", "shadow")
 
 # What a verdict on a pair says of its two answers: primary, shadow. `unsure` says nothing of either.
 VERDICT_SCORES: dict[VerdictWord, tuple[float, float]] = {
@@ -40,6 +48,7 @@ class SpotCheck:
     a: str = field(repr=False)
     b: str = field(repr=False)
     primary_is: Letter = field(repr=False)
+    drawn: Drawn = field(repr=False)
 
     def _repr_html_(self) -> str:
         texts = (("Task", self.prompt), ("A", self.a), ("B", self.b))
@@ -51,41 +60,111 @@ class SpotCheck:
 
 
 class SpotChecks(Sequence[SpotCheck]):
-    """A queue to work through: look at `checks[0]`, then `checks.score(0, a=1, b=0.5)`."""
+    """A queue to work through: look at `checks[0]`, then `checks.score(0, a=1, b=0.5)`.
 
-    def __init__(self, ledger: Ledger, by: str, checks: Sequence[SpotCheck]) -> None:
+    It may be left at any point: the first pairs of a queue are a smaller random sample. A score given out
+    of turn, to a pair while an earlier one of its stratum waits, is kept as `chosen`; when its turn comes
+    it is asked for again.
+    """
+
+    def __init__(
+        self, ledger: Ledger, by: str, checks: Sequence[SpotCheck], marked: Mapping[str, str]
+    ) -> None:
         self._ledger = ledger
         self._by = by
         self._checks = tuple(checks)
-        self._done: set[str] = set()
+        self._marked = dict(marked)  # pairs that were drawn and marked, with their strata
+        self._given: list[SpotCheck] = []
 
     @property
     def left(self) -> list[SpotCheck]:
-        """Those not scored yet."""
-        return [check for check in self._checks if check.comparison_id not in self._done]
+        """Those not scored yet, in turn."""
+        return [check for check in self._checks if check.comparison_id not in self._marked]
 
     def score(self, which: int | SpotCheck, *, a: float, b: float, note: str = "") -> None:
         """Store what both answers are worth, each from 0 to 1; durable when this returns.
 
         Raises `ConfigError` for a score outside [0, 1].
         """
+        self._store(which, {"A": a, "B": b}, None, note)
+
+    def say(
+        self, which: int | SpotCheck, better: Letter | Literal["equal", "both wrong"], note: str = ""
+    ) -> None:
+        """Store which answer is better, "A" or "B", or that they are "equal" (both good) or "both wrong"."""
+        worth: dict[str, dict[Letter, float]] = {
+            "A": {"A": 1.0, "B": 0.0},
+            "B": {"A": 0.0, "B": 1.0},
+            "equal": {"A": 1.0, "B": 1.0},
+            "both wrong": {"A": 0.0, "B": 0.0},
+        }
+        if better not in worth:
+            raise ConfigError(f"better={better!r}: choose one of {', '.join(worth)}")
         check = self._checks[which] if isinstance(which, int) else which
-        worth: dict[Letter, float] = {"A": a, "B": b}
+        if better in ("A", "B"):
+            verdict: ScoreVerdict = "primary better" if better == check.primary_is else "shadow better"
+        else:
+            verdict = "equally good" if better == "equal" else "both wrong"
+        self._store(check, worth[better], verdict, note)
+
+    def unsure(self, which: int | SpotCheck, note: str = "") -> None:
+        """Store that one cannot tell: it counts as marked, and says nothing of either answer."""
+        self._store(which, {"A": None, "B": None}, "unsure", note)
+
+    def undo(self) -> SpotCheck | None:
+        """Take back the last mark given here, so that it is that pair's turn again; None if there is none."""
+        if not self._given:
+            return None
+        check = self._given[-1]
+        withdraw(self._ledger, self._by, check.comparison_id)
+        self._given.pop()
+        self._marked.pop(check.comparison_id, None)
+        return check
+
+    def _store(
+        self,
+        which: int | SpotCheck,
+        worth: Mapping[Letter, float | None],
+        verdict: ScoreVerdict | None,
+        note: str,
+    ) -> None:
+        check = self._checks[which] if isinstance(which, int) else which
+        in_turn = self._in_turn(check)
+        sampled = _sampled(check.drawn, self._marked) if in_turn else {"chosen": True}
         letters: tuple[Letter, Letter] = ("A", "B")
         self._ledger.score(
             *(
-                _score(
+                new_score(
                     check.comparison_id,
                     "primary" if letter == check.primary_is else "shadow",
                     worth[letter],
                     self._by,
-                    note,
                     shown_as=letter,
+                    verdict=verdict,
+                    note=note,
+                    **sampled,
                 )
                 for letter in letters
             )
         )
-        self._done.add(check.comparison_id)
+        if in_turn:
+            self._marked[check.comparison_id] = check.drawn.stratum
+        self._given.append(check)
+
+    def _in_turn(self, check: SpotCheck) -> bool:
+        """Whether all that come before it in its stratum are marked, here or elsewhere by now."""
+        if self._none_before(check):
+            return True
+        self._marked |= drawn_marks(self._ledger, self._by)
+        return self._none_before(check)
+
+    def _none_before(self, check: SpotCheck) -> bool:
+        for one in self._checks:
+            if one.comparison_id == check.comparison_id:
+                return True
+            if one.drawn.stratum == check.drawn.stratum and one.comparison_id not in self._marked:
+                return False
+        return False
 
     @overload
     def __getitem__(self, at: int) -> SpotCheck: ...
@@ -110,51 +189,91 @@ class SpotChecks(Sequence[SpotCheck]):
 
 
 def spot_checks(
-    ledger: Ledger, count: int, *, by: str, seed: int = 0, task_type: str | None = None
+    ledger: Ledger,
+    count: int,
+    *,
+    by: str,
+    seed: int = 0,
+    task_type: str | None = None,
+    design: Design | None = None,
 ) -> SpotChecks:
-    """Up to `count` random pairs of stored answers that `by` has not scored yet.
+    """Up to `count` pairs of stored answers for `by` to mark, drawn with known chances, in turn.
 
-    The order depends on `seed` and the pairs alone, so that several people given the same seed score
-    the same pairs and can be compared; which answer is shown as A differs from person to person and is
-    stored with the score. `task_type` takes in what is below it. Noise pairs, and pairs whose answers
-    are missing or were not stored, are left out. Raises `ConfigError` for an empty `by`.
+    Task types share the marks evenly; of each, five in eight go to pairs that differ and the rest to the
+    others (`design`: `rl.spot_checking.differing_more()` with other numbers, or a `Design` of your own).
+    Every pair has a chance, which is stored with its scores; calling again asks for more of the same
+    sample, and takes in the pairs that came since. See `router_lab.mark_design` for why estimates weighted
+    by `rl.analysis.marks` are unbiased however far one gets.
+
+    The order depends on `seed` and the pairs, so that several people given the same seed score the same
+    pairs and can be compared; which answer is shown as A differs from person to person and is stored with
+    the score. `task_type` takes in what is below it. Noise pairs, and pairs whose answers are missing or
+    were not stored, are left out. Raises `ConfigError` for an empty `by`.
     """
     if not by.strip():
         raise ConfigError("by='': say who will give the scores")
     tables = ledger.tables()
     pairs = _with_answers(tables.comparisons, task_type)
-    done = tables.scores.filter(tables.scores.by == by).comparison_id
-    ids = set(_column(pairs.comparison_id)) - set(_column(done))
-    chosen = sorted(ids, key=lambda one: _draw(seed, one))[: max(0, count)]
-    if not chosen:
-        return SpotChecks(ledger, by, ())
+    keys = pairs.select("comparison_id", "task_type", "comparator", "agreement", "created_at").to_pyarrow()
+    marked = drawn_marks(ledger, by)
+    queue = draw(candidates(keys), marked, count, seed=seed, design=design or differing_more())
+    if not queue:
+        return SpotChecks(ledger, by, (), marked)
+    chosen = [one.comparison_id for one in queue]
     found = {row["comparison_id"]: row for row in _rows(pairs.filter(pairs.comparison_id.isin(chosen)))}
     asked = tables.attempts.filter(
         tables.attempts.attempt_id.isin([row["primary_attempt_id"] for row in found.values()])
     )
     prompts = {row["attempt_id"]: row["prompt"] for row in _rows(asked.select("attempt_id", "prompt"))}
-    return SpotChecks(ledger, by, [_check(found[one], prompts, seed, by) for one in chosen])
+    checks = [_check(found[one.comparison_id], prompts, seed, by, one) for one in queue]
+    return SpotChecks(ledger, by, checks, marked)
+
+
+def drawn_marks(ledger: Ledger, by: str) -> dict[str, str]:
+    """The pairs that were drawn for `by` and marked, with their strata; what was withdrawn left out."""
+    from router_lab.analysis.marks import marks_table
+
+    given = marks_table(ledger.tables(), by=by)
+    rows = _rows(given.filter(given.stratum.notnull()).select("comparison_id", "stratum"))
+    return {row["comparison_id"]: row["stratum"] for row in rows}
 
 
 def verdict_store(ledger: Ledger, by: str) -> StoreVerdict:
-    """What `rl.panels.ComparePanel(ledger)` keeps its verdicts with: as scores in the ledger.
+    """What `rl.panels.ComparePanel(ledger)` keeps its verdicts with: as scores in the ledger, `chosen`.
 
-    `unsure` leaves no score. Raises `LedgerError` for a ledger that cannot be written.
+    Raises `LedgerError` for a ledger that cannot be written.
     """
 
     def store(said: Any) -> None:
-        worth = VERDICT_SCORES.get(said.verdict)
-        if worth is None:
-            return
-        sides: tuple[Side, Side] = ("primary", "shadow")
+        worth = VERDICT_SCORES.get(said.verdict, (None, None))
         ledger.score(
             *(
-                _score(said.comparison_id, side, value, by, said.note)
-                for side, value in zip(sides, worth, strict=True)
+                new_score(
+                    said.comparison_id, side, value, by, verdict=said.verdict, note=said.note, chosen=True
+                )
+                for side, value in zip(SIDES, worth, strict=True)
             )
         )
 
     return store
+
+
+def withdraw(ledger: Ledger, by: str, comparison_id: str) -> None:
+    """Take back all that `by` said of a pair."""
+    ledger.score(*(new_score(comparison_id, side, None, by, verdict="withdrawn") for side in SIDES))
+
+
+def new_score(comparison_id: str, side: Side, value: float | None, by: str, **others: Any) -> Score:
+    """A person's score of now, with an id of its own; `others` are further fields of `Score`."""
+    return Score(
+        score_id=uuid4().hex,
+        at=datetime.now(UTC),
+        quality_score=value,
+        by=by,
+        comparison_id=comparison_id,
+        side=side,
+        **others,
+    )
 
 
 def scored_pairs(ledger: Ledger, by: str | None = None) -> pd.DataFrame:
@@ -166,9 +285,16 @@ def scored_pairs(ledger: Ledger, by: str | None = None) -> pd.DataFrame:
     given = given[given["comparison_id"].notna() & ((given["by"] == by) if by is not None else True)]
     last = given.drop_duplicates(["comparison_id", "side", "by"], keep="last")
     means = last.groupby(["comparison_id", "side"])["quality_score"].mean().unstack("side")
-    means = means.reindex(columns=["primary", "shadow"]).add_suffix("_score").reset_index()
+    means = means.reindex(columns=["primary", "shadow"]).add_suffix("_score").dropna(how="all").reset_index()
     frame: pd.DataFrame = ledger.comparisons().merge(means, on="comparison_id", how="inner")
     return frame
+
+
+def _sampled(drawn: Drawn, marked: Mapping[str, str]) -> dict[str, Any]:
+    """The chance that a pair of this stratum is marked by now, this one included."""
+    others = sum(stratum == drawn.stratum and one != drawn.comparison_id for one, stratum in marked.items())
+    chance = min(1.0, (others + 1) / drawn.stratum_pairs)
+    return {"chance": chance, "stratum": drawn.stratum, "stratum_pairs": drawn.stratum_pairs}
 
 
 def _with_answers(comparisons: Any, task_type: str | None) -> Any:
@@ -181,9 +307,11 @@ def _with_answers(comparisons: Any, task_type: str | None) -> Any:
     return comparisons.filter(*tests)
 
 
-def _check(row: dict[str, Any], prompts: dict[str, str | None], seed: int, by: str) -> SpotCheck:
+def _check(
+    row: dict[str, Any], prompts: Mapping[str, str | None], seed: int, by: str, drawn: Drawn
+) -> SpotCheck:
     answers = (row["primary_output"], row["shadow_output"])
-    swapped = _draw(seed, row["comparison_id"], by)[0] % 2 == 1
+    swapped = random_bytes(seed, row["comparison_id"], by)[0] % 2 == 1
     a, b = reversed(answers) if swapped else answers
     return SpotCheck(
         comparison_id=row["comparison_id"],
@@ -192,36 +320,13 @@ def _check(row: dict[str, Any], prompts: dict[str, str | None], seed: int, by: s
         a=a,
         b=b,
         primary_is="B" if swapped else "A",
+        drawn=drawn,
     )
-
-
-def _score(
-    comparison_id: str, side: Side, value: float, by: str, note: str, shown_as: Letter | None = None
-) -> Score:
-    return Score(
-        score_id=uuid4().hex,
-        at=datetime.now(UTC),
-        quality_score=float(value),
-        by=by,
-        comparison_id=comparison_id,
-        side=side,
-        shown_as=shown_as,
-        note=note,
-    )
-
-
-def _draw(*parts: object) -> bytes:
-    return blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def _rows(expression: Any) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = expression.to_pyarrow().to_pylist()
     return rows
-
-
-def _column(expression: Any) -> list[Any]:
-    values: list[Any] = expression.to_pyarrow().to_pylist()
-    return values
 
 
 def _block(heading: str, text: str) -> Html:

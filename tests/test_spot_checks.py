@@ -78,6 +78,98 @@ async def test_sides_are_blinded_and_kept_with_the_scores(filled: Lab):
         assert primary["quality_score"] == (1.0 if check.primary_is == "A" else 0.25)
     assert checks.left == []
     assert repr(checks) == f"<SpotChecks by ana: 0 of {PAIRS} left>"
+    assert set(stored["kind"]) == {"person"}
+    assert stored["chance"].between(0, 1, inclusive="right").all()
+    said = rl.analysis.marks(ledger)
+    assert said["chance"].tolist() == [1.0] * PAIRS
+    assert not said["chosen"].any()
+
+
+async def test_the_first_marks_of_a_queue_stand_for_all_pairs(filled: Lab):
+    ledger = filled.ledger
+    checks = rl.spot_checks(ledger, 6, by="ana")
+    for check in checks[:4]:
+        checks.score(check, a=1.0, b=0.0)
+    said = rl.analysis.marks(ledger)
+    assert len(said) == 4
+    assert (1 / said["chance"]).sum() == pytest.approx(PAIRS)
+    sizes = said.groupby("stratum")["chance"].agg(["count", "max", "nunique"])
+    assert (sizes["nunique"] == 1).all()
+    more = rl.spot_checks(ledger, PAIRS, by="ana")
+    assert len(more) == PAIRS - 4
+    for check in more[:3]:
+        more.say(check, "equal")
+    more.unsure(more[3], note="no idea")
+    said = rl.analysis.marks(ledger)
+    assert (1 / said["chance"].dropna()).sum() == pytest.approx(PAIRS)
+    [unsure] = said[said["verdict"] == "unsure"].to_dict("records")
+    assert (unsure["chance"], unsure["note"]) != (unsure["chance"], "")
+    assert more.undo() == more[3]
+    assert more.left[0] == more[3]
+    assert len(rl.analysis.marks(ledger, by="ana")) == 7
+    assert more.undo() and more.undo() and more.undo() and more.undo() is None
+    assert len(rl.analysis.marks(ledger)) == 4
+
+
+async def test_a_pair_marked_out_of_turn_is_chosen_and_asked_again(filled: Lab):
+    ledger = filled.ledger
+    checks = rl.spot_checks(ledger, PAIRS, by="ana", task_type="ask")
+    same = [check for check in checks if check.drawn.stratum == checks[0].drawn.stratum]
+    checks.score(same[2], a=1.0, b=1.0)
+    said = rl.analysis.marks(ledger)
+    assert said["chosen"].tolist() == [True]
+    assert said["chance"].isna().all()
+    assert same[2] in checks.left
+    # What another queue of the same person's has marked by now is not out of turn.
+    other = rl.spot_checks(ledger, PAIRS, by="ana", task_type="ask")
+    for check in same[:2]:
+        other.score(check, a=0.5, b=0.5)
+    checks.score(same[2], a=1.0, b=1.0)
+    said = rl.analysis.marks(ledger)
+    assert said["chosen"].tolist() == [False] * 3
+    assert (said["chance"] == 3 / same[0].drawn.stratum_pairs).all()
+    # Correcting a mark leaves it drawn.
+    verdict_store(ledger, "ana")(
+        HumanVerdict(comparison_id=same[0].comparison_id, task_type="ask", verdict="both wrong")
+    )
+    corrected = rl.analysis.marks(ledger).set_index("comparison_id").loc[same[0].comparison_id]
+    assert (corrected["primary_score"], corrected["chosen"]) == (0.0, False)
+    assert corrected["chance"] == 3 / same[0].drawn.stratum_pairs
+
+
+async def test_chosen_marks_stand_for_themselves_until_all_pairs_have_one(filled: Lab):
+    ledger, pairs = filled.ledger, filled.comparisons[~filled.comparisons["is_noise"]]
+    store = verdict_store(ledger, "bo")
+    ids = pairs.loc[pairs["task_type"] == "tell::me", "comparison_id"].tolist()
+    for number, one in enumerate(ids):
+        store(HumanVerdict(comparison_id=one, task_type="tell::me", verdict="equally good"))
+        said = rl.analysis.marks(ledger)
+        assert said["chosen"].tolist() == [number < len(ids) - 1] * (number + 1)
+    assert said["chance"].tolist() == [1.0] * len(ids)
+    store(HumanVerdict(comparison_id=ids[0], task_type="tell::me", verdict="unsure"))
+    unsure = rl.analysis.marks(ledger).set_index("comparison_id").loc[ids[0]]
+    assert unsure["verdict"] == "unsure"
+    assert unsure[["primary_score", "shadow_score", "chance"]].isna().all()
+
+
+async def test_pairs_that_come_later_are_drawn_from_on_their_own(filled: Lab):
+    ledger = filled.ledger
+    first = rl.spot_checks(ledger, 4, by="ana", task_type="ask")
+    for check in first:
+        first.score(check, a=1.0, b=1.0)
+    before = rl.analysis.marks(ledger)
+    routing = "routing:\n  ask: {model: cloud, max_tokens: 64, shadow: local}"
+    with ledger.switch.on(reason="test"):
+        async with filled.router(routing, f"{FAST}\nledger: {{durability: os}}") as router:
+            for number in range(PAIRS):
+                await router.complete(f"Later question {number}: tell all.", task_type="ask")
+    assert rl.analysis.marks(ledger).equals(before)
+    second = rl.spot_checks(ledger, 6, by="ana", task_type="ask")
+    for check in second:
+        second.score(check, a=1.0, b=0.0)
+    said = rl.analysis.marks(ledger)
+    assert (1 / said["chance"]).sum() == pytest.approx(8 + PAIRS)
+    assert len(set(said["stratum"]) - set(before["stratum"])) in (1, 2)
 
 
 async def test_what_one_person_scored_is_not_asked_of_them_again(filled: Lab):
@@ -115,6 +207,7 @@ async def test_verdicts_of_the_panel_become_scores_that_analysis_takes(filled: L
     assert scored.loc[one, ["primary_score", "shadow_score"]].tolist() == [1.0, 0.5]
     assert scored.loc[two, ["primary_score", "shadow_score"]].tolist() == [0.0, 1.0]
     assert set(scored_pairs(filled.ledger, by="bo")["comparison_id"]) == {one}
+    assert set(filled.ledger.scores()["chosen"]) == {True}
 
 
 async def test_hostile_text_is_shown_not_run(filled: Lab):

@@ -12,6 +12,7 @@ from router_lab.analysis.decision import Decision, ExitPlan, Outcome, decide
 from router_lab.analysis.drift import Drift, detect, detect_shift
 from router_lab.analysis.estimators import Calibrated, Constant, EstimatorReplay, replay_estimators
 from router_lab.analysis.ledger_drift import DriftReport, drift
+from router_lab.analysis.marks import StratifiedMean, marks, stratified_mean
 from router_lab.analysis.metrics import (
     agreement,
     attempts_per_request,
@@ -54,6 +55,7 @@ __all__ = [
     "Steered",
     "SteeringPolicy",
     "StoppingLaw",
+    "StratifiedMean",
     "ab",
     "ab_pairs",
     "act",
@@ -68,6 +70,7 @@ __all__ = [
     "estimates",
     "flip_rate",
     "latency",
+    "marks",
     "metrics",
     "monitor",
     "open",
@@ -80,6 +83,7 @@ __all__ = [
     "spend",
     "steer",
     "stopping_law",
+    "stratified_mean",
     "truncation",
     "truncation_by_signal",
 ]

@@ -56,20 +56,22 @@ def keeper(ledger: Any, on_verdict: StoreVerdict | None) -> Keeper:
     return Keeper(verdict_store(ledger, by), by, where=f"saved in the ledger as {plain(by)}'s score")
 
 
-def said_before(scores: Iterable[dict[str, Any]]) -> dict[str, dict[str, str]]:
+def said_before(given: Iterable[dict[str, Any]]) -> dict[str, dict[str, str]]:
     """Scores, oldest first, in words: by comparison and by who gave them."""
     from router_lab.spot_checking import VERDICT_SCORES
 
     last: dict[tuple[str, str], dict[str, Any]] = {}
-    for score in scores:
+    for score in given:
         last.setdefault((score["comparison_id"], score["by"]), {})[score["side"]] = score
     words = {worth: word for word, worth in VERDICT_SCORES.items()}
     said: dict[str, dict[str, str]] = {}
     for (comparison_id, by), sides in last.items():
-        worth = {side: one["quality_score"] for side, one in sides.items() if one["quality_score"] is not None}
-        given = words.get((worth.get("primary", -1.0), worth.get("shadow", -1.0)))
+        worth = {
+            side: one["quality_score"] for side, one in sides.items() if one["quality_score"] is not None
+        }
+        in_words = words.get((worth.get("primary", -1.0), worth.get("shadow", -1.0)))
         numbers = ", ".join(f"{side} {value:.2g}" for side, value in sorted(worth.items()))
-        meant = given or numbers or next((one["verdict"] for one in sides.values()), None)
+        meant = in_words or numbers or next((one["verdict"] for one in sides.values()), None)
         if meant != "withdrawn":
             said.setdefault(comparison_id, {})[by] = meant or "nothing"
     return said

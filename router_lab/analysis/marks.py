@@ -1,0 +1,189 @@
+"""What people, judges and ground truth said of whole pairs, and of how many other pairs that speaks.
+
+A mark speaks for others when its pair was drawn with a known chance (`rl.spot_checks`), when every pair
+was scored (ground truth, a judge over all pairs, a person who marked all of a task type), or when it was
+imported with a chance. Marks on pairs that somebody chose freely speak for themselves only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.special import stdtrit
+
+from router_lab.analysis.tables import Source, frame_of, tables_of
+from router_lab.errors import ConfigError
+
+# Before scores said who gives them, a replay's were told by their name.
+_REPLAY = "replay: "
+
+
+def marks(source: Source, by: str | None = None) -> pd.DataFrame:
+    """One row per pair and scorer: who said what of it, the oldest first.
+
+    Columns: comparison_id, task_type, by, kind (truth, person, judge), at, primary_score, shadow_score,
+    verdict (where one was given in words; `unsure` has no scores), chosen, chance, stratum, note. The last
+    score that a scorer gave to an answer counts; withdrawn ones are left out.
+
+    `chance` is the probability that the pair was drawn and got scores: weight by one over it. It is null
+    for chosen pairs, never to be pooled with the others, and for `unsure`. `by` takes one scorer's only.
+    Raises `ConfigError` for something that is no ledger or has no scores.
+    """
+    tables = tables_of(source)
+    table = marks_table(tables, by=by)
+    return frame_of(table.drop("stratum_pairs").order_by("at", "comparison_id", "by"))
+
+
+def marks_table(tables: Any, by: str | None = None) -> Any:
+    """`marks` as an Ibis table, with `stratum_pairs` besides. Raises `ConfigError` for want of scores."""
+    if not hasattr(tables, "scores"):
+        raise ConfigError("marks are scores of a ledger, which these tables do not have")
+    scores = tables.scores.filter(tables.scores.comparison_id.notnull())
+    if by is not None:
+        scores = scores.filter(scores.by == by)
+    said = _per_pair(_standing(scores))
+    return _with_chances(_named(said, tables.comparisons), tables.comparisons)
+
+
+def _standing(scores: Any) -> Any:
+    """Scores that were not withdrawn, each with its kind."""
+    own = ibis.window(group_by=["comparison_id", "by"])
+    withdrawn = scores.at.max(where=scores.verdict == "withdrawn").over(own)
+    by_name = ibis.ifelse(scores.by.startswith(_REPLAY), "truth", "person")
+    given = scores.mutate(withdrawn_at=withdrawn, kind=ibis.coalesce(scores.kind, by_name))
+    standing = given.withdrawn_at.isnull() | (given.at > given.withdrawn_at)
+    return given.filter(standing & (given.verdict != "withdrawn").fill_null(True))
+
+
+def _per_pair(scores: Any) -> Any:
+    """One row per pair and scorer, from the last score of each side.
+
+    A pair that was once drawn stays so when the same person corrects its mark.
+    """
+    newest = [ibis.desc("at"), ibis.desc("score_id")]
+    per_side = ibis.window(group_by=["comparison_id", "by", "side"], order_by=newest)
+    last = scores.mutate(age=ibis.row_number().over(per_side)).filter(lambda row: row.age == 0)
+    drawn = scores.filter(scores.chance.notnull())
+    per_pair = ibis.window(group_by=["comparison_id", "by"], order_by=newest)
+    drawn = drawn.mutate(age=ibis.row_number().over(per_pair)).filter(lambda row: row.age == 0)
+    of_side = {
+        f"{side}_score": last.quality_score.max(where=last.side == side) for side in ("primary", "shadow")
+    }
+    said = last.group_by("comparison_id", "by").aggregate(
+        kind=last.kind.max(), at=last.at.max(), verdict=last.verdict.max(), note=last.note.max(), **of_side
+    )
+    drawn = drawn.select(
+        "stratum", "stratum_pairs", drawn_id="comparison_id", drawn_by="by", drawn_chance="chance"
+    )
+    same = [said.comparison_id == drawn.drawn_id, said.by == drawn.drawn_by]
+    return said.left_join(drawn, same).drop("drawn_id", "drawn_by")
+
+
+def _named(said: Any, pairs: Any) -> Any:
+    pairs = pairs.select(pair_id="comparison_id", task_type="task_type")
+    return said.inner_join(pairs, said.comparison_id == pairs.pair_id).drop("pair_id")
+
+
+def _with_chances(said: Any, pairs: Any) -> Any:
+    """The chance that each pair was drawn and got both scores; null where nobody knows it."""
+    scored = said.primary_score.notnull() & said.shadow_score.notnull()
+    of_stratum = ibis.window(group_by=["by", "stratum"])
+    in_all = _all_marked(said, pairs)
+    said = said.mutate(
+        is_scored=scored,
+        stratum_scored=scored.cast("int64").sum().over(of_stratum),
+        stratum_size=said.stratum_pairs.max().over(of_stratum),
+    )
+    said = said.left_join(in_all, [said.by == in_all.all_by, said.task_type == in_all.all_type])
+    everyone = (said.kind != "person") | said.all_by.notnull()
+    chance = ibis.cases(
+        (~said.is_scored, ibis.null("float64")),
+        (said.stratum.notnull(), ibis.least(said.stratum_scored / said.stratum_size, 1.0)),
+        (said.drawn_chance.notnull(), said.drawn_chance),
+        (everyone, ibis.literal(1.0)),
+        else_=ibis.null("float64"),
+    )
+    chosen = said.stratum.isnull() & said.drawn_chance.isnull() & ~everyone
+    return said.mutate(chance=chance, chosen=chosen).select(
+        "comparison_id", "task_type", "by", "kind", "at", "primary_score", "shadow_score", "verdict",
+        "chosen", "chance", "stratum", "stratum_pairs", "note",
+    )  # fmt: skip
+
+
+def _all_marked(said: Any, pairs: Any) -> Any:
+    """The task types of which a person marked every pair there was: nothing was chosen there."""
+    people = said.filter(said.kind == "person")
+    own = people.group_by("by").aggregate(until=people.at.max())
+    answered = pairs.filter((pairs.status == "complete") & ~pairs.is_noise)
+    answered = answered.select(answered_id="comparison_id", all_type="task_type", created_at="created_at")
+    asked = answered.cross_join(own).filter(lambda row: row.created_at <= row.until)
+    given = people.select(given_id="comparison_id", given_by="by")
+    both = asked.left_join(given, [asked.answered_id == given.given_id, asked.by == given.given_by])
+    counted = both.group_by(all_by="by", all_type="all_type").aggregate(
+        missing=both.given_id.isnull().cast("int64").sum()
+    )
+    return counted.filter(counted.missing == 0).select("all_by", "all_type")
+
+
+@dataclass(frozen=True, slots=True)
+class StratifiedMean:
+    """A mean over all pairs that marks stand for. `standing_for` is their number, marked ones included.
+
+    `standard_error` is about calls like these, of which the pairs are a sample; `degrees` are Student's.
+    """
+
+    mean: float
+    standard_error: float
+    degrees: float
+    marked: int
+    standing_for: float
+
+    def interval(self, alpha: float = 0.05) -> tuple[float, float]:
+        """Two-sided 1 - alpha interval."""
+        half = float(stdtrit(self.degrees, 1 - alpha / 2)) * self.standard_error
+        return self.mean - half, self.mean + half
+
+
+def stratified_mean(
+    values: ArrayLike, strata: ArrayLike, chances: ArrayLike, weights: ArrayLike | None = None
+) -> StratifiedMean:
+    """The mean of `values` (n,) in [-1, 1] over the pairs they were drawn from, with known `chances` (n,).
+
+    `strata` (n,) are labels; within one the chances are equal, as `marks` gives them. `weights` (n,) are
+    further ones, such as one over the sampling probability. The Hajek estimator, linearised; the variance is
+    that of a stratified sample without replacement plus that of the pairs themselves (Cochran 1977, 5A.9
+    and 12.2; Särndal, Swensson and Wretman 1992, 9.3), with Satterthwaite's degrees of freedom. A stratum
+    where all marks are equal counts as if half a pair in n + 1 differed by one, so that mistakes too rare
+    to be seen are not taken for none. Raises `ConfigError` without values, or for an impossible chance.
+    """
+    value, chance = np.asarray(values, dtype=np.float64), np.asarray(chances, dtype=np.float64)
+    extra = np.ones(len(value)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if not len(value) or not bool(np.isfinite(value).all()):
+        raise ConfigError("a mean needs at least one value, and no NaN among them")
+    if not bool(((chance > 0) & (chance <= 1)).all()):
+        raise ConfigError("chances must be above 0 and at most 1")
+    mass = extra / chance
+    mean = float(mass @ value / mass.sum())
+    frame = pd.DataFrame({"pull": extra * (value - mean), "size": 1 / chance, "extra": extra})
+    groups = frame.groupby(pd.factorize(np.asarray(strata))[0])
+    count, size = groups["pull"].count(), groups["size"].sum()
+    floor = 0.5 / (count + 1) * (1 - 0.5 / (count + 1)) * groups["extra"].mean() ** 2
+    spread = groups["pull"].var().fillna(frame["pull"].var()).fillna(0.0).clip(lower=floor)
+    drawing = size**2 * (1 - count / size).clip(lower=0.0) * spread / count
+    # Each stratum's pairs are themselves a sample of calls.
+    calls = float((size * (groups["pull"].apply(lambda pull: float((pull**2).mean())))).sum())
+    variance = float(drawing.sum()) + calls
+    total, freedom = float(mass.sum()), drawing**2 / (count - 1).clip(lower=1)
+    degrees = variance**2 / (float(freedom.sum()) + calls**2 / max(float(size.sum()) - 1, 1.0))
+    return StratifiedMean(
+        mean=mean,
+        standard_error=float(np.sqrt(variance)) / total,
+        degrees=max(degrees, 1.0),
+        marked=len(value),
+        standing_for=float(size.sum()),
+    )
