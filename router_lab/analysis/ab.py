@@ -1,11 +1,13 @@
 """May the shadow replace the primary? A fixed-sample answer per task type, from stored pairs.
 
-Each pair gives a difference, shadow less primary, in [-1, 1]. Its mean, weighted by one over the
-sampling probability, has a cluster-robust interval (CR3, t on G - 1; exact where failures are rare). The
-shadow is non-inferior when the mean is above -margin, superior when above 0, not non-inferior when
-below -margin; each is a one-sided test at alpha / 2, so that verdicts agree with the 1 - alpha
-interval shown, and Holm corrects each kind of test over the task types (not the intervals). The
-interval is for one look at a sample fixed beforehand; looking again after more pairs needs `monitor`,
+Each pair gives a difference, shadow less primary, in [-1, 1], by the best evidence there is (see
+`evidence`). Its mean, weighted by one over the probability of being here, has a cluster-robust interval
+(CR3, t on G - 1; exact where failures are rare). The shadow is non-inferior when the mean is above
+-margin. By scores, or by a judge's preference, it is superior when above 0 and not non-inferior when
+below -margin; by likeness alone, below -margin it `differs`, which may be for better or worse. Each is a
+one-sided test at alpha / 2, so that verdicts agree with the 1 - alpha interval shown, and Holm corrects
+each kind of test over the task types (not the intervals). The interval is for one look at a sample fixed
+beforehand; looking again after more pairs needs `monitor`,
 whose intervals are valid at any time and therefore wider.
 """
 
@@ -19,33 +21,49 @@ import numpy as np
 import pandas as pd
 
 from router_lab.analysis.clustered import cluster_mean, holm
-from router_lab.analysis.outlook import detectable, more_pairs
-from router_lab.analysis.pairs import evidence_rows, judged_pairs
+from router_lab.analysis.evidence import BOUNDS, QUALITY, Evidence, check_basis
+from router_lab.analysis.evidence import evidence as evidence_of
+from router_lab.analysis.outlook import detectable, more_pairs, scores_to_settle
+from router_lab.analysis.pairs import judged_pairs
 from router_lab.analysis.quality import Finding, inspect
-from router_lab.analysis.wording import count, html_table, interval_kind, plain, points
+from router_lab.analysis.wording import (
+    count,
+    html_table,
+    interval_kind,
+    pairs_of,
+    percent,
+    plain,
+    points,
+    scoring,
+)
 from router_lab.defaults import ALPHA, MARGIN
 from router_lab.errors import ConfigError
 
-# What a difference can be: agreement can only fall short of full agreement.
-BOUNDS = {"scores": (-1.0, 1.0), "floor": (-1.0, 1.0), "agreement": (-1.0, 0.0)}
-
 COLUMNS = (
-    "task_type", "verdict", "reason", "basis", "pairs", "clusters", "effective_pairs",
+    "task_type", "verdict", "reason", "basis", "whose", "estimand",
+    "pairs", "of_pairs", "clusters", "effective_pairs",
     "primary_mean", "shadow_mean", "difference", "low", "high", "interval",
-    "p_non_inferior", "p_superior", "p_worse", "detectable", "more_pairs",
+    "equal_share", "badly_off_share",
+    "p_non_inferior", "p_superior", "p_worse", "detectable", "more_pairs", "scores_needed",
     "cost_ratio", "cost_ratio_low", "cost_ratio_high",
     "latency_ratio", "latency_ratio_low", "latency_ratio_high", "warnings",
 )  # fmt: skip
 
 
-_WORDS = ["task_type", "verdict", "reason", "basis", "interval", "warnings"]
+_WORDS = ["task_type", "verdict", "reason", "basis", "whose", "estimand", "interval", "warnings"]
+
+# An answer whose agreement with the primary's is below this is badly off.
+BADLY_OFF = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class AbResult:
     """The answer. `frame` has one row per task type; print it for the verdicts in words.
 
-    `difference`, `low`, `high` are shares (-0.02 is two points). `effective_pairs` is how many
+    `basis` and `whose` say what was judged by, on `pairs` of the `of_pairs` that might have spoken;
+    `estimand` what the numbers are about. `difference`, `low`, `high` are shares (-0.02 is two points).
+    `equal_share` of the pairs agree exactly, `badly_off_share` by less than .5 (NaN without likeness);
+    `scores_needed` is how many pairs to score when a type differs, or may. `effective_pairs` is how many
     independent pairs would say as much; `detectable` the difference found with 80% power;
     `more_pairs` how many more settle an inconclusive type in four of five cases if nothing changes.
     `interval` says what `low` and `high` are: each type's own, not corrected for their number. The `p_`
@@ -66,17 +84,10 @@ class AbResult:
 
     def _repr_html_(self) -> str:
         shown = [
-            "task_type",
-            "verdict",
-            "difference",
-            "low",
-            "high",
-            "interval",
-            "pairs",
-            "clusters",
-            "more_pairs",
-            "reason",
-        ]
+            "task_type", "verdict", "basis", "whose", "difference", "low", "high", "interval",
+            "equal_share", "badly_off_share", "pairs", "of_pairs", "clusters", "more_pairs", "scores_needed",
+            "estimand", "reason", "warnings",
+        ]  # fmt: skip
         return html_table(self.frame[shown].rename(columns={"task_type": self.by}), _heading(self))
 
     def verdict(self, task_type: str) -> str:
@@ -95,23 +106,27 @@ def ab(
     cluster: str | None = "input_hash",
     *,
     basis: str | None = None,
+    scored_by: str | None = None,
     allow: Collection[str] = (),
 ) -> AbResult:
     """Judge the pairs of a ledger, or pairs as columns (see `pairs.judged_pairs`), per value of `by`.
 
     `margin` is the loss you would accept, as a share (default: what the exit accepts); `cluster` the
-    column of repeated inputs, None if pairs are independent. `basis` forces `scores` (those in the
-    ledger, or the columns), `floor` or `agreement`. Data that could mislead is refused with a reason;
-    `allow` names refusals you accept (`quality.REFUSALS`). Raises `ConfigError` for a missing column or
-    an impossible margin or alpha.
+    column of repeated inputs, None if pairs are independent. The best evidence is used that a type has:
+    `scores`, else a `judge`'s preference, else agreement above the `floor` of the primary's own noise,
+    else `agreement`; `basis` forces one. `scored_by` chooses whose scores: `truth`, `people`, `judge` or
+    one scorer's name (default: truth if there is any, else people). Data that could mislead is refused
+    with a reason; `allow` names refusals you accept (`quality.REFUSALS`). Raises `ConfigError` for a
+    missing column, an unknown basis or scorer, or an impossible margin or alpha.
     """
     if not 0 <= margin < 1:
         raise ConfigError(f"margin is {margin!r}; it is a share in [0, 1), such as 0.05 for five points")
     if not 0 < alpha < 0.5:
         raise ConfigError(f"alpha is {alpha!r}; it must lie strictly between 0 and 0.5")
-    if basis not in (None, "scores", "floor", "agreement"):
-        raise ConfigError(f"basis is {basis!r}; it is 'scores', 'floor', 'agreement' or None")
-    rows = judged_pairs(pairs, by, keep=[cluster] if cluster else [], basis=basis)
+    check_basis(basis)
+    if scored_by is not None and basis is None:
+        basis = "judge" if scored_by == "judge" else "scores"
+    rows = judged_pairs(pairs, by, keep=[cluster] if cluster else [], basis=basis, scored_by=scored_by)
     if cluster and cluster not in rows:
         raise ConfigError(f"pairs has no column {cluster!r} to cluster by; pass cluster=None if none repeat")
     results = [
@@ -131,28 +146,33 @@ def _judge_group(
     basis: str | None,
     allow: frozenset[str],
 ) -> dict[str, Any]:
-    evidence, used = evidence_rows(group, basis)
-    found = inspect(group, evidence, cluster)
-    refusals = [one for one in found if one.refuses and one.code not in allow]
+    found = evidence_of(group, basis)
+    evidence = found.rows
+    findings = inspect(group, found, cluster)
+    refusals = [one for one in findings if one.refuses and one.code not in allow]
     record: dict[str, Any] = {
         "task_type": name,
         "verdict": "refused" if refusals else "",
         "reason": "; ".join(one.message for one in refusals),
-        "basis": used,
+        "basis": found.basis,
+        "whose": found.whose,
+        "estimand": _estimand(found),
         "pairs": len(evidence),
+        "of_pairs": found.of,
         "clusters": evidence[cluster].nunique(dropna=False) if cluster else len(evidence),
-        "warnings": "; ".join(one.message for one in found if one not in refusals),
+        "warnings": "; ".join(one.message for one in findings if one not in refusals),
     }
-    usable = evidence[evidence["sample_probability"].between(0, 1, inclusive="right")]
+    usable = evidence[evidence["probability"].between(0, 1, inclusive="right")]
     if len(usable) < 2:
         return record
     labels = usable[cluster].astype(str) if cluster else None
-    weights = 1 / usable["sample_probability"]
-    mean = cluster_mean(usable["value"], labels, weights, bounds=BOUNDS[used])
+    weights = 1 / usable["probability"]
+    mean = cluster_mean(usable["value"], labels, weights, bounds=BOUNDS[found.basis])
     low, high = mean.interval(alpha)
     record |= {
         "effective_pairs": mean.effective_pairs,
-        **_side_means(usable, used, weights),
+        **_side_means(usable, found.basis, weights),
+        **_shares(usable, weights),
         "difference": mean.mean,
         "low": low,
         "high": high,
@@ -165,18 +185,50 @@ def _judge_group(
         **_ratio(usable, "cost_usd", "cost", labels, weights, alpha),
         **_ratio(usable, "latency_ms", "latency", labels, weights, alpha),
     }
+    if not found.is_quality:
+        record["scores_needed"] = scores_to_settle(1 + min(mean.mean, 0.0), margin, alpha, len(usable))
     return record
 
 
+def _estimand(found: Evidence) -> str:
+    """What the difference is about: of which calls, by what, when."""
+    of = {
+        "scores": f"score of the shadow less score of the primary, by {found.whose}",
+        "judge": f"pairs won less pairs lost, by {found.whose}",
+        "floor": "agreement less the primary's with itself",
+        "agreement": "agreement less full agreement",
+    }
+    times = found.rows["created_at"].dropna()
+    when = f", {times.iloc[0]:%Y-%m-%d} to {times.iloc[-1]:%Y-%m-%d}" if len(times) else ""
+    probability = found.rows["probability"]
+    weighted = "weighted by one over the chance of being here" if probability.nunique() > 1 else "unweighted"
+    return f"{of[found.basis]}; mean over calls, {weighted}{when}"
+
+
 def _side_means(usable: pd.DataFrame, basis: str, weights: pd.Series) -> dict[str, float]:
-    if basis == "scores":
-        primary, shadow = usable["primary_score"], usable["shadow_score"]
+    if "reference_score" in usable:
+        primary, shadow = usable["reference_score"], usable["other_score"]
+    elif basis == "judge":
+        shadow = (1 + usable["value"]) / 2
+        primary = 1 - shadow
     else:
         shadow = usable["agreement"]
         primary = shadow - usable["value"]
     return {
         "primary_mean": float(np.average(primary, weights=weights)),
         "shadow_mean": float(np.average(shadow, weights=weights)),
+    }
+
+
+def _shares(usable: pd.DataFrame, weights: pd.Series) -> dict[str, float]:
+    """How many of the pairs are the same, and how many have little in common."""
+    alike = usable["agreement"].between(0, 1) & (usable["comparator"] != "judge")
+    if not alike.any():
+        return {}
+    agreement, mass = usable.loc[alike, "agreement"], weights[alike]
+    return {
+        "equal_share": float(np.average(agreement >= 1.0, weights=mass)),
+        "badly_off_share": float(np.average(agreement < BADLY_OFF, weights=mass)),
     }
 
 
@@ -221,10 +273,12 @@ def _corrected(frame: pd.DataFrame, margin: float, alpha: float) -> pd.DataFrame
 
 
 def _verdict(row: Mapping[str, Any], alpha: float) -> str:
-    level = alpha / 2
+    level, is_quality = alpha / 2, row["basis"] in QUALITY
     if row["p_non_inferior"] < level:
-        return "superior" if row["p_superior"] < level else "non-inferior"
-    return "not non-inferior" if row["p_worse"] < level else "inconclusive"
+        return "superior" if is_quality and row["p_superior"] < level else "non-inferior"
+    if row["p_worse"] < level:
+        return "not non-inferior" if is_quality else "differs"
+    return "inconclusive"
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -241,9 +295,8 @@ def _heading(result: AbResult) -> str:
 def _outlook(row: Mapping[str, Any], margin: float) -> str:
     """Which way the evidence leans, at which margin, and what would settle it."""
     more, limit = row["more_pairs"], points(margin, signed=False)
-    leaning = (
-        "non-inferior, within" if row["difference"] > -margin else "not non-inferior, worse by more than"
-    )
+    below = "not non-inferior, worse by" if row["basis"] in QUALITY else "differing by"
+    leaning = "non-inferior, within" if row["difference"] > -margin else f"{below} more than"
     leans = f"leans to {leaning} {limit} points"
     if not np.isfinite(more):
         return f"{leans}, too close to that margin to settle with {count(more)} more pairs"
@@ -252,26 +305,38 @@ def _outlook(row: Mapping[str, Any], margin: float) -> str:
 
 def _sentence(row: Mapping[str, Any], margin: float, alpha: float) -> str:
     name, verdict = plain(row["task_type"]), row["verdict"]
+    caution = f" Note: {row['warnings']}." if row["warnings"] else ""
     if verdict == "refused":
-        return f"  {name}: REFUSED to conclude: {row['reason']}"
+        return f"  {name}: REFUSED to conclude: {row['reason']}.{caution}"
     reference = {
-        "scores": "the primary",
+        "scores": f"the primary, by {row['whose']}",
+        "judge": f"the primary, by the preference of {row['whose']}",
         "floor": "the primary against itself",
         "agreement": "full agreement",
     }
+    shares = (
+        f"; {percent(row['equal_share'])} equal, {percent(row['badly_off_share'])} badly off"
+        if row["equal_share"] == row["equal_share"]
+        else ""
+    )
     facts = (
         f"{points(row['difference'])} points against {reference[row['basis']]} "
         f"({points(row['low'])} to {points(row['high'])}, {interval_kind(alpha)}; "
-        f"{count(row['pairs'])} pairs, {count(row['clusters'])} distinct inputs)"
+        f"{pairs_of(row['pairs'], row['of_pairs'])}, {count(row['clusters'])} distinct inputs{shares})"
     )
+    limit = points(margin, signed=False)
     meaning = {
-        "superior": "SUPERIOR: better than the primary",
-        "non-inferior": f"NON-INFERIOR: any loss is under {points(margin, signed=False)} points",
-        "not non-inferior": f"NOT NON-INFERIOR: worse by more than {points(margin, signed=False)} points",
+        "superior": f"SUPERIOR: {'better than' if row['basis'] == 'scores' else 'preferred to'} the primary",
+        "non-inferior": f"NON-INFERIOR: any {_loss(row['basis'])} is under {limit} points",
+        "not non-inferior": f"NOT NON-INFERIOR: worse by more than {limit} points",
+        "differs": f"DIFFERS by more than {limit} points; {scoring(row['scores_needed'], name)}",
         "inconclusive": f"INCONCLUSIVE: {_outlook(row, margin)}",
     }
-    caution = f" Note: {row['warnings']}." if row["warnings"] else ""
     return f"  {name}: {meaning[verdict]}. {facts}.{caution}"
+
+
+def _loss(basis: str) -> str:
+    return "loss" if basis in QUALITY else "difference"
 
 
 __all__ = ["AbResult", "Finding", "ab"]

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from router_lab.analysis.drift import Drift, detect, detect_shift
+from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.metrics.estimates import intact_calls
-from router_lab.analysis.pairs import evidence_rows, judged_pairs
+from router_lab.analysis.pairs import judged_pairs
 from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
 from router_lab.analysis.wording import html_table, plain
 from router_lab.defaults import BAR
@@ -86,7 +87,7 @@ def _agreement(tables: Tables, threshold: float, last: int) -> Iterator[dict[str
     pairs = tables.comparisons.filter(tables.comparisons.status.isin(["complete", "shadow_failed"]))
     judged = judged_pairs(_newest(pairs, "created_at", ["task_type", "shadow_alias"], last))
     for (task_type, alias), group in judged[~judged["is_noise"]].groupby(["task_type", "shadow_alias"]):
-        evidence, _ = evidence_rows(group, "agreement")
+        evidence = evidence_of(group, "agreement").rows
         found = detect(1 - evidence["agreement"], 1 - threshold, metric="agreement")
         yield _row(task_type, alias, "down", found, evidence["created_at"])
 

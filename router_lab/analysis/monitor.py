@@ -20,8 +20,9 @@ import pandas as pd
 
 from router_lab.analysis.betting import Floats, confidence_interval, log_e_path, tally
 from router_lab.analysis.decision import Decision, ExitPlan, Outcome, decide
+from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.history import Standing, standings
-from router_lab.analysis.pairs import evidence_rows, judged_pairs
+from router_lab.analysis.pairs import judged_pairs
 from router_lab.analysis.tables import switch_history, tables_if_any
 from router_lab.analysis.wording import count, html_table, interval_kind, plain
 from router_lab.errors import ConfigError
@@ -163,14 +164,14 @@ def _run(
     standing: Standing,
     least_probability: float | None,
 ) -> Run:
-    evidence, used = evidence_rows(_latest_run(rows, standing.evidence_since), basis)
-    evidence = evidence[evidence["sample_probability"].between(0, 1, inclusive="right")]
+    found = evidence_of(_latest_run(rows, standing.evidence_since), basis)
+    evidence, used = found.rows[found.rows["probability"].between(0, 1, inclusive="right")], found.basis
     scaled, bar = _betting_scale(evidence["value"].to_numpy(), used, plan)
     evidence = evidence.assign(scaled=scaled)
     exited = standing.state == "exited"
     audit = evidence["created_at"] > pd.Timestamp(standing.since) if exited else np.zeros(len(evidence), bool)
     first = evidence[~audit].drop_duplicates("input_hash")
-    probability = first["sample_probability"].to_numpy()
+    probability = first["probability"].to_numpy()
     least = least_probability if least_probability is not None else probability.min(initial=1.0)
     times = evidence["created_at"].dropna()
     return Run(

@@ -69,3 +69,14 @@ def _future(mean: ClusteredMean, clusters: float, luck: float) -> ClusteredMean:
         largest_share=mean.largest_share / scale,
         counts=counts,
     )
+
+
+def scores_to_settle(same: float, margin: float, alpha: float, pairs: int) -> float:
+    """How many of `pairs` to score to tell better from worse where a share `same` of the answers agree.
+
+    As many as find non-inferiority at `margin`, with 80% power, if those that differ are as often better as
+    worse; equal answers differ by 0, so that the variance of a score's difference is at most 1 - `same`.
+    """
+    reach = float(ndtri(1 - alpha / 2) + ndtri(POWER))
+    wanted = np.ceil(max(1.0 - same, 0.0) * (reach / max(margin, 0.01)) ** 2)
+    return float(min(max(wanted, 30.0), pairs))

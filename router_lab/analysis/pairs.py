@@ -1,24 +1,28 @@
 """Comparisons as rows that can be judged: what counts, as what, and what is left out and why.
 
-A shadow that failed is an outcome (it agrees with nothing), not a missing value. A primary that
-failed, fell back or was truncated is no reference, so its pair is left out and counted. A verdict
-the comparator could not give is unscored, never 0.
+A shadow that failed, or whose answer was cut, empty or refused, is an outcome (it agrees with nothing),
+not a missing value. A primary that did is no reference, so its pair is left out and counted; so is one
+that fell back or whose prompt was truncated. A verdict the comparator could not give is unscored, never 0.
+A shadow that could not have worked (no such model, no key) says nothing of quality.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from router_lab.analysis.evidence import PREFIX, check_basis
 from router_lab.analysis.tables import ACCEPTED, frame_of, tables_if_any
 from router_lab.errors import ConfigError
 
 USE_OF_STATUS = {
     "complete": "scored",
     "shadow_failed": "shadow_failed",
+    "shadow_misconfigured": "misconfigured",
     "primary_truncated": "truncated",
     "primary_failed": "no_primary",
     "primary_fell_back": "no_primary",
@@ -34,7 +38,9 @@ USE_OF_STATUS = {
 }
 
 # Few values over many rows: as categories they are told apart at once.
-_USES = pd.CategoricalDtype(sorted(set(USE_OF_STATUS.values())))
+_USES = pd.CategoricalDtype(
+    sorted({*USE_OF_STATUS.values(), "shadow_unusable", "primary_unusable", "both_unusable"})
+)
 
 _DEFAULTS: dict[str, Any] = {
     "comparison_id": "",
@@ -48,8 +54,10 @@ _DEFAULTS: dict[str, Any] = {
     "shadow_alias": "",
     "primary_model": None,
     "shadow_model": None,
-    "primary_score": np.nan,
-    "shadow_score": np.nan,
+    "primary_ending": None,
+    "shadow_ending": None,
+    "preference": np.nan,
+    "shadow_error": None,
     "primary_cost_usd": np.nan,
     "shadow_cost_usd": np.nan,
     "primary_unknown_usd": 0.0,
@@ -59,32 +67,47 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
+# Columns of scores, each kind of scorer its own; see `stored_pairs.scores_of_pairs`.
+SCORE_COLUMNS = (
+    *(f"{prefix}{name}" for prefix in PREFIX.values()
+      for name in ("primary_score", "shadow_score", "chance", "chosen")),
+    "people", "scored_by",
+)  # fmt: skip
+
 # Oldest first, and the same for every engine.
 _ORDER = ("created_at", "comparison_id")
 
 
 def judged_pairs(
-    pairs: Any, by: str = "task_type", keep: Sequence[str] = (), *, basis: str | None = None
+    pairs: Any,
+    by: str = "task_type",
+    keep: Sequence[str] = (),
+    *,
+    basis: str | None = None,
+    scored_by: str | None = None,
 ) -> pd.DataFrame:
     """A tidy copy of `pairs`, oldest first: those of a ledger (a `Ledger`, its path or its tables), or a
     frame, an Ibis table or a mapping of columns.
 
-    A ledger's costs are what was billed, with `_unknown_usd` beside them, and with `basis="scores"` its
-    scores are looked up; columns are taken as they are. Needs `by` and either `agreement` or both
+    A ledger's costs are what was billed, with `_unknown_usd` beside them, and the scores in it are looked
+    up; columns are taken as they are. Needs `by` and `agreement`, a judge's `preference`, or both
     `primary_score` and `shadow_score`, all in [0, 1]; other columns of the `comparisons` table are used
-    when present. `keep` names further columns to carry along. Adds `use` (scored, shadow_failed,
-    truncated, no_primary, unscored, dropped, not_run), `agreement` set to 0 where the shadow failed, and
-    `scored_sides`, whether each side has a score of its own. Raises `ConfigError` naming a missing
-    column, or what is accepted.
+    when present. `keep` names further columns to carry along; `scored_by` keeps the scores of `truth`,
+    `people`, `judge` or one scorer by name. Adds `use` (scored, shadow_failed, shadow_unusable,
+    primary_unusable, both_unusable, misconfigured, truncated, no_primary, unscored, dropped, not_run), and
+    `agreement` set to 0 where the shadow gave nothing. Raises `ConfigError` naming a missing column, a
+    scorer who scored nothing, or what is accepted.
     """
-    wanted = [by, "request_id", "input_hash", "created_at", *_DEFAULTS, *keep]
-    frame, is_sorted = _as_frame(pairs, wanted, basis)
+    check_basis(basis)
+    wanted = [by, "request_id", "input_hash", "created_at", *_DEFAULTS, *SCORE_COLUMNS, *keep]
+    frame, is_sorted = _as_frame(pairs, wanted, basis, scored_by)
     _require(frame, by)
     rows = frame[[column for column in dict.fromkeys(wanted) if column in frame]].copy()
     for column, default in _DEFAULTS.items():
         if column not in rows:
             rows[column] = default
     numbers = [name for name, default in _DEFAULTS.items() if isinstance(default, float)]
+    numbers += [name for name in rows if str(name).endswith(("_score", "chance"))]
     rows[numbers] = rows[numbers].apply(pd.to_numeric, errors="coerce").astype(np.float64)
     rows["is_noise"] = rows["is_noise"].fillna(False).astype(bool)
     for column in ("request_id", "input_hash"):
@@ -103,21 +126,23 @@ def distinct_values(column: pd.Series) -> list[str]:
     return sorted(str(value) for value in column.dropna().unique())
 
 
-def _as_frame(pairs: Any, wanted: Sequence[str], basis: str | None) -> tuple[pd.DataFrame, bool]:
+def _as_frame(
+    pairs: Any, wanted: Sequence[str], basis: str | None, scored_by: str | None
+) -> tuple[pd.DataFrame, bool]:
     """The columns wanted that there are, and whether they come oldest first."""
     if isinstance(pairs, pd.DataFrame):
-        return pairs, False
+        return _kept_scores(_with_details(pairs), scored_by), False
     if (tables := tables_if_any(pairs)) is not None:
         # Not before: those who pass frames need no query engine.
-        from router_lab.analysis.stored_pairs import billed_pairs, scored_pairs
+        from router_lab.analysis.stored_pairs import billed_pairs, with_scores
 
-        pairs = scored_pairs(tables) if basis == "scores" else billed_pairs(tables)
+        frame, is_sorted = _selected(billed_pairs(tables), wanted)
+        return with_scores(frame, tables, scored_by, needed=basis == "scores"), is_sorted
     if hasattr(pairs, "to_pyarrow"):
-        found = pairs.select([name for name in dict.fromkeys(wanted) if name in pairs.columns])
-        can_sort = set(_ORDER) <= set(found.columns)
-        return frame_of(found.order_by(list(_ORDER)) if can_sort else found), can_sort
+        frame, is_sorted = _selected(pairs, wanted)
+        return _kept_scores(frame, scored_by), is_sorted
     try:
-        return pd.DataFrame(pairs), False
+        return _kept_scores(pd.DataFrame(pairs), scored_by), False
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"pairs is a {type(pairs).__name__}; pass {ACCEPTED}; or pairs as a DataFrame, an Ibis table or "
@@ -125,44 +150,87 @@ def _as_frame(pairs: Any, wanted: Sequence[str], basis: str | None) -> tuple[pd.
         ) from error
 
 
+def _selected(table: Any, wanted: Sequence[str]) -> tuple[pd.DataFrame, bool]:
+    """The columns wanted of an Ibis table, and whether they come oldest first."""
+    if {"details", "comparator"} <= set(table.columns) and "preference" not in table.columns:
+        from router_lab.analysis.stored_pairs import preference, shadow_error
+
+        table = table.mutate(preference=preference(table), shadow_error=shadow_error(table))
+    found = table.select([name for name in dict.fromkeys(wanted) if name in table.columns])
+    can_sort = set(_ORDER) <= set(found.columns)
+    return frame_of(found.order_by(list(_ORDER)) if can_sort else found), can_sort
+
+
+def _with_details(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame with the `preference` of its judge and the `shadow_error` of shadows set up wrongly, which
+    stand in `details`, a mapping or its JSON.
+    """
+    if not {"details", "comparator", "status"} <= set(frame.columns):
+        return frame
+    for column, name, rows in (
+        ("preference", "preference", frame["comparator"] == "judge"),
+        ("shadow_error", "shadow_error", frame["status"] == "shadow_misconfigured"),
+    ):
+        if column not in frame:
+            found = frame.loc[rows, "details"].map(lambda one, name=name: _mapping(one).get(name))
+            frame = frame.assign(**{column: found.reindex(frame.index)})
+    return frame
+
+
+def _mapping(details: object) -> Mapping[str, Any]:
+    if isinstance(details, str):
+        try:
+            details = json.loads(details)
+        except ValueError:
+            return {}
+    return details if isinstance(details, Mapping) else {}
+
+
+def _kept_scores(frame: pd.DataFrame, scored_by: str | None) -> pd.DataFrame:
+    """A frame with the scores of one kind of scorer alone. Raises `ConfigError` if it has none."""
+    if scored_by is None:
+        return frame
+    own = PREFIX.get(scored_by)
+    if own is None or f"{own}primary_score" not in frame:
+        raise ConfigError(
+            f"scored_by is {scored_by!r}, but these pairs do not say who scored them: pass the ledger"
+        )
+    others = [prefix for prefix in PREFIX.values() if prefix != own]
+    return frame.drop(columns=[f"{one}primary_score" for one in others], errors="ignore")
+
+
 def _require(frame: pd.DataFrame, by: str) -> None:
     if by not in frame:
         raise ConfigError(
             f"pairs has no column {by!r}; it has {', '.join(map(str, frame.columns)) or 'none'}"
         )
-    if "agreement" not in frame and not {"primary_score", "shadow_score"} <= set(frame.columns):
+    scores = [{f"{prefix}primary_score", f"{prefix}shadow_score"} for prefix in PREFIX.values()]
+    if not {"agreement", "preference"} & set(frame.columns) and not any(
+        pair <= set(frame.columns) for pair in scores
+    ):
         raise ConfigError("pairs needs the column 'agreement', or both 'primary_score' and 'shadow_score'")
 
 
 def _with_uses(rows: pd.DataFrame) -> pd.DataFrame:
-    rows["use"] = rows["status"].map(USE_OF_STATUS).fillna("unscored").astype(_USES)
-    rows["scored_sides"] = rows["primary_score"].between(0, 1) & rows["shadow_score"].between(0, 1)
-    failed = rows["use"] == "shadow_failed"
-    rows.loc[failed, "agreement"] = 0.0
-    with_primary = failed & rows["primary_score"].between(0, 1)
-    rows.loc[with_primary, "shadow_score"] = 0.0
-    rows.loc[with_primary, "scored_sides"] = True
-    usable = rows["agreement"].between(0, 1) | rows["scored_sides"]
-    rows.loc[(rows["use"] == "scored") & ~usable, "use"] = "unscored"
+    use = rows["status"].map(USE_OF_STATUS).fillna("unscored").astype(_USES)
+    primary, shadow = (_ended_badly(rows[f"{side}_ending"]) for side in ("primary", "shadow"))
+    asked = use.isin(["scored", "unscored", "shadow_failed"])
+    failed = use == "shadow_failed"
+    use[asked & shadow & ~failed] = "shadow_unusable"
+    use[asked & primary] = "primary_unusable"
+    use[asked & primary & (shadow | failed)] = "both_unusable"
+    gave_nothing = use.isin(["shadow_failed", "shadow_unusable"])
+    rows.loc[gave_nothing, "agreement"] = 0.0
+    rows.loc[gave_nothing & (rows["comparator"] == "judge"), "preference"] = 0.0
+    usable = rows["agreement"].between(0, 1) | rows["preference"].between(0, 1)
+    for prefix in PREFIX.values():
+        if f"{prefix}primary_score" in rows and f"{prefix}shadow_score" in rows:
+            usable |= rows[[f"{prefix}primary_score", f"{prefix}shadow_score"]].notna().all(axis=1)
+    use[(use == "scored") & ~usable] = "unscored"
+    rows["use"] = use
     return rows
 
 
-def evidence_rows(rows: pd.DataFrame, basis: str | None = None) -> tuple[pd.DataFrame, str]:
-    """The rows of one group that speak, with `value` = shadow - reference in [-1, 1], and the basis.
-
-    `scores`: each side's own score. `floor`: agreement less the agreement of the primary with itself
-    on the same request. `agreement`: agreement less 1. By default the first that the rows have.
-    """
-    usable = rows[rows["use"].isin(["scored", "shadow_failed"])]
-    main, noise = usable[~usable["is_noise"]], usable[usable["is_noise"]]
-    if basis == "scores" or (basis is None and len(main) and bool(main["scored_sides"].all())):
-        main = main[main["scored_sides"]]
-        return main.assign(value=main["shadow_score"] - main["primary_score"]), "scores"
-    main = main[main["agreement"].between(0, 1)]
-    if basis == "floor" or (basis is None and len(noise)):
-        floor = noise.drop_duplicates("request_id").set_index("request_id")["agreement"]
-        value = main["agreement"] - main["request_id"].map(floor)
-        known = value.notna()
-        if basis == "floor" or bool(known.any()):
-            return main[known].assign(value=value[known]), "floor"
-    return main.assign(value=main["agreement"] - 1.0), "agreement"
+def _ended_badly(ending: pd.Series) -> pd.Series:
+    """Where an answer is known to be none: cut, empty, refused, filtered or failed."""
+    return ending.notna() & (ending != "complete")

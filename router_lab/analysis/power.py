@@ -16,7 +16,8 @@ from scipy.special import ndtri
 
 from router_lab.analysis.clustered import cluster_mean
 from router_lab.analysis.decision import ExitPlan
-from router_lab.analysis.pairs import evidence_rows, judged_pairs
+from router_lab.analysis.evidence import evidence as evidence_of
+from router_lab.analysis.pairs import judged_pairs
 from router_lab.analysis.stopping import stopping_law
 from router_lab.analysis.wording import count, html_table, plain, unconfirmed, usd
 from router_lab.defaults import ALPHA
@@ -138,7 +139,7 @@ def _rates(pairs: Any, by: str) -> dict[str, _Rates]:
 
 
 def _rates_of(group: pd.DataFrame) -> _Rates:
-    evidence, _ = evidence_rows(group, "agreement")
+    evidence = evidence_of(group, "agreement").rows
     if evidence.empty:
         return _Rates()
     mean = cluster_mean(evidence["agreement"], evidence["input_hash"].astype(str))

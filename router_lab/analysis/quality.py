@@ -6,12 +6,18 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from router_lab.analysis.evidence import Evidence
 from router_lab.analysis.pairs import distinct_values
+from router_lab.analysis.wording import plain
 
 REFUSALS = (
     "too_few_clusters",
     "unscored",
+    "selected_scores",
     "truncated_primaries",
+    "primary_unusable",
+    "misconfigured",
+    "dropped",
     "mixed_comparators",
     "mixed_models",
     "bad_sampling",
@@ -23,6 +29,12 @@ FEW_CLUSTERS = 50
 LARGEST_SHARE = 0.10
 MOST_UNSCORED = 0.05
 MOST_TRUNCATED = 0.02
+MOST_UNUSABLE = 0.02
+MOST_MISCONFIGURED = 0.05
+MOST_DROPPED = 0.20
+
+# Comparators that measure how alike two texts are.
+SIMILARITIES = ("text", "similarity", "embedding")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +46,18 @@ class Finding:
     refuses: bool
 
 
-def inspect(group: pd.DataFrame, evidence: pd.DataFrame, cluster: str | None) -> list[Finding]:
-    """Findings on one group: `group` as `pairs.judged_pairs` made it, `evidence` the rows that count."""
+def inspect(group: pd.DataFrame, found: Evidence, cluster: str | None) -> list[Finding]:
+    """Findings on one group: `group` as `pairs.judged_pairs` made it, `found` what counts of it."""
     main = group[~group["is_noise"]]
-    return [*_size(evidence, cluster), *_completeness(main), *_mixtures(evidence), *_sampling(evidence)]
+    return [
+        *_size(found.rows, cluster),
+        *_completeness(main, found),
+        *_dropped(main),
+        *_marks(found),
+        *_likeness(found),
+        *_mixtures(found),
+        *_sampling(found.rows),
+    ]
 
 
 def _size(evidence: pd.DataFrame, cluster: str | None) -> list[Finding]:
@@ -54,33 +74,110 @@ def _size(evidence: pd.DataFrame, cluster: str | None) -> list[Finding]:
     return found
 
 
-def _completeness(main: pd.DataFrame) -> list[Finding]:
+def _completeness(main: pd.DataFrame, evidence: Evidence) -> list[Finding]:
+    """Pairs that ran and do not count, or count as a failure of the shadow."""
     uses = main["use"].value_counts()
-    ran = int(uses.reindex(["scored", "shadow_failed", "unscored", "truncated", "no_primary"]).sum())
+    ran = int(uses.drop(["misconfigured", "dropped", "not_run"], errors="ignore").sum())
+    if not ran:
+        return []
+    # Scores of a part are a matter of how that part was drawn; see `_marks`.
+    silent = 0 if evidence.basis == "scores" else int(uses.get("unscored", 0))
+    left_out = main[main["use"].isin(["primary_unusable", "both_unusable"])].index.difference(
+        evidence.rows.index
+    )
+    ended = main.loc[left_out, "use"].value_counts()
+    told = (
+        ("unscored", silent, "have no usable score", MOST_UNSCORED),
+        ("truncated_primaries", int(uses.get("truncated", 0)), "have a truncated primary", MOST_TRUNCATED),
+        ("primary_unusable", int(ended.get("primary_unusable", 0)),
+         f"have no answer of the primary's ({_endings(main.loc[left_out], 'primary')}) and are left out",
+         MOST_UNUSABLE),
+        ("both_unusable", int(ended.get("both_unusable", 0)),
+         "have no answer on either side and are left out", 1),
+        ("no_primary", int(uses.get("no_primary", 0)), "have no primary answer and are left out", 1),
+        ("shadow_failed", int(uses.get("shadow_failed", 0)),
+         "have a failed shadow, counted as disagreement", 1),
+        ("shadow_unusable", int(uses.get("shadow_unusable", 0)),
+         f"have no answer of the shadow's ({_endings(main[main['use'] == 'shadow_unusable'], 'shadow')}), "
+         "counted as its failure", 1),
+    )  # fmt: skip
+    return [
+        Finding(code, f"{number / ran:.1%} of the pairs {what}", refuses=number / ran > limit)
+        for code, number, what, limit in told
+        if number
+    ]
+
+
+def _endings(pairs: pd.DataFrame, side: str) -> str:
+    """How the answers of one side ended, the most frequent first."""
+    counts = pairs[f"{side}_ending"].value_counts()
+    return ", ".join(str(name).replace("_", " ") for name in counts.index if name != "complete")
+
+
+def _dropped(main: pd.DataFrame) -> list[Finding]:
+    """Pairs that were sampled and have no answer of the shadow for a reason that is not the shadow's."""
     found = []
-    for use, code, what, limit in (
-        ("unscored", "unscored", "have no usable score", MOST_UNSCORED),
-        ("truncated", "truncated_primaries", "have a truncated primary", MOST_TRUNCATED),
-    ):
-        share = int(uses.get(use, 0)) / ran if ran else 0.0
-        if share:
-            found.append(Finding(code, f"{share:.1%} of the pairs {what}", refuses=share > limit))
-    for use, what in (
-        ("no_primary", "have no primary answer and are left out"),
-        ("shadow_failed", "have a failed shadow, counted as disagreement"),
-    ):
-        if uses.get(use, 0):
-            found.append(Finding(use, f"{uses[use] / ran:.1%} of the pairs {what}", refuses=False))
-    if uses.get("dropped", 0):
-        share = uses["dropped"] / (ran + uses["dropped"])
-        found.append(Finding("dropped", f"{share:.1%} of the sampled pairs were dropped", refuses=False))
+    uses = main["use"].value_counts()
+    dropped, wrong = int(uses.get("dropped", 0)), int(uses.get("misconfigured", 0))
+    sampled = int(uses.drop("not_run", errors="ignore").sum())
+    usable = int(uses.reindex(["scored", "shadow_failed", "shadow_unusable"]).sum())
+    if dropped:
+        reasons = main.loc[main["use"] == "dropped", "status"].value_counts().index
+        why = ", ".join(str(name).replace("_", " ") for name in reasons)
+        message = f"{dropped / sampled:.1%} of the sampled pairs were dropped ({why})"
+        refuses = dropped > MOST_DROPPED * sampled
+        if refuses:
+            message += ", and those that were not are no random part: raise the shadow's budget or queue"
+        found.append(Finding("dropped", message, refuses))
+    if wrong:
+        message = f"{wrong:,} shadows could not work{_first_error(main)}: mend it and compare again"
+        refuses = wrong > MOST_MISCONFIGURED * sampled or usable < wrong
+        found.append(Finding("misconfigured", message, refuses))
     return found
 
 
-def _mixtures(evidence: pd.DataFrame) -> list[Finding]:
-    found = []
+def _first_error(main: pd.DataFrame) -> str:
+    """The last message of a shadow that was set up wrongly, which says what to do."""
+    messages = main.loc[main["use"] == "misconfigured", "shadow_error"].dropna()
+    return f" ({plain(messages.iloc[-1])})" if len(messages) else ""
+
+
+def _marks(evidence: Evidence) -> list[Finding]:
+    """How the pairs that are scored were come by."""
+    found = [Finding("passed_over", message, refuses=False) for message in evidence.passed_over]
+    held, of = len(evidence.rows), evidence.of
+    if evidence.selected:
+        message = (
+            f"scored are {held:,} of {of:,} pairs, which are no random part ({evidence.selected}): "
+            "have pairs drawn by rl.spot_checks"
+        )
+        found.append(Finding("selected_scores", message, refuses=True))
+    elif evidence.unknown_design and held < of:
+        message = f"how the {held:,} scored of {of:,} pairs were drawn is not known"
+        found.append(Finding("unknown_design", message, refuses=False))
+    if evidence.chosen:
+        message = f"{evidence.chosen:,} scored pairs were chosen by hand and are left out"
+        found.append(Finding("chosen", message, refuses=False))
+    return found
+
+
+def _likeness(evidence: Evidence) -> list[Finding]:
+    if evidence.is_quality:
+        return []
+    graded = [name for name in distinct_values(evidence.rows["comparator"]) if name in SIMILARITIES]
+    if not graded:
+        return []
+    message = (
+        f"`{graded[0]}` measures how alike two answers are, not whether they are right: "
+        "score some pairs, or use a judge"
+    )
+    return [Finding("similarity", message, refuses=False)]
+
+
+def _mixtures(found_evidence: Evidence) -> list[Finding]:
+    found, evidence = [], found_evidence.rows
     comparators = distinct_values(evidence["comparator"])
-    if len(comparators) > 1:
+    if len(comparators) > 1 and not found_evidence.is_quality:
         message = f"several comparators ({', '.join(comparators)}): compare again with one, or filter"
         found.append(Finding("mixed_comparators", message, refuses=True))
     for side in ("primary", "shadow"):

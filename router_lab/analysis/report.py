@@ -20,19 +20,11 @@ from router_lab.analysis.ab import AbResult, ab
 from router_lab.analysis.decision import ExitPlan
 from router_lab.analysis.ledger_drift import DriftReport, drift
 from router_lab.analysis.monitor import MonitorResult, monitor
-from router_lab.analysis.stored_pairs import billed_pairs
-from router_lab.analysis.tables import Source, Tables, frame_of, switch_history, tables_of
+from router_lab.analysis.pairs import judged_pairs
+from router_lab.analysis.tables import Source, Tables, switch_history, tables_of
 from router_lab.analysis.wording import plain
 from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
-
-_PAIR_COLUMNS = (
-    "comparison_id", "request_id", "task_type", "created_at",
-    "primary_alias", "shadow_alias", "primary_model", "shadow_model",
-    "input_hash", "sample_probability", "switch_epoch", "status", "comparator", "agreement", "is_noise",
-    "primary_cost_usd", "shadow_cost_usd", "primary_unknown_usd", "shadow_unknown_usd",
-    "primary_latency_ms", "shadow_latency_ms",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +84,15 @@ def report(
     plan: ExitPlan | None = None,
     margin: float | None = None,
     alpha: float = ALPHA,
+    basis: str | None = None,
+    scored_by: str | None = None,
     title: str = "router_lab report",
     pictures: bool = True,
     switch_events: pd.DataFrame | None = None,
     now: datetime | None = None,
 ) -> Report:
-    """Gather a report from a ledger; see `ab` for `margin`, `alpha`, `monitor` for `plan`, `switch_events`.
+    """Gather a report from a ledger; see `ab` for `margin`, `alpha`, `basis` and `scored_by`, `monitor` for
+    `plan` and `switch_events`.
 
     One loss is accepted throughout: `margin` by default follows from the plan, and a plan from `margin`.
     Raises `ConfigError` for what is no ledger, `LedgerError` for one that cannot be read.
@@ -105,10 +100,10 @@ def report(
     tables = tables_of(source)
     plan = plan or (ExitPlan() if margin is None else _plan_of(margin))
     moment = now or datetime.now(UTC)
-    pairs = frame_of(billed_pairs(tables).select(*_PAIR_COLUMNS))
-    judged = ab(pairs, margin=plan.margin() if margin is None else margin, alpha=alpha)
+    pairs = judged_pairs(tables, basis=basis, scored_by=scored_by)
+    judged = ab(pairs, margin=plan.margin() if margin is None else margin, alpha=alpha, basis=basis)
     events = switch_history(tables) if switch_events is None else switch_events
-    standing = monitor(pairs, plan, switch_events=events, now=moment)
+    standing = monitor(pairs, plan, basis=basis, switch_events=events, now=moment)
     frames = {
         "spend_by_cause": metrics.spend(tables, by="cause"),
         "spend_by_task_type": metrics.spend(tables, by=("task_type", "model")),

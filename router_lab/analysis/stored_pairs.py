@@ -9,10 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 import ibis
+import pandas as pd
 
-from router_lab.analysis.tables import Tables
+from router_lab.analysis.evidence import PREFIX
+from router_lab.analysis.tables import Tables, frame_of
 from router_lab.errors import ConfigError
 from router_lab.records import Side
+
+# Whose scores may be asked for, besides one scorer's by name.
+_KINDS = ("truth", "people", "judge")
+
+# In the stored JSON; text quoted inside it has its quotes escaped, so it cannot pass for a key.
+_PREFERENCE = r'"preference": ?([0-9.]+)'
+_SHADOW_ERROR = r'"shadow_error": ?"((?:[^"\\]|\\.)*)"'
 
 SIDES: tuple[Side, Side] = ("primary", "shadow")
 
@@ -59,21 +68,108 @@ def billed_usd(pairs: Any, side: Side) -> Any:
     return pairs[f"{side}_cost_usd"] - unknown_usd(pairs, side)
 
 
-def scored_pairs(tables: Any) -> Any:
-    """`billed_pairs` with the mean score of each side, `primary_score` and `shadow_score`, where given.
+def preference(pairs: Any) -> Any:
+    """What the judge of a pair preferred (1 the shadow, 0 the primary), a column; null for other pairs."""
+    found = pairs.details.re_extract(_PREFERENCE, 1).nullif("").cast("float64")
+    return (pairs.comparator == "judge").ifelse(found, ibis.null("float64"))
 
-    Of several scores by one scorer the last counts. Raises `ConfigError` for tables without scores.
+
+def shadow_error(pairs: Any) -> Any:
+    """What a shadow that was set up wrongly failed of, as it stands in the JSON, a column; else null."""
+    found = pairs.details.re_extract(_SHADOW_ERROR, 1).nullif("")
+    return (pairs.status == "shadow_misconfigured").ifelse(found, ibis.null("string"))
+
+
+def with_scores(
+    frame: pd.DataFrame, tables: Any, scored_by: str | None = None, *, needed: bool = False
+) -> pd.DataFrame:
+    """Pairs with the scores that the ledger has of them, as columns of `pairs.SCORE_COLUMNS`.
+
+    Raises `ConfigError` for a scorer who gave none, and, if scores are `needed`, for tables without any.
     """
     if not hasattr(tables, "scores"):
-        raise ConfigError("basis='scores' needs the scores of a ledger, which these tables do not have")
-    scores = tables.scores.filter(tables.scores.comparison_id.notnull())
+        if needed or scored_by is not None:
+            raise ConfigError("scores are asked for: they are those of a ledger, and these tables have none")
+        return frame
+    found = scores_of_pairs(tables, scored_by)
+    return frame.merge(found, on="comparison_id", how="left") if len(found) else frame
+
+
+def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
+    """One row per scored pair: `comparison_id`, and for each kind of scorer the mean score of either side,
+    the chance that the pair was drawn for marking (null: unknown) and whether it was only chosen freely.
+
+    The columns of ground truth, people and judges begin with `truth_`, `people_` and `judged_`; `people`
+    counts them. One scorer by name has columns without a prefix, and `scored_by`. Of several scores by one
+    scorer the last counts; scores of pairs that were drawn are not mixed with those chosen freely.
+    """
+    last = _last_scores(tables.scores)
+    if scored_by not in (None, *_KINDS):
+        last = _by_name(last, str(scored_by)).mutate(kind=ibis.literal("given"))
+    elif scored_by is not None:
+        last = last.filter(last.kind == scored_by)
+    each = last.group_by("comparison_id", "kind").aggregate(
+        **{
+            f"{side}_score": last.quality_score.mean(where=(last.side == side) & ~last.chosen).fill_null(
+                last.quality_score.mean(where=last.side == side)
+            )
+            for side in SIDES
+        },
+        people=last.by.nunique(where=~last.chosen).nullif(0).fill_null(last.by.nunique()),
+        chance=last.chance.max(where=~last.chosen),
+        chosen=last.chosen.all(),
+    )
+    return _wide(frame_of(each), scored_by)
+
+
+def _last_scores(scores: Any) -> Any:
+    """The score that each scorer gave last to each side of a pair: what says something of it."""
+    is_named = ibis.cases(
+        (scores.by.startswith("replay: "), "truth"), (scores.by.startswith("judge: "), "judge"),
+        else_="person",
+    )  # fmt: skip
+    # Rows written before there were kinds say it by name.
+    kind = scores.kind.fill_null(is_named)
+    scores = scores.filter(scores.comparison_id.notnull()).mutate(
+        kind=kind.cases(("person", "people"), else_=kind),
+        # Nobody knows how a person came to a pair that was not drawn.
+        chosen=scores.chosen.fill_null((kind == "person") & scores.chance.isnull()),
+    )
+    latest = ibis.window(group_by=["by", "stratum"], order_by=[ibis.desc("at"), ibis.desc("score_id")])
     again = ibis.window(
         group_by=["comparison_id", "side", "by"], order_by=[ibis.desc("at"), ibis.desc("score_id")]
     )
-    last = scores.mutate(age=ibis.row_number().over(again)).filter(lambda row: row.age == 0)
-    sides = last.group_by(scored_id="comparison_id").aggregate(
-        primary_score=last.quality_score.mean(where=last.side == "primary"),
-        shadow_score=last.quality_score.mean(where=last.side == "shadow"),
+    drawn = scores.mutate(
+        # A stratum is drawn from again and again: the latest chance is that of all its marks.
+        chance=scores.stratum.isnull().ifelse(scores.chance, scores.chance.first().over(latest)),
+        age=ibis.row_number().over(again),
     )
-    pairs = billed_pairs(tables)
-    return pairs.left_join(sides, pairs.comparison_id == sides.scored_id).drop("scored_id")
+    return drawn.filter((drawn.age == 0) & drawn.quality_score.notnull())
+
+
+def _by_name(scores: Any, name: str) -> Any:
+    known = sorted(frame_of(scores.select("by").distinct())["by"])
+    if name not in known:
+        names = ", ".join(map(repr, known[:20])) or "nobody yet"
+        raise ConfigError(
+            f"scored_by is {name!r}, who scored no pair here; it is 'truth', 'people', 'judge' or one of: "
+            f"{names}"
+        )
+    return scores.filter(scores.by == name)
+
+
+def _wide(each: pd.DataFrame, scored_by: str | None) -> pd.DataFrame:
+    """One row per pair, the columns of each kind of scorer beside those of the others."""
+    found = pd.DataFrame({"comparison_id": sorted(each["comparison_id"].unique())})
+    for kind, rows in each.groupby("kind"):
+        prefix = PREFIX[str(kind)]
+        own = rows.drop(columns=["kind"] if kind == "people" else ["kind", "people"])
+        own = own.rename(
+            columns={
+                name: f"{prefix}{name}" for name in ("primary_score", "shadow_score", "chance", "chosen")
+            }
+        )
+        found = found.merge(own, on="comparison_id", how="left")
+    if scored_by not in (None, *_KINDS) and len(found):
+        found["scored_by"] = scored_by
+    return found

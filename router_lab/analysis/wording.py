@@ -19,6 +19,11 @@ def plain(value: object) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
+def plain_text(value: object) -> str:
+    """Like `plain`, for sentences of ours that may hold names: as long as they are."""
+    return str(value).translate(_CONTROL)
+
+
 def points(difference: float, *, signed: bool = True) -> str:
     """A difference of shares in percentage points, such as `-21.8`."""
     # Adding 0 takes the sign off a zero that rounding left.
@@ -31,6 +36,18 @@ def count(number: float) -> str:
     if number != number or number > 1_000_000:
         return "more than a million"
     return f"{number:,.0f}"
+
+
+def pairs_of(pairs: float, of: float) -> str:
+    """How many pairs spoke, such as `300 pairs` or `120 of 300 pairs`."""
+    known = count(pairs) if pairs >= of else f"{count(pairs)} of {count(of)}"
+    return f"{known} pair{'' if max(pairs, of) == 1 else 's'}"
+
+
+def scoring(needed: float, task_type: str) -> str:
+    """What to do where answers only differ: to score so many pairs, and how."""
+    command = f'rl.spot_checks(ledger, {needed:.0f}, by="you", task_type={task_type!r})'
+    return f"not known to be worse: score some pairs, about {count(needed)} to begin with ({command})"
 
 
 def usd(amount: float) -> str:

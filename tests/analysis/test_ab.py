@@ -27,12 +27,14 @@ def test_a_shadow_that_agrees_is_non_inferior_and_one_that_does_not_is_not():
     close = pairs_frame(agreeing(0.98, 300), "close")
     result = ab(pd.concat([good, bad, close]), margin=0.02)
     assert result.verdict("good") == "non-inferior"
-    assert result.verdict("bad") == "not non-inferior"
+    assert result.verdict("bad") == "differs"
     assert result.verdict("close") == "inconclusive"
     assert "Holm-corrected over 3" in repr(result)
 
 
-@pytest.mark.parametrize(("agreement", "lean"), [(0.985, "non-inferior, within"), (0.96, "not non-inferior")])
+@pytest.mark.parametrize(
+    ("agreement", "lean"), [(0.985, "non-inferior, within"), (0.96, "differing by more than")]
+)
 def test_an_open_question_says_which_way_it_leans_and_at_which_margin(agreement, lean):
     text = repr(ab(pairs_frame(agreeing(agreement, 200)), margin=0.02))
     assert f"INCONCLUSIVE: leans to {lean}" in text
@@ -204,7 +206,7 @@ def test_the_noise_floor_is_what_agreement_is_read_against():
     both = ab(pd.concat([main, noise]), margin=0.03)
     assert both.verdict("classify::ticket") == "non-inferior"
     assert both.frame["basis"].iloc[0] == "floor"
-    assert ab(main, margin=0.03).verdict("classify::ticket") == "not non-inferior"
+    assert ab(main, margin=0.03).verdict("classify::ticket") == "differs"
 
 
 def test_costs_and_latencies_are_ratios():
@@ -228,10 +230,10 @@ def test_a_comparator_nobody_knows_is_a_name_like_any_other():
     assert ab(frame.assign(comparator=None)).verdict("classify::ticket") == "non-inferior"
 
 
-def test_all_scores_nan_is_refused_and_all_failed_is_no():
+def test_all_scores_nan_is_refused_and_all_failed_differs():
     frame = pairs_frame(np.full(60, np.nan))
     assert ab(frame).verdict("classify::ticket") == "refused"
-    assert ab(frame.assign(status="shadow_failed")).verdict("classify::ticket") == "not non-inferior"
+    assert ab(frame.assign(status="shadow_failed")).verdict("classify::ticket") == "differs"
 
 
 def test_empty_and_single_rows_are_answers_not_errors():

@@ -60,7 +60,7 @@ def with_verdicts(folder: Path) -> Path:
         comparator="judge", sample_probability=SHADOW_RATE, primary_model=None,
         primary_attempt_id="a", shadow_attempt_id="b", primary_output=None, shadow_output=None,
         details=[json.dumps(one, separators=(",", ":")) for one in details],
-    )[[field.name for field in fields(Comparison)]]  # fmt: skip
+    ).filter([field.name for field in fields(Comparison)])  # fmt: skip
     day = folder / "comparisons" / "date=2026-11-21"
     day.mkdir(parents=True)
     texts = dict.fromkeys(("primary_model", "primary_output", "shadow_output"), "string")

@@ -65,7 +65,7 @@ def as_ledger(folder, frame):
     """These comparisons as a ledger of one Parquet file, opened."""
     whole = frame.assign(
         primary_attempt_id="a", shadow_attempt_id="b", primary_output=None, shadow_output=None, details="{}"
-    )[[field.name for field in fields(Comparison)]]
+    ).filter([field.name for field in fields(Comparison)])
     day = folder / "ledger" / "comparisons" / "date=2026-11-21"
     day.mkdir(parents=True)
     whole.astype({"primary_output": "string", "shadow_output": "string"}).to_parquet(day / "pairs.parquet")
@@ -85,7 +85,7 @@ def test_hostile_task_types_stay_text(tmp_path):
         (lambda f: f, "yes", "You may</b> replace cloud by local"),
         (lambda f: f.head(40), "later", "would settle it"),
         (lambda f: f.head(1), "later", "at least 10 are needed"),
-        (lambda f: f.assign(status="shadow_failed"), "no", "do not replace cloud by local"),
+        (lambda f: f.assign(status="shadow_failed"), "differs", "not known to be worse: score some pairs"),
         (lambda f: f.assign(agreement=np.nan), "later", "no usable score"),
     ],
 )
@@ -96,7 +96,7 @@ def test_the_answer_comes_first_and_in_words(change, kind, words, tmp_path):
     assert f'class="{kind}"' in item and words in item
 
 
-@pytest.mark.parametrize(("share", "lean"), [(0.97, "yes"), (0.93, "no")])
+@pytest.mark.parametrize(("share", "lean"), [(0.97, "yes"), (0.93, "differing")])
 def test_an_open_answer_says_where_it_leans_and_at_which_limit(share, lean, tmp_path):
     frame = pairs_frame(agreeing(share, 60))
     page = analysis.report(as_ledger(tmp_path, frame), now=NOW, pictures=False).html()
@@ -110,7 +110,7 @@ def test_one_loss_is_accepted_in_the_whole_report(tables):
     assert report.standing.plan.threshold == pytest.approx(0.9)
     assert set(report.drift.frame.query("metric == 'agreement'")["allowed"].round(9)) == {0.1}
     page = report.html()
-    assert "A loss of up to 10.0 percentage points is accepted" in page and "-10.0 points" in page
+    assert "A loss of up to 10.0 percentage points is accepted" in page and ">90.0%<" in page
     by_plan = analysis.report(tables, plan=analysis.ExitPlan(threshold=0.9), now=NOW, pictures=False)
     assert by_plan.verdicts.margin == 0.1
     with pytest.raises(ConfigError, match="margin"):

@@ -81,5 +81,5 @@ async def test_tables_without_scores_say_so(tmp_path: Path) -> None:
         async with lab.router(ROUTING) as router:
             await replay(router, ROWS[:1])
         tables = lab.ledger.tables()
-        with pytest.raises(ConfigError, match="scores of a ledger"):
+        with pytest.raises(ConfigError, match="those of a ledger"):
             ab(SimpleNamespace(attempts=tables.attempts, comparisons=tables.comparisons), basis="scores")

@@ -36,6 +36,7 @@ _CSS = (
     ".note{color:var(--faint);margin:.2rem 0}div.wide{overflow-x:auto}summary{cursor:pointer}"
     "ul.verdicts{list-style:none;padding:0}ul.verdicts li{margin:.5rem 0;padding:.2rem .8rem}"
     "li.yes{border-left:5px solid var(--yes)}li.later{border-left:5px solid var(--later)}"
+    "li.differs{border-left:5px solid var(--later)}"
     "li.no{border-left:5px solid var(--no)}"
 )
 

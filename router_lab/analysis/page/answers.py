@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from router_lab.analysis.evidence import QUALITY
 from router_lab.analysis.page.markup import paragraph
 from router_lab.analysis.wording import (
     count,
     interval_kind,
+    pairs_of,
     percent,
     plain,
+    plain_text,
     points,
+    scoring,
     unconfirmed,
     usd,
 )
@@ -22,7 +26,7 @@ from router_lab.analysis.wording import (
 if TYPE_CHECKING:
     from router_lab.analysis.report import Report
 
-_ORDER = ("yes", "no", "later")
+_ORDER = ("yes", "no", "differs", "later")
 
 
 def answers(report: Report) -> list[str]:
@@ -46,10 +50,23 @@ def answers(report: Report) -> list[str]:
         f"Ranges: {interval_kind(report.verdicts.alpha)}, that is for one look at these pairs"
     )
     note += f"; the answers are corrected for asking about {kinds} task types." if kinds > 1 else "."
-    if (frame["basis"] == "agreement").any():
-        note += " Any answer unlike the primary's counts as a loss, even where it is the better one."
+    if not frame["basis"].isin(QUALITY).all():
+        note += (
+            " Agreement says that answers are alike, not that they are right: any answer unlike the "
+            "primary's counts against the shadow, even where it is the better one."
+        )
+    note += f" Each number is a mean over calls: {_estimands(frame)}."
     listed = "".join(f'<li class="{kind}">{text}</li>' for kind, text in items)
     return [f'<ul class="verdicts">{listed}</ul>', paragraph(note, "note")]
+
+
+def _estimands(frame: pd.DataFrame) -> str:
+    """What the differences are about, each kind once."""
+    kinds = frame.groupby("estimand", sort=True)["task_type"].agg(list)
+    if len(kinds) == 1:
+        return plain_text(str(kinds.index[0]))
+    named = (f"{', '.join(map(plain, names))}: {estimand}" for estimand, names in kinds.items())
+    return plain_text("; ".join(named))
 
 
 def _answer(
@@ -60,21 +77,56 @@ def _answer(
     swap = f"replace {escape(primary)} by {escape(shadow)} for <b>{name}</b>"
     facts = (
         f"{points(row['difference'])} points ({points(row['low'])} to {points(row['high'])}) "
-        f"over {count(row['pairs'])} pair{'' if row['pairs'] == 1 else 's'}"
+        f"over {pairs_of(row['pairs'], row['of_pairs'])}, {_judged_by(row)}"
     )
+    cautions = f" {_cautions(row)}" if row["warnings"] else ""
     if verdict in ("superior", "non-inferior"):
         gain = "" if saved is None else f" It would {_gain(saved)}."
-        better = "better, " if verdict == "superior" else ""
-        return "yes", f"<b>You may</b> {swap}: {better}{facts}.{gain}"
+        return "yes", f"<b>You may</b> {swap}: {_found(row)}, {facts}.{gain}{cautions}"
     if verdict == "not non-inferior":
         return "no", (
             f"<b>No</b>, do not {swap}: worse by more than {points(margin, signed=False)} points, {facts}."
+            f"{cautions}"
+        )
+    if verdict == "differs":
+        more = escape(scoring(row["scores_needed"], plain(row["task_type"])))
+        return "differs", (
+            f"<b>The answers differ</b>, so likeness cannot say whether to {swap}: by more than "
+            f"{points(margin, signed=False)} points, {facts}; {more}.{cautions}"
         )
     if verdict == "refused":
-        return "later", f"<b>You may not yet</b> {swap}: {escape(plain(row['reason']))}."
+        return "later", f"<b>You may not yet</b> {swap}: {escape(plain_text(row['reason']))}.{cautions}"
     clear_alone = row["low"] > -margin or row["high"] < -margin
     so_far = "is clear alone, but not among so many task types" if clear_alone else "settles nothing"
-    return "later", f"<b>You may not yet</b> {swap}: {facts} {so_far}. {_outlook(row, saved, margin)}"
+    return (
+        "later",
+        f"<b>You may not yet</b> {swap}: {facts} {so_far}. {_outlook(row, saved, margin)}{cautions}",
+    )
+
+
+def _found(row: Mapping[str, Any]) -> str:
+    """What a yes rests on: better, no worse, or the same."""
+    if row["verdict"] == "superior":
+        return "better" if row["basis"] == "scores" else "preferred"
+    return "no worse" if row["basis"] in QUALITY else "alike"
+
+
+def _judged_by(row: Mapping[str, Any]) -> str:
+    """By what, with the shares that a mean of likeness hides."""
+    by = {
+        "scores": f"by {row['whose']}",
+        "judge": f"by the preference of {row['whose']}",
+        "floor": "by agreement above the primary's own noise",
+        "agreement": "by agreement",
+    }[row["basis"]]
+    if row["equal_share"] != row["equal_share"]:
+        return escape(by)
+    shares = f"{percent(row['equal_share'])} equal, {percent(row['badly_off_share'])} badly off"
+    return escape(f"{by} ({shares})")
+
+
+def _cautions(row: Mapping[str, Any]) -> str:
+    return f'<span class="note">Note: {escape(plain_text(row["warnings"]))}.</span>'
 
 
 def _gain(saved: pd.Series) -> str:
@@ -88,7 +140,8 @@ def _gain(saved: pd.Series) -> str:
 def _outlook(row: Mapping[str, Any], saved: pd.Series | None, margin: float) -> str:
     """Which way it leans, at which limit, and what would settle it at what price."""
     more, limit = row["more_pairs"], f"the accepted {points(margin, signed=False)} points"
-    leans = f"It leans to <b>{'yes' if row['difference'] > -margin else 'no'}</b>"
+    below = "no" if row["basis"] in QUALITY else "differing"
+    leans = f"It leans to <b>{'yes' if row['difference'] > -margin else below}</b>"
     if more == float("inf"):
         return f"{leans}, but is too close to {limit} for any affordable number of pairs."
     price = "" if saved is None else f", for about {usd(more * saved['shadow_usd'] / saved['pairs'])},"

@@ -36,8 +36,9 @@ _VERDICT_STYLE = {
     "superior": (GREEN, "^"),
     "non-inferior": (BLUE, "o"),
     "not non-inferior": (RED, "X"),
+    "differs": (ORANGE, "D"),
     "inconclusive": (GREY, "s"),
-    "refused": (GREY, "D"),
+    "refused": (GREY, "P"),
 }
 
 
@@ -83,7 +84,10 @@ def verdicts(result: AbResult, ax: Axes | None = None) -> Plot:
         axes.errorbar(100 * row.difference, position, xerr=reach, fmt=marker, color=colour, capsize=3)
     axes.axvline(-100 * result.margin, color=ORANGE, linestyle="--", label="accepted loss")
     axes.axvline(0, color=GREY, linewidth=0.8)
-    notes = [f"{row.verdict}; {row.pairs:,} pairs, {row.clusters:,} inputs" for row in shown.itertuples()]
+    notes = [
+        f"{row.verdict} by {row.whose or row.basis}; {row.pairs:,} pairs, {row.clusters:,} inputs"
+        for row in shown.itertuples()
+    ]
     row_axes(axes, list(shown["task_type"]), notes)
     margin = points(result.margin, signed=False)
     passed = int(shown["verdict"].isin(["superior", "non-inferior"]).sum())

@@ -1,0 +1,256 @@
+"""One ladder of evidence: what of a group of pairs speaks for quality, best first.
+
+`scores`: what both answers are worth, by ground truth or by people. `judge`: a judge's stored preference,
+ties between. `floor`: agreement less the agreement of the primary with itself. `agreement`: likeness alone.
+The first two tell better from worse; the last two only tell that answers are the same, or that they differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from scipy.stats import mannwhitneyu
+
+from router_lab.analysis.wording import plain
+from router_lab.errors import ConfigError
+
+BASES: Final = ("scores", "judge", "floor", "agreement")
+
+# What tells better from worse; the others tell the same from different.
+QUALITY: Final = ("scores", "judge")
+
+# The least and the greatest difference possible: agreement can only fall short of full agreement.
+BOUNDS: Final = {"scores": (-1.0, 1.0), "judge": (-1.0, 1.0), "floor": (-1.0, 1.0), "agreement": (-1.0, 0.0)}
+
+# A rung that only a part of the pairs hold needs so many of them, or nearly all.
+FEWEST_PAIRS: Final = 30
+_NEARLY_ALL = 0.9
+
+# Pairs that were picked by their likeness are found out at this level.
+_SELECTION_LEVEL = 0.01
+
+# The columns of each kind of scorer begin with these. `given` are scores that came with a frame.
+PREFIX: Final = {"given": "", "truth": "truth_", "people": "people_", "judge": "judged_"}
+_WORDS = {"given": "scores", "truth": "ground truth", "people": "people", "judge": "a judge"}
+
+# Uses of a pair (see `pairs`): shadows that gave nothing, what has a likeness, all that was paid for.
+FAILED: Final = ("shadow_failed", "shadow_unusable")
+_ALIKE = ("scored", *FAILED)
+_RAN = (*_ALIKE, "unscored", "primary_unusable", "both_unusable")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The rows of one group that speak, and what as.
+
+    `rows` have `value`, shadow less reference in [-1, 1] (see `BOUNDS`), and `probability`, the chance that
+    a row is here: of being sampled, times that of being drawn for marking. `of` is how many pairs might
+    have spoken; `whose` scores or preference it is, in words ("" for likeness); `chosen` counts scored
+    pairs left out because a person chose them freely; `selected` says how the rows differ from the rest if
+    they are no random part (else ""); `unknown_design`: nobody knows how the part that is scored was drawn.
+    `passed_over` says why better rungs were not used.
+    """
+
+    rows: pd.DataFrame = field(repr=False)
+    basis: str
+    of: int
+    whose: str = ""
+    chosen: int = 0
+    selected: str = ""
+    unknown_design: bool = False
+    passed_over: tuple[str, ...] = ()
+
+    @property
+    def is_quality(self) -> bool:
+        """Whether it tells better from worse, and not only the same from different."""
+        return self.basis in QUALITY
+
+
+def check_basis(basis: str | None) -> None:
+    """Raises `ConfigError` for a basis there is not, listing those there are."""
+    if basis is not None and basis not in BASES:
+        known = ", ".join(map(repr, BASES))
+        raise ConfigError(f"basis is {basis!r}; it is one of {known}, or None for the best there is")
+
+
+def evidence(rows: pd.DataFrame, basis: str | None = None) -> Evidence:
+    """What the rows of one group (as `pairs.judged_pairs` gives them) say, by the highest rung they hold.
+
+    A rung that nearly all pairs hold is used; one that only a part holds needs `FEWEST_PAIRS` of them that
+    were drawn at random, or at least do not differ from the others in their agreement. `basis` forces a
+    rung. Raises `ConfigError` for an unknown basis.
+    """
+    check_basis(basis)
+    main = rows[~rows["is_noise"]]
+    found = [one for rung in ([basis] if basis else BASES) for one in _RUNGS[rung](rows, main)]
+    best = next((place for place, one in enumerate(found) if _is_enough(one)), None)
+    if best is None:
+        # Agreement, if anything has one; of a forced rung, and of a judge's few verdicts, the most there is.
+        best = max(
+            range(len(found)),
+            key=lambda place: (len(found[place].rows) > 0, place if not basis else 0, len(found[place].rows)),
+        )
+    return replace(found[best], passed_over=tuple(_why_not(one) for one in found[:best] if _was_there(one)))
+
+
+def _scores(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
+    found = [_scored_by(main, scorer) for scorer in ("given", "truth", "people")]
+    return [one for one in found if one is not None] or [_nothing(main, "scores")]
+
+
+def _judge(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
+    """The preference stored with the pair, as wins less losses; else scores that a judge gave."""
+    usable = main[main["use"].isin(_ALIKE)]
+    known = usable[usable["preference"].between(0, 1)]
+    scored = _scored_by(main, "judge")
+    found = [replace(scored, basis="judge")] if scored is not None else []
+    if len(known):
+        found.insert(0, Evidence(_valued(known, 2 * known["preference"] - 1), "judge", _run(main), "a judge"))
+    return found or [_nothing(main, "judge")]
+
+
+def _floor(rows: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
+    noise = rows[rows["is_noise"] & rows["use"].isin(_ALIKE) & rows["agreement"].between(0, 1)]
+    if noise.empty:
+        return [_nothing(main, "floor")]
+    floor = noise.drop_duplicates("request_id").set_index("request_id")
+    usable = _alike(main)
+    known = usable[usable["request_id"].isin(floor.index)]
+    value = known["agreement"] - known["request_id"].map(floor["agreement"])
+    # That both ran is as likely as that the noise pair did, which is drawn among the shadowed.
+    chance = np.fmin(known["request_id"].map(floor["sample_probability"]), known["sample_probability"])
+    return [Evidence(_valued(known, value).assign(probability=chance), "floor", _run(main))]
+
+
+def _agreement(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
+    usable = _alike(main)
+    return [Evidence(_valued(usable, usable["agreement"] - 1.0), "agreement", _run(main))]
+
+
+_RUNGS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], list[Evidence]]] = {
+    "scores": _scores,
+    "judge": _judge,
+    "floor": _floor,
+    "agreement": _agreement,
+}
+
+
+def _is_enough(found: Evidence) -> bool:
+    held = len(found.rows)
+    return held > 0 and not found.selected and (held >= FEWEST_PAIRS or held >= _NEARLY_ALL * found.of)
+
+
+def _was_there(found: Evidence) -> bool:
+    return len(found.rows) + found.chosen > 0
+
+
+def _why_not(found: Evidence) -> str:
+    """Why a rung that a part of the pairs holds is not used, in words."""
+    held, what = len(found.rows), found.whose or "the primary against itself"
+    if found.selected:
+        return (
+            f"{what} on {held:,} of {found.of:,} pairs is not used, they are no random part: {found.selected}"
+        )
+    if held:
+        return f"{what} on {held:,} of {found.of:,} pairs is not used, at least {FEWEST_PAIRS} are needed"
+    return f"{what} on {found.chosen:,} of {found.of:,} pairs is not used, these were chosen by hand"
+
+
+def _alike(main: pd.DataFrame) -> pd.DataFrame:
+    """Pairs with a likeness. What a judge calls agreement is that the primary did not win: no likeness."""
+    is_judged = main["comparator"].eq("judge") & main["use"].eq("scored")
+    return main[main["use"].isin(_ALIKE) & main["agreement"].between(0, 1) & ~is_judged]
+
+
+def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:
+    """The pairs whose two answers were scored by one kind of scorer; None where there are none."""
+    prefix = PREFIX[scorer]
+    primary, shadow = f"{prefix}primary_score", f"{prefix}shadow_score"
+    if primary not in main or shadow not in main:
+        return None
+    ran = main[main["use"].isin(_RAN)]
+    failed = ran["use"].isin(FAILED)
+    # A shadow that gave nothing is worth nothing.
+    worth, other = ran[primary], ran[shadow].mask(ran[shadow].isna() & failed, 0.0)
+    known = worth.between(0, 1) & other.between(0, 1)
+    if not known.any():
+        return None
+    scored = ran[known].assign(reference_score=worth[known], other_score=other[known])
+    rest = ran[failed & ~known]
+    chance = _column(scored, f"{prefix}chance", np.nan).astype(float)
+    is_chosen = _column(scored, f"{prefix}chosen", False).fillna(False).astype(bool)
+    found = partial(Evidence, basis="scores", of=max(_run(main), len(scored)), whose=_whose(scored, scorer))
+    missing = ran["use"].isin(("scored", "unscored")) & ~known
+    if not missing.any():
+        # All of them: nothing was picked, however it came about.
+        return found(_with_failures(scored, scored["sample_probability"], rest))
+    if scorer == "truth":
+        # Known beforehand of these inputs, whatever the answers; failures on other inputs are others'.
+        return found(_with_failures(scored, scored["sample_probability"], rest.iloc[:0]))
+    drawn = chance.between(0, 1, inclusive="right") & ~is_chosen
+    if drawn.sum() >= FEWEST_PAIRS or (drawn | is_chosen).all():
+        rows = _with_failures(scored[drawn], (scored["sample_probability"] * chance)[drawn], rest)
+        return found(rows, chosen=int(is_chosen.sum()))
+    part = scored[~is_chosen]
+    share = len(part) / (len(part) + int(missing.sum()) + int(is_chosen.sum()))
+    rows = _with_failures(part, part["sample_probability"] * share, rest)
+    return found(rows, chosen=int(is_chosen.sum()), selected=_selection(main, part), unknown_design=True)
+
+
+def _with_failures(scored: pd.DataFrame, probability: pd.Series, failed: pd.DataFrame) -> pd.DataFrame:
+    """The differences of scored pairs, and of pairs whose shadow gave nothing that anybody could score.
+
+    What the primary's answer to those is worth nobody said: what its answers are worth on average.
+    """
+    value = scored["other_score"] - scored["reference_score"]
+    rows = scored.assign(value=value, probability=probability)
+    if failed.empty or scored.empty:
+        return rows
+    weights = (1 / probability).where(probability.between(0, 1, inclusive="right"))
+    usual = float((weights * scored["reference_score"]).sum() / weights.sum())
+    more = failed.assign(
+        reference_score=usual, other_score=0.0, value=-usual, probability=failed["sample_probability"]
+    )
+    return pd.concat([rows, more]).sort_index()
+
+
+def _valued(rows: pd.DataFrame, value: pd.Series) -> pd.DataFrame:
+    return rows.assign(value=value, probability=rows["sample_probability"])
+
+
+def _nothing(main: pd.DataFrame, basis: str) -> Evidence:
+    none = main.iloc[:0]
+    return Evidence(_valued(none, none["agreement"]), basis, _run(main))
+
+
+def _run(main: pd.DataFrame) -> int:
+    """How many pairs have an answer of the primary to be held against."""
+    return int(main["use"].isin((*_ALIKE, "unscored")).sum())
+
+
+def _selection(main: pd.DataFrame, part: pd.DataFrame) -> str:
+    """How the agreement of a part differs from that of the rest, if it does by more than chance."""
+    alike = main.loc[main["use"].isin(_ALIKE), "agreement"].dropna()
+    is_inside = alike.index.isin(part.index)
+    inside, outside = alike[is_inside], alike[~is_inside]
+    if len(inside) < 2 or len(outside) < 2 or mannwhitneyu(inside, outside).pvalue >= _SELECTION_LEVEL:
+        return ""
+    return f"their mean agreement is {inside.mean():.2f}, that of the others {outside.mean():.2f}"
+
+
+def _whose(scored: pd.DataFrame, scorer: str) -> str:
+    if scorer == "given" and "scored_by" in scored:
+        return plain(scored["scored_by"].iloc[0])
+    if scorer == "people" and "people" in scored:
+        most = int(scored["people"].max())
+        return "one person" if most <= 1 else f"people (up to {most} a pair, averaged)"
+    return _WORDS[scorer]
+
+
+def _column(rows: pd.DataFrame, name: str, default: object) -> pd.Series:
+    return rows[name] if name in rows else pd.Series(default, index=rows.index)

@@ -1,0 +1,248 @@
+"""The ladder: scores, a judge's preference, the noise floor, agreement; what is left out, and what is said."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pair_frames import agreeing, pairs_frame
+
+from router_lab.analysis import ab
+from router_lab.analysis.evidence import BASES, evidence
+from router_lab.analysis.pairs import judged_pairs
+from router_lab.errors import ConfigError
+from router_lab.ledger import Ledger
+from router_lab.records import Score
+
+NAME = "classify::ticket"
+AT = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def held(frame: pd.DataFrame, basis: str | None = None) -> Any:
+    return evidence(judged_pairs(frame), basis)
+
+
+def scored_ledger(folder: Path, agreement: Any, details: Any = None, comparator: str = "label") -> Ledger:
+    """A ledger of one Parquet file, with one pair for each agreement, that can be scored."""
+    frame = pairs_frame(agreement, comparator=comparator)
+    frame["details"] = [json.dumps(one, separators=(",", ":")) for one in details or [{}] * len(frame)]
+    day = folder / "ledger" / "comparisons" / "date=2026-11-21"
+    day.mkdir(parents=True)
+    frame.to_parquet(day / "pairs.parquet")
+    return Ledger(folder / "ledger")
+
+
+def marks(which: range, worth: tuple[float, float], by: str = "ana", **columns: Any) -> list[Score]:
+    return [
+        Score(
+            score_id=f"{by}-{place}-{side}", at=AT, quality_score=value, by=by, side=side,
+            comparison_id=f"{NAME}-{place:07d}", **columns,
+        )
+        for place in which
+        for side, value in zip(("primary", "shadow"), worth, strict=True)
+    ]  # fmt: skip
+
+
+def test_likeness_says_the_same_or_different_and_never_worse():
+    frame = pairs_frame(agreeing(0.5, 1_000))
+    for pairs in (frame, pd.concat([frame, pairs_frame(np.ones(1_000), is_noise=True)])):
+        result = ab(pairs)
+        assert result.verdict(NAME) == "differs"
+        said = repr(result) + result._repr_html_()
+        assert "not known to be worse" in said and "rl.spot_checks(ledger," in said
+        assert not [word for word in ("NON-INFERIOR", "SUPERIOR", "superior", "worse by") if word in said]
+        assert 30 <= result.frame["scores_needed"].iloc[0] <= 1_000
+
+
+def test_beside_a_mean_of_likeness_stand_the_equal_and_the_badly_off():
+    frame = pairs_frame([1.0] * 60 + [0.9] * 30 + [0.2] * 10, comparator="text")
+    row = ab(frame).frame.iloc[0]
+    assert (row["equal_share"], row["badly_off_share"]) == pytest.approx((0.6, 0.1))
+    assert "measures how alike" in row["warnings"] and "score some pairs, or use a judge" in row["warnings"]
+    assert "60.0% equal, 10.0% badly off" in repr(ab(frame))
+    assert "how alike" not in ab(frame.assign(comparator="number")).frame["warnings"].iloc[0]
+
+
+def test_a_judge_that_finds_them_equally_good_reads_nothing():
+    """30 for the primary, 40 ties, 30 for the shadow: read as agreement that was 30 points of loss."""
+    preference = np.random.default_rng(1).permutation(np.repeat([0.0, 0.5, 1.0], [300, 400, 300]))
+    frame = pairs_frame((preference > 0).astype(float), comparator="judge")
+    frame["details"] = [{"preference": one, "flipped": False} for one in preference]
+    row = ab(frame, margin=0.06).frame.iloc[0]
+    assert (row["basis"], row["whose"], row["verdict"]) == ("judge", "a judge", "non-inferior")
+    assert row["difference"] == pytest.approx(0.0) and row["primary_mean"] == pytest.approx(0.5)
+    better = frame.assign(details=[{"preference": 1.0}] * 1_000)
+    assert ab(better).verdict(NAME) == "superior"
+    assert "preferred to the primary" in repr(ab(better)) and "preference of a judge" in repr(ab(better))
+
+
+def test_what_a_judge_calls_agreement_is_no_likeness():
+    frame = pairs_frame(np.ones(200), comparator="judge")
+    assert ab(frame).verdict(NAME) == "refused"
+    assert ab(frame, basis="agreement").verdict(NAME) == "refused"
+
+
+def test_the_preference_is_read_from_the_ledger_too(tmp_path):
+    details = [{"reason": '"preference":1.0', "preference": 0.25}] * 40
+    with scored_ledger(tmp_path, np.ones(40), details=details, comparator="judge") as ledger:
+        row = ab(ledger).frame.iloc[0]
+        assert (row["basis"], row["difference"]) == ("judge", pytest.approx(-0.5))
+        same = ab(ledger.comparisons()).frame.iloc[0]
+        assert (same["basis"], same["difference"]) == ("judge", pytest.approx(-0.5))
+
+
+def test_scores_in_the_ledger_are_found_and_truth_outranks_people_and_people_judges(tmp_path):
+    with scored_ledger(tmp_path, np.zeros(60)) as ledger:
+        assert ab(ledger).verdict(NAME) == "differs"
+        ledger.score(*marks(range(60), (0.0, 1.0), "judge: gpt", kind="judge", chance=1.0))
+        assert ab(ledger).frame["basis"].iloc[0] == "judge"
+        ledger.score(*marks(range(60), (1.0, 1.0)))
+        equal = ab(ledger).frame.iloc[0]
+        assert (equal["basis"], equal["whose"], equal["difference"]) == ("scores", "one person", 0.0)
+        ledger.score(*marks(range(60), (1.0, 0.0), "bo"))
+        both = ab(ledger).frame.iloc[0]
+        assert (both["whose"], both["difference"]) == ("people (up to 2 a pair, averaged)", -0.5)
+        ledger.score(*marks(range(60), (0.5, 1.0), "replay: number", kind="truth", chance=1.0))
+        row = ab(ledger).frame.iloc[0]
+        assert (row["whose"], row["verdict"], row["difference"]) == ("ground truth", "superior", 0.5)
+        for who, difference in (("truth", 0.5), ("people", -0.5), ("judge", 1.0), ("bo", -1.0), ("ana", 0.0)):
+            assert ab(ledger, scored_by=who).frame["difference"].iloc[0] == difference
+        with pytest.raises(ConfigError, match="'judge' or one of: 'ana', 'bo'"):
+            ab(ledger, scored_by="eve")
+
+
+def test_a_part_needs_enough_pairs_and_says_of_how_many():
+    frame = pairs_frame(np.ones(200))
+    frame[["primary_score", "shadow_score"]] = np.nan
+    frame.loc[:28, ["primary_score", "shadow_score"]] = 1.0
+    few = ab(frame).frame.iloc[0]
+    assert few["basis"] == "agreement"
+    assert "scores on 29 of 200 pairs is not used, at least 30 are needed" in few["warnings"]
+    frame.loc[:29, ["primary_score", "shadow_score"]] = 1.0
+    enough = ab(frame)
+    assert (enough.frame["basis"].iloc[0], enough.frame["pairs"].iloc[0]) == ("scores", 30)
+    assert "30 of 200 pairs" in repr(enough)
+    assert "drawn is not known" in enough.frame["warnings"].iloc[0]
+
+
+def test_a_noise_pair_or_two_do_not_change_what_a_verdict_is_read_against():
+    noise = pairs_frame([0.0, 0.0], is_noise=True)
+    assert ab(pd.concat([pairs_frame(agreeing(0.99, 900)), noise])).frame["basis"].iloc[0] == "agreement"
+
+
+def test_marks_of_what_differed_first_are_no_random_part():
+    """They make a shadow that is worse look fine: refused where forced, else passed over."""
+    rng = np.random.default_rng(2)
+    frame = pairs_frame(np.sort(rng.uniform(0.4, 1.0, 500)), comparator="text")
+    frame[["primary_score", "shadow_score"]] = np.nan
+    frame.loc[:79, ["primary_score", "shadow_score"]] = 1.0
+    row = ab(frame).frame.iloc[0]
+    assert (row["basis"], row["verdict"]) == ("agreement", "differs")
+    forced = ab(frame, basis="scores").frame.iloc[0]
+    assert forced["verdict"] == "refused" and "no random part" in forced["reason"]
+    assert ab(frame, basis="scores", allow={"selected_scores"}).verdict(NAME) == "non-inferior"
+
+
+def test_chosen_marks_are_never_pooled(tmp_path):
+    with scored_ledger(tmp_path, np.zeros(200)) as ledger:
+        ledger.score(*marks(range(100), (0.0, 1.0), "ana", chosen=True))
+        row = ab(ledger).frame.iloc[0]
+        assert (row["basis"], row["verdict"]) == ("agreement", "differs")
+        assert "on 100 of 200 pairs is not used, these were chosen by hand" in row["warnings"]
+        ledger.score(*marks(range(100, 140), (1.0, 0.0), "ana", chance=0.4))
+        row = ab(ledger).frame.iloc[0]
+        assert (row["basis"], row["pairs"], row["difference"]) == ("scores", 40, -1.0)
+        assert "100 scored pairs were chosen by hand and are left out" in row["warnings"]
+        ledger.score(*marks(range(140, 200), (0.0, 1.0), "ana", chosen=True))
+        assert ab(ledger).frame["pairs"].iloc[0] == 200, "all are marked: nothing was picked"
+
+
+def test_marks_weigh_by_the_chance_of_being_drawn():
+    """Half the differing pairs and a tenth of the others, each differing one a loss."""
+    frame = pairs_frame(np.repeat([0.0, 1.0], [200, 800]))
+    frame[["primary_score", "shadow_score"]] = np.nan
+    frame.loc[:99, ["primary_score", "shadow_score"]] = [1.0, 0.0]
+    frame.loc[200:279, ["primary_score", "shadow_score"]] = [1.0, 1.0]
+    frame["chance"] = np.repeat([0.5, 0.1], [200, 800])
+    row = ab(frame).frame.iloc[0]
+    assert (row["basis"], row["pairs"], row["of_pairs"]) == ("scores", 180, 1_000)
+    assert row["difference"] == pytest.approx(-0.2)
+    assert "weighted by one over the chance" in row["estimand"]
+
+
+def test_failures_that_nobody_could_mark_count_beside_the_marks():
+    frame = pairs_frame(np.ones(400))
+    frame.loc[:79, ["status", "agreement"]] = ["shadow_failed", np.nan]
+    frame[["primary_score", "shadow_score"]] = np.nan
+    frame.loc[80:239, ["primary_score", "shadow_score"]] = 0.5
+    frame["chance"] = 0.5
+    row = ab(frame).frame.iloc[0]
+    assert (row["basis"], row["difference"]) == ("scores", pytest.approx(0.2 * -0.5))
+
+
+@pytest.mark.parametrize("ending", ["token_limited", "empty", "refused", "content_filter", "failed"])
+def test_an_answer_that_is_none_is_a_failure_of_its_side(ending):
+    frame = pairs_frame(np.ones(400)).assign(primary_ending="complete", shadow_ending="complete")
+    frame.loc[:39, "shadow_ending"] = ending
+    row = ab(frame).frame.iloc[0]
+    assert row["difference"] == pytest.approx(-0.1)
+    assert ending.replace("_", " ") in row["warnings"]
+    frame.loc[:3, "primary_ending"] = ending
+    row = ab(frame).frame.iloc[0]
+    assert (row["pairs"], row["difference"]) == (396, pytest.approx(-36 / 396))
+    assert "1.0% of the pairs have no answer on either side" in row["warnings"]
+    frame.loc[40:59, "primary_ending"] = ending
+    row = ab(frame).frame.iloc[0]
+    assert row["verdict"] == "refused" and "have no answer of the primary's" in row["reason"]
+    assert ab(frame, allow={"primary_unusable"}).frame["verdict"].iloc[0] == "differs"
+
+
+def test_a_shadow_that_could_not_work_says_nothing_of_quality(tmp_path):
+    frame = pairs_frame(np.full(40, np.nan), status="shadow_misconfigured", comparator="label")
+    error = "ProviderError: 404: model 'qwen' not found; `ollama pull qwen`"
+    frame["details"] = [{"shadow_error": error}] * 40
+    row = ab(frame).frame.iloc[0]
+    assert row["verdict"] == "refused" and "ollama pull qwen" in row["reason"]
+    assert np.isnan(row["difference"])
+    some = pd.concat([pairs_frame(np.ones(1_000)), frame.head(20)], ignore_index=True)
+    assert ab(some).verdict(NAME) == "non-inferior"
+    assert "20 shadows could not work" in ab(some).frame["warnings"].iloc[0]
+
+
+def test_dropped_pairs_are_no_random_ones():
+    frame = pairs_frame(np.ones(1_000))
+    frame.loc[:899, "status"] = "budget"
+    row = ab(frame).frame.iloc[0]
+    assert row["verdict"] == "refused" and "90.0% of the sampled pairs were dropped (budget)" in row["reason"]
+    assert ab(frame, allow={"dropped"}).frame["pairs"].iloc[0] == 100
+
+
+def test_noise_pairs_weigh_by_their_own_chance():
+    """Much noise measured while it was easy, little while it was hard: the true loss is 10 points."""
+    easy, hard = pairs_frame(np.ones(1_000)), pairs_frame(agreeing(0.8, 1_000))
+    hard = hard.assign(request_id="x" + hard["request_id"], input_hash="x" + hard["input_hash"])
+    noise = [
+        easy.head(500).assign(is_noise=True, sample_probability=0.25),
+        hard.iloc[::20].assign(is_noise=True, agreement=1.0, sample_probability=0.025),
+    ]
+    row = ab(pd.concat([easy, hard, *noise]), allow={"sampling_changed"}).frame.iloc[0]
+    sampled = hard.iloc[::20]["agreement"].mean()
+    assert (row["basis"], row["difference"]) == ("floor", pytest.approx((sampled - 1) / 2))
+
+
+@pytest.mark.parametrize("basis", ["vibes", "", "Scores"])
+def test_an_unknown_basis_is_named_with_those_there_are(basis):
+    with pytest.raises(ConfigError) as caught:
+        ab(pairs_frame(np.ones(20)), basis=basis)
+    assert all(repr(known) in str(caught.value) for known in BASES)
+
+
+def test_no_rung_without_pairs_is_an_error():
+    for basis in BASES:
+        assert held(pairs_frame([]), basis).rows.empty
+        assert ab(pairs_frame(np.full(20, np.nan)), basis=basis).verdict(NAME) == "refused"
