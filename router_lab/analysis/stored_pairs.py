@@ -12,6 +12,7 @@ import ibis
 import pandas as pd
 
 from router_lab.analysis.evidence import PREFIX
+from router_lab.analysis.marks import marks_table
 from router_lab.analysis.tables import Tables, frame_of
 from router_lab.errors import ConfigError
 from router_lab.records import Side
@@ -103,59 +104,35 @@ def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
     counts them. One scorer by name has columns without a prefix, and `scored_by`. Of several scores by one
     scorer the last counts; scores of pairs that were drawn are not mixed with those chosen freely.
     """
-    last = _last_scores(tables.scores)
-    if scored_by not in (None, *_KINDS):
-        last = _by_name(last, str(scored_by)).mutate(kind=ibis.literal("given"))
-    elif scored_by is not None:
-        last = last.filter(last.kind == scored_by)
-    each = last.group_by("comparison_id", "kind").aggregate(
+    own_name = scored_by if scored_by not in (None, *_KINDS) else None
+    if own_name is not None:
+        _check_scorer(tables.scores, own_name)
+    said = marks_table(tables, by=own_name)
+    kind = ibis.literal("given") if own_name is not None else said.kind
+    said = said.mutate(kind=(kind == "person").ifelse("people", kind))
+    if scored_by in _KINDS:
+        said = said.filter(said.kind == scored_by)
+    drawn = ~said.chosen
+    each = said.group_by("comparison_id", "kind").aggregate(
         **{
-            f"{side}_score": last.quality_score.mean(where=(last.side == side) & ~last.chosen).fill_null(
-                last.quality_score.mean(where=last.side == side)
-            )
-            for side in SIDES
+            name: said[name].mean(where=drawn).fill_null(said[name].mean())
+            for name in ("primary_score", "shadow_score")
         },
-        people=last.by.nunique(where=~last.chosen).nullif(0).fill_null(last.by.nunique()),
-        chance=last.chance.max(where=~last.chosen),
-        chosen=last.chosen.all(),
+        people=said.by.nunique(where=drawn).nullif(0).fill_null(said.by.nunique()),
+        chance=said.chance.max(where=drawn),
+        chosen=said.chosen.all(),
     )
     return _wide(frame_of(each), scored_by)
 
 
-def _last_scores(scores: Any) -> Any:
-    """The score that each scorer gave last to each side of a pair: what says something of it."""
-    is_named = ibis.cases(
-        (scores.by.startswith("replay: "), "truth"), (scores.by.startswith("judge: "), "judge"),
-        else_="person",
-    )  # fmt: skip
-    # Rows written before there were kinds say it by name.
-    kind = scores.kind.fill_null(is_named)
-    scores = scores.filter(scores.comparison_id.notnull()).mutate(
-        kind=kind.cases(("person", "people"), else_=kind),
-        # Nobody knows how a person came to a pair that was not drawn.
-        chosen=scores.chosen.fill_null((kind == "person") & scores.chance.isnull()),
-    )
-    latest = ibis.window(group_by=["by", "stratum"], order_by=[ibis.desc("at"), ibis.desc("score_id")])
-    again = ibis.window(
-        group_by=["comparison_id", "side", "by"], order_by=[ibis.desc("at"), ibis.desc("score_id")]
-    )
-    drawn = scores.mutate(
-        # A stratum is drawn from again and again: the latest chance is that of all its marks.
-        chance=scores.stratum.isnull().ifelse(scores.chance, scores.chance.first().over(latest)),
-        age=ibis.row_number().over(again),
-    )
-    return drawn.filter((drawn.age == 0) & drawn.quality_score.notnull())
-
-
-def _by_name(scores: Any, name: str) -> Any:
-    known = sorted(frame_of(scores.select("by").distinct())["by"])
+def _check_scorer(scores: Any, name: str) -> None:
+    known = sorted(frame_of(scores.filter(scores.comparison_id.notnull()).select("by").distinct())["by"])
     if name not in known:
         names = ", ".join(map(repr, known[:20])) or "nobody yet"
         raise ConfigError(
             f"scored_by is {name!r}, who scored no pair here; it is 'truth', 'people', 'judge' or one of: "
             f"{names}"
         )
-    return scores.filter(scores.by == name)
 
 
 def _wide(each: pd.DataFrame, scored_by: str | None) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The ladder: scores, a judge's preference, the noise floor, agreement; what is left out, and what is said."""
+"""The ladder: scores, a judge's preference, the noise floor, agreement; what is left out and what is said."""
 
 from __future__ import annotations
 
