@@ -30,6 +30,7 @@ from router_lab.analysis.metrics import (
 from router_lab.analysis.monitor import MonitorResult, monitor
 from router_lab.analysis.power import PowerPlan, ab_pairs, plan_experiment
 from router_lab.analysis.report import Report, report
+from router_lab.analysis.scorers import krippendorff_alpha, scorer_agreement
 from router_lab.analysis.steering import Action, Steered, SteeringPolicy, act, plan_actions, steer
 from router_lab.analysis.stopping import StoppingLaw, stopping_law
 from router_lab.analysis.tables import Source, open  # noqa: A004 - rl.analysis.open(path) reads well
@@ -69,6 +70,7 @@ __all__ = [
     "drift",
     "estimates",
     "flip_rate",
+    "krippendorff_alpha",
     "latency",
     "marks",
     "metrics",
@@ -80,6 +82,7 @@ __all__ = [
     "replay_estimators",
     "report",
     "savings",
+    "scorer_agreement",
     "spend",
     "steer",
     "stopping_law",
