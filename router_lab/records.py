@@ -291,6 +291,15 @@ ScoreKind = Literal["truth", "person", "judge"]
 ScoreVerdict = Literal["primary better", "shadow better", "equally good", "both wrong", "unsure", "withdrawn"]
 
 
+# What a verdict says of the two answers, primary and shadow. `unsure` says nothing of either.
+VERDICT_SCORES: Mapping[ScoreVerdict, tuple[float, float]] = {
+    "primary better": (1.0, 0.0),
+    "shadow better": (0.0, 1.0),
+    "equally good": (1.0, 1.0),
+    "both wrong": (0.0, 0.0),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """What somebody says an answer is worth, from 0 (useless) to 1 (as good as it gets). A row of `scores`.

@@ -16,26 +16,18 @@ from uuid import uuid4
 from router_lab.errors import ConfigError
 from router_lab.escape import Html, join, plain, show, tag
 from router_lab.mark_design import Design, Drawn, candidates, differing_more, draw, random_bytes
-from router_lab.records import Score, ScoreVerdict, Side
+from router_lab.records import VERDICT_SCORES, Score, ScoreVerdict, Side
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from router_lab.ledger import Ledger
-    from router_lab.panels.verdicts import StoreVerdict, VerdictWord
+    from router_lab.panels.verdicts import StoreVerdict
 
 Letter = Literal["A", "B"]
 Better = Literal["A", "B", "equal", "both wrong"]
 
 SIDES: tuple[Side, Side] = ("primary", "shadow")
-
-# What a verdict on a pair says of its two answers: primary, shadow. `unsure` says nothing of either.
-VERDICT_SCORES: dict[VerdictWord, tuple[float, float]] = {
-    "primary better": (1.0, 0.0),
-    "shadow better": (0.0, 1.0),
-    "equally good": (1.0, 1.0),
-    "both wrong": (0.0, 0.0),
-}
 
 
 @dataclass(frozen=True, slots=True)

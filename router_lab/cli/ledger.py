@@ -22,6 +22,7 @@ EXAMPLES = """\
   router-lab ledger export --out attempts.csv
   router-lab ledger import spend_logs.json --source litellm --content hash
   router-lab ledger import calls.jsonl --source jsonl --column id=uuid --column tokens_in=usage.prompt
+  router-lab ledger import-scores marks.csv --by ana --scale 1 5 --on task_id
   router-lab ledger reconcile --provider anthropic usage.csv
 """
 
@@ -59,10 +60,35 @@ def add_to(commands: Commands) -> None:
     imported.add_argument(
         "--config", metavar="FILE", help=f"default: {_DEFAULT_CONFIG}, if it is there; else all is kept"
     )
+    scores = _add(actions, "import-scores", "add people's ratings of stored pairs", _import_scores)
+    scores.add_argument("file", type=Path, help=".csv, .jsonl or .parquet, one rated pair a row")
+    scores.add_argument("--by", required=True, metavar="NAME", help="who gave the scores")
+    scores.add_argument(
+        "--scale",
+        nargs=2,
+        type=float,
+        default=(0.0, 1.0),
+        metavar=("WORST", "BEST"),
+        help="the ends of their scale (default: 0 1)",
+    )
+    scores.add_argument(
+        "--on",
+        choices=["task_id", "comparison_id", "prompt"],
+        default="task_id",
+        help="the column that says which pair was rated (default: task_id)",
+    )
+    scores.add_argument(
+        "--all-rated", action="store_true", help="every pair was rated, none picked: marks speak for all"
+    )
+    scores.add_argument(
+        "--skip-refused",
+        action="store_true",
+        help="import the rows that are right where others are not",
+    )
     reconcile = _add(actions, "reconcile", "compare with a provider's usage or cost export", _reconcile)
     reconcile.add_argument("file", type=Path, help="the provider's CSV")
     reconcile.add_argument("--provider", required=True, help="anthropic, openai, or any with --column")
-    for action in (imported, reconcile):
+    for action in (imported, scores, reconcile):
         action.add_argument(
             "--column",
             action="append",
@@ -133,6 +159,23 @@ def _import(ledger: Ledger, arguments: argparse.Namespace) -> int:
     added = ledger.import_file(arguments.file, arguments.source, columns, content)
     print(f"{added} attempts added from {arguments.file}")
     return 0
+
+
+def _import_scores(ledger: Ledger, arguments: argparse.Namespace) -> int:
+    """Exit code 1 when rows were refused."""
+    done = ledger.import_scores(
+        arguments.file,
+        by=arguments.by,
+        scale=tuple(arguments.scale),
+        on=arguments.on,
+        columns=_columns(arguments.column),
+        drawn="all" if arguments.all_rated else None,
+        strict=not arguments.skip_refused,
+    )
+    print(f"{done} from {arguments.file}")
+    for problem in done.problems:
+        print(f"  {problem}")
+    return 1 if done.problems else 0
 
 
 def _configured_content(config: str | None) -> Content:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from router_lab.ledger.content import Content, attempt_content, comparison_content
 from router_lab.ledger.core import Core, Now
@@ -19,13 +19,15 @@ from router_lab.ledger.place import place_of
 from router_lab.ledger.schema import aware
 from router_lab.ledger.status import Status, read_status
 from router_lab.ledger.switch import LedgerSwitch
-from router_lab.records import Alert, Attempt, BudgetLine, Comparison, Score
+from router_lab.records import Alert, Attempt, BudgetLine, Comparison, Score, ScoreKind
 from router_lab.router.clock import SystemClock
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from router_lab.ledger.importing import Source
+    from router_lab.ledger.score_files import On
+    from router_lab.ledger.score_import import ScoreImport
     from router_lab.ledger.tables import Tables
     from router_lab.ledger.verify import Report
     from router_lab.router.ports import Fold
@@ -149,6 +151,40 @@ class Ledger:
     def scores(self, *, since: datetime | None = None, until: datetime | None = None) -> pd.DataFrame:
         """One row per score, oldest first."""
         return self._frame("scores", since, until, None)
+
+    def import_scores(
+        self,
+        source: Any,
+        *,
+        by: str,
+        scale: tuple[float, float] = (0, 1),
+        on: On = "task_id",
+        columns: Mapping[str, str] | None = None,
+        kind: ScoreKind = "person",
+        drawn: Literal["all"] | None = None,
+        strict: bool = True,
+    ) -> ScoreImport:
+        """Add own ratings of stored pairs: `source` is a frame, or a .csv, .jsonl or .parquet file.
+
+        A row names its pair in the column `on`, and says what both answers are worth in `primary_score` and
+        `shadow_score`, on a `scale` from worst to best, or in `preference` ("primary better", "shadow
+        better", "equally good", "both wrong", "unsure"); `note` and `chance` may follow, and `task_type`,
+        `primary_alias`, `shadow_alias`, `run_id` tell pairs of one key apart. `columns` maps these names to
+        the source's. Rows without a score are passed over.
+
+        Marks without a `chance` to be drawn count as chosen, and are not pooled into estimates, unless they
+        cover a task type or `drawn="all"` says that every pair was rated. Importing again adds nothing.
+
+        Raises `ConfigError` naming rows and columns, before anything is written, for a pair that is not
+        there, has no two answers or is one of several, and for a score off the scale; with `strict=False`
+        these are left out, and `.refused` of the result has them.
+        """
+        from router_lab.ledger.score_files import read_ratings
+        from router_lab.ledger.score_import import ScoreSource, import_scores
+
+        who = ScoreSource(by=by, kind=kind, drawn=drawn)
+        ratings = read_ratings(source, on, scale, columns)
+        return import_scores(self._core, self.tables(), ratings, on, who, strict=strict)
 
     def switch_events(self, *, since: datetime | None = None, until: datetime | None = None) -> pd.DataFrame:
         """One row per flip of the switch, oldest first."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from router_lab.escape import plain
+from router_lab.records import VERDICT_SCORES
 
 VerdictWord = Literal["primary better", "shadow better", "equally good", "both wrong", "unsure"]
 VERDICTS: tuple[VerdictWord, ...] = get_args(VerdictWord)
@@ -58,8 +59,6 @@ def keeper(ledger: Any, on_verdict: StoreVerdict | None) -> Keeper:
 
 def said_before(given: Iterable[dict[str, Any]]) -> dict[str, dict[str, str]]:
     """Scores, oldest first, in words: by comparison and by who gave them."""
-    from router_lab.spot_checking import VERDICT_SCORES
-
     last: dict[tuple[str, str], dict[str, Any]] = {}
     for score in given:
         last.setdefault((score["comparison_id"], score["by"]), {})[score["side"]] = score

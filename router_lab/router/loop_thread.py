@@ -67,7 +67,9 @@ class LoopThread:
         Raises `ConfigError` when called on this very thread.
         """
         if self._is_current:
-            raise ConfigError("`close_sync()` was called on the router's own thread: call it from another one")
+            raise ConfigError(
+                "`close_sync()` was called on the router's own thread: call it from another one"
+            )
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
