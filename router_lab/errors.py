@@ -122,12 +122,14 @@ class ContextOverflowError(RouterLabError):
 class ResponseParseError(RouterLabError):
     """An answer arrived but is not what was asked for: malformed body, not JSON, not the schema.
 
-    `text` is the answer as far as it could be read.
+    `text` is the answer as far as it could be read. `token_limited` says that it was cut at `max_tokens`:
+    asking the same model again with the same limit would only be paid again.
     """
 
-    def __init__(self, message: str, *, text: str = "") -> None:
+    def __init__(self, message: str, *, text: str = "", token_limited: bool = False) -> None:
         super().__init__(message)
         self.text = text
+        self.token_limited = token_limited
 
 
 class LedgerError(RouterLabError):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from router_lab.errors import ConfigError
-from router_lab.router.compare import Comparator, Judge, compare, stored_pair
+from router_lab.records import Ending
+from router_lab.router.compare import Comparator, Judge, Pair, compare, stored_pair
 from router_lab.router.compare import comparator as comparator_called
 
 if TYPE_CHECKING:
@@ -18,7 +20,16 @@ _BOTH_ANSWERED = frozenset(
     {"complete", "primary_fell_back", "primary_truncated", "unknown", "comparator_error", "cancelled"}
 )
 _NEEDED = ("comparison_id", "task_type", "status", "primary_output", "shadow_output")
+_ANSWERS = (
+    "primary_output",
+    "shadow_output",
+    "primary_tool_calls",
+    "shadow_tool_calls",
+    "primary_ending",
+    "shadow_ending",
+)
 _KEPT = ("comparator", "agreement", "is_noise", "switch_epoch", "sample_probability", "input_hash")
+_COLUMNS = [*dict.fromkeys((*_NEEDED, *_ANSWERS, *_KEPT))]
 
 
 class Comparisons(Protocol):
@@ -55,11 +66,10 @@ def recompare(
             "a model judge new pairs, name it as the `comparator` of a route's shadow"
         )
     stored = _below(_stored(source), task_type)
-    verdicts = [_again(chosen, *row) for row in stored[[*_NEEDED[2:]]].itertuples(index=False, name=None)]
+    verdicts = [_again(chosen, status, _Answers(*answers)) for status, *answers in _rows(stored)]
     renamed = stored.rename(columns={"comparator": "old_comparator", "agreement": "old_agreement"})
     found = pd.DataFrame(verdicts, columns=["agreement", "reason", "skipped"], index=stored.index)
-    answers = ["primary_output", "shadow_output"]
-    again = renamed.drop(columns=answers).assign(
+    again = renamed.drop(columns=list(_ANSWERS)).assign(
         comparator=comparator,
         agreement=found["agreement"].astype("float64"),
         reason=found["reason"].astype(object),
@@ -96,23 +106,61 @@ def summary(again: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _again(
-    chosen: Comparator, status: str, primary: Any, shadow: Any
-) -> tuple[float | None, str, str | None]:
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """What is stored of two answers, in the order of `_ANSWERS`; rows of older versions lack the calls."""
+
+    primary: str | None
+    shadow: str | None
+    primary_calls: str | None
+    shadow_calls: str | None
+    primary_ending: Ending | None
+    shadow_ending: Ending | None
+
+    @property
+    def are_stored(self) -> bool:
+        """Whether each side has a text or calls."""
+        return not (
+            (self.primary is None and self.primary_calls is None)
+            or (self.shadow is None and self.shadow_calls is None)
+        )
+
+    def texts(self) -> tuple[str | None, ...]:
+        """Everything that the content rules may have taken away."""
+        return self.primary, self.shadow, self.primary_calls, self.shadow_calls
+
+    def pair(self) -> Pair:
+        """Both as a pair."""
+        return stored_pair(
+            self.primary,
+            self.shadow,
+            primary_tool_calls=self.primary_calls,
+            shadow_tool_calls=self.shadow_calls,
+            primary_ending=self.primary_ending,
+            shadow_ending=self.shadow_ending,
+        )
+
+
+def _again(chosen: Comparator, status: str, answers: _Answers) -> tuple[float | None, str, str | None]:
     """The new agreement, its reason, and why there is none."""
     if status not in _BOTH_ANSWERED:
         return None, "", f"no two answers to compare: {status}"
-    texts = (primary, shadow)
-    if not all(isinstance(text, str) for text in texts):
+    if not answers.are_stored:
         return None, "", "answers not stored" if status != "cancelled" else f"no two answers: {status}"
-    if any(_is_hash(text) for text in texts):
+    if any(_is_hash(text) for text in answers.texts() if text is not None):
         return None, "", "answers stored as hashes only"
-    verdict = compare(chosen, stored_pair(primary, shadow))
+    verdict = compare(chosen, answers.pair())
     return (
         verdict.agreement,
         verdict.reason,
         f"the comparator failed: {verdict.reason}" if verdict.failed else None,
     )
+
+
+def _rows(stored: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """Status and answers of every row; what is missing, or no text, is None."""
+    columns = stored[["status", *_ANSWERS]].itertuples(index=False, name=None)
+    return (tuple(value if isinstance(value, str) else None for value in row) for row in columns)
 
 
 def _is_hash(text: str) -> bool:
@@ -127,7 +175,7 @@ def _stored(source: Any) -> pd.DataFrame:
 
         source = Ledger(source)
     if hasattr(source, "comparisons"):
-        frame: pd.DataFrame = source.comparisons(columns=[*_NEEDED, *_KEPT])
+        frame: pd.DataFrame = source.comparisons(columns=_COLUMNS)
         return frame
     if not isinstance(source, pd.DataFrame):
         raise ConfigError(
@@ -137,7 +185,7 @@ def _stored(source: Any) -> pd.DataFrame:
     absent = [name for name in _NEEDED if name not in source.columns]
     if absent:
         raise ConfigError(f"the frame has no column {absent[0]!r}; it needs {', '.join(_NEEDED)}")
-    frame = source.reindex(columns=[*_NEEDED, *_KEPT])
+    frame = source.reindex(columns=_COLUMNS)
     return frame.assign(
         agreement=pd.to_numeric(frame["agreement"], errors="coerce"),
         is_noise=[flag is True or flag == 1 for flag in frame["is_noise"]],

@@ -127,12 +127,16 @@ class CompletionMetadata:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """An answer: `text` as it came, `data` when it is JSON, `tool_calls` when tools were asked for."""
+    """An answer: `text` without thoughts, `data` when it is JSON, `tool_calls` when tools were asked for.
+
+    `thoughts` is what the model wrote before it answered, where its provider shows that.
+    """
 
     text: str
     data: Any
     metadata: CompletionMetadata
     tool_calls: tuple[ToolCall, ...] = ()
+    thoughts: str = field(default="", repr=False)
 
     def _repr_html_(self) -> str:
         from router_lab.completion_html import completion_html
@@ -142,7 +146,10 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class StreamChunk:
-    """A piece of a streamed answer. The last one has no text and carries the `completion`."""
+    """A piece of a streamed answer, as the model sends it: thoughts it writes into its text are there too.
+
+    The last one has no text and carries the `completion`, whose text has no thoughts.
+    """
 
     text: str
     completion: Completion | None = None

@@ -100,7 +100,9 @@ def _demanded(reply: Reply, schema: Mapping[str, Any] | None) -> Any:
             break
     cut = "; it was cut at max_tokens" if reply.token_limited else ""
     raise ResponseParseError(
-        complaint + cut if complaint else f"the answer holds no JSON{cut}", text=reply.text
+        complaint + cut if complaint else f"the answer holds no JSON{cut}",
+        text=reply.text,
+        token_limited=reply.token_limited,
     )
 
 

@@ -25,6 +25,7 @@ from router_lab.router.providers.base import WireRequest
 from router_lab.router.rows import lost_row, settled_row
 from router_lab.router.settlement import Settlement
 from router_lab.router.targets import Target
+from router_lab.router.thoughts import without_thoughts
 from router_lab.router.transport import Transport, WireResponse
 from router_lab.router.windows import UNKNOWN_WINDOW, Window, Windows
 
@@ -186,8 +187,9 @@ class Attempts:
     async def judge_reply(
         self, attempt: OpenAttempt, reply: Reply, usage: Usage | None, status: int
     ) -> Settlement:
-        """Whether a readable answer may be used: truncation first, then its form."""
+        """Whether a readable answer may be used: truncation first, then its form. Thoughts are taken off."""
         job, plan = attempt.job, attempt.plan
+        reply = without_thoughts(reply)
         window = await self._windows.read(plan.target.settings) if plan.target.is_ollama else UNKNOWN_WINDOW
         signal = self._truncation(attempt, reply, usage, window)
         sample = tokens.sample(
@@ -207,7 +209,7 @@ class Attempts:
             try:
                 data = read_answer(reply, job.request, job.route.output)
             except ResponseParseError as unusable:
-                error = unusable
+                error = _cut(unusable, reply, plan) if reply.token_limited else unusable
         return settlement.from_reply(
             reply,
             usage,
@@ -281,6 +283,17 @@ class Attempts:
             admission.fail()
         else:
             admission.succeed()
+
+
+def _cut(error: ResponseParseError, reply: Reply, plan: Plan) -> ResponseParseError:
+    """What is wrong with an answer that was cut at the limit, and what to do about it."""
+    spent = " were used up by its thoughts" if reply.thinking and not reply.text.strip() else ""
+    return ResponseParseError(
+        f"{plan.target.alias}: {error}: its {plan.max_tokens:,} tokens{spent or ' were not enough'}; "
+        "raise max_tokens in the call or its route",
+        text=error.text,
+        token_limited=True,
+    )
 
 
 def _worst_case(tokens_in: int, plan: Plan) -> str:

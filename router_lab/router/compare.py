@@ -9,8 +9,12 @@
 | `json` | share of the fields that agree |
 | `label` | 1 when both give the same label |
 | `number` | 1 when the final numbers are equal |
+| `tools` | share of the tool calls that agree |
 | `embedding` | cosine of the embeddings (extra `embedding`) |
 | `judge` | whether another model finds the shadow's answer no worse |
+
+All of them compare whole answers: see `comparators/answer.py` for tool calls and for answers that
+were cut, are empty, or were refused.
 
 A user's own comparator is a function `f(pair, **options)` returning an agreement or a `Verdict`. It
 is named in the YAML as `module:function`, or by its name in the entry point group
@@ -28,7 +32,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from router_lab.errors import ConfigError
-from router_lab.records import Reply
+from router_lab.records import Ending, Reply
+from router_lab.router.comparators.answer import AnswerComparator
 from router_lab.router.comparators.base import Comparator, Options, Pair, Verdict
 from router_lab.router.comparators.embedding import Embedding
 from router_lab.router.comparators.judge import Judge
@@ -37,7 +42,10 @@ from router_lab.router.comparators.loading import UserComparator, load_object
 from router_lab.router.comparators.number import Number
 from router_lab.router.comparators.structure import Json
 from router_lab.router.comparators.text import Exact, Normalised, Similarity, Text
+from router_lab.router.comparators.tools import Tools
 from router_lab.router.routing import RouteTable
+from router_lab.router.thoughts import separated
+from router_lab.router.tool_calls import read_calls
 from router_lab.settings.models import Settings
 
 __all__ = [
@@ -54,9 +62,8 @@ __all__ = [
 
 GROUP = "router_lab.comparators"
 
-_BUILT_IN: Mapping[str, type[Options]] = MappingProxyType(
-    {kind.name: kind for kind in (Embedding, Exact, Json, Judge, Label, Normalised, Number, Similarity, Text)}
-)
+_KINDS = (Embedding, Exact, Json, Judge, Label, Normalised, Number, Similarity, Text, Tools)
+_BUILT_IN: Mapping[str, type[Options]] = MappingProxyType({kind.name: kind for kind in _KINDS})
 
 
 def comparator(name: str, options: Mapping[str, Any] | None = None) -> Comparator | Judge:
@@ -68,10 +75,11 @@ def comparator(name: str, options: Mapping[str, Any] | None = None) -> Comparato
     """
     given = dict(options or {})
     if name in _BUILT_IN:
-        return _configured(_BUILT_IN[name], given)
+        made = _configured(_BUILT_IN[name], given)
+        return made if isinstance(made, Judge) else AnswerComparator(made)
     if ":" in name:
-        return UserComparator(name, load_object(name, "comparator"), given)
-    return _from_entry_point(name, given)
+        return AnswerComparator(UserComparator(name, load_object(name, "comparator"), given))
+    return AnswerComparator(_from_entry_point(name, given))
 
 
 def registered_comparator(name: str, options: Mapping[str, Any] | None = None) -> Comparator | Judge:
@@ -121,17 +129,39 @@ def compare(comparator: Comparator, pair: Pair) -> Verdict:
         return Verdict(None, f"{type(error).__name__}: {error}"[:500], failed=True)
 
 
-def stored_pair(primary_text: str, shadow_text: str) -> Pair:
-    """Two stored answers as a pair: their data is read as the router reads it when none is demanded."""
+def stored_pair(
+    primary_text: str | None,
+    shadow_text: str | None,
+    *,
+    primary_tool_calls: str | None = None,
+    shadow_tool_calls: str | None = None,
+    primary_ending: Ending | None = None,
+    shadow_ending: Ending | None = None,
+) -> Pair:
+    """Two stored answers as a pair: their data is read as the router reads it when none is demanded.
+
+    Calls are canonical JSON, as rows have them. Thoughts that an older row left in a text are taken off;
+    without an ending, a side is complete unless there is nothing in it.
+    """
+    primary, shadow = separated(primary_text or "")[0], separated(shadow_text or "")[0]
+    return Pair(
+        primary,
+        shadow,
+        _stored_data(primary),
+        _stored_data(shadow),
+        primary_tool_calls=read_calls(primary_tool_calls),
+        shadow_tool_calls=read_calls(shadow_tool_calls),
+        primary_ending=primary_ending or "complete",
+        shadow_ending=shadow_ending or "complete",
+    )
+
+
+def _stored_data(text: str) -> Any:
     from router_lab.router.answers import read_answer
     from router_lab.router.request import Request
 
     request = Request.build("stored", task_type="compare")
-    primary, shadow = (
-        read_answer(Reply(text, usage=None, stop_reason=None, model=None), request, "auto")
-        for text in (primary_text, shadow_text)
-    )
-    return Pair(primary_text, shadow_text, primary, shadow)
+    return read_answer(Reply(text, usage=None, stop_reason=None, model=None), request, "auto")
 
 
 def _configured(kind: type[Options], options: dict[str, Any]) -> Comparator | Judge:

@@ -1,8 +1,9 @@
 """Which model gets the next attempt: retries at one model, then the route's fallbacks.
 
 The order of a route is its model, then its fallbacks. The next one is tried when the present one
-cannot answer: its breaker is open, it failed and its retries are spent, its quota is, or the prompt
-does not fit its window. Anything else is the caller's fault and ends the call.
+cannot answer: its breaker is open, it failed and its retries are spent, its quota is, the prompt does
+not fit its window, or its answer was cut at `max_tokens` before it could be used. Anything else is the
+caller's fault and ends the call.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Dispatch:
         for alias, is_last in _marked(aliases):
             try:
                 return await self._at(job, self._targets[alias], send, stream)
-            except (CircuitOpenError, ContextOverflowError, ProviderError) as error:
+            except (CircuitOpenError, ContextOverflowError, ProviderError, ResponseParseError) as error:
                 if is_last or not _may_fall_back(job, error) or job.remaining_s(self._clock) <= 0:
                     raise
                 if isinstance(error, ContextOverflowError):
@@ -86,4 +87,6 @@ def _may_fall_back(job: Job, error: Exception) -> bool:
         return not job.overflow_escalated  # once: a second overflow is not softened
     if isinstance(error, ProviderError):
         return error.retryable or error.status in _EXHAUSTED
+    if isinstance(error, ResponseParseError):
+        return error.token_limited  # any other answer that cannot be read is as likely elsewhere
     return True

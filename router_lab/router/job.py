@@ -46,6 +46,7 @@ class Job:
             text=reply.text,
             data=settled.data,
             tool_calls=reply.tool_calls,
+            thoughts=reply.thinking,
             metadata=CompletionMetadata(
                 request_id=self.request_id,
                 task_type=self.request.task_type,

@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from router_lab.errors import LedgerError, RouterLabError
-from router_lab.records import Attempt, Comparison, ComparisonStatus, Completion
+from router_lab.records import Attempt, Comparison, ComparisonStatus, Completion, Ending
 from router_lab.router.comparators.judge import Question
 from router_lab.router.compare import Comparator, Judge, Pair, Verdict, compare
+from router_lab.router.endings import attempt_ending
 from router_lab.router.job import Job
 from router_lab.router.ports import Accounts
 from router_lab.router.writes import Writes
@@ -22,6 +23,9 @@ _log = logging.getLogger("router_lab.shadow")
 
 # Longer answers are compared on a worker thread, so that the event loop stays free for primaries.
 _INLINE_CHARS = 4_000
+
+# A shadow that ran and gave no usable answer, rather than one that never ran to its end.
+_FAILED = frozenset({"shadow_failed", "both_failed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,11 @@ class Answered:
         if self.done is not None:
             return self.done.text
         return self.row.output if self.row is not None else None
+
+    @property
+    def ending(self) -> Ending:
+        """How its final attempt ended."""
+        return attempt_ending(self.row, self.error)
 
 
 # Puts one question of a judge to its model, on behalf of a primary's job; returns the reply's text.
@@ -125,6 +134,10 @@ class PairWriter:
             primary_data=primary.done.data,
             shadow_data=shadow.done.data,
             schema=primary.job.request.schema,
+            primary_tool_calls=primary.done.tool_calls,
+            shadow_tool_calls=shadow.done.tool_calls,
+            primary_ending=primary.ending,
+            shadow_ending=shadow.ending,
         )
         try:
             verdict = await self._verdict(pairing, primary.job, pair)
@@ -205,6 +218,9 @@ def _comparison(
         agreement=verdict.agreement if verdict is not None else None,
         details=details,
         is_noise=pairing.is_noise,
+        task_id=primary.job.request.task_id,
+        primary_ending=None if primary.was_cancelled else primary.ending,
+        shadow_ending=shadow.ending if shadow is not None and (shadow.done or status in _FAILED) else None,
         **_side("primary", primary),
         **_side("shadow", shadow),
     )
@@ -216,6 +232,7 @@ def _side(name: str, side: Answered | None) -> dict[str, Any]:
         f"{name}_attempt_id": row.attempt_id if row is not None else None,
         f"{name}_model": (row.model_actual or row.model_requested) if row is not None else None,
         f"{name}_output": side.output if side is not None else None,
+        f"{name}_tool_calls": row.tool_calls if row is not None else None,
         f"{name}_cost_usd": side.job.cost_usd if side is not None else None,
         f"{name}_latency_ms": side.done.metadata.latency_ms
         if side is not None and side.done is not None

@@ -36,7 +36,7 @@ class RetrySchedule:
     def _may_retry(self, error: Exception) -> bool:
         if isinstance(error, ResponseParseError):
             self._parse_failures += 1
-            return self._parse_failures == 1
+            return self._parse_failures == 1 and not error.token_limited
         return isinstance(error, ProviderError) and error.retryable
 
 

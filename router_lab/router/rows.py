@@ -6,10 +6,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from router_lab.errors import ResponseParseError
 from router_lab.records import Attempt, CostSource, Usage
 from router_lab.router.clock import new_id
 from router_lab.router.job import Job
 from router_lab.router.settlement import Settlement
+from router_lab.router.thoughts import separated
+from router_lab.router.tool_calls import canonical_json
 
 if TYPE_CHECKING:
     from router_lab.router.attempts import Plan
@@ -69,6 +72,8 @@ def settled_row(
 ) -> Attempt:
     """The row as it came to be, in place of `lost`."""
     usage, reply = settled.usage, settled.reply
+    # What is left of an answer that never became a reply still has its thoughts in it.
+    output, thoughts = separated(settled.text) if reply is None and settled.text else (settled.text, "")
     return replace(
         lost,
         latency_ms=latency_ms,
@@ -87,9 +92,15 @@ def settled_row(
         http_status=settled.http_status,
         stop_reason=reply.stop_reason if reply is not None else None,
         truncation_signal=settled.signal,
-        token_limited=reply.token_limited if reply is not None else False,
-        output=settled.text,
+        token_limited=reply.token_limited if reply is not None else _was_cut(settled),
+        output=output,
+        tool_calls=canonical_json(reply.tool_calls) if reply is not None else None,
+        thoughts=(reply.thinking if reply is not None else thoughts) or None,
     )
+
+
+def _was_cut(settled: Settlement) -> bool:
+    return isinstance(settled.error, ResponseParseError) and settled.error.token_limited
 
 
 def _cache_writes(usage: Usage | None) -> int | None:

@@ -9,19 +9,28 @@ from typing import Annotated, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from router_lab.records import Ending, ToolCall
+
 Threshold = Annotated[float, Field(ge=0, le=1)]
 Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two answers to one input. `_data` is the answer decoded from JSON, None when it is not JSON."""
+    """Two answers to one input: text without thoughts, tool calls, and how each ended.
+
+    `_data` is the answer decoded from JSON, None when it is not JSON.
+    """
 
     primary_text: str = field(repr=False)
     shadow_text: str = field(repr=False)
     primary_data: Any = field(default=None, repr=False)
     shadow_data: Any = field(default=None, repr=False)
     schema: Mapping[str, Any] | None = field(default=None, repr=False)
+    primary_tool_calls: tuple[ToolCall, ...] = field(default=(), repr=False)
+    shadow_tool_calls: tuple[ToolCall, ...] = field(default=(), repr=False)
+    primary_ending: Ending = "complete"
+    shadow_ending: Ending = "complete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,10 @@ class Verdict:
 
 
 class Comparator(Protocol):
-    """Compares pairs. Pure, symmetric in its agreement, and 1 when both answers are the same."""
+    """Compares pairs. Pure, symmetric in its agreement, and 1 when both answers are the same.
+
+    An answer that was cut, is empty, was refused or filtered is no answer: it agrees with nothing.
+    """
 
     @property
     def name(self) -> str:

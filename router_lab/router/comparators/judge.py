@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from router_lab.records import ToolCall
+from router_lab.router.comparators.answer import no_answer
 from router_lab.router.comparators.base import Options, Pair, Verdict
 from router_lab.router.comparators.normalise import normalise
+from router_lab.router.comparators.tools import Tools
 
 Winner = Literal["primary", "shadow", "same"]
 
@@ -75,18 +78,24 @@ class Judge(Options):
 
     def questions(self, task: str, pair: Pair) -> tuple[Question, Question]:
         """The two questions: primary first, then shadow first."""
+        primary = _whole(pair.primary_text, pair.primary_tool_calls)
+        shadow = _whole(pair.shadow_text, pair.shadow_tool_calls)
         return (
-            self._question(task, pair.primary_text, pair.shadow_text, "primary", "shadow"),
-            self._question(task, pair.shadow_text, pair.primary_text, "shadow", "primary"),
+            self._question(task, primary, shadow, "primary", "shadow"),
+            self._question(task, shadow, primary, "shadow", "primary"),
         )
 
     async def compare(self, task: str, pair: Pair, ask: Ask) -> Verdict:
         """Judge one pair, `task` being the prompt both answered. Raises what `ask` raises.
 
-        Equal answers cost no call.
+        Equal answers cost no call, and neither does a side that gave no answer one can judge.
         """
-        if normalise(pair.primary_text) == normalise(pair.shadow_text):
-            return Verdict(1.0, "same text", {"preference": 0.5, "flipped": False})
+        missing = no_answer(pair)
+        if missing is not None:
+            return missing
+        if normalise(pair.primary_text) == normalise(pair.shadow_text) and _same_calls(pair):
+            said = "same calls" if pair.primary_tool_calls else "same text"
+            return Verdict(1.0, said, {"preference": 0.5, "flipped": False})
         first, second = self.questions(task, pair)
         return combine(first.read(await ask(first)), second.read(await ask(second)))
 
@@ -129,6 +138,22 @@ def combine(first: Winner | None, second: Winner | None) -> Verdict:
     reason = f"{first} in one order, {second} in the other" if flipped else f"{first} in both orders"
     details = {"preference": preference, "flipped": flipped, "primary_first": first, "shadow_first": second}
     return Verdict(agreement, reason, details)
+
+
+def _whole(text: str, calls: Sequence[ToolCall]) -> str:
+    """All of an answer as a judge reads it: what is said, then what is called."""
+    called = [f"Calls the tool {call.name} with {_arguments(call)}" for call in calls]
+    return "\n".join(([text] if text.strip() or not called else []) + called)
+
+
+def _arguments(call: ToolCall) -> str:
+    return json.dumps(dict(call.arguments), sort_keys=True, ensure_ascii=False, default=str)
+
+
+def _same_calls(pair: Pair) -> bool:
+    if not (pair.primary_tool_calls or pair.shadow_tool_calls):
+        return True
+    return Tools()(pair).agreement == 1
 
 
 def _marker(parts: list[str]) -> str:

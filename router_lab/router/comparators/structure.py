@@ -54,6 +54,14 @@ class Json(Options):
         share = score.agreeing / score.fields if score.fields else 1.0
         return Verdict(share, f"{score.agreeing} of {score.fields} fields agree", details)
 
+    def agrees(self, primary: Any, shadow: Any) -> bool:
+        """Whether two values agree in every field; those nested too deeply to look at do not."""
+        try:
+            score = self._score(primary, shadow, "$")
+        except RecursionError:
+            return False
+        return score.agreeing == score.fields
+
     def _score(self, primary: Any, shadow: Any, path: str) -> _Score:
         if isinstance(primary, Mapping) and isinstance(shadow, Mapping) and (primary or shadow):
             return self._objects(primary, shadow, path)

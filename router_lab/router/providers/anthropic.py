@@ -16,6 +16,7 @@ from router_lab.router.providers import wire
 from router_lab.router.providers.anthropic_schema import restrict
 from router_lab.router.providers.base import Chunk, ModelCall, StreamDecoder, WireRequest
 from router_lab.router.providers.failures import event_error, response_error
+from router_lab.router.providers.stops import was_cut
 from router_lab.router.providers.streams import Decoder, Events
 
 _VERSION = "2023-06-01"
@@ -245,13 +246,18 @@ def _reply(message: Mapping[str, Any], blocks: list[dict[str, Any]], usage: Usag
         usage=usage,
         stop_reason=stop_reason,
         model=wire.text_of(message.get("model")) or None,
-        tool_calls=tuple(_tool_call(block, text) for block in blocks if block.get("type") == "tool_use"),
+        tool_calls=tuple(
+            _tool_call(block, text, was_cut=was_cut(stop_reason))
+            for block in blocks
+            if block.get("type") == "tool_use"
+        ),
         thinking=thinking,
-        token_limited=stop_reason == "max_tokens",
+        token_limited=was_cut(stop_reason),
         window_exceeded=stop_reason == "model_context_window_exceeded",
     )
 
 
-def _tool_call(block: Mapping[str, Any], text: str) -> ToolCall:
+def _tool_call(block: Mapping[str, Any], text: str, *, was_cut: bool) -> ToolCall:
     name = wire.text_of(block.get("name"))
-    return ToolCall(wire.text_of(block.get("id")), name, wire.arguments(block.get("input"), name, text))
+    arguments = wire.arguments(block.get("input"), name, text, was_cut=was_cut)
+    return ToolCall(wire.text_of(block.get("id")), name, arguments)

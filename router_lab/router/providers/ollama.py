@@ -15,6 +15,7 @@ from router_lab.records import Message, Reply, ToolCall, Usage
 from router_lab.router.providers import wire
 from router_lab.router.providers.base import Chunk, ModelCall, StreamDecoder, WireRequest
 from router_lab.router.providers.failures import event_error, response_error
+from router_lab.router.providers.stops import was_cut
 from router_lab.router.providers.streams import Decoder
 
 
@@ -183,5 +184,5 @@ def _reply(data: Mapping[str, Any], text: str, thinking: str, tool_calls: tuple[
         model=wire.text_of(data.get("model")) or None,
         tool_calls=tool_calls,
         thinking=thinking,
-        token_limited=done_reason == "length",
+        token_limited=was_cut(done_reason),
     )

@@ -16,7 +16,11 @@ from router_lab.records import Message, Reply, ToolCall, Usage
 from router_lab.router.providers import wire
 from router_lab.router.providers.base import Chunk, ModelCall, StreamDecoder, WireRequest
 from router_lab.router.providers.failures import event_error, response_error
+from router_lab.router.providers.stops import was_cut
 from router_lab.router.providers.streams import Decoder, Events
+
+# Parts of a content that are no part of the answer.
+_THOUGHTS = frozenset({"thinking", "reasoning"})
 
 
 class OpenAI:
@@ -108,6 +112,7 @@ class OpenAIDecoder(Decoder):
         self._finish_reason = ""
         self._text: list[str] = []
         self._thinking: list[str] = []
+        self._refusal: list[str] = []
         self._calls: dict[int, dict[str, Any]] = {}
 
     def _line(self, line: bytes) -> Iterator[Chunk]:
@@ -137,6 +142,7 @@ class OpenAIDecoder(Decoder):
         self._finish_reason = wire.text_of(choice.get("finish_reason")) or self._finish_reason
         delta = wire.member(choice, "delta")
         self._thinking.append(_thinking(delta))
+        self._refusal.append(wire.text_of(delta.get("refusal")))
         for position, call in enumerate(wire.objects(delta.get("tool_calls"))):
             self._extend_call(position, call)
         text = _text(delta.get("content"))
@@ -164,7 +170,11 @@ class OpenAIDecoder(Decoder):
         ]
         return _reply(
             {"model": self._model},
-            {"tool_calls": calls, "reasoning_content": "".join(self._thinking)},
+            {
+                "tool_calls": calls,
+                "reasoning_content": "".join(self._thinking),
+                "refusal": "".join(self._refusal),
+            },
             text="".join(self._text),
             finish_reason=self._finish_reason,
             usage=self._usage,
@@ -229,11 +239,21 @@ def _usage(raw: Mapping[str, Any], timings: Mapping[str, Any]) -> Usage | None:
 def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
-    return "".join(wire.text_of(part.get("text")) for part in wire.objects(content))
+    parts = (part for part in wire.objects(content) if part.get("type") not in _THOUGHTS)
+    return "".join(wire.text_of(part.get("text")) for part in parts)
 
 
 def _thinking(message: Mapping[str, Any]) -> str:
-    return wire.text_of(message.get("reasoning_content")) or wire.text_of(message.get("reasoning"))
+    """Thoughts in a field of their own, or, as Mistral sends them, among the parts of the content."""
+    said = wire.text_of(message.get("reasoning_content")) or wire.text_of(message.get("reasoning"))
+    if said:
+        return said
+    parts = [part for part in wire.objects(message.get("content")) if part.get("type") in _THOUGHTS]
+    return "".join(wire.text_of(part.get("text")) or _plain(part.get("thinking")) for part in parts)
+
+
+def _plain(thinking: Any) -> str:
+    return thinking if isinstance(thinking, str) else _text(thinking)
 
 
 def _reply(
@@ -244,21 +264,25 @@ def _reply(
     finish_reason: str,
     usage: Usage | None,
 ) -> Reply:
-    calls = []
-    for call in wire.objects(message.get("tool_calls")):
-        function = wire.member(call, "function")
-        name = wire.text_of(function.get("name"))
-        calls.append(
-            ToolCall(
-                wire.text_of(call.get("id")), name, wire.arguments(function.get("arguments"), name, text)
-            )
-        )
+    calls = [
+        _tool_call(call, text, was_cut=was_cut(finish_reason))
+        for call in wire.objects(message.get("tool_calls"))
+    ]
+    refusal = wire.text_of(message.get("refusal"))
     return Reply(
-        text=text or wire.text_of(message.get("refusal")),
+        text=text or refusal,
         usage=usage,
-        stop_reason=finish_reason or None,
+        # A model that refuses stops as if it had answered; only this field tells.
+        stop_reason="refusal" if refusal and not text else finish_reason or None,
         model=wire.text_of(data.get("model")) or None,
         tool_calls=tuple(calls),
         thinking=_thinking(message),
-        token_limited=finish_reason == "length",
+        token_limited=was_cut(finish_reason),
     )
+
+
+def _tool_call(call: Mapping[str, Any], text: str, *, was_cut: bool) -> ToolCall:
+    function = wire.member(call, "function")
+    name = wire.text_of(function.get("name"))
+    arguments = wire.arguments(function.get("arguments"), name, text, was_cut=was_cut)
+    return ToolCall(wire.text_of(call.get("id")), name, arguments)

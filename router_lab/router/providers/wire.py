@@ -94,8 +94,11 @@ def member(value: Any, key: str) -> dict[str, Any]:
     return inner if isinstance(inner, dict) else {}
 
 
-def arguments(raw: Any, tool: str, text: str) -> dict[str, Any]:
-    """A tool call's arguments, sent as an object or as JSON text. Raises `ResponseParseError`."""
+def arguments(raw: Any, tool: str, text: str, *, was_cut: bool = False) -> dict[str, Any]:
+    """A tool call's arguments, sent as an object or as JSON text. Raises `ResponseParseError`.
+
+    `was_cut` says that the answer ended at a limit on tokens, as the error then does.
+    """
     if isinstance(raw, dict):
         return raw
     if raw is None or raw == "":
@@ -106,8 +109,10 @@ def arguments(raw: Any, tool: str, text: str) -> dict[str, Any]:
         decoded = None
     if not isinstance(decoded, dict):
         raise ResponseParseError(
-            f"the arguments of tool {excerpt(tool, 80)!r} are not a JSON object: {excerpt(str(raw))}",
+            f"the arguments of tool {excerpt(tool, 80)!r} are not a JSON object: {excerpt(str(raw))}"
+            + ("; the answer was cut at max_tokens: raise it in the call or its route" if was_cut else ""),
             text=text,
+            token_limited=was_cut,
         )
     return decoded
 
