@@ -41,6 +41,7 @@ class SpotCheck:
     b: str = field(repr=False)
     primary_is: Letter = field(repr=False)
     drawn: Drawn = field(repr=False)
+    aliases: tuple[str, str] = field(repr=False)  # of primary and shadow; not for the eyes of who marks
 
     def _repr_html_(self) -> str:
         texts = (("Task", self.prompt), ("A", self.a), ("B", self.b))
@@ -290,19 +291,27 @@ def _sampled(drawn: Drawn, marked: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _with_answers(comparisons: Any, task_type: str | None) -> Any:
-    texts = [comparisons[f"{side}_output"] for side in ("primary", "shadow")]
     tests = [comparisons.status == "complete", ~comparisons.is_noise]
-    tests += [text.notnull() & ~text.startswith("sha256:") for text in texts]
+    for side in SIDES:
+        text, calls = comparisons[f"{side}_output"], comparisons[f"{side}_tool_calls"]
+        tests.append(text.notnull() | calls.notnull())
+        tests += [~one.startswith("sha256:").fill_null(False) for one in (text, calls)]
     if task_type is not None:
         name = comparisons.task_type
         tests.append((name == task_type) | name.startswith(f"{task_type}::"))
     return comparisons.filter(*tests)
 
 
+def _answer(row: Mapping[str, Any], side: Side) -> str:
+    """All that a side answered: its text, and below it the tools it asked for."""
+    parts = [row[f"{side}_output"], row[f"{side}_tool_calls"]]
+    return "\n\nTool calls: ".join(part or "" for part in parts) if parts[1] else parts[0] or ""
+
+
 def _check(
     row: dict[str, Any], prompts: Mapping[str, str | None], seed: int, by: str, drawn: Drawn
 ) -> SpotCheck:
-    answers = (row["primary_output"], row["shadow_output"])
+    answers = tuple(_answer(row, side) for side in SIDES)
     swapped = random_bytes(seed, row["comparison_id"], by)[0] % 2 == 1
     a, b = reversed(answers) if swapped else answers
     return SpotCheck(
@@ -313,6 +322,7 @@ def _check(
         b=b,
         primary_is="B" if swapped else "A",
         drawn=drawn,
+        aliases=(row["primary_alias"], row["shadow_alias"]),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from router_lab.panels.compare import ComparePanel
 from router_lab.panels.dashboard import Dashboard, dashboard
 from router_lab.panels.divisor import DivisorPanel
+from router_lab.panels.marking import MarkingPanel
 from router_lab.panels.monitor import MonitorPanel
 from router_lab.panels.spend import SpendPanel
 from router_lab.panels.switch import SwitchPanel
@@ -14,6 +15,7 @@ __all__ = [
     "ComparePanel",
     "Dashboard",
     "DivisorPanel",
+    "MarkingPanel",
     "MonitorPanel",
     "SpendPanel",
     "SwitchPanel",

@@ -92,7 +92,7 @@ class Panel(widgets.VBox, Generic[Data]):  # type: ignore[misc] # ipywidgets has
                 self.say(_explained(error), warning=True)
             await asyncio.sleep(every_s)
 
-    def _guarded(self, action: Callable[[], None]) -> Callable[..., None]:
+    def _guarded(self, action: Callable[[], object]) -> Callable[..., None]:
         """`action` as a handler of button and value events that shows what went wrong."""
 
         def handle(*_event: object) -> None:

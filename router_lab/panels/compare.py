@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import ipywidgets as widgets
 
@@ -12,6 +12,7 @@ from router_lab.escape import SHOWN_CHARACTERS, Html, tag
 from router_lab.panels.base import ROW, WIDE, Panel, control
 from router_lab.panels.filter_bar import FilterBar
 from router_lab.panels.keys import Keys
+from router_lab.panels.marking import MarkingPanel
 from router_lab.panels.pair_filter import PairFilter
 from router_lab.panels.pair_page import Shown, pairs_html
 from router_lab.panels.pairs import Repeats
@@ -34,7 +35,9 @@ _MARKS: dict[str, VerdictWord] = {
     "0": "both wrong",
     "u": "unsure",
 }
-KEYS = {"n": "next pair", "b": "back", **_MARKS}
+KEYS = {"n": "next pair", "b": "back", **_MARKS, "z": "undo"}
+Mode = Literal["browse", "marking"]
+_MODES: list[tuple[str, Mode]] = [("Browse", "browse"), ("Mark drawn pairs", "marking")]
 _HEADING = "Primary and shadow, side by side"
 
 
@@ -46,12 +49,26 @@ class ComparePanel(Panel[Shown]):
     written, they stay in `.verdicts` of this panel. `KEYS` are its keyboard shortcuts. A million pairs
     are fine: the database filters and sorts, and only the page in view is read.
 
-    Raises `ConfigError` when `source` is none of these, and says what is accepted.
+    Pairs marked while browsing were chosen: their marks are kept as that, and estimates leave them out.
+    `mode="marking"`, or the control of that name, shows pairs drawn for marking instead, one at a time
+    and blind; see `MarkingPanel`, which `.marking` is.
+
+    Raises `ConfigError` when `source` is none of these, and says what is accepted; and for marking in
+    what is no ledger that can be written.
     """
 
     def __init__(
-        self, source: object, *, page_size: int = 10, on_verdict: StoreVerdict | None = None
+        self,
+        source: object,
+        *,
+        page_size: int = 10,
+        on_verdict: StoreVerdict | None = None,
+        mode: Mode = "browse",
     ) -> None:
+        if mode not in get_args(Mode):
+            raise ConfigError(f"mode={mode!r}: choose one of {', '.join(get_args(Mode))}")
+        self._given = source
+        self._marking: MarkingPanel | None = None
         self._source = pair_source(source)
         self._keeper = keeper(ledger_of(source), on_verdict)
         self._page_size = page_size
@@ -63,19 +80,20 @@ class ComparePanel(Panel[Shown]):
         self._verdicts: dict[str, HumanVerdict] = {}
         self._body = widgets.HTML(layout=WIDE)
         self._make_controls()
-        super().__init__(
-            widgets.HTML(page(title(_HEADING))),
+        moves = [self.previous, self.page_number, self.next, self.together, self.whole, self.again]
+        marks = [self.pair_number, self.verdict, self.remark, self.save, self.take_back]
+        self._browsing = [
             self.filters,
-            widgets.HBox(
-                [self.previous, self.page_number, self.next, self.together, self.whole, self.again],
-                layout=ROW,
-            ),
+            widgets.HBox(moves, layout=ROW),
             self.shortcuts,
             self._body,
-            widgets.HBox([self.pair_number, self.verdict, self.remark, self.save], layout=ROW),
-        )
+            widgets.HBox(marks, layout=ROW),
+        ]
+        self._place = widgets.VBox(self._browsing, layout=WIDE)
+        super().__init__(widgets.HTML(page(title(_HEADING))), self.mode, self._place)
         self._draw(self._read())
         self._listen()
+        self.mode.value = mode
 
     # What a reader does; each is also a method to call from a cell.
 
@@ -106,15 +124,42 @@ class ComparePanel(Panel[Shown]):
         )
         if self._keeper.store is not None:
             self._keeper.store(said)
+        self._verdicts.pop(pair.comparison_id, None)  # the last one given is the last one there
         self._verdicts[pair.comparison_id] = said
         self._draw_pairs(self._now)
-        where = "no score is kept of that" if self._keeper.by and verdict == "unsure" else self._keeper.where
-        self.say(f"Pair {number}: {verdict}, {where}.")
+        self.say(f"Pair {number}: {verdict}, {self._keeper.where}.")
         return said
+
+    def undo(self) -> HumanVerdict | None:
+        """Take back the last verdict given here, in the ledger too; None where there is none.
+
+        Raises `ConfigError` where verdicts go to `on_verdict`, which cannot take one back.
+        """
+        if not self._verdicts:
+            self.say("There is no mark to take back.")
+            return None
+        if self._keeper.store is not None and self._keeper.take_back is None:
+            raise ConfigError("a verdict given to on_verdict cannot be taken back here; give another one")
+        comparison_id, said = next(reversed(self._verdicts.items()))
+        if self._keeper.take_back is not None:
+            self._keeper.take_back(comparison_id)
+        self._verdicts.pop(comparison_id)
+        self._reread_said()
+        self.say(f"Taken back: {said}.")
+        return said
+
+    @property
+    def marking(self) -> MarkingPanel:
+        """The panel of pairs drawn for marking. Raises `ConfigError` without a ledger that can be written."""
+        if self._marking is None:
+            self._marking = MarkingPanel(self._given)
+        return self._marking
 
     def press(self, key: str) -> None:
         """Do what `key`, one of `KEYS`, does: move, or mark the current pair and move on."""
-        if key in _MOVES:
+        if key == "z":
+            self.undo()
+        elif key in _MOVES:
             self._move(_MOVES[key])
         elif self._now.pairs:
             self._save(_MARKS[key])
@@ -177,6 +222,14 @@ class ComparePanel(Panel[Shown]):
             said=said_before(source.scores(firsts)),
         )
 
+    def _reread_said(self) -> None:
+        """Draw the page with what the ledger has of it by now."""
+        shown = self._now
+        pairs = {pair.first.comparison_id for pair in shown.pairs}
+        current = self._reread()
+        self._shown = current if {pair.first.comparison_id for pair in current.pairs} == pairs else shown
+        self._draw_pairs(self._now)
+
     def _reread(self) -> Shown:
         self._source.reopen()
         return self._read()
@@ -226,7 +279,9 @@ class ComparePanel(Panel[Shown]):
         if now is not None:
             before.pop(self._keeper.by, None)
         parts = [f"✔ {now}"] if now is not None else []
-        return "; ".join([*parts, *(f"{words}, says “{by}”" for by, words in before.items())])
+        for by, said in before.items():
+            parts.append(f"{said.words}, says “{by}”{' (chosen)' if said.chosen else ''}")
+        return "; ".join(parts)
 
     def _static(self) -> Html:
         return tag("div", title(_HEADING), self._pairs_html(self._now, live=False))
@@ -245,6 +300,8 @@ class ComparePanel(Panel[Shown]):
         self.verdict = control(widgets.Dropdown, "is", options=VERDICTS)
         self.remark = control(widgets.Text, "Note", width="260px")
         self.save = control(widgets.Button, "Save verdict", button_style="primary")
+        self.take_back = control(widgets.Button, "Undo last verdict")
+        self.mode = control(widgets.ToggleButtons, "Pairs", options=_MODES)
         self.shortcuts = Keys(KEYS, lambda key: self._guarded(lambda: self.press(key))())
 
     def _listen(self) -> None:
@@ -257,6 +314,16 @@ class ComparePanel(Panel[Shown]):
         self.next.on_click(self._guarded(lambda: self.go_to(self._number + 1)))
         self.again.on_click(self._guarded(self.refresh))
         self.save.on_click(self._guarded(lambda: self._save(self.verdict.value)))
+        self.take_back.on_click(self._guarded(self.undo))
+        self.mode.observe(self._on_mode, names="value")
+
+    def _on_mode(self, change: Any) -> None:
+        try:
+            self._place.children = self._browsing if change["new"] == "browse" else [self.marking]
+            self.say(self._keeper.notice)
+        except ConfigError as error:
+            self.mode.value = "browse"
+            self.say(str(error), warning=True)
 
     def _on_filter(self) -> None:
         if not self._drawing:

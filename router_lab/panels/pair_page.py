@@ -9,6 +9,7 @@ from router_lab.escape import Html, tag
 from router_lab.panels.cards import card
 from router_lab.panels.pairs import Choices, Repeats, Summary
 from router_lab.panels.style import note
+from router_lab.panels.verdicts import Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Shown:
     together: bool
     pairs: list[Repeats]
     prompts: dict[str, str]
-    said: dict[str, dict[str, str]]
+    said: dict[str, dict[str, Said]]
 
 
 def pairs_html(

@@ -173,7 +173,9 @@ class PairSource:
         if scores is None or not ids:
             return []
         chosen = scores.filter(scores.comparison_id.isin(ids)).order_by("at", "score_id")
-        return self._rows(chosen.select("comparison_id", "side", "quality_score", "by", "note", "verdict"))
+        return self._rows(
+            chosen.select("comparison_id", "side", "quality_score", "by", "note", "verdict", "chosen")
+        )
 
     def frame(self, wanted: PairFilter) -> pd.DataFrame:
         """All pairs that pass, in order, as a frame with the columns of `Comparison`."""

@@ -27,6 +27,14 @@ class HumanVerdict:
         return f"{self.verdict} ({self.note})" if self.note else self.verdict
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What somebody said of a pair before. `chosen`: of a pair they picked, so it speaks for no other."""
+
+    words: str
+    chosen: bool
+
+
 # Stores a verdict durably or raises; a panel calls it before it shows the verdict as saved.
 StoreVerdict = Callable[[HumanVerdict], None]
 
@@ -39,6 +47,7 @@ class Keeper:
     by: str = ""
     where: str = "kept in this panel's .verdicts"
     notice: str = ""
+    take_back: Callable[[str], None] | None = None
 
 
 def keeper(ledger: Any, on_verdict: StoreVerdict | None) -> Keeper:
@@ -51,19 +60,24 @@ def keeper(ledger: Any, on_verdict: StoreVerdict | None) -> Keeper:
         return Keeper(
             None, notice="Marks are not kept: this ledger is read-only. They stay in this panel's .verdicts."
         )
-    from router_lab.spot_checking import verdict_store
+    from router_lab.spot_checking import verdict_store, withdraw
 
-    by = _user()
-    return Keeper(verdict_store(ledger, by), by, where=f"saved in the ledger as {plain(by)}'s score")
+    by = user()
+    return Keeper(
+        verdict_store(ledger, by),
+        by,
+        where=f"saved in the ledger as {plain(by)}'s score of a chosen pair",
+        take_back=lambda comparison_id: withdraw(ledger, by, comparison_id),
+    )
 
 
-def said_before(given: Iterable[dict[str, Any]]) -> dict[str, dict[str, str]]:
+def said_before(given: Iterable[dict[str, Any]]) -> dict[str, dict[str, Said]]:
     """Scores, oldest first, in words: by comparison and by who gave them."""
     last: dict[tuple[str, str], dict[str, Any]] = {}
     for score in given:
         last.setdefault((score["comparison_id"], score["by"]), {})[score["side"]] = score
     words = {worth: word for word, worth in VERDICT_SCORES.items()}
-    said: dict[str, dict[str, str]] = {}
+    said: dict[str, dict[str, Said]] = {}
     for (comparison_id, by), sides in last.items():
         worth = {
             side: one["quality_score"] for side, one in sides.items() if one["quality_score"] is not None
@@ -72,11 +86,13 @@ def said_before(given: Iterable[dict[str, Any]]) -> dict[str, dict[str, str]]:
         numbers = ", ".join(f"{side} {value:.2g}" for side, value in sorted(worth.items()))
         meant = in_words or numbers or next((one["verdict"] for one in sides.values()), None)
         if meant != "withdrawn":
-            said.setdefault(comparison_id, {})[by] = meant or "nothing"
+            chosen = any(one["chosen"] for one in sides.values())
+            said.setdefault(comparison_id, {})[by] = Said(meant or "nothing", chosen)
     return said
 
 
-def _user() -> str:
+def user() -> str:
+    """Who marks, where nobody is named."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # no name for this user id, as in some containers

@@ -173,11 +173,12 @@ def test_marks_become_scores_of_the_ledger_by_themselves(folder: Path) -> None:
         scored = scored_pairs(ledger, by=user)
         assert list(scored["comparison_id"]) == ["c000002"]
         assert scored.loc[0, ["primary_score", "shadow_score"]].tolist() == [0.0, 1.0]
-        assert set(ledger.scores()["note"]) == {"shorter"}
-        assert "no score is kept of that" in panel.status
+        assert set(ledger.scores()["chosen"]) == {True}
+        assert f"unsure, saved in the ledger as {user}&#x27;s score of a chosen pair" in panel.status
         assert list(panel.verdicts["verdict"]) == ["shadow better", "unsure"]
     again = ComparePanel(folder)
-    assert f"shadow better, says “{user}”" in body(again)
+    assert f"shadow better, says “{user}” (chosen)" in body(again)
+    assert f"unsure, says “{user}” (chosen)" in body(again)
     again.mark(2, "both wrong")
     assert f"saved in the ledger as {user}&#x27;s score" in again.status
     assert "shadow better" not in body(again)
@@ -197,6 +198,43 @@ def test_what_others_scored_is_shown_with_their_names_escaped(folder: Path) -> N
     assert "✔ equally good; primary 0.25, shadow 0.5, says" in body(panel)
     assert "<script" not in body(panel)
     assert "\u202e" not in body(panel)
+
+
+def test_the_last_verdict_can_be_taken_back(folder: Path) -> None:
+    with rl.Ledger(folder) as ledger:
+        panel = ComparePanel(ledger)
+        panel.press("2")
+        panel.press("1")
+        panel.press("z")
+        assert list(panel.verdicts["verdict"]) == ["shadow better"]
+        assert body(panel).count("✔") == 1
+        panel.take_back.click()
+        assert panel.verdicts.empty
+        assert "better" not in body(panel)
+        assert rl.analysis.marks(ledger).empty
+        assert panel.undo() is None
+        assert "no mark to take back" in panel.status
+    stored: list[HumanVerdict] = []
+    panel = ComparePanel(folder, on_verdict=stored.append)
+    panel.press("1")
+    with pytest.raises(rl.ConfigError, match="cannot be taken back"):
+        panel.undo()
+
+
+def test_drawn_pairs_are_one_click_away_and_need_a_ledger(folder: Path) -> None:
+    panel = ComparePanel(folder)
+    panel.mode.set_state({"index": 1})
+    assert panel._place.children == (panel.marking,)
+    assert len(panel.marking._checks) == 3
+    panel.mode.set_state({"index": 0})
+    assert panel.filters in panel._place.children
+    assert ComparePanel(folder, mode="marking")._place.children[0].current is not None
+    plain = ComparePanel(mixed())
+    plain.mode.set_state({"index": 1})
+    assert "need a ledger that can be written" in plain.status
+    assert plain.mode.value == "browse"
+    with pytest.raises(rl.ConfigError, match="mode='blind'"):
+        ComparePanel(folder, mode="blind")  # type: ignore[arg-type]
 
 
 def test_a_ledger_that_cannot_be_written_keeps_no_marks_and_says_so(
