@@ -307,7 +307,8 @@ def _sentence(row: Mapping[str, Any], margin: float, alpha: float) -> str:
     name, verdict = plain(row["task_type"]), row["verdict"]
     caution = f" Note: {row['warnings']}." if row["warnings"] else ""
     if verdict == "refused":
-        return f"  {name}: REFUSED to conclude: {row['reason']}.{caution}"
+        held = f"{row['whose'] or row['basis']} on {pairs_of(row['pairs'], row['of_pairs'])}"
+        return f"  {name}: REFUSED to conclude by {held}: {row['reason']}.{caution}"
     reference = {
         "scores": f"the primary, by {row['whose']}",
         "judge": f"the primary, by the preference of {row['whose']}",

@@ -139,10 +139,12 @@ def _rates(pairs: Any, by: str) -> dict[str, _Rates]:
 
 
 def _rates_of(group: pd.DataFrame) -> _Rates:
-    evidence = evidence_of(group, "agreement").rows
+    alike = evidence_of(group, "agreement").rows
+    # Pairs that only a judge compared have no likeness; they are planned for by what the judge prefers.
+    evidence = alike if len(alike) else evidence_of(group).rows
     if evidence.empty:
         return _Rates()
-    mean = cluster_mean(evidence["agreement"], evidence["input_hash"].astype(str))
+    mean = cluster_mean((1 + evidence["value"]).clip(0, 1), evidence["input_hash"].astype(str))
     days = (evidence["created_at"].max() - evidence["created_at"].min()).total_seconds() / 86_400
     return _Rates(
         agreement=mean.mean,

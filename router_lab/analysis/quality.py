@@ -96,7 +96,7 @@ def _completeness(main: pd.DataFrame, evidence: Evidence) -> list[Finding]:
          "have no answer on either side and are left out", 1),
         ("no_primary", int(uses.get("no_primary", 0)), "have no primary answer and are left out", 1),
         ("shadow_failed", int(uses.get("shadow_failed", 0)),
-         "have a failed shadow, counted as disagreement", 1),
+         "have a failed shadow, counted as its failure", 1),
         ("shadow_unusable", int(uses.get("shadow_unusable", 0)),
          f"have no answer of the shadow's ({_endings(main[main['use'] == 'shadow_unusable'], 'shadow')}), "
          "counted as its failure", 1),

@@ -100,6 +100,8 @@ def report(
     tables = tables_of(source)
     plan = plan or (ExitPlan() if margin is None else _plan_of(margin))
     moment = now or datetime.now(UTC)
+    if scored_by is not None and basis is None:
+        basis = "judge" if scored_by == "judge" else "scores"
     pairs = judged_pairs(tables, basis=basis, scored_by=scored_by)
     judged = ab(pairs, margin=plan.margin() if margin is None else margin, alpha=alpha, basis=basis)
     events = switch_history(tables) if switch_events is None else switch_events

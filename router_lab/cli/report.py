@@ -10,6 +10,8 @@ from router_lab.defaults import MARGIN
 from router_lab.errors import ConfigError
 
 FORMATS = ("html", "json")
+# As `analysis.evidence.BASES`, which would take half a second to import.
+BASES = ("scores", "judge", "floor", "agreement")
 EXAMPLES = """\
   router-lab report --ledger out/ledger --out report.html
   router-lab report --format json --out report.json
@@ -31,6 +33,14 @@ def add_to(commands: Commands) -> None:
         default=MARGIN,
         help=f"the loss you would accept, as a share, in the verdicts and the monitor (default: {MARGIN:g})",
     )
+    command.add_argument(
+        "--basis", choices=BASES, help="judge by this evidence (default: the best that each task type has)"
+    )
+    command.add_argument(
+        "--scored-by",
+        metavar="WHO",
+        help="whose scores: truth, people, judge, or one scorer's name (default: truth, else people)",
+    )
     add_ledger_option(command)
     command.set_defaults(run=run)
 
@@ -46,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     from router_lab.analysis import report
 
     with existing_ledger(arguments.ledger) as ledger:
-        made = report(ledger, margin=arguments.margin)
+        made = report(
+            ledger, margin=arguments.margin, basis=arguments.basis, scored_by=arguments.scored_by
+        )
     print(f"wrote {made.write(arguments.out, arguments.format)}")
     return 0

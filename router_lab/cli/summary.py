@@ -69,15 +69,19 @@ def _was_answered(comparisons: pd.DataFrame) -> pd.Series[bool]:
 
 
 def show(ledger: Ledger, result: ReplayResult) -> None:
-    """Print the table and what went wrong."""
+    """Print the table, what the pairs say of quality, and what went wrong."""
+    from router_lab.analysis import ab
+
     table = by_task_type(ledger.attempts(), ledger.comparisons())
     print()
     print(table.to_string(formatters=_FORMATS, na_rep="-"))
     print(
         "\nretries: attempts after the first at the same model.  truncation suspected: answers not used\n"
-        "because the server had probably cut the prompt.  agreement: mean over pairs, 0 to 1;\n"
-        "a shadow that failed counts as 0.  unconfirmed: reserved where the bill is unknown, the worst."
+        "because the server had probably cut the prompt.  agreement: how alike the answers are, 0 to 1, not\n"
+        "how right; a shadow that failed counts as 0.  unconfirmed: reserved where the bill is unknown, the "
+        "worst.\n"
     )
+    print(ab(ledger))
     print(f"\n{result}")
 
 

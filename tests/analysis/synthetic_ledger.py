@@ -140,7 +140,8 @@ _PAIR = """
       exp(6.2 + 0.9 * (speed - 0.5)) AS primary_latency_ms, exp(6.9 + 0.9 * (speed - 0.5)) AS shadow_latency_ms,
       CASE WHEN task_type = '{judged}' THEN
           printf('{{"primary_first":"primary","shadow_first":"tie","flipped":%s,"reason":"%s"}}', speed < {flipped}, request_id)
-        ELSE '{{}}' END AS details, {noise} AS is_noise, strftime(moment, '%Y-%m-%d') AS date
+        ELSE '{{}}' END AS details, {noise} AS is_noise,
+      'complete' AS primary_ending, CASE WHEN odd >= 0.005 THEN 'complete' ELSE 'failed' END AS shadow_ending, strftime(moment, '%Y-%m-%d') AS date
     FROM requests WHERE shadowed {where}
 """
 

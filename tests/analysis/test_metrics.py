@@ -232,12 +232,17 @@ def test_disagreement_beyond_noise(tables, comparisons):
 
 def test_savings(tables, comparisons, attempts):
     frame = metrics.savings(tables, by=())
-    complete = comparisons[(comparisons["status"] == "complete") & ~comparisons["is_noise"]]
+    ran = comparisons["status"].isin(["complete", "shadow_failed"])
+    complete = comparisons[ran & ~comparisons["is_noise"]]
     reserved = attempts[(attempts["billing"] == "unknown") & ~attempts["is_shadow"]]
     unknown = complete["request_id"].map(reserved.groupby("request_id")["cost_usd"].sum()).fillna(0.0)
     # Here a retry's cost is not in the pair, so what is unknown is at most the pair's own cost.
     unknown = np.minimum(unknown, complete["primary_cost_usd"])
-    saved = (complete["primary_cost_usd"] - unknown).sum() - complete["shadow_cost_usd"].sum()
+    price, failed = complete["primary_cost_usd"] - unknown, complete["status"] == "shadow_failed"
+    fallback = price[failed].sum()
+    saved = price.sum() - complete["shadow_cost_usd"].sum() - fallback
+    assert fallback > 0 and frame["fallback_usd"].iloc[0] == pytest.approx(fallback)
+    assert frame["failed"].iloc[0] == failed.sum()
     assert unknown.sum() > 0
     assert frame["primary_unknown_usd"].iloc[0] == pytest.approx(unknown.sum())
     assert frame["calls_unknown_more_usd"].iloc[0] == pytest.approx(4 * unknown.sum())

@@ -7,11 +7,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import ibis
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pair_frames import pairs_frame
 
 import router_lab.analysis as analysis
 from lab import Lab, laboratory
@@ -149,3 +151,62 @@ def test_the_causes_add_up_to_all_that_was_spent(calls):
     assert answers == pytest.approx(frame.loc[good, "cost_usd"].sum())
     bad = ~unknown & ~frame["is_shadow"] & (frame["outcome"] != "ok")
     assert causes["cost_usd"].reindex(wasted).sum() == pytest.approx(frame.loc[bad, "cost_usd"].sum())
+
+
+RATES = np.tile([1.0, 0.05], 100)
+
+
+def savings_of(**columns):
+    """The saving on a frame of pairs, as if they were a ledger's."""
+    frame = pairs_frame(np.ones(len(next(iter(columns.values())))), **columns)
+    frame = frame.assign(primary_attempt_id="a", shadow_attempt_id="b", primary_ending="complete")
+    pairs = ibis.memtable(pa.Table.from_pandas(frame.assign(shadow_ending="complete"), preserve_index=False))
+    no_attempts = {
+        "request_id": pa.string(), "comparison_id": pa.string(), "task_type": pa.string(),
+        "model_alias": pa.string(), "billing": pa.string(), "is_shadow": pa.bool_(), "cost_usd": pa.float64(),
+    }  # fmt: skip
+    attempts = ibis.memtable(pa.table({name: pa.array([], kind) for name, kind in no_attempts.items()}))
+    return analysis.savings(SimpleNamespace(attempts=attempts, comparisons=pairs)).iloc[0]
+
+
+def test_dollars_and_share_have_the_same_weights():
+    """Calls sampled at 5% save nothing, those sampled at 1 save half: there are twenty times as many."""
+    cost = np.where(RATES == 1, 0.01, 0.02)
+    row = savings_of(sample_probability=RATES, primary_cost_usd=0.02, shadow_cost_usd=cost)
+    assert row["calls"] == 2_100
+    assert row["calls_saved_usd"] == pytest.approx(100 * 0.01)
+    assert row["saved_share"] == pytest.approx(row["calls_saved_usd"] / (2_100 * 0.02))
+
+
+def test_a_shadow_that_fails_falls_back_at_the_primarys_price():
+    status = np.tile(["shadow_failed", *["complete"] * 4], 40)
+    row = savings_of(status=status, primary_cost_usd=0.02, shadow_cost_usd=0.002)
+    assert (row["pairs"], row["failed"]) == (200, 40)
+    assert row["saved_share"] == pytest.approx(1 - 0.1 - 0.2)
+    never = savings_of(status=np.full(20, "shadow_failed"), primary_cost_usd=0.02, shadow_cost_usd=np.nan)
+    assert never["saved_share"] == pytest.approx(0.0)
+
+
+def test_the_saving_is_a_ratio_of_totals_and_its_interval_covers():
+    """A few runaway answers cost fifty times as much: the typical ratio says .95 is saved, the bill .83."""
+    rng, truth = np.random.default_rng(3), 1 - 0.05 * (0.95 + 0.05 * 50)
+    rows = []
+    for _ in range(60):
+        cost = 0.02 * 0.05 * rng.lognormal(-0.02, 0.2, 500) * np.where(rng.random(500) < 0.05, 50, 1)
+        rows.append(savings_of(shadow_cost_usd=cost, primary_cost_usd=0.02))
+    found = pd.DataFrame(rows)
+    covered = ((found["low"] <= truth) & (truth <= found["high"])).mean()
+    print(
+        f"runaway answers: saved {found['saved_share'].mean():.3f}, true {truth:.3f}, covered {covered:.3f}"
+    )
+    assert found["saved_share"].mean() == pytest.approx(truth, abs=0.02)
+    assert covered >= 0.91 - 3 * np.sqrt(0.91 * 0.09 / 60)
+
+
+def test_repeated_inputs_are_one_each_in_the_interval_of_a_saving():
+    cost = np.repeat(np.random.default_rng(4).uniform(0.001, 0.02, 20), 25)
+    alone = savings_of(shadow_cost_usd=cost, primary_cost_usd=0.02)
+    hashes = np.repeat([f"h{place}" for place in range(20)], 25)
+    same = savings_of(shadow_cost_usd=cost, primary_cost_usd=0.02, input_hash=hashes)
+    assert (alone["clusters"], same["clusters"]) == (500, 20)
+    assert same["high"] - same["low"] > 4 * (alone["high"] - alone["low"])

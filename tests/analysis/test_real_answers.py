@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from pair_frames import pairs_frame
 
-from router_lab.analysis import ExitPlan, Outcome, ab, monitor
+from router_lab.analysis import ExitPlan, Outcome, ab, monitor, report
+from router_lab.ledger import Ledger
+from router_lab.records import Score
+from router_lab.router.compare import comparator, compare, stored_pair
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "gsm8k_responses.csv"
 
@@ -67,3 +72,56 @@ def test_the_order_of_the_questions_hardly_matters(pairs):
         after.append(decision.decided_after)
     print(f"worse after: median {np.median(after):.0f}, from {min(after)} to {max(after)}")
     assert max(after) < 400
+
+
+@pytest.fixture(scope="module")
+def swapped(tmp_path_factory) -> Ledger:
+    """The cheap model is the primary and GPT-4 the shadow; 300 pairs, both sides scored in the ledger."""
+    if not DATA.exists():
+        pytest.skip("the real GSM8K answers are not on this machine; `test_evidence` has made data")
+    answers = pd.read_csv(DATA).head(300)
+    right = answers[["mistralai/Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"]].astype(float)
+    numbers = comparator("number")
+    agreement = [
+        compare(numbers, stored_pair(*texts)).agreement
+        for texts in zip(
+            answers["mistralai/Mixtral-8x7B-Instruct-v0.1_response"],
+            answers["gpt-4-1106-preview_response"],
+            strict=True,
+        )
+    ]
+    frame = pairs_frame(agreement, "math::word", comparator="number", details="{}")
+    folder = tmp_path_factory.mktemp("swapped") / "ledger"
+    day = folder / "comparisons" / "date=2026-11-21"
+    day.mkdir(parents=True)
+    frame.to_parquet(day / "pairs.parquet")
+    ledger = Ledger(folder)
+    at = datetime(2026, 11, 22, tzinfo=UTC)
+    ledger.score(
+        *(
+            Score(
+                score_id=f"{pair}-{side}", at=at, quality_score=float(worth), by="replay: number",
+                comparison_id=pair, side=side, kind="truth", chance=1.0,
+            )
+            for side, column in zip(("primary", "shadow"), right, strict=True)
+            for pair, worth in zip(frame["comparison_id"], right[column], strict=True)
+        )
+    )  # fmt: skip
+    return ledger
+
+
+def test_a_better_shadow_is_superior_by_its_scores_though_it_differs(swapped):
+    """By agreement it read "No, do not replace: worse by 40.7 points"."""
+    row = ab(swapped).frame.iloc[0]
+    assert (row["verdict"], row["whose"], row["pairs"]) == ("superior", "ground truth", 300)
+    right = pd.read_csv(DATA).head(300)[["gpt-4-1106-preview", "mistralai/Mixtral-8x7B-Instruct-v0.1"]]
+    assert row["difference"] == pytest.approx(-right.astype(float).mean().diff().iloc[1])
+    assert row["difference"] > 0.15
+    alike = ab(swapped, basis="agreement").frame.iloc[0]
+    assert (alike["verdict"], alike["equal_share"] < 0.8) == ("differs", True)
+    page = report(swapped, pictures=False).html()
+    first = page.split('<ul class="verdicts">')[1].split("</ul>")[0]
+    assert "<b>You may</b> replace cloud by local" in first and "by ground truth" in first
+    forced = report(swapped, pictures=False, basis="agreement").html()
+    first = forced.split('<ul class="verdicts">')[1].split("</ul>")[0]
+    assert "<b>The answers differ</b>" in first and "<b>No</b>" not in first and "worse by" not in first

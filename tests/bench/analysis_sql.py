@@ -113,19 +113,30 @@ SQL = {
           SELECT comparison_id, task_type, model_alias, sum(cost_usd) AS reserved
           FROM {ATTEMPTS} WHERE billing = 'unknown' AND is_shadow GROUP BY ALL),
         p AS (
-          SELECT p.task_type, 1 / sample_probability AS stands_for, primary_latency_ms, shadow_latency_ms,
+          SELECT p.task_type, p.input_hash, 1 / sample_probability AS stands_for, primary_latency_ms, shadow_latency_ms,
+            status = 'shadow_failed' OR coalesce(shadow_ending != 'complete', false) AS gave_nothing,
             least(coalesce(own.reserved, 0), primary_cost_usd) AS primary_unknown, primary_cost_usd - primary_unknown AS primary_usd,
-            least(coalesce(other.reserved, 0), shadow_cost_usd) AS shadow_unknown, shadow_cost_usd - shadow_unknown AS shadow_usd
+            least(coalesce(other.reserved, 0), coalesce(shadow_cost_usd, 0)) AS shadow_unknown,
+            coalesce(shadow_cost_usd, 0) - shadow_unknown AS shadow_usd, CASE WHEN gave_nothing THEN primary_usd ELSE 0 END AS fallback
           FROM {PAIRS} p LEFT JOIN own USING (request_id) LEFT JOIN other
             ON p.comparison_id = other.comparison_id AND p.task_type = other.task_type AND p.shadow_alias = other.model_alias
-          WHERE status = 'complete' AND NOT is_noise AND primary_cost_usd IS NOT NULL AND shadow_cost_usd IS NOT NULL
-            AND sample_probability > 0)
-        SELECT task_type, count(*) AS pairs, sum(primary_usd) AS primary_usd, sum(shadow_usd) AS shadow_usd,
-          sum(stands_for) AS calls, sum((primary_usd - shadow_usd) * stands_for) AS calls_saved_usd,
+          WHERE status IN ('complete', 'shadow_failed') AND coalesce(primary_ending = 'complete', true) AND NOT is_noise
+            AND primary_cost_usd IS NOT NULL AND (shadow_cost_usd IS NOT NULL OR status = 'shadow_failed') AND sample_probability > 0),
+        i AS (
+          SELECT task_type, input_hash, sum(primary_usd * stands_for) AS price, sum((shadow_usd + fallback) * stands_for) AS spent
+          FROM p GROUP BY ALL),
+        e AS (
+          SELECT task_type, count(*) AS clusters, sqrt((count(*) - 1) / count(*) * sum(((spent - s / t * price) / (t - price)) ** 2)) AS ratio_error
+          FROM i JOIN (SELECT task_type, sum(price) AS t, sum(spent) AS s FROM i GROUP BY ALL) USING (task_type) GROUP BY ALL),
+        g AS (
+        SELECT task_type, count(*) AS pairs, count_if(gave_nothing) AS failed, sum(primary_usd) AS primary_usd, sum(shadow_usd) AS shadow_usd,
+          sum(fallback) AS fallback_usd, sum(stands_for) AS calls, sum(primary_usd * stands_for) AS calls_primary_usd,
+          sum((shadow_usd + fallback) * stands_for) AS calls_shadow_usd,
           sum(primary_unknown) AS primary_unknown_usd, sum(shadow_unknown) AS shadow_unknown_usd,
           sum(primary_unknown * stands_for) AS calls_unknown_more_usd, sum(shadow_unknown * stands_for) AS calls_unknown_less_usd,
           median(primary_latency_ms) AS primary_ms, median(shadow_latency_ms) AS shadow_ms
-        FROM p GROUP BY ALL ORDER BY ALL""",
+        FROM p GROUP BY ALL)
+        SELECT * FROM g JOIN e USING (task_type) ORDER BY ALL""",
 }
 
 # How each metric is called for the same answer.

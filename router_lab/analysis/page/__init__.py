@@ -46,7 +46,7 @@ def page(report: Report) -> str:
     shown = report.frames
     sections = [
         section("May the shadow replace the primary?", answers(report)),
-        section("What would be saved", savings_section(shown["savings"])),
+        section("What would be saved", savings_section(shown["savings"], report.verdicts.frame)),
         section("May we stop paying for the comparison?", monitor_section(report)),
         section("Where the money went", spend_section(shown["spend_by_cause"], shown["spend_by_task_type"])),
         section(

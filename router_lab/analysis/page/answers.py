@@ -130,11 +130,18 @@ def _cautions(row: Mapping[str, Any]) -> str:
 
 
 def _gain(saved: pd.Series) -> str:
-    """What replacing would change of the cost, as billed."""
-    verb = "save" if saved["saved_usd"] >= 0 else "cost"
-    more = "" if saved["saved_usd"] >= 0 else " more"
+    """What replacing would change of the cost, as billed, failures and their fallback included."""
+    verb = "save" if saved["calls_saved_usd"] >= 0 else "cost"
+    more = "" if saved["calls_saved_usd"] >= 0 else " more"
     aside = unconfirmed(saved["calls_unknown_more_usd"], saved["calls_unknown_less_usd"])
-    return f"{verb} {percent(abs(saved['saved_share']))}{more} of the cost{aside}"
+    return f"{verb} {percent(abs(saved['saved_share']))}{more} of the cost{aside}{_range(saved, verb)}"
+
+
+def _range(saved: pd.Series, verb: str) -> str:
+    ends = sorted([saved["low"], saved["high"]], key=abs) if verb == "cost" else [saved["low"], saved["high"]]
+    if saved["low"] != saved["low"] or (saved["low"] < 0 < saved["high"]):
+        return "" if saved["low"] != saved["low"] else ", which may be chance"
+    return f" ({percent(abs(ends[0]))} to {percent(abs(ends[1]))})"
 
 
 def _outlook(row: Mapping[str, Any], saved: pd.Series | None, margin: float) -> str:

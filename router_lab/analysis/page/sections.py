@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from router_lab.analysis.decision import Outcome
+from router_lab.analysis.evidence import QUALITY
 from router_lab.analysis.page.markup import details, paragraph, table
 from router_lab.analysis.wording import count, interval_kind, percent, plain, points, unconfirmed, usd
 
@@ -20,6 +21,13 @@ _MEANING = {
     Outcome.FUTILE: "Yes: no verdict is in reach",
     Outcome.CONTINUE: "Not yet",
     Outcome.STALE: "Not yet: the evidence is old",
+}
+
+_BASES = {
+    "scores": "scores",
+    "judge": "a judge's preference",
+    "floor": "agreement above noise",
+    "agreement": "agreement",
 }
 
 
@@ -35,12 +43,12 @@ _CAUSES = {
 }
 
 
-def savings_section(savings: pd.DataFrame) -> list[str]:
-    """What the shadow costs beside the primary."""
+def savings_section(savings: pd.DataFrame, verdicts: pd.DataFrame) -> list[str]:
+    """What the shadow costs and takes beside the primary."""
     if savings.empty:
         return [paragraph("No complete pair with both costs known yet.", "note")]
-    total, primary = float(savings["calls_saved_usd"].sum()), float(savings["primary_usd"].sum())
-    share = abs(float(savings["saved_usd"].sum())) / primary if primary > 0 else float("nan")
+    total, primary = float(savings["calls_saved_usd"].sum()), float(savings["calls_primary_usd"].sum())
+    share = abs(total) / primary if primary > 0 else float("nan")
     verb = "saved" if total >= 0 else "cost more by"
     told = f", {percent(share)} of the primary's cost" if share == share else ""
     aside = unconfirmed(
@@ -49,19 +57,36 @@ def savings_section(savings: pd.DataFrame) -> list[str]:
     sentence = (
         f"On the calls these pairs stand for, the shadow would have {verb} {usd(abs(total))}{told}{aside}."
     )
-    per_call = savings[["primary_usd", "shadow_usd"]].div(savings["pairs"], axis=0) * 1_000
+    names = {"calls_primary_usd": "primary", "calls_shadow_usd": "shadow"}
+    per_call = savings[list(names)].div(savings["calls"], axis=0).rename(columns=names) * 1_000
+    ratios = verdicts.set_index("task_type").reindex(savings["task_type"])
     rows = pd.DataFrame(
         {
             "Task type": savings["task_type"],
             "Pairs": savings["pairs"],
-            "Primary, 1,000 calls": per_call["primary_usd"].map(usd),
-            "Shadow, 1,000 calls": per_call["shadow_usd"].map(usd),
+            "Shadow failed": savings["failed"],
+            "Primary, 1,000 calls": per_call["primary"].map(usd),
+            "Shadow, 1,000 calls": per_call["shadow"].map(usd),
             "Saved": savings["saved_share"].map(percent),
+            "Range": _ranges(savings["low"], savings["high"]),
             "Primary, typical": savings["primary_ms"].map(_milliseconds),
             "Shadow, typical": savings["shadow_ms"].map(_milliseconds),
+            "Time against the primary's": ratios["latency_ratio"].map(percent).to_list(),
+            "Its range": _ranges(ratios["latency_ratio_low"], ratios["latency_ratio_high"]),
         }
     )
-    return [paragraph(sentence), table(rows)]
+    note = (
+        "Of the calls the pairs stand for, each pair weighted by one over its sampling probability; a shadow "
+        "that failed costs what it took and the primary's price besides. Saved is a ratio of totals. "
+        f"Ranges: {savings['interval'].iloc[0]}. Typical times are medians; against the primary's, the "
+        "geometric mean of shadow / primary."
+    )
+    return [paragraph(sentence), table(rows), paragraph(note, "note")]
+
+
+def _ranges(low: pd.Series, high: pd.Series) -> list[str]:
+    ends = zip(low, high, strict=True)
+    return ["–" if a != a else f"{percent(a)} to {percent(b)}" for a, b in ends]
 
 
 def monitor_section(report: Report) -> list[str]:
@@ -73,9 +98,10 @@ def monitor_section(report: Report) -> list[str]:
     rows = pd.DataFrame(
         {
             "Task type": frame["task_type"],
-            "May we stop?": [_MEANING[Outcome(one)] for one in frame["outcome"]],
+            "May we stop?": [_standing(row) for row in records],
+            "By": [_BASES.get(row["basis"], row["basis"]) for row in records],
             "Distinct inputs": frame["pairs"],
-            "Agreement": [_on_scale(row, "mean") for row in records],
+            "Mean": [_on_scale(row, "mean") for row in records],
             "Range": [f"{_on_scale(row, 'lower')} to {_on_scale(row, 'upper')}" for row in records],
             "Bar": [_on_scale(row, "threshold") for row in records],
             "Inputs needed": [_needed(row) for row in records],
@@ -84,8 +110,19 @@ def monitor_section(report: Report) -> list[str]:
     kind = interval_kind(report.standing.plan.alpha / len(frame), anytime=True)
     note = f"Ranges: {kind}: look as often as you like; they are wider than those of one look, above."
     if (frame["basis"] != "agreement").any():
-        note += " Points: shadow less primary, where the primary's own noise or scores are known."
+        note += (
+            " Points: shadow less primary, where scores, preferences or the primary's own noise are known."
+        )
+    note += " Means over distinct inputs, each counted once; those above are over calls."
     return [table(rows), paragraph(note, "note")]
+
+
+def _standing(row: Mapping[str, Any]) -> str:
+    """Whether to stop, in words. That answers are unlike does not make them worse."""
+    outcome = Outcome(row["outcome"])
+    if outcome is Outcome.WORSE and row["basis"] not in QUALITY:
+        return "Yes: it differs, score some pairs"
+    return _MEANING[outcome]
 
 
 def _on_scale(row: Mapping[str, Any], column: str) -> str:
@@ -219,7 +256,7 @@ def drift_section(report: Report) -> list[str]:
         names = ", ".join(plain(name) for name in low["task_type"])
         parts = [
             paragraph(
-                f"Below the bar from the start, which is no change but a matter for the verdict: {names}."
+                f"Agreement below the bar from the start, a matter for the verdict and no change: {names}."
             )
         ]
     if alarms.empty:
