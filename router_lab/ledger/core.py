@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from router_lab.errors import LedgerError
+from router_lab.forking import renewed_in_child
 from router_lab.ledger.calibration import CalibrationStates
 from router_lab.ledger.files import Files
 from router_lab.ledger.journal import LOCKS_NAME, Durability, open_reader, vacuum
+from router_lab.ledger.journal_use import closed_before_forks, journal_in_use
 from router_lab.ledger.locks import WRITE_LOCK, FileLock, is_dead, locked
 from router_lab.ledger.operations import Append, Books
 from router_lab.ledger.place import Place
@@ -48,12 +50,30 @@ class Core:
         self.problem = ""
         self._clock = clock
         self._durability: Durability = "full"
-        self._writer: Writer | None = None
         self._closed = False
+        self._inherited: list[object] = []
+        self.when_started: Callable[[], None] = _nothing
+        self._begin()
+        closed_before_forks(self)
+        renewed_in_child(self)
+        self.calibration = CalibrationStates(self.peek)
+
+    def _begin(self) -> None:
+        self._writer: Writer | None = None
         self._start_lock = threading.Lock()
         self._peek_lock = threading.Lock()
         self._peeking: sqlite3.Connection | None = None
-        self.calibration = CalibrationStates(self.peek)
+
+    def let_go(self) -> None:
+        """Close the connection that idles between peeks; the next one opens another."""
+        if self._peeking is not None:
+            self._peeking.close()
+            self._peeking = None
+
+    def begin_in_child(self) -> None:
+        """A forked child starts a writer of its own when it first writes; its parent's stays its parent's."""
+        self._inherited += [self._writer, self._peeking]  # kept: a connection must not be closed here
+        self._begin()
 
     def now(self) -> datetime:
         """The clock's time."""
@@ -78,6 +98,7 @@ class Core:
                 # Runs at garbage collection, or at exit for whoever forgets to close: nothing queued is lost.
                 self._finalizer = weakref.finalize(self, writer.close)
                 self._writer = writer
+                self.when_started()
             return self._writer
 
     @property
@@ -108,7 +129,7 @@ class Core:
 
     def peek(self, read: Callable[[sqlite3.Connection], _Result]) -> _Result:
         """A quick read of the newest committed state, from any thread. Raises `LedgerError`."""
-        with self._peek_lock:
+        with journal_in_use(), self._peek_lock:
             if self._closed:
                 raise LedgerError(f"{self.name}: this ledger is closed; make a new Ledger to go on")
             if self._peeking is None:
@@ -195,9 +216,7 @@ class Core:
 
     def _stop(self, writer: Writer | None) -> None:
         with self._peek_lock, suppress(sqlite3.Error):
-            if self._peeking is not None:
-                self._peeking.close()
-                self._peeking = None
+            self.let_go()
         if writer is not None:
             self._finalizer.detach()
             writer.close()
@@ -205,3 +224,7 @@ class Core:
     @property
     def _locks(self) -> Path:
         return self.folder / LOCKS_NAME
+
+
+def _nothing() -> None:
+    """Nothing waits for the writer's start."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 import weakref
@@ -26,7 +27,10 @@ _LONGEST_TICK_S = 5.0
 
 
 class Housekeeper:
-    """Ticks until stopped, or until its ledger is garbage. It never runs on the path of a call."""
+    """Ticks until stopped, or until its ledger is garbage. It never runs on the path of a call.
+
+    In a forked child it begins anew when the child first writes.
+    """
 
     def __init__(self, core: Core, switch: LedgerSwitch, seal_rows: int, seal_seconds: float) -> None:
         self._core = weakref.ref(core)
@@ -34,13 +38,24 @@ class Housekeeper:
         self._seal_rows = seal_rows
         self._seal_seconds = seal_seconds
         self._tick_s = min(_LONGEST_TICK_S, seal_seconds / 4)
-        self._stop = threading.Event()
         self._last_problem = ""
+        self._begin()
+        core.when_started = self._resume
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="router_lab housekeeping", daemon=True)
         self._thread.start()
 
+    def _resume(self) -> None:
+        if self._process != os.getpid():
+            self._begin()
+
     def stop(self) -> None:
         """Finish the tick under way and end."""
+        if self._process != os.getpid():
+            return  # it runs in the parent
         self._stop.set()
         if threading.current_thread() is not self._thread:
             self._thread.join()

@@ -18,6 +18,7 @@ from typing import Literal
 from uuid import uuid4
 
 from router_lab.errors import LedgerError
+from router_lab.ledger.journal_use import journal_in_use
 from router_lab.ledger.lines import LINES_VERSION, line_columns
 from router_lab.ledger.manifest import keep_apart
 from router_lab.ledger.problems import explain
@@ -60,7 +61,7 @@ def synchronous(durability: Durability) -> str:
 def open_writer(folder: Path, durability: Durability) -> sqlite3.Connection:
     """A connection for the one writing thread; creates folder and journal if need be.
 
-    The caller holds the folder's write lock. Raises `LedgerError`.
+    The caller holds the folder's write lock, within `journal_in_use()`. Raises `LedgerError`.
     """
     path = folder / JOURNAL_NAME
     connection: sqlite3.Connection | None = None
@@ -188,7 +189,10 @@ def columns_of(connection: sqlite3.Connection, table: Table, version: int) -> li
 
 
 def open_reader(folder: Path) -> sqlite3.Connection:
-    """A connection that only reads. Works on a folder that cannot be written. Raises `LedgerError`."""
+    """A connection that only reads. Works on a folder that cannot be written. Raises `LedgerError`.
+
+    It is opened and used within `journal_in_use()`.
+    """
     path = folder / JOURNAL_NAME
     try:
         connection = sqlite3.connect(
@@ -225,9 +229,12 @@ def _fill_in_tables(connection: sqlite3.Connection) -> None:
 def is_blank(folder: Path) -> bool:
     """Whether the journal in `folder` has no tables yet: its writer was killed, or is at it just now."""
     try:
-        with closing(
-            sqlite3.connect(f"{(folder / JOURNAL_NAME).absolute().as_uri()}?mode=ro", uri=True)
-        ) as found:
+        with (
+            journal_in_use(),
+            closing(
+                sqlite3.connect(f"{(folder / JOURNAL_NAME).absolute().as_uri()}?mode=ro", uri=True)
+            ) as found,
+        ):
             return bool(found.execute("SELECT count(*) = 0 FROM sqlite_master").fetchone()[0])
     except sqlite3.Error:
         return False  # whatever is wrong, reading it will say
@@ -241,6 +248,7 @@ def snapshot(folder: Path) -> Iterator[sqlite3.Connection]:
     shared-memory file beside it); then a temporary copy is read.
     """
     with ExitStack() as stack:
+        stack.enter_context(journal_in_use())
         try:
             connection = open_reader(folder)
         except LedgerError as error:
@@ -290,7 +298,10 @@ def vacuum(folder: Path) -> None:
     """
     path = folder / JOURNAL_NAME
     try:
-        with closing(sqlite3.connect(path, timeout=5, isolation_level=None)) as connection:
+        with (
+            journal_in_use(),
+            closing(sqlite3.connect(path, timeout=5, isolation_level=None)) as connection,
+        ):
             connection.execute("VACUUM")
             (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.Error as error:

@@ -8,8 +8,9 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from router_lab.errors import ConfigError
 from router_lab.ledger.content import Content, attempt_content, comparison_content
 from router_lab.ledger.core import Core, Now
 from router_lab.ledger.housekeeping import Housekeeper
@@ -323,6 +324,12 @@ class Ledger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise ConfigError(
+            "a Ledger cannot be sent to another process: open its folder there, in the other process's "
+            "function, as often as you like"
+        )
 
     def __repr__(self) -> str:
         return f"Ledger({self._core.name!r})"

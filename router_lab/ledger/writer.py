@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ from router_lab.ledger.budgets import Budgets
 from router_lab.ledger.calibration import Learning
 from router_lab.ledger.files import make_folder
 from router_lab.ledger.journal import JOURNAL_NAME, LOCKS_NAME, Durability, open_writer, synchronous
+from router_lab.ledger.journal_use import closed_before_forks, journal_in_use
 from router_lab.ledger.locks import WRITE_LOCK, FileLock, Owner, held
 from router_lab.ledger.operations import Books, Operation, Run
 from router_lab.ledger.pending_rows import PendingRows
@@ -72,9 +74,12 @@ class Writer:
         with ExitStack() as opened:  # a writer that cannot start keeps nothing open
             self._lock = opened.enter_context(closing(FileLock(locks / WRITE_LOCK)))
             self._owner = opened.enter_context(closing(Owner(locks)))
-            self._books = self._open_books()
+            with held(self._lock), journal_in_use():
+                self._books = self._open_books()
             opened.pop_all()
         self._inodes = self._journal_inodes()
+        self._is_open = True
+        closed_before_forks(self)
         # A daemon thread outlives the main thread until exit hooks have run, and `Ledger` closes us
         # in one; a thread the interpreter waits for first would hang a script that forgot to close.
         self._thread = threading.Thread(target=self._loop, name="router_lab ledger", daemon=True)
@@ -161,9 +166,14 @@ class Writer:
                 "Make a new Ledger in the child"
             )
 
+    def let_go(self) -> None:
+        """Close the connection while it idles; the next commit opens another."""
+        if self._is_open:
+            self._is_open = False
+            self._books.connection.close()
+
     def _open_books(self) -> Books:
-        with held(self._lock):
-            connection = open_writer(self._folder, self._durability)
+        connection = open_writer(self._folder, self._durability)
         return Books(
             connection=connection,
             rows=PendingRows(connection),
@@ -172,20 +182,32 @@ class Writer:
             learning=Learning(connection, self._publish),
         )
 
+    def _reopen(self) -> None:
+        """Open the journal again after a fork. What is known of our own intents stays."""
+        if _inode(self._journal_path) != self._inodes[0]:
+            raise self._replaced()
+        before = self._books
+        self._books = replace(self._open_books(), intents=before.intents, pairs=before.pairs)
+        self._inodes = self._journal_inodes()
+        self._is_open = True
+
+    def _replaced(self) -> LedgerError:
+        return LedgerError(
+            f"{self._journal_path}: the journal was removed or replaced while in use. "
+            "Put it back, or make a new Ledger"
+        )
+
     def _journal_inodes(self) -> tuple[int, int]:
         """Which files these are, asked on every commit: the journal and its log, zeros if they are gone."""
-        try:  # twice as fast as with pathlib
-            return os.stat(self._journal_path).st_ino, os.stat(self._log_path).st_ino  # noqa: PTH116
-        except FileNotFoundError:
-            return 0, 0
+        return _inode(self._journal_path), _inode(self._log_path)
 
     def _loop(self) -> None:
         while not self._stopping or self._queue:
             self._wait()
             self._commit(self._postponed + [self._queue.popleft() for _ in range(len(self._queue))])
         self._commit(self._postponed)
-        with held(self._lock):
-            self._books.connection.close()
+        with held(self._lock), journal_in_use():
+            self.let_go()
         self._owner.close()
         self._lock.close()
 
@@ -203,7 +225,7 @@ class Writer:
         if not tasks:
             return
         try:
-            with held(self._lock):
+            with held(self._lock), journal_in_use():
                 self._transact(tasks)
         except (sqlite3.Error, OSError, LedgerError) as error:
             self._storage_failed(tasks, error)
@@ -218,11 +240,10 @@ class Writer:
         _tell(tasks)
 
     def _transact(self, tasks: Sequence[_Task]) -> None:
+        if not self._is_open:
+            self._reopen()
         if self._journal_inodes() != self._inodes:
-            raise LedgerError(
-                f"{self._journal_path}: the journal was removed or replaced while in use. "
-                "Put it back, or make a new Ledger"
-            )
+            raise self._replaced()
         books = self._books
         connection = books.connection
         was_missed = not self._owner.is_on_disk
@@ -268,6 +289,13 @@ class Writer:
             return
         _log.error("a ledger operation failed", exc_info=error)
         tasks[0].error = error
+
+
+def _inode(path: str) -> int:
+    try:  # twice as fast as with pathlib
+        return os.stat(path).st_ino  # noqa: PTH116
+    except FileNotFoundError:
+        return 0
 
 
 def _tell(tasks: Sequence[_Task]) -> None:

@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from router_lab.errors import CircuitOpenError
+from router_lab.forking import renewed_in_child
 from router_lab.router.ports import Clock
 from router_lab.settings.models import BreakerSettings
 
@@ -80,11 +81,16 @@ class CircuitBreaker:
         self._settings = settings
         self._clock = clock
         self._on_change = on_change
-        self._lock = threading.Lock()
         self._failures: deque[float] = deque()
         self._opened_at: float | None = None
-        self._probing = False
         self._told_short_circuit = False
+        self.begin_in_child()
+        renewed_in_child(self)
+
+    def begin_in_child(self) -> None:
+        """A probe under way is the parent's, and so is whoever held the lock."""
+        self._lock = threading.Lock()
+        self._probing = False
 
     @property
     def state(self) -> State:
@@ -184,6 +190,11 @@ class Breakers(Mapping[str, CircuitBreaker]):
         self._clock = clock
         self._on_change = on_change
         self._breakers: dict[str, CircuitBreaker] = {}
+        self.begin_in_child()
+        renewed_in_child(self)
+
+    def begin_in_child(self) -> None:
+        """Whoever held the lock is not here."""
         self._lock = threading.Lock()
 
     def of(self, key: str) -> CircuitBreaker:

@@ -93,9 +93,9 @@ def registered_comparator(name: str, options: Mapping[str, Any] | None = None) -
         named = {key: value for key, value in (options or {}).items() if key in _BUILT_IN[name].names_code}
     for key, value in named.items():
         raise ConfigError(
-            f"`{key}: {str(value)[:200]}` would import code that the data names; data may name the comparators "
-            f"{', '.join(comparator_names())}. Give your own as an argument, in the YAML, or as an entry point "
-            f"in the group {GROUP}"
+            f"`{key}: {str(value)[:200]}` would import code that the data names; data may name the "
+            f"comparators {', '.join(comparator_names())}. Give your own as an argument, in the YAML, or as "
+            f"an entry point in the group {GROUP}"
         )
     return comparator(name, options)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from router_lab.errors import ConfigError
+from router_lab.forking import renewed_in_child
 
 T = TypeVar("T")
 Last = Callable[[], Coroutine[Any, Any, None]]
@@ -26,8 +26,14 @@ class LoopThread:
     def __init__(self, name: str, at_exit: Last) -> None:
         self._name = name
         self._at_exit = at_exit
+        self._inherited: list[object] = []
         self._begin()
-        _loop_threads.add(self)
+        renewed_in_child(self)
+
+    def begin_in_child(self) -> None:
+        """The thread is the parent's, and so are the calls that it runs."""
+        self._inherited.append(self._loop)  # kept: it must not be closed here
+        self._begin()
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
@@ -67,9 +73,7 @@ class LoopThread:
         Raises `ConfigError` when called on this very thread.
         """
         if self._is_current:
-            raise ConfigError(
-                "`close_sync()` was called on the router's own thread: call it from another one"
-            )
+            raise ConfigError("`close_sync()` was called on the router's own thread: call it from another")
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
@@ -117,17 +121,6 @@ class LoopThread:
         while self._calls:
             await asyncio.wait(self._calls)
         await last()
-
-
-_loop_threads: weakref.WeakSet[LoopThread] = weakref.WeakSet()
-
-
-def _forget_in_child() -> None:
-    for owner in list(_loop_threads):
-        owner._begin()
-
-
-os.register_at_fork(after_in_child=_forget_in_child)
 
 
 def _stop_at_exit(reference: weakref.ref[LoopThread]) -> None:

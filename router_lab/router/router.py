@@ -10,18 +10,16 @@ What `complete()` promises is in "The accounting boundary" of the design; where 
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-from weakref import WeakKeyDictionary
+from typing import Any, NoReturn, Self
 
 import httpx
 
 from router_lab import settings as settings_module
+from router_lab.errors import ConfigError
 from router_lab.records import Completion, StreamChunk, SwitchState
 from router_lab.router.alerts import Alerts
 from router_lab.router.attempts import Attempts, Plan
@@ -32,7 +30,7 @@ from router_lab.router.comparators.judge import Question
 from router_lab.router.compare import Judge, route_comparators
 from router_lab.router.dispatch import Dispatch
 from router_lab.router.job import Job
-from router_lab.router.lane import EXIT_GRACE_S, Lane
+from router_lab.router.lane import EXIT_GRACE_S, Lane, Lanes
 from router_lab.router.loop_thread import LoopThread
 from router_lab.router.pairing import Answered, Pairing, PairWriter
 from router_lab.router.ports import AlertCallback, Clock, LedgerPort, checked
@@ -41,7 +39,7 @@ from router_lab.router.request import Request
 from router_lab.router.routing import Route, RouteTable
 from router_lab.router.settlement import Settlement
 from router_lab.router.shadow import Shadows, SwitchedOffError, plan_pairings
-from router_lab.router.streaming import stream_answer
+from router_lab.router.streaming import OpenStream, first_piece
 from router_lab.router.targets import build_targets
 from router_lab.router.tokens import Calibrator, prompt_features
 from router_lab.router.transport import Transport
@@ -99,7 +97,7 @@ class Router:
             self._ask_judge,
             keep_content=settings.ledger.content == "full",
         )
-        self._lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, Lane] = WeakKeyDictionary()
+        self._lanes = Lanes(self._make_lane)
         self._thread = LoopThread("router-lab", at_exit=lambda: self._close(EXIT_GRACE_S))
         ledger.configure(settings)
 
@@ -170,21 +168,15 @@ class Router:
         """
         job, pairings = self._begin(Request.build(prompt, task_type=task_type, **arguments))
         lane = self._lane()
-        primary = Answered(job, None, asyncio.CancelledError("the stream was abandoned"))
+        start = first_piece(self._dispatch, self._attempts, _aliases(job), lane.transport)
+        opened = OpenStream(job, start, lambda primary: self._offer(pairings, primary, lane))
+        lane.streams.add(opened)
         try:
-            stream = stream_answer(
-                self._dispatch, self._attempts, job, _aliases(job), lane.transport, lane.streams
-            )
-            async with aclosing(stream) as chunks:
-                async for chunk in chunks:
-                    if chunk.completion is not None:
-                        primary = Answered(job, chunk.completion)
-                    yield chunk
-        except Exception as error:
-            primary = Answered(job, None, error)
-            raise
+            while isinstance(piece := await opened.next(), str):
+                yield StreamChunk(piece)
+            yield StreamChunk("", opened.completed(self._attempts.completion(job, piece)))
         finally:
-            self._offer(pairings, primary)
+            await opened.end()
 
     async def drain(self) -> None:
         """Wait for the shadows in flight and for every row, pair and alert to be durable."""
@@ -209,9 +201,7 @@ class Router:
         await self._close(within_s=0 if error is not None and not isinstance(error, Exception) else None)
 
     async def _close(self, within_s: float | None) -> None:
-        if lane := self._lanes.get(asyncio.get_running_loop()):
-            await lane.finish(within_s)
-            self._lanes.pop(asyncio.get_running_loop(), None)  # only now: waited for shadows send through it
+        await self._lanes.finish(within_s)
         await self._alerts.drain()
 
     def _begin(self, request: Request) -> tuple[Job, tuple[Pairing, ...]]:
@@ -253,9 +243,9 @@ class Router:
 
         return self._attempts.completion(job, await self._dispatch.run(job, aliases, send))
 
-    def _offer(self, pairings: Sequence[Pairing], primary: Answered) -> None:
+    def _offer(self, pairings: Sequence[Pairing], primary: Answered, lane: Lane | None = None) -> None:
         for pairing in pairings:
-            self._lane().shadows.offer(pairing, primary)
+            (lane or self._lane()).shadows.offer(pairing, primary)
 
     def _shadow_job(self, primary: Answered, pairing: Pairing, state: SwitchState) -> Job:
         job = primary.job
@@ -271,22 +261,27 @@ class Router:
         return (await self._answer(job, (route.model,), task_type)).text
 
     def _lane(self) -> Lane:
-        loop = asyncio.get_running_loop()
-        lane = self._lanes.get(loop)
-        if lane is None:
-            shadows = Shadows(
-                settings=self.settings.shadow,
-                switch=self.ledger.switch,
-                writer=self._pairs,
-                run=lambda job, alias: self._answer(job, (alias,), job.request.task_type),
-                shadow_job=self._shadow_job,
-            )
-            client = self._client() if self._client is not None else None
-            lane = self._lanes[loop] = Lane(Transport(client=client), shadows)
-        return lane
+        return self._lanes.here
+
+    def _make_lane(self) -> Lane:
+        shadows = Shadows(
+            settings=self.settings.shadow,
+            switch=self.ledger.switch,
+            writer=self._pairs,
+            run=lambda job, alias: self._answer(job, (alias,), job.request.task_type),
+            shadow_job=self._shadow_job,
+        )
+        client = self._client() if self._client is not None else None
+        return Lane(Transport(client=client), shadows)
 
     def _breaker_changed(self, change: Change) -> None:
         self._alerts.send(change.kind, change.key, change.message)
+
+    def __reduce__(self) -> NoReturn:
+        raise ConfigError(
+            "a Router cannot be sent to another process: make one there, as in the other process's function "
+            "`Router(settings, ledger=Ledger(path))`; settings can be sent"
+        )
 
     def __repr__(self) -> str:
         return f"<Router: {len(self.settings.routing)} routes over {len(self.settings.models)} models>"

@@ -2,51 +2,128 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import datetime
-from weakref import WeakSet
+from typing import Any
 
-from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
-from router_lab.records import StreamChunk
+from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError, RouterLabError
+from router_lab.records import Completion
 from router_lab.router import settlement
 from router_lab.router.attempts import Attempts, OpenAttempt, Plan
 from router_lab.router.breaker import Admission
 from router_lab.router.dispatch import Dispatch
 from router_lab.router.job import Job
+from router_lab.router.pairing import Answered
 from router_lab.router.providers.base import StreamDecoder
 from router_lab.router.settlement import Settlement
 from router_lab.router.transport import StreamResponse, Transport
 
 # Pieces of text, then exactly one settlement, unless an error ends the stream.
-Pieces = AsyncGenerator[str | Settlement, None]
+Piece = str | Settlement
+Pieces = AsyncGenerator[Piece, None]
 
 
-async def stream_answer(
-    dispatch: Dispatch,
-    attempts: Attempts,
-    job: Job,
-    aliases: Sequence[str],
-    transport: Transport,
-    open_streams: WeakSet[Pieces],
-) -> AsyncGenerator[StreamChunk, None]:
-    """The pieces of the first model that gives one, then a chunk with the completion."""
+class StreamClosedError(RouterLabError):
+    """The router was closed while this stream was under way; its row says `abandoned`."""
 
-    async def first_piece(job: Job, plan: Plan, admission: Admission) -> tuple[str | Settlement, Pieces]:
-        pieces = stream_attempt(attempts, job, plan, admission, transport)
-        return await anext(pieces), pieces
+    def __init__(self) -> None:
+        super().__init__("the router was closed while this stream was under way")
 
-    piece, rest = await dispatch.run(job, aliases, first_piece, stream=True)
-    open_streams.add(rest)
-    async with aclosing(rest):
-        while isinstance(piece, str):
-            yield StreamChunk(piece)
-            piece = await anext(rest)
-    yield StreamChunk("", attempts.completion(job, piece))
+
+class OpenStream:
+    """One stream, which its consumer advances piece by piece, and which a closing router ends.
+
+    `start` gives the first piece and sets `pieces`. `offer` is called once, whoever ends the stream,
+    with what came of the call.
+    """
+
+    def __init__(
+        self, job: Job, start: Callable[[OpenStream], Awaitable[Piece]], offer: Callable[[Answered], None]
+    ) -> None:
+        self.job = job
+        self.primary = Answered(job, None, asyncio.CancelledError("the stream was abandoned"))
+        self.pieces: Pieces | None = None
+        self._start = start
+        self._offer: Callable[[Answered], None] | None = offer
+        self._closing = asyncio.Event()
+        self._consumer: asyncio.Task[Any] | None = None
+        self._turn = asyncio.Lock()
+
+    def is_closing(self) -> bool:
+        """Whether the router is ending it."""
+        return self._closing.is_set()
+
+    async def next(self) -> Piece:
+        """The next piece, for the consumer. Raises `StreamClosedError` once the router closes."""
+        async with self._turn:
+            if self.is_closing():
+                raise StreamClosedError
+            self._consumer = task = asyncio.current_task()
+            try:
+                return await (anext(self.pieces) if self.pieces is not None else self._start(self))
+            except asyncio.CancelledError:
+                if task is None or not self.is_closing() or task.uncancel() > 0:
+                    raise
+                raise StreamClosedError from None
+            except Exception as error:
+                self.primary = Answered(self.job, None, error)
+                raise
+            finally:
+                self._consumer = None
+
+    def completed(self, completion: Completion) -> Completion:
+        """Its last piece was a settlement, which came to this."""
+        self.primary = Answered(self.job, completion)
+        return completion
+
+    async def close(self) -> None:
+        """End it for a router that closes, in whatever state it is; its row is durable afterwards."""
+        self._closing.set()
+        if self._consumer is not None:
+            self._consumer.cancel()
+        await self.end()
+
+    async def end(self) -> None:
+        """Settle what is left of it, and offer what came of it. Ending twice does no harm."""
+        async with self._turn:
+            if self.pieces is not None:
+                await self.pieces.aclose()
+        if self._offer is not None:
+            offer, self._offer = self._offer, None
+            offer(self.primary)
+
+
+def first_piece(
+    dispatch: Dispatch, attempts: Attempts, aliases: Sequence[str], transport: Transport
+) -> Callable[[OpenStream], Awaitable[Piece]]:
+    """How a stream starts: at the first of the models that gives a piece."""
+
+    async def start(opened: OpenStream) -> Piece:
+        async def send(job: Job, plan: Plan, admission: Admission) -> Piece:
+            pieces = stream_attempt(opened, job, attempts, plan, admission, transport)
+            first = _begun(pieces)
+            opened.pieces = pieces
+            return await first
+
+        return await dispatch.run(opened.job, aliases, send, stream=True)
+
+    return start
+
+
+def _begun(pieces: Pieces) -> Awaitable[Piece]:
+    """The first step of pieces that `OpenStream` closes: an event loop that ends would do it meanwhile."""
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return anext(pieces)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
 
 
 async def stream_attempt(
-    attempts: Attempts, job: Job, plan: Plan, admission: Admission, transport: Transport
+    opened: OpenStream, job: Job, attempts: Attempts, plan: Plan, admission: Admission, transport: Transport
 ) -> Pieces:
     """Send and yield. Cut, cancelled or abandoned, it leaves one row with the usage seen so far."""
     attempt = await attempts.open(job, plan, admission)
@@ -74,7 +151,7 @@ async def stream_attempt(
         else:
             settled = settlement.from_stream_error(error, decoder.usage, "".join(text))
     except BaseException as error:
-        abandoned = isinstance(error, GeneratorExit)
+        abandoned = isinstance(error, GeneratorExit) or opened.is_closing()
         await attempts.settle(
             attempt,
             settlement.from_cancellation(error, usage=decoder.usage, text="".join(text), abandoned=abandoned),

@@ -79,11 +79,12 @@ class Transport:
         self._tells_progress = client is None
         self._exchange: Callable[[str, str, Mapping[str, str], bytes], Awaitable[httpx.Response]]
         self._close_pool: Callable[[], Awaitable[None]]
+        self._pool: httpx.AsyncBaseTransport | None = None
         if client is not None:
             self._exchange, self._close_pool = self._through(client), client.aclose
         else:
-            pool = transport_pool.direct_pool(max_connections, trust_env)
-            self._exchange, self._close_pool = self._over(pool), pool.aclose
+            self._pool = transport_pool.direct_pool(max_connections, trust_env)
+            self._exchange, self._close_pool = self._over(self._pool), self._pool.aclose
 
     async def __aenter__(self) -> Transport:
         return self
@@ -99,6 +100,11 @@ class Transport:
     async def close(self) -> None:
         """Close the connections. Closing twice does no harm."""
         await self._close_pool()
+
+    def abandon(self) -> None:
+        """Forget the connections in a forked child: they stay open, and the parent's."""
+        if self._pool is not None:
+            self._pools.abandon(self._pool)
 
     async def send(self, request: WireRequest, *, attempt_id: str, timeout_s: float) -> WireResponse:
         """One POST and its whole answer, of any status, within `timeout_s` seconds.

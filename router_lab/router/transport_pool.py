@@ -7,7 +7,8 @@ import ssl
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, cast
 
 import aiohttp
 import httpx
@@ -35,7 +36,19 @@ def watch(*, connected: bool | None) -> Progress:
     return progress
 
 
-class _Connector(aiohttp.TCPConnector):
+class _OwnConnector(aiohttp.TCPConnector):
+    """Never closes connections of another process: a child that forgets them shares them with its parent."""
+
+    def __init__(self, **options: Any) -> None:
+        self._process = os.getpid()
+        super().__init__(**options)
+
+    def __del__(self, *given: Any) -> None:
+        if self._process == os.getpid():
+            super().__del__(*given)
+
+
+class _Connector(_OwnConnector):
     """Tells of connections. aiohttp's own tracing does too, for a dozen more calls per request."""
 
     async def connect(self, *request: Any, **options: Any) -> aiohttp.connector.Connection:
@@ -59,6 +72,13 @@ def direct_pool(max_connections: int, trust_env: bool) -> httpx.AsyncBaseTranspo
     return pool
 
 
+def abandon(pool: httpx.AsyncBaseTransport) -> None:
+    """Have nobody close the connections of a pool of `direct_pool`, nor complain that they are open."""
+    session = getattr(pool, "client", None)
+    if isinstance(session, aiohttp.ClientSession):
+        session.detach()
+
+
 @lru_cache(maxsize=8)
 def _tls(*certificate_files: str | None) -> ssl.SSLContext:
     # Reading the certificates takes 0.1 s, so pools share them. The arguments are only the cache's key.
@@ -66,7 +86,31 @@ def _tls(*certificate_files: str | None) -> ssl.SSLContext:
 
 
 def proxied_client(max_connections: int) -> httpx.AsyncClient:
-    """A client that goes through the proxies the environment names."""
+    """A client that goes through the proxies the environment names, and keeps no cookies either."""
     limits = httpx.Limits(max_connections=max_connections, keepalive_expiry=_KEEPALIVE_S)
-    client: httpx.AsyncClient = HttpxAiohttpClient(limits=limits, trust_env=True)
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    client: httpx.AsyncClient = _ProxiedClient(limits=limits, trust_env=True, cookies=no_cookies)
     return client
+
+
+class _ProxiedClient(HttpxAiohttpClient):  # type: ignore[misc]
+    """Gives each of its pools, the direct one and those of the proxies, a session without cookies."""
+
+    def _init_transport(self, *given: Any, **options: Any) -> httpx.AsyncBaseTransport:
+        return _without_cookies(super()._init_transport(*given, **options))
+
+    def _init_proxy_transport(self, *given: Any, **options: Any) -> httpx.AsyncBaseTransport:
+        return _without_cookies(super()._init_proxy_transport(*given, **options))
+
+
+def _without_cookies(pool: Any) -> httpx.AsyncBaseTransport:
+    def session() -> aiohttp.ClientSession:
+        connector = _OwnConnector(
+            limit=pool.limits.max_connections or 0,
+            keepalive_timeout=pool.limits.keepalive_expiry,
+            ssl=pool.ssl_context,
+        )
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+    pool.client = session
+    return cast(httpx.AsyncBaseTransport, pool)

@@ -259,7 +259,7 @@ def test_a_callback_that_would_wait_for_its_own_thread_is_told_so(lab: Lab, wait
             told.append(str(error))
 
     router = lab.router(
-        "routing: {ask: {model: cloud, max_tokens: 16}}\ncost: {daily_budget_usd: 0.004, warning_ratio: 0.01}",
+        "routing: {ask: {model: cloud, max_tokens: 16}}\ncost: {daily_budget_usd: 0.01, warning_ratio: 0.01}",
         on_alert=callback,
     )
     assert router.complete_sync("hello", task_type="ask").text

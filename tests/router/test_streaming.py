@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from lab import Lab
+from router_lab import Router
 from router_lab.errors import ProviderError, RouterLabError
 from router_lab.sim import Fault
 
@@ -77,6 +79,71 @@ async def test_a_stream_left_open_is_settled_when_the_router_closes(lab: Lab):
     assert list(lab.attempts["outcome"]) == ["abandoned"]
     assert lab.ledger.status().in_flight == 0
     await stream.aclose()
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 10])
+@pytest.mark.parametrize("how", ["break", "left open", "another task"])
+async def test_leaving_the_router_ends_its_streams_cleanly(lab: Lab, how: str, turns: int):
+    """Also while the event loop is at closing a stream that went out of scope."""
+    lab.server.app.script(["hang"] if how == "another task" else [])
+    lab.ledger.switch.on(reason="test")
+    errors: list[Exception] = []
+    left_open = []
+
+    async def read(router: Router, stop_after: int) -> None:
+        stream = router.stream(PROMPT, task_type="ask")
+        try:
+            async for _ in stream:
+                stop_after -= 1
+                if not stop_after:
+                    break
+        except RouterLabError as error:
+            errors.append(error)
+        if how == "left open":
+            left_open.append(stream)
+
+    async with lab.router(routing("cloud", ", shadow: local")) as router:
+        if how == "another task":
+            reading = asyncio.create_task(read(router, 1000))
+            while not lab.served:
+                await asyncio.sleep(0.01)
+        else:
+            await read(router, 1)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    assert list(lab.attempts["outcome"]) == ["abandoned"]
+    assert list(lab.comparisons["status"]) == ["cancelled"]
+    assert lab.ledger.status().in_flight == 0
+    if how == "another task":
+        await reading
+        assert "router was closed" in str(errors[0])
+    for stream in left_open:
+        with pytest.raises(RouterLabError, match="router was closed"):
+            await anext(stream)
+
+
+def test_a_loop_that_ends_frees_its_sockets_and_streams(lab: Lab, caplog: pytest.LogCaptureFixture):
+    router = lab.router(routing("cloud"))
+
+    async def call() -> None:
+        await router.complete(PROMPT, task_type="ask")
+
+    async def leave() -> None:
+        async for _ in router.stream(PROMPT, task_type="ask"):
+            break
+
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    asyncio.run(call())
+    before = descriptors()
+    for _ in range(5):
+        asyncio.run(call())
+        asyncio.run(leave())
+    assert descriptors() <= before + 1
+    assert set(lab.attempts["outcome"]) <= {"ok", "abandoned", "cancelled"}
+    assert len(lab.attempts) == 11
+    assert [each for each in caplog.records if each.levelname == "ERROR"] == []
 
 
 async def test_a_cancelled_stream_settles(lab: Lab):

@@ -1,0 +1,105 @@
+"""No process forks while it has a journal open: SQLite cannot be carried into a child.
+
+Its table of locks is in the memory of the process. A child that inherits an open connection, used or
+not, believes in locks that only its parent has, and so does whatever else it opens on the same file
+(sqlite.org/howtocorrupt.html, 2.6). So every use of a connection says so here; a fork waits until the
+uses under way have ended and closes the connections that idle, which are opened again when needed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from router_lab.errors import LedgerError
+
+# A transaction takes milliseconds; reading a large journal, seconds. After this the fork goes on, and
+# its child may not use ledgers.
+_LONGEST_WAIT_S = 10.0
+
+
+class Holder(Protocol):
+    """Keeps a connection open between uses."""
+
+    def let_go(self) -> None:
+        """Close it. Called on any thread, while nobody uses a connection. Must not raise."""
+
+
+class _Uses:
+    """How many use connections now, and how many forks wait for there to be none."""
+
+    def __init__(self, *, unusable: bool = False) -> None:
+        self.unusable = unusable
+        self.left_open = False
+        self._changed = threading.Condition()
+        self._mine = threading.local()
+        self._using = 0
+        self._forking = 0
+
+    def enter(self) -> None:
+        depth = getattr(self._mine, "depth", 0)
+        with self._changed:
+            # Within another use on this thread it is part of what the fork waits for.
+            self._changed.wait_for(lambda: depth or not self._forking)
+            self._using += 1
+        self._mine.depth = depth + 1
+
+    def leave(self) -> None:
+        self._mine.depth -= 1
+        with self._changed:
+            self._using -= 1
+            if not self._using:
+                self._changed.notify_all()
+
+    def before_fork(self) -> None:
+        with self._changed:
+            self._forking += 1
+            self._changed.wait_for(lambda: not self._using, _LONGEST_WAIT_S)
+            self.left_open = self._using > 0
+        if not self.left_open:
+            for holder in list(_holders):
+                holder.let_go()
+
+    def after_fork(self) -> None:
+        with self._changed:
+            self._forking -= 1
+            self._changed.notify_all()
+
+
+_holders: weakref.WeakSet[Holder] = weakref.WeakSet()
+_uses = _Uses()
+
+
+def closed_before_forks(holder: Holder) -> None:
+    """Have `holder.let_go()` called before every fork."""
+    _holders.add(holder)
+
+
+@contextmanager
+def journal_in_use() -> Iterator[None]:
+    """Around every use of a connection to a journal. Raises `LedgerError` in a child that may have none."""
+    if _uses.unusable:
+        raise LedgerError(
+            "this process was forked while its parent was at work on a ledger for more than "
+            f"{_LONGEST_WAIT_S:g} s, so it cannot open one. Start processes by `spawn` or `forkserver`, or "
+            "fork when the ledger is at rest"
+        )
+    _uses.enter()
+    try:
+        yield
+    finally:
+        _uses.leave()
+
+
+def _in_child() -> None:
+    global _uses
+    _uses = _Uses(unusable=_uses.unusable or _uses.left_open)
+
+
+os.register_at_fork(
+    before=lambda: _uses.before_fork(), after_in_parent=lambda: _uses.after_fork(), after_in_child=_in_child
+)
