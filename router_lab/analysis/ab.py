@@ -21,11 +21,12 @@ import numpy as np
 import pandas as pd
 
 from router_lab.analysis.clustered import cluster_mean, holm
-from router_lab.analysis.evidence import BOUNDS, QUALITY, Evidence, check_basis
+from router_lab.analysis.evidence import BOUNDS, FAILED, QUALITY, Evidence, check_basis
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.outlook import detectable, more_pairs, scores_to_settle
 from router_lab.analysis.pairs import judged_pairs
 from router_lab.analysis.quality import Finding, inspect
+from router_lab.analysis.totals import ratio_of_totals
 from router_lab.analysis.wording import (
     count,
     html_table,
@@ -45,6 +46,7 @@ COLUMNS = (
     "primary_mean", "shadow_mean", "difference", "low", "high", "interval",
     "equal_share", "badly_off_share",
     "p_non_inferior", "p_superior", "p_worse", "detectable", "more_pairs", "scores_needed",
+    "total_cost_ratio", "total_cost_ratio_low", "total_cost_ratio_high",
     "cost_ratio", "cost_ratio_low", "cost_ratio_high",
     "latency_ratio", "latency_ratio_low", "latency_ratio_high", "warnings",
 )  # fmt: skip
@@ -67,7 +69,9 @@ class AbResult:
     independent pairs would say as much; `detectable` the difference found with 80% power;
     `more_pairs` how many more settle an inconclusive type in four of five cases if nothing changes.
     `interval` says what `low` and `high` are: each type's own, not corrected for their number. The `p_`
-    columns are Holm-adjusted. Ratios are geometric means of shadow / primary.
+    columns are Holm-adjusted. `total_cost_ratio` is all that the shadow's answers cost, and the primary's
+    where the shadow gave nothing, over all that the primary's cost; `cost_ratio` and `latency_ratio` are
+    geometric means of shadow / primary, what is typical of one call, and no saving.
     """
 
     frame: pd.DataFrame = field(repr=False)
@@ -182,6 +186,7 @@ def _judge_group(
         "p_worse": mean.p_below(-margin),
         "detectable": detectable(mean, low),
         "evidence": mean,
+        **_total_ratio(usable, labels, weights, alpha),
         **_ratio(usable, "cost_usd", "cost", labels, weights, alpha),
         **_ratio(usable, "latency_ms", "latency", labels, weights, alpha),
     }
@@ -229,6 +234,23 @@ def _shares(usable: pd.DataFrame, weights: pd.Series) -> dict[str, float]:
     return {
         "equal_share": float(np.average(agreement >= 1.0, weights=mass)),
         "badly_off_share": float(np.average(agreement < BADLY_OFF, weights=mass)),
+    }
+
+
+def _total_ratio(
+    usable: pd.DataFrame, labels: pd.Series | None, weights: pd.Series, alpha: float
+) -> dict[str, float]:
+    """All that the shadow's answers cost over all that the primary's did, failures falling back."""
+    failed = usable["use"].isin(FAILED)
+    primary, shadow = usable["primary_cost_usd"], usable["shadow_cost_usd"]
+    spent = shadow.mask(failed, shadow.fillna(0.0) + primary)
+    known = primary.notna() & spent.notna()
+    clusters = labels[known] if labels is not None else None
+    found = ratio_of_totals((spent * weights)[known], (primary * weights)[known], clusters, alpha)
+    return {
+        "total_cost_ratio": found.ratio,
+        "total_cost_ratio_low": found.low,
+        "total_cost_ratio_high": found.high,
     }
 
 

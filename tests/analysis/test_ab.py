@@ -211,8 +211,20 @@ def test_the_noise_floor_is_what_agreement_is_read_against():
 
 def test_costs_and_latencies_are_ratios():
     row = ab(pairs_frame(agreeing(0.99, 100))).frame.iloc[0]
-    assert row["cost_ratio"] == pytest.approx(0.05)
+    assert row["cost_ratio"] == pytest.approx(0.05) and row["total_cost_ratio"] == pytest.approx(0.05)
     assert row["latency_ratio"] == pytest.approx(1 / 3)
+
+
+def test_what_a_few_runaway_answers_cost_is_in_the_total_and_not_in_the_typical():
+    frame = pairs_frame(np.ones(1_000), primary_cost_usd=0.02, shadow_cost_usd=0.001)
+    frame.loc[::20, "shadow_cost_usd"] *= 50
+    row = ab(frame).frame.iloc[0]
+    assert row["total_cost_ratio"] == pytest.approx(0.05 * (0.95 + 0.05 * 50))
+    assert row["cost_ratio"] == pytest.approx(0.05 * 50**0.05)
+    assert row["total_cost_ratio_low"] < row["total_cost_ratio"] < row["total_cost_ratio_high"]
+    frame["status"] = np.where(np.arange(1_000) % 5 == 1, "shadow_failed", "complete")
+    failing = ab(frame).frame.iloc[0]
+    assert failing["total_cost_ratio"] == pytest.approx(row["total_cost_ratio"] + 0.2)
 
 
 def test_reprs_are_stable_and_escaped():

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from pair_frames import agreeing, pairs_frame
 
-from router_lab.analysis import ab
+from router_lab.analysis import ab, report
 from router_lab.analysis.evidence import BASES, evidence
 from router_lab.analysis.pairs import judged_pairs
 from router_lab.errors import ConfigError
@@ -246,3 +246,56 @@ def test_no_rung_without_pairs_is_an_error():
     for basis in BASES:
         assert held(pairs_frame([]), basis).rows.empty
         assert ab(pairs_frame(np.full(20, np.nan)), basis=basis).verdict(NAME) == "refused"
+
+
+def test_marks_of_every_pair_change_every_verdict_that_rested_on_agreement(tmp_path):
+    with scored_ledger(tmp_path, np.zeros(307)) as ledger:
+        assert ab(ledger).verdict(NAME) == "differs"
+        assert "<b>The answers differ</b>" in report(ledger, pictures=False).html()
+        ledger.score(*marks(range(307), (1.0, 1.0), verdict="equally good"))
+        row = ab(ledger).frame.iloc[0]
+        assert (row["verdict"], row["whose"], row["pairs"]) == ("non-inferior", "one person", 307)
+        page = report(ledger, pictures=False).html()
+        assert "<b>You may</b> replace cloud by local" in page and "by one person" in page
+        forced = report(ledger, pictures=False, basis="agreement")
+        assert forced.verdicts.verdict(NAME) == "differs"
+
+
+def drawn_marks(kind: str, rng: np.random.Generator) -> tuple[pd.DataFrame, float]:
+    """500 pairs, 50 of the differing and 30 of the others marked, and the true difference of all."""
+    if kind == "label":
+        agreement, worth = np.ones(500), np.zeros(500)
+        agreement[:50] = 0.0
+        worth[:50] = rng.choice([-1.0, 0.0, 1.0], 50, p=[0.4, 0.4, 0.2])
+    else:
+        agreement = np.ones(500)
+        agreement[:150] = rng.uniform(0.4, 0.85, 150)
+        agreement[150:225] = rng.uniform(0.95, 0.99, 75)
+        worth = np.zeros(500)
+        worth[150:225] = -1.0
+    differs = agreement < 1.0
+    drawn, chance = np.zeros(500, bool), np.zeros(500)
+    for part, wanted in ((differs, 50), (~differs, 30)):
+        places = np.flatnonzero(part)
+        taken = min(wanted, len(places))
+        drawn[rng.choice(places, taken, replace=False)] = True
+        chance[places] = taken / len(places)
+    frame = pairs_frame(agreement, comparator=kind, primary_score=np.where(drawn, 1.0, np.nan))
+    frame["shadow_score"], frame["chance"] = np.where(drawn, 1.0 + worth, np.nan), chance
+    frame.loc[worth > 0, ["primary_score", "shadow_score"]] -= 1.0
+    return frame, float(worth.mean())
+
+
+@pytest.mark.parametrize(("kind", "error"), [("label", 0.001), ("text", 0.03)])
+def test_marks_that_were_drawn_cover_the_truth(kind, error):
+    rng, runs, found = np.random.default_rng(8), 60, []
+    for _ in range(runs):
+        frame, truth = drawn_marks(kind, rng)
+        row = ab(frame).frame.iloc[0]
+        assert row["basis"] == "scores"
+        found.append((row["difference"] - truth, row["low"] <= truth <= row["high"]))
+    misses = np.array(found)
+    rmse, covered = float(np.sqrt((misses[:, 0] ** 2).mean())), misses[:, 1].mean()
+    print(f"{kind}: RMSE {rmse:.4f}, covered {covered:.3f}")
+    assert covered >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / runs)
+    assert rmse <= error
