@@ -56,8 +56,6 @@ def run(arguments: argparse.Namespace) -> int:
     from router_lab.analysis import report
 
     with existing_ledger(arguments.ledger) as ledger:
-        made = report(
-            ledger, margin=arguments.margin, basis=arguments.basis, scored_by=arguments.scored_by
-        )
+        made = report(ledger, margin=arguments.margin, basis=arguments.basis, scored_by=arguments.scored_by)
     print(f"wrote {made.write(arguments.out, arguments.format)}")
     return 0
