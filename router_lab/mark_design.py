@@ -114,29 +114,34 @@ def random_bytes(*parts: object) -> bytes:
 def _strata(pairs: Sequence[Candidate], marked: Mapping[str, str], design: Design) -> dict[str, list[str]]:
     """The pairs that are not marked yet by their strata, in the order of their names."""
     draws = _earlier_draws(marked.values(), design)
-    newest: dict[tuple[str, str], str] = {}
+    newest: dict[tuple[str, str], datetime] = {}
     for pair in pairs:
         kind = (pair.task_type, pair.comparator)
-        newest[kind] = max(newest.get(kind, ""), _instant(pair.created_at))
-    strata: dict[str, list[str]] = defaultdict(list)
+        newest[kind] = max(newest.get(kind, pair.created_at), pair.created_at)
+    strata: dict[tuple[str, str, str, datetime], list[str]] = defaultdict(list)
     for pair in pairs:
         if pair.comparison_id in marked:
             continue
         kind = (pair.task_type, pair.comparator)
-        place = bisect_left(draws[kind], _instant(pair.created_at))
+        place = bisect_left(draws[kind], pair.created_at)
         until = draws[kind][place] if place < len(draws[kind]) else newest[kind]
-        name = [*kind, design.name, design.group(pair), until]
-        strata[json.dumps(name, ensure_ascii=False)].append(pair.comparison_id)
-    return dict(sorted(strata.items()))
+        strata[*kind, design.group(pair), until].append(pair.comparison_id)
+    named = {_named(design, *parts): members for parts, members in strata.items()}
+    return dict(sorted(named.items()))
 
 
-def _earlier_draws(strata: Iterable[str], design: Design) -> defaultdict[tuple[str, str], list[str]]:
+def _named(design: Design, task_type: str, comparator: str, group: str, until: datetime) -> str:
+    instant = until.astimezone(UTC).isoformat(timespec="microseconds")
+    return json.dumps([task_type, comparator, design.name, group, instant], ensure_ascii=False)
+
+
+def _earlier_draws(strata: Iterable[str], design: Design) -> defaultdict[tuple[str, str], list[datetime]]:
     """The newest pair of each earlier draw by this design, by task type and comparator, oldest first."""
-    found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    found: defaultdict[tuple[str, str], set[datetime]] = defaultdict(set)
     for name in set(strata):
         task_type, comparator, own_design, _, until = parts_of(name)
         if own_design == design.name:
-            found[task_type, comparator].add(until)
+            found[task_type, comparator].add(datetime.fromisoformat(until))
     return defaultdict(list, {key: sorted(times) for key, times in found.items()})
 
 
@@ -150,10 +155,6 @@ def parts_of(stratum: str) -> tuple[str, str, str, str, str]:
         return ("", "", "", "", "")
     task_type, comparator, design, group, until = map(str, parts)
     return (task_type, comparator, design, group, until)
-
-
-def _instant(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _allocated(

@@ -169,16 +169,20 @@ def stratified_mean(
         raise ConfigError("chances must be above 0 and at most 1")
     mass = extra / chance
     mean = float(mass @ value / mass.sum())
-    frame = pd.DataFrame({"pull": extra * (value - mean), "size": 1 / chance, "extra": extra})
-    groups = frame.groupby(pd.factorize(np.asarray(strata))[0])
-    count, size = groups["pull"].count(), groups["size"].sum()
-    floor = 0.5 / (count + 1) * (1 - 0.5 / (count + 1)) * groups["extra"].mean() ** 2
-    spread = groups["pull"].var().fillna(frame["pull"].var()).fillna(0.0).clip(lower=floor)
-    drawing = size**2 * (1 - count / size).clip(lower=0.0) * spread / count
+    labels = pd.factorize(np.asarray(strata))[0]
+    pull = extra * (value - mean)
+    count = np.bincount(labels).astype(np.float64)
+    size = np.bincount(labels, 1 / chance)
+    within = np.bincount(labels, pull**2) / count
+    floor = 0.5 / (count + 1) * (1 - 0.5 / (count + 1)) * (np.bincount(labels, extra) / count) ** 2
+    centred = np.maximum(within - (np.bincount(labels, pull) / count) ** 2, 0.0)
+    # One mark says nothing of the spread in its stratum: that of all marks stands for it.
+    spread = np.where(count > 1, centred * count / np.maximum(count - 1, 1), float(pull.var()))
+    drawing = size**2 * np.maximum(1 - count / size, 0.0) * np.maximum(spread, floor) / count
     # Each stratum's pairs are themselves a sample of calls.
-    calls = float((size * (groups["pull"].apply(lambda pull: float((pull**2).mean())))).sum())
+    calls = float(size @ np.maximum(within, floor))
     variance = float(drawing.sum()) + calls
-    total, freedom = float(mass.sum()), drawing**2 / (count - 1).clip(lower=1)
+    total, freedom = float(mass.sum()), drawing**2 / np.maximum(count - 1, 1)
     degrees = variance**2 / (float(freedom.sum()) + calls**2 / max(float(size.sum()) - 1, 1.0))
     return StratifiedMean(
         mean=mean,

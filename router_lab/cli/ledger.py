@@ -23,6 +23,7 @@ EXAMPLES = """\
   router-lab ledger import spend_logs.json --source litellm --content hash
   router-lab ledger import calls.jsonl --source jsonl --column id=uuid --column tokens_in=usage.prompt
   router-lab ledger import-scores marks.csv --by ana --scale 1 5 --on task_id
+  router-lab ledger marks
   router-lab ledger reconcile --provider anthropic usage.csv
 """
 
@@ -85,6 +86,7 @@ def add_to(commands: Commands) -> None:
         action="store_true",
         help="import the rows that are right where others are not",
     )
+    _add(actions, "marks", "say who scored how many pairs, and how far they agree", _marks)
     reconcile = _add(actions, "reconcile", "compare with a provider's usage or cost export", _reconcile)
     reconcile.add_argument("file", type=Path, help="the provider's CSV")
     reconcile.add_argument("--provider", required=True, help="anthropic, openai, or any with --column")
@@ -176,6 +178,37 @@ def _import_scores(ledger: Ledger, arguments: argparse.Namespace) -> int:
     for problem in done.problems:
         print(f"  {problem}")
     return 1 if done.problems else 0
+
+
+def _marks(ledger: Ledger, _: argparse.Namespace) -> int:
+    from router_lab.analysis import marks, scorer_agreement
+    from router_lab.escape import plain
+
+    said = marks(ledger)
+    if said.empty:
+        print("nobody has scored a pair yet: rl.spot_checks, the compare panel, or import-scores")
+        return 0
+    said = said.assign(
+        drawn=said["stratum"].notna(), unsure=said["verdict"] == "unsure", speaks_for=1 / said["chance"]
+    )
+    counted = said.groupby(["task_type", "by", "kind"]).agg(
+        pairs=("comparison_id", "size"),
+        drawn=("drawn", "sum"),
+        chosen=("chosen", "sum"),
+        unsure=("unsure", "sum"),
+        speaks_for=("speaks_for", "sum"),
+    )
+    agreement = scorer_agreement(ledger)
+    for frame in (counted.reset_index(), agreement):
+        if len(frame):
+            names = [name for name in ("task_type", "by") if name in frame]
+            shown = frame.assign(**{name: frame[name].map(plain) for name in names})
+            print(shown.to_string(index=False, float_format="%.2f"), end="\n\n")
+    if len(agreement):
+        print(
+            "alpha: Krippendorff's, 1 perfect, 0 as by chance; under .67 even tentative conclusions are shaky"
+        )
+    return 0
 
 
 def _configured_content(config: str | None) -> Content:

@@ -188,6 +188,11 @@ async def test_the_command(filled: Ledger, tmp_path: Path, capsys: pytest.Captur
     assert filled.scores().empty
     assert main([*command, "--skip-refused"]) == 1
     assert "1 pairs scored, 0 known already, 1 rows refused" in capsys.readouterr().out
+    assert main(["ledger", "marks", "--ledger", str(tmp_path / "ledger")]) == 0
+    assert "summarize::short ana person" in capsys.readouterr().out
     file.write_text("id,primary,shadow\n007,5,1\n")
     assert main([*command, "--all-rated"]) == 0
+    assert main([*command, "--by", "bo"]) == 0
+    assert main(["ledger", "marks", "--ledger", str(tmp_path / "ledger")]) == 0
+    assert "Krippendorff" in capsys.readouterr().out
     assert stored(filled).loc["p0", "chance"] == 1.0
