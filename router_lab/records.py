@@ -220,13 +220,15 @@ Ending = Literal["complete", "token_limited", "empty", "refused", "content_filte
 Origin = Literal["live", "replay", "import"]
 
 # Why a pair is, or is not, complete. Everything but `complete` and `primary_failed` explains a
-# missing shadow answer, so that the number of eligible requests is always known.
+# missing shadow answer, so that the number of eligible requests is always known. A `shadow_misconfigured`
+# one could never have worked: no such model, no key, a request that its server does not take.
 ComparisonStatus = Literal[
     "complete",
     "primary_failed",
     "primary_fell_back",
     "primary_truncated",
     "shadow_failed",
+    "shadow_misconfigured",
     "both_failed",
     "comparator_error",
     "unknown",

@@ -17,6 +17,7 @@ STATUS_WORDS = {
     "primary_fell_back": "the primary's fallback answered",
     "primary_truncated": "the primary's prompt was cut or sent elsewhere",
     "shadow_failed": "the shadow gave no usable answer",
+    "shadow_misconfigured": "the shadow could not work: no such model, no key, or a refused request",
     "both_failed": "neither gave a usable answer",
     "comparator_error": "the comparator failed",
     "unknown": "agreement unknown",

@@ -18,8 +18,10 @@ from router_lab.errors import LedgerError
 from router_lab.records import Score, Side
 from router_lab.replay.rows import Row
 from router_lab.replay.scoring import Scorer
+from router_lab.router.endings import WORDS
 
 _AT_ONCE = 1_000
+_ANSWERS = [f"{side}_{part}" for side in ("primary", "shadow") for part in ("output", "tool_calls", "ending")]
 # Pairs whose texts are held at a time.
 _IN_MEMORY = 20_000
 
@@ -85,7 +87,7 @@ def _answers(tables: Any, comparison_ids: list[str]) -> Iterator[Mapping[str, An
     for start in range(0, len(comparison_ids), _IN_MEMORY):
         wanted = ibis.memtable(pa.table({"comparison_id": comparison_ids[start : start + _IN_MEMORY]}))
         pairs = tables.comparisons.semi_join(wanted, "comparison_id")
-        chosen = pairs.select("comparison_id", "status", "primary_output", "shadow_output")
+        chosen = pairs.select("comparison_id", "status", *_ANSWERS)
         for batch in chosen.to_pyarrow().to_batches(_AT_ONCE):
             yield from batch.to_pylist()
 
@@ -94,10 +96,7 @@ def _scores(pair: Mapping[str, Any], row: Row, scorer: Scorer) -> Iterator[Score
     sides: tuple[Side, ...] = ("primary", "shadow") if pair["status"] == "complete" else ("primary",)
     by = f"replay: {scorer.name_for(row)}"
     for side in sides:
-        text = pair[f"{side}_output"]
-        if not isinstance(text, str) or (len(text) == 71 and text.startswith("sha256:")):
-            continue
-        worth, why = scorer.score_stored(row, text)
+        worth, why = _worth(pair, side, row, scorer)
         if worth is None:
             continue
         yield Score(
@@ -111,6 +110,20 @@ def _scores(pair: Mapping[str, Any], row: Row, scorer: Scorer) -> Iterator[Score
             kind="truth",
             chance=1.0,
         )
+
+
+def _worth(pair: Mapping[str, Any], side: Side, row: Row, scorer: Scorer) -> tuple[float | None, str]:
+    """What one side's answer is worth and why; None for one that was not kept."""
+    ending, text, calls = (pair[f"{side}_{part}"] for part in ("ending", "output", "tool_calls"))
+    if ending not in (None, "complete"):
+        return 0.0, f"the answer {WORDS[ending]}"
+    if (text is None and calls is None) or _is_hash(text) or _is_hash(calls):
+        return None, ""
+    return scorer.score_stored(row, text or "", calls, ending)
+
+
+def _is_hash(text: str | None) -> bool:
+    return text is not None and len(text) == 71 and text.startswith("sha256:")
 
 
 def _score_id(comparison_id: str, side: Side, by: str, row: Row) -> str:

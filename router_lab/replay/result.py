@@ -15,9 +15,26 @@ if TYPE_CHECKING:
 Status = Literal["ok", "failed", "skipped"]
 
 
+@dataclass(frozen=True, slots=True)
+class MisconfiguredShadow:
+    """A shadow that failed of how it is set up, on so many `pairs`; `message` says what to do about it."""
+
+    task_type: str
+    alias: str
+    pairs: int
+    message: str
+
+    def __str__(self) -> str:
+        return (
+            f"the shadow {self.alias} of {self.task_type} could not work, {self.pairs} times: {self.message}"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowResult:
     """What came of one row. `correct` is the agreement of the answer with `expected`, in [0, 1].
+
+    `tool_calls` is canonical JSON, `[{"arguments": {...}, "name": "..."}]`, None for an answer without.
 
     `cost_usd` is what its attempts were billed, failed ones included; `unknown_usd` what else they may
     have been, at most, where the bill is unknown. Both are of this run, so None for a skipped row.
@@ -28,6 +45,7 @@ class RowResult:
     task_type: str | None
     status: Status
     text: str | None = field(default=None, repr=False)
+    tool_calls: str | None = field(default=None, repr=False)
     expected: Any = field(default=None, repr=False)
     correct: float | None = None
     why: str | None = field(default=None, repr=False)
@@ -48,12 +66,14 @@ class ReplayResult:
 
     `total` is the size of the dataset, None when it was not known beforehand. `scored_pairs` counts the
     pairs whose answers got scores in the ledger, for `rl.analysis.ab(ledger, basis="scores")`.
+    `misconfigured_shadows` are those that could not work: a model that is not there, a key that is not set.
     """
 
     rows: Sequence[RowResult]
     total: int | None
     stopped: str | None = None
     scored_pairs: int = 0
+    misconfigured_shadows: tuple[MisconfiguredShadow, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -98,7 +118,8 @@ class ReplayResult:
         pairs = f"; {self.scored_pairs} pairs scored" if self.scored_pairs else ""
         unknown = f" and up to {self.unknown_usd:.4f} more, unconfirmed" if self.unknown_usd else ""
         cost = f"{self.cost_usd:.4f} USD{unknown}"
-        return f"ReplayResult({len(self.rows)}{of} rows: {counts}{score}{pairs}; {cost}{stopped})"
+        wrong = "".join(f"; {shadow}" for shadow in self.misconfigured_shadows)
+        return f"ReplayResult({len(self.rows)}{of} rows: {counts}{score}{pairs}; {cost}{stopped}{wrong})"
 
     def _repr_html_(self) -> str:
         titles = ("task type", "ok", "failed", "skipped", "correct", "USD")

@@ -13,7 +13,7 @@ from typing import Any
 from router_lab.errors import ConfigError
 
 # Columns whose value is JSON; in a CSV file it is text to be decoded.
-_JSON_COLUMNS = ("messages", "tags", "options", "schema")
+_JSON_COLUMNS = ("messages", "tags", "options", "schema", "tools")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Row:
     system: str | None = field(repr=False)
     max_tokens: int | None
     schema: Mapping[str, Any] | None
+    tools: Sequence[Any] | None
     tags: Mapping[str, Any] | None
     user_id: str | None
     expected: Any = field(repr=False)
@@ -54,6 +55,8 @@ class Row:
             raise ConfigError("a row has either `prompt` or `messages`")
         decoded = {name: _decoded(name, row.get(name)) for name in _JSON_COLUMNS}
         content = [kind, row.get("prompt"), decoded["messages"], row.get("system"), decoded["schema"]]
+        if decoded["tools"] is not None:
+            content.append(decoded["tools"])
         return cls(
             task_id=str(row["id"]) if row.get("id") is not None else _input_id(content),
             has_id=row.get("id") is not None,
@@ -63,6 +66,7 @@ class Row:
             system=_text("system", row.get("system")),
             max_tokens=_whole("max_tokens", row.get("max_tokens")),
             schema=decoded["schema"],
+            tools=decoded["tools"],
             tags=decoded["tags"],
             user_id=None if row.get("user_id") is None else str(row["user_id"]),
             expected=row.get("expected"),

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.errors import BudgetExceededError, ConfigError, LedgerError
 from router_lab.replay.costs import with_costs
+from router_lab.replay.misconfigured import misconfigured_shadows
 from router_lab.replay.pair_scores import score_pairs
 from router_lab.replay.progress import Progress, reporting
 from router_lab.replay.result import ReplayResult, RowResult
 from router_lab.replay.rows import Row, count_rows, read_rows
 from router_lab.replay.scoring import Scorer
+from router_lab.router.tool_calls import canonical_json
 
 if TYPE_CHECKING:
     from router_lab.records import Completion
@@ -41,13 +43,14 @@ async def replay(
 
     `rows` is a path to `.jsonl`, `.csv` or `.parquet`, a data frame, or an iterable of mappings, with
     the columns `prompt` or `messages`, `task_type` (or the argument), and optionally `id`, `system`,
-    `max_tokens`, `schema`, `tags`, `user_id`, `expected`, `comparator`, `options`. Rows are read as
-    they are needed. A row goes to the ledger under its `id`, or a hash of its input, as `task_id`.
+    `max_tokens`, `schema`, `tools`, `tags`, `user_id`, `expected`, `comparator`, `options`. Rows are
+    read as they are needed. A row goes to the ledger under its `id`, or a hash of its input, as `task_id`.
 
     `resume` skips rows whose `task_id` has an answer of the same task type in the ledger (`ledger`, or
     the router's own), or those in a given set of ids. `progress` is True for a bar, or called with
     (done, total). Answers to rows with `expected` are scored by the row's own comparator, the one
-    given here, or `text` (`json` for objects); so are both answers of their pairs, in this run or
+    given here, or `text` (`json` for objects, `tools` for calls: a list of `name` and `arguments`); an
+    answer that was cut, is empty or was refused scores 0. So are both answers of their pairs, in this run or
     stored by an earlier one, as scores in the ledger.
 
     A row that fails is part of the result; a ledger that fails or a budget that is used up ends the
@@ -69,7 +72,9 @@ async def replay(
     results = await with_costs(run.results, own, began)
     places = [own] if ledger is None or ledger is own else [own, ledger]
     scored = sum([await score_pairs(place, run.expectations, scorer) for place in places])
-    return ReplayResult(tuple(results[index] for index in sorted(results)), total, run.stopped, scored)
+    rows = tuple(results[index] for index in sorted(results))
+    wrong = await misconfigured_shadows(own, began)
+    return ReplayResult(rows, total, run.stopped, scored, wrong)
 
 
 # Whether a task id of a task type has its answer already.
@@ -167,6 +172,7 @@ class _Run:
             system=row.system,
             max_tokens=row.max_tokens,
             schema=row.schema,
+            tools=row.tools,
             user_id=row.user_id,
             task_id=task_id,
             tags=row.tags,
@@ -222,6 +228,7 @@ def _answer(
         task_type=row.task_type,
         status="ok",
         text=completion.text,
+        tool_calls=canonical_json(completion.tool_calls),
         expected=row.expected,
         correct=agreement,
         why=why,

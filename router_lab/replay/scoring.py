@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from router_lab.errors import ConfigError
+from router_lab.records import Ending, ToolCall
 from router_lab.router.compare import (
     Comparator,
     Judge,
@@ -21,6 +22,8 @@ from router_lab.router.compare import (
     registered_comparator,
     stored_pair,
 )
+from router_lab.router.endings import ending
+from router_lab.router.tool_calls import is_call, read_calls
 
 if TYPE_CHECKING:
     from router_lab.records import Completion
@@ -54,26 +57,34 @@ class Scorer:
         """The agreement with `expected` and why; (None, None) when nothing is expected."""
         if row.expected is None:
             return None, None
-        expected, data = _text_and_data(row.expected)
-        pair = Pair(expected, completion.text, data, completion.data, row.schema)
-        chosen = self._for(row)
-        if len(expected) + len(completion.text) > _INLINE_CHARS:
+        answer = Pair(
+            "",
+            completion.text,
+            shadow_data=completion.data,
+            shadow_tool_calls=completion.tool_calls,
+            shadow_ending=_ending(completion),
+        )
+        pair, chosen = _beside_expected(answer, row), self._for(row)
+        if len(pair.primary_text) + len(pair.shadow_text) > _INLINE_CHARS:
             verdict = await asyncio.to_thread(compare, chosen, pair)
         else:
             verdict = compare(chosen, pair)
         return verdict.agreement, verdict.reason
 
-    def score_stored(self, row: Row, text: str) -> tuple[float | None, str]:
+    def score_stored(
+        self, row: Row, text: str, tool_calls: str | None = None, ended: Ending | None = None
+    ) -> tuple[float | None, str]:
         """The agreement of an answer that was stored with what the row expects, and why."""
-        expected, data = _text_and_data(row.expected)
-        pair = replace(stored_pair(expected, text), primary_data=data, schema=row.schema)
-        verdict = compare(self._for(row), pair)
+        answer = stored_pair("", text, shadow_tool_calls=tool_calls, shadow_ending=ended)
+        verdict = compare(self._for(row), _beside_expected(answer, row))
         return verdict.agreement, verdict.reason
 
     def name_for(self, row: Row) -> str:
         """The comparator that a row's answers are scored with."""
         if row.comparator is not None or self._default is not None:
             return row.comparator or self._default or ""
+        if row.tools and _expected_calls(row.expected):
+            return "tools"
         return "json" if isinstance(row.expected, (dict, list)) else "text"
 
     def _for(self, row: Row) -> Comparator:
@@ -93,6 +104,36 @@ class Scorer:
                 )
             self._made[key] = made
         return self._made[key]
+
+
+def _beside_expected(answer: Pair, row: Row) -> Pair:
+    """The pair of what the row expects and `answer`, which is its shadow's side.
+
+    Calls are expected where the row offers tools or the answer calls some; else they are data.
+    """
+    calls = _expected_calls(row.expected)
+    if calls and (row.tools or answer.shadow_tool_calls):
+        return replace(answer, primary_tool_calls=calls, schema=row.schema)
+    expected, data = _text_and_data(row.expected)
+    return replace(answer, primary_text=expected, primary_data=data, schema=row.schema)
+
+
+def _expected_calls(expected: Any) -> tuple[ToolCall, ...]:
+    """The calls in `[{"name": ..., "arguments": {...}}]`, or in an object with that under `tool_calls`, or
+    in the JSON of either; none unless all of it are calls.
+    """
+    value = _text_and_data(expected)[1]
+    if isinstance(value, dict) and set(value) == {"tool_calls"}:
+        value = value["tool_calls"]
+    if not isinstance(value, list) or not all(map(is_call, value)):
+        return ()
+    return read_calls(value)
+
+
+def _ending(completion: Completion) -> Ending:
+    said = completion.metadata
+    has_answer = bool(completion.text.strip() or completion.tool_calls)
+    return ending(said.stop_reason, token_limited=said.token_limited, has_answer=has_answer)
 
 
 def _text_and_data(expected: Any) -> tuple[str, Any]:

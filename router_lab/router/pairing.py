@@ -15,6 +15,7 @@ from router_lab.router.comparators.judge import Question
 from router_lab.router.compare import Comparator, Judge, Pair, Verdict, compare
 from router_lab.router.endings import attempt_ending
 from router_lab.router.job import Job
+from router_lab.router.misconfiguration import Misconfigurations
 from router_lab.router.ports import Accounts
 from router_lab.router.writes import Writes
 from router_lab.settings.models import ShadowRoute
@@ -25,7 +26,7 @@ _log = logging.getLogger("router_lab.shadow")
 _INLINE_CHARS = 4_000
 
 # A shadow that ran and gave no usable answer, rather than one that never ran to its end.
-_FAILED = frozenset({"shadow_failed", "both_failed"})
+_FAILED = frozenset({"shadow_failed", "both_failed", "shadow_misconfigured"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,12 @@ class Pairing:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A finished job with its answer, or the error it ended in."""
+    """A finished job with its answer, or the error it ended in and, where that is known, the remedy."""
 
     job: Job
     done: Completion | None
     error: BaseException | None = None
-    latency_ms: float | None = None
+    remedy: str | None = None
 
     @property
     def row(self) -> Attempt | None:
@@ -90,12 +91,14 @@ class PairWriter:
         accounts: Accounts,
         comparators: Mapping[str, Comparator | Judge],
         ask_judge: AskJudge,
+        misconfigurations: Misconfigurations,
         *,
         keep_content: bool,
     ) -> None:
         self._accounts = accounts
         self._comparators = comparators
         self._ask_judge = ask_judge
+        self._misconfigurations = misconfigurations
         self._keep_content = keep_content
         self._writes = Writes("a comparison")
 
@@ -119,12 +122,16 @@ class PairWriter:
         self._write(pairing, primary, shadow, status, None)
 
     def write_failed(self, pairing: Pairing, primary: Answered, job: Job, error: Exception) -> None:
-        """Record a shadow that ran and gave no usable answer."""
+        """Record a shadow that ran and gave no usable answer, or that could not run as it is set up."""
         status: ComparisonStatus = "shadow_failed" if primary.done is not None else "both_failed"
-        self._write(pairing, primary, Answered(job, None, error), status, None)
+        advice = self._misconfigurations.failed(pairing.shadow_alias, primary.job.request.task_type, error)
+        if advice is not None:
+            status = "shadow_misconfigured"
+        self._write(pairing, primary, Answered(job, None, error, advice), status, None)
 
     async def write_compared(self, pairing: Pairing, primary: Answered, shadow: Answered) -> None:
         """Compare two finished sides and record the pair, even when cancelled meanwhile."""
+        self._misconfigurations.worked(pairing.shadow_alias, primary.job.request.task_type)
         if primary.done is None or shadow.done is None:
             self._write(pairing, primary, shadow, "primary_failed", None)
             return
@@ -200,7 +207,10 @@ def _comparison(
     details: dict[str, Any] = {}
     for side, answered in (("primary_error", primary), ("shadow_error", shadow)):
         if answered is not None and answered.error is not None:
-            details[side] = _said(answered.error)
+            details[side] = _said(answered.error, answered.remedy)
+    if status == "shadow_misconfigured" and shadow is not None:
+        details["shadow_failure"] = "configuration"
+        details["shadow_http_status"] = getattr(shadow.error, "status", None)
     if verdict is not None:
         details |= {"reason": verdict.reason, **verdict.details}
     return Comparison(
@@ -252,5 +262,6 @@ def _status(primary: Answered, verdict: Verdict) -> ComparisonStatus:
     return "complete"
 
 
-def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error)[:300]}"
+def _said(error: BaseException, remedy: str | None = None) -> str:
+    said = f"{type(error).__name__}: {str(error)[:300]}"
+    return said if remedy is None or remedy in said else f"{said}; {remedy}"

@@ -19,7 +19,7 @@ from typing import Any, NoReturn, Self
 import httpx
 
 from router_lab import settings as settings_module
-from router_lab.errors import ConfigError
+from router_lab.errors import ConfigError, RouterLabError
 from router_lab.records import Completion, StreamChunk, SwitchState
 from router_lab.router.alerts import Alerts
 from router_lab.router.attempts import Attempts, Plan
@@ -32,6 +32,7 @@ from router_lab.router.dispatch import Dispatch
 from router_lab.router.job import Job
 from router_lab.router.lane import EXIT_GRACE_S, Lane, Lanes
 from router_lab.router.loop_thread import LoopThread
+from router_lab.router.misconfiguration import Misconfigurations
 from router_lab.router.pairing import Answered, Pairing, PairWriter
 from router_lab.router.ports import AlertCallback, Clock, LedgerPort, checked
 from router_lab.router.pricing import PriceBook
@@ -91,10 +92,12 @@ class Router:
             clock=self._clock,
             rng=random.Random(seed),
         )
+        self._misconfigurations = Misconfigurations(settings.models, self._alerts)
         self._pairs = PairWriter(
             ledger,
             route_comparators(settings),
             self._ask_judge,
+            self._misconfigurations,
             keep_content=settings.ledger.content == "full",
         )
         self._lanes = Lanes(self._make_lane)
@@ -258,7 +261,13 @@ class Router:
         state = self.ledger.switch.read(task_type)
         route = self._routes.resolve(judge.task_type)
         job = self._job(request, route, state, pairing.comparison_id, primary.request_id)
-        return (await self._answer(job, (route.model,), task_type)).text
+        try:
+            done = await self._answer(job, (route.model,), task_type)
+        except RouterLabError as error:
+            self._misconfigurations.failed(route.model, judge.task_type, error, "judge")
+            raise
+        self._misconfigurations.worked(route.model, judge.task_type)
+        return done.text
 
     def _lane(self) -> Lane:
         return self._lanes.here
