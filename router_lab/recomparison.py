@@ -48,11 +48,11 @@ def recompare(
 ) -> pd.DataFrame:
     """Compare the answers stored in `source` (a ledger, its path, or a frame of comparisons) again.
 
-    One row per stored pair, `task_type` and what is below it only: `comparison_id`, `task_type`,
-    `status`, `is_noise`, `switch_epoch`, `sample_probability`, `input_hash`, the stored `old_comparator`
-    and `old_agreement`, the new `comparator`, `agreement` (in [0, 1] or missing) and `reason`, and
-    `skipped`, which says why a pair could not be compared again (missing when it was). Nothing is
-    written to the ledger.
+    One row per stored pair, `task_type` and what is below it only: `comparison_id`, `task_type`, `status`,
+    `primary_ending`, `shadow_ending`, `is_noise`, `switch_epoch`, `sample_probability`, `input_hash`, the
+    stored `old_comparator` and `old_agreement`, the new `comparator`, `agreement` (in [0, 1] or missing)
+    and `reason`, and `skipped`, which says why a pair could not be compared again (missing when it was).
+    Nothing is written to the ledger.
 
     Raises `ConfigError` for an unknown comparator or option, for `judge` (it asks a model), and for a
     frame without the columns it needs.
@@ -69,7 +69,7 @@ def recompare(
     verdicts = [_again(chosen, status, _Answers(*answers)) for status, *answers in _rows(stored)]
     renamed = stored.rename(columns={"comparator": "old_comparator", "agreement": "old_agreement"})
     found = pd.DataFrame(verdicts, columns=["agreement", "reason", "skipped"], index=stored.index)
-    again = renamed.drop(columns=list(_ANSWERS)).assign(
+    again = renamed.drop(columns=list(_ANSWERS[:4])).assign(
         comparator=comparator,
         agreement=found["agreement"].astype("float64"),
         reason=found["reason"].astype(object),

@@ -80,6 +80,13 @@ def _report(again: pd.DataFrame) -> str:
             for row in summary(again).itertuples()
         ),
     ]
+    for side in ("primary", "shadow"):
+        endings = again.loc[again["skipped"].isna(), f"{side}_ending"].dropna().value_counts()
+        lines += [
+            f"{count:>8,}  answers of the {side} are no answers: {plain(ending, 40)}"
+            for ending, count in endings.items()
+            if ending != "complete"
+        ]
     skipped = again["skipped"].dropna().value_counts()
     if len(skipped):
         lines.append(f"{skipped.sum():,} pairs could not be compared again:")

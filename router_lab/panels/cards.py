@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 from router_lab.escape import Html, show, tag
-from router_lab.panels.diff import Side, fields, fields_html, pieces, text_html
+from router_lab.panels.diff import Field, Side, fields, fields_html, pieces, text_html
 from router_lab.panels.pairs import Repeats
 from router_lab.panels.style import CARD, COLUMNS, CURRENT, FAINT, HEAD, LINE, TEXT, facts, usd
-from router_lab.records import Comparison
+from router_lab.records import Comparison, ToolCall
+from router_lab.router.tool_calls import read_calls
 
 # What each status says to someone who has never seen the code.
 STATUS_WORDS = {
@@ -27,6 +29,14 @@ STATUS_WORDS = {
     "queue_full": "too many shadows were waiting",
     "breaker_open": "the shadow's provider was down",
     "cancelled": "cancelled",
+}
+# What is said of a side whose answer is none that one can judge.
+ENDING_WORDS = {
+    "token_limited": "was cut at the token limit",
+    "empty": "is empty",
+    "refused": "is a refusal",
+    "content_filter": "was stopped by a content filter",
+    "failed": "failed",
 }
 _PREVIEW = 120
 _PAD = "padding:8px 10px;min-width:0"
@@ -70,6 +80,11 @@ def _head(number: int, pairs: Repeats, verdict: str) -> Html:
     ]
     if pair.status != "complete":
         parts.append(show(STATUS_WORDS.get(pair.status, pair.status), limit=120))
+    parts += [
+        tag("b", show(f"the {side} answer {ENDING_WORDS.get(ending, ending)}", limit=120))
+        for side, ending in (("primary", pair.primary_ending), ("shadow", pair.shadow_ending))
+        if ending not in (None, "complete")
+    ]
     if pair.is_noise:
         parts.append(show("primary against itself (noise floor)"))
     if pairs.pairs > 1:
@@ -110,18 +125,42 @@ def _prompt(prompt: str | None, limit: int) -> Html:
 
 
 def _answers(pair: Comparison, limit: int) -> Html:
-    if pair.primary_output is not None and pair.shadow_output is not None:
-        table = fields(pair.primary_output, pair.shadow_output)
+    primary = _whole(pair.primary_output, pair.primary_tool_calls)
+    shadow = _whole(pair.shadow_output, pair.shadow_tool_calls)
+    if primary is not None and shadow is not None:
+        table = _calls_table(pair) or fields(primary, shadow)
         if table is not None:
             return tag("div", fields_html(table, limit), style=f"{_PAD};{TEXT}")
-        left, right = pieces(pair.primary_output, pair.shadow_output)
+        left, right = pieces(primary, shadow)
         bodies = text_html(left, "primary", limit), text_html(right, "shadow", limit)
     else:
-        bodies = _alone(pair.primary_output, limit), _alone(pair.shadow_output, limit)
+        bodies = _alone(primary, limit), _alone(shadow, limit)
     sides: tuple[Side, Side] = ("primary", "shadow")
     models = pair.primary_model, pair.shadow_model
     columns = [_column(*each) for each in zip(sides, models, bodies, strict=True)]
     return tag("div", *columns, style=COLUMNS)
+
+
+def _whole(output: str | None, calls: str | None) -> str | None:
+    """All of an answer as text: what is said, then the tools that are called."""
+    if not calls:
+        return output
+    try:
+        called = [f"calls {call.name} {_arguments(call)}" for call in read_calls(calls)]
+    except RecursionError:
+        called = []
+    return "\n".join(part for part in (output, *(called or [f"calls {calls}"])) if part)
+
+
+def _arguments(call: ToolCall) -> str:
+    return json.dumps(dict(call.arguments), sort_keys=True, ensure_ascii=False)
+
+
+def _calls_table(pair: Comparison) -> list[Field] | None:
+    """The calls argument by argument, where both sides call tools and say nothing beside."""
+    if pair.primary_output or pair.shadow_output or not (pair.primary_tool_calls and pair.shadow_tool_calls):
+        return None
+    return fields(pair.primary_tool_calls, pair.shadow_tool_calls)
 
 
 def _alone(output: str | None, limit: int) -> Html:
@@ -154,10 +193,9 @@ def _others(pairs: Repeats, limit: int) -> Html:
     """The other pairs with the same prompt, equal answers counted, not repeated."""
     if not pairs.others:
         return Html("")
-    counted = Counter((each.primary_output, each.shadow_output, each.agreement) for each in pairs.others)
-    firsts = {(each.primary_output, each.shadow_output, each.agreement): each for each in pairs.others}
-    first = pairs.first
-    same = counted.pop((first.primary_output, first.shadow_output, first.agreement), 0)
+    counted = Counter(map(_said, pairs.others))
+    firsts = {_said(each): each for each in pairs.others}
+    same = counted.pop(_said(pairs.first), 0)
     parts = [_said_once(f"{same} more with the same two answers")] if same else []
     for answers, count in counted.items():
         head = tag("div", show(f"{count} × "), _agreement(firsts[answers]), style="padding:4px 10px")
@@ -171,6 +209,12 @@ def _others(pairs: Repeats, limit: int) -> Html:
         style=f"cursor:pointer;{FAINT}",
     )
     return tag("details", summary, *parts, style=f"padding:4px 10px;border-top:{LINE}")
+
+
+def _said(pair: Comparison) -> tuple[object, ...]:
+    """What two pairs have in common whose answers need not be shown twice."""
+    primary = pair.primary_output, pair.primary_tool_calls
+    return *primary, pair.shadow_output, pair.shadow_tool_calls, pair.agreement
 
 
 def _said_once(text: str) -> Html:
