@@ -64,7 +64,7 @@ async def test_pairs_a_broken_comparator_lost_are_recovered_and_the_rest_says_wh
     assert told["old_agreement"].isna().all()
     assert told["agreement"].isin([0.0, 1.0]).all()
     skipped = again[again["task_type"] == "ask"].set_index("status")["skipped"]
-    assert skipped["shadow_failed"] == "no two answers to compare: shadow_failed"
+    assert skipped["shadow_misconfigured"] == "no two answers to compare: shadow_misconfigured"
     assert skipped["off"] == "no two answers to compare: off"
     assert len(again) == len(lab.comparisons)
     assert set(rl.recompare(lab.ledger, "exact", task_type="ask")["task_type"]) == {"ask", "ask::deep"}

@@ -40,5 +40,5 @@ def test_a_side_without_an_answer_is_named() -> None:
 def test_hostile_calls_do_not_become_markup() -> None:
     texts = [text for text in HOSTILE.values() if "\ud83d" not in text]
     rows = [row(at, primary_tool_calls=text, shadow_tool_calls=text) for at, text in enumerate(texts)]
-    html = ComparePanel(pd.DataFrame(rows), per_page=20)._repr_mimebundle_()["text/html"]
+    html = ComparePanel(pd.DataFrame(rows), page_size=20)._repr_mimebundle_()["text/html"]
     assert "<script>alert" not in html and "<img src=x" not in html

@@ -23,7 +23,8 @@ models:
   one: {{provider: openai, model: m-one, base_url: "{url}/v1", price: {{input: 1, output: 2}}}}
   two: {{provider: openai, model: m-two, base_url: "{url}/v1", price: {{input: 1, output: 2}}}}
   claude: {{provider: anthropic, model: m-claude, base_url: "{url}", price: {{input: 1, output: 2}}}}
-  llama: {{provider: ollama, model: "m-llama:7b", base_url: "{url}", num_ctx: 4096, price: {{input: 1, output: 1}}}}
+  llama: {{provider: ollama, model: "m-llama:7b", base_url: "{url}", num_ctx: 4096,
+           price: {{input: 1, output: 1}}}}
   keyless: {{provider: openai, model: m-k, base_url: "{url}/v1", api_key_env: NO_SUCH_KEY,
              price: {{input: 1, output: 2}}}}
 retry: {{policies: {{standard: {{retries: 2, base_s: 0, max_s: 0}}}}}}
