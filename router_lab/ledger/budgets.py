@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from router_lab.errors import BudgetExceededError
-from router_lab.ledger.money import nano, usd
+from router_lab.ledger.money import MOST_NANO, nano, usd
 from router_lab.records import BudgetLine
 
 # Beyond this many counters in memory (think of one per user) they are read again from the journal.
@@ -72,7 +72,7 @@ class Budgets:
         for key in keys:
             counter = self._stored(key)
             counter.held -= held
-            counter.spent += spent
+            counter.spent = min(counter.spent + spent, MOST_NANO)
             self._touch(counter)
 
     def flush(self) -> None:
@@ -94,7 +94,7 @@ class Budgets:
 
     def _counter(self, line: BudgetLine) -> _Counter:
         counter = self._stored((line.scope, line.period))
-        limit = None if line.limit_usd is None else nano(line.limit_usd)
+        limit = None if line.limit_usd is None else min(nano(line.limit_usd), MOST_NANO)
         if counter.limit_nano != limit:
             counter.limit_nano = limit
             self._touch(counter)
@@ -137,10 +137,16 @@ def _exceeded(line: BudgetLine, counter: _Counter, amount: int) -> BudgetExceede
 
 
 def line_totals(attempts: Any) -> dict[tuple[str, str], int]:
-    """Nano-dollars per budget line, from an Arrow table with `cost_usd` and `budget_lines`."""
+    """Nano-dollars per budget line, from an Arrow table with `cost_usd`, `worst_usd` and `budget_lines`.
+
+    Rows count at their worst case; those of older versions, which have none, at their cost.
+    """
+    import pyarrow.compute as pc
+
     totals: dict[tuple[str, str], int] = defaultdict(int)
     lines_of: dict[str, list[tuple[str, str]]] = {}
-    pairs = zip(attempts["cost_usd"].to_pylist(), attempts["budget_lines"].to_pylist(), strict=True)
+    costs = pc.coalesce(attempts["worst_usd"], attempts["cost_usd"])
+    pairs = zip(costs.to_pylist(), attempts["budget_lines"].to_pylist(), strict=True)
     for cost, lines in pairs:
         if lines is None or cost is None:
             continue
@@ -148,4 +154,4 @@ def line_totals(attempts: Any) -> dict[tuple[str, str], int]:
             lines_of[lines] = [(scope, period) for scope, period in json.loads(lines)]
         for key in lines_of[lines]:
             totals[key] += nano(cost)
-    return dict(totals)
+    return {key: min(total, MOST_NANO) for key, total in totals.items()}

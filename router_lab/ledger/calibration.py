@@ -82,7 +82,10 @@ class Learning:
     def fold(self, key: str, fold: Fold) -> None:
         """Take one sample. A faulty estimator loses its sample, never the paid row it came with."""
         try:
-            self._states[key] = self._changed[key] = fold(self._state(key))
+            state = fold(self._state(key))
+            if not isinstance(state, bytes):
+                raise TypeError(f"a state is bytes, not {type(state).__name__}")
+            self._states[key] = self._changed[key] = state
         except Exception:
             _log.exception("calibration %r was not updated", key)
 

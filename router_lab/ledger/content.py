@@ -9,6 +9,7 @@ from numbers import Number
 from typing import Any, Literal, TypeVar
 
 from router_lab.ledger.schema import ATTEMPTS, COMPARISONS, Table
+from router_lab.ledger.values import as_text
 from router_lab.records import Attempt, Comparison
 
 Row = TypeVar("Row", Attempt, Comparison)
@@ -40,7 +41,8 @@ def comparison_content(comparison: Comparison, content: Content) -> Comparison:
     if content == "full":
         return comparison
     reduced = _reduced(comparison, COMPARISONS, content)
-    return replace(reduced, details=without_texts(comparison.details, content))
+    details = comparison.details if isinstance(comparison.details, Mapping) else {"value": comparison.details}
+    return replace(reduced, details=without_texts(details, content))
 
 
 def without_texts(details: Mapping[str, Any], content: Content) -> dict[str, Any]:
@@ -63,15 +65,19 @@ def _without_texts(value: Any, content: Content) -> Any:
     if isinstance(value, Mapping):
         if content == "none":
             return None
-        return {hashed(str(key)): _without_texts(item, content) for key, item in value.items()}
+        return {hashed(as_text(key)): _without_texts(item, content) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_without_texts(item, content) for item in value]
-    return _kept(str(value), content)
+    return _kept(as_text(value), content)
 
 
 def _reduced(record: Row, table: Table, content: Content) -> Row:
-    texts: dict[str, Any] = {name: _kept(getattr(record, name), content) for name in table.content}
+    texts: dict[str, Any] = {name: _kept(_text(getattr(record, name)), content) for name in table.content}
     return replace(record, **texts)
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else as_text(value)
 
 
 def _kept(text: str | None, content: Content) -> str | None:

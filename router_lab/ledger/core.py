@@ -198,7 +198,7 @@ class Core:
 
     def alert(self, alert: Alert) -> None:
         """Store an alert and wait until it is durable."""
-        operation = Append("alerts", alert)
+        operation = Append("alerts", alert, keep=True)
         self.transact(operation.apply)
 
     def close(self) -> None:

@@ -101,7 +101,7 @@ def _charged(files: Files, adopted: Sequence[SealedFile]) -> Mapping[tuple[str, 
     totals: dict[tuple[str, str], int] = defaultdict(int)
     for file in adopted:
         if file.table == ATTEMPTS.name:
-            for part in row_groups(files, ATTEMPTS, file.path, ["cost_usd", "budget_lines"]):
+            for part in row_groups(files, ATTEMPTS, file.path, ["cost_usd", "worst_usd", "budget_lines"]):
                 for line, amount in line_totals(part).items():
                     totals[line] += amount
     return totals

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from router_lab.errors import RouterLabError
-from router_lab.ledger.journal import columns_of
+from router_lab.errors import LedgerError, RouterLabError
+from router_lab.ledger.journal import known_columns
 from router_lab.ledger.lines import number
 from router_lab.ledger.schema import TABLES, microseconds
 from router_lab.ledger.seal import batches
@@ -97,7 +97,11 @@ class Housekeeper:
             if oldest is None:
                 continue
             version, line = oldest
-            if number(columns_of(journal, table, version), line, table.time) <= oldest_allowed:
+            columns = known_columns(journal, table).get(version, ())
+            try:
+                if number(columns, line, table.time) <= oldest_allowed:
+                    return True
+            except LedgerError:  # sealing sets it aside
                 return True
         return bool(batches(journal))  # put aside, but not in files yet: somebody died, or a store was away
 

@@ -52,6 +52,12 @@ CREATE TABLE files (
 ) WITHOUT ROWID;
 """
 
+# Rows that cannot be read, see `damage`.
+SET_ASIDE = """CREATE TABLE IF NOT EXISTS set_aside (
+    id INTEGER PRIMARY KEY, at TEXT NOT NULL, name TEXT NOT NULL, problem TEXT NOT NULL,
+    schema INTEGER, line BLOB, texts TEXT
+)"""
+
 
 def synchronous(durability: Durability) -> str:
     """What SQLite calls it: FULL survives a power cut at every commit, NORMAL a killed process."""
@@ -113,6 +119,7 @@ def _create(connection: sqlite3.Connection, home: str) -> None:
         if version == 1:
             from_version_1(connection)
         create_flips(connection)
+        connection.execute(SET_ASIDE)
         if 0 < version < 4:
             from_version_3(connection)
         for name, table in TABLES.items():  # a journal of any age may lack a newer table
@@ -127,7 +134,8 @@ def _create(connection: sqlite3.Connection, home: str) -> None:
         connection.execute(f"PRAGMA user_version = {JOURNAL_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a full disk may have ended it
+            connection.execute("ROLLBACK")
         raise
 
 
@@ -180,12 +188,10 @@ def put_aside(connection: sqlite3.Connection, table: Table, name: str) -> None:
     index_intents(connection, table)
 
 
-def columns_of(connection: sqlite3.Connection, table: Table, version: int) -> list[str]:
-    """The columns in lines of that version of `table`, in order."""
-    (columns,) = connection.execute(
-        "SELECT columns FROM schemas WHERE name = ? AND version = ?", (table.name, version)
-    ).fetchone()
-    return list(json.loads(columns))
+def known_columns(connection: sqlite3.Connection, table: Table) -> dict[int, list[str]]:
+    """By version of the lines of `table` that is on record, their columns, in order."""
+    rows = connection.execute("SELECT version, columns FROM schemas WHERE name = ?", (table.name,))
+    return {version: list(json.loads(columns)) for version, columns in rows}
 
 
 def open_reader(folder: Path) -> sqlite3.Connection:

@@ -83,6 +83,7 @@ class Ledger:
                 outcome="cancelled",
                 billing="unbilled",
                 cost_usd=0.0,
+                worst_usd=0.0,
                 cost_source="none",
                 interrupted=False,
             )
@@ -103,7 +104,7 @@ class Ledger:
 
     def record_alert(self, alert: Alert) -> asyncio.Future[None]:
         """Queue one alert; the future is done when it is durable."""
-        return self._core.writer.submit(Append("alerts", alert))
+        return self._core.writer.submit(Append("alerts", alert, keep=True))
 
     def calibration(self, key: str) -> bytes | None:
         """The newest durable calibration state under `key`, from any process."""

@@ -13,15 +13,27 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from operator import attrgetter
+from math import isfinite
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
 from router_lab.errors import LedgerError
-from router_lab.ledger.schema import TABLES, Table, json_text, microseconds
+from router_lab.ledger.schema import TABLES, Column, Table, microseconds
+from router_lab.ledger.values import (
+    FIRST_TIME,
+    LAST_TIME,
+    LEAST_INT,
+    MOST_INT,
+    as_text,
+    fitted,
+    json_of,
+    nearest,
+)
 
 LINES_VERSION = 3
+_MOST_SHAPES = 256
 
 _ESCAPE = re.compile(rb"\\(u00[0-9a-f]{2}|.)")
 _MEANT = {b'"': b'""', b"\\": b"\\", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
@@ -41,33 +53,58 @@ def line_columns(table: Table) -> tuple[str, ...]:
 
 
 @cache
-def encoder(name: str) -> Callable[[Any], Stored]:
-    """A function from a record of table `name` to what is stored, of attempts without the budget lines."""
+def encoder(name: str, *, keep: bool = False) -> Callable[[Any], Stored]:
+    """A function from a record of table `name` to what is stored, of attempts without the budget lines.
+
+    It raises `ConfigError` for a value that its column cannot hold; with `keep` the nearest that it can is
+    stored instead (see `values`), for rows that must not be lost.
+    """
     table = TABLES[name]
-    kinds = {column.name: column.kind for column in table.columns}
-    columns = [column for column in line_columns(table) if column != "budget_lines"]
-    values = attrgetter(*columns)
-    times = [place for place, column in enumerate(columns) if kinds[column] == "time"]
-    mappings = [place for place, column in enumerate(columns) if kinds[column] == "json"]
+    of = {column.name: column for column in table.columns}
+    columns = [of[column] for column in line_columns(table) if column != "budget_lines"]
+    values = attrgetter(*[column.name for column in columns])
+    texts = attrgetter(*table.content) if len(table.content) > 1 else None
+    times, mappings, ints, floats = (
+        [place for place, column in enumerate(columns) if column.kind == kind]
+        for kind in ("time", "json", "int", "float")
+    )
+    whole, real = _picked(ints), _picked(floats)
+    fit = nearest if keep else fitted
+    known: set[tuple[type, ...]] = set()  # the types of rows that needed no conversion
 
     def encode(record: Any) -> Stored:
         row = list(values(record))
+        shape = tuple(map(type, row))
+        if shape not in known or not _in_range(whole(row), real(row)):
+            row = [fit(column, value) for column, value in zip(columns, row, strict=True)]
+            if shape == tuple(map(type, row)) and len(known) < _MOST_SHAPES:
+                known.add(shape)
         for place in times:
             if row[place] is not None:
-                row[place] = microseconds(row[place])
+                row[place] = _micros(columns[place], row[place], fit)
         for place in mappings:
             row[place] = _mapping_text(row[place])
-        return line(row), *[text_bytes(getattr(record, column)) for column in table.content]
+        return line(row), *(map(text_bytes, texts(record)) if texts else ())
 
     return encode
+
+
+def _picked(places: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    return itemgetter(*places) if len(places) > 1 else lambda row: [row[place] for place in places]
+
+
+def _in_range(ints: Sequence[int | None], floats: Sequence[float | None]) -> bool:
+    """Whether all can be stored; of finite numbers only a sum beyond the greatest float is doubted."""
+    some = [*filter(None, ints), 0]
+    return min(some) >= LEAST_INT and max(some) <= MOST_INT and isfinite(sum(filter(None, floats)))
 
 
 def line(row: Sequence[Any]) -> bytes:
     """Plain values as a line."""
     try:
-        return _as_csv(to_json(row, fallback=_plain))
+        return _as_csv(to_json(row))
     except (PydanticSerializationError, UnicodeEncodeError):
-        return _as_csv(to_json(storable(row), fallback=_plain))
+        return _as_csv(to_json(storable(row)))
 
 
 @lru_cache(maxsize=1024)
@@ -78,10 +115,10 @@ def budget_field(keys: tuple[tuple[str, str], ...]) -> bytes:
 
 def number(columns: Sequence[str], stored_line: bytes, column: str) -> float:
     """One number out of a line of these `columns`. Raises `LedgerError`."""
-    place = columns.index(column)
     try:
+        place = columns.index(column)
         return float(stored_line.split(b",", place + 1)[place])
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, TypeError, AttributeError) as error:
         raise LedgerError(f"a row of the journal is damaged: no {column} in {stored_line[:80]!r}") from error
 
 
@@ -113,25 +150,22 @@ def _meant(escape: re.Match[bytes]) -> bytes:
 def _mapping_text(value: Any) -> str | None:
     if not value:
         return None if value is None else "{}"
-    try:
-        return to_json(dict(value), fallback=_plain).decode()
-    except (PydanticSerializationError, UnicodeEncodeError):
-        return json_text(storable(dict(value)))
+    return json_of(value if type(value) is dict else dict(value))
 
 
-def text_bytes(text: str | None) -> bytes | None:
-    """A text as it is stored: UTF-8, with halves of surrogate pairs as `storable` shows them."""
+def text_bytes(text: Any) -> bytes | None:
+    """A text as it is stored: UTF-8, with halves of surrogate pairs shown as U+FFFD."""
     if text is None:
         return None
     try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return bytes(storable(text).encode())
+        return str.encode(text)
+    except (UnicodeEncodeError, TypeError):
+        return as_text(text).encode()
 
 
-def _plain(value: Any) -> Any:
-    """What JSON has no word for: NumPy's scalars as the numbers they are, anything else as text."""
+def _micros(column: Column, value: Any, fit: Callable[[Column, Any], Any]) -> int:
     try:
-        return value.item()
-    except (AttributeError, ValueError):
-        return str(value)
+        micros = microseconds(value)
+    except ValueError:
+        return microseconds(fit(column, value))
+    return micros if FIRST_TIME <= micros <= LAST_TIME else microseconds(fit(column, value))

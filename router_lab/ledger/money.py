@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
+from typing import Any
 
 NANO = 1_000_000_000
+# Sums stay within what SQLite holds. Nobody owes that much, so nothing is lost by stopping there.
+MOST_NANO = 1 << 62
+# No attempt costs more; a figure beyond it is a slip of a price or a count.
+MOST_USD = 1e9
 
 
 def nano(usd: float) -> int:
@@ -24,3 +30,11 @@ def nano_up(usd: float) -> int:
 def usd(nanos: int) -> float:
     """US dollars."""
     return nanos / NANO
+
+
+def is_amount(value: Any) -> bool:
+    """Whether it is a number of US dollars that somebody may owe."""
+    if type(value) is bool or not isinstance(value, Real):
+        return False
+    number: Any = value
+    return bool(0 <= number <= MOST_USD)

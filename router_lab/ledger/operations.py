@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from router_lab.errors import LedgerError
+from router_lab.errors import ConfigError, LedgerError
 from router_lab.ledger.budgets import Budgets
 from router_lab.ledger.calibration import Learning
 from router_lab.ledger.lines import Stored, budget_field, encoder
-from router_lab.ledger.money import nano, nano_up
+from router_lab.ledger.money import is_amount, nano, nano_up, usd
 from router_lab.ledger.pending_rows import PendingRows
 from router_lab.ledger.switch_store import count_spending
+from router_lab.ledger.values import as_text, shown
 from router_lab.records import Alert, Attempt, BudgetLine, Score
 
 if TYPE_CHECKING:
@@ -99,10 +100,10 @@ class Open:
     kept = False
 
     def __init__(self, lost: Attempt, hold_usd: float, lines: Sequence[BudgetLine]) -> None:
-        self._attempt_id = lost.attempt_id
-        self._row = encoder("attempts")(lost)
-        self._held = nano_up(hold_usd)
-        self._lines = lines
+        self._attempt_id = as_text(lost.attempt_id)
+        self._row = encoder("attempts", keep=True)(lost)
+        self._held = _hold(hold_usd)
+        self._lines = _checked(lines)
 
     def apply(self, books: Books) -> list[BudgetLine]:
         """The lines that passed their warning ratio. Raises `BudgetExceededError`."""
@@ -124,32 +125,39 @@ class Open:
 
 
 class Settle:
-    """Replace an intent by its row, release the hold, charge the cost, fold calibration."""
+    """Replace an intent by its row, release the hold, charge the worst case, fold calibration."""
 
     kept = True
 
     def __init__(self, attempt: Attempt, folds: Sequence[tuple[str, Fold]]) -> None:
         self._attempt = attempt
-        self._row = encoder("attempts")(attempt)
-        self._charge = nano(attempt.cost_usd)
+        self._id = as_text(attempt.attempt_id)
+        self._row = encoder("attempts", keep=True)(attempt)
+        worst = attempt.cost_usd if attempt.worst_usd is None else attempt.worst_usd
+        self._charge = nano(worst) if is_amount(worst) and is_amount(attempt.cost_usd) else None
         self._folds = folds
 
     def apply(self, books: Books) -> None:
         """Raises `LedgerError` if this writer has no such intent."""
         attempt = self._attempt
-        intent = books.intents.get(attempt.attempt_id)
+        intent = books.intents.get(self._id)
         if intent is None:
-            raise LedgerError(f"attempt {attempt.attempt_id} is not open here, or is settled already")
-        books.rows.replace("attempts", intent.seq, _charged(self._row, intent.lines))
-        books.budgets.charge(intent.lines, intent.held, self._charge)
+            raise LedgerError(f"attempt {self._id} is not open here, or is settled already")
+        row, charge = self._row, self._charge
+        if charge is None:  # its cost is no amount of money: what was held is the most it can be
+            charge = intent.held
+            held = usd(charge)
+            row = encoder("attempts", keep=True)(replace(attempt, cost_usd=held, worst_usd=held))
+        books.rows.replace("attempts", intent.seq, _charged(row, intent.lines))
+        books.budgets.charge(intent.lines, intent.held, charge)
         for key, fold in self._folds:
             books.learning.fold(key, fold)
-        if attempt.is_shadow and self._charge:
-            count_spending(books.connection, attempt.task_type, self._charge)
+        if attempt.is_shadow and charge:
+            count_spending(books.connection, attempt.task_type, charge)
 
     def committed(self, books: Books) -> None:
         """The attempt is closed for good."""
-        books.intents.pop(self._attempt.attempt_id, None)
+        books.intents.pop(self._id, None)
 
     def rolled_back(self, books: Books) -> None:
         """The intent stays."""
@@ -162,7 +170,7 @@ class Withdraw:
 
     def __init__(self, row: Attempt) -> None:
         self._settle = Settle(row, ())
-        self._attempt_id = row.attempt_id
+        self._attempt_id = as_text(row.attempt_id)
 
     def apply(self, books: Books) -> None:
         """Nothing to undo if the opening was refused."""
@@ -178,13 +186,13 @@ class Withdraw:
 
 
 class Append:
-    """Add a row to a table."""
+    """Add a row to a table; with `keep` whatever its values, else it may be refused with `ConfigError`."""
 
     kept = True
 
-    def __init__(self, name: str, record: Alert | Score) -> None:
+    def __init__(self, name: str, record: Alert | Score, *, keep: bool = False) -> None:
         self._name = name
-        self._row = encoder(name)(record)
+        self._row = encoder(name, keep=keep)(record)
 
     def apply(self, books: Books) -> None:
         """Add it."""
@@ -215,6 +223,31 @@ class Run:
 
     def rolled_back(self, books: Books) -> None:
         """Nothing to undo."""
+
+
+def _hold(hold_usd: float) -> int:
+    if not is_amount(hold_usd):
+        raise ConfigError(
+            f"this call may cost {shown(hold_usd)} USD, which is no amount to hold in a budget: "
+            "check max_tokens and the model's prices and sizes"
+        )
+    return nano_up(hold_usd)
+
+
+def _checked(lines: Sequence[BudgetLine]) -> Sequence[BudgetLine]:
+    """`lines` as the counters can keep them. Raises `ConfigError`."""
+    for line in lines:
+        try:
+            str.encode(line.scope), str.encode(line.period)
+        except (TypeError, UnicodeEncodeError):
+            raise ConfigError(f"{shown(line)}: the scope and the period of a budget are texts") from None
+        if line.limit_usd is not None and not is_amount(line.limit_usd):
+            raise ConfigError(
+                f"limit_usd={shown(line.limit_usd)}: a budget of {line.scope!r} is an amount of USD"
+            )
+        if not is_amount(line.warning_ratio):
+            raise ConfigError(f"warning_ratio={shown(line.warning_ratio)}: a share, such as 0.9")
+    return lines
 
 
 def _charged(row: Stored, keys: tuple[tuple[str, str], ...]) -> Stored:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from router_lab.ledger.lines import encoder
 from router_lab.ledger.operations import Books
 from router_lab.ledger.switch_store import count_pair
+from router_lab.ledger.values import as_text
 from router_lab.records import Comparison
 
 
@@ -14,8 +15,8 @@ class OpenPair:
     kept = True
 
     def __init__(self, lost: Comparison) -> None:
-        self._comparison_id = lost.comparison_id
-        self._row = encoder("comparisons")(lost)
+        self._comparison_id = as_text(lost.comparison_id)
+        self._row = encoder("comparisons", keep=True)(lost)
 
     def apply(self, books: Books) -> None:
         """Insert it."""
@@ -36,11 +37,12 @@ class RecordPair:
 
     def __init__(self, comparison: Comparison) -> None:
         self._comparison = comparison
-        self._row = encoder("comparisons")(comparison)
+        self._comparison_id = as_text(comparison.comparison_id)
+        self._row = encoder("comparisons", keep=True)(comparison)
 
     def apply(self, books: Books) -> None:
         """Write it; a complete pair counts towards the switch's limits."""
-        seq = books.pairs.get(self._comparison.comparison_id)
+        seq = books.pairs.get(self._comparison_id)
         if seq is None:
             books.rows.insert("comparisons", self._row)
         else:
@@ -50,7 +52,7 @@ class RecordPair:
 
     def committed(self, books: Books) -> None:
         """The pair is closed for good."""
-        books.pairs.pop(self._comparison.comparison_id, None)
+        books.pairs.pop(self._comparison_id, None)
 
     def rolled_back(self, books: Books) -> None:
         """An intent stays."""

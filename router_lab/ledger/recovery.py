@@ -1,16 +1,19 @@
 """What writers that died left behind: their intents become the rows they were written as.
 
-An attempt reads as lost, billing unknown, at its reserved cost; a pair as cancelled. Switches
-that they held for a `with` block are let go.
+An attempt reads as lost, billing unknown, and counts at the worst case that was held for it; a pair reads
+as cancelled. Switches that they held for a `with` block are let go.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from router_lab.ledger.journal import columns_of
+from router_lab.errors import LedgerError
+from router_lab.ledger.journal import known_columns
 from router_lab.ledger.lines import number
 from router_lab.ledger.locks import claimed_if_dead
 from router_lab.ledger.money import nano
@@ -39,11 +42,27 @@ def _recover(books: Books, owner: str) -> int:
     intents = books.connection.execute(
         "SELECT seq, hold, lines, schema, line FROM attempts_journal WHERE owner = ?", (owner,)
     ).fetchall()
+    known = known_columns(books.connection, ATTEMPTS)
     for seq, held, lines, version, line in intents:
-        cost = nano(number(columns_of(books.connection, ATTEMPTS, version), line, "cost_usd"))
-        books.budgets.charge([(scope, period) for scope, period in json.loads(lines)], held, cost)
+        _charge(books, held, lines, _worst(known.get(version, ()), line, held))
         books.connection.execute(
             "UPDATE attempts_journal SET owner = NULL, hold = NULL WHERE seq = ?", (seq,)
         )
     pairs = books.connection.execute("UPDATE comparisons_journal SET owner = NULL WHERE owner = ?", (owner,))
     return len(intents) + pairs.rowcount
+
+
+def _worst(columns: Sequence[str], line: bytes, held: int) -> int:
+    """What the row counts in nano-dollars; one that cannot be read counts what was held for it."""
+    for column in ("worst_usd", "cost_usd"):  # rows of older versions have no worst case
+        with suppress(LedgerError):
+            return nano(number(columns, line, column))
+    return held
+
+
+def _charge(books: Books, held: int, lines: str, worst: int) -> None:
+    try:
+        keys = [(str(scope), str(period)) for scope, period in json.loads(lines)]
+    except (ValueError, TypeError):  # damaged; `verify` names it
+        return
+    books.budgets.charge(keys, held, worst)

@@ -19,6 +19,7 @@ from sqlite3 import Connection
 from typing import Any
 
 from router_lab.ledger.budgets import line_totals
+from router_lab.ledger.damage import blank_set_aside, forget_set_aside
 from router_lab.ledger.files import Files
 from router_lab.ledger.foreign import adopt_foreign
 from router_lab.ledger.manifest import SealedFile, add_to_manifest, ledger_id_of, may_be_stray, next_batch
@@ -115,6 +116,7 @@ def redact(shelf: Shelf, before: datetime) -> int:
             redacted = (redaction.changed(file.table, part)[0] for part in _rows(shelf, [file]))
             _replace(shelf, [file], redacted)
             changed += count
+    shelf.transact(lambda books: blank_set_aside(books.connection))
     return changed
 
 
@@ -129,6 +131,7 @@ def prune(shelf: Shelf, before: datetime) -> int:
     for file in _manifest(shelf):
         if file.table is not SWITCH_EVENTS and file.date <= when.date().isoformat():
             removed += _prune_file(shelf, file, when)
+    shelf.transact(lambda books: forget_set_aside(books.connection, when))
     return removed
 
 
@@ -137,7 +140,7 @@ def _prune_file(shelf: Shelf, file: _Listed, before: datetime) -> int:
     import pyarrow.compute as pc
 
     first_kept = pa.scalar(before, pa.timestamp("us", tz="UTC"))
-    charges = ["cost_usd", "budget_lines"] if file.table is ATTEMPTS else []
+    charges = ["cost_usd", "worst_usd", "budget_lines"] if file.table is ATTEMPTS else []
     count, spent = 0, Counter[tuple[str, str]]()
     for part in row_groups(shelf.files, file.table, file.path, [file.table.time, *charges]):
         old = part.filter(pc.less(part[file.table.time], first_kept))

@@ -13,9 +13,10 @@ from operator import itemgetter
 from typing import Any
 
 from router_lab.errors import LedgerError
-from router_lab.ledger.journal import columns_of
+from router_lab.ledger.journal import known_columns
 from router_lab.ledger.lines import LINES_VERSION
 from router_lab.ledger.schema import Table, arrow_schema, conform, moment, newer_schema
+from router_lab.ledger.values import FIRST_TIME, LAST_TIME
 
 # What is read at once is in memory a few times over.
 _BYTES_AT_ONCE = 48 << 20
@@ -35,22 +36,48 @@ class Source:
     parameters: tuple[Any, ...] = ()
 
 
+class DamagedError(LedgerError):
+    """Rows that cannot be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Successive rows whose lines have these `columns`: the lines, and each text column's values."""
+    """Successive rows whose lines have these `columns`: numbers, lines, and each text column's values.
+
+    Without `columns` nobody knows what is in the lines.
+    """
 
     table: Table
     columns: Sequence[str]
+    seqs: Sequence[int]
     lines: Sequence[bytes]
     texts: Sequence[Sequence[bytes | None]]
 
+    def part(self, start: int, stop: int) -> Stretch:
+        """Some of these rows."""
+        texts = [values[start:stop] for values in self.texts]
+        return Stretch(self.table, self.columns, self.seqs[start:stop], self.lines[start:stop], texts)
+
 
 def read_rows(journal: sqlite3.Connection, sources: Sequence[Source]) -> Any:
-    """The rows of `sources`, all of one table, as one `pyarrow.Table`."""
+    """The rows of `sources`, all of one table, as one `pyarrow.Table`, without damaged ones."""
     import pyarrow as pa
 
-    parts = [as_arrow(stretch) for source in sources for stretch in stretches(journal, source)]
+    parts = [
+        part for source in sources for stretch in stretches(journal, source) for part in _readable(stretch)
+    ]
     return pa.concat_tables(parts) if parts else arrow_schema(sources[0].table).empty_table()
+
+
+def _readable(stretch: Stretch) -> Iterator[Any]:
+    """The rows that can be read: all at once, or else those of each half."""
+    try:
+        yield as_arrow(stretch)
+    except DamagedError:
+        half = len(stretch.lines) // 2
+        if half:
+            yield from _readable(stretch.part(0, half))
+            yield from _readable(stretch.part(half, len(stretch.lines)))
 
 
 def stretches(
@@ -59,13 +86,14 @@ def stretches(
     """`source` in stretches of `most_rows` and, about, `most_bytes` at most, each of one version."""
     held: list[list[Any]] = []  # the columns of the rows read, but not yet given out
     version, size = 0, 0
+    known = known_columns(journal, source.table)
     limit = min(_FIRST_ROWS, most_rows)  # little at first, so that others soon have something to work on
     for its_version, its_size, columns in _fetched(journal, source, most_bytes):
-        if its_version > LINES_VERSION:
+        if isinstance(its_version, int) and its_version > LINES_VERSION:
             raise newer_schema(f"rows of {source.table.name} in the journal", its_version)
         fits = held and len(held[0]) + len(columns[0]) <= limit and size + its_size <= most_bytes
         if held and (its_version != version or not fits):
-            yield _stretch(journal, source.table, version, held)
+            yield _stretch(source.table, known.get(version, ()), held)
             held, limit = [], min(2 * limit, most_rows)
         if held:
             for column, more in zip(held, columns, strict=True):
@@ -74,14 +102,14 @@ def stretches(
         else:
             held, version, size = [list(column) for column in columns], its_version, its_size
     if held:
-        yield _stretch(journal, source.table, version, held)
+        yield _stretch(source.table, known.get(version, ()), held)
 
 
 def _fetched(
     journal: sqlite3.Connection, source: Source, most_bytes: int
 ) -> Iterator[tuple[int, int, list[Any]]]:
     """Some rows of one version, fewer of them when they are large: the version, bytes, and the columns."""
-    names = ", ".join(["schema", "line", *source.table.content])
+    names = ", ".join(["schema", "seq", "line", *source.table.content])
     cursor = journal.execute(
         f"SELECT {names} FROM {source.name} WHERE {source.where} ORDER BY seq",  # noqa: S608
         source.parameters,
@@ -91,53 +119,56 @@ def _fetched(
         total = 0
         for version, same in groupby(rows, itemgetter(0)):
             _, *columns = zip(*same, strict=True)
-            size = sum(map(_bytes_of, columns))
+            size = sum(map(_bytes_of, columns[1:]))
             total += size
             yield version, size, columns
-        count = max(1, min(2 * count, _ROWS_FETCHED, most_bytes * len(rows) // (8 * total)))
+        count = max(1, min(2 * count, _ROWS_FETCHED, most_bytes * len(rows) // (8 * total + 1)))
 
 
 def _bytes_of(column: Sequence[bytes | None]) -> int:
     return sum(map(len, filter(None, column)))
 
 
-def _stretch(
-    journal: sqlite3.Connection, table: Table, version: int, columns: Sequence[Sequence[Any]]
-) -> Stretch:
-    lines, *texts = columns
-    return Stretch(table, columns_of(journal, table, version), lines, texts)
+def _stretch(table: Table, known: Sequence[str], columns: Sequence[Sequence[Any]]) -> Stretch:
+    seqs, lines, *texts = columns
+    return Stretch(table, known, seqs, lines, texts)
 
 
 def as_arrow(stretch: Stretch) -> Any:
-    """These rows as a `pyarrow.Table` of the current schema, in the order that files have, nulls last."""
+    """These rows as a `pyarrow.Table` of the current schema, in the order that files have, nulls last.
+
+    Raises `DamagedError` if one of them cannot be read.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     table = stretch.table
     try:
         data = _parsed(stretch)
-    except pa.ArrowInvalid as error:
-        raise LedgerError(f"a row of {table.name} in the journal is damaged ({error})") from error
-    known = [(name, "ascending") for name in table.sort if name in stretch.columns]
-    order = pc.sort_indices(data, sort_keys=known)
-    data, places = data.take(order), order.to_pylist()
-    for name, values in zip(table.content, stretch.texts, strict=True):
-        # Before they are Arrow's: moving references costs less than moving texts.
-        ordered = list(map(values.__getitem__, places))
-        data = data.append_column(name, pa.array(ordered, pa.binary()).view(pa.string()))
-    return conform(table, data)
+        known = [(name, "ascending") for name in table.sort if name in stretch.columns]
+        order = pc.sort_indices(data, sort_keys=known)
+        data, places = data.take(order), order.to_pylist()
+        for name, values in zip(table.content, stretch.texts, strict=True):
+            # Before they are Arrow's: moving references costs less than moving texts.
+            ordered = list(map(values.__getitem__, places))
+            data = data.append_column(name, pa.array(ordered, pa.binary()).cast(pa.string()))
+        return conform(table, data)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise DamagedError(str(error)) from error
 
 
 def _parsed(stretch: Stretch) -> Any:
     import pyarrow as pa
     from pyarrow import csv
 
+    if not stretch.columns:
+        raise ValueError("written by an unknown version")
     table, lines = stretch.table, b"\n".join(stretch.lines)
     types = {
         column.name: pa.int64() if column.kind == "time" else field.type
         for column, field in zip(table.columns, arrow_schema(table), strict=True)
     }
-    return csv.read_csv(
+    data = csv.read_csv(
         pa.BufferReader(lines),
         read_options=csv.ReadOptions(
             column_names=stretch.columns,
@@ -154,6 +185,22 @@ def _parsed(stretch: Stretch) -> Any:
             false_values=["false"],
         ),
     )
+    if data.num_rows != len(stretch.lines):  # a quote that does not close takes the next lines in
+        raise ValueError(f"{len(stretch.lines)} lines read as {data.num_rows} rows")
+    _check_times(stretch, data)
+    return data
+
+
+def _check_times(stretch: Stretch, data: Any) -> None:
+    import pyarrow.compute as pc
+
+    for column in stretch.table.columns:
+        if column.kind != "time" or column.name not in stretch.columns:
+            continue
+        first, last = (micros.as_py() for micros in pc.min_max(data[column.name]).values())
+        is_missing = not column.optional and data[column.name].null_count
+        if is_missing or (first is not None and not FIRST_TIME <= first <= last <= LAST_TIME):
+            raise ValueError(f"{column.name} is no time")
 
 
 def split_by_date(table: Table, data: Any) -> list[tuple[str, Any]]:

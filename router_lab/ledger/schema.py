@@ -26,6 +26,7 @@ class Column:
 
     name: str
     kind: Kind
+    optional: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,10 @@ def _kind(hint: Any) -> Kind:
 
 def _columns(record: type) -> tuple[Column, ...]:
     hints = get_type_hints(record)
-    return tuple(Column(field.name, _kind(hints[field.name])) for field in fields(record))
+    return tuple(
+        Column(field.name, _kind(hints[field.name]), type(None) in get_args(hints[field.name]))
+        for field in fields(record)
+    )
 
 
 # `budget_lines` is not in the record: the budgets a row was charged to, as `[[scope, period], ...]`,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, get_args
 
 from router_lab.errors import ConfigError
 from router_lab.ledger.operations import Append, Books
+from router_lab.ledger.schema import SCORES
+from router_lab.ledger.values import fitted_record
 from router_lab.records import Score, ScoreKind, ScoreVerdict
 
 if TYPE_CHECKING:
@@ -16,9 +18,10 @@ if TYPE_CHECKING:
 
 def store_scores(core: Core, scores: Sequence[Score]) -> None:
     """Write all of them in one transaction. Raises `ConfigError`, `LedgerError`."""
-    for score in scores:
+    fit = [fitted_record(SCORES, score) for score in scores]
+    for score in fit:
         _check(score)
-    rows = [Append("scores", score) for score in scores]
+    rows = [Append("scores", score) for score in fit]
 
     def write(books: Books) -> None:
         for row in rows:

@@ -9,13 +9,16 @@ readers take the rows from the journal and ignore the files, from then on the ot
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from router_lab.ledger.beside import ahead
+from router_lab.ledger.damage import damaged_rows, set_aside
 from router_lab.ledger.files import Files
 from router_lab.ledger.journal import put_aside
 from router_lab.ledger.manifest import (
@@ -28,9 +31,10 @@ from router_lab.ledger.manifest import (
 )
 from router_lab.ledger.operations import Books
 from router_lab.ledger.parquet import DayFile
-from router_lab.ledger.rows import Source, as_arrow, split_by_date, stretches
+from router_lab.ledger.rows import DamagedError, Source, as_arrow, split_by_date, stretches
 from router_lab.ledger.schema import TABLES, Table
 
+_log = logging.getLogger("router_lab.ledger")
 # What becomes one row group: while it is compressed, the next rows are read.
 _ROWS_AT_A_TIME = 4096
 # Each page is needed once: a cache (100 KiB) that the processor's own cache holds is the fastest.
@@ -76,9 +80,20 @@ class Sealer:
         return moved + sum(self._seal(batch) for batch in begun)
 
     def _seal(self, batch: Batch) -> int:
-        files = self._write(batch)
+        try:
+            files = self._write(batch)
+        except DamagedError:
+            self._set_damaged_aside(batch)
+            files = self._write(batch)
         self._transact(lambda books: _finish(books.connection, batch, files))
         return sum(file.rows for file in files)
+
+    def _set_damaged_aside(self, batch: Batch) -> None:
+        with self._snapshot() as journal:
+            rows = list(damaged_rows(journal, batch.source))
+        _log.error("%d damaged rows of %s are set aside", len(rows), batch.table.name)
+        now = datetime.now(UTC)
+        self._transact(lambda books: set_aside(books.connection, batch.source.name, rows, now))
 
     def _write(self, batch: Batch) -> list[SealedFile]:
         table = batch.table

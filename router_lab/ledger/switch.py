@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from html import escape
 from types import TracebackType
@@ -17,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from router_lab.errors import ConfigError
 from router_lab.escape import plain
+from router_lab.ledger.money import MOST_USD, is_amount
 from router_lab.ledger.operations import Books
-from router_lab.ledger.schema import microseconds
+from router_lab.ledger.schema import SWITCH_EVENTS, microseconds
 from router_lab.ledger.switch_holds import Leaving, hold, take_away
 from router_lab.ledger.switch_store import (
     all_flips,
@@ -30,6 +30,7 @@ from router_lab.ledger.switch_store import (
     standing,
     store,
 )
+from router_lab.ledger.values import as_text, fitted_record, shown
 from router_lab.records import SwitchEvent, SwitchState
 
 if TYPE_CHECKING:
@@ -114,19 +115,19 @@ class LedgerSwitch:
                 "Remove it from the YAML, or flip from another process"
             )
         _check_limits(minutes=minutes, pairs=pairs, usd=usd)
-        self._warn_of_unknown(prefix.removesuffix("::"))
         now = self._core.now()
         event = SwitchEvent(
             epoch=0,
             at=now,
-            prefix=prefix.removesuffix("::"),
+            prefix=_prefix(prefix),
             on=True,
             reason=_reason(reason),
-            author=author or _user(),
-            expires_at=None if minutes is None else now + timedelta(minutes=minutes),
+            author=as_text(author or _user()),
+            expires_at=None if minutes is None else _after(now, minutes),
             expires_pairs=pairs,
             expires_usd=usd,
         )
+        self._warn_of_unknown(event.prefix)
         return self._flip(event)
 
     def off(self, reason: str, prefix: str = "", author: str | None = None) -> Flipped:
@@ -134,10 +135,10 @@ class LedgerSwitch:
         event = SwitchEvent(
             epoch=0,
             at=self._core.now(),
-            prefix=prefix.removesuffix("::"),
+            prefix=_prefix(prefix),
             on=False,
             reason=_reason(reason),
-            author=author or _user(),
+            author=as_text(author or _user()),
         )
         return self._flip(event)
 
@@ -206,7 +207,9 @@ class LedgerSwitch:
         finally:
             self._glanced = {}
 
-    def _flip(self, event: SwitchEvent) -> Flipped:
+    def _flip(self, flip: SwitchEvent) -> Flipped:
+        event = fitted_record(SWITCH_EVENTS, flip)
+
         def apply(books: Books) -> Flipped:
             end_expired(books.connection, event.at)
             return Flipped(self, store(books.connection, event))
@@ -271,18 +274,33 @@ class Flipped:
         return f"<switch turned {'on' if self.event.on else 'off'}{where}: {self.event.reason}>"
 
 
+def _prefix(prefix: str) -> str:
+    if not isinstance(prefix, str):
+        raise ConfigError(f"prefix={shown(prefix)}: the beginning of task types, as a text")
+    return as_text(prefix).removesuffix("::")
+
+
+def _after(now: datetime, minutes: float) -> datetime:
+    try:
+        return now + timedelta(minutes=float(minutes))
+    except OverflowError:
+        raise ConfigError(f"minutes={shown(minutes)}: that ends after the year 9999") from None
+
+
 def _reason(reason: str) -> str:
-    if not reason.strip():
+    if not isinstance(reason, str) or not reason.strip():
         raise ConfigError(
             "say why: the switch's history is part of the evidence, so `reason` must not be empty"
         )
-    return reason
+    return as_text(reason)
 
 
 def _check_limits(**limits: Any) -> None:
     for name, value in limits.items():
-        if value is not None and not value > 0:
-            raise ConfigError(f"{name}={json.dumps(value, default=str)}: a limit is greater than zero")
+        if value is not None and not (is_amount(value) and value > 0):
+            raise ConfigError(
+                f"{name}={shown(value)}: a limit is a number greater than zero and at most {MOST_USD:,.0f}"
+            )
 
 
 def _user() -> str:

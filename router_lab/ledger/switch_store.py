@@ -19,6 +19,7 @@ from functools import lru_cache
 from router_lab.ledger.lines import LINES_VERSION, encoder
 from router_lab.ledger.money import nano_up
 from router_lab.ledger.schema import microseconds
+from router_lab.ledger.values import as_text
 from router_lab.records import SwitchEvent, SwitchState
 
 NEVER_FLIPPED = SwitchState(on=False, epoch=0, reason="never turned on")
@@ -145,7 +146,7 @@ def count_spending(connection: sqlite3.Connection, task_type: str, nanos: int) -
 
 
 def _count(connection: sqlite3.Connection, task_type: str, change: str, amount: int) -> None:
-    names = prefixes(task_type)
+    names = prefixes(as_text(task_type))
     marks = ",".join("?" * len(names))
     connection.execute(
         f"UPDATE switch_flips SET {change} WHERE is_on AND prefix IN ({marks}) "  # noqa: S608 - only marks
@@ -187,7 +188,8 @@ def store(journal: sqlite3.Connection, event: SwitchEvent) -> SwitchEvent:
     )
     journal.execute(
         "DELETE FROM switch_flips WHERE prefix = :prefix AND owner IS NULL AND epoch NOT IN "
-        "(SELECT epoch FROM switch_flips WHERE prefix = :prefix AND owner IS NULL ORDER BY epoch DESC LIMIT :most)",
+        "(SELECT epoch FROM switch_flips WHERE prefix = :prefix AND owner IS NULL "
+        "ORDER BY epoch DESC LIMIT :most)",
         {"prefix": event.prefix, "most": _MOST_LASTING},
     )
     record(journal, event)

@@ -17,7 +17,7 @@ from router_lab.ledger.journal import LOCKS_NAME
 from router_lab.ledger.reader import View, parquet_dataset
 from router_lab.ledger.schema import TABLES
 from router_lab.ledger.verify_files import changed_files, unnamed_files
-from router_lab.ledger.verify_journal import State, few, holds, integrity, orphans, read_state
+from router_lab.ledger.verify_journal import State, few, holds, integrity, left_out, orphans, read_state
 
 if TYPE_CHECKING:
     from router_lab.ledger.core import Core
@@ -27,7 +27,7 @@ _SHOWN = 5
 _LONGEST_CALL = timedelta(days=1)
 # Of the other tables any column will do, to see that they can be read.
 _COLUMNS: Mapping[str, Sequence[str]] = {
-    "attempts": ("attempt_id", "cost_usd", "budget_lines"),
+    "attempts": ("attempt_id", "cost_usd", "worst_usd", "budget_lines"),
     "comparisons": ("comparison_id", "primary_attempt_id", "shadow_attempt_id", "created_at"),
 }
 
@@ -93,6 +93,8 @@ def verify(core: Core) -> Report:
         checks.append(_of_others(core, foreign))
     try:
         rows = _read(core, before)
+        with core.reader.snapshot() as journal:
+            checks.append(Check("every row can be read", tuple(left_out(journal))))
     except (LedgerError, OSError, ValueError, TypeError) as error:
         return Report(core.name, (*checks, Check("tables can be read", (str(error),))))
     checks += _row_checks(rows, before)

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from router_lab.ledger.damage import those_set_aside, unreadable
 from router_lab.ledger.locks import is_dead
 from router_lab.ledger.manifest import ledger_id_of
 from router_lab.ledger.reader import Reader
+from router_lab.ledger.rows import Source
 from router_lab.ledger.schema import TABLES
 from router_lab.ledger.seal import batches, unsealed
 
@@ -63,6 +65,18 @@ def integrity(journal: sqlite3.Connection) -> Iterator[str]:
                 yield f"{name} has rows of version {version}, whose columns are not recorded"
 
 
+def left_out(journal: sqlite3.Connection) -> Iterator[str]:
+    """Damaged rows, whether they were set aside or wait for it."""
+    waiting = [f"{name}_journal" for name in TABLES]
+    sources = [
+        source
+        for table in TABLES.values()
+        for source in unsealed(journal, table)
+        if source.name not in waiting
+    ] + [Source(table, f"{name}_journal", "true") for name, table in TABLES.items()]
+    yield from few([*those_set_aside(journal), *unreadable(journal, sources)])
+
+
 def orphans(journal: sqlite3.Connection, locks: Path) -> Iterator[str]:
     """Intents of attempts and pairs whose writer is dead."""
     for table, said in (
@@ -84,8 +98,13 @@ def holds(journal: sqlite3.Connection) -> Iterator[str]:
     """Budgets that hold other amounts than the open intents."""
     wanted: Counter[tuple[str, str]] = Counter()
     for hold, lines in journal.execute("SELECT hold, lines FROM attempts_journal WHERE owner IS NOT NULL"):
-        for scope, period in json.loads(lines):
-            wanted[scope, period] += hold
+        try:
+            keys = [(scope, period) for scope, period in json.loads(lines)]
+        except (ValueError, TypeError):
+            yield f"an intent whose budgets cannot be read: {lines!r:.80}"
+            continue
+        for key in keys:
+            wanted[key] += hold
     for scope, period, held in journal.execute("SELECT scope, period, held FROM budgets"):
         if held != wanted[scope, period]:
             yield f"{scope} {period}: {held} nano-dollars held, but open intents hold {wanted[scope, period]}"

@@ -112,10 +112,10 @@ class Attempts:
         """Reserve and write the intent. Raises `BudgetExceededError`, `LedgerError`; nothing is sent then."""
         now = self._clock.now()
         alias = plan.target.alias
-        reserved = self._book.bound(alias, plan.estimate.tokens, plan.max_tokens, now)
         worst_tokens_in = tokens.hard_bound(job.features)
         hold = self._book.bound(alias, worst_tokens_in, plan.max_tokens, now)
-        lost = lost_row(job, plan, admission.state, reserved.usd, now)
+        reserved = self._book.bound(alias, min(plan.estimate.tokens, worst_tokens_in), plan.max_tokens, now)
+        lost = lost_row(job, plan, admission.state, reserved.usd, hold.usd, now)
         lines = self._budgets.lines(job.request.task_type, job.request.user_id, job.is_shadow, now)
         try:
             nearly_spent = await self._accounts.open_attempt(lost, hold.usd, lines)

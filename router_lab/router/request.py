@@ -14,6 +14,8 @@ from router_lab.router import request_parts
 from router_lab.router.providers.wire import scrub
 
 _NAME_LIMIT = 200
+# Beyond it a float no longer counts every token.
+_MOST_TOKENS = 1 << 53
 
 _canonical_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -166,8 +168,9 @@ def _name(argument: str, value: str) -> str:
 def _max_tokens(value: int | None) -> int | None:
     if value is None:
         return None
-    if type(value) is not int or value < 1:
-        raise ConfigError(f"max_tokens: must be a whole number of at least 1, not {value!r}")
+    if type(value) is not int or not 1 <= value <= _MOST_TOKENS:
+        asked = "more" if type(value) is int and value > 0 else repr(value)[:60]
+        raise ConfigError(f"max_tokens: must be a whole number from 1 to {_MOST_TOKENS:,}, not {asked}")
     return value
 
 

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from router_lab.router.attempts import Plan
 
 
-def lost_row(job: Job, plan: Plan, breaker_state: str, reserved_usd: float, now: datetime) -> Attempt:
-    """The row as it must read if nothing more is ever heard of the attempt."""
+def lost_row(
+    job: Job, plan: Plan, breaker_state: str, reserved_usd: float, held_usd: float, now: datetime
+) -> Attempt:
+    """The row as it must read if nothing more is ever heard of the attempt: its likely cost and the worst."""
     request, target = job.request, plan.target
     return Attempt(
         attempt_id=new_id(now),
@@ -46,6 +48,7 @@ def lost_row(job: Job, plan: Plan, breaker_state: str, reserved_usd: float, now:
         cache_write_tokens=None,
         reasoning_tokens=None,
         cost_usd=reserved_usd,
+        worst_usd=held_usd,
         cost_source="reserved",
         billing="unknown",
         outcome="lost",
@@ -84,6 +87,7 @@ def settled_row(
         cache_write_tokens=_cache_writes(usage),
         reasoning_tokens=usage.reasoning_tokens if usage is not None else None,
         cost_usd=cost_usd,
+        worst_usd=lost.worst_usd if settled.billing == "unknown" else cost_usd,
         cost_source=cost_source,
         billing=settled.billing,
         outcome=settled.outcome,

@@ -1,7 +1,8 @@
 """What one attempt came to: from an answer, an error or a cancellation to billing and outcome.
 
 Billing is three-valued. `billed`: the provider said what it used. `unbilled`: the request provably
-never arrived, or was refused. `unknown`: anything else; the row then carries the reserved cost.
+never arrived, or was refused. `unknown`: anything else; the row then carries the estimated cost, and
+as `worst_usd` the bound that was held, which budgets count.
 """
 
 from __future__ import annotations

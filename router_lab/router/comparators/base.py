@@ -50,6 +50,11 @@ class Verdict:
         value = self.agreement
         if value is not None and not (math.isfinite(value) and 0 <= value <= 1):
             raise ValueError(f"agreement must be in [0, 1] or None, not {value!r}")
+        if value is not None and type(value) is not float:  # a test's True is an agreement of 1
+            object.__setattr__(self, "agreement", float(value))
+        details: Any = self.details
+        if not isinstance(details, Mapping):
+            object.__setattr__(self, "details", {"details": details})
 
     def without_content(self) -> Verdict:
         """The same verdict with nothing that came from the answers: figures and flags only."""
