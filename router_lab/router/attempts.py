@@ -185,9 +185,12 @@ class Attempts:
         await written  # a caller cancelled here takes nothing back: the row is queued
 
     async def judge_reply(
-        self, attempt: OpenAttempt, reply: Reply, usage: Usage | None, status: int
+        self, attempt: OpenAttempt, reply: Reply, usage: Usage | None, status: int, *, begun: bool = False
     ) -> Settlement:
-        """Whether a readable answer may be used: truncation first, then its form. Thoughts are taken off."""
+        """Whether a readable answer may be used: truncation first, then its form. Thoughts are taken off.
+
+        `begun` says that pieces of it were handed out, so that no other model can answer in its place.
+        """
         job, plan = attempt.job, attempt.plan
         reply = without_thoughts(reply)
         window = await self._windows.read(plan.target.settings) if plan.target.is_ollama else UNKNOWN_WINDOW
@@ -205,6 +208,8 @@ class Attempts:
         data = None
         if signal is not None and signal.suspicious:
             error = self._overflow(plan, usage, signal)
+        elif _is_eaten(reply) and not begun and _has_fallback(job, plan):
+            error = _cut(ResponseParseError("the answer was cut at max_tokens"), reply, plan)
         else:
             try:
                 data = read_answer(reply, job.request, job.route.output)
@@ -283,6 +288,16 @@ class Attempts:
             admission.fail()
         else:
             admission.succeed()
+
+
+def _is_eaten(reply: Reply) -> bool:
+    """Whether `max_tokens` left nothing for an answer."""
+    return reply.token_limited and not reply.text.strip() and not reply.tool_calls
+
+
+def _has_fallback(job: Job, plan: Plan) -> bool:
+    fallback = job.route.fallback
+    return bool(fallback) and not job.is_shadow and plan.target.alias != fallback[-1]
 
 
 def _cut(error: ResponseParseError, reply: Reply, plan: Plan) -> ResponseParseError:

@@ -144,7 +144,7 @@ async def stream_attempt(
                             text.append(chunk.text)
                             yield chunk.text
                     decoding = False
-                settled = await _ended(attempts, attempt, decoder, response.status)
+                settled = await _ended(attempts, attempt, decoder, response.status, begun=bool(text))
     except (ProviderError, ContextOverflowError, ResponseParseError) as error:
         if isinstance(error, ProviderError) and not decoding:  # the wire's fault, not an error event
             settled = settlement.from_transport_error(error, usage=decoder.usage, text="".join(text))
@@ -170,6 +170,8 @@ async def _refused(plan: Plan, response: StreamResponse, now: datetime) -> Settl
     )
 
 
-async def _ended(attempts: Attempts, attempt: OpenAttempt, decoder: StreamDecoder, status: int) -> Settlement:
+async def _ended(
+    attempts: Attempts, attempt: OpenAttempt, decoder: StreamDecoder, status: int, *, begun: bool
+) -> Settlement:
     reply = decoder.close()
-    return await attempts.judge_reply(attempt, reply, decoder.usage or reply.usage, status)
+    return await attempts.judge_reply(attempt, reply, decoder.usage or reply.usage, status, begun=begun)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from router_lab.errors import ConfigError, ProviderError
+from router_lab.records import ToolCall
 from router_lab.router.comparators.judge import Question, combine
 from router_lab.router.compare import Judge, Pair, Verdict, comparator
 
@@ -153,3 +156,25 @@ def test_the_orders_count_alike(first: object, second: object) -> None:
     assert isinstance(there, Verdict)
     assert there.agreement == back.agreement
     assert (there.agreement is None) == (first is None or second is None)
+
+
+ORDER, REFUND = ToolCall("1", "get_order", {"id": 7}), ToolCall("2", "refund", {"amount": 99})
+
+
+async def test_the_judge_reads_the_calls_and_equal_calls_cost_nothing() -> None:
+    asked = Asked(lambda _: '{"verdict": "A"}')
+    pair = Pair("", "", primary_tool_calls=(ORDER,), shadow_tool_calls=(REFUND,))
+    await judge().compare("task", pair, asked)
+    assert all(name in question.prompt for question in asked.questions for name in ("get_order", "refund"))
+    equal = replace(pair, shadow_tool_calls=(replace(ORDER, id="9"),))
+    assert (await judge().compare("task", equal, asked)).agreement == 1.0
+    assert len(asked.questions) == 2
+
+
+async def test_a_side_without_an_answer_is_judged_without_asking() -> None:
+    asked = Asked(lambda _: '{"verdict": "SAME"}')
+    verdict = await judge().compare("task", Pair("yes", "ye", shadow_ending="token_limited"), asked)
+    assert (verdict.agreement, verdict.details["preference"]) == (0.0, 0.0)
+    both = await judge().compare("task", Pair("", ""), asked)
+    assert both.agreement == 0.0 and "preference" not in both.details
+    assert not asked.questions

@@ -72,6 +72,13 @@ def shadowed(comparator: str = "text", shadow: str = "two") -> str:
     return f"{{model: one, shadow: {{model: {shadow}, comparator: {comparator}}}}}"
 
 
+def streamed(*deltas: dict[str, Any], finish: str = "stop") -> bytes:
+    choices = [{"index": 0, "delta": delta} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": finish})
+    lines = [json.dumps({"model": "m", "choices": [choice]}) for choice in choices]
+    return "".join(f"data: {line}\n\n" for line in [*lines, "[DONE]"]).encode()
+
+
 # --- tool calls -------------------------------------------------------------------------------
 
 
@@ -100,6 +107,19 @@ async def test_the_wrong_tool_gives_no_agreement_also_when_compared_again(tmp_pa
     assert pair["agreement"] == again["agreement"] == 0.0
     assert "refund(amount=99)" in again["reason"]
     assert json.loads(exported.read_text())["shadow_tool_calls"] == pair["shadow_tool_calls"]
+
+
+async def test_redaction_takes_calls_and_thoughts_too(tmp_path: Path) -> None:
+    one = openai("<think>secret plan</think>", calls=[("get_order", {"id": "secret"})], finish="tool_calls")
+    async with bench(tmp_path, {"m-one": one, "m-two": one}, shadowed()) as made:
+        await made.ask(tools=TOOLS)
+        await made.pairs()
+        made.ledger.seal()
+        made.ledger.redact("2100-01-01")
+        pairs, rows = made.ledger.comparisons(), made.ledger.attempts()
+        assert made.ledger.verify().ok
+    assert "secret" not in str([pairs.to_dict(), rows.to_dict()])
+    assert all(value.startswith("sha256:") for value in (*rows["tool_calls"], *pairs["shadow_tool_calls"]))
 
 
 @pytest.mark.parametrize("content", ["hash", "none"])
@@ -168,11 +188,8 @@ async def test_data_is_read_from_the_answer_not_from_a_draft(tmp_path: Path) -> 
 
 
 async def test_a_streamed_answer_has_no_thoughts(tmp_path: Path) -> None:
-    deltas: list[dict[str, Any]] = [{"content": "<thi"}, {"content": "nk>hm</think>"}, {"content": "42"}]
-    lines = [{"model": "m", "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
-    lines.append({"model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-    body = "".join(f"data: {json.dumps(line)}\n\n" for line in lines) + "data: [DONE]\n\n"
-    async with bench(tmp_path, {"m-one": body.encode()}, "{model: one}") as made:
+    body = streamed({"content": "<thi"}, {"content": "nk>hm</think>"}, {"content": "42"})
+    async with bench(tmp_path, {"m-one": body}, "{model: one}") as made:
         chunks = [chunk async for chunk in made.router.stream("x", task_type="t")]
         row = made.ledger.attempts().iloc[0]
     done = chunks[-1].completion
@@ -257,6 +274,20 @@ async def test_a_fallback_answers_in_place_of_what_was_cut(tmp_path: Path) -> No
     answers = {"m-one": EATEN, "m-two": openai('{"a": 1}')}
     async with bench(tmp_path, answers, "{model: one, fallback: two}") as made:
         assert (await made.ask(schema=SCHEMA)).data == {"a": 1}
+    assert made.server.asked == {"m-one": 1, "m-two": 1}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_thoughts_that_leave_no_room_for_a_text_fall_back_too(tmp_path: Path, stream: bool) -> None:
+    first = streamed({"reasoning_content": "so much"}, finish="length") if stream else EATEN
+    second = streamed({"content": "42"}) if stream else openai("42")
+    async with bench(tmp_path, {"m-one": first, "m-two": second}, "{model: one, fallback: two}") as made:
+        if stream:
+            chunks = [chunk async for chunk in made.router.stream("x", task_type="t")]
+            done = chunks[-1].completion
+        else:
+            done = await made.ask()
+    assert done is not None and (done.text, done.metadata.model_alias) == ("42", "two")
     assert made.server.asked == {"m-one": 1, "m-two": 1}
 
 
