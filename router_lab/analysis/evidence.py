@@ -56,7 +56,7 @@ class Evidence:
     `passed_over` says why better rungs were not used.
     """
 
-    rows: pd.DataFrame = field(repr=False)
+    rows: pd.DataFrame = field(repr=False, compare=False)
     basis: str
     of: int
     whose: str = ""
@@ -87,15 +87,18 @@ def evidence(rows: pd.DataFrame, basis: str | None = None) -> Evidence:
     """
     check_basis(basis)
     main = rows[~rows["is_noise"]]
-    found = [one for rung in ([basis] if basis else BASES) for one in _RUNGS[rung](rows, main)]
-    best = next((place for place, one in enumerate(found) if _is_enough(one)), None)
-    if best is None:
+    found: list[Evidence] = []
+    for rung in [basis] if basis else BASES:
+        found += _RUNGS[rung](rows, main)
+        place = next((place for place, one in enumerate(found) if _is_enough(one)), None)
+        if place is not None:
+            break
+    else:
         # Agreement, if anything has one; of a forced rung, and of a judge's few verdicts, the most there is.
-        best = max(
-            range(len(found)),
-            key=lambda place: (len(found[place].rows) > 0, place if not basis else 0, len(found[place].rows)),
-        )
-    return replace(found[best], passed_over=tuple(_why_not(one) for one in found[:best] if _was_there(one)))
+        held = [len(one.rows) for one in found]
+        place = len(held) - 1 if basis is None and held[-1] else held.index(max(held))
+    above = tuple(_why_not(one) for one in found[:place] if _was_there(one))
+    return replace(found[place], passed_over=above)
 
 
 def _scores(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
@@ -105,8 +108,7 @@ def _scores(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
 
 def _judge(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
     """The preference stored with the pair, as wins less losses; else scores that a judge gave."""
-    usable = main[main["use"].isin(_ALIKE)]
-    known = usable[usable["preference"].between(0, 1)]
+    known = main[main["preference"].between(0, 1) & main["use"].isin(_ALIKE)]
     scored = _scored_by(main, "judge")
     found = [replace(scored, basis="judge")] if scored is not None else []
     if len(known):
@@ -119,8 +121,7 @@ def _floor(rows: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
     if noise.empty:
         return [_nothing(main, "floor")]
     floor = noise.drop_duplicates("request_id").set_index("request_id")
-    usable = _alike(main)
-    known = usable[usable["request_id"].isin(floor.index)]
+    known = main[_is_alike(main) & main["request_id"].isin(floor.index)]
     value = known["agreement"] - known["request_id"].map(floor["agreement"])
     # That both ran is as likely as that the noise pair did, which is drawn among the shadowed.
     chance = np.fmin(known["request_id"].map(floor["sample_probability"]), known["sample_probability"])
@@ -128,7 +129,7 @@ def _floor(rows: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
 
 
 def _agreement(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
-    usable = _alike(main)
+    usable = main[_is_alike(main)]
     return [Evidence(_valued(usable, usable["agreement"] - 1.0), "agreement", _run(main))]
 
 
@@ -161,10 +162,10 @@ def _why_not(found: Evidence) -> str:
     return f"{what} on {found.chosen:,} of {found.of:,} pairs is not used, these were chosen by hand"
 
 
-def _alike(main: pd.DataFrame) -> pd.DataFrame:
-    """Pairs with a likeness. What a judge calls agreement is that the primary did not win: no likeness."""
+def _is_alike(main: pd.DataFrame) -> pd.Series:
+    """Where a pair has a likeness; what a judge calls agreement, that the primary did not win, is none."""
     is_judged = main["comparator"].eq("judge") & main["use"].eq("scored")
-    return main[main["use"].isin(_ALIKE) & main["agreement"].between(0, 1) & ~is_judged]
+    return main["use"].isin(_ALIKE) & main["agreement"].between(0, 1) & ~is_judged
 
 
 def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:

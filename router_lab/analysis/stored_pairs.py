@@ -92,6 +92,8 @@ def with_scores(
         if needed or scored_by is not None:
             raise ConfigError("scores are asked for: they are those of a ledger, and these tables have none")
         return frame
+    if scored_by is None and not len(frame_of(tables.scores.select("score_id").limit(1))):
+        return frame
     found = scores_of_pairs(tables, scored_by)
     return frame.merge(found, on="comparison_id", how="left") if len(found) else frame
 

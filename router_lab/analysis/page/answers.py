@@ -55,7 +55,7 @@ def answers(report: Report) -> list[str]:
             " Agreement says that answers are alike, not that they are right: any answer unlike the "
             "primary's counts against the shadow, even where it is the better one."
         )
-    note += f" Each number is a mean over calls: {_estimands(frame)}."
+    note += f" What the numbers are: {_estimands(frame)}."
     listed = "".join(f'<li class="{kind}">{text}</li>' for kind, text in items)
     return [f'<ul class="verdicts">{listed}</ul>', paragraph(note, "note")]
 
