@@ -83,7 +83,11 @@ class AbResult:
         if self.frame.empty:
             return "A/B: no pairs, so no verdict"
         return "\n".join(
-            [_heading(self), *(_sentence(row, self.margin, self.alpha) for row in _rows(self.frame))]
+            [
+                _heading(self),
+                *(_sentence(row, self.margin, self.alpha) for row in _rows(self.frame)),
+                f"  {estimands(self)}",
+            ]
         )
 
     def _repr_html_(self) -> str:
@@ -312,6 +316,15 @@ def _heading(result: AbResult) -> str:
     correction = f", verdicts Holm-corrected over {kinds} {result.by} values" if kinds > 1 else ""
     margin = points(result.margin, signed=False)
     return f"A/B: shadow less primary, margin {margin} points, alpha {result.alpha:g}{correction}"
+
+
+def estimands(result: AbResult) -> str:
+    """What the differences are about, each kind once, as a sentence."""
+    kinds = result.frame.groupby("estimand", sort=True)["task_type"].agg(list)
+    if len(kinds) == 1:
+        return f"What the numbers are: {kinds.index[0]}."
+    named = (f"of {', '.join(map(plain, names))}: {estimand}" for estimand, names in kinds.items())
+    return f"What the numbers are, {'; '.join(named)}."
 
 
 def _outlook(row: Mapping[str, Any], margin: float) -> str:

@@ -158,7 +158,11 @@ def _selected(table: Any, wanted: Sequence[str]) -> tuple[pd.DataFrame, bool]:
         table = table.mutate(preference=preference(table), shadow_error=shadow_error(table))
     found = table.select([name for name in dict.fromkeys(wanted) if name in table.columns])
     can_sort = set(_ORDER) <= set(found.columns)
-    return frame_of(found.order_by(list(_ORDER)) if can_sort else found), can_sort
+    frame = frame_of(found.order_by(list(_ORDER)) if can_sort else found)
+    if "shadow_error" in frame:
+        texts = frame["shadow_error"].dropna()
+        frame["shadow_error"] = texts.map(lambda one: json.loads(f'"{one}"')).reindex(frame.index)
+    return frame, can_sort
 
 
 def _with_details(frame: pd.DataFrame) -> pd.DataFrame:

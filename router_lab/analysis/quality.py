@@ -8,7 +8,7 @@ import pandas as pd
 
 from router_lab.analysis.evidence import Evidence
 from router_lab.analysis.pairs import distinct_values
-from router_lab.analysis.wording import plain
+from router_lab.analysis.wording import plain_text
 
 REFUSALS = (
     "too_few_clusters",
@@ -139,7 +139,7 @@ def _dropped(main: pd.DataFrame) -> list[Finding]:
 def _first_error(main: pd.DataFrame) -> str:
     """The last message of a shadow that was set up wrongly, which says what to do."""
     messages = main.loc[main["use"] == "misconfigured", "shadow_error"].dropna()
-    return f" ({plain(messages.iloc[-1])})" if len(messages) else ""
+    return f" ({plain_text(messages.iloc[-1])})" if len(messages) else ""
 
 
 def _marks(evidence: Evidence) -> list[Finding]:

@@ -27,9 +27,9 @@ def held(frame: pd.DataFrame, basis: str | None = None) -> Any:
     return evidence(judged_pairs(frame), basis)
 
 
-def scored_ledger(folder: Path, agreement: Any, details: Any = None, comparator: str = "label") -> Ledger:
+def scored_ledger(folder: Path, agreement: Any, details: Any = None, **columns: Any) -> Ledger:
     """A ledger of one Parquet file, with one pair for each agreement, that can be scored."""
-    frame = pairs_frame(agreement, comparator=comparator)
+    frame = pairs_frame(agreement, **columns)
     frame["details"] = [json.dumps(one, separators=(",", ":")) for one in details or [{}] * len(frame)]
     day = folder / "ledger" / "comparisons" / "date=2026-11-21"
     day.mkdir(parents=True)
@@ -212,6 +212,15 @@ def test_a_shadow_that_could_not_work_says_nothing_of_quality(tmp_path):
     some = pd.concat([pairs_frame(np.ones(1_000)), frame.head(20)], ignore_index=True)
     assert ab(some).verdict(NAME) == "non-inferior"
     assert "20 shadows could not work" in ab(some).frame["warnings"].iloc[0]
+    quoted = {
+        "shadow_error": 'ProviderError: 404: no "qwen"; run `ollama pull qwen` ' + "or correct it " * 20 + "."
+    }
+    details = [quoted] * 40
+    with scored_ledger(tmp_path, np.full(40, np.nan), details, status="shadow_misconfigured") as ledger:
+        assert ab(ledger).verdict(NAME) == "refused"
+        assert quoted["shadow_error"] in ab(ledger).frame["reason"].iloc[0]
+        page = report(ledger, pictures=False).html()
+        assert "no &quot;qwen&quot;; run `ollama pull qwen`" in page and "<b>No</b>" not in page
 
 
 def test_dropped_pairs_are_no_random_ones():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from router_lab.analysis.ab import estimands
 from router_lab.analysis.evidence import QUALITY
 from router_lab.analysis.page.markup import paragraph
 from router_lab.analysis.wording import (
@@ -55,18 +56,9 @@ def answers(report: Report) -> list[str]:
             " Agreement says that answers are alike, not that they are right: any answer unlike the "
             "primary's counts against the shadow, even where it is the better one."
         )
-    note += f" What the numbers are: {_estimands(frame)}."
+    note += f" {estimands(report.verdicts)}"
     listed = "".join(f'<li class="{kind}">{text}</li>' for kind, text in items)
     return [f'<ul class="verdicts">{listed}</ul>', paragraph(note, "note")]
-
-
-def _estimands(frame: pd.DataFrame) -> str:
-    """What the differences are about, each kind once."""
-    kinds = frame.groupby("estimand", sort=True)["task_type"].agg(list)
-    if len(kinds) == 1:
-        return plain_text(str(kinds.index[0]))
-    named = (f"{', '.join(map(plain, names))}: {estimand}" for estimand, names in kinds.items())
-    return plain_text("; ".join(named))
 
 
 def _answer(
