@@ -71,6 +71,20 @@ def pair(number: int) -> Comparison:
     )  # fmt: skip
 
 
+async def test_scores_of_all_pairs_speak_for_all_whatever_their_time(tmp_path: Path) -> None:
+    with rl.Ledger(tmp_path) as ledger:
+        for number in range(3):
+            await ledger.record_comparison(pair(number))
+        for number in range(3):
+            one = {"by": "ana", "at": START - timedelta(days=9), "comparison_id": f"c{number:06d}"}
+            ledger.score(
+                Score(score_id=f"{number}p", side="primary", quality_score=0.5, **one),
+                Score(score_id=f"{number}s", side="shadow", quality_score=1.0, **one),
+            )
+            said = rl.analysis.marks(ledger)
+            assert said["chosen"].tolist() == [number < 2] * (number + 1)
+
+
 async def test_scorers_of_a_ledger(tmp_path: Path) -> None:
     worth = {"p": (1.0, 0.0), "s": (0.0, 1.0), "=": (1.0, 1.0), "u": (None, None)}
     said = {"ana": "ppss==u", "bo": "ppss=pu", "judge": "ssss=p="}
