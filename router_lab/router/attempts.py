@@ -108,6 +108,11 @@ class Attempts:
             ),
         )
 
+    def likely_usd(self, job: Job, target: Target) -> float:
+        """What one attempt costs at most, if its tokens are as estimated. Raises what `plan` raises."""
+        plan = self.plan(job, target)
+        return self._book.bound(target.alias, plan.estimate.tokens, plan.max_tokens, self._clock.now()).usd
+
     async def open(self, job: Job, plan: Plan, admission: Admission) -> OpenAttempt:
         """Reserve and write the intent. Raises `BudgetExceededError`, `LedgerError`; nothing is sent then."""
         now = self._clock.now()

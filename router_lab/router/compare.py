@@ -36,7 +36,7 @@ from router_lab.records import Ending, Reply
 from router_lab.router.comparators.answer import AnswerComparator
 from router_lab.router.comparators.base import Comparator, Options, Pair, Verdict
 from router_lab.router.comparators.embedding import Embedding
-from router_lab.router.comparators.judge import Judge
+from router_lab.router.comparators.judge import Judge, StoredPair
 from router_lab.router.comparators.label import Label
 from router_lab.router.comparators.loading import UserComparator, load_object
 from router_lab.router.comparators.number import Number
@@ -52,6 +52,7 @@ __all__ = [
     "Comparator",
     "Judge",
     "Pair",
+    "StoredPair",
     "Verdict",
     "comparator",
     "comparator_names",
