@@ -22,6 +22,7 @@ from router_lab import settings as settings_module
 from router_lab.errors import ConfigError, RouterLabError
 from router_lab.records import Completion, StreamChunk, SwitchState
 from router_lab.router.alerts import Alerts
+from router_lab.router.answers import ready_for_schemas
 from router_lab.router.attempts import Attempts, Plan
 from router_lab.router.breaker import Admission, Breakers, Change
 from router_lab.router.budgets import Budgets
@@ -137,6 +138,8 @@ class Router:
         those raised before sending (`ConfigError`, `RoutingError`, `BudgetExceededError`,
         `UnpricedModelError`, `LedgerError`) have spent nothing.
         """
+        if schema is not None:
+            await ready_for_schemas()
         job, pairings = self._begin(
             Request.build(
                 prompt,
@@ -172,6 +175,8 @@ class Router:
         retried and replaced as in `complete()`; later errors are raised as they come. A stream that
         is cut, cancelled or abandoned still leaves its row.
         """
+        if arguments.get("schema") is not None:
+            await ready_for_schemas()
         job, pairings = self._begin(Request.build(prompt, task_type=task_type, **arguments))
         lane = self._lane()
         start = first_piece(self._dispatch, self._attempts, _aliases(job), lane.transport)
