@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
+import ibis
 import numpy as np
 import pandas as pd
 import pytest
 from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 
 import router_lab as rl
+from router_lab.ledger.schema import SCORES, arrow_table, microseconds
 from router_lab.records import Comparison, Score
 
 NAN = float("nan")
@@ -83,6 +86,34 @@ async def test_scores_of_all_pairs_speak_for_all_whatever_their_time(tmp_path: P
             )
             said = rl.analysis.marks(ledger)
             assert said["chosen"].tolist() == [number < 2] * (number + 1)
+
+
+async def test_scores_from_before_they_said_who_gives_them(tmp_path: Path) -> None:
+    names = ["score_id", "at", "quality_score", "by", "comparison_id", "side"]
+    at = microseconds(START)
+    rows = [
+        [f"{by}{number}{side}", at, 1.0, by, f"c{number:06d}", side]
+        for by in ("replay: json", "ana")
+        for number in range(2)
+        for side in ("primary", "shadow")
+    ]
+    with rl.Ledger(tmp_path) as ledger:
+        for number in range(3):
+            await ledger.record_comparison(pair(number))
+        tables = ledger.tables()
+        old = SimpleNamespace(
+            attempts=tables.attempts,
+            comparisons=tables.comparisons,
+            scores=ibis.memtable(arrow_table(SCORES, names, rows)),
+        )
+        said = rl.analysis.marks(old).set_index(["by", "comparison_id"])
+    truth, ana = said.loc["replay: json"], said.loc["ana"]
+    assert (set(truth["kind"]), truth["chance"].tolist(), truth["chosen"].any()) == (
+        {"truth"},
+        [1.0, 1.0],
+        False,
+    )
+    assert (set(ana["kind"]), ana["chance"].isna().all(), ana["chosen"].all()) == ({"person"}, True, True)
 
 
 async def test_scorers_of_a_ledger(tmp_path: Path) -> None:
