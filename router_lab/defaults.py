@@ -9,5 +9,8 @@ from __future__ import annotations
 MARGIN = 0.05
 BAR = 1 - MARGIN
 
+# What a verdict may be judged by, best first; see `analysis.evidence`.
+BASES = ("scores", "judge", "floor", "agreement")
+
 # The error rate of a test; intervals are at one less this.
 ALPHA = 0.05

@@ -341,6 +341,47 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """The plan of a watch of one task type, fixed when it begins, or its verdict. A row of `watches`.
+
+    Rows with one `watch_id` are one watch: the first is the plan, one with an `outcome` the verdict, which
+    stays whatever pairs come later. `margin` is a share; `alpha` the error of each side over all
+    `task_types`; `threshold` the mean agreement to beat; `least_probability` the lowest chance of a pair to
+    be here; `basis` what is judged by, `scorer` whose scores ("" for likeness), `basis_forced` whether
+    somebody asked for it. Of what is compared, None is not known. `opened_because` says what ended the
+    watch before it. Pairs after `evidence_since` count (None: all). `mean`, `lower` and `upper` are on the
+    scale from 0 to 1 that is bet on.
+    """
+
+    watch_id: str
+    at: datetime
+    task_type: str
+    basis: str
+    scorer: str
+    basis_forced: bool
+    threshold: float
+    margin: float
+    alpha: float
+    task_types: int
+    max_pairs: int
+    least_probability: float
+    primary_alias: str | None = None
+    shadow_alias: str | None = None
+    primary_model: str | None = None
+    shadow_model: str | None = None
+    comparator: str | None = None
+    evidence_since: datetime | None = None
+    opened_because: str = ""
+    outcome: str | None = None
+    reason: str | None = None
+    pairs: int | None = None
+    decided_after: int | None = None
+    mean: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SwitchEvent:
     """One flip of the shadow kill switch. `prefix` is empty for the global switch."""
 

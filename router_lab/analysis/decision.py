@@ -1,8 +1,9 @@
 """The stable-state exit: a plan fixed beforehand, and what the pairs so far say about it.
 
-Each side (non-inferior, worse) errs with probability at most alpha over the whole run, so a pair
+Each side (above the bar, below it) errs with probability at most alpha over the whole run, so a pair
 of models exactly at the threshold is judged, either way, with probability at most 2 alpha: halve
-alpha if that matters. The first crossing, pair by pair, is latched; later pairs cannot undo it.
+alpha if that matters. The first crossing, pair by pair, is latched; later pairs cannot undo it. Below the
+bar the shadow is worse by scores or a judge's preference; by likeness it differs, for better or worse.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from router_lab.analysis.betting import (
+    Floats,
     Side,
     Tally,
     check_rows,
@@ -25,15 +27,22 @@ from router_lab.analysis.betting import (
     log_e_path,
     tally,
 )
+from router_lab.analysis.evidence import QUALITY
 from router_lab.defaults import ALPHA, BAR
 from router_lab.errors import ConfigError
+
+# Of values (1 + difference) / 2.
+NO_DIFFERENCE = 0.5
 
 
 class Outcome(StrEnum):
     """What the monitor says of one task type."""
 
     NON_INFERIOR = "non_inferior"
+    SUPERIOR = "superior"
     WORSE = "worse"
+    DIFFERS = "differs"
+    REFUSED = "refused"
     FUTILE = "futile"
     CONTINUE = "continue"
     STALE = "stale"
@@ -45,9 +54,9 @@ class ExitPlan:
 
     `threshold` is the mean agreement to beat; `alpha` the error of each side; `max_pairs` the most
     pairs worth paying for (futility is asked only after `futility_after`); evidence whose newest
-    pair is older than `stale_days` is stale. When pairs are read against the primary's own noise, or
-    carry a score for each side, the loss accepted is `floor_delta` or `score_margin` (default: the
-    same as on agreement, 1 - threshold).
+    pair is older than `stale_days` is stale. When pairs are read against the primary's own noise, the
+    difference accepted is `floor_delta`; when they carry scores or a judge's preference, the loss accepted is
+    `score_margin` (default: the same as on agreement, 1 - threshold).
     """
 
     threshold: float = BAR
@@ -70,8 +79,8 @@ class ExitPlan:
                 raise ConfigError(f"{name} is {value!r}; it must lie in [0, 1)")
 
     def margin(self, basis: str = "agreement") -> float:
-        """The loss accepted, as a share, when pairs are judged by `agreement`, `floor` or `scores`."""
-        own = {"floor": self.floor_delta, "scores": self.score_margin}.get(basis)
+        """What is accepted, as a share, when pairs are judged by `basis`, one of `evidence.BASES`."""
+        own = self.floor_delta if basis == "floor" else self.score_margin if basis in QUALITY else None
         # Rounded, because 1 - 0.95 is not quite 0.05.
         return round(1 - self.threshold, 12) if own is None else own
 
@@ -81,8 +90,8 @@ class Decision:
     """Where one run stands. `decided_after` counts pairs up to the latched crossing.
 
     `lower` and `upper` are the confidence sequence now, at 1 - `alpha`, valid at any time.
-    `pairs_needed` is the forecast total, a whole number: NaN when settled, infinite when neither side
-    is being won. `leaning` is the side it is forecast for.
+    `pairs_needed` is the forecast total, a whole number: NaN when settled or refused, infinite when
+    neither side is being won. `leaning` is the side it is forecast for.
     """
 
     outcome: Outcome
@@ -107,12 +116,14 @@ def decide(
     weights: ArrayLike | None = None,
     threshold: float | None = None,
     alpha: float | None = None,
+    basis: str = "agreement",
     newest: datetime | None = None,
     now: datetime | None = None,
 ) -> Decision:
     """Judge pairs in the order they came. `values` (n,) in [0, 1]; see `betting` for `weights`.
 
-    `threshold` and `alpha` default to the plan's; a monitor of K task types passes alpha / K.
+    `threshold` and `alpha` default to the plan's; a monitor of K task types passes alpha / K. `basis` says
+    what the values are: of `scores` and `judge`, 1/2 is no difference.
     `newest` and `now` (both aware) let evidence go stale. Raises `ConfigError` for unusable values.
     """
     rows, row_weights = check_rows(values, weights)
@@ -121,7 +132,12 @@ def decide(
     seen = tally(rows, row_weights)
     crossing = first_crossing(rows, bar, error, row_weights)
     needed, leaning = _forecast(seen, bar, error)
-    outcome, reason = _judge(seen, crossing, needed, plan, newest, now)
+    if crossing is not None:
+        is_quality = basis in QUALITY
+        better = is_quality and crossing[1] == "above" and _is_better(rows, error, row_weights)
+        outcome, reason = _settled(crossing, is_quality, better)
+    else:
+        outcome, reason = _open(seen, needed, plan, newest, now)
     lower, upper = confidence_interval(seen, error)
     return Decision(
         outcome=outcome,
@@ -162,19 +178,31 @@ def _forecast(seen: Tally, bar: float, alpha: float) -> tuple[float, Side | None
     return float(np.ceil(needed)), side
 
 
-def _judge(
+def _is_better(values: Floats, alpha: float, weights: Floats) -> bool:
+    """Whether the mean is found above no difference. Asked only of what was found to be as good."""
+    crossing = first_crossing(values, NO_DIFFERENCE, alpha, weights)
+    return crossing is not None and crossing[1] == "above"
+
+
+def _settled(crossing: tuple[int, Side], is_quality: bool, is_better: bool) -> tuple[Outcome, str]:
+    pairs, side = crossing
+    after = f"settled after {pairs:,} pairs"
+    if is_better:
+        return Outcome.SUPERIOR, f"better than the primary, as good was {after}"
+    if side == "above":
+        return Outcome.NON_INFERIOR, f"the mean is above the bar, {after}"
+    if is_quality:
+        return Outcome.WORSE, f"the mean is below the bar, {after}"
+    return Outcome.DIFFERS, f"the mean agreement is below the bar, {after}"
+
+
+def _open(
     seen: Tally,
-    crossing: tuple[int, Side] | None,
     needed: float,
     plan: ExitPlan,
     newest: datetime | None,
     now: datetime | None,
 ) -> tuple[Outcome, str]:
-    if crossing is not None:
-        pairs, side = crossing
-        if side == "above":
-            return Outcome.NON_INFERIOR, f"the mean is above the threshold, settled after {pairs:,} pairs"
-        return Outcome.WORSE, f"the mean is below the threshold, settled after {pairs:,} pairs"
     if newest is not None and now is not None and (now - newest).total_seconds() > plan.stale_days * 86_400:
         return Outcome.STALE, f"no new pair for more than {plan.stale_days:g} days"
     if seen.pairs >= plan.max_pairs:

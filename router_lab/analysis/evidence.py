@@ -17,9 +17,8 @@ import pandas as pd
 from scipy.stats import mannwhitneyu
 
 from router_lab.analysis.wording import plain
+from router_lab.defaults import BASES
 from router_lab.errors import ConfigError
-
-BASES: Final = ("scores", "judge", "floor", "agreement")
 
 # What tells better from worse; the others tell the same from different.
 QUALITY: Final = ("scores", "judge")
@@ -50,7 +49,8 @@ class Evidence:
 
     `rows` have `value`, shadow less reference in [-1, 1] (see `BOUNDS`), and `probability`, the chance that
     a row is here: of being sampled, times that of being drawn for marking. `of` is how many pairs might
-    have spoken; `whose` scores or preference it is, in words ("" for likeness); `chosen` counts scored
+    have spoken; `whose` scores or preference it is, in words, and `scorer` what kind of scorer that is
+    (`truth`, `people`, `judge`, `given` or a name; "" for likeness); `chosen` counts scored
     pairs left out because a person chose them freely; `selected` says how the rows differ from the rest if
     they are no random part (else ""); `unknown_design`: nobody knows how the part that is scored was drawn.
     `passed_over` says why better rungs were not used.
@@ -64,6 +64,7 @@ class Evidence:
     selected: str = ""
     unknown_design: bool = False
     passed_over: tuple[str, ...] = ()
+    scorer: str = ""
 
     @property
     def is_quality(self) -> bool:
@@ -112,7 +113,12 @@ def _judge(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
     scored = _scored_by(main, "judge")
     found = [replace(scored, basis="judge")] if scored is not None else []
     if len(known):
-        found.insert(0, Evidence(_valued(known, 2 * known["preference"] - 1), "judge", _run(main), "a judge"))
+        found.insert(
+            0,
+            Evidence(
+                _valued(known, 2 * known["preference"] - 1), "judge", _run(main), "a judge", scorer="judge"
+            ),
+        )
     return found or [_nothing(main, "judge")]
 
 
@@ -185,7 +191,13 @@ def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:
     rest = ran[failed & ~known]
     chance = _column(scored, f"{prefix}chance", np.nan).astype(float)
     is_chosen = _column(scored, f"{prefix}chosen", False).fillna(False).astype(bool)
-    found = partial(Evidence, basis="scores", of=max(_run(main), len(scored)), whose=_whose(scored, scorer))
+    found = partial(
+        Evidence,
+        basis="scores",
+        of=max(_run(main), len(scored)),
+        whose=_whose(scored, scorer),
+        scorer=str(scored["scored_by"].iloc[0]) if "scored_by" in scored and scorer == "given" else scorer,
+    )
     missing = ran["use"].isin(("scored", "unscored")) & ~known
     if not missing.any():
         # All of them: nothing was picked, however it came about.

@@ -1,84 +1,78 @@
 """The stable-state exit over a ledger: where each task type stands, however often one looks.
 
-Evidence is rebuilt from the comparisons each time; there is no second truth. A run begins at the
+The evidence is that of the A/B (`evidence`), rebuilt from the comparisons each time. A run begins at the
 last change of models, aliases or comparator, or at a re-arm; within it only the first pair of each
 distinct input counts, so repeats cannot fake certainty (the question is about distinct inputs).
 Pairs are weighted by least sampling probability over their own. With K task types each is judged
 at alpha / K, so that a wrong exit anywhere happens with probability at most alpha. Intervals are
 valid at any time; those of `ab` are for a single look, and narrower.
+
+The plan of each watch and its verdict are kept in the ledger when `steer` applies (see `watches`): from
+then on they stand, whatever comes later. Until then a verdict is of the pairs there are now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from router_lab.analysis.betting import Floats, confidence_interval, log_e_path, tally
+from router_lab.analysis.betting import confidence_interval, log_e_path, tally
 from router_lab.analysis.decision import Decision, ExitPlan, Outcome, decide
+from router_lab.analysis.evidence import Evidence
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.history import Standing, standings
 from router_lab.analysis.pairs import judged_pairs
-from router_lab.analysis.tables import switch_history, tables_if_any
-from router_lab.analysis.wording import count, html_table, interval_kind, plain
+from router_lab.analysis.quality import FEWEST_CLUSTERS
+from router_lab.analysis.runs import Run, compared_by, judged_by, latest_run, on_scale, run_of, scores_needed
+from router_lab.analysis.tables import switch_history, tables_if_any, watch_history
+from router_lab.analysis.watches import (
+    Asked,
+    Recorded,
+    exit_plan,
+    kept,
+    new_watch,
+    newest_watches,
+    rows_to_keep,
+    what_ended,
+)
+from router_lab.analysis.wording import count, html_table, interval_kind, pairs_of, plain, scoring
 from router_lab.errors import ConfigError
+from router_lab.records import Watch
 
-_RUN_KEY = ("primary_alias", "shadow_alias", "primary_model", "shadow_model", "comparator")
 _MOST_LOOKS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """The evidence of one task type: values in [0, 1] in time order, and where they came from.
-
-    `bar` is what their mean is held against. `newest` and `started` are None when nothing ran.
-    `audits` are the values seen since an exit, which the verdict does not use. `usd_per_pair` is the
-    mean known cost of a shadow answer (of a ledger: what was billed), NaN when none is known.
-    """
-
-    task_type: str
-    basis: str
-    bar: float
-    values: Floats = field(repr=False)
-    weights: Floats = field(repr=False)
-    audits: Floats = field(repr=False)
-    rows: int
-    started: datetime | None
-    newest: datetime | None
-    usd_per_pair: float
-
-
-@dataclass(frozen=True, slots=True)
 class MonitorResult:
-    """One `Decision` and one `Run` per task type; `frame` has a row for each; print it for the words.
+    """One `Decision`, `Run` and `Watch` per task type; `frame` has a row for each; print it for the words.
 
     `lower` and `upper` are the confidence sequence at 1 - `alpha` (the task type's share): valid
-    however often one looks, as `interval` says.
+    however often one looks, as `interval` says. `watches` are the plans they are judged by, of which
+    `recorded` are in the ledger; `to_keep` are the plans and verdicts which it lacks.
     """
 
     decisions: Mapping[str, Decision] = field(repr=False)
     runs: Mapping[str, Run] = field(repr=False)
     standings: Mapping[str, Standing] = field(repr=False)
     plan: ExitPlan
+    watches: Mapping[str, Watch] = field(default_factory=dict, repr=False)
+    recorded: frozenset[str] = frozenset()
+    to_keep: tuple[Watch, ...] = field(default=(), repr=False)
 
     @property
     def frame(self) -> pd.DataFrame:
         """One row per task type; `log_e_` columns are log e-values, `_usd` US dollars.
 
         `pairs_needed` is a whole number: empty when settled, infinite when neither side is being won;
-        `leaning` says which side that is.
+        `leaning` says which side that is. `scores_needed` is how many pairs to score where answers
+        differ, or may. `plan_recorded`: later pairs do not change the plan, nor a verdict.
         """
-        return pd.DataFrame(
-            [
-                _record(self.runs[name], self.decisions[name], self.standings.get(name))
-                for name in self.decisions
-            ],
-            columns=list(_RECORD),
-        )
+        return pd.DataFrame([self._record(name) for name in self.decisions], columns=list(_RECORD))
 
     def path(self, task_type: str) -> pd.DataFrame:
         """Up to 200 looks of one task type: pairs, mean, lower, upper, log_e_above, log_e_below.
@@ -89,26 +83,46 @@ class MonitorResult:
             raise ConfigError(f"no run of {task_type!r}; there are {sorted(self.runs)}")
         return _path(self.runs[task_type], self.decisions[task_type].alpha)
 
+    def sentence(self, task_type: str) -> str:
+        """Where one task type stands, in words. Raises `ConfigError` if it has no pairs."""
+        if task_type not in self.runs:
+            raise ConfigError(f"no run of {task_type!r}; there are {sorted(self.runs)}")
+        return _sentence(self.runs[task_type], self.decisions[task_type], self.watches.get(task_type))
+
     def __repr__(self) -> str:
         if not self.decisions:
             return "Monitor: no pairs yet"
-        heading = f"Monitor: alpha {self.plan.alpha:g} over {len(self.decisions)} task type(s)"
-        return "\n".join([heading, *(_line(name, one) for name, one in self.decisions.items())])
+        lines = [_heading(self), *(f"  {plain(name)}: {self.sentence(name)}" for name in self.decisions)]
+        if len(self.recorded) < len(self.decisions):
+            lines.append(_NOT_RECORDED)
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         shown = [
-            "task_type",
-            "outcome",
-            "pairs",
-            "mean",
-            "lower",
-            "upper",
-            "interval",
-            "threshold",
-            "pairs_needed",
-            "reason",
-        ]
-        return html_table(self.frame[shown], f"Monitor, alpha {self.plan.alpha:g}")
+            "task_type", "outcome", "basis", "whose", "pairs", "of_pairs", "mean", "lower", "upper",
+            "interval", "threshold", "pairs_needed", "scores_needed", "reason", "estimand", "warnings",
+            "plan_recorded",
+        ]  # fmt: skip
+        return html_table(self.frame[shown], _heading(self))
+
+    def _record(self, name: str) -> dict[str, Any]:
+        run, decision = self.runs[name], self.decisions[name]
+        standing, watch = self.standings.get(name), self.watches.get(name)
+        to_go = max(0.0, decision.pairs_needed - decision.pairs) if decision.decided_after is None else 0.0
+        found = {name: getattr(run, name) for name in _OF_RUN} | {
+            name: getattr(decision, name) for name in _OF_DECISION
+        }
+        return {
+            **found,
+            "outcome": decision.outcome.value,
+            "of_pairs": run.of,
+            "standing": standing.state if standing else "measuring",
+            "interval": interval_kind(decision.alpha, anytime=True),
+            "usd_needed": to_go * run.usd_per_pair,
+            "scores_needed": scores_needed(run, decision),
+            "plan_recorded": name in self.recorded,
+            "opened_because": watch.opened_because if watch else "",
+        }
 
 
 def monitor(
@@ -117,133 +131,132 @@ def monitor(
     *,
     by: str = "task_type",
     basis: str | None = None,
+    scored_by: str | None = None,
     switch_events: pd.DataFrame | None = None,
+    watches: pd.DataFrame | None = None,
     least_probability: float | None = None,
     task_types: int | None = None,
     now: datetime | None = None,
 ) -> MonitorResult:
     """Judge every task type of a ledger, or in `pairs` (the comparisons; see `pairs.judged_pairs`).
 
-    `switch_events` lets exits and re-arms written earlier bound the runs (default: a ledger's own).
-    `least_probability` is the lowest sampling rate planned (default: the lowest seen); `task_types` is
-    K (default: how many there are). `now` is aware; default the present. Raises `ConfigError` for
-    missing columns.
+    `plan`, `basis` (one of `evidence.BASES`) and `scored_by` (as in `ab`) are, by default, what the
+    ledger's watches have, and of a type without a watch `ExitPlan()` and the best evidence there is.
+    `switch_events` lets exits and re-arms written earlier bound the runs, `watches` keep their plans and
+    verdicts (default: a ledger's own). `least_probability` is the lowest sampling rate planned (default:
+    the lowest seen); `task_types` is K (default: how many there are). `now` is aware; default the
+    present. Nothing is written: that is for `steer`. Raises `ConfigError` for missing columns and
+    unknown bases or scorers.
     """
-    plan = plan or ExitPlan()
     moment = now or datetime.now(UTC)
+    if scored_by is not None and basis is None:
+        basis = "judge" if scored_by == "judge" else "scores"
     tables = tables_if_any(pairs)
-    rows = judged_pairs(pairs if tables is None else tables, by, basis=basis)
+    rows = judged_pairs(pairs if tables is None else tables, by, basis=basis, scored_by=scored_by)
     names = [str(name) for name in sorted(rows[by].dropna().unique())]
-    events = switch_history(tables) if switch_events is None and tables is not None else switch_events
-    known = standings(events, names)
-    runs = {
-        str(name): _run(str(name), group, plan, basis, known[str(name)], least_probability)
+    if tables is not None and by == "task_type":
+        switch_events = switch_history(tables) if switch_events is None else switch_events
+        watches = watch_history(tables) if watches is None else watches
+    known, kept_watches = standings(switch_events, names), newest_watches(watches)
+    asked = Asked(plan, basis, max(task_types or len(names), 1), least_probability)
+    found = [
+        _look(str(name), group, asked, known[str(name)], kept_watches.get(str(name)), moment)
         for name, group in rows.groupby(by, sort=True)
-    }
-    share = plan.alpha / max(task_types or len(names), 1)
-    decisions = {
-        name: decide(
-            run.values,
-            plan,
-            weights=run.weights,
-            threshold=run.bar,
-            alpha=share,
-            newest=run.newest,
-            now=moment,
-        )
-        for name, run in runs.items()
-    }
-    return MonitorResult(decisions, runs, known, plan)
-
-
-def _run(
-    name: str,
-    rows: pd.DataFrame,
-    plan: ExitPlan,
-    basis: str | None,
-    standing: Standing,
-    least_probability: float | None,
-) -> Run:
-    found = evidence_of(_latest_run(rows, standing.evidence_since), basis)
-    evidence, used = found.rows[found.rows["probability"].between(0, 1, inclusive="right")], found.basis
-    scaled, bar = _betting_scale(evidence["value"].to_numpy(), used, plan)
-    evidence = evidence.assign(scaled=scaled)
-    exited = standing.state == "exited"
-    audit = evidence["created_at"] > pd.Timestamp(standing.since) if exited else np.zeros(len(evidence), bool)
-    first = evidence[~audit].drop_duplicates("input_hash")
-    probability = first["probability"].to_numpy()
-    least = least_probability if least_probability is not None else probability.min(initial=1.0)
-    times = evidence["created_at"].dropna()
-    return Run(
-        task_type=name,
-        basis=used,
-        bar=bar,
-        values=first["scaled"].to_numpy(),
-        weights=np.minimum(least / probability, 1.0),
-        audits=evidence[audit].drop_duplicates("input_hash")["scaled"].to_numpy(),
-        rows=len(evidence),
-        started=times.iloc[0].to_pydatetime() if len(times) else None,
-        newest=times.iloc[-1].to_pydatetime() if len(times) else None,
-        usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
+    ]
+    return MonitorResult(
+        decisions={one.run.task_type: one.decision for one in found},
+        runs={one.run.task_type: one.run for one in found},
+        standings=known,
+        plan=plan or ExitPlan(),
+        watches={one.run.task_type: one.watch for one in found},
+        recorded=frozenset(one.run.task_type for one in found if one.is_recorded),
+        to_keep=tuple(row for one in found for row in one.to_keep),
     )
 
 
-def _latest_run(rows: pd.DataFrame, since: datetime | None) -> pd.DataFrame:
-    """Rows after the last change of what is compared; nulls (a side that failed) change nothing."""
-    if since is not None:
-        rows = rows[rows["created_at"] > pd.Timestamp(since)]
-    main = rows[~rows["is_noise"] & rows["use"].isin(["scored", "shadow_failed"])]
-    if main.empty:
-        return rows
-    start = 0
-    for column in _RUN_KEY:
-        known = main[column].dropna()
-        changed = known.index[known != known.iloc[-1]] if len(known) else []
-        start = max(start, int(changed[-1]) + 1 if len(changed) else 0)
-    return rows.loc[start:]
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look at one task type gives."""
+
+    run: Run
+    watch: Watch
+    decision: Decision
+    is_recorded: bool
+    to_keep: Sequence[Watch]
 
 
-def _betting_scale(differences: Floats, basis: str, plan: ExitPlan) -> tuple[Floats, float]:
-    """Differences in [-1, 1] as values in [0, 1], and the bar their mean must beat."""
-    if basis == "agreement":
-        return np.clip(1 + differences, 0, 1), plan.threshold
-    return np.clip((1 + differences) / 2, 0, 1), (1 - plan.margin(basis)) / 2
+def _look(
+    name: str,
+    rows: pd.DataFrame,
+    asked: Asked,
+    standing: Standing,
+    recorded: Recorded | None,
+    now: datetime,
+) -> _Look:
+    latest = latest_run(rows, standing.evidence_since)
+    watch, found = _watch_of(name, latest, asked, standing, recorded, now)
+    run = run_of(name, latest, found, watch, standing)
+    is_recorded = recorded is not None and recorded.plan.watch_id == watch.watch_id
+    decision = decide(
+        run.values,
+        exit_plan(watch, asked.plan),
+        weights=run.weights,
+        threshold=run.bar,
+        alpha=watch.alpha / watch.task_types,
+        basis=run.basis,
+        newest=run.newest,
+        now=now,
+    )
+    if recorded is not None and is_recorded and recorded.verdict is not None:
+        is_better = decision.outcome is Outcome.SUPERIOR and not run.refusal
+        if recorded.verdict.outcome != Outcome.NON_INFERIOR or not is_better:
+            decision = kept(decision, recorded.verdict)
+    elif run.refusal and (run.sampled >= FEWEST_CLUSTERS or decision.decided_after is not None):
+        decision = replace(
+            decision,
+            outcome=Outcome.REFUSED,
+            reason=run.refusal,
+            decided_after=None,
+            pairs_needed=np.nan,
+            leaning=None,
+        )
+    return _Look(run, watch, decision, is_recorded, rows_to_keep(recorded, watch, decision, now))
 
 
-_RECORD = (
-    "task_type", "outcome", "reason", "basis", "standing", "pairs", "rows",
-    "mean", "lower", "upper", "interval", "threshold", "alpha",
-    "log_e_above", "log_e_below", "decided_after", "leaning", "pairs_needed", "usd_per_pair", "usd_needed",
-    "started", "newest",
+def _watch_of(
+    name: str,
+    latest: pd.DataFrame,
+    asked: Asked,
+    standing: Standing,
+    recorded: Recorded | None,
+    now: datetime,
+) -> tuple[Watch, Evidence]:
+    """The watch these pairs belong to, in the ledger or new, and what they say on its basis."""
+    since, compared = standing.evidence_since, compared_by(latest)
+    free = evidence_of(latest, asked.basis)
+    if recorded is None:
+        return new_watch(name, compared, free, asked, at=now, evidence_since=since), free
+    watch = recorded.plan
+    own = free if free.basis == watch.basis else evidence_of(latest, watch.basis)
+    if reason := what_ended(watch, compared, free, own, asked, since):
+        opened = new_watch(name, compared, free, asked, at=now, evidence_since=since, opened_because=reason)
+        return opened, free
+    return watch, own
+
+
+_OF_RUN = (
+    "task_type", "basis", "whose", "estimand", "rows", "usd_per_pair", "started", "newest", "warnings"
 )  # fmt: skip
-
-
-def _record(run: Run, decision: Decision, standing: Standing | None) -> dict[str, Any]:
-    to_go = max(0.0, decision.pairs_needed - decision.pairs) if decision.decided_after is None else 0.0
-    return {
-        "task_type": run.task_type,
-        "outcome": decision.outcome.value,
-        "reason": decision.reason,
-        "basis": run.basis,
-        "standing": standing.state if standing else "measuring",
-        "pairs": decision.pairs,
-        "rows": run.rows,
-        "mean": decision.mean,
-        "lower": decision.lower,
-        "upper": decision.upper,
-        "interval": interval_kind(decision.alpha, anytime=True),
-        "threshold": decision.threshold,
-        "alpha": decision.alpha,
-        "log_e_above": decision.log_e_above,
-        "log_e_below": decision.log_e_below,
-        "decided_after": decision.decided_after,
-        "leaning": decision.leaning,
-        "pairs_needed": decision.pairs_needed,
-        "usd_per_pair": run.usd_per_pair,
-        "usd_needed": to_go * run.usd_per_pair,
-        "started": run.started,
-        "newest": run.newest,
-    }
+_OF_DECISION = (
+    "reason", "pairs", "mean", "lower", "upper", "threshold", "alpha",
+    "log_e_above", "log_e_below", "decided_after", "leaning", "pairs_needed",
+)  # fmt: skip
+_RECORD = (
+    "task_type", "outcome", "reason", "basis", "whose", "estimand", "standing", "pairs", "of_pairs", "rows",
+    "mean", "lower", "upper", "interval", "threshold", "alpha",
+    "log_e_above", "log_e_below", "decided_after", "leaning", "pairs_needed", "scores_needed",
+    "usd_per_pair", "usd_needed", "started", "newest", "warnings", "plan_recorded", "opened_because",
+)  # fmt: skip
 
 
 def _path(run: Run, alpha: float) -> pd.DataFrame:
@@ -264,30 +277,59 @@ def _path(run: Run, alpha: float) -> pd.DataFrame:
     )
 
 
-_WORDS = {
+WORDS = {
     Outcome.NON_INFERIOR: "STABLE, the comparison may stop",
+    Outcome.SUPERIOR: "SUPERIOR, the comparison may stop",
     Outcome.WORSE: "WORSE",
+    Outcome.DIFFERS: "DIFFERS",
+    Outcome.REFUSED: "REFUSED to conclude",
     Outcome.FUTILE: "FUTILE",
     Outcome.CONTINUE: "continue",
     Outcome.STALE: "STALE",
 }
 
+_NOT_RECORDED = (
+    "Plans that are not recorded in a ledger may change with later pairs; "
+    "`router-lab shadow monitor --apply` or `rl.analysis.steer(ledger, apply=True)` records them."
+)
 
-def _line(name: str, decision: Decision) -> str:
+
+def _heading(result: MonitorResult) -> str:
+    shares = sum(one.alpha for one in result.decisions.values())
+    plans = {one.alpha for one in result.watches.values()} or {result.plan.alpha}
+    alpha = max(plans)
+    late = f" (in all {shares:.3g}: types came after the first plan)" if shares > alpha * 1.001 else ""
+    return f"Monitor: alpha {alpha:g} over {len(result.decisions)} task type(s){late}"
+
+
+def _sentence(run: Run, decision: Decision, watch: Watch | None) -> str:
+    word = WORDS[decision.outcome]
+    because = f" New watch: {watch.opened_because}." if watch and watch.opened_because else ""
     if not decision.pairs:
-        return f"  {plain(name)}: {_WORDS[decision.outcome]}: no usable pair yet"
-    needed = f"; {_outlook(decision)}" if decision.outcome is Outcome.CONTINUE else ""
+        refused = f"{decision.reason}; " if decision.outcome is Outcome.REFUSED else ""
+        return f"{word}: {refused}no usable pair yet.{because}"
+    more = ""
+    if decision.outcome is Outcome.CONTINUE:
+        more = f"; {_outlook(run, decision)}"
+    if decision.outcome is Outcome.DIFFERS:
+        more = f"; {scoring(scores_needed(run, decision), run.task_type)}"
     kind = interval_kind(decision.alpha, anytime=True)
+    mean, lower, upper, bar = (
+        on_scale(one, run.basis)
+        for one in (decision.mean, decision.lower, decision.upper, decision.threshold)
+    )
+    notes = f" Note: {run.warnings}." if run.warnings else ""
     return (
-        f"  {plain(name)}: {_WORDS[decision.outcome]}: {decision.reason}{needed}. Mean {decision.mean:.4f} "
-        f"({decision.lower:.4f} to {decision.upper:.4f}, {kind}) against {decision.threshold:.4f}, "
-        f"{decision.pairs:,} distinct inputs"
+        f"{word}: {decision.reason}{more}. By {judged_by(run)}: mean {mean} ({lower} to {upper}, {kind}) "
+        f"against {bar}, {decision.pairs:,} distinct inputs in {pairs_of(run.rows, run.of)}; "
+        f"{run.estimand}.{because}{notes}"
     )
 
 
-def _outlook(decision: Decision) -> str:
+def _outlook(run: Run, decision: Decision) -> str:
     """Which way the evidence leans, at which bar, and how many pairs in all would settle it."""
-    bar = f"the bar {decision.threshold:.4g}"
+    limit = decision.threshold
+    bar = f"the bar {limit:.4g}" if run.basis == "agreement" else f"the bar {on_scale(limit, run.basis)}"
     if decision.leaning is None:
         return f"leans to neither side of {bar}"
     return (

@@ -14,17 +14,22 @@ from hashlib import sha256
 from math import ceil
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import pandas as pd
 
+from router_lab.analysis.betting import confidence_interval, tally
 from router_lab.analysis.decision import Decision, ExitPlan, Outcome
-from router_lab.analysis.drift import detect
+from router_lab.analysis.drift import Drift, detect
 from router_lab.analysis.history import Standing, Step, author_of
-from router_lab.analysis.monitor import MonitorResult, Run, monitor
-from router_lab.analysis.wording import plain
+from router_lab.analysis.monitor import MonitorResult, monitor
+from router_lab.analysis.runs import Run, judged_by, on_scale, scores_needed
+from router_lab.analysis.wording import plain, plain_text, scoring
 from router_lab.errors import ConfigError
-from router_lab.records import Alert
+from router_lab.records import Alert, Watch
 
 Reaction = Literal["alert", "off"]
+
+_LIKENESS_ALPHA = 0.05
 
 
 class SwitchHandle(Protocol):
@@ -41,11 +46,14 @@ class SwitchHandle(Protocol):
 class SteeringPolicy:
     """What to do on each outcome, and how lightly to keep watching afterwards.
 
+    That answers differ is no reason to stop, so it is told and nothing more unless `on_differs` says so. A
+    verdict that is refused is told too: nothing is concluded, and nothing switched.
     An audit of `audit_share` of the pairs seen per `audit_every_days` (at least `audit_pairs`) costs
     at most `audit_usd`; a re-arm at most `rearm_usd`.
     """
 
     on_worse: Reaction = "alert"
+    on_differs: Reaction = "alert"
     on_futile: Reaction = "alert"
     audit_every_days: float = 1.0
     audit_share: float = 0.01
@@ -54,7 +62,7 @@ class SteeringPolicy:
     rearm_usd: float = 10.0
 
     def __post_init__(self) -> None:
-        for name in ("on_worse", "on_futile"):
+        for name in ("on_worse", "on_differs", "on_futile"):
             if getattr(self, name) not in ("alert", "off"):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; it is 'alert' or 'off'")
 
@@ -93,6 +101,9 @@ class LedgerHandle(Protocol):
     def record_alert(self, alert: Alert) -> Awaitable[None]:
         """Queue an alert; awaiting the result waits until it is durable."""
 
+    def record_watch(self, watch: Watch) -> Awaitable[None]:
+        """Queue the plan or the verdict of a watch; awaiting waits until it is durable."""
+
 
 @dataclass(frozen=True, slots=True)
 class Steered:
@@ -103,7 +114,7 @@ class Steered:
     done: tuple[Action, ...]
 
     def __repr__(self) -> str:
-        lines = [f"  {one.kind} {plain(one.task_type)}: {plain(one.reason)}" for one in self.actions]
+        lines = [f"  {one.kind} {plain(one.task_type)}: {plain_text(one.reason)}" for one in self.actions]
         heading = f"Actions ({len(self.done)} done):" if self.actions else "Actions: none"
         return "\n".join([repr(self.result), heading, *lines])
 
@@ -114,21 +125,40 @@ async def steer(
     policy: SteeringPolicy | None = None,
     *,
     apply: bool = False,
+    basis: str | None = None,
+    scored_by: str | None = None,
+    task_types: int | None = None,
+    least_probability: float | None = None,
     now: datetime | None = None,
 ) -> Steered:
     """Monitor a ledger and, with `apply`, act on what is found. Safe to run as often as one likes.
 
-    Everything it knows is read back from the ledger, so that any machine and any cron job agree.
-    Raises `ConfigError` for anything but a ledger.
+    `apply` also keeps the plan of every watch that begins, and every verdict, in the ledger: these stand
+    from then on, whatever pairs come later, until what is compared or who scores it changes. Without
+    `plan`, `basis` and `scored_by` the plans in the ledger go on; see `monitor`. Everything it knows is
+    read back from the ledger, so that any machine and any cron job agree. Raises `ConfigError` for
+    anything but a ledger.
     """
     if not hasattr(ledger, "switch_events"):
         raise ConfigError(f"a {type(ledger).__name__} cannot be steered; pass a Ledger, which has the switch")
     history = ledger.switch_events()
-    result = monitor(ledger.tables(), plan, switch_events=history, now=now)
+    result = monitor(
+        ledger.tables(),
+        plan,
+        basis=basis,
+        scored_by=scored_by,
+        switch_events=history,
+        task_types=task_types,
+        least_probability=least_probability,
+        now=now,
+    )
     actions = plan_actions(result, policy, now=now)
     if not apply:
         return Steered(result, tuple(actions), ())
     known = set(ledger.alerts()["alert_id"])
+    # What was decided is kept before anything is done about it.
+    for watch in result.to_keep:
+        await ledger.record_watch(watch)
     waiting: list[Awaitable[None]] = []
     done = act(
         actions,
@@ -153,7 +183,7 @@ def plan_actions(
         if standing.state == "measuring":
             found.append(_while_measuring(run, decision, rules))
         elif standing.state == "exited":
-            found.append(_while_exited(run, standing, rules, moment))
+            found.append(_while_exited(run, decision, standing, rules, moment))
     return [action for action in found if action is not None]
 
 
@@ -182,33 +212,57 @@ def act(
 
 
 def _while_measuring(run: Run, decision: Decision, rules: SteeringPolicy) -> Action | None:
-    evidence = (
-        f"{decision.reason}: mean {decision.mean:.4f} against {decision.threshold:.4f} "
-        f"({decision.lower:.4f} to {decision.upper:.4f}; {decision.pairs:,} distinct inputs, by {run.basis})"
-    )
-    key = f"{run.task_type}/{decision.outcome}/{run.started}"
+    key = f"{run.task_type}/{decision.outcome}/{run.basis}/{run.started}"
     if decision.outcome is Outcome.NON_INFERIOR:
-        return Action("exit", run.task_type, f"stable: {evidence}", key)
-    if decision.outcome in (Outcome.WORSE, Outcome.FUTILE):
-        reaction = rules.on_worse if decision.outcome is Outcome.WORSE else rules.on_futile
+        return Action("exit", run.task_type, f"stable: {_evidence(run, decision)}", key)
+    if decision.outcome is Outcome.SUPERIOR:
+        return Action("exit", run.task_type, f"superior: {_evidence(run, decision)}", key)
+    reaction = {
+        Outcome.WORSE: rules.on_worse,
+        Outcome.DIFFERS: rules.on_differs,
+        Outcome.FUTILE: rules.on_futile,
+    }.get(decision.outcome)
+    if reaction is not None:
         kind: Literal["stop", "alert"] = "stop" if reaction == "off" else "alert"
-        return Action(kind, run.task_type, f"{decision.outcome}: {evidence}", key)
-    if decision.outcome is Outcome.STALE:
-        return Action("alert", run.task_type, f"stale: {decision.reason}", key)
+        return Action(kind, run.task_type, f"{decision.outcome}: {_evidence(run, decision)}", key)
+    if decision.outcome in (Outcome.STALE, Outcome.REFUSED):
+        return Action("alert", run.task_type, f"{decision.outcome}: {decision.reason}", key)
     return None
 
 
-def _while_exited(run: Run, standing: Standing, rules: SteeringPolicy, now: datetime) -> Action | None:
+def _evidence(run: Run, decision: Decision) -> str:
+    """What a decision rests on, in words."""
+    mean, lower, upper, bar = (
+        on_scale(one, run.basis)
+        for one in (decision.mean, decision.lower, decision.upper, decision.threshold)
+    )
+    told = ""
+    if decision.outcome is Outcome.DIFFERS:
+        told = f"; {scoring(scores_needed(run, decision), run.task_type)}"
+    return (
+        f"{decision.reason}: mean {mean} against {bar} ({lower} to {upper}; {decision.pairs:,} distinct "
+        f"inputs, by {judged_by(run)}){told}"
+    )
+
+
+def _while_exited(
+    run: Run, decision: Decision, standing: Standing, rules: SteeringPolicy, now: datetime
+) -> Action | None:
     exited = standing.since or now
     key = f"{run.task_type}/exit/{exited}"
+    if decision.outcome is Outcome.WORSE:
+        # Scored since: what was taken for as good by its likeness is not.
+        reason = f"worse, after the exit: {_evidence(run, decision)}"
+        return Action("alert", run.task_type, reason, f"{key}/worse/{run.basis}")
     if not len(run.values) and len(run.audits):
         reason = "a model or the comparator changed since the exit: measuring again"
         return Action("rearm", run.task_type, reason, f"{key}/changed", usd=rules.rearm_usd)
-    drift = detect(1 - run.audits, 1 - run.bar)
+    drift, basis = _drift(run)
     if drift.alarmed:
+        mean, bar = on_scale(1 - drift.observed, basis), on_scale(1 - drift.allowed, basis)
         reason = (
-            f"drift: mean {1 - drift.observed:.4f} over {drift.observations:,} audited pairs against "
-            f"{run.bar:.4f}; a false alarm comes once in {drift.mean_run:,.0f} pairs or more"
+            f"drift: mean {mean} by {basis} over {drift.observations:,} audited pairs against {bar}; "
+            f"a false alarm comes once in {drift.mean_run:,.0f} pairs or more"
         )
         return Action("rearm", run.task_type, reason, f"{key}/drift", usd=rules.rearm_usd)
     if now - (standing.audited_at or exited) < timedelta(days=rules.audit_every_days):
@@ -218,6 +272,17 @@ def _while_exited(run: Run, standing: Standing, rules: SteeringPolicy, now: date
     )
     reason = f"audit: {pairs} pairs or ${rules.audit_usd:g}, whichever comes first"
     return Action("audit", run.task_type, reason, key, pairs=pairs, usd=rules.audit_usd)
+
+
+def _drift(run: Run) -> tuple[Drift, str]:
+    """What the audits show, by the basis of the exit; where none of them is scored, by their likeness.
+
+    Likeness is then held against what it was before the exit, at its least.
+    """
+    if len(run.audits) or not len(run.audit_likeness) or not len(run.likeness):
+        return detect(1 - run.audits, 1 - run.bar), run.basis
+    least, _ = confidence_interval(tally(run.likeness), _LIKENESS_ALPHA)
+    return detect(1 - run.audit_likeness, float(np.clip(1 - least, 0.001, 0.999))), "agreement"
 
 
 def _pairs_per_day(run: Run, exited: datetime) -> float:

@@ -88,6 +88,11 @@ def switch_history(tables: Any) -> pd.DataFrame | None:
     return frame_of(tables.switch_events) if hasattr(tables, "switch_events") else None
 
 
+def watch_history(tables: Any) -> pd.DataFrame | None:
+    """The plans and verdicts of watches, oldest first; None for tables that have none."""
+    return frame_of(tables.watches.order_by("at")) if hasattr(tables, "watches") else None
+
+
 def frame_of(expression: Any) -> pd.DataFrame:
     """Run an Ibis expression; dates become timestamps. Raises `LedgerError` naming an unreadable file."""
     try:

@@ -6,12 +6,10 @@ import argparse
 from pathlib import Path
 
 from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger
-from router_lab.defaults import MARGIN
+from router_lab.defaults import BASES, MARGIN
 from router_lab.errors import ConfigError
 
 FORMATS = ("html", "json")
-# As `analysis.evidence.BASES`, which would take half a second to import.
-BASES = ("scores", "judge", "floor", "agreement")
 EXAMPLES = """\
   router-lab report --ledger out/ledger --out report.html
   router-lab report --format json --out report.json

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from typing import TYPE_CHECKING
 
 from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger
-from router_lab.defaults import ALPHA, BAR
+from router_lab.defaults import ALPHA, BAR, BASES
+
+if TYPE_CHECKING:
+    from router_lab.analysis import ExitPlan
 
 EXAMPLES = """\
   router-lab shadow monitor --ledger out/ledger
   router-lab shadow monitor --threshold 0.97 --max-pairs 5000
-  router-lab shadow monitor --apply      turn shadows off where the question is answered
+  router-lab shadow monitor --basis scores --scored-by people
+  router-lab shadow monitor --apply      keep plans and verdicts, turn shadows off where it is decided
 """
+
+MOST_PAIRS = 10_000
 
 
 def add_to(commands: Commands) -> None:
@@ -22,29 +29,59 @@ def add_to(commands: Commands) -> None:
     monitor = add_command(
         actions,
         "monitor",
-        "test every task type against the threshold, valid however often you look",
+        "test every task type by the best evidence there is, valid however often you look",
         EXAMPLES,
     )
+    kept = "default: the plan in the ledger, else"
+    monitor.add_argument("--threshold", type=float, help=f"mean agreement to beat ({kept} {BAR:g})")
+    monitor.add_argument("--alpha", type=float, help=f"error rate of each side ({kept} {ALPHA:g})")
+    monitor.add_argument("--max-pairs", type=int, help=f"most pairs worth paying for ({kept} {MOST_PAIRS:,})")
+    monitor.add_argument("--basis", choices=BASES, help=f"what to judge by ({kept} the best there is)")
     monitor.add_argument(
-        "--threshold", type=float, default=BAR, help=f"mean agreement to beat (default: {BAR:g})"
+        "--scored-by", metavar="WHO", help="whose scores: truth, people, judge or a scorer's name"
     )
     monitor.add_argument(
-        "--alpha", type=float, default=ALPHA, help=f"error rate of each side (default: {ALPHA:g})"
+        "--task-types",
+        type=int,
+        metavar="K",
+        help=f"task types that share alpha ({kept} all)",
     )
-    monitor.add_argument("--max-pairs", type=int, default=10_000, help="most pairs worth paying for")
-    monitor.add_argument("--on-worse", choices=["alert", "off"], default="alert", help="default: alert")
-    monitor.add_argument("--on-futile", choices=["alert", "off"], default="alert", help="default: alert")
-    monitor.add_argument("--apply", action="store_true", help="flip the switch and raise the alerts it finds")
+    for outcome in ("worse", "differs", "futile"):
+        monitor.add_argument(
+            f"--on-{outcome}", choices=["alert", "off"], default="alert", help="default: alert"
+        )
+    monitor.add_argument(
+        "--apply", action="store_true", help="keep plans and verdicts, flip the switch and raise the alerts"
+    )
     add_ledger_option(monitor)
     monitor.set_defaults(run=run_monitor)
 
 
 def run_monitor(arguments: argparse.Namespace) -> int:
     """Print where every task type stands, and what was or would be done."""
-    from router_lab.analysis import ExitPlan, SteeringPolicy, steer
+    from router_lab.analysis import SteeringPolicy, steer
 
-    plan = ExitPlan(threshold=arguments.threshold, alpha=arguments.alpha, max_pairs=arguments.max_pairs)
-    policy = SteeringPolicy(on_worse=arguments.on_worse, on_futile=arguments.on_futile)
+    policy = SteeringPolicy(
+        on_worse=arguments.on_worse, on_differs=arguments.on_differs, on_futile=arguments.on_futile
+    )
     with existing_ledger(arguments.ledger) as ledger:
-        print(asyncio.run(steer(ledger, plan, policy, apply=arguments.apply)))
+        steered = steer(
+            ledger,
+            _plan(arguments),
+            policy,
+            apply=arguments.apply,
+            basis=arguments.basis,
+            scored_by=arguments.scored_by,
+            task_types=arguments.task_types,
+        )
+        print(asyncio.run(steered))
     return 0
+
+
+def _plan(arguments: argparse.Namespace) -> ExitPlan | None:
+    """The plan asked for; None where nothing is, so that a plan in the ledger goes on."""
+    from router_lab.analysis import ExitPlan
+
+    given = {name: getattr(arguments, name) for name in ("threshold", "alpha", "max_pairs")}
+    known = {name: value for name, value in given.items() if value is not None}
+    return ExitPlan(**known) if known else None

@@ -20,7 +20,7 @@ from router_lab.ledger.place import place_of
 from router_lab.ledger.schema import aware
 from router_lab.ledger.status import Status, read_status
 from router_lab.ledger.switch import LedgerSwitch
-from router_lab.records import Alert, Attempt, BudgetLine, Comparison, Score, ScoreKind
+from router_lab.records import Alert, Attempt, BudgetLine, Comparison, Score, ScoreKind, Watch
 from router_lab.router.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -105,6 +105,10 @@ class Ledger:
     def record_alert(self, alert: Alert) -> asyncio.Future[None]:
         """Queue one alert; the future is done when it is durable."""
         return self._core.writer.submit(Append("alerts", alert, keep=True))
+
+    def record_watch(self, watch: Watch) -> asyncio.Future[None]:
+        """Queue the plan or the verdict of a watch; the future is done when it is durable."""
+        return self._core.writer.submit(Append("watches", watch))
 
     def calibration(self, key: str) -> bytes | None:
         """The newest durable calibration state under `key`, from any process."""
@@ -192,8 +196,13 @@ class Ledger:
         """One row per flip of the switch, oldest first."""
         return self._frame("switch_events", since, until, None)
 
+    def watches(self, *, since: datetime | None = None, until: datetime | None = None) -> pd.DataFrame:
+        """One row per plan of a watch, and one per verdict, oldest first."""
+        return self._frame("watches", since, until, None)
+
     def tables(self, backend: str = "duckdb", connection: Any = None) -> Tables:
-        """Ibis tables `.attempts`, `.comparisons`, `.alerts`, `.switch_events`, `.scores`, all as of now.
+        """Ibis tables `.attempts`, `.comparisons`, `.alerts`, `.switch_events`, `.scores`, `.watches`,
+        all as of now.
 
         `backend` is `duckdb` or `pyspark`; `connection` an Ibis connection of that kind to use.
         """
@@ -243,7 +252,7 @@ class Ledger:
     def prune(self, before: datetime | str) -> int:
         """Delete rows older than `before` for good; returns how many.
 
-        The switch's history and the budget counters stay.
+        The history of the switch and of watches stays, and so do the budget counters.
         """
         from router_lab.ledger.rewrite import prune
 

@@ -21,7 +21,7 @@ from router_lab.ledger.money import is_amount, nano, nano_up, usd
 from router_lab.ledger.pending_rows import PendingRows
 from router_lab.ledger.switch_store import count_spending
 from router_lab.ledger.values import as_text, shown
-from router_lab.records import Alert, Attempt, BudgetLine, Score
+from router_lab.records import Alert, Attempt, BudgetLine, Score, Watch
 
 if TYPE_CHECKING:
     from router_lab.router.ports import Fold
@@ -190,7 +190,7 @@ class Append:
 
     kept = True
 
-    def __init__(self, name: str, record: Alert | Score, *, keep: bool = False) -> None:
+    def __init__(self, name: str, record: Alert | Score | Watch, *, keep: bool = False) -> None:
         self._name = name
         self._row = encoder(name, keep=keep)(record)
 

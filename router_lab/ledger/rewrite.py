@@ -26,7 +26,7 @@ from router_lab.ledger.manifest import SealedFile, add_to_manifest, ledger_id_of
 from router_lab.ledger.operations import Books
 from router_lab.ledger.parquet import DayFile, in_order, write_file
 from router_lab.ledger.redaction import Redaction
-from router_lab.ledger.schema import ATTEMPTS, SWITCH_EVENTS, TABLES, Table
+from router_lab.ledger.schema import ATTEMPTS, SWITCH_EVENTS, TABLES, WATCHES, Table
 from router_lab.ledger.seal import Transact, batches
 from router_lab.ledger.sealed_files import check_unchanged, row_groups
 
@@ -121,7 +121,7 @@ def redact(shelf: Shelf, before: datetime) -> int:
 
 
 def prune(shelf: Shelf, before: datetime) -> int:
-    """Delete rows from before that time, but never the switch's history; returns how many.
+    """Delete rows from before that time, but never the history of the switch or of watches; returns how many.
 
     Budget counters keep what the deleted attempts cost. Raises `LedgerError`.
     """
@@ -129,7 +129,7 @@ def prune(shelf: Shelf, before: datetime) -> int:
     when = before.astimezone(UTC)
     removed = 0
     for file in _manifest(shelf):
-        if file.table is not SWITCH_EVENTS and file.date <= when.date().isoformat():
+        if file.table not in (SWITCH_EVENTS, WATCHES) and file.date <= when.date().isoformat():
             removed += _prune_file(shelf, file, when)
     shelf.transact(lambda books: forget_set_aside(books.connection, when))
     return removed

@@ -10,7 +10,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from router_lab.errors import ConfigError, LedgerError
-from router_lab.records import Alert, Attempt, Comparison, Score, SwitchEvent
+from router_lab.records import Alert, Attempt, Comparison, Score, SwitchEvent, Watch
 
 SCHEMA_VERSION = 2
 
@@ -122,9 +122,16 @@ SCORES = Table(
     sort=("comparison_id", "side"),
     dictionary=("by", "side", "shown_as", "kind", "verdict", "stratum"),
 )
+WATCHES = Table(
+    name="watches",
+    columns=_columns(Watch),
+    time="at",
+    sort=("task_type", "at"),
+    dictionary=("watch_id", "task_type", "basis", "scorer", "comparator", "outcome"),
+)
 
 TABLES: dict[str, Table] = {
-    table.name: table for table in (ATTEMPTS, COMPARISONS, ALERTS, SWITCH_EVENTS, SCORES)
+    table.name: table for table in (ATTEMPTS, COMPARISONS, ALERTS, SWITCH_EVENTS, SCORES, WATCHES)
 }
 
 

@@ -24,7 +24,7 @@ _SQL_TYPES = {
 
 
 class Tables:
-    """`attempts`, `comparisons`, `alerts`, `switch_events` and `scores` as Ibis tables, all of one moment.
+    """`attempts`, `comparisons`, `alerts`, `switch_events`, `scores`, `watches` as Ibis tables of one moment.
 
     They keep showing that moment; ask the ledger again for newer rows, or after compaction.
     """

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from router_lab.defaults import ALPHA, BAR
+from router_lab.defaults import ALPHA, BAR, BASES
+from router_lab.escape import plain
 from router_lab.panels.base import control
 from router_lab.panels.sheet import Sheet, SheetPanel, chooser, chosen
 from router_lab.panels.sources import tables_opener
@@ -17,22 +18,30 @@ if TYPE_CHECKING:
 _SHOWN = [
     "task_type",
     "outcome",
+    "basis",
+    "whose",
     "pairs",
+    "of_pairs",
     "mean",
     "lower",
     "upper",
     "threshold",
     "pairs_needed",
     "usd_needed",
+    "scores_needed",
     "reason",
+    "estimand",
+    "warnings",
+    "plan_recorded",
 ]
 
 
 class MonitorPanel(SheetPanel):
     """The stable-state exit over a ledger (a `Ledger`, its tables, or a path).
 
-    It only looks: acting on a verdict is `rl.analysis.act` or the switch panel. `.selection()` has a
-    row per task type. Raises `ConfigError` for another source.
+    It only looks: acting on a verdict, and keeping it, is for `rl.analysis.steer`. With the fields as they
+    are at first, the plans in the ledger are shown. `.selection()` has a row per task type. Raises
+    `ConfigError` for another source.
     """
 
     heading = "May we stop comparing?"
@@ -59,20 +68,28 @@ class MonitorPanel(SheetPanel):
             step=0.01,
             value=ALPHA,
         )
-        super().__init__(self.task_type, self.threshold, self.alpha)
+        self.basis = control(
+            widgets.Dropdown,
+            "Judged by",
+            options=[("the best there is", ""), *((one, one) for one in BASES)],
+            value="",
+        )
+        super().__init__(self.task_type, self.threshold, self.alpha, self.basis)
 
     def _read(self) -> Sheet:
         from router_lab import analysis
         from router_lab.analysis import plots
 
-        plan = analysis.ExitPlan(threshold=float(self.threshold.value), alpha=float(self.alpha.value))
+        threshold, alpha = float(self.threshold.value), float(self.alpha.value)
+        is_default = (threshold, alpha) == (BAR, ALPHA)
+        plan = None if is_default else analysis.ExitPlan(threshold=threshold, alpha=alpha)
         events = self._history() if callable(self._history) else None
-        result = analysis.monitor(self._open(), plan, switch_events=events)
+        result = analysis.monitor(self._open(), plan, basis=chosen(self.basis), switch_events=events)
         names = tuple(result.decisions)
         one = chosen(self.task_type)
         one = one if one in names else next(iter(names), None)
         return Sheet(
-            sentence=_sentence(result),
+            sentence=_sentence(result, one),
             selection=result.frame,
             tables=(("Verdicts", result.frame[_SHOWN]),),
             plot=None if one is None else plots.confidence_band(result, one),
@@ -80,12 +97,12 @@ class MonitorPanel(SheetPanel):
         )
 
 
-def _sentence(result: MonitorResult) -> str:
-    if not result.decisions:
+def _sentence(result: MonitorResult, shown: str | None) -> str:
+    if shown is None:
         return "No pairs yet"
     counts: dict[str, int] = {}
     for decision in result.decisions.values():
         words: Any = decision.outcome.value
         counts[words] = counts.get(words, 0) + 1
     said = ", ".join(f"{count} {words.replace('_', ' ')}" for words, count in sorted(counts.items()))
-    return f"{len(result.decisions)} task types: {said}"
+    return f"{len(result.decisions)} task types: {said}. {plain(shown, limit=60)}: {result.sentence(shown)}"

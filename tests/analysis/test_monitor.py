@@ -25,16 +25,16 @@ def outcome(frame, plan=None, **options) -> Outcome:
     return decision.outcome
 
 
-def test_stable_worse_and_undecided():
+def test_stable_unlike_and_undecided():
     frames = [
         pairs_frame(agreeing(0.99, 600), "stable"),
-        pairs_frame(agreeing(0.80, 600), "worse"),
+        pairs_frame(agreeing(0.80, 600), "unlike"),
         pairs_frame(agreeing(0.95, 50), "young"),
     ]
     result = monitor(pd.concat(frames), now=LATER)
     assert {name: one.outcome for name, one in result.decisions.items()} == {
         "stable": Outcome.NON_INFERIOR,
-        "worse": Outcome.WORSE,
+        "unlike": Outcome.DIFFERS,
         "young": Outcome.CONTINUE,
     }
     assert all(one.alpha == pytest.approx(0.05 / 3) for one in result.decisions.values())
@@ -205,7 +205,7 @@ def test_the_monitor_reads_an_identical_shadow_like_that():
     first = identical_shadow(1, 2_500, seed=4)
     crossing = log_e_path((1 + first[0][0].astype(int) - first[1][0]) / 2, (1 - 0.03) / 2) >= np.log(20)
     assert decision.decided_after == int(crossing.argmax()) + 1
-    assert outcome(main) is Outcome.WORSE
+    assert outcome(main) is Outcome.DIFFERS
 
 
 def test_a_change_of_model_begins_a_new_run():
@@ -304,8 +304,8 @@ def test_nothing_usable_is_said_plainly(rows):
     assert result._repr_html_()
 
 
-def test_all_failed_shadows_are_worse():
-    assert outcome(pairs_frame([np.nan] * 60, status="shadow_failed")) is Outcome.WORSE
+def test_all_failed_shadows_differ():
+    assert outcome(pairs_frame([np.nan] * 60, status="shadow_failed")) is Outcome.DIFFERS
 
 
 def test_an_unknown_status_is_not_evidence():

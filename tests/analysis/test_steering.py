@@ -44,7 +44,25 @@ def test_a_stable_type_exits_and_an_undecided_one_does_not():
     ("policy", "kind"), [(SteeringPolicy(), "alert"), (SteeringPolicy(on_worse="off"), "stop")]
 )
 def test_worse_does_what_was_configured(policy, kind):
-    assert kinds(pairs_frame(agreeing(0.7, 300)), policy=policy) == [kind]
+    worse = pairs_frame(np.ones(300), primary_score=1.0, shadow_score=agreeing(0.7, 300))
+    assert kinds(worse, policy=policy) == [kind]
+
+
+def test_answers_that_differ_are_told_and_stop_nothing_unless_asked():
+    unlike = pairs_frame(agreeing(0.7, 300))
+    (action,) = plan_actions(monitor(unlike, now=LATER), SteeringPolicy(on_worse="off"), now=LATER)
+    assert action.kind == "alert" and action.reason.startswith("differs: ")
+    assert "not known to be worse: score some pairs" in action.reason and "rl.spot_checks(" in action.reason
+    assert kinds(unlike, policy=SteeringPolicy(on_differs="off")) == ["stop"]
+
+
+def test_likeness_before_the_exit_watches_over_an_exit_by_scores_that_nobody_scores_any_more():
+    agreement = np.concatenate([agreeing(0.6, 600), agreeing(0.2, 600)])
+    scored = np.repeat([1.0, np.nan], 600)
+    frame = pairs_frame(agreement, primary_score=scored, shadow_score=scored)
+    result = monitor(frame, basis="scores", now=LATER, switch_events=events(EXITED))
+    (action,) = plan_actions(result, now=LATER)
+    assert action.kind == "rearm" and "by agreement" in action.reason
 
 
 def test_a_real_ledger_is_steered_once(tmp_path):

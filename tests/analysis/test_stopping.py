@@ -96,7 +96,7 @@ def test_the_first_crossing_is_latched():
     ("agreed", "disagreed", "plan", "outcome"),
     [
         (300, 0, ExitPlan(), Outcome.NON_INFERIOR),
-        (80, 40, ExitPlan(), Outcome.WORSE),
+        (80, 40, ExitPlan(), Outcome.DIFFERS),
         (10, 0, ExitPlan(), Outcome.CONTINUE),
         (190, 10, ExitPlan(), Outcome.FUTILE),
         (57, 3, ExitPlan(max_pairs=60), Outcome.FUTILE),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from router_lab.analysis.decision import Outcome
-from router_lab.analysis.evidence import QUALITY
 from router_lab.analysis.page.markup import details, paragraph, table
 from router_lab.analysis.wording import count, interval_kind, percent, plain, points, unconfirmed, usd
 
@@ -17,7 +16,10 @@ if TYPE_CHECKING:
 
 _MEANING = {
     Outcome.NON_INFERIOR: "Yes: stable",
+    Outcome.SUPERIOR: "Yes: superior",
     Outcome.WORSE: "Yes: it is worse",
+    Outcome.DIFFERS: "It differs: score some pairs",
+    Outcome.REFUSED: "No verdict: see the notes",
     Outcome.FUTILE: "Yes: no verdict is in reach",
     Outcome.CONTINUE: "Not yet",
     Outcome.STALE: "Not yet: the evidence is old",
@@ -98,7 +100,7 @@ def monitor_section(report: Report) -> list[str]:
     rows = pd.DataFrame(
         {
             "Task type": frame["task_type"],
-            "May we stop?": [_standing(row) for row in records],
+            "May we stop?": [_MEANING[Outcome(one)] for one in frame["outcome"]],
             "By": [_BASES.get(row["basis"], row["basis"]) for row in records],
             "Distinct inputs": frame["pairs"],
             "Mean": [_on_scale(row, "mean") for row in records],
@@ -115,14 +117,6 @@ def monitor_section(report: Report) -> list[str]:
         )
     note += " Means over distinct inputs, each counted once; those above are over calls."
     return [table(rows), paragraph(note, "note")]
-
-
-def _standing(row: Mapping[str, Any]) -> str:
-    """Whether to stop, in words. That answers are unlike does not make them worse."""
-    outcome = Outcome(row["outcome"])
-    if outcome is Outcome.WORSE and row["basis"] not in QUALITY:
-        return "Yes: it differs, score some pairs"
-    return _MEANING[outcome]
 
 
 def _on_scale(row: Mapping[str, Any], column: str) -> str:

@@ -1,0 +1,170 @@
+"""The evidence of one task type since what is compared last changed, as values that can be bet on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+
+from router_lab.analysis.betting import Floats
+from router_lab.analysis.decision import Decision
+from router_lab.analysis.evidence import QUALITY, Evidence
+from router_lab.analysis.evidence import evidence as evidence_of
+from router_lab.analysis.history import Standing
+from router_lab.analysis.outlook import scores_to_settle
+from router_lab.analysis.quality import inspect
+from router_lab.analysis.watches import COMPARED
+from router_lab.analysis.wording import points
+from router_lab.records import Watch
+
+# Findings of the A/B that do not concern distinct inputs that are weighted and looked at at any time.
+_NO_MATTER = ("too_few_clusters", "few_clusters", "large_cluster", "sampling_changed")
+
+_COMPARED_USES = ("scored", "shadow_failed", "shadow_unusable")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The evidence of one task type: values in [0, 1] in time order, and where they came from.
+
+    `basis` is what it is judged by, on pairs of the `of` that might have spoken, by `whose` scores or
+    preference ("" for likeness); `estimand` what the mean is about. `bar` is what it is held against.
+    `newest` and `started` are None when nothing ran. `refusal` says why no verdict may rest on these pairs
+    ("" for none), `sampled` how many there were to be. `audits` are the values seen since an exit, which
+    the verdict does not use, `audit_likeness` their agreement, `likeness` that before. `usd_per_pair` is
+    the mean known cost of a shadow answer (of a ledger: what was billed), NaN when none is known.
+    """
+
+    task_type: str
+    basis: str
+    whose: str
+    estimand: str
+    of: int
+    bar: float
+    values: Floats = field(repr=False)
+    weights: Floats = field(repr=False)
+    audits: Floats = field(repr=False)
+    likeness: Floats = field(repr=False)
+    audit_likeness: Floats = field(repr=False)
+    rows: int
+    sampled: int
+    refusal: str
+    warnings: str
+    started: datetime | None
+    newest: datetime | None
+    usd_per_pair: float
+
+
+def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, standing: Standing) -> Run:
+    """The run of `latest`, rows of `pairs.judged_pairs`, of which `found` speak, by the plan of `watch`."""
+    evidence = found.rows[found.rows["probability"].between(0, 1, inclusive="right")]
+    scaled, bar = betting_scale(evidence["value"].to_numpy(), found.basis, watch.margin)
+    evidence = evidence.assign(scaled=scaled)
+    audit = _audits(evidence, standing)
+    first = evidence[~audit].drop_duplicates("input_hash")
+    probability = first["probability"].to_numpy()
+    least = min(watch.least_probability, probability.min(initial=1.0))
+    times = evidence["created_at"].dropna()
+    likeness, audit_likeness = _likeness(latest, standing)
+    before = latest[~_audits(latest, standing)]
+    findings = [one for one in inspect(before, found, None) if one.code not in _NO_MATTER]
+    return Run(
+        task_type=name,
+        basis=found.basis,
+        whose=found.whose,
+        estimand=_estimand(found.basis, found.whose, first),
+        of=found.of,
+        bar=bar,
+        values=first["scaled"].to_numpy(),
+        weights=np.minimum(least / probability, 1.0),
+        audits=evidence[audit].drop_duplicates("input_hash")["scaled"].to_numpy(),
+        likeness=likeness,
+        audit_likeness=audit_likeness,
+        rows=len(evidence),
+        sampled=int((~before["is_noise"] & (before["use"] != "not_run")).sum()),
+        refusal="; ".join(one.message for one in findings if one.refuses),
+        warnings="; ".join(one.message for one in findings if not one.refuses),
+        started=times.iloc[0].to_pydatetime() if len(times) else None,
+        newest=times.iloc[-1].to_pydatetime() if len(times) else None,
+        usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
+    )
+
+
+def _audits(rows: pd.DataFrame, standing: Standing) -> pd.Series:
+    """Which rows are of after an exit."""
+    if standing.state != "exited":
+        return pd.Series(False, index=rows.index)
+    return rows["created_at"] > pd.Timestamp(standing.since)
+
+
+def _likeness(latest: pd.DataFrame, standing: Standing) -> tuple[Floats, Floats]:
+    """The agreement of distinct inputs, before an exit and since."""
+    alike = evidence_of(latest, "agreement").rows
+    audit = _audits(alike, standing)
+    before, since = (alike[one].drop_duplicates("input_hash")["agreement"] for one in (~audit, audit))
+    return before.to_numpy(dtype=float), since.to_numpy(dtype=float)
+
+
+def latest_run(rows: pd.DataFrame, since: datetime | None) -> pd.DataFrame:
+    """Rows after the last change of what is compared; nulls (a side that failed) change nothing."""
+    if since is not None:
+        rows = rows[rows["created_at"] > pd.Timestamp(since)]
+    main = rows[~rows["is_noise"] & rows["use"].isin(_COMPARED_USES)]
+    if main.empty:
+        return rows
+    start = 0
+    for column in COMPARED:
+        known = main[column].dropna()
+        changed = known.index[known != known.iloc[-1]] if len(known) else []
+        start = max(start, int(changed[-1]) + 1 if len(changed) else 0)
+    return rows.loc[start:]
+
+
+def compared_by(latest: pd.DataFrame) -> dict[str, str | None]:
+    """What the pairs of a run compare; None where it is not known."""
+    main = latest[~latest["is_noise"] & latest["use"].isin(_COMPARED_USES)]
+    newest = {column: main[column].dropna() for column in COMPARED}
+    return {column: str(known.iloc[-1]) or None if len(known) else None for column, known in newest.items()}
+
+
+def betting_scale(differences: Floats, basis: str, margin: float) -> tuple[Floats, float]:
+    """Differences in [-1, 1] as values in [0, 1], and the bar their mean must beat."""
+    if basis == "agreement":
+        return np.clip(1 + differences, 0, 1), round(1 - margin, 12)
+    return np.clip((1 + differences) / 2, 0, 1), (1 - margin) / 2
+
+
+def on_scale(value: float, basis: str) -> str:
+    """A value that was bet on, in words: agreement as it is, a difference in points."""
+    if basis == "agreement" or value != value:
+        return f"{value:.4f}"
+    return f"{points(2 * value - 1)} points"
+
+
+def scores_needed(run: Run, decision: Decision) -> float:
+    """How many pairs to score, of those there are, to tell better from worse; NaN where it is told."""
+    if run.basis in QUALITY or not decision.pairs:
+        return float("nan")
+    same = decision.mean if run.basis == "agreement" else 1 + min(2 * decision.mean - 1, 0.0)
+    margin = 1 - run.bar if run.basis == "agreement" else 1 - 2 * run.bar
+    return scores_to_settle(same, margin, decision.alpha, decision.pairs)
+
+
+def _estimand(basis: str, whose: str, first: pd.DataFrame) -> str:
+    """What the mean is about: of which inputs, by what, when."""
+    of = {
+        "scores": f"score of the shadow less score of the primary, by {whose}",
+        "judge": f"pairs won less pairs lost, by {whose}",
+        "floor": "agreement less the primary's with itself",
+        "agreement": "agreement",
+    }
+    times = first["created_at"].dropna()
+    when = f", as they were from {times.min():%Y-%m-%d} to {times.max():%Y-%m-%d}" if len(times) else ""
+    return f"{of[basis]}; mean of distinct inputs{when}"
+
+
+def judged_by(run: Run) -> str:
+    """What a run is judged by and whose that is, such as `scores (people)`."""
+    return f"{run.basis} ({run.whose})" if run.whose else run.basis
