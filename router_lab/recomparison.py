@@ -1,8 +1,8 @@
-"""Stored pairs compared again by another comparator, without calling any model."""
+"""Stored pairs compared again by another comparator, without calling primary or shadow."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,12 +15,14 @@ from router_lab.router.compare import comparator as comparator_called
 if TYPE_CHECKING:
     import pandas as pd
 
+    from router_lab.router import Router
+
 # Pairs whose two answers were both usable, whatever else was wrong with them.
 _BOTH_ANSWERED = frozenset(
     {"complete", "primary_fell_back", "primary_truncated", "unknown", "comparator_error", "cancelled"}
 )
 _NEEDED = ("comparison_id", "task_type", "status", "primary_output", "shadow_output")
-_ANSWERS = (
+ANSWERS = (
     "primary_output",
     "shadow_output",
     "primary_tool_calls",
@@ -29,7 +31,7 @@ _ANSWERS = (
     "shadow_ending",
 )
 _KEPT = ("comparator", "agreement", "is_noise", "switch_epoch", "sample_probability", "input_hash")
-_COLUMNS = [*dict.fromkeys((*_NEEDED, *_ANSWERS, *_KEPT))]
+_COLUMNS = [*dict.fromkeys((*_NEEDED, *ANSWERS, *_KEPT))]
 
 
 class Comparisons(Protocol):
@@ -45,6 +47,7 @@ def recompare(
     options: Mapping[str, Any] | None = None,
     *,
     task_type: str | None = None,
+    router: Router | None = None,
 ) -> pd.DataFrame:
     """Compare the answers stored in `source` (a ledger, its path, or a frame of comparisons) again.
 
@@ -54,22 +57,24 @@ def recompare(
     and `reason`, and `skipped`, which says why a pair could not be compared again (missing when it was).
     Nothing is written to the ledger.
 
-    Raises `ConfigError` for an unknown comparator or option, for `judge` (it asks a model), and for a
+    `judge` alone asks a model, and needs the `router` that keeps its books in `source`: see
+    `judging.judge_stored` for what it asks, what that may cost, and what it writes.
+
+    Raises `ConfigError` for an unknown comparator or option, for `judge` without a router, and for a
     frame without the columns it needs.
     """
     import pandas as pd
 
     chosen = comparator_called(comparator, options)
     if isinstance(chosen, Judge):
-        raise ConfigError(
-            "comparator `judge` asks a model, and stored pairs are compared without calling one; to have "
-            "a model judge new pairs, name it as the `comparator` of a route's shadow"
-        )
-    stored = _below(_stored(source), task_type)
-    verdicts = [_again(chosen, status, _Answers(*answers)) for status, *answers in _rows(stored)]
+        from router_lab.judging import judge_stored, plan_judging
+
+        return judge_stored(plan_judging(source, chosen, router, task_type=task_type))
+    stored = below(_stored(source), task_type)
+    verdicts = [_again(chosen, read_pair(status, answers)) for status, *answers in rows_of(stored)]
     renamed = stored.rename(columns={"comparator": "old_comparator", "agreement": "old_agreement"})
     found = pd.DataFrame(verdicts, columns=["agreement", "reason", "skipped"], index=stored.index)
-    again = renamed.drop(columns=list(_ANSWERS[:4])).assign(
+    again = renamed.drop(columns=list(ANSWERS[:4])).assign(
         comparator=comparator,
         agreement=found["agreement"].astype("float64"),
         reason=found["reason"].astype(object),
@@ -108,7 +113,7 @@ def summary(again: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """What is stored of two answers, in the order of `_ANSWERS`; rows of older versions lack the calls."""
+    """What is stored of two answers, in the order of `ANSWERS`; rows of older versions lack the calls."""
 
     primary: str | None
     shadow: str | None
@@ -141,15 +146,23 @@ class _Answers:
         )
 
 
-def _again(chosen: Comparator, status: str, answers: _Answers) -> tuple[float | None, str, str | None]:
-    """The new agreement, its reason, and why there is none."""
+def read_pair(status: str, answers: Sequence[str | None]) -> Pair | str:
+    """The two answers of a row, in the order of `ANSWERS`; or why there are none to compare."""
+    stored = _Answers(*answers)  # type: ignore[arg-type]
     if status not in _BOTH_ANSWERED:
-        return None, "", f"no two answers to compare: {status}"
-    if not answers.are_stored:
-        return None, "", "answers not stored" if status != "cancelled" else f"no two answers: {status}"
-    if any(_is_hash(text) for text in answers.texts() if text is not None):
-        return None, "", "answers stored as hashes only"
-    verdict = compare(chosen, answers.pair())
+        return f"no two answers to compare: {status}"
+    if not stored.are_stored:
+        return "answers not stored" if status != "cancelled" else f"no two answers: {status}"
+    if any(is_hash(text) for text in stored.texts() if text is not None):
+        return "answers stored as hashes only"
+    return stored.pair()
+
+
+def _again(chosen: Comparator, found: Pair | str) -> tuple[float | None, str, str | None]:
+    """The new agreement, its reason, and why there is none."""
+    if isinstance(found, str):
+        return None, "", found
+    verdict = compare(chosen, found)
     return (
         verdict.agreement,
         verdict.reason,
@@ -157,13 +170,14 @@ def _again(chosen: Comparator, status: str, answers: _Answers) -> tuple[float | 
     )
 
 
-def _rows(stored: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+def rows_of(stored: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
     """Status and answers of every row; what is missing, or no text, is None."""
-    columns = stored[["status", *_ANSWERS]].itertuples(index=False, name=None)
+    columns = stored[["status", *ANSWERS]].itertuples(index=False, name=None)
     return (tuple(value if isinstance(value, str) else None for value in row) for row in columns)
 
 
-def _is_hash(text: str) -> bool:
+def is_hash(text: str) -> bool:
+    """Whether a stored text is only the hash of one."""
     return len(text) == 71 and text.startswith("sha256:")
 
 
@@ -192,7 +206,8 @@ def _stored(source: Any) -> pd.DataFrame:
     )
 
 
-def _below(frame: pd.DataFrame, task_type: str | None) -> pd.DataFrame:
+def below(frame: pd.DataFrame, task_type: str | None) -> pd.DataFrame:
+    """The rows of a task type and of those below it."""
     if task_type is None:
         return frame
     inside = (frame["task_type"] == task_type) | frame["task_type"].str.startswith(f"{task_type}::")

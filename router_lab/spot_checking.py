@@ -272,14 +272,23 @@ def new_score(comparison_id: str, side: Side, value: float | None, by: str, **ot
 def scored_pairs(ledger: Ledger, by: str | None = None) -> pd.DataFrame:
     """The comparisons that were scored, with `primary_score` and `shadow_score`, for `rl.analysis.ab`.
 
-    Of several scores that one person gave to one answer the last counts; several people's are averaged.
+    Without `by`, ground truth outranks people, people a judge, marks on drawn pairs those on chosen ones;
+    what several of the same rank said is averaged, and `scorers` counts them. `chance` and `chosen` say of
+    which other pairs a score speaks, as in `rl.analysis.marks`.
     """
-    given = ledger.scores()
-    given = given[given["comparison_id"].notna() & ((given["by"] == by) if by is not None else True)]
-    last = given.drop_duplicates(["comparison_id", "side", "by"], keep="last")
-    means = last.groupby(["comparison_id", "side"])["quality_score"].mean().unstack("side")
-    means = means.reindex(columns=["primary", "shadow"]).add_suffix("_score").dropna(how="all").reset_index()
-    frame: pd.DataFrame = ledger.comparisons().merge(means, on="comparison_id", how="inner")
+    from router_lab.analysis.marks import marks
+
+    said = marks(ledger, by=by).dropna(subset=["primary_score", "shadow_score"], how="all")
+    rank = said["kind"].map({"truth": 0, "person": 2, "judge": 4}) + said["chosen"]
+    best = said[rank == rank.groupby(said["comparison_id"]).transform("min")]
+    scores = best.groupby("comparison_id", as_index=False).agg(
+        primary_score=("primary_score", "mean"),
+        shadow_score=("shadow_score", "mean"),
+        chance=("chance", "max"),
+        chosen=("chosen", "all"),
+        scorers=("by", "nunique"),
+    )
+    frame: pd.DataFrame = ledger.comparisons().merge(scores, on="comparison_id", how="inner")
     return frame
 
 

@@ -133,6 +133,7 @@ def test_eighty_drawn_marks_tell_the_truth(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("way", [at_once, in_sessions])
 @pytest.mark.parametrize(
     ("scenario", "truth", "most"),
@@ -148,10 +149,10 @@ def test_drawn_marks_cover_the_truth(
     most: float,
     way: Callable[[list[Candidate], int], list[Drawn]],
 ) -> None:
-    error, covered, covered_by_weights = replicated(scenario, way, 1_000, truth)
+    error, covered, covered_by_weights = replicated(scenario, way, 800, truth)
     assert error <= most
-    assert covered >= 0.945
-    assert covered_by_weights >= 0.945
+    assert covered >= 0.94
+    assert covered_by_weights >= 0.94
 
 
 def test_the_differing_get_five_in_eight_and_later_pairs_their_share() -> None:

@@ -121,7 +121,7 @@ async def test_the_command_refuses_what_it_cannot_do(lab: Lab, capsys):
     await fill(lab)
     asked = ["compare", "--again", "--ledger", str(lab.folder)]
     for wrong, said in (
-        (["--comparator", "judge"], "asks a model"),
+        (["--comparator", "judge"], "'judge'"),
         (["--comparator", "text", "--option", "threshold"], "KEY=VALUE"),
         (["--comparator", "text", "--option", "treshold=1"], "did you mean `threshold`"),
         (["--comparator", "text", "--out", "again.xlsx"], ".parquet or .csv"),

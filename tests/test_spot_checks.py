@@ -205,6 +205,7 @@ async def test_verdicts_of_the_panel_become_scores_that_analysis_takes(filled: L
     )
     scored = scored_pairs(filled.ledger).set_index("comparison_id")
     assert scored.loc[one, ["primary_score", "shadow_score"]].tolist() == [1.0, 0.5]
+    assert scored.loc[one, ["scorers", "chosen"]].tolist() == [2, True]
     assert scored.loc[two, ["primary_score", "shadow_score"]].tolist() == [0.0, 1.0]
     assert set(scored_pairs(filled.ledger, by="bo")["comparison_id"]) == {one}
     assert set(filled.ledger.scores()["chosen"]) == {True}

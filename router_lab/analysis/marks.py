@@ -85,7 +85,7 @@ def _per_pair(scores: Any) -> Any:
 
 
 def _named(said: Any, pairs: Any) -> Any:
-    pairs = pairs.select(pair_id="comparison_id", task_type="task_type")
+    pairs = pairs.select(pair_id="comparison_id", task_type="task_type", asked_at="created_at")
     return said.inner_join(pairs, said.comparison_id == pairs.pair_id).drop("pair_id")
 
 
@@ -118,7 +118,8 @@ def _with_chances(said: Any, pairs: Any) -> Any:
 def _all_marked(said: Any, pairs: Any) -> Any:
     """The task types of which a person marked every pair there was: nothing was chosen there."""
     people = said.filter(said.kind == "person")
-    own = people.group_by("by").aggregate(until=people.at.max())
+    # A mark's time may be a made-up one, from before its pair: then that of the pair counts.
+    own = people.group_by("by").aggregate(until=ibis.greatest(people.at.max(), people.asked_at.max()))
     answered = pairs.filter((pairs.status == "complete") & ~pairs.is_noise)
     answered = answered.select(answered_id="comparison_id", all_type="task_type", created_at="created_at")
     asked = answered.cross_join(own).filter(lambda row: row.created_at <= row.until)

@@ -1,4 +1,4 @@
-"""`router-lab compare --again`: another comparator over the stored pairs, no model called."""
+"""`router-lab compare --again`: another comparator over the stored pairs; only a judge calls a model."""
 
 from __future__ import annotations
 
@@ -7,24 +7,32 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from router_lab.cli.common import Commands, add_command, add_ledger_option
+from router_lab.cli.common import Commands, add_command, add_config_option, add_ledger_option
 from router_lab.errors import ConfigError
 from router_lab.escape import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
+
+    from router_lab.ledger import Ledger
 
 EXAMPLES = """\
   router-lab compare --again --comparator normalized
   router-lab compare --again --comparator json --option tolerance=0.01 --task-type extract
   router-lab compare --again --comparator my_module:my_function --out again.parquet
+  router-lab compare --again --comparator judge                  what it would ask, and cost
+  router-lab compare --again --comparator judge --yes            ask
 """
 _FORMATS = (".parquet", ".csv")
 
 
 def add_to(commands: Commands) -> None:
     """Add the subcommand."""
-    command = add_command(commands, "compare", "compare stored answers again, calling no model", EXAMPLES)
+    command = add_command(
+        commands, "compare", "compare stored answers again, calling no model but a judge's", EXAMPLES
+    )
     command.add_argument(
         "--again", action="store_true", required=True, help="say that stored pairs are to be compared again"
     )
@@ -34,6 +42,10 @@ def add_to(commands: Commands) -> None:
     )
     command.add_argument("--task-type", metavar="PREFIX", help="only this task type and those below it")
     command.add_argument("--out", type=Path, metavar="FILE", help="write every pair: .parquet or .csv")
+    command.add_argument(
+        "--yes", action="store_true", help="for a judge: ask its model now, also while the switch is off"
+    )
+    add_config_option(command)
     add_ledger_option(command)
     command.set_defaults(run=run)
 
@@ -48,13 +60,42 @@ def run(arguments: argparse.Namespace) -> int:
     options = dict(_option(text) for text in arguments.option)
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` has it, for a comparator of the user's own
     with Ledger(arguments.ledger) as ledger:
-        again = recompare(ledger, arguments.comparator, options, task_type=arguments.task_type)
+        if arguments.comparator == "judge":
+            again = _judged(ledger, options, arguments)
+        else:
+            again = recompare(ledger, arguments.comparator, options, task_type=arguments.task_type)
+    if again is None:
+        return 0
     print(_report(again))
     if arguments.out is not None:
         write = again.to_parquet if arguments.out.suffix == ".parquet" else again.to_csv
         write(arguments.out, index=False)
         print(f"wrote {len(again):,} pairs to {arguments.out}")
     return 0
+
+
+def _judged(ledger: Ledger, options: Mapping[str, Any], arguments: argparse.Namespace) -> pd.DataFrame | None:
+    """Say what a judge will be asked and may cost; ask it if that is wanted."""
+    from router_lab.analysis.wording import usd
+    from router_lab.judging import judge_stored, plan_judging
+    from router_lab.router import Router
+    from router_lab.router.compare import Judge, comparator
+
+    judge = comparator("judge", options)
+    assert isinstance(judge, Judge)  # noqa: S101 - by its name
+    router = Router.from_yaml(arguments.config, ledger=ledger)
+    try:
+        plan = plan_judging(ledger, judge, router, task_type=arguments.task_type)
+        print(
+            f"{plain(plan.by, 90)}: {len(plan.pairs):,} pairs to judge, {len(plan.before):,} judged before; "
+            f"at most {plan.calls:,} calls, about {usd(plan.usd)} at most, from the shadow's budget"
+        )
+        if not arguments.yes and plan.pairs:
+            print("nothing was sent; add --yes to ask, which also works while the switch is off")
+            return None
+        return judge_stored(plan)
+    finally:
+        router.close_sync()
 
 
 def _option(text: str) -> tuple[str, Any]:

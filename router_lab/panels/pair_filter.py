@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any, Literal
 
 Order = Literal["differing first", "newest first"]
+
+_SEARCHED = ("primary_output", "shadow_output", "primary_tool_calls", "shadow_tool_calls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +57,11 @@ def ordering(pairs: Any, order: Order) -> list[Any]:
 
 
 def _contains(pairs: Any, search: str) -> Any:
-    """Whether an answer holds the words as they stand, in any case, or one of the pair's ids is the search.
+    """Whether an answer or its calls hold the words, in any case, or one of the pair's ids is the search.
 
     A literal pattern is twice as fast as comparing lower-cased texts.
     """
     pattern = f"(?i){re.escape(search)}"
-    found = [pairs[name].re_search(pattern).fill_null(False) for name in ("primary_output", "shadow_output")]
+    found = [pairs[name].re_search(pattern).fill_null(False) for name in _SEARCHED]
     same = [(pairs[name] == search).fill_null(False) for name in ("request_id", "comparison_id")]
-    return found[0] | found[1] | same[0] | same[1]
+    return reduce(or_, [*found, *same])

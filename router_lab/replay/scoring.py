@@ -5,7 +5,6 @@ The right answer takes the place of the primary, the model's that of the shadow:
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,6 +18,7 @@ from router_lab.router.compare import (
     Pair,
     comparator,
     compare,
+    compare_aside,
     registered_comparator,
     stored_pair,
 )
@@ -28,9 +28,6 @@ from router_lab.router.tool_calls import is_call, read_calls
 if TYPE_CHECKING:
     from router_lab.records import Completion
     from router_lab.replay.rows import Row
-
-# Longer answers are compared on a thread, so that the other calls are not held up.
-_INLINE_CHARS = 4_000
 
 _Make = Callable[[str, Mapping[str, Any]], Comparator | Judge]
 
@@ -64,11 +61,7 @@ class Scorer:
             shadow_tool_calls=completion.tool_calls,
             shadow_ending=_ending(completion),
         )
-        pair, chosen = _beside_expected(answer, row), self._for(row)
-        if len(pair.primary_text) + len(pair.shadow_text) > _INLINE_CHARS:
-            verdict = await asyncio.to_thread(compare, chosen, pair)
-        else:
-            verdict = compare(chosen, pair)
+        verdict = await compare_aside(self._for(row), _beside_expected(answer, row))
         return verdict.agreement, verdict.reason
 
     def score_stored(

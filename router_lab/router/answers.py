@@ -6,23 +6,34 @@ exception is `ResponseParseError`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from heapq import heapify, heappop, heappush
+from importlib import import_module
 from itertools import islice
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic_core import from_json
 
 from router_lab.errors import ConfigError, ResponseParseError
 from router_lab.records import Reply
+from router_lab.router.schema_checks import bounded, time_for_patterns
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
     from router_lab.router.request import Request
+
+# Longer texts, and schemas with patterns, are read beside the event loop.
+_QUICK_CHARS = 4_000
+
+# Side by side in one text; whoever writes more of them means none.
+_MAX_GROUPS = 2_000
 
 Output = Literal["auto", "json", "text"]
 
@@ -42,8 +53,35 @@ _BEGINS_JSON = re.compile(r'\{\s*+"[^"\n]*+"\s*+:|\[\s*+\{\s*+"')
 _TOKENS = re.compile(r'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
 
 
-def read_answer(reply: Reply, request: Request, output: Output) -> Any:
-    """The data in an answer, or None where the answer is text.
+@dataclass(frozen=True, slots=True)
+class AnswerLimits:
+    """How large an answer may be, by what was asked for: a server can send more than any model writes.
+
+    A token is a few characters, at most some hundred; an event of a stream wraps each in as many bytes.
+    """
+
+    body_bytes: int
+    stream_bytes: int
+    text_chars: int
+
+    @classmethod
+    def of(cls, max_tokens: int) -> AnswerLimits:
+        """For an answer of at most `max_tokens`."""
+        return cls(
+            body_bytes=2**20 + 512 * max_tokens,
+            stream_bytes=2**22 + 2048 * max_tokens,
+            text_chars=2**14 + 64 * max_tokens,
+        )
+
+
+def is_quickly_read(reply: Reply, request: Request) -> bool:
+    """Whether `read_answer` takes well under a millisecond."""
+    has_patterns = request.schema is not None and '"pattern' in json.dumps(request.schema)
+    return len(reply.text) <= _QUICK_CHARS and not has_patterns
+
+
+def read_answer(reply: Reply, request: Request, output: Output, max_chars: int | None = None) -> Any:
+    """The data in an answer, or None where the answer is text. Of more than `max_chars` nothing is read.
 
     A schema in the request, or `output="json"`, demands data: without it, or without any that
     satisfies the schema, `ResponseParseError` names what is wrong and where. `auto` takes data where
@@ -53,9 +91,27 @@ def read_answer(reply: Reply, request: Request, output: Output) -> Any:
     demanded = output == "json" or request.schema is not None
     if reply.tool_calls or (output == "text" and not demanded):
         return None
+    if max_chars is not None and len(reply.text) > max_chars:
+        if not demanded:
+            return None
+        raise ResponseParseError(
+            f"the answer has {len(reply.text):,} characters, more than its max_tokens hold: it is not read",
+            text=reply.text,
+        )
     if not demanded:
         return next(_evident(reply.text), None)
     return _demanded(reply, request.schema)
+
+
+async def ready_for_schemas() -> None:
+    """Import the library that checks schemas, the first time; beside the event loop, for it takes seconds."""
+    if not _jsonschema.cache_info().currsize:
+        await asyncio.to_thread(_jsonschema)
+
+
+@cache
+def _jsonschema() -> ModuleType:
+    return import_module("jsonschema")
 
 
 @lru_cache(maxsize=256)
@@ -84,7 +140,7 @@ def schema_validator(schema_json: str) -> Validator:
             resolver.lookup(reference)
         except Unresolvable as error:
             raise ConfigError(f"schema: $ref {reference[:200]!r} points at nothing") from error
-    validator: Validator = validator_type(schema, registry=Registry())
+    validator: Validator = bounded(validator_type)(schema, registry=Registry())
     return validator
 
 
@@ -110,7 +166,10 @@ def _fault(validator: Validator, data: Any) -> str | None:
     from jsonschema.exceptions import best_match
 
     try:
-        faults = list(islice(validator.iter_errors(data), _MAX_FAULTS))
+        with time_for_patterns():
+            faults = list(islice(validator.iter_errors(data), _MAX_FAULTS))
+    except TimeoutError:
+        return "the answer cannot be checked against the schema: its patterns take too long on it"
     except (ArithmeticError, RecursionError, TypeError, ValueError, re.error) as failure:
         return f"the answer cannot be checked against the schema: {type(failure).__name__}"
     if not faults:
@@ -188,7 +247,10 @@ def _embedded(text: str, openers: str = "{[") -> Iterator[Any]:
     inside a broken object is a part of an answer, and a part must not pass for the whole.
     """
     brackets = _Brackets(text)
-    waiting = [(start - end, -start, end) for start, end in brackets.between(0, len(text))]
+    groups = islice(brackets.between(0, len(text)), _MAX_GROUPS + 1)
+    waiting = [(start - end, -start, end) for start, end in groups]
+    if len(waiting) > _MAX_GROUPS:
+        return
     heapify(waiting)
     while waiting:
         _, negative_start, end = heappop(waiting)

@@ -8,14 +8,17 @@ settle  exactly one row replaces the intent: answer, error, timeout or cancellat
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 from router_lab.errors import BudgetExceededError, ContextOverflowError, ProviderError, ResponseParseError
 from router_lab.records import Attempt, Completion, CostSource, Reply, Usage
 from router_lab.router import settlement, tokens, truncation
 from router_lab.router.alerts import Alerts
-from router_lab.router.answers import read_answer
+from router_lab.router.answers import AnswerLimits, is_quickly_read, read_answer
 from router_lab.router.breaker import Admission
 from router_lab.router.budgets import Budgets
 from router_lab.router.job import Job
@@ -41,6 +44,11 @@ class Plan:
     output_reserve: int
     window: int | None
     may_drop: bool
+
+    @property
+    def limits(self) -> AnswerLimits:
+        """How large an answer to this may be."""
+        return AnswerLimits.of(self.max_tokens)
 
     def check_window(self) -> None:
         """Raises `ContextOverflowError` when the estimate does not fit beside the answer."""
@@ -108,6 +116,11 @@ class Attempts:
             ),
         )
 
+    def likely_usd(self, job: Job, target: Target) -> float:
+        """What one attempt costs at most, if its tokens are as estimated. Raises what `plan` raises."""
+        plan = self.plan(job, target)
+        return self._book.bound(target.alias, plan.estimate.tokens, plan.max_tokens, self._clock.now()).usd
+
     async def open(self, job: Job, plan: Plan, admission: Admission) -> OpenAttempt:
         """Reserve and write the intent. Raises `BudgetExceededError`, `LedgerError`; nothing is sent then."""
         now = self._clock.now()
@@ -144,6 +157,7 @@ class Attempts:
                 plan.wire,
                 attempt_id=attempt.lost.attempt_id,
                 timeout_s=self.timeout_s(job, plan),
+                max_body_bytes=plan.limits.body_bytes,
             )
             # Before anything is read of the body: whatever goes wrong from here on, this is owed.
             usage = plan.target.provider.usage(response.body) if _is_success(response.status) else None
@@ -212,7 +226,7 @@ class Attempts:
             error = _cut(ResponseParseError("the answer was cut at max_tokens"), reply, plan)
         else:
             try:
-                data = read_answer(reply, job.request, job.route.output)
+                data = await self._read(job, plan, reply)
             except ResponseParseError as unusable:
                 error = _cut(unusable, reply, plan) if reply.token_limited else unusable
         return settlement.from_reply(
@@ -224,6 +238,13 @@ class Attempts:
             signal=signal.name if signal is not None else None,
             sample=sample,
         )
+
+    async def _read(self, job: Job, plan: Plan, reply: Reply) -> Any:
+        """The data in an answer; read beside the event loop where that may take a while."""
+        read = partial(read_answer, reply, job.request, job.route.output, plan.limits.text_chars)
+        if is_quickly_read(reply, job.request):
+            return read()
+        return await asyncio.to_thread(read)
 
     async def _judge(self, attempt: OpenAttempt, response: WireResponse, usage: Usage | None) -> Settlement:
         provider = attempt.plan.target.provider

@@ -33,10 +33,11 @@ from pydantic import ValidationError
 
 from router_lab.errors import ConfigError
 from router_lab.records import Ending, Reply
+from router_lab.router.aside import TookTooLongError, aside
 from router_lab.router.comparators.answer import AnswerComparator
 from router_lab.router.comparators.base import Comparator, Options, Pair, Verdict
 from router_lab.router.comparators.embedding import Embedding
-from router_lab.router.comparators.judge import Judge
+from router_lab.router.comparators.judge import Judge, StoredPair
 from router_lab.router.comparators.label import Label
 from router_lab.router.comparators.loading import UserComparator, load_object
 from router_lab.router.comparators.number import Number
@@ -52,15 +53,22 @@ __all__ = [
     "Comparator",
     "Judge",
     "Pair",
+    "StoredPair",
     "Verdict",
     "comparator",
     "comparator_names",
     "compare",
+    "compare_aside",
     "registered_comparator",
     "stored_pair",
 ]
 
 GROUP = "router_lab.comparators"
+
+# Longer answers are compared beside the event loop; much longer ones are no answers of a model.
+_QUICK_CHARS = 2_000
+MAX_CHARS = 200_000
+COMPARATOR_S = 30.0
 
 _KINDS = (Embedding, Exact, Json, Judge, Label, Normalised, Number, Similarity, Text, Tools)
 _BUILT_IN: Mapping[str, type[Options]] = MappingProxyType({kind.name: kind for kind in _KINDS})
@@ -127,6 +135,21 @@ def compare(comparator: Comparator, pair: Pair) -> Verdict:
         return comparator(pair)
     except Exception as error:  # it may be a user's code, on a model's output: anything can happen
         return Verdict(None, f"{type(error).__name__}: {error}"[:500], failed=True)
+
+
+async def compare_aside(comparator: Comparator, pair: Pair) -> Verdict:
+    """As `compare`, beside the event loop where it may take a while: for long answers and a user's code."""
+    size = max(len(pair.primary_text), len(pair.shadow_text))
+    if size > MAX_CHARS:
+        return Verdict(None, f"an answer has {size:,} characters: beyond {MAX_CHARS:,} none is compared")
+    texts = comparator.texts if isinstance(comparator, AnswerComparator) else comparator
+    calls = pair.primary_tool_calls or pair.shadow_tool_calls
+    if size <= _QUICK_CHARS and not calls and not isinstance(texts, (UserComparator, Embedding)):
+        return compare(comparator, pair)
+    try:
+        return await aside(lambda: compare(comparator, pair), within_s=COMPARATOR_S)
+    except TookTooLongError as error:
+        return Verdict(None, f"the comparator {error}", failed=True)
 
 
 def stored_pair(

@@ -12,7 +12,7 @@ from typing import Any
 from router_lab.errors import LedgerError, RouterLabError
 from router_lab.records import Attempt, Comparison, ComparisonStatus, Completion, Ending
 from router_lab.router.comparators.judge import Question
-from router_lab.router.compare import Comparator, Judge, Pair, Verdict, compare
+from router_lab.router.compare import Comparator, Judge, Pair, Verdict, compare_aside
 from router_lab.router.endings import attempt_ending
 from router_lab.router.job import Job
 from router_lab.router.misconfiguration import Misconfigurations
@@ -21,9 +21,6 @@ from router_lab.router.writes import Writes
 from router_lab.settings.models import ShadowRoute
 
 _log = logging.getLogger("router_lab.shadow")
-
-# Longer answers are compared on a worker thread, so that the event loop stays free for primaries.
-_INLINE_CHARS = 4_000
 
 # A shadow that ran and gave no usable answer, rather than one that never ran to its end.
 _FAILED = frozenset({"shadow_failed", "both_failed", "shadow_misconfigured"})
@@ -157,7 +154,7 @@ class PairWriter:
             verdict = verdict.without_content()
         try:
             self._write(pairing, primary, shadow, _status(primary, verdict), verdict)
-        except (ValueError, RecursionError) as error:  # details, by a user's comparator, that are no JSON
+        except (TypeError, ValueError, RecursionError) as error:  # details, by a user, that are no JSON
             self._write(
                 pairing, primary, shadow, "comparator_error", Verdict(None, _said(error), failed=True)
             )
@@ -174,9 +171,7 @@ class PairWriter:
                 return await judge.compare(job.request.prompt_text, pair, ask)
             except RouterLabError as error:  # the judge could not be asked: nothing is known of the pair
                 return Verdict(None, _said(error))
-        if len(pair.primary_text) + len(pair.shadow_text) > _INLINE_CHARS:
-            return await asyncio.to_thread(compare, comparator, pair)
-        return compare(comparator, pair)
+        return await compare_aside(comparator, pair)
 
     async def drain(self) -> None:
         """Wait until every pair written so far is durable, or has failed and been logged."""

@@ -11,10 +11,10 @@ What `complete()` promises is in "The accounting boundary" of the design; where 
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, TypeVar
 
 import httpx
 
@@ -22,12 +22,13 @@ from router_lab import settings as settings_module
 from router_lab.errors import ConfigError, RouterLabError
 from router_lab.records import Completion, StreamChunk, SwitchState
 from router_lab.router.alerts import Alerts
+from router_lab.router.answers import ready_for_schemas
 from router_lab.router.attempts import Attempts, Plan
 from router_lab.router.breaker import Admission, Breakers, Change
 from router_lab.router.budgets import Budgets
 from router_lab.router.clock import SystemClock, new_id
 from router_lab.router.comparators.judge import Question
-from router_lab.router.compare import Judge, route_comparators
+from router_lab.router.compare import Judge, StoredPair, Verdict, route_comparators
 from router_lab.router.dispatch import Dispatch
 from router_lab.router.job import Job
 from router_lab.router.lane import EXIT_GRACE_S, Lane, Lanes
@@ -47,6 +48,8 @@ from router_lab.router.transport import Transport
 from router_lab.router.view import routes_html
 from router_lab.router.windows import Windows
 from router_lab.settings.models import Settings
+
+T = TypeVar("T")
 
 
 class Router:
@@ -84,8 +87,9 @@ class Router:
             windows=self._windows,
             clock=self._clock,
         )
+        self._targets = build_targets(settings)
         self._dispatch = Dispatch(
-            targets=build_targets(settings),
+            targets=self._targets,
             attempts=self._attempts,
             breakers=self._breakers,
             retry=settings.retry,
@@ -134,6 +138,8 @@ class Router:
         those raised before sending (`ConfigError`, `RoutingError`, `BudgetExceededError`,
         `UnpricedModelError`, `LedgerError`) have spent nothing.
         """
+        if schema is not None:
+            await ready_for_schemas()
         job, pairings = self._begin(
             Request.build(
                 prompt,
@@ -158,7 +164,7 @@ class Router:
 
     def complete_sync(self, prompt: str | None = None, **arguments: Any) -> Completion:
         """`complete()` for plain scripts: runs on a thread of the router's own, blocks until done."""
-        return self._thread.run(self.complete(prompt, **arguments))
+        return self.run_sync(self.complete(prompt, **arguments))
 
     async def stream(
         self, prompt: str | None = None, *, task_type: str, **arguments: Any
@@ -169,6 +175,8 @@ class Router:
         retried and replaced as in `complete()`; later errors are raised as they come. A stream that
         is cut, cancelled or abandoned still leaves its row.
         """
+        if arguments.get("schema") is not None:
+            await ready_for_schemas()
         job, pairings = self._begin(Request.build(prompt, task_type=task_type, **arguments))
         lane = self._lane()
         start = first_piece(self._dispatch, self._attempts, _aliases(job), lane.transport)
@@ -180,6 +188,41 @@ class Router:
             yield StreamChunk("", opened.completed(self._attempts.completion(job, piece)))
         finally:
             await opened.end()
+
+    async def judge(self, judge: Judge, stored: StoredPair) -> Verdict:
+        """Ask a judge of a pair that is stored already, in both orders, because somebody wants to know now.
+
+        Calls the model of the judge's route alone, without its fallback, and neither side's. It is
+        accounted as a shadow's call and held to the shadow's budget, and to the others; the switch, which
+        governs what is sent unasked, does not stop it. Raises what `complete()` raises.
+        """
+        state = self.ledger.switch.glance(stored.task_type)
+
+        async def ask(question: Question) -> str:
+            job = self._judge_job(judge, question, state, stored.comparison_id, stored.request_id)
+            return (await self._answer(job, (job.route.model,))).text
+
+        return await judge.compare(stored.task, stored.pair, ask)
+
+    def judging_usd(self, judge: Judge, stored: StoredPair) -> float:
+        """What judging a stored pair costs at most, by the estimate of its tokens. Sends nothing.
+
+        Raises `RoutingError` where no route is the judge's, `ConfigError`, `UnpricedModelError`.
+        """
+        state = self.ledger.switch.glance(stored.task_type)
+        jobs = (
+            self._judge_job(judge, question, state, stored.comparison_id, stored.request_id)
+            for question in judge.questions(stored.task, stored.pair)
+        )
+        return sum(self._attempts.likely_usd(job, self._targets[job.route.model]) for job in jobs)
+
+    def judging_model(self, judge: Judge) -> str:
+        """The name of the model on the judge's route. Raises `RoutingError` where there is no route."""
+        return self.settings.models[self._routes.resolve(judge.task_type).model].model
+
+    def run_sync(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine of this router's, for callers that have no event loop; see `complete_sync`."""
+        return self._thread.run(work)
 
     async def drain(self) -> None:
         """Wait for the shadows in flight and for every row, pair and alert to be durable."""
@@ -256,18 +299,22 @@ class Router:
 
     async def _ask_judge(self, primary: Job, pairing: Pairing, judge: Judge, question: Question) -> str:
         """A judge's call is part of the shadow: its budget and switch, no fallback, no shadow of its own."""
-        request = Request.build(question.prompt, task_type=judge.task_type, system=question.system)
         task_type = primary.request.task_type
         state = self.ledger.switch.read(task_type)
-        route = self._routes.resolve(judge.task_type)
-        job = self._job(request, route, state, pairing.comparison_id, primary.request_id)
+        job = self._judge_job(judge, question, state, pairing.comparison_id, primary.request_id)
         try:
-            done = await self._answer(job, (route.model,), task_type)
+            done = await self._answer(job, (job.route.model,), task_type)
         except RouterLabError as error:
-            self._misconfigurations.failed(route.model, judge.task_type, error, "judge")
+            self._misconfigurations.failed(job.route.model, judge.task_type, error, "judge")
             raise
-        self._misconfigurations.worked(route.model, judge.task_type)
+        self._misconfigurations.worked(job.route.model, judge.task_type)
         return done.text
+
+    def _judge_job(
+        self, judge: Judge, question: Question, state: SwitchState, comparison_id: str, request_id: str
+    ) -> Job:
+        request = Request.build(question.prompt, task_type=judge.task_type, system=question.system)
+        return self._job(request, self._routes.resolve(judge.task_type), state, comparison_id, request_id)
 
     def _lane(self) -> Lane:
         return self._lanes.here

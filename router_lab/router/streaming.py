@@ -132,7 +132,10 @@ async def stream_attempt(
     decoding = False
     try:
         async with transport.stream(
-            plan.wire, attempt_id=attempt.lost.attempt_id, timeout_s=attempts.timeout_s(job, plan)
+            plan.wire,
+            attempt_id=attempt.lost.attempt_id,
+            timeout_s=attempts.timeout_s(job, plan),
+            max_body_bytes=plan.limits.stream_bytes,
         ) as response:
             if not 200 <= response.status < 300:
                 settled = await _refused(plan, response, attempts.now())

@@ -18,7 +18,14 @@ from urllib.request import getproxies
 
 from router_lab.errors import ProviderError
 from router_lab.router.providers.base import WireRequest
-from router_lab.router.transport_answer import Guard, StreamResponse, close_response, redacted, too_large
+from router_lab.router.transport_answer import (
+    Guard,
+    StreamResponse,
+    close_response,
+    plain_bytes,
+    redacted,
+    too_large,
+)
 
 __all__ = ["StreamResponse", "Transport", "WireResponse"]
 
@@ -106,7 +113,14 @@ class Transport:
         if self._pool is not None:
             self._pools.abandon(self._pool)
 
-    async def send(self, request: WireRequest, *, attempt_id: str, timeout_s: float) -> WireResponse:
+    async def send(
+        self,
+        request: WireRequest,
+        *,
+        attempt_id: str,
+        timeout_s: float,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> WireResponse:
         """One POST and its whole answer, of any status, within `timeout_s` seconds.
 
         Raises `ProviderError` when no answer began; one that broke off comes back with `cut` set.
@@ -118,7 +132,7 @@ class Transport:
         try:
             async with asyncio.timeout(timeout_s):
                 response = await self._post(request, attempt_id)
-                await self._fill(parts, response)
+                await self._fill(parts, response, min(max_body_bytes, self._max_body_bytes))
         except Exception as error:
             cut = guard.failure(error, response.status_code if response is not None else None)
             if response is None:
@@ -131,7 +145,12 @@ class Transport:
 
     @asynccontextmanager
     async def stream(
-        self, request: WireRequest, *, attempt_id: str, timeout_s: float
+        self,
+        request: WireRequest,
+        *,
+        attempt_id: str,
+        timeout_s: float,
+        max_body_bytes: int = MAX_BODY_BYTES,
     ) -> AsyncIterator[StreamResponse]:
         """One POST and its answer as it arrives.
 
@@ -142,7 +161,7 @@ class Transport:
         with guard.mapped(None):
             response = await guard.patiently(self._post(request, attempt_id))
         try:
-            yield StreamResponse(response, guard, request, self._max_body_bytes)
+            yield StreamResponse(response, guard, request, min(max_body_bytes, self._max_body_bytes))
         finally:
             await close_response(response)
 
@@ -165,14 +184,12 @@ class Transport:
         progress = self._pools.watch(connected=False if self._tells_progress else None)
         return Guard(self._errors.to_provider_error, request.url, progress, timeout_s)
 
-    async def _fill(self, parts: list[bytes], response: httpx.Response) -> None:
+    async def _fill(self, parts: list[bytes], response: httpx.Response, limit: int) -> None:
         received = 0
-        # We ask for no encoding; where a server used one all the same, it has to come off.
-        is_encoded = "content-encoding" in response.headers
-        async for chunk in response.aiter_bytes() if is_encoded else response.aiter_raw():
+        async for chunk in plain_bytes(response):
             received += len(chunk)
-            if received > self._max_body_bytes:
-                raise too_large(response.status_code, self._max_body_bytes)
+            if received > limit:
+                raise too_large(response.status_code, limit)
             parts.append(chunk)
 
     def _post(self, request: WireRequest, attempt_id: str) -> Awaitable[httpx.Response]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from router_lab.router.transport_pool import Progress
 
 _CLOSE_TIMEOUT_S = 1.0
+_PIECE_BYTES = 64 * 1024
 _SECRET_HEADERS = ("x-api-key", "authorization")
 
 
@@ -34,7 +36,7 @@ class StreamResponse:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises `ProviderError`."""
-        arriving = self._response.aiter_bytes()
+        arriving = plain_bytes(self._response)
         received = 0
         while True:
             with self._guard.mapped(self.status):
@@ -117,6 +119,33 @@ def redacted(status: int, body: bytes, request: WireRequest) -> bytes:
         if secret:
             body = body.replace(secret.encode(), b"[redacted]")
     return body
+
+
+async def plain_bytes(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The body in pieces of bounded size. No encoding is asked for; one that was used all the same comes off.
+
+    Raises `ProviderError` for encodings other than gzip and deflate, and for several on top of one
+    another: a few hundred bytes of those can hold gigabytes.
+    """
+    given = response.headers.get("content-encoding", "").lower().split(",")
+    codings = [coding for coding in map(str.strip, given) if coding not in ("", "identity")]
+    if not codings:
+        async for chunk in response.aiter_raw():
+            yield chunk
+        return
+    if len(codings) > 1 or codings[0] not in ("gzip", "x-gzip", "deflate"):
+        raise ProviderError(
+            f"the answer is encoded as {', '.join(codings)[:80]!r}, and no encoding was asked for",
+            status=response.status_code,
+            kind="content_encoding",
+        )
+    inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, whichever it is
+    async for chunk in response.aiter_raw():
+        while piece := inflate.decompress(chunk, _PIECE_BYTES):
+            yield piece
+            chunk = inflate.unconsumed_tail
+        if inflate.eof:
+            return
 
 
 def too_large(status: int, limit: int) -> ProviderError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import zlib
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -68,6 +69,7 @@ FAULTS: tuple[tuple[type[Exception], Fault], ...] = (
     (httpx.LocalProtocolError, _REFUSED),
     (httpx.TransportError, _PROTOCOL),
     (httpx.DecodingError, _PROTOCOL),
+    (zlib.error, _PROTOCOL),
     (httpx.HTTPError, _UNEXPECTED),
     (TimeoutError, _TIMEOUT),
     (ssl.SSLCertVerificationError, _CERTIFICATE),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
+import ibis
 import numpy as np
 import pandas as pd
 import pytest
 from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 
 import router_lab as rl
+from router_lab.ledger.schema import SCORES, arrow_table, microseconds
 from router_lab.records import Comparison, Score
 
 NAN = float("nan")
@@ -69,6 +72,48 @@ def pair(number: int) -> Comparison:
         input_hash=f"h{number}", sample_probability=1.0, switch_epoch=1, status="complete",
         comparator="text", agreement=1.0, details={}, **both,
     )  # fmt: skip
+
+
+async def test_scores_of_all_pairs_speak_for_all_whatever_their_time(tmp_path: Path) -> None:
+    with rl.Ledger(tmp_path) as ledger:
+        for number in range(3):
+            await ledger.record_comparison(pair(number))
+        for number in range(3):
+            one = {"by": "ana", "at": START - timedelta(days=9), "comparison_id": f"c{number:06d}"}
+            ledger.score(
+                Score(score_id=f"{number}p", side="primary", quality_score=0.5, **one),
+                Score(score_id=f"{number}s", side="shadow", quality_score=1.0, **one),
+            )
+            said = rl.analysis.marks(ledger)
+            assert said["chosen"].tolist() == [number < 2] * (number + 1)
+
+
+async def test_scores_from_before_they_said_who_gives_them(tmp_path: Path) -> None:
+    names = ["score_id", "at", "quality_score", "by", "comparison_id", "side"]
+    at = microseconds(START)
+    rows = [
+        [f"{by}{number}{side}", at, 1.0, by, f"c{number:06d}", side]
+        for by in ("replay: json", "ana")
+        for number in range(2)
+        for side in ("primary", "shadow")
+    ]
+    with rl.Ledger(tmp_path) as ledger:
+        for number in range(3):
+            await ledger.record_comparison(pair(number))
+        tables = ledger.tables()
+        old = SimpleNamespace(
+            attempts=tables.attempts,
+            comparisons=tables.comparisons,
+            scores=ibis.memtable(arrow_table(SCORES, names, rows)),
+        )
+        said = rl.analysis.marks(old).set_index(["by", "comparison_id"])
+    truth, ana = said.loc["replay: json"], said.loc["ana"]
+    assert (set(truth["kind"]), truth["chance"].tolist(), truth["chosen"].any()) == (
+        {"truth"},
+        [1.0, 1.0],
+        False,
+    )
+    assert (set(ana["kind"]), ana["chance"].isna().all(), ana["chosen"].all()) == ({"person"}, True, True)
 
 
 async def test_scorers_of_a_ledger(tmp_path: Path) -> None:

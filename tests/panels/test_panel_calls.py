@@ -7,9 +7,11 @@ from html import unescape
 from typing import Any
 
 import pandas as pd
-from pair_rows import HOSTILE, row
+from pair_rows import HOSTILE, frame, row
 
 from router_lab.panels.compare import ComparePanel
+from router_lab.panels.pair_filter import PairFilter
+from router_lab.panels.sources import pair_source
 
 ORDER = '[{"arguments":{"id":7},"name":"get_order"}]'
 REFUND = '[{"arguments":{"amount":99},"name":"refund"}]'
@@ -35,6 +37,11 @@ def test_a_call_stands_beside_a_text() -> None:
 def test_a_side_without_an_answer_is_named() -> None:
     text = shown(shadow_output="half a sen", shadow_ending="token_limited", primary_ending="complete")
     assert "the shadow answer was cut at the token limit" in text and "the primary answer" not in text
+
+
+def test_calls_are_searched_like_texts() -> None:
+    source = pair_source(frame(row(1, primary_tool_calls=ORDER), row(2, shadow_tool_calls=REFUND), row(3)))
+    assert [pair.comparison_id for pair in source.page(PairFilter(search="REFUND"), 1, 5)] == ["c000002"]
 
 
 def test_hostile_calls_do_not_become_markup() -> None:

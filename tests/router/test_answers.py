@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from router_lab.errors import ResponseParseError
 from router_lab.records import Reply, ToolCall
-from router_lab.router.answers import read_answer
+from router_lab.router.answers import AnswerLimits, read_answer
 from router_lab.router.request import Request
 
 PLAIN = Request.build("x", task_type="t")
@@ -241,3 +241,94 @@ def test_a_part_of_a_broken_answer_never_passes_for_the_whole(text: str, output:
     else:
         with pytest.raises(ResponseParseError):
             read_answer(reply, request, "json")
+
+
+def unique(items: str, text: str) -> bool:
+    schema = {"type": "array", "uniqueItems": True}
+    request = Request.build("x", task_type="t", schema=schema)
+    try:
+        return read_answer(reply(items), request, "auto") is not None
+    except ResponseParseError as error:
+        assert text in str(error)
+        return False
+
+
+@pytest.mark.parametrize(
+    ("items", "is_unique"),
+    [
+        ("[1, 2, 3]", True),
+        ("[1, 1.0]", False),
+        ("[1, true, 0, false]", True),
+        ('[{"a": 1, "b": 2}, {"b": 2.0, "a": 1}]', False),
+        ('[{"a": 1}, {"a": 2}, [1], ["1"], "1", null]', True),
+        ("[[1, [2]], [1, [2]]]", False),
+        ("[0, -0.0]", False),
+    ],
+)
+def test_unique_items_are_told_as_json_schema_tells_them(items: str, is_unique: bool) -> None:
+    assert unique(items, "non-unique") is is_unique
+
+
+def test_unique_items_take_time_in_proportion() -> None:
+    """The library compares each with each: minutes for this many."""
+    assert unique(json.dumps([{"i": number} for number in range(60_000)]), "non-unique")
+
+
+HOSTILE = "a" * 40 + "!"
+
+
+@pytest.mark.parametrize(
+    ("schema", "data"),
+    [
+        ({"pattern": "^(a+)+$"}, HOSTILE),
+        ({"patternProperties": {"^(a+)+$": {"type": "string"}}}, {HOSTILE: 1}),
+        ({"patternProperties": {"^(a|a)*$": True}, "additionalProperties": False}, {HOSTILE: 1}),
+        ({"propertyNames": {"pattern": "^(a|aa)+$"}}, {HOSTILE: 1}),
+        ({"items": {"pattern": "^([a-z]*)*$"}}, [HOSTILE] * 500),
+    ],
+)
+def test_a_pattern_that_would_take_for_ever_is_given_up(schema: dict[str, Any], data: Any) -> None:
+    request = Request.build("x", task_type="t", schema=schema)
+    try:
+        assert read_answer(reply(json.dumps(data)), request, "auto") == data
+    except ResponseParseError as error:
+        assert "schema" in str(error)
+
+
+def test_patterns_and_other_properties_are_checked_as_ever() -> None:
+    schema = {
+        "properties": {"name": {"pattern": "^[A-Z][a-z]+$"}},
+        "patternProperties": {"^n_": {"type": "integer"}},
+        "additionalProperties": {"type": "boolean"},
+    }
+    request = Request.build("x", task_type="t", schema=schema)
+
+    def fault(data: Any) -> str:
+        try:
+            read_answer(reply(json.dumps(data)), request, "auto")
+        except ResponseParseError as error:
+            return str(error)
+        return ""
+
+    assert fault({"name": "Ada", "n_1": 5, "other": True}) == ""
+    assert "$.name" in fault({"name": "ada"})
+    assert "$.n_1" in fault({"n_1": "five"})
+    assert "$.other" in fault({"other": "yes"})
+
+
+@pytest.mark.parametrize("output", ["auto", "json"])
+def test_more_than_max_tokens_can_hold_is_not_read(output: Any) -> None:
+    limits = AnswerLimits.of(16)
+    text = '{"a": 1} ' + "word " * limits.text_chars
+    if output == "auto":
+        assert read_answer(reply(text), PLAIN, output, limits.text_chars) is None
+        return
+    with pytest.raises(ResponseParseError, match="more than its max_tokens hold"):
+        read_answer(reply(text), PLAIN, output, limits.text_chars)
+
+
+@pytest.mark.parametrize("unit", ["{}", '{"a":1}', "[1] ", "```\n{\n```\n", "[{", '{"', "}{"])
+def test_odd_json_is_given_up_soon(unit: str) -> None:
+    text = unit * (200_000 // len(unit))
+    found = read_answer(reply(text), PLAIN, "auto")
+    assert found is None or isinstance(found, dict | list)

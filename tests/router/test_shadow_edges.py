@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -114,6 +115,68 @@ async def test_a_ledger_closed_too_early_never_reaches_the_caller(lab: Lab):
     reopened = type(lab.ledger)(lab.folder)
     assert reopened.comparisons()["status"].tolist() == ["cancelled"]
     assert sorted(reopened.attempts()["outcome"]) == ["lost", "ok"]
+
+
+RELEASE = threading.Event()
+
+
+def waits(pair: Pair) -> float:
+    """A user's comparator that asks a service which does not answer."""
+    RELEASE.wait(60)
+    return 1.0
+
+
+async def test_a_slow_comparator_holds_up_nobody(lab: Lab):
+    routing = (
+        "routing: {ask: {model: cloud, max_tokens: 64, shadow: {model: local, comparator: "
+        "'test_shadow_edges:waits'}}, other: {model: cloud, max_tokens: 64}}"
+    )
+    RELEASE.clear()
+    with lab.ledger.switch.on(reason="test"):
+        async with lab.router(routing, FAST) as router:
+            await router.complete("hello", task_type="ask")
+            while not lab.served_by("ollama"):
+                await asyncio.sleep(0.01)
+            for number in range(5):
+                await router.complete(f"Question {number}", task_type="other")
+            RELEASE.set()
+            await router.drain()
+    assert lab.comparisons["status"].tolist() == ["complete"]
+
+
+async def test_a_comparator_that_does_not_end_costs_its_pair_and_no_more(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("router_lab.router.compare.COMPARATOR_S", 0.2)
+    routing = (
+        "routing: {ask: {model: cloud, max_tokens: 64, "
+        "shadow: {model: local, comparator: 'test_shadow_edges:waits'}}}"
+    )
+    RELEASE.clear()
+    with lab.ledger.switch.on(reason="test"):
+        async with lab.router(routing, FAST) as router:
+            await router.complete("hello", task_type="ask")
+    RELEASE.set()
+    [pair] = lab.comparisons.to_dict("records")
+    assert pair["status"] == "comparator_error"
+    assert "took longer than" in pair["details"]
+
+
+def unstorable(pair: Pair) -> Verdict:
+    """A user's comparator whose details JSON cannot say."""
+    return Verdict(1.0, "fine", {"words": {"a", "b"}, "raw": b"x"})
+
+
+async def test_details_that_json_cannot_say_lose_no_pair(lab: Lab):
+    routing = (
+        "routing: {ask: {model: cloud, max_tokens: 64, "
+        "shadow: {model: local, comparator: 'test_shadow_edges:unstorable'}}}"
+    )
+    with lab.ledger.switch.on(reason="test"):
+        async with lab.router(routing, FAST) as router:
+            await router.complete("hello", task_type="ask")
+    [pair] = lab.comparisons.to_dict("records")
+    assert (pair["status"], pair["agreement"]) in [("complete", 1.0), ("comparator_error", None)]
 
 
 def circular(pair: Pair) -> Verdict:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import inspect
 import socket
 import ssl
 import struct
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -294,6 +297,49 @@ async def test_a_body_that_is_not_compressed_as_it_says_is_cut() -> None:
         response = await transport.send(request(server.url), attempt_id="a1", timeout_s=5)
     assert response.cut is not None
     assert response.cut.kind == "protocol"
+
+
+def encoded(coding: str, body: bytes) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [("gzip", gzip.compress(b"[1]" * 99_999)), ("deflate", zlib.compress(b"[1]" * 99_999)),
+     ("identity", b"[1]" * 99_999), ("gzip, identity", gzip.compress(b"[1]" * 99_999))],
+)  # fmt: skip
+async def test_an_encoding_that_nobody_asked_for_comes_off(coding: str, body: bytes) -> None:
+    async with serving(answering(encoded(coding, body))) as server, Transport() as transport:
+        response = await transport.send(request(server.url), attempt_id="a1", timeout_s=5)
+    async with (
+        serving(answering(encoded(coding, body))) as server,
+        Transport() as transport,
+        transport.stream(request(server.url), attempt_id="a1", timeout_s=5) as stream,
+    ):
+        pieces = [piece async for piece in stream.chunks()]
+    assert response.body == b"".join(pieces) == b"[1]" * 99_999
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_a_small_body_that_holds_gigabytes_is_dropped(times: int) -> None:
+    body = b"\0" * 50_000_000
+    for _ in range(times):
+        body = gzip.compress(body, 6)
+    script = answering(encoded(", ".join(["gzip"] * times), body), stay=True)
+    async with serving(script) as server, Transport(max_body_bytes=1_000_000) as transport:
+        tracemalloc.start()
+        response = await transport.send(request(server.url), attempt_id="a1", timeout_s=5)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        async with transport.stream(request(server.url), attempt_id="a1", timeout_s=5) as stream:
+            with pytest.raises(ProviderError) as caught:
+                async for _ in stream.chunks():
+                    pass
+    assert response.cut is not None
+    assert response.cut.kind == caught.value.kind == ("body_too_large" if times == 1 else "content_encoding")
+    assert len(response.body) <= 1_000_000
+    assert peak < 10_000_000
 
 
 async def test_a_body_larger_than_the_limit_is_dropped() -> None:

@@ -338,6 +338,17 @@ async def test_an_answer_in_between_starts_the_count_of_failures_anew(tmp_path: 
     assert not made.alerts
 
 
+async def test_a_judge_that_could_never_work_is_said_early(tmp_path: Path) -> None:
+    route = shadowed("judge") + ", judge: {model: llama}"
+    async with bench(tmp_path, {"m-one": openai("yes"), "m-two": openai("no")}, route) as made:
+        for _ in range(4):
+            await made.ask()
+        pairs = await made.pairs()
+    assert set(pairs["status"]) == {"unknown"}
+    (alert,) = [alert for alert in made.alerts if alert.kind == "judge_misconfigured"]
+    assert alert.subject == "llama" and "ollama pull m-llama:7b" in alert.message
+
+
 async def test_an_outage_is_no_misconfiguration(tmp_path: Path) -> None:
     async with bench(
         tmp_path, {"m-one": openai("yes"), "m-two": (500, {"error": "oops"})}, shadowed()

@@ -59,6 +59,17 @@ class Question:
         return {"A": self.a, "B": self.b, "SAME": "same"}.get(said.pop())
 
 
+@dataclass(frozen=True, slots=True)
+class StoredPair:
+    """A pair that is stored already, with the prompt both answered."""
+
+    comparison_id: str
+    request_id: str
+    task_type: str
+    task: str = field(repr=False)
+    pair: Pair = field(repr=False)
+
+
 # Puts one question to the judging model and returns its text.
 Ask = Callable[[Question], Awaitable[str]]
 

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from router_lab.router.comparators.base import Options, Pair, Tolerance, Verdict
 from router_lab.router.comparators.normalise import normalise
+from router_lab.router.schema_checks import bounded, time_for_patterns
 
 # Matching two unordered lists looks at every pair of values below them; beyond this many pairs, the
 # lists are matched in sorted order instead, which finds equal items but not the most similar ones.
@@ -237,7 +238,7 @@ def _validity(pair: Pair) -> dict[str, Any]:
     except SchemaError as error:
         return {"schema_error": error.message}
     # An empty registry: a `$ref` to the web is an error, not a request.
-    validator = validator_class(schema, registry=Registry())
+    validator = bounded(validator_class)(schema, registry=Registry())
     return {
         f"{side}_valid": data is not None and _is_valid(validator, data)
         for side, data in (("primary", pair.primary_data), ("shadow", pair.shadow_data))
@@ -246,6 +247,7 @@ def _validity(pair: Pair) -> dict[str, Any]:
 
 def _is_valid(validator: Any, data: Any) -> bool | None:
     try:
-        return bool(validator.is_valid(data))
+        with time_for_patterns():
+            return bool(validator.is_valid(data))
     except Exception:  # an unresolvable reference, a bad pattern, nesting: the schema cannot say
         return None

@@ -123,7 +123,8 @@ class OllamaDecoder(Decoder):
             raise event_error(self.provider, payload)
         message = wire.member(payload, "message")
         self._thinking.append(wire.text_of(message.get("thinking")))
-        self._calls.extend(_tool_calls(message, "".join(self._text), len(self._calls)))
+        if message.get("tool_calls"):  # joining the text for every line would take time in its square
+            self._calls.extend(_tool_calls(message, "".join(self._text), len(self._calls)))
         if text := wire.text_of(message.get("content")):
             self._text.append(text)
             yield Chunk(text=text)

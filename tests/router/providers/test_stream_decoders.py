@@ -316,7 +316,23 @@ def test_no_bytes_raise_anything_unexpected(name: str, data: list[bytes]) -> Non
 def test_a_long_line_in_small_pieces_takes_linear_time() -> None:
     decoder = PROVIDERS["ollama"].decoder()
     decoder.feed(b'{"message":{"content":"')
-    for _ in range(100_000):
+    for _ in range(50_000):
         decoder.feed(b"x" * 10)
     decoder.feed(b'"},"done":true}\n')
     assert len(decoder.close().text) == 1_000_000
+
+
+@pytest.mark.parametrize("provider", ["ollama", "openai", "anthropic"])
+def test_a_long_stream_is_read_in_proportion_to_its_length(provider: str) -> None:
+    """Joining the text so far for every piece took minutes for this many."""
+    pieces = {
+        "ollama": ndjson({"model": "m", "message": {"role": "assistant", "content": "word "}, "done": False}),
+        "openai": sse({"choices": [{"index": 0, "delta": {"content": "word "}}]}),
+        "anthropic": sse(
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "word "}},
+        ),
+    }
+    decoder = PROVIDERS[provider].decoder()
+    count = sum(len([chunk for chunk in decoder.feed(pieces[provider]) if chunk.text]) for _ in range(50_000))
+    assert count == 50_000
