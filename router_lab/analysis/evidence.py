@@ -53,7 +53,7 @@ class Evidence:
     (`truth`, `people`, `judge`, `given` or a name; "" for likeness); `chosen` counts scored
     pairs left out because a person chose them freely; `selected` says how the rows differ from the rest if
     they are no random part (else ""); `unknown_design`: nobody knows how the part that is scored was drawn.
-    `passed_over` says why better rungs were not used.
+    `unsure` counts marked pairs of which nobody could tell; `passed_over` says why better rungs are not used.
     """
 
     rows: pd.DataFrame = field(repr=False, compare=False)
@@ -63,6 +63,7 @@ class Evidence:
     chosen: int = 0
     selected: str = ""
     unknown_design: bool = False
+    unsure: int = 0
     passed_over: tuple[str, ...] = ()
     scorer: str = ""
 
@@ -97,7 +98,8 @@ def evidence(rows: pd.DataFrame, basis: str | None = None) -> Evidence:
     else:
         # Agreement, if anything has one; of a forced rung, and of a judge's few verdicts, the most there is.
         held = [len(one.rows) for one in found]
-        place = len(held) - 1 if basis is None and held[-1] else held.index(max(held))
+        last = len(held) - 1
+        place = last if basis is None and (held[-1] or not any(held)) else held.index(max(held))
     above = tuple(_why_not(one) for one in found[:place] if _was_there(one))
     return replace(found[place], passed_over=above)
 
@@ -191,11 +193,13 @@ def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:
     rest = ran[failed & ~known]
     chance = _column(scored, f"{prefix}chance", np.nan).astype(float)
     is_chosen = _column(scored, f"{prefix}chosen", False).fillna(False).astype(bool)
+    unsure = _column(ran, f"{prefix}unsure", False).fillna(False).astype(bool) & ~known
     found = partial(
         Evidence,
         basis="scores",
         of=max(_run(main), len(scored)),
         whose=_whose(scored, scorer),
+        unsure=int(unsure.sum()),
         scorer=str(scored["scored_by"].iloc[0]) if "scored_by" in scored and scorer == "given" else scorer,
     )
     missing = ran["use"].isin(("scored", "unscored")) & ~known

@@ -70,7 +70,7 @@ _DEFAULTS: dict[str, Any] = {
 # Columns of scores, each kind of scorer its own; see `stored_pairs.scores_of_pairs`.
 SCORE_COLUMNS = (
     *(f"{prefix}{name}" for prefix in PREFIX.values()
-      for name in ("primary_score", "shadow_score", "chance", "chosen")),
+      for name in ("primary_score", "shadow_score", "chance", "chosen", "unsure")),
     "people", "scored_by",
 )  # fmt: skip
 

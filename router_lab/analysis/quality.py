@@ -155,6 +155,9 @@ def _marks(evidence: Evidence) -> list[Finding]:
     elif evidence.unknown_design and held < of:
         message = f"how the {held:,} scored of {of:,} pairs were drawn is not known"
         found.append(Finding("unknown_design", message, refuses=False))
+    if evidence.unsure:
+        message = f"of {evidence.unsure:,} marked pairs nobody could tell, and they are left out"
+        found.append(Finding("unsure", message, refuses=False))
     if evidence.chosen:
         message = f"{evidence.chosen:,} scored pairs were chosen by hand and are left out"
         found.append(Finding("chosen", message, refuses=False))

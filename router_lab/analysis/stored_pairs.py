@@ -123,6 +123,7 @@ def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
         people=said.by.nunique(where=drawn).nullif(0).fill_null(said.by.nunique()),
         chance=said.chance.max(where=drawn),
         chosen=said.chosen.all(),
+        unsure=(said.verdict == "unsure").any(),
     )
     return _wide(frame_of(each), scored_by)
 
@@ -145,7 +146,8 @@ def _wide(each: pd.DataFrame, scored_by: str | None) -> pd.DataFrame:
         own = rows.drop(columns=["kind"] if kind == "people" else ["kind", "people"])
         own = own.rename(
             columns={
-                name: f"{prefix}{name}" for name in ("primary_score", "shadow_score", "chance", "chosen")
+                name: f"{prefix}{name}"
+                for name in ("primary_score", "shadow_score", "chance", "chosen", "unsure")
             }
         )
         found = found.merge(own, on="comparison_id", how="left")

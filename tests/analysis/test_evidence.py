@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,16 @@ def test_chosen_marks_are_never_pooled(tmp_path):
         assert "100 scored pairs were chosen by hand and are left out" in row["warnings"]
         ledger.score(*marks(range(140, 200), (0.0, 1.0), "ana", chosen=True))
         assert ab(ledger).frame["pairs"].iloc[0] == 200, "all are marked: nothing was picked"
+
+
+def test_marks_that_are_unsure_are_counted(tmp_path):
+    with scored_ledger(tmp_path, np.zeros(100)) as ledger:
+        ledger.score(*marks(range(90), (1.0, 1.0), chance=0.9))
+        unsure = [replace(one, quality_score=None, verdict="unsure") for one in marks(range(90, 97), (1, 1))]
+        ledger.score(*(replace(one, chance=0.9) for one in unsure))
+        row = ab(ledger).frame.iloc[0]
+        assert (row["basis"], row["pairs"], row["of_pairs"]) == ("scores", 90, 100)
+        assert "of 7 marked pairs nobody could tell" in row["warnings"]
 
 
 def test_marks_weigh_by_the_chance_of_being_drawn():

@@ -52,7 +52,7 @@ def agreement_by_task_type(source: Source, threshold: float = BAR, ax: Axes | No
     lows, highs = shown["low"].fillna(0.0), shown["high"].fillna(1.0)
     for position, (mean, low, high) in enumerate(zip(shown["mean"], lows, highs, strict=True)):
         clear = "above" if low > threshold else "below" if high < threshold else "open"
-        colour, marker = {"above": (BLUE, "o"), "below": (RED, "X"), "open": (GREY, "s")}[clear]
+        colour, marker = {"above": (BLUE, "o"), "below": (ORANGE, "D"), "open": (GREY, "s")}[clear]
         axes.errorbar(mean, position, xerr=[[mean - low], [high - mean]], fmt=marker, color=colour, capsize=3)
     axes.axvline(threshold, color=ORANGE, linestyle="--", label=f"threshold {threshold:g}")
     notes = [f"{row.pairs:,} pairs, {row.clusters:,} inputs" for row in shown.itertuples()]
