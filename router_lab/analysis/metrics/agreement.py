@@ -19,6 +19,9 @@ def agreement(
 ) -> pd.DataFrame:
     """Mean agreement of primary and shadow, 0 to 1; a failed shadow counts as 0.
 
+    That is how alike the answers are, not how right. What a judge calls agreement is that the primary did
+    not win, which `ab` reads as a preference: do not compare its mean with that of another comparator.
+
     Keys: task_type, comparator, switch_epoch, day, hour, primary_alias, shadow_alias, primary_model,
     shadow_model. Columns: the keys, `pairs`, `clusters` (distinct inputs), `mean`,
     `standard_error` (CR3), `low`, `high` (see `_with_interval`; NaN with one cluster),
