@@ -25,6 +25,7 @@ from router_lab.analysis.tables import Source, Tables, switch_history, tables_of
 from router_lab.analysis.wording import plain
 from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
+from router_lab.private import make_folders, write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,8 @@ class Report:
         chosen = format or target.suffix.removeprefix(".")
         if chosen not in ("html", "json"):
             raise ConfigError(f"{target}: a report is .html or .json; pass format= for another ending")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(self.html() if chosen == "html" else self.as_json(), encoding="utf-8")
+        make_folders(target.parent)
+        write_text(target, self.html() if chosen == "html" else self.as_json())
         return target
 
     def __repr__(self) -> str:

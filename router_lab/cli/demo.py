@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.cli.common import Commands, add_command
 from router_lab.errors import ConfigError
+from router_lab.private import make_folders
 
 if TYPE_CHECKING:
     from router_lab.ledger import Ledger
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     root = shipped.root()
     workload = arguments.workload or root / "data" / "workload.jsonl"
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    make_folders(arguments.out)
     if arguments.live == "1":
         folder = arguments.out / "live-ledger"  # real money: kept and added to, never removed
         settings = live.reachable(load(root / "config" / "router.yaml"))
@@ -102,6 +103,6 @@ def _fresh(folder: Path) -> Path:
                 f"{folder.resolve()} was not made by a demo and is left alone; pass another --out"
             )
         shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    make_folders(folder)
     (folder / _MARK).write_text("Made by router-lab demo, which removes this folder when it runs again.\n")
     return folder

@@ -50,6 +50,7 @@ def add_to(commands: Commands) -> None:
     export = _add(actions, "export", "write one table to one file", _export)
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help=".parquet, .csv or .jsonl")
     export.add_argument("--table", default="attempts", help="attempts (default), comparisons, alerts, ...")
+    export.add_argument("--raw", action="store_true", help="CSV texts as they are, formulas too")
     imported = _add(actions, "import", "add attempts from another tool's log", _import)
     imported.add_argument("file", type=Path)
     imported.add_argument("--source", choices=["litellm", "otel", "jsonl"], required=True)
@@ -150,7 +151,9 @@ def _redact(ledger: Ledger, arguments: argparse.Namespace) -> int:
 
 
 def _export(ledger: Ledger, arguments: argparse.Namespace) -> int:
-    print(f"{ledger.export(arguments.out, arguments.table)} rows written to {arguments.out}")
+    print(
+        f"{ledger.export(arguments.out, arguments.table, raw=arguments.raw)} rows written to {arguments.out}"
+    )
     return 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from router_lab.cli.common import Commands, add_command
 from router_lab.errors import ConfigError
+from router_lab.private import make_file, make_folders
 
 EXAMPLES = """\
   router-lab notebooks copy trial
@@ -40,7 +41,8 @@ def _copy(arguments: argparse.Namespace) -> int:
         )
     try:
         for source, target in wanted:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(target.parent)
+            make_file(target)  # answers will be in it once it has run
             shutil.copyfile(source, target)
     except OSError as error:
         raise ConfigError(f"{arguments.folder}: the notebooks cannot be copied ({error})") from error

@@ -8,6 +8,7 @@ from subprocess import DEVNULL
 from typing import Any
 
 from router_lab.errors import ConfigError
+from router_lab.private import write_text
 
 
 def execute(folder: Path, ledger: Path, out: Path) -> None:
@@ -36,7 +37,7 @@ def execute(folder: Path, ledger: Path, out: Path) -> None:
         except papermill.PapermillExecutionError as error:
             raise ConfigError(f"{notebook.name} failed in cell {error.cell_index}: {error.evalue}") from error
         html, _ = HTMLExporter().from_notebook_node(_without_widgets(nbformat.read(executed, as_version=4)))
-        page.write_text(html, encoding="utf-8")
+        write_text(page, html)
         executed.unlink()
         print(f"executed {notebook.name} -> {page}")
 

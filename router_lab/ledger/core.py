@@ -89,7 +89,9 @@ class Core:
             if self._closed:
                 raise LedgerError(f"{self.name}: this ledger is closed; make a new Ledger to go on")
             if self._writer is None:
-                writer = Writer(self.folder, self._durability, self.calibration.publish)
+                writer = Writer(
+                    self.folder, self._durability, self.calibration.publish, private=self.files.private
+                )
                 try:
                     writer.run(self._recover)
                 except BaseException:

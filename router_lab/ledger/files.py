@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from router_lab.errors import LedgerError
 from router_lab.ledger.problems import explain
+from router_lab.private import make_file, make_folders
 
 _BLOCK = 1 << 20
 _STAGE = "_stage"
@@ -21,7 +22,9 @@ _BUCKETS = {"s3", "gcs", "abfs"}
 
 
 class Files(Protocol):
-    """A place for sealed files."""
+    """A place for sealed files. What is `private` only the user that wrote it may open."""
+
+    private: bool
 
     def staging(self, name: str) -> Path:
         """A local path to write the file to, before it is published as `name`."""
@@ -61,6 +64,7 @@ class LocalFiles:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self.private = True
 
     @property
     def shown(self) -> str:
@@ -69,14 +73,15 @@ class LocalFiles:
 
     def staging(self, name: str) -> Path:
         """In a folder of its own within the same file system: some readers take up whatever a table has."""
-        return make_folder(self._root / _STAGE) / f"{name.replace('/', '~')}.{os.getpid()}.part"
+        folder = make_folder(self._root / _STAGE, private=self.private)
+        return _staged(folder / f"{name.replace('/', '~')}.{os.getpid()}.part", private=self.private)
 
     def publish(self, staged: Path, name: str) -> None:
         """Flush the file, rename it, flush the folders. Raises `LedgerError`."""
         final = self._root / name
         try:
             flush(staged)
-            final.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(final.parent, private=self.private)
             staged.replace(final)
             for folder in (final.parent, final.parent.parent, self._root):
                 flush(folder)
@@ -126,6 +131,7 @@ class RemoteFiles:
         # The URI may carry credentials; whatever is said to people names the place by this instead.
         self._shown = shown
         self._outbox = outbox
+        self.private = True
         self._connected: tuple[Any, str] | None = None
         self._is_bucket_known = False
 
@@ -136,8 +142,8 @@ class RemoteFiles:
 
     def staging(self, name: str) -> Path:
         """In the journal's folder, which is always local."""
-        flat = name.replace("/", "~")
-        return make_folder(self._outbox) / f".{flat}.{os.getpid()}.part"
+        folder, flat = make_folder(self._outbox, private=self.private), name.replace("/", "~")
+        return _staged(folder / f".{flat}.{os.getpid()}.part", private=self.private)
 
     def publish(self, staged: Path, name: str) -> None:
         """Upload in one put (multipart when large). Raises `LedgerError`."""
@@ -241,13 +247,21 @@ def sha256(file: Any) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def make_folder(folder: Path) -> Path:
+def make_folder(folder: Path, *, private: bool = True) -> Path:
     """`folder`, with those above it. Raises `LedgerError`."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folders(folder, private=private)
     except OSError as error:
         raise explain(error, folder) from error
     return folder
+
+
+def _staged(path: Path, *, private: bool) -> Path:
+    try:
+        make_file(path, private=private)
+    except OSError as error:
+        raise explain(error, path) from error
+    return path
 
 
 def _clear(folder: Path, pattern: str) -> None:

@@ -25,6 +25,7 @@ from router_lab.ledger.problems import explain
 from router_lab.ledger.schema import TABLES, Table
 from router_lab.ledger.switch_store import create_flips
 from router_lab.ledger.upgrade import copy_flips, from_version_1, from_version_3
+from router_lab.private import make_file
 
 JOURNAL_NAME = "_journal.sqlite"
 LOCKS_NAME = "_locks"
@@ -64,7 +65,7 @@ def synchronous(durability: Durability) -> str:
     return "FULL" if durability == "full" else "NORMAL"
 
 
-def open_writer(folder: Path, durability: Durability) -> sqlite3.Connection:
+def open_writer(folder: Path, durability: Durability, *, private: bool = True) -> sqlite3.Connection:
     """A connection for the one writing thread; creates folder and journal if need be.
 
     The caller holds the folder's write lock, within `journal_in_use()`. Raises `LedgerError`.
@@ -72,6 +73,7 @@ def open_writer(folder: Path, durability: Durability) -> sqlite3.Connection:
     path = folder / JOURNAL_NAME
     connection: sqlite3.Connection | None = None
     try:
+        make_file(path, private=private)  # SQLite's own files beside it are as open as it is
         connection = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
         # Rows with texts take kilobytes. Fewer of them overflow a larger page, so sealing reads faster and
         # holds calls up half as long. A journal that is there already keeps the pages it has.

@@ -59,6 +59,7 @@ class Ledger:
         stored = settings.ledger
         self._content = stored.content
         self._core.set_durability(stored.durability)
+        self._core.files.private = stored.private
         self.switch.start(
             enabled=settings.shadow.enabled,
             locked_off=settings.shadow.locked_off,
@@ -267,11 +268,14 @@ class Ledger:
 
         return self._core.rewrite(lambda shelf: redact(shelf, aware(before)))
 
-    def export(self, path: str | Path, table: str = "attempts") -> int:
-        """Write a table to one `.parquet`, `.csv` or `.jsonl` file; returns the rows written."""
+    def export(self, path: str | Path, table: str = "attempts", *, raw: bool = False) -> int:
+        """Write a table to one `.parquet`, `.csv` or `.jsonl` file; returns the rows written.
+
+        In CSV a text that a spreadsheet would take for a formula begins with an apostrophe, unless `raw`.
+        """
         from router_lab.ledger.exporting import export
 
-        return export(self._core, Path(path), table)
+        return export(self._core, Path(path), table, raw=raw)
 
     def import_file(
         self,

@@ -25,8 +25,8 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            path.parent.mkdir(exist_ok=True)
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            mode = _folder_mode(path.parent) & 0o666  # as open as its folder
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
         except OSError as error:
             raise explain(error, path) from error
         self._name = str(path)
@@ -61,6 +61,11 @@ class FileLock:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _folder_mode(folder: Path) -> int:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder.stat().st_mode
 
 
 def _identity(found: os.stat_result) -> tuple[int, int]:
@@ -152,6 +157,16 @@ def claimed_if_dead(folder: Path, owner_id: str) -> Iterator[bool]:
             path.unlink(missing_ok=True)
     finally:
         lock.close()
+
+
+def clear_of_the_dead(folder: Path) -> None:
+    """Remove the files of writers that are gone. Raises `LedgerError`.
+
+    Only after their intents were recovered; a writer without a file is taken for a dead one.
+    """
+    for path in folder.glob("owner-*.lock"):
+        with claimed_if_dead(folder, path.stem.removeprefix("owner-")):
+            pass  # leaving removes it
 
 
 def is_dead(folder: Path, owner_id: str) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from router_lab.errors import LedgerError
 from router_lab.ledger.journal import known_columns
 from router_lab.ledger.lines import number
-from router_lab.ledger.locks import claimed_if_dead
+from router_lab.ledger.locks import claimed_if_dead, clear_of_the_dead
 from router_lab.ledger.money import nano
 from router_lab.ledger.operations import Books
 from router_lab.ledger.schema import ATTEMPTS
@@ -35,6 +35,7 @@ def recover(books: Books, locks: Path, at: datetime) -> int:
         with claimed_if_dead(locks, owner) as dead:
             if dead:
                 recovered += _recover(books, owner)
+    clear_of_the_dead(locks)
     return recovered
 
 

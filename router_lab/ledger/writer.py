@@ -58,9 +58,17 @@ class Writer:
     `LedgerError` when the folder or journal cannot be written.
     """
 
-    def __init__(self, folder: Path, durability: Durability, publish: Callable[[str, bytes], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        durability: Durability,
+        publish: Callable[[str, bytes], None],
+        *,
+        private: bool = True,
+    ) -> None:
         self._folder = folder
         self._publish = publish
+        self._private = private
         self._durability = self._applied_durability = durability
         self._journal_path = str(folder / JOURNAL_NAME)
         self._log_path = f"{self._journal_path}-wal"
@@ -70,7 +78,8 @@ class Writer:
         self._about_to_wake: set[asyncio.AbstractEventLoop] = set()
         self._postponed: list[_Task] = []
         self._stopping = False
-        locks = make_folder(folder) / LOCKS_NAME
+        make_folder(folder, private=private)
+        locks = make_folder(folder / LOCKS_NAME, private=private)
         with ExitStack() as opened:  # a writer that cannot start keeps nothing open
             self._lock = opened.enter_context(closing(FileLock(locks / WRITE_LOCK)))
             self._owner = opened.enter_context(closing(Owner(locks)))
@@ -173,7 +182,7 @@ class Writer:
             self._books.connection.close()
 
     def _open_books(self) -> Books:
-        connection = open_writer(self._folder, self._durability)
+        connection = open_writer(self._folder, self._durability, private=self._private)
         return Books(
             connection=connection,
             rows=PendingRows(connection),

@@ -277,12 +277,16 @@ class CostSettings(Section):
 
 
 class LedgerSettings(Section):
-    """What is stored of prompts and outputs, how durably, and when rows are sealed to Parquet."""
+    """What is stored of prompts and outputs, how durably, who may open it, and when rows are sealed.
+
+    What is `private` only the user that wrote it may open, whatever the umask.
+    """
 
     content: Literal["full", "hash", "none"] = "full"
     durability: Literal["full", "os", "batch"] = "full"
     seal_rows: PositiveInt = 50_000
     seal_seconds: Positive = 300.0
+    private: bool = True
 
 
 class Settings(Section):

@@ -1,0 +1,33 @@
+"""Files and folders that only their user may open, whatever the umask: they may hold prompts and answers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def make_folders(folder: Path, *, private: bool = True) -> None:
+    """`folder` and those above it that are missing, with mode 0700. Raises `OSError`."""
+    if not private:
+        folder.mkdir(parents=True, exist_ok=True)
+        return
+    missing = []
+    place = folder
+    while not place.exists():
+        missing.append(place)
+        place = place.parent
+    for one in reversed(missing):
+        one.mkdir(mode=0o700, exist_ok=True)
+    if not missing:
+        folder.mkdir(exist_ok=True)  # says so if there is a file in its place
+
+
+def make_file(path: Path, *, private: bool = True) -> None:
+    """`path`, empty and with mode 0600 if it is not there. Raises `OSError`."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600 if private else 0o666))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of mode 0600; one that is there keeps its mode. Raises `OSError`."""
+    make_file(path)
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,97 @@
+"""What holds prompts is its user's alone, spreadsheets execute none of it, and the dead leave nothing."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ledger_rows import lost, make_call, settings
+
+from router_lab.ledger import Ledger
+from router_lab.private import write_text
+
+
+@pytest.fixture(autouse=True)
+def open_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def modes(folder: Path) -> set[str]:
+    return {f"{'d' if path.is_dir() else '-'}{path.stat().st_mode & 0o777:o}" for path in folder.rglob("*")}
+
+
+async def write_everything(ledger: Ledger, folder: Path) -> None:
+    await make_call(ledger)
+    ledger.seal()
+    await make_call(ledger)
+    ledger.seal()
+    ledger.compact()
+    await make_call(ledger)
+    for ending in ("csv", "jsonl", "parquet"):
+        ledger.export(folder / f"out.{ending}")
+
+
+async def test_files_and_folders_are_private_whatever_the_umask(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "there" / "ledger") as ledger:
+        await write_everything(ledger, tmp_path)
+        assert modes(tmp_path) == {"d700", "-600"}
+    write_text(tmp_path / "report.html", "text")
+    assert modes(tmp_path) == {"d700", "-600"}
+
+
+async def test_a_setting_opens_them(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.configure(settings(ledger={"private": False}))
+        await write_everything(ledger, tmp_path)
+        assert {mode for mode in modes(tmp_path) if mode != "-644"} == {"d777", "-666"}  # SQLite makes 644
+
+
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", " =1", "\r=1", "\uff1d1"]
+
+
+async def test_a_spreadsheet_finds_no_formula_unless_asked(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        for text in [*FORMULAS, "plain", 'a"b,\n=c']:
+            await make_call(ledger, prompt=text, user_id=text)
+        rows = {}
+        for raw in (False, True):
+            ledger.export(tmp_path / "out.csv", raw=raw)
+            with (tmp_path / "out.csv").open(newline="") as file:
+                rows[raw] = list(csv.DictReader(file))
+        for column in ("prompt", "user_id"):
+            assert sorted(row[column] for row in rows[True]) == sorted([*FORMULAS, "plain", 'a"b,\n=c'])
+            assert {row[column][0] for row in rows[False]} == {"'", "p", "a"}
+        assert {row["cost_usd"] for row in rows[False]} == {"0.004"}
+
+
+HOLD = """
+import sys
+from router_lab.ledger import Ledger
+Ledger(sys.argv[1]).switch.off("quiet")
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_killed_processes_leave_no_lock_files(tmp_path: Path) -> None:
+    for _ in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.send_signal(signal.SIGKILL)
+    with Ledger(tmp_path) as ledger, Ledger(tmp_path) as other:
+        other.recover()
+        await ledger.open_attempt(lost(), 0.01, [])
+        assert other.recover() == 0, "its writer lives"
+        assert len(list(tmp_path.glob("_locks/owner-*"))) == 2
+    assert not list(tmp_path.glob("_locks/owner-*"))
