@@ -14,7 +14,13 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from router_lab.errors import BudgetExceededError, ContextOverflowError, ProviderError, ResponseParseError
+from router_lab.errors import (
+    BudgetExceededError,
+    ContextOverflowError,
+    LedgerError,
+    ProviderError,
+    ResponseParseError,
+)
 from router_lab.records import Attempt, Completion, CostSource, Reply, Usage
 from router_lab.router import settlement, tokens, truncation
 from router_lab.router.alerts import Alerts
@@ -31,6 +37,10 @@ from router_lab.router.targets import Target
 from router_lab.router.thoughts import without_thoughts
 from router_lab.router.transport import Transport, WireResponse
 from router_lab.router.windows import UNKNOWN_WINDOW, Window, Windows
+from router_lab.router.writes import WAITED, within
+
+# What an answer that is there waits for its row at least, however late it is.
+_LEAST_WAIT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +141,9 @@ class Attempts:
         lost = lost_row(job, plan, admission.state, reserved.usd, hold.usd, now)
         lines = self._budgets.lines(job.request.task_type, job.request.user_id, job.is_shadow, now)
         try:
-            nearly_spent = await self._accounts.open_attempt(lost, hold.usd, lines)
+            nearly_spent = await within(
+                job.remaining_s(self._clock), self._accounts.open_attempt(lost, hold.usd, lines)
+            )
         except BaseException as error:
             admission.release()
             if isinstance(error, BudgetExceededError):
@@ -146,7 +158,12 @@ class Attempts:
                 period=line.period,
                 limit_usd=line.limit_usd,
             )
-        return OpenAttempt(job, plan, admission, lost, self._clock.monotonic())
+        attempt = OpenAttempt(job, plan, admission, lost, self._clock.monotonic())
+        if job.remaining_s(self._clock) <= 0:
+            too_late = LedgerError(f"the deadline passed while the ledger wrote: {WAITED}")
+            await self.settle(attempt, settlement.never_sent(too_late))
+            raise too_late
+        return attempt
 
     async def run(self, job: Job, plan: Plan, admission: Admission, transport: Transport) -> Settlement:
         """One whole attempt. Raises what the settlement holds as its error, after the row is durable."""
@@ -196,7 +213,8 @@ class Attempts:
         written = self._accounts.settle(row, folds)
         job.rows.append(row)
         self._tell_breaker(attempt.admission, settled)
-        await written  # a caller cancelled here takes nothing back: the row is queued
+        # A caller cancelled here, or who waits no longer, takes nothing back: the row is queued.
+        await within(max(job.remaining_s(self._clock), _LEAST_WAIT_S), written)
 
     async def judge_reply(
         self, attempt: OpenAttempt, reply: Reply, usage: Usage | None, status: int, *, begun: bool = False

@@ -252,6 +252,7 @@ class Router:
 
     def _begin(self, request: Request) -> tuple[Job, tuple[Pairing, ...]]:
         route = self._routes.resolve(request.task_type)
+        self._lane()  # the first of a process imports the client, which must not be of the call's own time
         state = self.ledger.switch.glance(request.task_type)
         pairings = plan_pairings(request, route, state, self._clock)
         return self._job(request, route, state, pairings[0].comparison_id if pairings else None), pairings

@@ -63,6 +63,11 @@ def from_transport_error(
     )
 
 
+def never_sent(error: BaseException) -> Settlement:
+    """The time was up before the request could be sent; of the provider nothing was learned."""
+    return Settlement(outcome="timeout", billing="unbilled", provider_failed=None, error=error)
+
+
 def from_cancellation(
     error: BaseException,
     *,

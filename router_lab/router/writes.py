@@ -4,8 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from router_lab.errors import LedgerError
 
 _log = logging.getLogger("router_lab.ledger")
+
+
+_Result = TypeVar("_Result")
+
+WAITED = (
+    "another process may hold its write lock, stopped or suspended. Wake or end that process (its rows are "
+    "safe), and call again"
+)
+
+
+async def within(seconds: float, written: Awaitable[_Result]) -> _Result:
+    """What the ledger says within that time. Raises `LedgerError` when it says nothing."""
+    try:
+        async with asyncio.timeout(max(seconds, 0.001)):
+            return await written
+    except TimeoutError:
+        raise LedgerError(f"the ledger did not write before the deadline: {WAITED}") from None
 
 
 class Writes:

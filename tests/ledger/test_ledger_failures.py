@@ -310,18 +310,23 @@ def test_a_folder_that_may_only_be_read(tmp_path_factory: pytest.TempPathFactory
         asyncio.run(make_call(ledger))
         ledger.seal()
         asyncio.run(make_call(ledger))
-        for path in (folder, *folder.rglob("*")):
-            path.chmod(0o755 if path.is_dir() else 0o644)
+        open_to_all(folder)
         assert read_as_nobody(folder) == ["2", "LedgerError", "permission"]
         copied = folder.with_name(folder.name + "_copy")
         shutil.copytree(folder, copied)
         assert read_as_nobody(copied) == ["2", "LedgerError", "permission"]
         shutil.rmtree(copied)
         ledger.close()
+        open_to_all(folder)
         assert read_as_nobody(folder) == ["2", "LedgerError", "permission"]
     finally:
         ledger.close()
         shutil.rmtree(folder)
+
+
+def open_to_all(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def read_as_nobody(folder: Path) -> list[str]:
