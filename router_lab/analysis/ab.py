@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from router_lab.analysis.clustered import cluster_mean, holm
+from router_lab.analysis.clustered import ClusteredMean, cluster_mean, holm
 from router_lab.analysis.evidence import BOUNDS, FAILED, QUALITY, Evidence, check_basis
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.outlook import detectable, more_pairs, scores_to_settle
 from router_lab.analysis.pairs import judged_pairs
+from router_lab.analysis.people_and_judge import HelpedMean, people_and_judge
 from router_lab.analysis.quality import Finding, inspect
 from router_lab.analysis.totals import ratio_of_totals
 from router_lab.analysis.wording import (
@@ -44,7 +45,8 @@ COLUMNS = (
     "task_type", "verdict", "reason", "basis", "whose", "estimand",
     "pairs", "of_pairs", "clusters", "effective_pairs",
     "primary_mean", "shadow_mean", "difference", "low", "high", "interval",
-    "equal_share", "badly_off_share",
+    "people_difference", "people_low", "people_high", "judge_difference", "judge_low", "judge_high",
+    "marks_worth", "equal_share", "badly_off_share",
     "p_non_inferior", "p_superior", "p_worse", "detectable", "more_pairs", "scores_needed",
     "total_cost_ratio", "total_cost_ratio_low", "total_cost_ratio_high",
     "cost_ratio", "cost_ratio_low", "cost_ratio_high",
@@ -53,6 +55,8 @@ COLUMNS = (
 
 
 _WORDS = ["task_type", "verdict", "reason", "basis", "whose", "estimand", "interval", "warnings"]
+
+_BESIDE = ("people_difference", "judge_difference", "marks_worth")
 
 # An answer whose agreement with the primary's is below this is badly off.
 BADLY_OFF = 0.5
@@ -64,6 +68,9 @@ class AbResult:
 
     `basis` and `whose` say what was judged by, on `pairs` of the `of_pairs` that might have spoken;
     `estimand` what the numbers are about. `difference`, `low`, `high` are shares (-0.02 is two points).
+    Where people marked a drawn part of the pairs and a judge judged nearly all, `difference` is what people
+    would say of all, with the judge's help (see `prediction_powered`): the `people_` and `judge_` columns
+    are what either says alone, and `marks_worth` how many marks alone would say as much.
     `equal_share` of the pairs agree exactly, `badly_off_share` by less than .5 (NaN without likeness);
     `scores_needed` is how many pairs to score when a type differs, or may. `effective_pairs` is how many
     independent pairs would say as much; `detectable` the difference found with 80% power;
@@ -93,6 +100,7 @@ class AbResult:
     def _repr_html_(self) -> str:
         shown = [
             "task_type", "verdict", "basis", "whose", "difference", "low", "high", "interval",
+            *(_BESIDE if self.frame["marks_worth"].notna().any() else ()),
             "equal_share", "badly_off_share", "pairs", "of_pairs", "clusters", "more_pairs", "scores_needed",
             "estimand", "reason", "warnings",
         ]  # fmt: skip
@@ -175,10 +183,13 @@ def _judge_group(
         return record
     labels = usable[cluster].astype(str) if cluster else None
     weights = 1 / usable["probability"]
-    mean = cluster_mean(usable["value"], labels, weights, bounds=BOUNDS[found.basis])
+    alone = cluster_mean(usable["value"], labels, weights, bounds=BOUNDS[found.basis])
+    helped = people_and_judge(group, found, cluster)
+    mean = helped.both if helped is not None else alone
     low, high = mean.interval(alpha)
     record |= {
         "effective_pairs": mean.effective_pairs,
+        **(_beside(helped, alone, alpha) if helped is not None else {}),
         **_side_means(usable, found.basis, weights),
         **_shares(usable, weights),
         "difference": mean.mean,
@@ -189,7 +200,7 @@ def _judge_group(
         "p_superior": mean.p_above(0.0),
         "p_worse": mean.p_below(-margin),
         "detectable": detectable(mean, low),
-        "evidence": mean,
+        "evidence": alone,
         **_total_ratio(usable, labels, weights, alpha),
         **_ratio(usable, "cost_usd", "cost", labels, weights, alpha),
         **_ratio(usable, "latency_ms", "latency", labels, weights, alpha),
@@ -197,6 +208,20 @@ def _judge_group(
     if not found.is_quality:
         record["scores_needed"] = scores_to_settle(1 + min(mean.mean, 0.0), margin, alpha, len(usable))
     return record
+
+
+def _beside(helped: HelpedMean, people: ClusteredMean, alpha: float) -> dict[str, Any]:
+    """What people and the judge say each alone."""
+    (low, high), (judge_low, judge_high) = people.interval(alpha), helped.judge.interval(alpha)
+    return {
+        "people_difference": people.mean,
+        "people_low": low,
+        "people_high": high,
+        "judge_difference": helped.judge.mean,
+        "judge_low": judge_low,
+        "judge_high": judge_high,
+        "marks_worth": helped.both.worth,
+    }
 
 
 def _estimand(found: Evidence) -> str:
@@ -359,6 +384,7 @@ def _sentence(row: Mapping[str, Any], margin: float, alpha: float) -> str:
         f"{points(row['difference'])} points against {reference[row['basis']]} "
         f"({points(row['low'])} to {points(row['high'])}, {interval_kind(alpha)}; "
         f"{pairs_of(row['pairs'], row['of_pairs'])}, {count(row['clusters'])} distinct inputs{shares})"
+        f"{_said_alone(row)}"
     )
     limit = points(margin, signed=False)
     meaning = {
@@ -369,6 +395,18 @@ def _sentence(row: Mapping[str, Any], margin: float, alpha: float) -> str:
         "inconclusive": f"INCONCLUSIVE: {_outlook(row, margin)}",
     }
     return f"  {name}: {meaning[verdict]}. {facts}.{caution}"
+
+
+def _said_alone(row: Mapping[str, Any]) -> str:
+    """What a judge's help is worth, and what people and the judge say without each other."""
+    if not row["marks_worth"] == row["marks_worth"]:
+        return ""
+    people, judge = (
+        f"{points(row[f'{who}_difference'])} ({points(row[f'{who}_low'])} to {points(row[f'{who}_high'])})"
+        for who in ("people", "judge")
+    )
+    worth = count(row["marks_worth"])
+    return f". With a judge's help, worth {worth} marks; people alone {people}, the judge alone {judge}"
 
 
 def _loss(basis: str) -> str:

@@ -77,6 +77,12 @@ class PredictionPoweredMean:
         return float(np.sqrt(max(a**2 + b**2 + 2 * self.overlap * a * b, 0.0)))
 
     @property
+    def effective_pairs(self) -> float:
+        """How many independent marks would say as much, alone."""
+        error = self.standard_error
+        return self.people.effective_pairs * (self.people.standard_error / error) ** 2 if error > 0 else 1.0
+
+    @property
     def worth(self) -> float:
         """How many marks alone would say as much: more than `marked` by what the judge adds."""
         error = self.standard_error

@@ -8,12 +8,14 @@ import pandas as pd
 
 from router_lab.analysis.evidence import Evidence
 from router_lab.analysis.pairs import distinct_values
+from router_lab.analysis.people_and_judge import by_chance
 from router_lab.analysis.wording import plain_text
 
 REFUSALS = (
     "too_few_clusters",
     "unscored",
     "selected_scores",
+    "judge_by_chance",
     "truncated_primaries",
     "primary_unusable",
     "misconfigured",
@@ -54,6 +56,7 @@ def inspect(group: pd.DataFrame, found: Evidence, cluster: str | None) -> list[F
         *_completeness(main, found),
         *_dropped(main),
         *_marks(found),
+        *_judge(group, found),
         *_likeness(found),
         *_mixtures(found),
         *_sampling(found.rows),
@@ -162,6 +165,11 @@ def _marks(evidence: Evidence) -> list[Finding]:
         message = f"{evidence.chosen:,} scored pairs were chosen by hand and are left out"
         found.append(Finding("chosen", message, refuses=False))
     return found
+
+
+def _judge(group: pd.DataFrame, evidence: Evidence) -> list[Finding]:
+    message = by_chance(group) if evidence.basis == "judge" else ""
+    return [Finding("judge_by_chance", message, refuses=True)] if message else []
 
 
 def _likeness(evidence: Evidence) -> list[Finding]:

@@ -1,0 +1,79 @@
+"""A/B where people marked a drawn part and a judge judged all; and judges that know nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from pair_frames import pairs_frame
+
+from router_lab.analysis import ab
+
+PAIRS = 1_000
+
+
+def marked_and_judged(right: float, seed: int = 0, marks: int = 120) -> pd.DataFrame:
+    """People: lost 40, ties 30, won 30 of 100. The judge says the same in `right` of the pairs, else that
+    the shadow won; people marked a random part."""
+    rng = np.random.default_rng(seed)
+    people = rng.choice([0.0, 0.5, 1.0], PAIRS, p=[0.4, 0.3, 0.3])
+    judge = np.where(rng.random(PAIRS) < right, people, 1.0)
+    drawn = np.zeros(PAIRS, bool)
+    drawn[rng.choice(PAIRS, marks, replace=False)] = True
+    known = np.where(drawn, people, np.nan)
+    return pairs_frame(
+        np.full(PAIRS, 0.8),
+        comparator="text",
+        people_primary_score=1 - known,
+        people_shadow_score=known,
+        people_chance=np.where(drawn, marks / PAIRS, np.nan),
+        people_chosen=np.where(drawn, False, None),
+        people=np.where(drawn, 1, None),
+        judged_primary_score=1 - judge,
+        judged_shadow_score=judge,
+    )
+
+
+def test_people_decide_and_the_judge_helps() -> None:
+    frame = ab(marked_and_judged(0.8)).frame
+    [row] = frame.to_dict("records")
+    assert row["basis"] == "scores" and row["pairs"] == 120 and row["of_pairs"] == PAIRS
+    assert row["low"] <= -0.1 <= row["high"]
+    assert row["high"] - row["low"] < 0.85 * (row["people_high"] - row["people_low"])
+    assert row["marks_worth"] > 150
+    assert row["judge_low"] > -0.1  # the judge alone is wrong, and sure of it
+    said = repr(ab(marked_and_judged(0.8)))
+    assert "With a judge's help, worth" in said
+    assert "people alone" in said and "the judge alone" in said
+    assert "judge_difference" in ab(marked_and_judged(0.8))._repr_html_()
+
+
+def test_without_a_judge_people_stand_alone() -> None:
+    pairs = marked_and_judged(0.8).drop(columns=["judged_primary_score", "judged_shadow_score"])
+    [row] = ab(pairs).frame.to_dict("records")
+    assert np.isnan(row["marks_worth"]) and np.isnan(row["judge_difference"])
+    assert "judge" not in repr(ab(pairs))
+
+
+def test_a_judge_no_better_than_chance_is_refused_by_name() -> None:
+    pairs = marked_and_judged(0.0)
+    pairs["judged_shadow_score"] = np.random.default_rng(1).choice([0.0, 1.0], PAIRS)
+    pairs["judged_primary_score"] = 1 - pairs["judged_shadow_score"]
+    [row] = ab(pairs, basis="judge").frame.to_dict("records")
+    assert row["verdict"] == "refused"
+    assert "the judge agrees with people no better than chance" in row["reason"]
+    [row] = ab(pairs, basis="judge", allow={"judge_by_chance"}).frame.to_dict("records")
+    assert row["verdict"] != "refused"
+    [row] = ab(pairs).frame.to_dict("records")
+    assert row["basis"] == "scores" and row["marks_worth"] < 140
+
+
+def test_a_judge_that_agrees_with_people_is_not_refused() -> None:
+    [row] = ab(marked_and_judged(0.8), basis="judge").frame.to_dict("records")
+    assert row["verdict"] != "refused"
+
+
+@pytest.mark.parametrize("marks", [0, 5])
+def test_a_judge_that_few_marks_can_be_held_against_is_not_refused_for_it(marks: int) -> None:
+    [row] = ab(marked_and_judged(0.0, marks=marks), basis="judge").frame.to_dict("records")
+    assert "chance" not in row["reason"]
