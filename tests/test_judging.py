@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +19,7 @@ from lab import FAST, MODELS, Lab, laboratory
 from router_lab import Router, settings, sim
 from router_lab.cli.main import main
 from router_lab.errors import ConfigError, RoutingError
+from router_lab.records import Score
 from router_lab.router.compare import Judge, Pair
 from router_lab.sim import Fault
 
@@ -211,3 +214,63 @@ async def test_prompts_that_were_not_stored_cannot_be_judged(lab: Lab):
     again = judge(lab)
     assert again["skipped"].notna().all()
     assert lab.served_by("openai") == []
+
+
+async def test_a_judge_is_checked_for_what_it_likes(lab: Lab):
+    await fill(lab, pairs=8)
+    assert "no judge" in repr(rl.analysis.judge_checks(lab.ledger))
+    differing = lab.comparisons[lab.comparisons["agreement"] < 1]
+    with deciding(lab) as server:
+        router = at(lab, server)
+        rl.recompare(lab.ledger, "judge", router=router)
+        router.close_sync()
+    checks = rl.analysis.judge_checks(lab.ledger)
+    [row] = checks.frame.to_dict("records")
+    longer = differing["shadow_output"].str.len() > differing["primary_output"].str.len()
+    uneven = differing["shadow_output"].str.len() != differing["primary_output"].str.len()
+    assert (row["judge"], row["task_type"]) == ("judge: my-model", "ask::deep")
+    assert (row["flipped_share"], row["unreadable"], row["own_side"]) == (0.0, 0, "")
+    assert row["longer_wins_share"] == pytest.approx(longer[uneven].mean(), nan_ok=True)
+    assert not row["refused"] and row["people_pairs"] == 0
+    assert "not held against people yet" in repr(checks) and "judge: my-model" in checks._repr_html_()
+
+
+def scored(by: str, kind: str, preference: float, of: str, **details: object) -> list[Score]:
+    note = json.dumps(details)
+    worth = (("primary", 1 - preference), ("shadow", preference))
+    return [
+        Score(
+            score_id=f"{by}-{of}-{side}",
+            at=datetime.now(UTC),
+            quality_score=value,
+            by=by,
+            comparison_id=of,
+            side=side,  # type: ignore[arg-type]
+            kind=kind,  # type: ignore[arg-type]
+            note=note,
+        )
+        for side, value in worth
+    ]
+
+
+async def test_a_judge_that_likes_the_first_place_and_its_own_kind_is_warned_of_and_refused(lab: Lab):
+    await fill(lab, pairs=24)
+    scores = []
+    for number, pair in enumerate(lab.comparisons["comparison_id"]):
+        scores += scored("ana", "person", float(number % 2), pair)
+        scores += scored(
+            "judge: claude-x",
+            "judge",
+            0.5,
+            pair,
+            primary_first="primary",
+            shadow_first="shadow",
+            flipped=True,
+        )
+    lab.ledger.score(*scores)
+    [row] = rl.analysis.judge_checks(lab.ledger).frame.to_dict("records")
+    assert (row["flipped_share"], row["first_place_share"], row["own_side"]) == (1.0, 1.0, "primary")
+    assert row["refused"] and row["people_pairs"] == 24
+    for said in ("change with the order", "stands first", "own kind", "no better than chance"):
+        assert said in row["warnings"]
+    assert "REFUSED" in repr(rl.analysis.judge_checks(lab.folder))

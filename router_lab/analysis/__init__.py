@@ -11,6 +11,7 @@ from router_lab.analysis.ab import AbResult, ab
 from router_lab.analysis.decision import Decision, ExitPlan, Outcome, decide
 from router_lab.analysis.drift import Drift, detect, detect_shift
 from router_lab.analysis.estimators import Calibrated, Constant, EstimatorReplay, replay_estimators
+from router_lab.analysis.judge_checks import JudgeChecks, judge_checks
 from router_lab.analysis.ledger_drift import DriftReport, drift
 from router_lab.analysis.marks import StratifiedMean, marks, stratified_mean
 from router_lab.analysis.metrics import (
@@ -48,6 +49,7 @@ __all__ = [
     "DriftReport",
     "EstimatorReplay",
     "ExitPlan",
+    "JudgeChecks",
     "MonitorResult",
     "Outcome",
     "PowerPlan",
@@ -70,6 +72,7 @@ __all__ = [
     "drift",
     "estimates",
     "flip_rate",
+    "judge_checks",
     "krippendorff_alpha",
     "latency",
     "marks",

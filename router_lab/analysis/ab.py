@@ -399,7 +399,7 @@ def _sentence(row: Mapping[str, Any], margin: float, alpha: float) -> str:
 
 def _said_alone(row: Mapping[str, Any]) -> str:
     """What a judge's help is worth, and what people and the judge say without each other."""
-    if not row["marks_worth"] == row["marks_worth"]:
+    if row["marks_worth"] != row["marks_worth"]:
         return ""
     people, judge = (
         f"{points(row[f'{who}_difference'])} ({points(row[f'{who}_low'])} to {points(row[f'{who}_high'])})"
