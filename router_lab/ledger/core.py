@@ -30,6 +30,8 @@ from router_lab.ledger.writer import Writer
 from router_lab.records import Alert
 
 _Result = TypeVar("_Result")
+# What a reader waits for its own ledger's writes at most, should another process hold these up.
+_OWN_WRITES_S = 2.0
 
 
 class Now(Protocol):
@@ -46,7 +48,7 @@ class Core:
         self.name = place.name
         self.folder: Path = place.journal_folder
         self.files: Files = place.files
-        self.reader = Reader(self.folder, self.files)
+        self._reader = Reader(self.folder, self.files)
         self.problem = ""
         self._clock = clock
         self._durability: Durability = "full"
@@ -102,6 +104,13 @@ class Core:
                 self._writer = writer
                 self.when_started()
             return self._writer
+
+    @property
+    def reader(self) -> Reader:
+        """Reads what is durable, and what this ledger was given to write before."""
+        if self._writer is not None:
+            self._writer.catch_up(_OWN_WRITES_S)
+        return self._reader
 
     @property
     def writable(self) -> bool:

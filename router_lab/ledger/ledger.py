@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -200,6 +200,18 @@ class Ledger:
     def watches(self, *, since: datetime | None = None, until: datetime | None = None) -> pd.DataFrame:
         """One row per plan of a watch, and one per verdict, oldest first."""
         return self._frame("watches", since, until, None)
+
+    def follow(
+        self, table: str = "attempts", *, poll_s: float = 0.5, timeout_s: float | None = None
+    ) -> Iterator[pd.DataFrame]:
+        """New rows as they come, of any process: `for rows in ledger.follow(): ...`, each a frame.
+
+        Ends when there was nothing new for `timeout_s` seconds, by default never. Rows whose call began
+        more than an hour ago are left out.
+        """
+        from router_lab.ledger.follow import follow
+
+        return follow(self._core, table, poll_s, timeout_s)
 
     def tables(self, backend: str = "duckdb", connection: Any = None) -> Tables:
         """Ibis tables `.attempts`, `.comparisons`, `.alerts`, `.switch_events`, `.scores`, `.watches`,

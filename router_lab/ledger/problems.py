@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,15 @@ def explain(error: Exception, path: Path) -> LedgerError:
     return LedgerError(f"{path}: {_mend(error)} ({type(error).__name__}: {error})")
 
 
+def _is_out_of_descriptors() -> bool:
+    """SQLite does not say why it could not open a file."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno in _OUT_OF_DESCRIPTORS
+    return False
+
+
 def _mend(error: Exception) -> str:
     text = str(error).lower()
     number = error.errno if isinstance(error, OSError) else None
@@ -35,7 +45,7 @@ def _mend(error: Exception) -> str:
             "the disk did not take the write. Free space (or raise the quota) and call again: "
             "nothing already written is lost"
         )
-    if number in _OUT_OF_DESCRIPTORS:
+    if number in _OUT_OF_DESCRIPTORS or ("unable to open" in text and _is_out_of_descriptors()):
         return "too many files are open. Close some (ledgers, notebooks), or raise the limit: `ulimit -n`"
     if number in _MISPLACED:
         return "a file is where a ledger has a folder, or the reverse. Move it away, or use another folder"

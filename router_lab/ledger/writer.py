@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -78,6 +78,7 @@ class Writer:
         self._about_to_wake: set[asyncio.AbstractEventLoop] = set()
         self._postponed: list[_Task] = []
         self._stopping = False
+        self._committing = False
         make_folder(folder, private=private)
         locks = make_folder(folder / LOCKS_NAME, private=private)
         with ExitStack() as opened:  # a writer that cannot start keeps nothing open
@@ -139,6 +140,17 @@ class Writer:
         waiter: concurrent.futures.Future[_Result] = concurrent.futures.Future()
         self._add(_Task(Run(function), waiter))
         return waiter.result()
+
+    def catch_up(self, seconds: float) -> None:
+        """Wait, that long at most, until what is queued is durable or has failed."""
+        is_idle = not self._queue and not self._committing
+        if is_idle or threading.current_thread() is self._thread:
+            return
+        waiter: concurrent.futures.Future[None] = concurrent.futures.Future()
+        with suppress(LedgerError, TimeoutError):
+            self._check_usable()
+            self._add(_Task(Run(lambda _books: None), waiter))
+            waiter.result(seconds)
 
     def nudge(self) -> None:
         """Try postponed rows again now."""
@@ -213,7 +225,9 @@ class Writer:
     def _loop(self) -> None:
         while not self._stopping or self._queue:
             self._wait()
+            self._committing = True
             self._commit(self._postponed + [self._queue.popleft() for _ in range(len(self._queue))])
+            self._committing = False
         self._commit(self._postponed)
         with held(self._lock), journal_in_use():
             self.let_go()

@@ -21,6 +21,7 @@ from router_lab.replay.scoring import Scorer
 from router_lab.router.endings import WORDS
 
 _AT_ONCE = 1_000
+_TRIES = 5
 _ANSWERS = [f"{side}_{part}" for side in ("primary", "shadow") for part in ("output", "tool_calls", "ending")]
 # Pairs whose texts are held at a time.
 _IN_MEMORY = 20_000
@@ -40,10 +41,25 @@ async def score_pairs(ledger: Any, expectations: Expectations, scorer: Scorer) -
     if not expectations or not hasattr(ledger, "tables") or not hasattr(ledger, "score"):
         return 0
     try:
-        return await asyncio.to_thread(_score_all, ledger, expectations, scorer)
+        return await asyncio.to_thread(_score_whole, ledger, expectations, scorer)
     except LedgerError as error:
         _log.warning("the pairs of this replay have no scores: %s", error)
         return 0
+
+
+def _score_whole(ledger: Any, expectations: Expectations, scorer: Scorer) -> int:
+    """All of them, anew when another process replaced files meanwhile: none gets a second score."""
+    import duckdb
+
+    for last in (False,) * (_TRIES - 1) + (True,):
+        try:
+            return _score_all(ledger, expectations, scorer)
+        except duckdb.Error as error:
+            if last:
+                raise LedgerError(
+                    f"the pairs could not be read ({error}); score them with another replay"
+                ) from error
+    raise AssertionError("unreachable")
 
 
 def _score_all(ledger: Any, expectations: Expectations, scorer: Scorer) -> int:

@@ -39,7 +39,11 @@ def periods(now: datetime, zone: ZoneInfo) -> Periods:
     """
     if now.tzinfo is None:
         raise ValueError(f"{now!r} has no timezone: pass an aware datetime, such as datetime.now(UTC)")
-    daily = now.astimezone(zone).date().isoformat()
+    try:
+        local = now.astimezone(zone)
+    except OverflowError:  # a clock at the very end of the calendar
+        local = now
+    daily = local.date().isoformat()
     return Periods(daily, daily[:7])
 
 
