@@ -64,7 +64,7 @@ def test_the_forest_draws_each_mean_where_it_is(tables):
     drawn = [
         line.get_xdata()[0]
         for line in plot.axes.lines
-        if line.get_marker() in "osX" and len(line.get_xdata()) == 1
+        if line.get_marker() in "oDs" and len(line.get_xdata()) == 1
     ]
     assert drawn == pytest.approx(list(plot.data["mean"]))
     assert all(f"{name} " in repr(plot) for name in plot.data["task_type"])
