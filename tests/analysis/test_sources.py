@@ -19,8 +19,8 @@ OF_LEDGERS = {
     name: getattr(analysis, name)
     for name in (
         "agreement", "attempts_per_request", "beyond_noise", "breaker_timeline", "drift", "estimates",
-        "flip_rate", "latency", "rates", "replay_estimators", "savings", "spend", "truncation",
-        "truncation_by_signal",
+        "flip_rate", "judge_checks", "latency", "marks", "rates", "replay_estimators", "savings",
+        "scorer_agreement", "spend", "truncation", "truncation_by_signal",
     )
 }  # fmt: skip
 OF_PAIRS = {
@@ -105,7 +105,10 @@ def test_only_a_ledger_can_be_steered(folder):
 
 def test_every_public_function_that_reads_a_ledger_is_covered_here():
     """One that is added must accept what the others do."""
-    numeric = {"ab_pairs", "act", "decide", "detect", "detect_shift", "plan_actions", "stopping_law"}
+    numeric = {
+        "ab_pairs", "act", "decide", "detect", "detect_shift", "krippendorff_alpha", "plan_actions",
+        "stopping_law", "stratified_mean",
+    }  # fmt: skip
     functions = {name for name in analysis.__all__ if inspect.isfunction(getattr(analysis, name))}
     assert functions == {*OF_LEDGERS, *OF_PAIRS, *OTHERS} | numeric
 
