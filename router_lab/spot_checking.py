@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from router_lab.errors import ConfigError
 from router_lab.escape import Html, join, plain, show, tag
-from router_lab.mark_design import Design, Drawn, candidates, differing_more, draw, random_bytes
+from router_lab.mark_design import Candidate, Design, Drawn, candidates, differing_more, draw, random_bytes
 from router_lab.records import VERDICT_SCORES, Score, ScoreVerdict, Side
 
 if TYPE_CHECKING:
@@ -220,6 +220,28 @@ def spot_checks(
     prompts = {row["attempt_id"]: row["prompt"] for row in _rows(asked.select("attempt_id", "prompt"))}
     checks = [_check(found[one.comparison_id], prompts, seed, by, one) for one in queue]
     return SpotChecks(ledger, by, checks, marked)
+
+
+def uncertain_more(ledger: Ledger, share: float = 0.75) -> Design:
+    """A design by which most marks, `share` of them, go to pairs where the judges are least certain.
+
+    Those are the pairs whose verdict changed with the order, was a tie or could not be read, or of which
+    no judge has said anything; the others get the rest, so that every pair has a chance. What a judge says
+    later changes the design: give it other marks only after all pairs were judged. Raises `ConfigError`
+    for a share outside (0, 1).
+    """
+    if not 0 < share < 1:
+        raise ConfigError(
+            f"share is {share!r}; it must lie strictly between 0 and 1, so that none is left out"
+        )
+    from router_lab.analysis.judge_checks import certain_pairs
+
+    certain = certain_pairs(ledger)
+
+    def group(pair: Candidate) -> str:
+        return "certain" if pair.comparison_id in certain else "uncertain"
+
+    return Design("judge", group, {"uncertain": share, "certain": 1 - share})
 
 
 def drawn_marks(ledger: Ledger, by: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ from router_lab.errors import ConfigError, RoutingError
 from router_lab.records import Score
 from router_lab.router.compare import Judge, Pair
 from router_lab.sim import Fault
+from router_lab.spot_checking import uncertain_more
 
 ROUTING = """
 routing:
@@ -274,3 +275,24 @@ async def test_a_judge_that_likes_the_first_place_and_its_own_kind_is_warned_of_
     for said in ("change with the order", "stands first", "own kind", "no better than chance"):
         assert said in row["warnings"]
     assert "REFUSED" in repr(rl.analysis.judge_checks(lab.folder))
+
+
+async def test_pairs_the_judge_is_unsure_of_are_marked_first_with_known_chances(lab: Lab):
+    await fill(lab, pairs=20)
+    ids = list(lab.comparisons["comparison_id"])
+    sure, unsure = ids[:12], ids[12:]
+    for pair in sure:
+        lab.ledger.score(*scored("judge: m", "judge", 1.0, pair))
+    for pair in unsure:
+        lab.ledger.score(*scored("judge: m", "judge", 0.5, pair))
+    design = uncertain_more(lab.ledger)
+    checks = rl.spot_checks(lab.ledger, 8, by="ana", design=design)
+    drawn = [check.comparison_id for check in checks]
+    assert sum(one in unsure for one in drawn) == 6
+    for check in list(checks.left):
+        checks.say(check, "equal")
+    said = rl.analysis.marks(lab.ledger, by="ana").set_index("comparison_id")["chance"].astype(float)
+    assert said[said.index.isin(unsure)].tolist() == [6 / 8] * 6
+    assert said[said.index.isin(sure)].tolist() == pytest.approx([2 / 12] * 2)
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        uncertain_more(lab.ledger, share=1.0)

@@ -80,6 +80,17 @@ def judge_checks(source: Source) -> JudgeChecks:
     return JudgeChecks(pd.DataFrame(records, columns=list(COLUMNS)))
 
 
+def certain_pairs(source: Source) -> frozenset[str]:
+    """The pairs of which every judge that spoke said, in both orders, that one side is better."""
+    tables = tables_of(source)
+    pairs = frame_of(tables.comparisons.select(*_PAIR_COLUMNS))
+    said = marks(source) if hasattr(tables, "scores") else pd.DataFrame(columns=["kind"])
+    given = pd.concat([_live(tables, pairs), _later(said)], ignore_index=True)
+    is_sure = given["preference"].isin([0.0, 1.0])
+    sure = is_sure.groupby(given["comparison_id"]).all()
+    return frozenset(str(one) for one in sure.index[sure])
+
+
 def _live(tables: Any, pairs: pd.DataFrame) -> pd.DataFrame:
     """What the judges of shadows said, each called by its model."""
     own = pairs[pairs["comparator"] == "judge"]
