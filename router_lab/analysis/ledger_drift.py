@@ -12,6 +12,7 @@ from router_lab.analysis.drift import Drift, detect, detect_shift
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.metrics.estimates import intact_calls
 from router_lab.analysis.pairs import judged_pairs
+from router_lab.analysis.runs import betting_scale
 from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
 from router_lab.analysis.wording import html_table, plain
 from router_lab.defaults import BAR
@@ -69,7 +70,9 @@ class DriftReport:
 def drift(source: Source, *, threshold: float = BAR, last: int = 50_000) -> DriftReport:
     """Watch the newest `last` calls and pairs of each task type and model of a ledger.
 
-    Agreement against `threshold` (the exit's own), the others against their own first 500 values.
+    Agreement against `threshold` (the exit's own), and scores or a judge's preference where there are any:
+    (1 + shadow less primary) / 2 against a loss of 1 - `threshold`. The others against their own first 500
+    values.
     Agreement that was below the threshold from its start is told apart: a change needs a before.
     Each series raises a false alarm once in 5,000 observations or more, on average; with many
     series, expect proportionally more.
@@ -86,10 +89,16 @@ def drift(source: Source, *, threshold: float = BAR, last: int = 50_000) -> Drif
 def _agreement(tables: Tables, threshold: float, last: int) -> Iterator[dict[str, Any]]:
     pairs = tables.comparisons.filter(tables.comparisons.status.isin(["complete", "shadow_failed"]))
     judged = judged_pairs(_newest(pairs, "created_at", ["task_type", "shadow_alias"], last))
-    for (task_type, alias), group in judged[~judged["is_noise"]].groupby(["task_type", "shadow_alias"]):
+    main = judged[~judged["is_noise"]]
+    for (task_type, alias), group in main.groupby(["task_type", "shadow_alias"]):
         evidence = evidence_of(group, "agreement").rows
         found = detect(1 - evidence["agreement"], 1 - threshold, metric="agreement")
         yield _row(task_type, alias, "down", found, evidence["created_at"])
+        best = evidence_of(group)
+        if best.is_quality:
+            scaled, bar = betting_scale(best.rows["value"].to_numpy(), best.basis, 1 - threshold)
+            found = detect(1 - scaled, 1 - bar, metric=best.basis)
+            yield _row(task_type, alias, "down", found, best.rows["created_at"])
 
 
 def _calls(tables: Tables, last: int) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """Before an experiment: how many pairs, days and dollars until there is a verdict.
 
-The exit's figures are exact for 0/1 agreement (`stopping`); graded agreement varies less, so they
-err on the long side. The A/B's are the usual normal approximation times a design effect.
+It plans by the evidence the exit will use (`evidence`). The exit's figures are exact for 0/1 agreement
+(`stopping`); of graded agreement, scores and preferences they are those of 200 runs drawn from the pairs. The
+A/B's are the usual normal approximation times a design effect.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ from scipy.special import ndtri
 
 from router_lab.analysis.clustered import cluster_mean
 from router_lab.analysis.decision import ExitPlan
+from router_lab.analysis.evidence import QUALITY, check_basis
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.pairs import judged_pairs
-from router_lab.analysis.stopping import stopping_law
+from router_lab.analysis.runs import betting_scale
+from router_lab.analysis.stopping import resampled_law, stopping_law
 from router_lab.analysis.wording import count, html_table, plain, unconfirmed, usd
 from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
 
 COLUMNS = (
-    "task_type", "agreement", "pairs_mean", "pairs_p90",
+    "task_type", "basis", "whose", "agreement", "pairs_mean", "pairs_p90",
     "chance_stable", "chance_worse", "chance_undecided",
     "pairs_per_day", "days_mean", "days_p90",
     "usd_per_pair", "usd_mean", "usd_p90", "usd_unknown", "ab_pairs", "design_effect",
@@ -36,8 +39,10 @@ class PowerPlan:
     """What to expect per task type. Pairs are distinct inputs for the exit, calls for `ab_pairs`.
 
     `pairs_mean` and `pairs_p90` count runs that reach the cap with the cap; days and dollars are NaN
-    where the rate or the cost of a pair is unknown. Dollars are as billed; `usd_unknown` is what may
-    come on top of `usd_mean` if bills that are unknown in the ledger were charged.
+    where the rate or the cost of a pair is unknown. `basis` is what is planned by and `whose` its scores or
+    preferences are; `chance_worse` is the chance to end below the bar: worse, or by likeness different.
+    Dollars are as billed; `usd_unknown` is what may come on top of `usd_mean` if bills that are unknown in
+    the ledger were charged.
     """
 
     frame: pd.DataFrame
@@ -53,6 +58,8 @@ class PowerPlan:
     def _repr_html_(self) -> str:
         shown = [
             "task_type",
+            "basis",
+            "whose",
             "agreement",
             "pairs_mean",
             "pairs_p90",
@@ -72,35 +79,42 @@ def plan_experiment(
     usd_per_pair: float | None = None,
     margin: float | None = None,
     by: str = "task_type",
+    basis: str | None = None,
+    scored_by: str | None = None,
 ) -> PowerPlan:
     """Forecast per task type from a ledger's own rates (`pairs`, as in `ab`), or from the figures given.
 
     `agreement` is the mean you believe in (one, or per task type; default: what `pairs` show).
     Without `pairs`, give `agreement`. Given figures win over measured ones. `margin` is the A/B's
-    (default: the exit's, 1 - threshold). Raises `ConfigError`.
+    (default: the exit's, 1 - threshold); `basis` and `scored_by` are as in `ab`, and do not matter where
+    `agreement` is given. Raises `ConfigError`.
     """
     plan = plan or ExitPlan()
-    measured = _rates(pairs, by) if pairs is not None else {"": _Rates()}
+    check_basis(basis)
+    if scored_by is not None and basis is None:
+        basis = "judge" if scored_by == "judge" else "scores"
+    measured = _rates(pairs, by, basis, scored_by) if pairs is not None else {"": _Rates()}
     if isinstance(agreement, Mapping):
         measured = {name: measured.get(name, _Rates()) for name in {**measured, **agreement} if name}
     if not measured:
         raise ConfigError(
             "there are no pairs to plan from; give agreement=, pairs_per_day= and usd_per_pair="
         )
-    loss = plan.margin() if margin is None else margin
     alpha = plan.alpha / len(measured)
     rows = []
     for name, rates in sorted(measured.items()):
         believed = agreement.get(name) if isinstance(agreement, Mapping) else agreement
         mean = rates.agreement if believed is None else believed
-        if mean is None or not 0 <= mean <= 1:
+        if believed is not None:
+            rates = replace(rates, basis="agreement", whose="", differences=())
+        if mean is None or (not 0 <= mean <= 1 and not rates.differences):
             raise ConfigError(
                 f"agreement of {name or 'the experiment'!r} is {mean!r}; give a share in [0, 1]"
             )
         per_day = rates.pairs_per_day if pairs_per_day is None else pairs_per_day
         if usd_per_pair is not None:
             rates = replace(rates, usd_per_pair=usd_per_pair, usd_unknown_per_pair=0.0)
-        rows.append(_forecast(name, mean, plan, alpha, per_day, loss, rates))
+        rows.append(_forecast(name, mean, plan, alpha, per_day, margin, rates))
     return PowerPlan(pd.DataFrame(rows, columns=list(COLUMNS)), plan)
 
 
@@ -126,28 +140,39 @@ def ab_pairs(
 
 @dataclass(frozen=True, slots=True)
 class _Rates:
+    """`differences` are of distinct inputs, by `basis`; () where a 0/1 agreement is planned by."""
+
     agreement: float | None = None
+    basis: str = "agreement"
+    whose: str = ""
+    differences: tuple[float, ...] = ()
     pairs_per_day: float = float("nan")
     usd_per_pair: float = float("nan")
     usd_unknown_per_pair: float = 0.0
     design_effect: float = 1.0
 
 
-def _rates(pairs: Any, by: str) -> dict[str, _Rates]:
-    rows = judged_pairs(pairs, by)
-    return {str(name): _rates_of(group) for name, group in rows.groupby(by)}
+def _rates(pairs: Any, by: str, basis: str | None, scored_by: str | None) -> dict[str, _Rates]:
+    rows = judged_pairs(pairs, by, basis=basis, scored_by=scored_by)
+    return {str(name): _rates_of(group, basis) for name, group in rows.groupby(by)}
 
 
-def _rates_of(group: pd.DataFrame) -> _Rates:
-    alike = evidence_of(group, "agreement").rows
-    # Pairs that only a judge compared have no likeness; they are planned for by what the judge prefers.
-    evidence = alike if len(alike) else evidence_of(group).rows
+def _rates_of(group: pd.DataFrame, basis: str | None) -> _Rates:
+    found = evidence_of(group, basis)
+    evidence = found.rows
     if evidence.empty:
         return _Rates()
-    mean = cluster_mean((1 + evidence["value"]).clip(0, 1), evidence["input_hash"].astype(str))
+    inputs = evidence["input_hash"].astype(str)
+    mean = cluster_mean(evidence["value"], inputs)
+    alike = evidence_of(group, "agreement").rows["agreement"]
     days = (evidence["created_at"].max() - evidence["created_at"].min()).total_seconds() / 86_400
+    first = evidence.drop_duplicates("input_hash")["value"]
+    is_binary = found.basis == "agreement" and bool(first.isin([-1.0, 0.0]).all())
     return _Rates(
-        agreement=mean.mean,
+        agreement=1 + mean.mean if found.basis == "agreement" else float(alike.mean()),
+        basis=found.basis,
+        whose=found.whose,
+        differences=() if is_binary else tuple(first),
         pairs_per_day=evidence["input_hash"].nunique() / days if days > 0 else float("nan"),
         usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
         usd_unknown_per_pair=float(evidence["shadow_unknown_usd"].fillna(0.0).mean()),
@@ -161,13 +186,22 @@ def _forecast(
     plan: ExitPlan,
     alpha: float,
     per_day: float,
-    margin: float,
+    margin: float | None,
     rates: _Rates,
 ) -> dict[str, Any]:
-    law = stopping_law(mean, plan.threshold, alpha, plan.max_pairs)
+    accepted = plan.margin(rates.basis)
+    if rates.differences:
+        values, bar = betting_scale(np.array(rates.differences), rates.basis, accepted)
+        law = resampled_law(values, bar, alpha, plan.max_pairs)
+        difference, deviation = float(np.mean(rates.differences)), float(np.std(rates.differences))
+    else:
+        law = stopping_law(mean, plan.threshold, alpha, plan.max_pairs)
+        difference, deviation = mean - 1, float(np.sqrt(mean * (1 - mean)))
     ninth = law.quantile(0.9)
     return {
         "task_type": name,
+        "basis": rates.basis,
+        "whose": rates.whose,
         "agreement": mean,
         "pairs_mean": law.mean_pairs,
         "pairs_p90": ninth,
@@ -182,9 +216,9 @@ def _forecast(
         "usd_p90": ninth * rates.usd_per_pair,
         "usd_unknown": law.mean_pairs * rates.usd_unknown_per_pair,
         "ab_pairs": ab_pairs(
-            np.sqrt(mean * (1 - mean)),
-            margin,
-            difference=mean - 1,
+            deviation,
+            accepted if margin is None else margin,
+            difference=difference,
             alpha=plan.alpha,
             design_effect=rates.design_effect,
         ),
@@ -197,9 +231,12 @@ def _sentence(row: Mapping[str, Any]) -> str:
     days = f", {row['days_mean']:,.1f} days" if row["days_mean"] == row["days_mean"] else ""
     known = row["usd_mean"] == row["usd_mean"]
     money = f", {usd(row['usd_mean'])}{unconfirmed(row['usd_unknown'])}" if known else ""
+    by = row["basis"] if not row["whose"] else f"{row['basis']} ({row['whose']})"
+    planned = f"agreement {row['agreement']:.3f}" if row["basis"] == "agreement" else f"the pairs' own {by}"
+    below = "worse" if row["basis"] in QUALITY else "differs"
     return (
-        f"  {name}at agreement {row['agreement']:.3f}: about {count(row['pairs_mean'])} distinct inputs "
+        f"  {name}at {planned}: about {count(row['pairs_mean'])} distinct inputs "
         f"(9 in 10 runs: {count(row['pairs_p90'])}){days}{money}; "
-        f"stable {row['chance_stable']:.0%}, worse {row['chance_worse']:.0%}, "
+        f"stable {row['chance_stable']:.0%}, {below} {row['chance_worse']:.0%}, "
         f"undecided {row['chance_undecided']:.0%}"
     )

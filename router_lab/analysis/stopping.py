@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from router_lab.analysis.betting import FRACTIONS, Floats, check_threshold, mix
+from router_lab.analysis.betting import FRACTIONS, Floats, check_threshold, log_factors, mix
 
 Counts = NDArray[np.int64]
+
+_BLOCK = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,35 @@ def stopping_law(
         if not len(alive):
             break
         first, chances = first + int(alive[0]), grown[alive[0] : alive[-1] + 1]
+    return StoppingLaw(passed, failed)
+
+
+def resampled_law(
+    values: ArrayLike, threshold: float, alpha: float = 0.05, max_pairs: int = 10_000, runs: int = 200
+) -> StoppingLaw:
+    """The law of the verdict when pairs are drawn from `values` (n,) in [0, 1]: `runs` seeded runs of it.
+
+    For graded agreement, scores and preferences, which vary less than 0/1 agreement of the same mean.
+    """
+    check_threshold(threshold)
+    distinct, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
+    gains = log_factors(distinct, threshold), log_factors(1 - distinct, 1 - threshold)
+    rng = np.random.default_rng(0)
+    passed, failed = np.zeros(max_pairs), np.zeros(max_pairs)
+    wealth = [np.zeros((runs, 1, len(FRACTIONS))) for _ in gains]
+    for start in range(0, max_pairs, _BLOCK):
+        size = (len(wealth[0]), min(_BLOCK, max_pairs - start))
+        drawn = rng.choice(len(distinct), size, p=counts / counts.sum())
+        paths = [one + np.cumsum(gain[drawn], axis=1) for one, gain in zip(wealth, gains, strict=True)]
+        over, under = (mix(path) >= -np.log(alpha) for path in paths)
+        decided = over | under
+        is_done, at = decided.any(axis=1), decided.argmax(axis=1)
+        is_over = over[np.arange(len(at)), at]
+        np.add.at(passed, start + at[is_done & is_over], 1 / runs)
+        np.add.at(failed, start + at[is_done & ~is_over], 1 / runs)
+        if is_done.all():
+            break
+        wealth = [path[~is_done, -1:, :] for path in paths]
     return StoppingLaw(passed, failed)
 
 

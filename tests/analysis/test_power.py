@@ -50,6 +50,20 @@ def test_ab_pairs_gives_the_power_it_says():
     assert ab_pairs(1.0, 0.1, design_effect=2.0) == pytest.approx(2 * ab_pairs(1.0, 0.1), rel=0.01)
 
 
+def test_graded_agreement_and_scores_are_planned_by_their_own_spread():
+    """facts/evidence.md: of agreement Beta(97, 3) the exit needs 253 pairs, where 0/1 agreement needs 836."""
+    graded = plan_experiment(pairs_frame(np.random.default_rng(2).beta(97, 3, 2_000))).frame.iloc[0]
+    assert graded["pairs_mean"] == pytest.approx(253, rel=0.15)
+    rng = np.random.default_rng(3)
+    scores = {"primary_score": 1.0 * (rng.random(300) < 0.64), "shadow_score": 1.0 * (rng.random(300) < 0.86)}
+    plan = plan_experiment(pairs_frame(agreeing(0.6, 300), **scores))
+    row = plan.frame.iloc[0]
+    assert row["basis"] == "scores" and row["chance_stable"] > 0.99 and row["pairs_mean"] < 200
+    assert "the pairs' own scores" in repr(plan) and "worse 0%" in repr(plan)
+    unlike = plan_experiment(pairs_frame(agreeing(0.6, 300), **scores), basis="agreement")
+    assert "differs 100%" in repr(unlike)
+
+
 def test_it_reads_as_a_sentence():
     text = repr(plan_experiment(agreement=0.97, pairs_per_day=100, usd_per_pair=0.01, plan=ExitPlan()))
     assert "about 836 distinct inputs" in text and "8.4 days" in text and "$8.36" in text
