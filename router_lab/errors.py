@@ -78,7 +78,9 @@ class ProviderError(RouterLabError):
 
     `status` is the HTTP status, None when no response arrived. `retryable` says whether the same
     request may succeed later. `retry_after_s` is the wait the server asked for, in seconds.
-    `sent` is False only when the request provably never reached the provider.
+    `sent` is False only when the request provably never reached the provider. `code` is the HTTP
+    status that an error inside a successful answer names. `exhausted`: the account has no quota or
+    credit left, so that only another provider can help.
     """
 
     def __init__(
@@ -90,8 +92,12 @@ class ProviderError(RouterLabError):
         retry_after_s: float | None = None,
         sent: bool = True,
         kind: str | None = None,
+        code: int | None = None,
+        exhausted: bool = False,
     ) -> None:
         super().__init__(message)
+        self.code = code
+        self.exhausted = exhausted
         self.status = status
         self.retryable = retryable
         self.retry_after_s = retry_after_s

@@ -88,6 +88,9 @@ class Usage:
     cache_write_1h_tokens: int = 0
     reasoning_tokens: int = 0
     cached_only: bool = False
+    # What the provider itself says the call cost, and the tier it was served at.
+    provider_cost_usd: float | None = None
+    service_tier: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

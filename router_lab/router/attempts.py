@@ -31,6 +31,7 @@ from router_lab.router.job import Job
 from router_lab.router.ports import Accounts, Clock
 from router_lab.router.pricing import PriceBook
 from router_lab.router.providers.base import WireRequest
+from router_lab.router.providers.usage import is_complete
 from router_lab.router.rows import lost_row, settled_row
 from router_lab.router.settlement import Settlement
 from router_lab.router.targets import Target
@@ -267,15 +268,25 @@ class Attempts:
     async def _judge(self, attempt: OpenAttempt, response: WireResponse, usage: Usage | None) -> Settlement:
         provider = attempt.plan.target.provider
         if not _is_success(response.status):
-            error = provider.error(response.status, response.headers, response.body, now=self._clock.now())
+            error = provider.error(
+                response.status,
+                response.headers,
+                response.body,
+                now=self._clock.now(),
+                url=attempt.plan.wire.url,
+            )
             turns = len(attempt.job.request.messages)
             return settlement.from_refusal(error, response.status, messages=turns)
-        if response.cut is not None:
-            return settlement.from_transport_error(response.cut, usage=usage, whole=True)
         try:
             reply = provider.reply(response.body)
-        except ResponseParseError as unreadable:
-            return settlement.from_unreadable(unreadable, usage, response.status)
+        except (ProviderError, ContextOverflowError, ResponseParseError) as broken:
+            if response.cut is not None:
+                return settlement.from_transport_error(response.cut, usage=usage, whole=True)
+            if isinstance(broken, ResponseParseError):
+                return settlement.from_unreadable(broken, usage, response.status)
+            return settlement.from_broken_answer(broken, usage, None, ended=True)
+        if response.cut is not None and not is_complete(usage):
+            return settlement.from_transport_error(response.cut, usage=usage, whole=True)
         return await self.judge_reply(attempt, reply, usage, response.status)
 
     def _truncation(

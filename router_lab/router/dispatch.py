@@ -17,7 +17,7 @@ from router_lab.router.attempts import Attempts, Plan
 from router_lab.router.breaker import Admission, Breakers
 from router_lab.router.job import Job
 from router_lab.router.ports import Clock
-from router_lab.router.retry import RetrySchedule
+from router_lab.router.retry import RetrySchedule, asked_wait_s
 from router_lab.router.targets import Target
 from router_lab.settings.models import RetrySettings
 
@@ -54,7 +54,7 @@ class Dispatch:
         """The first answer. Raises the error of the last model tried."""
         for alias, is_last in _marked(aliases):
             try:
-                return await self._at(job, self._targets[alias], send, stream)
+                return await self._at(job, self._targets[alias], send, stream, is_last)
             except (CircuitOpenError, ContextOverflowError, ProviderError, ResponseParseError) as error:
                 if is_last or not _may_fall_back(job, error) or job.remaining_s(self._clock) <= 0:
                     raise
@@ -62,7 +62,7 @@ class Dispatch:
                     job.overflow_escalated = True
         raise AssertionError("a route has at least one model")
 
-    async def _at(self, job: Job, target: Target, send: Send[T], stream: bool) -> T:
+    async def _at(self, job: Job, target: Target, send: Send[T], stream: bool, is_last: bool) -> T:
         breaker = self._breakers.of(target.breaker_key)
         schedule = RetrySchedule(getattr(self._retry.policies, job.route.policy), self._rng)
         plan = self._attempts.plan(job, target, stream=stream)
@@ -73,6 +73,8 @@ class Dispatch:
                 return await send(job, plan, admission)
             except (ProviderError, ResponseParseError) as error:
                 delay = schedule.next_delay(error)
+                if not is_last and asked_wait_s(error) > self._retry.wait_at_most_s:
+                    raise  # another model answers sooner
                 if delay is None or delay >= job.remaining_s(self._clock) or breaker.state == "open":
                     raise
             await self._clock.sleep(delay)
@@ -86,7 +88,7 @@ def _may_fall_back(job: Job, error: Exception) -> bool:
     if isinstance(error, ContextOverflowError):
         return not job.overflow_escalated  # once: a second overflow is not softened
     if isinstance(error, ProviderError):
-        return error.retryable or error.status in _EXHAUSTED
+        return error.retryable or error.exhausted or error.status in _EXHAUSTED
     if isinstance(error, ResponseParseError):
         return error.token_limited  # any other answer that cannot be read is as likely elsewhere
     return True

@@ -31,7 +31,7 @@ class RetrySchedule:
             return None
         backoff = min(self._policy.max_s, self._policy.base_s * 2.0**self._retries)
         self._retries += 1
-        return max(self._rng.uniform(0.0, backoff), _asked_wait_s(error))
+        return max(self._rng.uniform(0.0, backoff), min(asked_wait_s(error), MAX_RETRY_AFTER_S))
 
     def _may_retry(self, error: Exception) -> bool:
         if isinstance(error, ResponseParseError):
@@ -40,6 +40,6 @@ class RetrySchedule:
         return isinstance(error, ProviderError) and error.retryable
 
 
-def _asked_wait_s(error: Exception) -> float:
-    asked = error.retry_after_s if isinstance(error, ProviderError) else None
-    return min(asked or 0.0, MAX_RETRY_AFTER_S)
+def asked_wait_s(error: Exception) -> float:
+    """Seconds the server asked to be left alone; 0 when it did not."""
+    return (error.retry_after_s if isinstance(error, ProviderError) else None) or 0.0

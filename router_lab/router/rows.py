@@ -88,6 +88,7 @@ def settled_row(
         reasoning_tokens=usage.reasoning_tokens if usage is not None else None,
         cost_usd=cost_usd,
         worst_usd=lost.worst_usd if settled.billing == "unknown" else cost_usd,
+        provider_cost_usd=usage.provider_cost_usd if usage is not None else None,
         cost_source=cost_source,
         billing=settled.billing,
         outcome=settled.outcome,

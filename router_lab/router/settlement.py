@@ -12,6 +12,7 @@ from typing import Any
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
 from router_lab.records import Billing, Outcome, Reply, Usage
+from router_lab.router.providers.usage import credible, is_complete
 from router_lab.router.tokens import Sample
 
 # Refused before any work was done. 499 is a client gone while the server may have been working.
@@ -54,7 +55,7 @@ def from_transport_error(
     """
     return Settlement(
         outcome="timeout" if error.kind == "timeout" else "transport_error",
-        billing="billed" if whole and _is_complete(usage) else "unknown" if error.sent else "unbilled",
+        billing="billed" if whole and is_complete(usage) else "unknown" if error.sent else "unbilled",
         provider_failed=True,
         error=error,
         usage=usage,
@@ -79,7 +80,7 @@ def from_cancellation(
     """The caller went away while the request was on the wire; `whole` as in `from_transport_error`."""
     return Settlement(
         outcome="abandoned" if abandoned else "cancelled",
-        billing="billed" if whole and _is_complete(usage) else "unknown",
+        billing="billed" if whole and is_complete(usage) else "unknown",
         provider_failed=None,
         error=error,
         usage=usage,
@@ -119,14 +120,23 @@ def from_refusal(
     )
 
 
-def from_stream_error(error: Exception, usage: Usage | None, text: str | None) -> Settlement:
-    """An error event, or nonsense, inside a stream that began with 200: work was under way."""
+def from_broken_answer(
+    error: Exception, usage: Usage | None, text: str | None, *, ended: bool = False
+) -> Settlement:
+    """An error, or nonsense, inside an answer that began with 200.
+
+    It is settled as the status that the error names would be, unless work was under way: something had
+    been written or counted. `ended`: the answer came to its own end, so its usage is final.
+    """
     if isinstance(error, ContextOverflowError):
         return from_refusal(error, 200, usage=usage)
+    code = error.code if isinstance(error, ProviderError) else None
+    refused = code is not None and 400 <= code < 500 and code not in _MAYBE_BILLED_4XX
+    billing: Billing = "unbilled" if refused and not text and usage is None else "unknown"
     return Settlement(
         outcome="parse_error" if isinstance(error, ResponseParseError) else "http_error",
-        billing="unknown",
-        provider_failed=isinstance(error, ProviderError) and error.retryable,
+        billing="billed" if ended and is_complete(usage) else billing,
+        provider_failed=isinstance(error, ProviderError) and error.retryable and not refused,
         error=error,
         usage=usage,
         http_status=200,
@@ -138,7 +148,7 @@ def from_unreadable(error: ResponseParseError, usage: Usage | None, status: int)
     """A 2xx body that is not what the provider promises; billed if its usage could be read."""
     return Settlement(
         outcome="parse_error",
-        billing="billed" if _is_complete(usage) else "unknown",
+        billing="billed" if is_complete(usage) else "unknown",
         provider_failed=False,
         error=error,
         usage=usage,
@@ -158,6 +168,7 @@ def from_reply(
     sample: Sample | None = None,
 ) -> Settlement:
     """A readable answer; `error` says why it must not be used all the same."""
+    usage = credible(usage, reply)
     outcome: Outcome = "ok"
     if isinstance(error, ContextOverflowError):
         outcome = "context_overflow" if reply.window_exceeded else "truncated"
@@ -165,7 +176,7 @@ def from_reply(
         outcome = "parse_error"
     return Settlement(
         outcome=outcome,
-        billing="billed" if _is_complete(usage) else "unknown",
+        billing="billed" if is_complete(usage) else "unknown",
         provider_failed=False,
         error=error,
         reply=reply,
@@ -176,7 +187,3 @@ def from_reply(
         sample=sample,
         text=reply.text,
     )
-
-
-def _is_complete(usage: Usage | None) -> bool:
-    return usage is not None and usage.tokens_in is not None and usage.tokens_out is not None

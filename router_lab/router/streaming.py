@@ -11,7 +11,7 @@ from typing import Any
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError, RouterLabError
 from router_lab.records import Completion
 from router_lab.router import settlement
-from router_lab.router.attempts import Attempts, OpenAttempt, Plan
+from router_lab.router.attempts import Attempts, Plan
 from router_lab.router.breaker import Admission
 from router_lab.router.dispatch import Dispatch
 from router_lab.router.job import Job
@@ -129,7 +129,7 @@ async def stream_attempt(
     attempt = await attempts.open(job, plan, admission)
     decoder = plan.target.provider.decoder()
     text: list[str] = []
-    decoding = False
+    on_the_wire = True
     try:
         async with transport.stream(
             plan.wire,
@@ -140,19 +140,30 @@ async def stream_attempt(
             if not 200 <= response.status < 300:
                 settled = await _refused(plan, response, attempts.now())
             else:
-                async for data in response.chunks():
-                    decoding = True
+                async for data in _until_its_end(response, decoder):
+                    on_the_wire = False
                     for chunk in decoder.feed(data):
                         if chunk.text:
                             text.append(chunk.text)
                             yield chunk.text
-                    decoding = False
-                settled = await _ended(attempts, attempt, decoder, response.status, begun=bool(text))
+                    on_the_wire = True
+                on_the_wire = False
+                reply = decoder.close()
+                settled = await attempts.judge_reply(
+                    attempt, reply, decoder.usage or reply.usage, response.status, begun=bool(text)
+                )
+                if (
+                    settled.text and not text and settled.error is None
+                ):  # whole, though a stream was asked for
+                    text.append(settled.text)
+                    yield settled.text
     except (ProviderError, ContextOverflowError, ResponseParseError) as error:
-        if isinstance(error, ProviderError) and not decoding:  # the wire's fault, not an error event
+        if isinstance(error, ProviderError) and (on_the_wire or error.kind == "cut_stream"):
             settled = settlement.from_transport_error(error, usage=decoder.usage, text="".join(text))
         else:
-            settled = settlement.from_stream_error(error, decoder.usage, "".join(text))
+            settled = settlement.from_broken_answer(
+                error, decoder.usage, "".join(text), ended=decoder.is_final or decoder.is_whole
+            )
     except BaseException as error:
         abandoned = isinstance(error, GeneratorExit) or opened.is_closing()
         await attempts.settle(
@@ -166,15 +177,22 @@ async def stream_attempt(
     yield settled
 
 
+async def _until_its_end(response: StreamResponse, decoder: StreamDecoder) -> AsyncGenerator[bytes, None]:
+    """The body up to the answer's own end mark: what the socket does afterwards means nothing."""
+    try:
+        async for data in response.chunks():
+            yield data
+            if decoder.ended:
+                await response.finish()
+                return
+    except ProviderError:
+        if not decoder.is_final:
+            raise
+
+
 async def _refused(plan: Plan, response: StreamResponse, now: datetime) -> Settlement:
     body = await response.read()
     return settlement.from_refusal(
-        plan.target.provider.error(response.status, response.headers, body, now=now), response.status
+        plan.target.provider.error(response.status, response.headers, body, now=now, url=plan.wire.url),
+        response.status,
     )
-
-
-async def _ended(
-    attempts: Attempts, attempt: OpenAttempt, decoder: StreamDecoder, status: int, *, begun: bool
-) -> Settlement:
-    reply = decoder.close()
-    return await attempts.judge_reply(attempt, reply, decoder.usage or reply.usage, status, begun=begun)

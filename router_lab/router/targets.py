@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from router_lab.errors import ConfigError
 from router_lab.router.providers import PROVIDERS
 from router_lab.router.providers.base import ModelCall, Provider
+from router_lab.router.providers.wire import checked_key
 from router_lab.router.request import Request
 from router_lab.router.routing import Route
 from router_lab.settings.models import ModelSettings, Settings
@@ -91,7 +92,7 @@ class Target:
                 f"models.{self.alias}.api_key_env names {variable}, which is not set in the environment; "
                 f"export {variable}=... before calling"
             )
-        return key
+        return checked_key(key, variable)
 
 
 def build_targets(settings: Settings) -> Mapping[str, Target]:

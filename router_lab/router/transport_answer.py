@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _CLOSE_TIMEOUT_S = 1.0
 _PIECE_BYTES = 64 * 1024
+_FINISH_TIMEOUT_S = 0.1
+_FINISH_BYTES = 4096
 _SECRET_HEADERS = ("x-api-key", "authorization")
 
 
@@ -33,10 +35,11 @@ class StreamResponse:
         self._guard = guard
         self._request = request
         self._max_body_bytes = max_body_bytes
+        self._arriving = plain_bytes(response)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises `ProviderError`."""
-        arriving = plain_bytes(self._response)
+        arriving = self._arriving
         received = 0
         while True:
             with self._guard.mapped(self.status):
@@ -47,6 +50,14 @@ class StreamResponse:
             if received > self._max_body_bytes:
                 raise too_large(self.status, self._max_body_bytes)
             yield chunk
+
+    async def finish(self) -> None:
+        """Read what may follow an answer's end mark, briefly, so that the connection can be used again."""
+        with suppress(Exception):
+            async with asyncio.timeout(_FINISH_TIMEOUT_S):
+                async for data in self._arriving:
+                    if len(data) > _FINISH_BYTES:
+                        return
 
     async def read(self) -> bytes:
         """The whole body, for the answer of a stream that is refused. What is cut off is left out."""

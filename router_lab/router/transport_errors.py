@@ -101,6 +101,14 @@ def to_provider_error(
 
 def _detail(error: BaseException) -> str:
     # Only the operating system's own words are repeated: a library's may quote a header or a URL.
+    certificate = getattr(error, "certificate_error", error)
+    if isinstance(certificate, ssl.SSLCertVerificationError):
+        return (
+            f"{certificate.verify_message or type(error).__name__}; for a certificate authority "
+            "of your company's own, set SSL_CERT_FILE to its PEM file"
+        )
+    if isinstance(error, ssl.SSLError):  # its number is none of the operating system's
+        return type(error).__name__
     number = error.errno if isinstance(error, OSError) else None
     reason = f" ({os.strerror(number)})" if isinstance(number, int) and number > 0 else ""
     return type(error).__name__ + reason

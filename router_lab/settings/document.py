@@ -83,6 +83,14 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+# YAML 1.1 wants a point and a sign in the exponent, so it reads `1e-6` as text; everyone means a number.
+_Loader.add_implicit_resolver(
+    _STANDARD + "float",
+    re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+"),
+    list("-+.0123456789"),
+)
+
+
 @dataclass(slots=True)
 class _Visit:
     """One walk over the nodes, aliases followed: builds the data and notes lines and problems."""

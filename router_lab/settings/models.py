@@ -101,6 +101,9 @@ class ModelSettings(Section):
     @field_validator("base_url")
     @classmethod
     def _http_url(cls, value: str) -> str:
+        value = value.strip()
+        if not value.isprintable() or any(character.isspace() for character in value):
+            raise ValueError(f"{quoted(value)} holds white space or a control character; remove it")
         if not value.startswith(("http://", "https://")):
             raise ValueError(f"must start with http:// or https://, got {quoted(value.split('@')[-1])}")
         # The address appears in errors and logs, so nothing secret may ride on it.
@@ -239,9 +242,13 @@ class RetryPolicies(Section):
 
 
 class RetrySettings(Section):
-    """`deadline_s` bounds one `complete()` as a whole, fallbacks and waits included."""
+    """`deadline_s` bounds one `complete()` as a whole, fallbacks and waits included.
+
+    A server that asks for a longer wait than `wait_at_most_s` is left for the route's fallback at once.
+    """
 
     deadline_s: Positive = 300.0
+    wait_at_most_s: NonNegative = 10.0
     policies: RetryPolicies = Field(default_factory=RetryPolicies)
 
 

@@ -6,18 +6,21 @@ Claude 4.5 has. The older way, a forced tool call, is refused by models that thi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError, UnsupportedError
-from router_lab.records import Image, Message, Reply, Tool, ToolCall, Usage
+from router_lab.records import Image, Message, Reply, Tool, Usage
 from router_lab.router.providers import wire
 from router_lab.router.providers.anthropic_schema import restrict
-from router_lab.router.providers.base import Chunk, ModelCall, StreamDecoder, WireRequest
-from router_lab.router.providers.failures import event_error, response_error
+from router_lab.router.providers.base import Chunk, ModelCall, WireRequest
+from router_lab.router.providers.calls import read_calls
+from router_lab.router.providers.failures import event_error, no_answer, response_error, success_error
 from router_lab.router.providers.stops import was_cut
-from router_lab.router.providers.streams import Decoder, Events
+from router_lab.router.providers.streams import Decoder, Events, looks_like_events
+from router_lab.router.providers.usage import read_usage
+from router_lab.router.providers.whole import decode_answer, usage_of_events
 
 _VERSION = "2023-06-01"
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
@@ -53,28 +56,38 @@ class Anthropic:
     def usage(self, body: bytes) -> Usage | None:
         """The usage in a 2xx body, cut or garbled though it may be."""
         try:
-            return _usage(wire.member(wire.decode(body), "usage"))
+            return _usage(wire.decode(body))
         except ValueError:
-            return _usage(wire.member(wire.salvage(body), "usage"))
+            if looks_like_events(body):
+                return usage_of_events(self.decoder(), body)
+            return _usage(wire.salvage(body))
 
     def reply(self, body: bytes) -> Reply:
-        """Read a 2xx body. Raises `ResponseParseError`."""
-        data = wire.decode_object(body, self.name)
+        """Read a 2xx body. Raises `ProviderError` for a failure, `ResponseParseError`."""
+        data = decode_answer(self.name, self.decoder(), body)
+        if isinstance(data, Reply):
+            return data
+        if failed := success_error(self.name, data):
+            raise failed
         if not isinstance(data.get("content"), list):
-            raise ResponseParseError(
-                f"anthropic: the answer has no list `content`: {wire.excerpt(str(data))}", text=""
-            )
-        return _reply(data, wire.objects(data["content"]), _usage(wire.member(data, "usage")))
+            raise no_answer(self.name, data, "a list `content`")
+        return _reply(data, wire.objects(data["content"]), _usage(data))
 
     def error(
-        self, status: int, headers: Mapping[str, str], body: bytes, *, now: datetime | None = None
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        now: datetime | None = None,
+        url: str = "",
     ) -> ProviderError | ContextOverflowError:
         """Read a non-2xx answer into an exception."""
-        return response_error(self.name, status, headers, body, now)
+        return response_error(self.name, status, headers, body, now, url)
 
-    def decoder(self) -> StreamDecoder:
+    def decoder(self) -> Decoder:
         """A fresh decoder of server-sent events."""
-        return AnthropicDecoder()
+        return AnthropicDecoder(self.reply, self.usage)
 
 
 class AnthropicDecoder(Decoder):
@@ -82,8 +95,8 @@ class AnthropicDecoder(Decoder):
 
     provider = "anthropic"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, whole_reply: Callable[[bytes], Reply], whole_usage: Callable[[bytes], Usage | None]):
+        super().__init__(whole_reply, whole_usage)
         self._events = Events()
         self._message: dict[str, Any] = {}
         self._raw_usage: dict[str, Any] = {}
@@ -96,17 +109,19 @@ class AnthropicDecoder(Decoder):
         if event is None:
             return
         try:
-            payload = wire.decode(event.data)
+            payload = wire.decode(event.data, keep_halves=True)
         except ValueError as error:
             raise ResponseParseError(f"anthropic: a stream event is not JSON: {error}") from error
         if not isinstance(payload, dict):
             return
         kind = wire.text_of(payload.get("type")) or event.name
         if kind == "error" or event.name == "error" or "error" in payload:
-            raise event_error(self.provider, payload)
+            raise event_error(self.provider, wire.scrub_all(payload))
         if kind == "message_start":
             self._message.update(wire.member(payload, "message"))
-            yield from self._see_usage(wire.member(self._message, "usage"))
+            # It counts the answer's first token at most: what was written is told at the end.
+            counted = wire.member(self._message, "usage")
+            yield from self._see_usage({**counted, "output_tokens": None})
         elif kind == "content_block_start":
             yield from self._start_block(payload)
         elif kind == "content_block_delta":
@@ -118,11 +133,22 @@ class AnthropicDecoder(Decoder):
             yield from self._see_usage(wire.member(payload, "usage"))
         elif kind == "message_stop":
             self._ended = True
+        elif kind == "message" and isinstance(payload.get("content"), list):
+            yield from self._whole_message(payload)
+
+    def _whole_message(self, message: Mapping[str, Any]) -> Iterator[Chunk]:
+        """Some servers answer a stream with one event that holds everything."""
+        self._message.update(message)
+        for index, block in enumerate(wire.objects(message["content"])):
+            yield from self._start_block({"index": index, "content_block": block})
+        yield from self._see_usage(wire.member(message, "usage"))
 
     def _see_usage(self, seen: Mapping[str, Any]) -> Iterator[Chunk]:
-        # Counts are cumulative: a later one replaces an earlier one, a missing one keeps it.
-        self._raw_usage.update({key: value for key, value in seen.items() if value is not None})
-        if usage := _usage(self._raw_usage):
+        # Counts are cumulative: a later one replaces an earlier one, a missing one or a zero keeps it.
+        self._raw_usage.update(
+            {key: value for key, value in seen.items() if value or key not in self._raw_usage}
+        )
+        if usage := _usage({"usage": self._raw_usage}):
             yield Chunk(usage=usage)
 
     def _start_block(self, payload: Mapping[str, Any]) -> Iterator[Chunk]:
@@ -131,16 +157,19 @@ class AnthropicDecoder(Decoder):
         self._blocks[index] = block
         text = wire.text_of(block.get("text"))
         self._pieces[index] = [text or wire.text_of(block.get("thinking"))]
-        if text and block.get("type") == "text":
-            yield Chunk(text=text)
+        if block.get("type") == "text" and (shown := self._halves.feed(text)):
+            yield Chunk(text=shown)
 
     def _extend_block(self, payload: Mapping[str, Any]) -> Iterator[Chunk]:
         delta = wire.member(payload, "delta")
         pieces = self._pieces.setdefault(wire.count(payload.get("index")) or 0, [])
         text = wire.text_of(delta.get("text"))
-        pieces.append(text or wire.text_of(delta.get("thinking")) or wire.text_of(delta.get("partial_json")))
-        if text:
-            yield Chunk(text=text)
+        partial = delta.get("partial_json")
+        if isinstance(partial, dict):
+            partial = wire.encode(wire.scrub_all(partial)).decode()
+        pieces.append(text or wire.text_of(delta.get("thinking")) or wire.text_of(partial))
+        if shown := self._halves.feed(text):
+            yield Chunk(text=shown)
 
     def _stopped(self) -> bool:
         return isinstance(self._message.get("stop_reason"), str)
@@ -150,7 +179,7 @@ class AnthropicDecoder(Decoder):
 
     def _block(self, index: int) -> dict[str, Any]:
         block = self._blocks.get(index, {"type": "text"})
-        value = "".join(self._pieces[index])
+        value = wire.scrub("".join(self._pieces[index]))
         if block.get("type") == "tool_use":
             # Tools without arguments may have theirs in the start event and no deltas.
             return {**block, "input": value or block.get("input")}
@@ -213,51 +242,32 @@ def _tool(tool: Tool) -> dict[str, Any]:
     return {"name": tool.name, **described, "input_schema": {"type": "object", **tool.parameters}}
 
 
-def _usage(raw: Mapping[str, Any]) -> Usage | None:
+def _usage(data: Any) -> Usage | None:
     """Anthropic's `input_tokens` leaves out what was read from or written to the cache; ours has all.
 
     The two kinds of cache writes, for five minutes and for an hour, are disjoint in our `Usage`.
     """
-    uncached, tokens_out = wire.count(raw.get("input_tokens")), wire.count(raw.get("output_tokens"))
-    if uncached is None and tokens_out is None:
-        return None
-    read = wire.count(raw.get("cache_read_input_tokens")) or 0
-    written = wire.count(raw.get("cache_creation_input_tokens")) or 0
-    hour_long = wire.count(wire.member(raw, "cache_creation").get("ephemeral_1h_input_tokens")) or 0
-    written_1h = min(hour_long, written)
-    return Usage(
-        tokens_in=None if uncached is None else uncached + written + read,
-        tokens_out=tokens_out,
-        cache_read_tokens=read,
-        cache_write_tokens=written - written_1h,
-        cache_write_1h_tokens=written_1h,
-        reasoning_tokens=wire.count(wire.member(raw, "output_tokens_details").get("thinking_tokens")) or 0,
-    )
+    usage = wire.member(data, "usage")
+    return read_usage((usage, wire.member(wire.member(data, "message"), "usage")), excludes_cache=True)
 
 
 def _reply(message: Mapping[str, Any], blocks: list[dict[str, Any]], usage: Usage | None) -> Reply:
-    text = "".join(wire.text_of(block.get("text")) for block in blocks if block.get("type") == "text")
+    text = wire.scrub(
+        "".join(wire.text_of(block.get("text")) for block in blocks if block.get("type") == "text")
+    )
     thinking = "".join(
         wire.text_of(block.get("thinking")) for block in blocks if block.get("type") == "thinking"
     )
-    stop_reason = wire.text_of(message.get("stop_reason")) or None
+    stop_reason = wire.scrub(wire.text_of(message.get("stop_reason"))) or None
     return Reply(
         text=text,
         usage=usage,
         stop_reason=stop_reason,
-        model=wire.text_of(message.get("model")) or None,
-        tool_calls=tuple(
-            _tool_call(block, text, was_cut=was_cut(stop_reason))
-            for block in blocks
-            if block.get("type") == "tool_use"
+        model=wire.scrub(wire.text_of(message.get("model"))) or None,
+        tool_calls=read_calls(
+            (block for block in blocks if block.get("type") == "tool_use"), text, was_cut=was_cut(stop_reason)
         ),
-        thinking=thinking,
+        thinking=wire.scrub(thinking),
         token_limited=was_cut(stop_reason),
         window_exceeded=stop_reason == "model_context_window_exceeded",
     )
-
-
-def _tool_call(block: Mapping[str, Any], text: str, *, was_cut: bool) -> ToolCall:
-    name = wire.text_of(block.get("name"))
-    arguments = wire.arguments(block.get("input"), name, text, was_cut=was_cut)
-    return ToolCall(wire.text_of(block.get("id")), name, arguments)

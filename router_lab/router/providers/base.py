@@ -62,6 +62,18 @@ class StreamDecoder(Protocol):
     def usage(self) -> Usage | None:
         """The usage seen so far."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether the format's own end mark has come: nothing after it is part of the answer."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the body turned out to be one whole answer, or none, instead of a stream."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing is missing but the end mark, so that a cut takes nothing away."""
+
     def feed(self, data: bytes) -> Iterable[Chunk]:
         """Take more bytes, at once; the iterator gives the chunks.
 
@@ -87,14 +99,25 @@ class Provider(Protocol):
         """The usage in a 2xx body, read tolerantly and first; None when it is not there."""
 
     def reply(self, body: bytes) -> Reply:
-        """Read a 2xx body. Raises `ResponseParseError` when it is not what the provider promises."""
+        """Read a 2xx body.
+
+        Raises `ProviderError` (`ContextOverflowError`) where it tells of a failure or is no answer of
+        this format, `ResponseParseError` where it is a damaged one.
+        """
 
     def error(
-        self, status: int, headers: Mapping[str, str], body: bytes, *, now: datetime | None = None
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        now: datetime | None = None,
+        url: str = "",
     ) -> ProviderError | ContextOverflowError:
         """Read a non-2xx answer, redirects included, into an exception (not raised).
 
         A `Retry-After` date counts from the answer's own `Date` header, or from `now` without one.
+        `url` is the address that was asked, for the message.
         """
 
     def decoder(self) -> StreamDecoder:

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from router_lab.errors import ContextOverflowError, ProviderError
+from router_lab.router.providers.overflow import known_wording, likely_wording
+from router_lab.router.providers.waits import reset_after, retry_after, wait_in_body
 from router_lab.router.providers.wire import count, decode, excerpt
+
+__all__ = [
+    "Failure",
+    "choice_error",
+    "event_error",
+    "is_page",
+    "no_answer",
+    "not_json",
+    "read_failure",
+    "response_error",
+    "retry_after",
+    "success_error",
+]
 
 # Characters of an error's text that are read at all; a hostile server may send megabytes.
 _MESSAGE_LIMIT = 4000
 
 _TRANSIENT = frozenset({408, 425, 429})
+
+# Where error objects are kept, and what their members are called.
+_CONTAINERS = ("error", "detail", "errors", "fault", "Error", "base_resp")
+_CODES = ("code", "status_code", "error_code", "errorCode")
+_MESSAGES = ("message", "msg", "error_msg", "errorMessage", "status_msg", "error_message", "detail", "title")
 
 # Errors that waiting does not mend although their status says so: the account is out of money.
 _NO_FUNDS = frozenset(
@@ -39,31 +58,29 @@ _CALLERS_FAULT = _NO_FUNDS | {
     "BadRequestError",
 }
 
-_OVERFLOW_KINDS = frozenset({"context_length_exceeded", "exceed_context_size_error"})
-
-# How servers say that a prompt does not fit. `tokens` is the prompt, `window` the context.
-_OVERFLOW_TEXTS = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        # Anthropic
-        r"prompt is too long(?:: (?P<tokens>\d+) tokens > (?P<window>\d+) maximum)?",
-        r"input length and `?max_tokens`? exceed context limit"
-        r"(?:: (?P<tokens>\d+) \+ \d+ > (?P<window>\d+))?",
-        # Ollama: MLX, then the Go runners, then shift:false
-        r"input length(?: \((?P<tokens>\d+) tokens\))? exceeds the (?:model's maximum )?context length"
-        r"(?: \((?P<window>\d+) tokens\))?",
-        r"prompt is longer than the context length",
-        # llama.cpp, when its error type was lost on the way
-        r"request (?:\((?P<tokens>\d+) tokens\) )?exceeds the available context size"
-        r"(?: \((?P<window>\d+) tokens\))?",
-        # OpenAI and vLLM, in the order of their wordings
-        r"maximum context length is (?P<window>\d+) tokens(?:.{0,200}?(?:resulted in (?P<tokens>\d+) tokens"
-        r"|\((?P<in_messages>\d+) in the (?:messages|prompt)|(?P<input_tokens>\d+) input tokens))?",
-        # LM Studio
-        r"keep the first (?P<tokens>\d+) tokens when context the overflows"
-        r"(?:.{0,120}?only (?P<window>\d+) tokens)?",
-        r"tokens to keep from the initial prompt is greater than the context length",
-    )
+# An account out of quota or credit, in the words of many servers and whatever the status.
+_NO_FUNDS_TEXT = re.compile(
+    r"insufficient[ _-]?(?:balance|quota|credits?|funds)"
+    r"|(?:credit )?balance is (?:too low|insufficient|not enough)"
+    r"|exceeded your current quota|out of (?:credits?|funds|quota)|(?:no|not enough|more|add|purchase|buy)"
+    r" (?:remaining |prepaid )?credits|billing (?:hard )?limit|payment (?:is )?required"
+    r"|quota (?:is |has been )?"
+    r"(?:exhausted|used up|depleted)|exceeded your (?:monthly|weekly|daily|included|free)\b.{0,40}"
+    r"(?:credits?|quota|usage|limit)"
+    r"|(?:usage|spend(?:ing)?) limits? (?:has been |was |is )?(?:reached|exceeded)"
+    r"|reached your .{0,30}(?:usage|spend(?:ing)?) limit|arrearage|overdue payment|余额不足|欠费",
+    re.IGNORECASE,
+)
+# A request larger than what the account may send in a minute: no waiting mends that.
+_OVER_RATE = re.compile(
+    r"tokens per (?:min|minute|day).{0,80}?limit:? (\d+).{0,40}?requested:? (\d+)", re.I | re.S
+)
+_TRANSIENT_KINDS = re.compile(
+    r"rate.?limit|too.?many|overload|unavailable|timeout|server.?error|internal|busy", re.I
+)
+_REFUSED_KINDS = re.compile(
+    r"invalid|auth|permission|forbidden|denied|not.?found|unsupported|bad.?request|unprocessable|too.?large",
+    re.I,
 )
 
 
@@ -76,6 +93,7 @@ class Failure:
     code: int | None = None
     tokens_in: int | None = None
     context_window: int | None = None
+    param: str | None = None
 
 
 def read_failure(payload: Any, depth: int = 0) -> Failure:
@@ -86,99 +104,205 @@ def read_failure(payload: Any, depth: int = 0) -> Failure:
         return _read_text(payload, depth)
     if not isinstance(payload, dict):
         return Failure("" if payload is None else str(payload)[:_MESSAGE_LIMIT])
-    inner = payload.get("error", payload.get("detail"))
+    inner = next((payload[name] for name in _CONTAINERS if payload.get(name)), None)
     if inner is not None and inner is not payload and depth < 4:
-        return read_failure(inner, depth + 1)
-    kind, code = payload.get("type"), payload.get("code")
-    return Failure(
-        message=str(payload.get("message") or payload.get("msg") or "")[:_MESSAGE_LIMIT],
-        # A code such as `insufficient_quota` says more than a type such as `invalid_request_error`.
-        kind=code if isinstance(code, str) and code else kind if isinstance(kind, str) else None,
-        code=count(code),
-        tokens_in=count(payload.get("n_prompt_tokens")),
-        context_window=count(payload.get("n_ctx")),
-    )
+        return _with_outer(read_failure(inner, depth + 1), payload)
+    return _read_object(payload)
 
 
 def response_error(
-    provider: str, status: int, headers: Mapping[str, str], body: bytes, now: datetime | None
+    provider: str, status: int, headers: Mapping[str, str], body: bytes, now: datetime | None, url: str = ""
 ) -> ProviderError | ContextOverflowError:
     """A non-2xx answer as an exception. `now` is used for an HTTP date when there is no `Date` header."""
     lowered = {name.lower(): value for name, value in headers.items()}
     if 300 <= status < 400:
         return _redirect_error(provider, status, lowered)
-    failure = _read_body(body)
-    if 400 <= status < 500 and (overflow := overflow_error(provider, failure)):
+    payload, failure = _read_body(body)
+    if 400 <= status <= 500 and (overflow := overflow_error(provider, failure, status)):
         return overflow
     label = f"{provider} answered {status}" + (f" {excerpt(failure.kind, 60)}" if failure.kind else "")
+    wait = retry_after(lowered, now)
+    if wait is None and status in (429, 503) and not lowered.get("retry-after", "").strip():
+        wait = wait_in_body(payload, failure.message, now) or reset_after(lowered, now)
+    exhausted = _is_exhausted(failure, wait) or status == 402
     return ProviderError(
-        f"{label}: {excerpt(failure.message) or 'the body is empty'}",
+        f"{label}: {excerpt(_reason(failure)) or 'the body is empty'}{_where(status, url)}",
         status=status,
-        retryable=_retryable(status, failure.kind, lowered.get("x-should-retry", "")),
-        retry_after_s=retry_after(lowered, now),
+        retryable=not exhausted and _retryable(status, failure.kind, lowered.get("x-should-retry", "")),
+        retry_after_s=wait,
         kind=failure.kind,
+        exhausted=exhausted,
     )
 
 
-def event_error(provider: str, payload: Any) -> ProviderError | ContextOverflowError:
-    """An error event in a stream that began with status 200, as an exception."""
+def success_error(provider: str, payload: Any) -> ProviderError | ContextOverflowError | None:
+    """What a decoded body of status 200 says went wrong, if that is what it says."""
+    if not isinstance(payload, Mapping):
+        return None
+    if payload.get("error") or payload.get("type") == "error" or payload.get("object") == "error":
+        return event_error(provider, payload, during=f"{provider} answered 200 with an error")
+    return None
+
+
+def choice_error(
+    provider: str, choice: Mapping[str, Any], during: str
+) -> ProviderError | ContextOverflowError | None:
+    """What the choice of an answer says went wrong: an `error` of its own, or that as its finish reason."""
+    error = choice.get("error")
+    if not error and choice.get("finish_reason") != "error":
+        return None
+    return event_error(provider, {"error": error} if error else {}, during=during)
+
+
+def no_answer(provider: str, payload: Any, missing: str) -> ProviderError | ContextOverflowError:
+    """A body of status 200 that is JSON and has no answer in it."""
     failure = read_failure(payload)
-    if overflow := overflow_error(provider, failure):
+    if failure.message and isinstance(payload, dict):
+        return event_error(provider, payload, during=f"{provider} answered 200 without {missing}")
+    return ProviderError(
+        f"{provider} answered 200 without {missing}: {excerpt(str(payload))}",
+        status=200,
+        retryable=True,
+        kind="no_answer",
+    )
+
+
+def not_json(provider: str, body: bytes) -> ProviderError:
+    """A body of status 200 that is no JSON: a page, a text, nothing."""
+    text = body[:_MESSAGE_LIMIT].decode("utf-8", "replace")
+    what = "an empty body"
+    if is_page(text):
+        title = re.search(r"<title[^>]*>(.{0,200}?)</title>", text, re.I | re.S)
+        what = f"an HTML page{f' titled {excerpt(title[1], 100)!r}' if title else ''}"
+    elif text.strip():
+        what = f"a text that is not JSON: {excerpt(text)}"
+    return ProviderError(
+        f"{provider} answered 200 with {what}; the model's base_url should be the API's own address, such as "
+        f"{'http://127.0.0.1:11434' if provider == 'ollama' else 'https://api.example.com/v1'}",
+        status=200,
+        retryable=True,
+        kind="not_json",
+    )
+
+
+def is_page(text: str) -> bool:
+    """Whether a text is an HTML page."""
+    return bool(
+        re.match(r"\s*(?:<!--.{0,500}?-->\s*)?<(?:!doctype html|html|head|body)\b", text, re.I | re.S)
+    )
+
+
+def event_error(
+    provider: str, payload: Any, *, during: str | None = None
+) -> ProviderError | ContextOverflowError:
+    """An error inside an answer that began with status 200, as an exception."""
+    failure = read_failure(payload)
+    if overflow := overflow_error(provider, failure, failure.code or 200):
         return overflow
-    callers_fault = failure.kind in _CALLERS_FAULT
-    if failure.code is not None and failure.kind is None:
-        callers_fault = not _retryable(failure.code, None, "")
-    label = f"{provider} broke off its stream" + (
-        f" with {excerpt(failure.kind, 60)}" if failure.kind else ""
+    wait = wait_in_body(payload, failure.message)
+    exhausted = _is_exhausted(failure, wait) or failure.code == 402
+    label = (during or f"{provider} broke off its stream") + (
+        f" with {excerpt(failure.kind, 60)}" if failure.kind and during is None else ""
     )
     return ProviderError(
         f"{label}: {excerpt(failure.message) or 'no reason given'}",
         status=200,
-        retryable=not callers_fault,
+        retryable=not exhausted and not _is_callers_fault(failure),
+        retry_after_s=wait,
         kind=failure.kind,
+        code=failure.code,
+        exhausted=exhausted,
     )
 
 
-def overflow_error(provider: str, failure: Failure) -> ContextOverflowError | None:
+def overflow_error(provider: str, failure: Failure, status: int) -> ContextOverflowError | None:
     """The error as an overflow of the context window, if that is what it says."""
-    found = next(filter(None, (pattern.search(failure.message) for pattern in _OVERFLOW_TEXTS)), None)
-    if found is None and failure.kind not in _OVERFLOW_KINDS:
+    counts = known_wording(failure.kind, failure.message) or likely_wording(
+        status, failure.kind, failure.message
+    )
+    if counts is None:
         return None
-    said = found.groupdict() if found else {}
-    tokens = next((said[name] for name in ("tokens", "in_messages", "input_tokens") if said.get(name)), None)
-    window = said.get("window")
     return ContextOverflowError(
         f"{provider} refused the prompt, it does not fit the context window: {excerpt(failure.message)}",
-        tokens_in=failure.tokens_in if failure.tokens_in is not None else _said(tokens),
-        context_window=failure.context_window if failure.context_window is not None else _said(window),
+        tokens_in=failure.tokens_in if failure.tokens_in is not None else counts[0],
+        context_window=failure.context_window if failure.context_window is not None else counts[1],
         signal="server_refused",
     )
 
 
-def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """The wait a server asks for, in seconds; `headers` has lower-case names.
-
-    `retry-after-ms` comes first, then `retry-after` as seconds, then as an HTTP date (RFC 9110,
-    10.2.3) against the answer's own `date`, so that clocks that disagree do no harm.
-    """
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return _positive(milliseconds / 1000)
-    asked = headers.get("retry-after")
-    seconds = _number(asked)
-    if seconds is not None:
-        return _positive(seconds)
-    until, sent = _date(asked), _date(headers.get("date")) or now
-    if until is None or sent is None:
-        return None
-    return _positive((until - sent).total_seconds())
-
-
-def _read_body(body: bytes) -> Failure:
+def _read_body(body: bytes) -> tuple[Any, Failure]:
     try:
-        return read_failure(decode(body))
+        payload = decode(body)
     except ValueError:
-        return Failure(body[:_MESSAGE_LIMIT].decode("utf-8", "replace"))
+        return None, Failure(body[:_MESSAGE_LIMIT].decode("utf-8", "replace"))
+    return payload, read_failure(payload)
+
+
+def _read_object(payload: Mapping[str, Any]) -> Failure:
+    kind = payload.get("type")
+    code = next((payload[name] for name in _CODES if payload.get(name) is not None), None)
+    message = next((payload[name] for name in _MESSAGES if payload.get(name)), "")
+    number = count(int(code) if isinstance(code, str) and code.isdigit() and len(code) < 6 else code)
+    return Failure(
+        message=str(message)[:_MESSAGE_LIMIT],
+        # A code such as `insufficient_quota` says more than a type such as `invalid_request_error`.
+        kind=code if isinstance(code, str) and code else kind if isinstance(kind, str) else None,
+        code=number if number is not None and 400 <= number < 600 else None,
+        tokens_in=count(payload.get("n_prompt_tokens")),
+        context_window=count(payload.get("n_ctx")),
+        param=payload["param"] if isinstance(payload.get("param"), str) else None,
+    )
+
+
+def _with_outer(failure: Failure, payload: Mapping[str, Any]) -> Failure:
+    """What stands around an error object helps where it says nothing itself; a router quotes its upstream."""
+    outer = _read_object({name: payload[name] for name in (*_CODES, *_MESSAGES) if name in payload})
+    metadata = payload.get("error", {}).get("metadata") if isinstance(payload.get("error"), dict) else None
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    message = failure.message or outer.message
+    if isinstance(raw, str) and raw and raw not in message:
+        message = f"{message}: {_read_text(raw[:_MESSAGE_LIMIT], 3).message or raw}"[:_MESSAGE_LIMIT]
+    return replace(failure, message=message, code=failure.code or outer.code)
+
+
+def _reason(failure: Failure) -> str:
+    text = failure.message
+    if not is_page(text):
+        return text
+    title = re.search(r"<title[^>]*>(.{0,200}?)</title>", text, re.I | re.S)
+    return f"an HTML page titled {title[1]!r}: {text}" if title else text
+
+
+def _where(status: int, url: str) -> str:
+    """For an address that is not there: which one was asked, and what is usually missing in it."""
+    if status not in (404, 405) or not url:
+        return ""
+    path = urlsplit(url).path
+    said = f"; asked was {excerpt(url, 200)}"
+    for endpoint in ("/chat/completions", "/v1/messages", "/api/chat"):
+        if path.count(endpoint) > 1:
+            return f"{said}: end the model's base_url before {endpoint}"
+    if path.endswith("/chat/completions") and not re.search(r"/v\d|/openai", path):
+        return f"{said}: the model's base_url usually ends in /v1"
+    return said
+
+
+def _is_exhausted(failure: Failure, wait: float | None) -> bool:
+    if failure.kind in _NO_FUNDS:
+        return True
+    if (over := _OVER_RATE.search(failure.message)) and int(over[2][:18]) > int(over[1][:18]):
+        return True
+    # A limit that comes back by itself is a rate, whatever it is called.
+    return wait is None and bool(_NO_FUNDS_TEXT.search(failure.message))
+
+
+def _is_callers_fault(failure: Failure) -> bool:
+    if failure.kind in _CALLERS_FAULT:
+        return True
+    if failure.code is not None:
+        return not _retryable(failure.code, failure.kind, "")
+    kind = failure.kind or ""
+    return bool(_REFUSED_KINDS.search(kind)) and not _TRANSIENT_KINDS.search(kind)
 
 
 def _read_text(text: str, depth: int) -> Failure:
@@ -206,28 +330,3 @@ def _retryable(status: int, kind: str | None, should_retry: str) -> bool:
     if told is not None:
         return told
     return kind not in _NO_FUNDS and (status in _TRANSIENT or status >= 500)
-
-
-def _said(digits: str | None) -> int | None:
-    return None if digits is None else count(int(digits[:20]))
-
-
-def _number(value: str | None) -> float | None:
-    try:
-        return float(value) if value is not None else None
-    except ValueError:
-        return None
-
-
-def _positive(seconds: float) -> float | None:
-    return seconds if math.isfinite(seconds) and seconds > 0 else None
-
-
-def _date(value: str | None) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        parsed = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

@@ -6,17 +6,20 @@ cut behind the caller's back could not be refused there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError, UnsupportedError
 from router_lab.records import Message, Reply, ToolCall, Usage
 from router_lab.router.providers import wire
-from router_lab.router.providers.base import Chunk, ModelCall, StreamDecoder, WireRequest
-from router_lab.router.providers.failures import event_error, response_error
+from router_lab.router.providers.base import Chunk, ModelCall, WireRequest
+from router_lab.router.providers.calls import read_calls
+from router_lab.router.providers.failures import event_error, no_answer, response_error, success_error
 from router_lab.router.providers.stops import was_cut
 from router_lab.router.providers.streams import Decoder
+from router_lab.router.providers.usage import read_usage
+from router_lab.router.providers.whole import decode_answer, reply_of_events, usage_of_events
 
 
 class Ollama:
@@ -67,33 +70,50 @@ class Ollama:
         try:
             data = wire.decode(body)
         except ValueError:
+            if usage := usage_of_events(self.decoder(), body):
+                return usage
             data = wire.salvage(body)
         return _usage(data) if isinstance(data, dict) else None
 
     def reply(self, body: bytes) -> Reply:
-        """Read a 2xx body. Raises `ResponseParseError`, also when the server broke generation off."""
-        data = wire.decode_object(body, self.name)
+        """Read a 2xx body. Raises `ProviderError` for a failure, `ResponseParseError` for half an answer."""
+        try:
+            data = decode_answer(self.name, self.decoder(), body)
+        except ResponseParseError:
+            if b"\n{" not in body.strip():
+                raise
+            if (streamed := reply_of_events(self.decoder(), body)) is None:
+                raise
+            return streamed
+        if isinstance(data, Reply):
+            return data
+        if failed := success_error(self.name, data):
+            raise failed
         message = data.get("message")
         if not isinstance(message, dict):
-            raise ResponseParseError(
-                f"ollama: the answer has no `message`: {wire.excerpt(str(data))}", text=""
-            )
+            raise no_answer(self.name, data, "`message`")
         text = wire.text_of(message.get("content"))
         if data.get("done") is not True:
             # More than 30 identical chunks in a row make the server give up with status 200.
             raise ResponseParseError("ollama: the server gave up before the answer was complete", text=text)
-        calls = tuple(_tool_calls(message, text))
+        calls = read_calls(wire.objects(message.get("tool_calls")), text)
         return _reply(data, text, wire.text_of(message.get("thinking")), calls)
 
     def error(
-        self, status: int, headers: Mapping[str, str], body: bytes, *, now: datetime | None = None
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        now: datetime | None = None,
+        url: str = "",
     ) -> ProviderError | ContextOverflowError:
         """Read a non-2xx answer into an exception."""
-        return response_error(self.name, status, headers, body, now)
+        return response_error(self.name, status, headers, body, now, url)
 
-    def decoder(self) -> StreamDecoder:
+    def decoder(self) -> Decoder:
         """A fresh decoder of NDJSON."""
-        return OllamaDecoder()
+        return OllamaDecoder(self.reply, self.usage)
 
 
 class OllamaDecoder(Decoder):
@@ -101,8 +121,8 @@ class OllamaDecoder(Decoder):
 
     provider = "ollama"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, whole_reply: Callable[[bytes], Reply], whole_usage: Callable[[bytes], Usage | None]):
+        super().__init__(whole_reply, whole_usage)
         self._final: dict[str, Any] = {}
         self._text: list[str] = []
         self._thinking: list[str] = []
@@ -112,27 +132,32 @@ class OllamaDecoder(Decoder):
         if not line.strip():
             return
         try:
-            payload = wire.decode(line)
+            payload = wire.decode(line, keep_halves=True)
         except ValueError as error:
             raise ResponseParseError(
-                f"ollama: a line of the stream is not JSON: {error}", text="".join(self._text)
+                f"ollama: a line of the stream is not JSON: {error}", text=wire.scrub("".join(self._text))
             ) from error
         if not isinstance(payload, dict):
             return
         if payload.get("error"):
-            raise event_error(self.provider, payload)
+            raise event_error(self.provider, wire.scrub_all(payload))
         message = wire.member(payload, "message")
         self._thinking.append(wire.text_of(message.get("thinking")))
-        if message.get("tool_calls"):  # joining the text for every line would take time in its square
-            self._calls.extend(_tool_calls(message, "".join(self._text), len(self._calls)))
+        if calls := wire.objects(message.get("tool_calls")):
+            # Joining the text for every line would take time in its square.
+            self._calls.extend(read_calls(wire.scrub_all(calls), "".join(self._text), len(self._calls)))
         if text := wire.text_of(message.get("content")):
             self._text.append(text)
-            yield Chunk(text=text)
+            if shown := self._halves.feed(text):
+                yield Chunk(text=shown)
         if payload.get("done") is True:
             self._final = payload
             self._ended = True
             if usage := _usage(payload):
                 yield Chunk(usage=usage)
+
+    def _begins_whole(self, head: bytes) -> bool:
+        return not head.startswith(b"{") or (head.split(b"\n", 1)[0].strip() == b"{" and b"\n" in head)
 
     def _stopped(self) -> bool:
         return False
@@ -159,31 +184,17 @@ def _message(message: Message) -> dict[str, Any]:
 
 def _usage(data: Mapping[str, Any]) -> Usage | None:
     """Zero counts are left out on the wire, and a prompt is never empty: no count means not said."""
-    tokens_in = wire.count(data.get("prompt_eval_count")) or None
-    tokens_out = wire.count(data.get("eval_count"))
-    if tokens_in is None and tokens_out is None:
-        return None
-    cached = wire.count(data.get("prompt_eval_cached_count")) or 0
-    return Usage(tokens_in=tokens_in, tokens_out=tokens_out, cache_read_tokens=min(cached, tokens_in or 0))
-
-
-def _tool_calls(message: Mapping[str, Any], text: str, seen: int = 0) -> Iterator[ToolCall]:
-    for number, call in enumerate(wire.objects(message.get("tool_calls")), seen + 1):
-        function = wire.member(call, "function")
-        name = wire.text_of(function.get("name"))
-        # Servers before ids were added leave them out; a tool's answer needs one to refer to.
-        call_id = wire.text_of(call.get("id")) or f"call_{number}"
-        yield ToolCall(call_id, name, wire.arguments(function.get("arguments"), name, text))
+    return read_usage((data, data.get("usage")))
 
 
 def _reply(data: Mapping[str, Any], text: str, thinking: str, tool_calls: tuple[ToolCall, ...]) -> Reply:
     done_reason = wire.text_of(data.get("done_reason")) or None
     return Reply(
-        text=text,
+        text=wire.scrub(text),
         usage=_usage(data),
         stop_reason=done_reason,
         model=wire.text_of(data.get("model")) or None,
         tool_calls=tool_calls,
-        thinking=thinking,
+        thinking=wire.scrub(thinking),
         token_limited=was_cut(done_reason),
     )

@@ -6,21 +6,28 @@ were not written for it, and `answers.py` checks the answer anyway.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError, UnsupportedError
-from router_lab.records import Message, Reply, ToolCall, Usage
+from router_lab.records import Message, Reply, Usage
 from router_lab.router.providers import wire
-from router_lab.router.providers.base import Chunk, ModelCall, StreamDecoder, WireRequest
-from router_lab.router.providers.failures import event_error, response_error
+from router_lab.router.providers.base import Chunk, ModelCall, WireRequest
+from router_lab.router.providers.calls import CallPieces, message_calls, read_calls
+from router_lab.router.providers.failures import (
+    choice_error,
+    event_error,
+    no_answer,
+    response_error,
+    success_error,
+)
 from router_lab.router.providers.stops import was_cut
-from router_lab.router.providers.streams import Decoder, Events
-
-# Parts of a content that are no part of the answer.
-_THOUGHTS = frozenset({"thinking", "reasoning"})
+from router_lab.router.providers.streams import Decoder, Events, looks_like_events
+from router_lab.router.providers.usage import read_usage
+from router_lab.router.providers.whole import decode_answer, usage_of_events
 
 
 class OpenAI:
@@ -69,51 +76,67 @@ class OpenAI:
         try:
             data = wire.decode(body)
         except ValueError:
+            if looks_like_events(body):
+                return usage_of_events(self.decoder(), body)
             data = wire.salvage(body)
-        return _usage(wire.member(data, "usage"), wire.member(data, "timings"))
+        return _usage(data)
 
     def reply(self, body: bytes) -> Reply:
-        """Read a 2xx body. Raises `ResponseParseError`."""
-        data = wire.decode_object(body, self.name)
+        """Read a 2xx body. Raises `ProviderError` for a failure, `ResponseParseError`."""
+        data = decode_answer(self.name, self.decoder(), body)
+        if isinstance(data, Reply):
+            return data
         choices = wire.objects(data.get("choices"))
+        if failed := success_error(self.name, data):
+            raise failed
         if not choices or not isinstance(choices[0].get("message"), dict):
-            raise ResponseParseError(
-                f"openai: the answer has no `choices[0].message`: {wire.excerpt(str(data))}", text=""
-            )
-        message = choices[0]["message"]
+            if choices and (failed := choice_error(self.name, choices[0], "openai answered 200 and failed")):
+                raise failed
+            raise no_answer(self.name, data, "`choices[0].message`")
+        choice, message = choices[0], choices[0]["message"]
+        if failed := choice_error(self.name, choice, "openai broke off its answer"):
+            raise failed
         return _reply(
             data,
-            message,
+            message_calls(message),
             text=_text(message.get("content")),
-            finish_reason=wire.text_of(choices[0].get("finish_reason")),
-            usage=_usage(wire.member(data, "usage"), wire.member(data, "timings")),
+            thinking=thinking_of(message),
+            refusal=wire.text_of(message.get("refusal")),
+            finish_reason=wire.text_of(choice.get("finish_reason")),
+            usage=_usage(data),
         )
 
     def error(
-        self, status: int, headers: Mapping[str, str], body: bytes, *, now: datetime | None = None
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        now: datetime | None = None,
+        url: str = "",
     ) -> ProviderError | ContextOverflowError:
         """Read a non-2xx answer into an exception."""
-        return response_error(self.name, status, headers, body, now)
+        return response_error(self.name, status, headers, body, now, url)
 
-    def decoder(self) -> StreamDecoder:
+    def decoder(self) -> Decoder:
         """A fresh decoder of server-sent events."""
-        return OpenAIDecoder()
+        return OpenAIDecoder(self.reply, self.usage)
 
 
 class OpenAIDecoder(Decoder):
-    """`data:` chunks up to `[DONE]`; the usage comes in a last chunk without choices."""
+    """`data:` chunks up to `[DONE]`; the usage comes in a last chunk without choices, or earlier."""
 
     provider = "openai"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, whole_reply: Callable[[bytes], Reply], whole_usage: Callable[[bytes], Usage | None]):
+        super().__init__(whole_reply, whole_usage)
         self._events = Events()
         self._model: Any = None
         self._finish_reason = ""
         self._text: list[str] = []
         self._thinking: list[str] = []
         self._refusal: list[str] = []
-        self._calls: dict[int, dict[str, Any]] = {}
+        self._calls = CallPieces()
 
     def _line(self, line: bytes) -> Iterator[Chunk]:
         event = self._events.feed(line)
@@ -123,62 +146,52 @@ class OpenAIDecoder(Decoder):
             self._ended = True
             return
         try:
-            payload = wire.decode(event.data)
+            payload = wire.decode(event.data, keep_halves=True)
         except ValueError as error:
             raise ResponseParseError(
-                f"openai: a stream chunk is not JSON: {error}", text="".join(self._text)
+                f"openai: a stream chunk is not JSON: {error}", text=wire.scrub("".join(self._text))
             ) from error
         if not isinstance(payload, dict):
             return
-        if payload.get("error") or payload.get("object") == "error" or event.name == "error":
-            raise event_error(self.provider, payload)
+        failed = payload.get("error") or payload.get("object") == "error" or event.name == "error"
+        if usage := _usage(payload):
+            yield Chunk(usage=usage)
+        if failed and not self._finish_reason:
+            raise event_error(self.provider, wire.scrub_all(payload))
         self._model = payload.get("model") or self._model
         for choice in wire.objects(payload.get("choices"))[:1]:
             yield from self._extend(choice)
-        if usage := _usage(wire.member(payload, "usage"), wire.member(payload, "timings")):
-            yield Chunk(usage=usage)
 
     def _extend(self, choice: Mapping[str, Any]) -> Iterator[Chunk]:
+        if not self._finish_reason and (failed := choice_error(self.provider, choice, _BROKE_OFF)):
+            raise failed
         self._finish_reason = wire.text_of(choice.get("finish_reason")) or self._finish_reason
-        delta = wire.member(choice, "delta")
-        self._thinking.append(_thinking(delta))
+        delta = wire.member(choice, "delta") or wire.member(choice, "message")
+        self._thinking.append(thinking_of(delta))
         self._refusal.append(wire.text_of(delta.get("refusal")))
-        for position, call in enumerate(wire.objects(delta.get("tool_calls"))):
-            self._extend_call(position, call)
-        text = _text(delta.get("content"))
-        if text:
+        for position, call in enumerate(message_calls(delta)):
+            self._calls.add(position, call)
+        if text := _text(delta.get("content")):
             self._text.append(text)
-            yield Chunk(text=text)
-
-    def _extend_call(self, position: int, piece: Mapping[str, Any]) -> None:
-        index = wire.count(piece.get("index"))
-        call = self._calls.setdefault(
-            position if index is None else index, {"id": "", "name": "", "arguments": []}
-        )
-        function = wire.member(piece, "function")
-        call["id"] = wire.text_of(piece.get("id")) or call["id"]
-        call["name"] = wire.text_of(function.get("name")) or call["name"]
-        call["arguments"].append(wire.text_of(function.get("arguments")))
+            if shown := self._halves.feed(text):
+                yield Chunk(text=shown)
 
     def _stopped(self) -> bool:
         return bool(self._finish_reason)
 
     def _reply(self) -> Reply:
-        calls = [
-            {"id": call["id"], "function": {"name": call["name"], "arguments": "".join(call["arguments"])}}
-            for _, call in sorted(self._calls.items())
-        ]
         return _reply(
             {"model": self._model},
-            {
-                "tool_calls": calls,
-                "reasoning_content": "".join(self._thinking),
-                "refusal": "".join(self._refusal),
-            },
+            self._calls.calls(),
             text="".join(self._text),
+            thinking="".join(self._thinking),
+            refusal="".join(self._refusal),
             finish_reason=self._finish_reason,
             usage=self._usage,
         )
+
+
+_BROKE_OFF = "openai broke off its stream"
 
 
 def _limit_name(base_url: str) -> str:
@@ -210,79 +223,89 @@ def _message(message: Message) -> dict[str, Any]:
     return {"role": message.role, "content": message.text}
 
 
-def _usage(raw: Mapping[str, Any], timings: Mapping[str, Any]) -> Usage | None:
-    """`prompt_tokens` includes cached ones, `completion_tokens` reasoning. llama.cpp adds `timings`."""
-    tokens_in, tokens_out = wire.count(raw.get("prompt_tokens")), wire.count(raw.get("completion_tokens"))
-    evaluated, cached = wire.count(timings.get("prompt_n")), wire.count(timings.get("cache_n"))
-    if tokens_in is None and tokens_out is None and evaluated is None:
+def _usage(data: Any) -> Usage | None:
+    """`prompt_tokens` includes cached ones, `completion_tokens` reasoning; where else they may stand."""
+    if not isinstance(data, dict):
         return None
-    cached_only = tokens_in is None and evaluated is not None and cached is None
-    if tokens_in is None and evaluated is not None:
-        tokens_in = evaluated + (cached or 0)
-    if tokens_out is None:
-        tokens_out = wire.count(timings.get("predicted_n"))
-    details = wire.member(raw, "prompt_tokens_details")
-    read = wire.count(details.get("cached_tokens"))
-    read = min(read if read is not None else cached or 0, tokens_in or 0)
-    written = wire.count(details.get("cache_write_tokens")) or 0
-    return Usage(
-        tokens_in=tokens_in,
-        tokens_out=tokens_out,
-        cache_read_tokens=read,
-        cache_write_tokens=min(written, (tokens_in or 0) - read),
-        reasoning_tokens=wire.count(wire.member(raw, "completion_tokens_details").get("reasoning_tokens"))
-        or 0,
-        cached_only=cached_only,
+    choice = next(iter(wire.objects(data.get("choices"))[:1]), {})
+    timings = wire.member(data, "timings")
+    usage = read_usage(
+        (
+            data.get("usage"),
+            wire.member(data, "x_groq").get("usage"),
+            choice.get("usage"),
+            wire.member(choice, "message").get("usage"),
+            wire.member(choice, "delta").get("usage"),
+            wire.member(data, "response").get("usage"),
+            wire.member(data, "metadata").get("usage"),
+            data.get("usageMetadata"),
+            data.get("usage_metadata"),
+            wire.member(data, "meta").get("tokens"),
+            timings,
+            {name: data[name] for name in ("prompt_eval_count", "eval_count") if name in data},
+        )
     )
+    cached = wire.count(timings.get("cache_n"))
+    if usage is not None and cached and not usage.cache_read_tokens:
+        usage = replace(usage, cache_read_tokens=min(cached, usage.tokens_in or 0))
+    tier = wire.text_of(data.get("service_tier"))
+    return replace(usage, service_tier=tier) if usage is not None and tier else usage
 
 
 def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
-    parts = (part for part in wire.objects(content) if part.get("type") not in _THOUGHTS)
-    return "".join(wire.text_of(part.get("text")) for part in parts)
+    parts = wire.objects(content)
+    return "".join(wire.text_of(part.get("text")) for part in parts if part.get("type") not in _THOUGHT_PARTS)
 
 
-def _thinking(message: Mapping[str, Any]) -> str:
-    """Thoughts in a field of their own, or, as Mistral sends them, among the parts of the content."""
-    said = wire.text_of(message.get("reasoning_content")) or wire.text_of(message.get("reasoning"))
-    if said:
-        return said
-    parts = [part for part in wire.objects(message.get("content")) if part.get("type") in _THOUGHTS]
-    return "".join(wire.text_of(part.get("text")) or _plain(part.get("thinking")) for part in parts)
+_THOUGHT_PARTS = frozenset({"thinking", "reasoning"})
 
 
-def _plain(thinking: Any) -> str:
-    return thinking if isinstance(thinking, str) else _text(thinking)
+def thinking_of(message: Mapping[str, Any]) -> str:
+    """A message's thoughts, in the field that its server keeps them in; several hold the same."""
+    for name in ("reasoning_content", "reasoning", "thinking", "thinking_content", "reasoning_text"):
+        if text := _thought(message.get(name)):
+            return text
+    for name in ("reasoning_details", "thinking_blocks"):
+        if text := "".join(map(_thought, wire.objects(message.get(name)))):
+            return text
+    parts = wire.objects(message.get("content"))
+    return "".join(_thought(part) for part in parts if part.get("type") in _THOUGHT_PARTS)
+
+
+def _thought(value: Any) -> str:
+    """The text of a thought: itself, or under one of the names it has in an object or a list of them."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(_thought, wire.objects(value)))
+    if not isinstance(value, dict):
+        return ""
+    for name in ("text", "thinking", "summary", "content", "reasoning"):
+        if isinstance(inner := value.get(name), str | list) and (text := _thought(inner)):
+            return text
+    return ""
 
 
 def _reply(
     data: Mapping[str, Any],
-    message: Mapping[str, Any],
+    calls: list[dict[str, Any]],
     *,
     text: str,
+    thinking: str,
+    refusal: str,
     finish_reason: str,
     usage: Usage | None,
 ) -> Reply:
-    calls = [
-        _tool_call(call, text, was_cut=was_cut(finish_reason))
-        for call in wire.objects(message.get("tool_calls"))
-    ]
-    refusal = wire.text_of(message.get("refusal"))
+    text = wire.scrub(text)
     return Reply(
-        text=text or refusal,
+        text=text or wire.scrub(refusal),
         usage=usage,
         # A model that refuses stops as if it had answered; only this field tells.
-        stop_reason="refusal" if refusal and not text else finish_reason or None,
-        model=wire.text_of(data.get("model")) or None,
-        tool_calls=tuple(calls),
-        thinking=_thinking(message),
+        stop_reason="refusal" if refusal and not text else wire.scrub(finish_reason) or None,
+        model=wire.scrub(wire.text_of(data.get("model"))) or None,
+        tool_calls=read_calls(calls, text, was_cut=was_cut(finish_reason)),
+        thinking=wire.scrub(thinking),
         token_limited=was_cut(finish_reason),
     )
-
-
-def _tool_call(call: Mapping[str, Any], text: str, *, was_cut: bool) -> ToolCall:
-    function = wire.member(call, "function")
-    name = wire.text_of(function.get("name"))
-    arguments = wire.arguments(function.get("arguments"), name, text, was_cut=was_cut)
-    return ToolCall(wire.text_of(call.get("id")), name, arguments)

@@ -14,6 +14,8 @@ from router_lab.errors import ConfigError, ResponseParseError
 # More tokens than any model reads; a larger count is a server's nonsense, not a bill.
 MAX_TOKENS = 10**10
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 
 def encode(body: Mapping[str, Any]) -> bytes:
     """JSON as UTF-8. Raises `ConfigError` for what JSON or UTF-8 cannot say."""
@@ -23,8 +25,12 @@ def encode(body: Mapping[str, Any]) -> bytes:
         raise ConfigError(f"the request cannot be written as UTF-8 JSON: {str(error)[:200]}") from error
 
 
-def decode(body: bytes) -> Any:
-    """Any JSON, with lone surrogates replaced by U+FFFD. Raises ValueError."""
+def decode(body: bytes, *, keep_halves: bool = False) -> Any:
+    """Any JSON, with lone surrogates replaced by U+FFFD unless `keep_halves`. Raises ValueError.
+
+    Streams keep the halves of surrogate pairs until the next piece of text brings the other half.
+    """
+    body = body.removeprefix(BYTE_ORDER_MARK)
     try:
         return from_json(body, allow_inf_nan=True)
     except ValueError:
@@ -33,24 +39,10 @@ def decode(body: bytes) -> Any:
         if b"\\u" not in body:
             raise
     try:
-        return _scrub_all(json.loads(body))
+        decoded = json.loads(body)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-
-
-def decode_object(body: bytes, provider: str) -> dict[str, Any]:
-    """The object a 2xx body must be. Raises `ResponseParseError`."""
-    try:
-        data = decode(body)
-    except ValueError as error:
-        text = body[:2000].decode("utf-8", "replace")
-        raise ResponseParseError(f"{provider}: the answer's body is not JSON: {error}", text=text) from error
-    if not isinstance(data, dict):
-        text = body[:2000].decode("utf-8", "replace")
-        raise ResponseParseError(
-            f"{provider}: the answer's body is JSON but not an object: {excerpt(text)}", text=text
-        )
-    return data
+    return decoded if keep_halves else scrub_all(decoded)
 
 
 def scrub(text: str) -> str:
@@ -101,12 +93,17 @@ def arguments(raw: Any, tool: str, text: str, *, was_cut: bool = False) -> dict[
     """
     if isinstance(raw, dict):
         return raw
-    if raw is None or raw == "":
+    decoded = raw
+    # Some servers encode twice; a tool without parameters may be called with nothing or `null`.
+    for _ in range(2):
+        if decoded is None or (isinstance(decoded, str) and not decoded.strip()):
+            return {}
+        try:
+            decoded = decode(scrub(decoded).encode()) if isinstance(decoded, str) else decoded
+        except ValueError:
+            break
+    if decoded is None or decoded == []:
         return {}
-    try:
-        decoded = decode(raw.encode()) if isinstance(raw, str) else None
-    except ValueError:
-        decoded = None
     if not isinstance(decoded, dict):
         raise ResponseParseError(
             f"the arguments of tool {excerpt(tool, 80)!r} are not a JSON object: {excerpt(str(raw))}"
@@ -124,6 +121,8 @@ def salvage(body: bytes) -> dict[str, Any]:
     surely the object's own. A garbled one gives the members before the fault, and those at its end.
     """
     text = body.decode("utf-8", "replace")
+    if text.startswith("\ufeff"):
+        text = text[1:]
     # A number at the very end may be the beginning of a longer one.
     beginning = text[max(text.find("{"), 0) :].rstrip("0123456789+-.eE")
     found: Any = None
@@ -152,23 +151,24 @@ def address(base_url: str, path: str) -> str:
     return base + path
 
 
-def checked_key(api_key: str) -> str:
-    """The key, if a header can carry it. Raises `ConfigError` that does not show it."""
+def checked_key(api_key: str, variable: str | None = None) -> str:
+    """The key, if a header can carry it. Raises `ConfigError` that names its variable and not the key."""
     if not api_key.isascii() or not api_key.isprintable() or " " in api_key or not api_key:
         raise ConfigError(
-            "the API key is empty or holds a space, a line break or a non-ASCII character; "
-            "set its environment variable to the key alone"
+            f"the API key{f' in {variable}' if variable else ''} is empty or holds a space, a line break or "
+            f"a non-ASCII character; set {variable or 'its environment variable'} to the key alone"
         )
     return api_key
 
 
-def _scrub_all(value: Any) -> Any:
+def scrub_all(value: Any) -> Any:
+    """`scrub` of every text in decoded JSON."""
     if isinstance(value, str):
         return scrub(value)
     if isinstance(value, list):
-        return [_scrub_all(item) for item in value]
+        return [scrub_all(item) for item in value]
     if isinstance(value, dict):
-        return {scrub(key): _scrub_all(item) for key, item in value.items()}
+        return {scrub(key): scrub_all(item) for key, item in value.items()}
     return value
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router_lab.errors import ResponseParseError
+from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
 from router_lab.records import Reply, ToolCall, Usage
 from router_lab.router.providers import PROVIDERS
 
@@ -263,8 +263,9 @@ def test_half_a_surrogate_pair_becomes_a_replacement_character() -> None:
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{}", b"<html>", b"[" * 100_000, b'{"message":1}'])
 def test_bodies_that_are_no_answer(name: str, body: bytes) -> None:
     assert PROVIDERS[name].usage(body) is None
-    with pytest.raises(ResponseParseError, match=name):
+    with pytest.raises(ProviderError, match=name) as caught:
         PROVIDERS[name].reply(body)
+    assert (caught.value.status, caught.value.retryable) == (200, True)
 
 
 KEYS = [
@@ -290,21 +291,21 @@ JUNK = st.recursive(
 
 
 @given(base=st.sampled_from(sorted(WHOLE)), key=st.sampled_from(KEYS), junk=JUNK)
-def test_no_answer_raises_anything_but_a_parse_error(base: str, key: str, junk: Any) -> None:
+def test_no_answer_raises_anything_but_our_errors(base: str, key: str, junk: Any) -> None:
     body = json.dumps(WHOLE[base] | {key: junk}).encode()
     for provider in PROVIDERS.values():
         found = provider.usage(body)
         assert found is None or isinstance(found, Usage)
         try:
             reply = provider.reply(body)
-        except ResponseParseError:
+        except (ProviderError, ContextOverflowError, ResponseParseError):
             continue
         reply.text.encode()
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_raise_anything_but_a_parse_error(body: bytes) -> None:
+def test_no_bytes_raise_anything_but_our_errors(body: bytes) -> None:
     for provider in PROVIDERS.values():
         assert provider.usage(body) is None
-        with pytest.raises(ResponseParseError):
+        with pytest.raises((ProviderError, ResponseParseError)):
             provider.reply(body)

@@ -1,0 +1,53 @@
+"""Whole answers of status 200: JSON, or the events of a stream that nobody asked for, or no answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
+from router_lab.records import Reply, Usage
+from router_lab.router.providers import wire
+from router_lab.router.providers.failures import no_answer, not_json
+from router_lab.router.providers.streams import Decoder, looks_like_events
+
+
+def decode_answer(name: str, decoder: Decoder, body: bytes) -> dict[str, Any] | Reply:
+    """The object of a 2xx body, or the reply where the body is a stream.
+
+    Raises `ProviderError` where the body is no answer of any kind, `ResponseParseError` where it is a
+    damaged one.
+    """
+    try:
+        data = wire.decode(body)
+    except ValueError as error:
+        if looks_like_events(body) and body.strip() and (reply := reply_of_events(decoder, body)):
+            return reply
+        if not wire.salvage(body):
+            raise not_json(name, body) from error
+        text = body[:2000].decode("utf-8", "replace")
+        raise ResponseParseError(f"{name}: the answer's body is not JSON: {error}", text=text) from error
+    if isinstance(data, list) and len(data) == 1 and isinstance(data[0], dict):
+        data = data[0]
+    if not isinstance(data, dict):
+        raise no_answer(name, data, "an object")
+    return data
+
+
+def usage_of_events(decoder: Decoder, body: bytes) -> Usage | None:
+    """The usage in a whole body of events or lines; None where it is one whole answer, or none."""
+    try:
+        for _ in decoder.feed(body):
+            pass
+        if decoder.is_whole:
+            return None
+        decoder.close()
+    except (ProviderError, ContextOverflowError, ResponseParseError):
+        pass
+    return decoder.usage
+
+
+def reply_of_events(decoder: Decoder, body: bytes) -> Reply | None:
+    """The reply where a whole body is a stream that nobody asked for. Raises what the decoder does."""
+    for _ in decoder.feed(body):
+        pass
+    return None if decoder.is_whole else decoder.close()
