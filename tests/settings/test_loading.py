@@ -179,7 +179,7 @@ def test_whole_numbers_are_numbers_and_anchors_merge() -> None:
         (MINIMAL + "cost: {timezone: Europe}\n", 6, "cost.timezone", ["time zone"]),
         (MINIMAL + "cost: {daily_budget_usd: .inf}\n", 6, "cost.daily_budget_usd", ["finite"]),
         (MINIMAL + "cost: {daily_budget_usd: .nan}\n", 6, "cost.daily_budget_usd", ["finite"]),
-        (MINIMAL + "cost: {daily_budget_usd: 1e3}\n", 6, "cost.daily_budget_usd", ["'1e3'", "write 1000"]),
+        (MINIMAL + "cost: {daily_budget_usd: '1e3'}\n", 6, "cost.daily_budget_usd", ["'1e3'", "write 1000"]),
         (
             MINIMAL + "cost: {daily_budget_usd: -1}\n",
             6,
@@ -451,3 +451,9 @@ def test_a_wrong_price_is_not_also_a_missing_price() -> None:
 def test_a_cycle_among_the_fallbacks_alone_is_found() -> None:
     message = error_of(MINIMAL + "  b: {model: local, fallback: [cloud, cloud]}\n")
     assert "routing.b.fallback: cycle of fallbacks: local -> cloud -> cloud" in message
+
+
+@pytest.mark.parametrize("written", ["1e-6", "1E-06", "1.5e3", "+2e+2", ".5e1", "1.e2"])
+def test_numbers_with_an_exponent_are_numbers(written: str) -> None:
+    found = settings.parse(MINIMAL + f"cost: {{daily_budget_usd: {written}}}\n")
+    assert found.cost.daily_budget_usd == float(written)
