@@ -52,7 +52,7 @@ def _theirs(export: ProviderExport) -> pd.DataFrame:
 def _from_ledger(reader: Reader, provider: str, first: date, last: date) -> pd.DataFrame:
     """The attempts at `provider` on these days that it billed or may have billed."""
     names = ["attempt_id", "started_at", "provider", "model_actual", "model_requested", "billing"]
-    names += ["tokens_in", "tokens_out", "cost_usd", "estimated_tokens_in", "output_reserve"]
+    names += ["tokens_in", "tokens_out", "cost_usd", "worst_usd", "estimated_tokens_in", "output_reserve"]
     since = datetime.combine(first, time(), UTC)
     until = datetime.combine(last + timedelta(days=1), time(), UTC)
     attempts: pd.DataFrame = reader.arrow("attempts", columns=names, since=since, until=until).to_pandas()
@@ -62,6 +62,7 @@ def _from_ledger(reader: Reader, provider: str, first: date, last: date) -> pd.D
     attempts["date"] = attempts["started_at"].dt.strftime("%Y-%m-%d")
     attempts["model"] = attempts["model_actual"].fillna(attempts["model_requested"]).map(model_name)
     attempts["requests"] = 1
+    attempts["worst_usd"] = attempts["worst_usd"].fillna(attempts["cost_usd"])
     return attempts
 
 
@@ -86,7 +87,7 @@ def _unknown(attempts: pd.DataFrame) -> pd.DataFrame:
         unknown_rows=("attempt_id", "size"),
         unknown_tokens_in=("estimated_tokens_in", "sum"),
         unknown_tokens_out=("output_reserve", "sum"),
-        unknown_cost_usd=("cost_usd", "sum"),
+        unknown_cost_usd=("worst_usd", "sum"),
         unknown_attempt_ids=("attempt_id", list),
     )
 

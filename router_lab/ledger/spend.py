@@ -57,7 +57,10 @@ def _recounted(reader: Reader, zone: ZoneInfo) -> pd.DataFrame:
     """Every budget scope that ever counted something, with its rows' cost by the zone's own calendar."""
     import pandas as pd
 
-    attempts = reader.arrow("attempts", columns=["started_at", "cost_usd", "budget_lines"]).to_pandas()
+    attempts = reader.arrow(
+        "attempts", columns=["started_at", "cost_usd", "worst_usd", "budget_lines"]
+    ).to_pandas()
+    attempts["cost_usd"] = attempts["worst_usd"].fillna(attempts["cost_usd"])  # as the counters count
     local = attempts["started_at"].dt.tz_convert(zone)
     attempts["day"] = local.dt.strftime("%Y-%m-%d")
     attempts["month"] = local.dt.strftime("%Y-%m")

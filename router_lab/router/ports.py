@@ -31,12 +31,12 @@ class Accounts(Protocol):
         """Hold `hold_usd` in every line and write the intent durably, or do neither.
 
         `lost` is the row as it must read if this process dies before settling: billing `unknown`,
-        outcome `lost`, the reserved cost. Returns the lines whose spent plus held amount has just
-        passed `warning_ratio` (each once per period). Raises `BudgetExceededError`, `LedgerError`.
+        outcome `lost`, the likely cost and the bound held. Returns the lines whose spent plus held
+        amount has just passed `warning_ratio` (each once per period). Raises `BudgetExceededError`, `LedgerError`.
         """
 
     def settle(self, attempt: Attempt, folds: Sequence[tuple[str, Fold]] = ()) -> asyncio.Future[None]:
-        """Replace the intent by its one row, release the hold, charge `cost_usd`, fold calibration.
+        """Replace the intent by its one row, release the hold, charge the worst case, fold calibration.
 
         The work is queued before this returns, so a cancelled caller loses nothing, and cancelling the
         future takes nothing back. It is done when the row is durable, or fails with `LedgerError`.
