@@ -8,7 +8,7 @@ bar the shadow is worse by scores or a judge's preference; by likeness it differ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -104,7 +104,7 @@ class Decision:
     alpha: float
     log_e_above: float
     log_e_below: float
-    pairs_needed: float
+    pairs_needed: float = field(compare=False)  # NaN equals nothing; the rest decides it
     decided_after: int | None = None
     leaning: Side | None = None
 
