@@ -8,7 +8,7 @@ shadow goes on again within a budget and measuring begins afresh.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from math import ceil
@@ -159,6 +159,8 @@ async def steer(
     # What was decided is kept before anything is done about it.
     for watch in result.to_keep:
         await ledger.record_watch(watch)
+    known_plans = result.recorded | {watch.task_type for watch in result.to_keep}
+    result = replace(result, recorded=known_plans, to_keep=())
     waiting: list[Awaitable[None]] = []
     done = act(
         actions,

@@ -96,7 +96,7 @@ def test_an_open_plan_stands_too(tmp_path):
     with Ledger(tmp_path) as ledger:
         write(ledger, pairs(np.ones(40)))
         assert "not recorded" in repr(monitor(ledger, now=LATER))
-        apply(ledger)
+        assert "not recorded" not in apply(ledger)
         assert "not recorded" not in repr(monitor(ledger, now=LATER))
         write(ledger, [*LATER_PAIRS["other task types"], *LATER_PAIRS["a pair of the primary with itself"]])
         result = monitor(ledger, now=LATER)
