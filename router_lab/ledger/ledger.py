@@ -228,8 +228,8 @@ class Ledger:
 
         What may have been billed without our seeing it counts at its worst case, the `worst_usd` of its row;
         `cost_usd` there is the likely figure. Without `timezone` these are the counters calls are checked
-        against, in the periods of `cost.timezone`. With one (`UTC`, `Asia/Tokyo`), spending is added up anew from the attempts by
-        that zone's days and months; nothing is held there and limits do not apply.
+        against, in the periods of `cost.timezone`. With one (`UTC`, `Asia/Tokyo`), spending is added up anew
+        from the attempts by that zone's days and months; nothing is held there and limits do not apply.
         """
         from router_lab.ledger.spend import spend
 

@@ -32,7 +32,8 @@ class Accounts(Protocol):
 
         `lost` is the row as it must read if this process dies before settling: billing `unknown`,
         outcome `lost`, the likely cost and the bound held. Returns the lines whose spent plus held
-        amount has just passed `warning_ratio` (each once per period). Raises `BudgetExceededError`, `LedgerError`.
+        amount has just passed `warning_ratio` (each once per period). Raises `BudgetExceededError`,
+        `LedgerError`.
         """
 
     def settle(self, attempt: Attempt, folds: Sequence[tuple[str, Fold]] = ()) -> asyncio.Future[None]:
