@@ -24,6 +24,7 @@ from router_lab.router.transport_answer import (
     close_response,
     plain_bytes,
     redacted,
+    redacted_headers,
     too_large,
 )
 
@@ -141,7 +142,8 @@ class Transport:
             if response is not None:
                 await close_response(response)
         body = redacted(response.status_code, b"".join(parts), request)
-        return WireResponse(response.status_code, response.headers, body, cut)
+        headers = redacted_headers(response.headers, request)
+        return WireResponse(response.status_code, headers, body, cut)
 
     @asynccontextmanager
     async def stream(

@@ -30,7 +30,7 @@ class StreamResponse:
         self, response: httpx.Response, guard: Guard, request: WireRequest, max_body_bytes: int
     ) -> None:
         self.status = response.status_code
-        self.headers: Mapping[str, str] = response.headers
+        self.headers: Mapping[str, str] = redacted_headers(response.headers, request)
         self._response = response
         self._guard = guard
         self._request = request
@@ -49,7 +49,7 @@ class StreamResponse:
             received += len(chunk)
             if received > self._max_body_bytes:
                 raise too_large(self.status, self._max_body_bytes)
-            yield chunk
+            yield redacted(self.status, chunk, self._request)
 
     async def finish(self) -> None:
         """Read what may follow an answer's end mark, briefly, so that the connection can be used again."""
@@ -122,14 +122,38 @@ class _Mapped:
 
 
 def redacted(status: int, body: bytes, request: WireRequest) -> bytes:
-    """An error body without the key: some servers quote the request's headers back."""
-    if status < 300:
-        return body
+    """A body without the request's key, or a long half of it, which some servers quote back.
+
+    In answers keys of fewer than 12 characters stay: those of local servers are words such as `ollama`.
+    """
+    for form in _forms(request, shortest=1 if status >= 300 else 12):
+        body = body.replace(form, b"[redacted]")
+    return body
+
+
+def redacted_headers(headers: Mapping[str, str], request: WireRequest) -> Mapping[str, str]:
+    """Headers without the request's key, such as a `Location` that holds it."""
+    forms = [form.decode() for form in _forms(request, shortest=1)]
+    if not any(form in value for form in forms for value in headers.values()):
+        return headers
+    masked = dict(headers)
+    for form in forms:
+        masked = {name: value.replace(form, "[redacted]") for name, value in masked.items()}
+    return masked
+
+
+def _forms(request: WireRequest, shortest: int) -> list[bytes]:
+    """How a key may be written in a body, the longest form first."""
+    forms: set[str] = set()
     for name in _SECRET_HEADERS:
         secret = request.headers.get(name, "").removeprefix("Bearer ")
-        if secret:
-            body = body.replace(secret.encode(), b"[redacted]")
-    return body
+        if not secret or len(secret) < shortest:
+            continue
+        forms.add(secret)
+        half = len(secret) // 2
+        forms.update(part for part in (secret[:half], secret[half:]) if len(part) > 12)
+    forms |= {form.replace("/", "\\/") for form in forms}
+    return sorted((form.encode() for form in forms), key=lambda form: (-len(form), form))
 
 
 async def plain_bytes(response: httpx.Response) -> AsyncIterator[bytes]:

@@ -249,7 +249,7 @@ def _cost(raw: Mapping[str, Any]) -> float | None:
     ticks = count(raw.get("cost_in_usd_ticks"))
     if ticks is not None:
         return ticks / _XAI_TICKS_PER_USD
-    cost = next(filter(None.__ne__, (_amount(_at(raw, name)) for name in _COST)), None)
+    cost = next((amount for name in _COST if (amount := _amount(_at(raw, name))) is not None), None)
     upstream = _amount(member(raw, "cost_details").get("upstream_inference_cost"))
     # With a key of one's own the router states its fee alone.
     if raw.get("is_byok") is True and upstream is not None:
