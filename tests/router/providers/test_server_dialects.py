@@ -69,11 +69,11 @@ def streamed(body: bytes, name: str = "openai") -> Reply:
             {
                 "prompt_tokens": 10,
                 "completion_tokens": 5,
-                "cost": 0.01,
+                "cost": 0.25,
                 "is_byok": True,
-                "cost_details": {"upstream_inference_cost": 0.2},
+                "cost_details": {"upstream_inference_cost": 0.5},
             },
-            Usage(10, 5, provider_cost_usd=0.21),
+            Usage(10, 5, provider_cost_usd=0.75),
         ),
     ],
 )
