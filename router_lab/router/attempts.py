@@ -9,6 +9,7 @@ settle  exactly one row replaces the intent: answer, error, timeout or cancellat
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -20,6 +21,7 @@ from router_lab.errors import (
     LedgerError,
     ProviderError,
     ResponseParseError,
+    RouterLabError,
 )
 from router_lab.records import Attempt, Completion, CostSource, Reply, Usage
 from router_lab.router import settlement, tokens, truncation
@@ -166,9 +168,19 @@ class Attempts:
             raise too_late
         return attempt
 
-    async def run(self, job: Job, plan: Plan, admission: Admission, transport: Transport) -> Settlement:
-        """One whole attempt. Raises what the settlement holds as its error, after the row is durable."""
+    async def run(
+        self, job: Job, plan: Plan, admission: Admission, transport: Transport, check: Callable[[], None]
+    ) -> Settlement:
+        """One whole attempt. Raises what the settlement holds as its error, after the row is durable.
+
+        `check` is called when the intent is durable, right before sending, and raises what forbids it.
+        """
         attempt = await self.open(job, plan, admission)
+        try:
+            check()
+        except RouterLabError as error:
+            await self.settle(attempt, settlement.never_sent(error, "cancelled"))
+            raise
         usage: Usage | None = None
         try:
             response = await transport.send(

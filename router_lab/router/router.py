@@ -282,11 +282,17 @@ class Router:
         """Ask the models in order. `switch` is the task type without whose switch nothing may be sent."""
         transport = self._lane().transport
 
-        async def send(job: Job, plan: Plan, admission: Admission) -> Settlement:
+        def check() -> None:
             if switch is not None and not self.ledger.switch.read(switch).on:
-                admission.release()
                 raise SwitchedOffError("the switch went off before the request was sent")
-            return await self._attempts.run(job, plan, admission, transport)
+
+        async def send(job: Job, plan: Plan, admission: Admission) -> Settlement:
+            try:
+                check()
+            except SwitchedOffError:
+                admission.release()
+                raise
+            return await self._attempts.run(job, plan, admission, transport, check)
 
         return self._attempts.completion(job, await self._dispatch.run(job, aliases, send))
 

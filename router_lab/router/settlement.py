@@ -64,9 +64,9 @@ def from_transport_error(
     )
 
 
-def never_sent(error: BaseException) -> Settlement:
-    """The time was up before the request could be sent; of the provider nothing was learned."""
-    return Settlement(outcome="timeout", billing="unbilled", provider_failed=None, error=error)
+def never_sent(error: BaseException, outcome: Outcome = "timeout") -> Settlement:
+    """`error` came before the request could be sent: the time was up, or it was wanted no longer."""
+    return Settlement(outcome=outcome, billing="unbilled", provider_failed=None, error=error)
 
 
 def from_cancellation(
