@@ -33,10 +33,11 @@ from router_lab.analysis.wording import (
     html_table,
     interval_kind,
     pairs_of,
-    percent,
+    period,
     plain,
     points,
     scoring,
+    shares,
 )
 from router_lab.defaults import ALPHA, MARGIN
 from router_lab.errors import ConfigError
@@ -233,7 +234,7 @@ def _estimand(found: Evidence) -> str:
         "agreement": "agreement less full agreement",
     }
     times = found.rows["created_at"].dropna()
-    when = f", {times.iloc[0]:%Y-%m-%d} to {times.iloc[-1]:%Y-%m-%d}" if len(times) else ""
+    when = f", {period(times)}" if len(times) else ""
     probability = found.rows["probability"]
     weighted = "weighted by one over the chance of being here" if probability.nunique() > 1 else "unweighted"
     return f"{of[found.basis]}; mean over calls, {weighted}{when}"
@@ -355,7 +356,7 @@ def estimands(result: AbResult) -> str:
 def _outlook(row: Mapping[str, Any], margin: float) -> str:
     """Which way the evidence leans, at which margin, and what would settle it."""
     more, limit = row["more_pairs"], points(margin, signed=False)
-    below = "not non-inferior, worse by" if row["basis"] in QUALITY else "differing by"
+    below = "worse by" if row["basis"] in QUALITY else "differing by"
     leaning = "non-inferior, within" if row["difference"] > -margin else f"{below} more than"
     leans = f"leans to {leaning} {limit} points"
     if not np.isfinite(more):
@@ -375,22 +376,19 @@ def _sentence(row: Mapping[str, Any], margin: float, alpha: float) -> str:
         "floor": "the primary against itself",
         "agreement": "full agreement",
     }
-    shares = (
-        f"; {percent(row['equal_share'])} equal, {percent(row['badly_off_share'])} badly off"
-        if row["equal_share"] == row["equal_share"]
-        else ""
-    )
+    alike = shares(row["equal_share"], row["badly_off_share"], is_quality=row["basis"] in QUALITY)
+    inputs = f"{count(row['clusters'])} distinct inputs"
     facts = (
         f"{points(row['difference'])} points against {reference[row['basis']]} "
         f"({points(row['low'])} to {points(row['high'])}, {interval_kind(alpha)}; "
-        f"{pairs_of(row['pairs'], row['of_pairs'])}, {count(row['clusters'])} distinct inputs{shares})"
+        f"{pairs_of(row['pairs'], row['of_pairs'])}, {'; '.join(filter(None, [inputs, alike]))})"
         f"{_said_alone(row)}"
     )
     limit = points(margin, signed=False)
     meaning = {
         "superior": f"SUPERIOR: {'better than' if row['basis'] == 'scores' else 'preferred to'} the primary",
         "non-inferior": f"NON-INFERIOR: any {_loss(row['basis'])} is under {limit} points",
-        "not non-inferior": f"NOT NON-INFERIOR: worse by more than {limit} points",
+        "not non-inferior": f"WORSE by more than {limit} points",
         "differs": f"DIFFERS by more than {limit} points; {scoring(row['scores_needed'], name)}",
         "inconclusive": f"INCONCLUSIVE: {_outlook(row, margin)}",
     }

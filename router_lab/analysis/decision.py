@@ -188,7 +188,7 @@ def _settled(crossing: tuple[int, Side], is_quality: bool, is_better: bool) -> t
     pairs, side = crossing
     after = f"settled after {pairs:,} pairs"
     if is_better:
-        return Outcome.SUPERIOR, f"better than the primary, as good was {after}"
+        return Outcome.SUPERIOR, f"better than the primary; that it is at least as good was {after}"
     if side == "above":
         return Outcome.NON_INFERIOR, f"the mean is above the bar, {after}"
     if is_quality:

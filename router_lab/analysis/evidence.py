@@ -37,6 +37,12 @@ _SELECTION_LEVEL = 0.01
 PREFIX: Final = {"given": "", "truth": "truth_", "people": "people_", "judge": "judged_"}
 _WORDS = {"given": "scores", "truth": "ground truth", "people": "people", "judge": "a judge"}
 
+# What is known of the scores of a pair by one kind of scorer, after the prefix.
+SCORED: Final = ("primary_score", "shadow_score", "chance", "chosen", "unsure", "likeness_by")
+
+# Comparators that measure how alike two texts are.
+SIMILARITIES: Final = ("text", "similarity", "embedding")
+
 # Uses of a pair (see `pairs`): shadows that gave nothing, what has a likeness, all that was paid for.
 FAILED: Final = ("shadow_failed", "shadow_unusable")
 _ALIKE = ("scored", *FAILED)
@@ -54,6 +60,7 @@ class Evidence:
     pairs left out because a person chose them freely; `selected` says how the rows differ from the rest if
     they are no random part (else ""); `unknown_design`: nobody knows how the part that is scored was drawn.
     `unsure` counts marked pairs of which nobody could tell; `passed_over` says why better rungs are not used.
+    `similarity` is the comparator of scores that only measure likeness to an expected answer (else "").
     """
 
     rows: pd.DataFrame = field(repr=False, compare=False)
@@ -66,6 +73,7 @@ class Evidence:
     unsure: int = 0
     passed_over: tuple[str, ...] = ()
     scorer: str = ""
+    similarity: str = ""
 
     @property
     def is_quality(self) -> bool:
@@ -194,11 +202,13 @@ def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:
     chance = _column(scored, f"{prefix}chance", np.nan).astype(float)
     is_chosen = _column(scored, f"{prefix}chosen", False).fillna(False).astype(bool)
     unsure = _column(ran, f"{prefix}unsure", False).fillna(False).astype(bool) & ~known
+    alike = _column(scored, f"{prefix}likeness_by", None).dropna()
     found = partial(
         Evidence,
         basis="scores",
         of=max(_run(main), len(scored)),
-        whose=_whose(scored, scorer),
+        whose=_whose(scored, scorer, len(alike)),
+        similarity=str(alike.iloc[0]) if len(alike) else "",
         unsure=int(unsure.sum()),
         scorer=str(scored["scored_by"].iloc[0]) if "scored_by" in scored and scorer == "given" else scorer,
     )
@@ -260,7 +270,11 @@ def _selection(main: pd.DataFrame, part: pd.DataFrame) -> str:
     return f"their mean agreement is {inside.mean():.2f}, that of the others {outside.mean():.2f}"
 
 
-def _whose(scored: pd.DataFrame, scorer: str) -> str:
+def _whose(scored: pd.DataFrame, scorer: str, alike: int) -> str:
+    """Whose scores they are, in words; `alike` of them only measure likeness to an expected answer."""
+    if alike:
+        rest = len(scored) - alike
+        return "likeness to the expected answer" + (f" and, on {rest:,}, ground truth" if rest else "")
     if scorer == "given" and "scored_by" in scored:
         return plain(scored["scored_by"].iloc[0])
     if scorer == "people" and "people" in scored:

@@ -8,7 +8,7 @@ imported with a chance. Marks on pairs that somebody chose freely speak for them
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import ibis
 import numpy as np
@@ -19,8 +19,9 @@ from scipy.special import stdtrit
 from router_lab.analysis.tables import Source, frame_of, tables_of
 from router_lab.errors import ConfigError
 
-# Before scores said who gives them, a replay's were told by their name.
-_REPLAY = "replay: "
+# The name of a replay's scores begins with this, and ends with the comparator that held an answer against
+# the expected one.
+REPLAY: Final = "replay: "
 
 
 def marks(source: Source, by: str | None = None) -> pd.DataFrame:
@@ -54,7 +55,7 @@ def _standing(scores: Any) -> Any:
     """Scores that were not withdrawn, each with its kind."""
     own = ibis.window(group_by=["comparison_id", "by"])
     withdrawn = scores.at.max(where=scores.verdict == "withdrawn").over(own)
-    by_name = ibis.ifelse(scores.by.startswith(_REPLAY), "truth", "person")
+    by_name = ibis.ifelse(scores.by.startswith(REPLAY), "truth", "person")
     given = scores.mutate(withdrawn_at=withdrawn, kind=ibis.coalesce(scores.kind, by_name))
     standing = given.withdrawn_at.isnull() | (given.at > given.withdrawn_at)
     return given.filter(standing & (given.verdict != "withdrawn").fill_null(True))
@@ -118,11 +119,13 @@ def _with_chances(said: Any, pairs: Any) -> Any:
 def _all_marked(said: Any, pairs: Any) -> Any:
     """The task types of which a person marked every pair there was: nothing was chosen there."""
     people = said.filter(said.kind == "person")
-    # A mark's time may be a made-up one, from before its pair: then that of the pair counts.
-    own = people.group_by("by").aggregate(until=ibis.greatest(people.at.max(), people.asked_at.max()))
+    # A mark's time may be a made-up one, from before its pair: then every pair might have been marked.
+    last = people.at.max()
+    is_known = last >= people.asked_at.max()
+    own = people.group_by("by").aggregate(until=is_known.ifelse(last, ibis.null("timestamp('UTC')")))
     answered = pairs.filter((pairs.status == "complete") & ~pairs.is_noise)
     answered = answered.select(answered_id="comparison_id", all_type="task_type", created_at="created_at")
-    asked = answered.cross_join(own).filter(lambda row: row.created_at <= row.until)
+    asked = answered.cross_join(own).filter(lambda row: row.until.isnull() | (row.created_at <= row.until))
     given = people.select(given_id="comparison_id", given_by="by")
     both = asked.left_join(given, [asked.answered_id == given.given_id, asked.by == given.given_by])
     counted = both.group_by(all_by="by", all_type="all_type").aggregate(

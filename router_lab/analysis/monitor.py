@@ -321,7 +321,7 @@ def _sentence(run: Run, decision: Decision, watch: Watch | None) -> str:
     notes = f" Note: {run.warnings}." if run.warnings else ""
     return (
         f"{word}: {decision.reason}{more}. By {judged_by(run)}: mean {mean} ({lower} to {upper}, {kind}) "
-        f"against {bar}, {decision.pairs:,} distinct inputs in {pairs_of(run.rows, run.of)}; "
+        f"against the bar {bar}, {decision.pairs:,} distinct inputs in {pairs_of(run.rows, run.of)}; "
         f"{run.estimand}.{because}{notes}"
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from router_lab.analysis.evidence import PREFIX, check_basis
+from router_lab.analysis.evidence import PREFIX, SCORED, check_basis
 from router_lab.analysis.tables import ACCEPTED, frame_of, tables_if_any
 from router_lab.errors import ConfigError
 
@@ -69,8 +69,7 @@ _DEFAULTS: dict[str, Any] = {
 
 # Columns of scores, each kind of scorer its own; see `stored_pairs.scores_of_pairs`.
 SCORE_COLUMNS = (
-    *(f"{prefix}{name}" for prefix in PREFIX.values()
-      for name in ("primary_score", "shadow_score", "chance", "chosen", "unsure")),
+    *(f"{prefix}{name}" for prefix in PREFIX.values() for name in SCORED),
     "people", "scored_by",
 )  # fmt: skip
 

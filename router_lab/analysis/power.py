@@ -20,9 +20,10 @@ from router_lab.analysis.decision import ExitPlan
 from router_lab.analysis.evidence import QUALITY, check_basis
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.pairs import judged_pairs
+from router_lab.analysis.people_and_judge import by_chance
 from router_lab.analysis.runs import betting_scale
 from router_lab.analysis.stopping import resampled_law, stopping_law
-from router_lab.analysis.wording import count, html_table, plain, unconfirmed, usd
+from router_lab.analysis.wording import basis_of, count, html_table, plain, unconfirmed, usd
 from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
 
@@ -30,8 +31,10 @@ COLUMNS = (
     "task_type", "basis", "whose", "agreement", "pairs_mean", "pairs_p90",
     "chance_stable", "chance_worse", "chance_undecided",
     "pairs_per_day", "days_mean", "days_p90",
-    "usd_per_pair", "usd_mean", "usd_p90", "usd_unknown", "ab_pairs", "design_effect",
+    "usd_per_pair", "usd_mean", "usd_p90", "usd_unknown", "ab_pairs", "design_effect", "refusal",
 )  # fmt: skip
+
+_WORDS = ("task_type", "basis", "whose", "refusal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,8 @@ class PowerPlan:
 
     `pairs_mean` and `pairs_p90` count runs that reach the cap with the cap; days and dollars are NaN
     where the rate or the cost of a pair is unknown. `basis` is what is planned by and `whose` its scores or
-    preferences are; `chance_worse` is the chance to end below the bar: worse, or by likeness different.
+    preferences are; `refusal` is why no plan may rest on these ("" for none; then there are no figures);
+    `chance_worse` is the chance to end below the bar: worse, or by likeness different.
     Dollars are as billed; `usd_unknown` is what may come on top of `usd_mean` if bills that are unknown in
     the ledger were charged.
     """
@@ -66,6 +70,7 @@ class PowerPlan:
             "chance_stable",
             "days_mean",
             "usd_mean",
+            "refusal",
         ]
         return html_table(self.frame[shown], "Pairs, days and dollars to a verdict")
 
@@ -106,7 +111,7 @@ def plan_experiment(
         believed = agreement.get(name) if isinstance(agreement, Mapping) else agreement
         mean = rates.agreement if believed is None else believed
         if believed is not None:
-            rates = replace(rates, basis="agreement", whose="", differences=())
+            rates = replace(rates, basis="agreement", whose="", differences=(), refusal="")
         if mean is None or (not 0 <= mean <= 1 and not rates.differences):
             raise ConfigError(
                 f"agreement of {name or 'the experiment'!r} is {mean!r}; give a share in [0, 1]"
@@ -114,8 +119,15 @@ def plan_experiment(
         per_day = rates.pairs_per_day if pairs_per_day is None else pairs_per_day
         if usd_per_pair is not None:
             rates = replace(rates, usd_per_pair=usd_per_pair, usd_unknown_per_pair=0.0)
-        rows.append(_forecast(name, mean, plan, alpha, per_day, margin, rates))
-    return PowerPlan(pd.DataFrame(rows, columns=list(COLUMNS)), plan)
+        rows.append(
+            _refused(name, rates)
+            if rates.refusal
+            else _forecast(name, mean, plan, alpha, per_day, margin, rates)
+        )
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    numbers = frame.columns.difference(_WORDS, sort=False)
+    frame[numbers] = frame[numbers].astype(np.float64)
+    return PowerPlan(frame, plan)
 
 
 def ab_pairs(
@@ -150,6 +162,7 @@ class _Rates:
     usd_per_pair: float = float("nan")
     usd_unknown_per_pair: float = 0.0
     design_effect: float = 1.0
+    refusal: str = ""
 
 
 def _rates(pairs: Any, by: str, basis: str | None, scored_by: str | None) -> dict[str, _Rates]:
@@ -177,7 +190,12 @@ def _rates_of(group: pd.DataFrame, basis: str | None) -> _Rates:
         usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
         usd_unknown_per_pair=float(evidence["shadow_unknown_usd"].fillna(0.0).mean()),
         design_effect=max(1.0, mean.rows / mean.effective_pairs) if mean.effective_pairs > 0 else 1.0,
+        refusal=by_chance(group) if found.basis == "judge" else "",
     )
+
+
+def _refused(name: str, rates: _Rates) -> dict[str, Any]:
+    return {"task_type": name, "basis": rates.basis, "whose": rates.whose, "refusal": rates.refusal}
 
 
 def _forecast(
@@ -223,6 +241,7 @@ def _forecast(
             design_effect=rates.design_effect,
         ),
         "design_effect": rates.design_effect,
+        "refusal": "",
     }
 
 
@@ -231,12 +250,17 @@ def _sentence(row: Mapping[str, Any]) -> str:
     days = f", {row['days_mean']:,.1f} days" if row["days_mean"] == row["days_mean"] else ""
     known = row["usd_mean"] == row["usd_mean"]
     money = f", {usd(row['usd_mean'])}{unconfirmed(row['usd_unknown'])}" if known else ""
-    by = row["basis"] if not row["whose"] else f"{row['basis']} ({row['whose']})"
-    planned = f"agreement {row['agreement']:.3f}" if row["basis"] == "agreement" else f"the pairs' own {by}"
+    by = basis_of(row["basis"], row["whose"])
+    if row["refusal"]:
+        return f"  {name}REFUSED to plan by {by}: {row['refusal']}"
+    agreement = row["basis"] == "agreement"
+    planned = (
+        f"at agreement {row['agreement']:.3f}" if agreement else f"by {by}, if all goes on as in these pairs"
+    )
     below = "worse" if row["basis"] in QUALITY else "differs"
     return (
-        f"  {name}at {planned}: about {count(row['pairs_mean'])} distinct inputs "
-        f"(9 in 10 runs: {count(row['pairs_p90'])}){days}{money}; "
+        f"  {name}{planned}: about {count(row['pairs_mean'])} distinct inputs "
+        f"(9 in 10 runs: at most {count(row['pairs_p90'])}){days}{money}; "
         f"stable {row['chance_stable']:.0%}, {below} {row['chance_worse']:.0%}, "
         f"undecided {row['chance_undecided']:.0%}"
     )

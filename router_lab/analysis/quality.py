@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from router_lab.analysis.evidence import Evidence
+from router_lab.analysis.evidence import SIMILARITIES, Evidence
 from router_lab.analysis.pairs import distinct_values
 from router_lab.analysis.people_and_judge import by_chance
 from router_lab.analysis.wording import plain_text
@@ -34,9 +34,6 @@ MOST_TRUNCATED = 0.02
 MOST_UNUSABLE = 0.02
 MOST_MISCONFIGURED = 0.05
 MOST_DROPPED = 0.20
-
-# Comparators that measure how alike two texts are.
-SIMILARITIES = ("text", "similarity", "embedding")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +170,12 @@ def _judge(group: pd.DataFrame, evidence: Evidence) -> list[Finding]:
 
 
 def _likeness(evidence: Evidence) -> list[Finding]:
+    if evidence.similarity:
+        message = (
+            f"`{evidence.similarity}` measures how alike an answer and the expected one are, not whether "
+            "it is right: score with a stricter comparator, or have people mark some pairs"
+        )
+        return [Finding("similarity", message, refuses=False)]
     if evidence.is_quality:
         return []
     graded = [name for name in distinct_values(evidence.rows["comparator"]) if name in SIMILARITIES]

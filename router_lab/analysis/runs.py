@@ -16,7 +16,7 @@ from router_lab.analysis.history import Standing
 from router_lab.analysis.outlook import scores_to_settle
 from router_lab.analysis.quality import inspect
 from router_lab.analysis.watches import COMPARED
-from router_lab.analysis.wording import points
+from router_lab.analysis.wording import basis_of, period, points
 from router_lab.records import Watch
 
 # Findings of the A/B that do not concern distinct inputs that are weighted and looked at at any time.
@@ -161,10 +161,10 @@ def _estimand(basis: str, whose: str, first: pd.DataFrame) -> str:
         "agreement": "agreement",
     }
     times = first["created_at"].dropna()
-    when = f", as they were from {times.min():%Y-%m-%d} to {times.max():%Y-%m-%d}" if len(times) else ""
+    when = f", {period(times)}" if len(times) else ""
     return f"{of[basis]}; mean of distinct inputs{when}"
 
 
 def judged_by(run: Run) -> str:
     """What a run is judged by and whose that is, such as `scores (people)`."""
-    return f"{run.basis} ({run.whose})" if run.whose else run.basis
+    return basis_of(run.basis, run.whose)

@@ -242,8 +242,8 @@ def _evidence(run: Run, decision: Decision) -> str:
     if decision.outcome is Outcome.DIFFERS:
         told = f"; {scoring(scores_needed(run, decision), run.task_type)}"
     return (
-        f"{decision.reason}: mean {mean} against {bar} ({lower} to {upper}; {decision.pairs:,} distinct "
-        f"inputs, by {judged_by(run)}){told}"
+        f"{decision.reason}: mean {mean} against the bar {bar} ({lower} to {upper}; "
+        f"{decision.pairs:,} distinct inputs, by {judged_by(run)}){told}"
     )
 
 

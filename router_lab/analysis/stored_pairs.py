@@ -11,8 +11,8 @@ from typing import Any
 import ibis
 import pandas as pd
 
-from router_lab.analysis.evidence import PREFIX
-from router_lab.analysis.marks import marks_table
+from router_lab.analysis.evidence import PREFIX, SCORED, SIMILARITIES
+from router_lab.analysis.marks import REPLAY, marks_table
 from router_lab.analysis.tables import Tables, frame_of
 from router_lab.errors import ConfigError
 from router_lab.records import Side
@@ -124,8 +124,16 @@ def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
         chance=said.chance.max(where=drawn),
         chosen=said.chosen.all(),
         unsure=(said.verdict == "unsure").any(),
+        likeness_by=_likeness_by(said).min(),
     )
     return _wide(frame_of(each), scored_by)
+
+
+def _likeness_by(said: Any) -> Any:
+    """The comparator of scores that measure likeness to an expected answer, a column; else null."""
+    name = said.by.substr(len(REPLAY))
+    is_likeness = said.by.startswith(REPLAY) & name.isin(SIMILARITIES)
+    return is_likeness.ifelse(name, ibis.null("string"))
 
 
 def _check_scorer(scores: Any, name: str) -> None:
@@ -144,12 +152,7 @@ def _wide(each: pd.DataFrame, scored_by: str | None) -> pd.DataFrame:
     for kind, rows in each.groupby("kind"):
         prefix = PREFIX[str(kind)]
         own = rows.drop(columns=["kind"] if kind == "people" else ["kind", "people"])
-        own = own.rename(
-            columns={
-                name: f"{prefix}{name}"
-                for name in ("primary_score", "shadow_score", "chance", "chosen", "unsure")
-            }
-        )
+        own = own.rename(columns={name: f"{prefix}{name}" for name in SCORED})
         found = found.merge(own, on="comparison_id", how="left")
     if scored_by not in (None, *_KINDS) and len(found):
         found["scored_by"] = scored_by

@@ -44,6 +44,29 @@ def pairs_of(pairs: float, of: float) -> str:
     return f"{known} pair{'' if max(pairs, of) == 1 else 's'}"
 
 
+def basis_of(basis: str, whose: str) -> str:
+    """A basis and whose it is, such as `scores (people)`."""
+    return f"{basis} ({whose})" if whose not in ("", basis) else basis
+
+
+def period(times: pd.Series) -> str:
+    """The days of `times`, such as `2026-11-21` or `2026-11-20 to 2026-11-21`."""
+    first, last = f"{times.min():%Y-%m-%d}", f"{times.max():%Y-%m-%d}"
+    return first if first == last else f"{first} to {last}"
+
+
+def shares(equal: float, far: float, *, is_quality: bool) -> str:
+    """How many answers are the same and how many have little in common; "" where that is not known.
+
+    Beside scores that is no loss: an answer unlike the primary's may be the better one.
+    """
+    if equal != equal:
+        return ""
+    if is_quality:
+        return f"answers alike: {percent(equal)} equal, {percent(far)} unlike"
+    return f"{percent(equal)} equal, {percent(far)} badly off"
+
+
 def scoring(needed: float, task_type: str) -> str:
     """What to do where answers only differ: to score so many pairs, and how."""
     command = f'rl.spot_checks(ledger, {needed:.0f}, by="you", task_type={task_type!r})'

@@ -59,7 +59,7 @@ def test_graded_agreement_and_scores_are_planned_by_their_own_spread():
     plan = plan_experiment(pairs_frame(agreeing(0.6, 300), **scores))
     row = plan.frame.iloc[0]
     assert row["basis"] == "scores" and row["chance_stable"] > 0.99 and row["pairs_mean"] < 200
-    assert "the pairs' own scores" in repr(plan) and "worse 0%" in repr(plan)
+    assert "by scores, if all goes on as in these pairs" in repr(plan) and "worse 0%" in repr(plan)
     unlike = plan_experiment(pairs_frame(agreeing(0.6, 300), **scores), basis="agreement")
     assert "differs 100%" in repr(unlike)
 

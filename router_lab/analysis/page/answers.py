@@ -20,6 +20,7 @@ from router_lab.analysis.wording import (
     plain_text,
     points,
     scoring,
+    shares,
     unconfirmed,
     usd,
 )
@@ -111,10 +112,8 @@ def _judged_by(row: Mapping[str, Any]) -> str:
         "floor": "by agreement above the primary's own noise",
         "agreement": "by agreement",
     }[row["basis"]]
-    if row["equal_share"] != row["equal_share"]:
-        return escape(by)
-    shares = f"{percent(row['equal_share'])} equal, {percent(row['badly_off_share'])} badly off"
-    return escape(f"{by} ({shares})")
+    alike = shares(row["equal_share"], row["badly_off_share"], is_quality=row["basis"] in QUALITY)
+    return escape(f"{by} ({alike})" if alike else by)
 
 
 def _cautions(row: Mapping[str, Any]) -> str:

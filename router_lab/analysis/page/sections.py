@@ -248,11 +248,7 @@ def drift_section(report: Report) -> list[str]:
     parts = []
     if len(low):
         names = ", ".join(plain(name) for name in low["task_type"])
-        parts = [
-            paragraph(
-                f"Agreement below the bar from the start, a matter for the verdict and no change: {names}."
-            )
-        ]
+        parts = [paragraph(f"Agreement was below the bar from the start, so that is no change: {names}.")]
     if alarms.empty:
         series = f"{len(frame):,} series of agreement, cost, latency and tokens"
         return [paragraph(f"Nothing changed, in {series}."), *parts]
