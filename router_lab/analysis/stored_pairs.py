@@ -1,7 +1,8 @@
 """Pairs with what was found out about them elsewhere in the ledger: what was billed, what scores say.
 
 The recorded cost of a side of a pair sums up its attempts, and an attempt whose bill is unknown (a timeout, a
-lost process) carries its reservation, the worst case. Those attempts are few: they are looked up.
+lost process) carries the likely figure, and beside it the worst case. Those attempts are few: they are
+looked up.
 """
 
 from __future__ import annotations
@@ -40,17 +41,19 @@ def billed_pairs(tables: Tables) -> Any:
 
 
 def with_reservations(tables: Tables) -> Any:
-    """The comparisons with `primary_reserved` and `shadow_reserved`, the sums over attempts whose bill is
-    unknown (null for none), as an Ibis table.
+    """The comparisons with `primary_reserved` and `shadow_reserved`, the likely sums over attempts whose bill
+    is unknown, and `primary_worst` and `shadow_worst`, the most (all null for none), as an Ibis table.
     """
     pairs = tables.comparisons
     reserved = tables.attempts.filter(tables.attempts.billing == "unknown")
     own, other = reserved.filter(~reserved.is_shadow), reserved.filter(reserved.is_shadow)
-    primaries = own.group_by(own_request="request_id").aggregate(primary_reserved=own.cost_usd.sum())
+    primaries = own.group_by(own_request="request_id").aggregate(
+        primary_reserved=own.cost_usd.sum(), primary_worst=_worst_usd(own).sum()
+    )
     # A judge's attempts are under the same comparison, but not of the shadow's alias and task type.
     shadows = other.group_by(
         own_comparison="comparison_id", own_type="task_type", own_alias="model_alias"
-    ).aggregate(shadow_reserved=other.cost_usd.sum())
+    ).aggregate(shadow_reserved=other.cost_usd.sum(), shadow_worst=_worst_usd(other).sum())
     return pairs.left_join(primaries, pairs.request_id == primaries.own_request).left_join(
         shadows,
         (pairs.comparison_id == shadows.own_comparison)
@@ -59,14 +62,22 @@ def with_reservations(tables: Tables) -> Any:
     )
 
 
+def _worst_usd(attempts: Any) -> Any:
+    return attempts.worst_usd.fill_null(attempts.cost_usd)  # rows of older versions have no worst case
+
+
 def unknown_usd(pairs: Any, side: Side) -> Any:
-    """What may have been charged for one side besides what was billed, a column of `with_reservations`."""
-    return ibis.least(pairs[f"{side}_cost_usd"].fill_null(0.0), pairs[f"{side}_reserved"].fill_null(0.0))
+    """What may have been charged for one side besides what was billed, at most: for `with_reservations`."""
+    return pairs[f"{side}_worst"].fill_null(0.0)
 
 
 def billed_usd(pairs: Any, side: Side) -> Any:
-    """What was billed for one side, a column of `with_reservations`; null where the cost is not known."""
-    return pairs[f"{side}_cost_usd"] - unknown_usd(pairs, side)
+    """What was billed for one side, for `with_reservations`; null where the cost is not known.
+
+    What is taken off is at most the pair's cost, in which another tool may not have counted retries.
+    """
+    cost = pairs[f"{side}_cost_usd"]
+    return cost - ibis.least(cost, pairs[f"{side}_reserved"].fill_null(0.0))
 
 
 def preference(pairs: Any) -> Any:

@@ -95,6 +95,16 @@ def interval_kind(alpha: float, *, anytime: bool = False) -> str:
     return f"{100 * (1 - alpha):.3g}% interval, {'valid at any time' if anytime else 'fixed sample'}"
 
 
+def with_unconfirmed(cost: float, unknown: float, at_most: float) -> str:
+    """The end of a sentence on what was billed: the `cost` with unknown bills as is likely, and at most.
+
+    Empty where no bill is unknown, that is where `unknown`, the likely part of it, and the rest are nothing.
+    """
+    if not unknown and not at_most > cost * (1 + 1e-9):
+        return ""
+    return f"; with unconfirmed bills likely {usd(cost)}, at most {usd(at_most)}"
+
+
 def unconfirmed(more: float, less: float = 0.0) -> str:
     """Money whose bill is unknown, as an aside such as ` (up to $1.20 more, unconfirmed)`; empty for none."""
     parts = [f"up to {usd(amount)} {word}" for amount, word in ((more, "more"), (less, "less")) if amount > 0]

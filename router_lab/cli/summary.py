@@ -18,6 +18,7 @@ COLUMNS = (
     "cost USD",
     "shadow cost USD",
     "unconfirmed USD",
+    "at most USD",
     "agreement",
     "pairs",
 )
@@ -27,15 +28,17 @@ def by_task_type(attempts: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFr
     """One row per task type with `COLUMNS`, and a last row `all`.
 
     A retry is an attempt after the first at the same model of the same call. Costs are as billed; what
-    is reserved for attempts whose bill is unknown is apart, `unconfirmed USD`. Agreement is the mean
-    over pairs whose primary answered: a shadow that failed agrees by 0, as in `analysis`. Noise pairs
-    (the primary against itself) are left out.
+    attempts whose bill is unknown are likely to cost is apart, `unconfirmed USD`, and the most that they
+    can, `at most USD`. Agreement is the mean over pairs whose primary answered: a shadow that failed agrees
+    by 0, as in `analysis`. Noise pairs (the primary against itself) are left out.
     """
     import pandas as pd
 
     is_unknown = attempts["billing"] == "unknown"
     attempts = attempts.assign(
-        billed=attempts["cost_usd"].mask(is_unknown, 0.0), unknown=attempts["cost_usd"].where(is_unknown, 0.0)
+        billed=attempts["cost_usd"].mask(is_unknown, 0.0),
+        unknown=attempts["cost_usd"].where(is_unknown, 0.0),
+        at_most=attempts["worst_usd"].fillna(attempts["cost_usd"]).where(is_unknown, 0.0),
     )
     primary = attempts[~attempts["is_shadow"]]
     shadow = attempts[attempts["is_shadow"]]
@@ -52,6 +55,7 @@ def by_task_type(attempts: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFr
             "cost USD": primary.groupby("task_type")["billed"].sum(),
             "shadow cost USD": shadow.groupby("task_type")["billed"].sum(),
             "unconfirmed USD": attempts.groupby("task_type")["unknown"].sum(),
+            "at most USD": attempts.groupby("task_type")["at_most"].sum(),
             "agreement": pairs.groupby("task_type")["agreement"].mean(),
             "pairs": pairs.groupby("task_type").size(),
         }
@@ -78,8 +82,8 @@ def show(ledger: Ledger, result: ReplayResult) -> None:
     print(
         "\nretries: attempts after the first at the same model.  truncation suspected: answers not used\n"
         "because the server had probably cut the prompt.  agreement: how alike the answers are, 0 to 1, not\n"
-        "how right; a shadow that failed counts as 0.  unconfirmed: reserved where the bill is unknown, the "
-        "worst.\n"
+        "how right; a shadow that failed counts as 0.  unconfirmed: what attempts whose bill is unknown are\n"
+        "likely to cost, and at most.\n"
     )
     print(ab(ledger))
     print(f"\n{result}")
@@ -105,6 +109,7 @@ _FORMATS = {
     "cost USD": "{:.5f}".format,
     "shadow cost USD": "{:.5f}".format,
     "unconfirmed USD": "{:.5f}".format,
+    "at most USD": "{:.5f}".format,
     "agreement": "{:.3f}".format,
     "pairs": _count,
 }

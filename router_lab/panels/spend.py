@@ -80,12 +80,15 @@ def _summed(spent: pd.DataFrame, key: str) -> pd.DataFrame:
 def _sentence(causes: pd.DataFrame) -> str:
     if causes.empty:
         return "No attempts yet"
-    unknown = float(causes["unknown_usd"].sum())
-    billed = float(causes["cost_usd"].sum()) - unknown
+    from router_lab.analysis.wording import with_unconfirmed
+
+    unknown, at_most = float(causes["unknown_usd"].sum()), float(causes["at_most_usd"].sum())
+    cost = float(causes["cost_usd"].sum())
+    billed = cost - unknown
     said = f"{usd(billed)} billed over {int(causes['attempts'].sum()):,} attempts"
     known = causes[causes["cause"] != "unknown"]
     if billed and not known.empty:
         dearest: Any = known.iloc[0]
         cause = _CAUSES.get(dearest["cause"], dearest["cause"])
         said += f", {dearest['cost_usd'] / billed:.0%} of it for {cause}"
-    return f"{said}; up to {usd(unknown)} more, unconfirmed" if unknown else said
+    return said + with_unconfirmed(cost, unknown, at_most)

@@ -12,11 +12,11 @@ from typing import Any
 from router_lab.errors import LedgerError
 from router_lab.replay.result import RowResult
 
-_COLUMNS = ["task_id", "task_type", "is_shadow", "billing", "cost_usd"]
+_COLUMNS = ["task_id", "task_type", "is_shadow", "billing", "cost_usd", "worst_usd"]
 
 _log = logging.getLogger("router_lab.replay")
 
-# Billed and unconfirmed US dollars by task id and task type.
+# Billed and, at most, unconfirmed US dollars by task id and task type.
 Costs = Mapping[tuple[str, str], tuple[float, float]]
 
 
@@ -45,7 +45,8 @@ def _costed(row: RowResult, costs: Costs) -> RowResult:
 def _costs(ledger: Any, since: datetime) -> Costs:
     frame = ledger.attempts(since=since, columns=_COLUMNS)
     own = frame[~frame["is_shadow"].astype(bool) & frame["task_id"].notna()]
-    unknown = own["cost_usd"].where(own["billing"] == "unknown", 0.0)
-    parts = own.assign(unknown=unknown, billed=own["cost_usd"] - unknown)
+    is_unknown = own["billing"] == "unknown"
+    worst = own["worst_usd"].fillna(own["cost_usd"])
+    parts = own.assign(unknown=worst.where(is_unknown, 0.0), billed=own["cost_usd"].mask(is_unknown, 0.0))
     sums = parts.groupby(["task_id", "task_type"])[["billed", "unknown"]].sum()
     return {key: (row.billed, row.unknown) for key, row in zip(sums.index, sums.itertuples(), strict=True)}

@@ -32,6 +32,7 @@ SHADOW_RATE = 0.25
 NOISE_RATE = 0.10
 TRUNCATED_RATE = 0.003
 FLIPPED_RATE = 0.2
+UNKNOWN_AT_MOST = 2.5  # times the likely figure; three in ten rows are of a version without a worst case
 START = "2026-09-01"
 DAYS = 60
 
@@ -100,6 +101,7 @@ def _attempt(attempt_no: str, alias: str, is_shadow: str, where: str, key: str) 
       'config' AS cost_source,
       CASE WHEN failed_first AND {attempt_no} = 1 AND NOT {is_shadow} AND second < 0.1 THEN 'unknown'
            ELSE 'billed' END AS billing,
+      CASE WHEN luck < 0.3 THEN NULL WHEN billing = 'unknown' THEN {UNKNOWN_AT_MOST} * cost_usd ELSE cost_usd END AS worst_usd,
       CASE WHEN failed_first AND {attempt_no} = 1 AND NOT {is_shadow} THEN
              CASE WHEN second < 0.1 THEN 'timeout' WHEN second < 0.5 THEN 'parse_error' ELSE 'http_error' END
            WHEN odd < {TRUNCATED_RATE} THEN 'truncated' ELSE 'ok' END AS outcome,

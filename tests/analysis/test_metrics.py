@@ -99,7 +99,13 @@ def test_spend_adds_up_whatever_the_key(tables, attempts):
         assert frame["attempts"].sum() == len(attempts)
         assert frame["tokens_in"].sum() == attempts["tokens_in"].sum()
     unknown = attempts.loc[attempts["billing"] == "unknown", "cost_usd"].sum()
-    assert metrics.spend(tables, by=())["unknown_usd"].iloc[0] == pytest.approx(unknown)
+    whole = metrics.spend(tables, by=()).iloc[0]
+    assert whole["unknown_usd"] == pytest.approx(unknown)
+    worst = attempts["worst_usd"].fillna(attempts["cost_usd"])
+    assert attempts["worst_usd"].isna().any()
+    assert whole["at_most_usd"] == pytest.approx(worst.sum())
+    assert whole["at_most_usd"] > whole["cost_usd"] + unknown / 2
+    assert metrics.spend(tables, by="cause")["at_most_usd"].sum() == pytest.approx(worst.sum())
 
 
 def test_every_attempt_has_one_cause_and_the_right_one(tables, attempts):
@@ -235,15 +241,17 @@ def test_savings(tables, comparisons, attempts):
     ran = comparisons["status"].isin(["complete", "shadow_failed"])
     complete = comparisons[ran & ~comparisons["is_noise"]]
     reserved = attempts[(attempts["billing"] == "unknown") & ~attempts["is_shadow"]]
-    unknown = complete["request_id"].map(reserved.groupby("request_id")["cost_usd"].sum()).fillna(0.0)
-    # Here a retry's cost is not in the pair, so what is unknown is at most the pair's own cost.
-    unknown = np.minimum(unknown, complete["primary_cost_usd"])
-    price, failed = complete["primary_cost_usd"] - unknown, complete["status"] == "shadow_failed"
+    likely = complete["request_id"].map(reserved.groupby("request_id")["cost_usd"].sum()).fillna(0.0)
+    worst = reserved["worst_usd"].fillna(reserved["cost_usd"]).groupby(reserved["request_id"]).sum()
+    unknown = complete["request_id"].map(worst).fillna(0.0)
+    # Here a retry's cost is not in the pair, so what was not billed is at most the pair's own cost.
+    price = complete["primary_cost_usd"] - np.minimum(likely, complete["primary_cost_usd"])
+    failed = complete["status"] == "shadow_failed"
     fallback = price[failed].sum()
     saved = price.sum() - complete["shadow_cost_usd"].sum() - fallback
     assert fallback > 0 and frame["fallback_usd"].iloc[0] == pytest.approx(fallback)
     assert frame["failed"].iloc[0] == failed.sum()
-    assert unknown.sum() > 0
+    assert unknown.sum() > likely.sum() > 0
     assert frame["primary_unknown_usd"].iloc[0] == pytest.approx(unknown.sum())
     assert frame["calls_unknown_more_usd"].iloc[0] == pytest.approx(4 * unknown.sum())
     assert frame["calls_unknown_less_usd"].iloc[0] == 0

@@ -18,6 +18,8 @@ from pair_frames import pairs_frame
 import router_lab.analysis as analysis
 from lab import Lab, laboratory
 from router_lab.analysis.metrics.spend import CAUSES
+from router_lab.analysis.wording import usd
+from router_lab.panels import SpendPanel
 from router_lab.sim import Fault
 
 ROUTING = "routing: {ask: {model: cloud, max_tokens: 64, shadow: {model: cheap, comparator: text}}}"
@@ -43,16 +45,22 @@ async def test_a_reservation_is_no_saving(lab: Lab) -> None:
     await shadowed(lab, 3)
     rows = lab.attempts
     own = rows[~rows["is_shadow"]]
-    unknown = own.loc[own["billing"] == "unknown", "cost_usd"].sum()
+    likely, unknown = own.loc[own["billing"] == "unknown", ["cost_usd", "worst_usd"]].sum()
     billed = own.loc[own["billing"] == "billed", "cost_usd"].sum()
     shadow = rows.loc[rows["is_shadow"], "cost_usd"].sum()
-    assert unknown > billed / 3  # a reservation is the worst case: it would matter
+    assert unknown > likely > billed / 3  # it would matter
     saved = analysis.savings(lab.ledger).iloc[0]
     assert saved["primary_usd"] == pytest.approx(billed)
     assert saved["saved_usd"] == pytest.approx(billed - shadow)
     assert saved["primary_unknown_usd"] == saved["calls_unknown_more_usd"] == pytest.approx(unknown)
     page = analysis.report(lab.ledger, pictures=False).html()
     assert "more, unconfirmed" in page
+    spent = analysis.spend(lab.ledger, by=()).iloc[0]
+    assert spent["cost_usd"] == pytest.approx(billed + likely + shadow)
+    assert spent["at_most_usd"] == pytest.approx(billed + unknown + shadow)
+    said = f"likely {usd(spent['cost_usd'])}, at most {usd(spent['at_most_usd'])}"
+    assert said in page and said in SpendPanel(lab.ledger)._now.sentence
+    assert said in analysis.plots.spend_by_cause(lab.ledger).axes.get_title(loc="left").replace("\\", "")
 
 
 async def test_a_shadows_reservation_is_told_apart_and_a_judges_is_not_the_shadows(lab: Lab) -> None:
@@ -66,13 +74,13 @@ routing:
     rows = lab.attempts
     reserved = rows[rows["is_shadow"] & (rows["billing"] == "unknown") & (rows["task_type"] == "ask")]
     saved = analysis.savings(lab.ledger, by=()).iloc[0]
-    assert saved["shadow_unknown_usd"] == pytest.approx(reserved["cost_usd"].sum()) and len(reserved) == 1
+    assert saved["shadow_unknown_usd"] == pytest.approx(reserved["worst_usd"].sum()) and len(reserved) == 1
     shadows = rows[rows["is_shadow"] & (rows["billing"] == "billed") & (rows["task_type"] == "ask")]
     assert saved["shadow_usd"] == pytest.approx(shadows["cost_usd"].sum())
     planned = analysis.plan_experiment(lab.ledger, usd_per_pair=None)
     row = planned.frame.iloc[0]
     assert row["usd_per_pair"] == pytest.approx(shadows["cost_usd"].sum() / 2)
-    assert row["usd_unknown"] == pytest.approx(row["pairs_mean"] * reserved["cost_usd"].sum() / 2)
+    assert row["usd_unknown"] == pytest.approx(row["pairs_mean"] * reserved["worst_usd"].sum() / 2)
     assert "more, unconfirmed" in repr(planned)
     run = analysis.monitor(lab.ledger).runs["ask"]
     assert run.usd_per_pair == pytest.approx(row["usd_per_pair"])
@@ -105,6 +113,7 @@ ATTEMPT = st.tuples(
     st.booleans(),
     st.integers(0, 10**6),
 )  # fmt: skip
+TYPES = {"worst_usd": pa.float64()}  # also where none has one
 CALL = st.tuples(st.booleans(), st.lists(ATTEMPT, min_size=1, max_size=4))
 
 
@@ -122,6 +131,7 @@ def test_the_causes_add_up_to_all_that_was_spent(calls):
             "model_alias": alias,
             "overflow_escalated": escalated,
             "cost_usd": millionths / 1e6,
+            "worst_usd": millionths / 1e6 * (3 if billing == "unknown" else 1) if millionths % 3 else None,
             "tokens_in": 10,
             "tokens_out": 1,
         }
@@ -129,11 +139,15 @@ def test_the_causes_add_up_to_all_that_was_spent(calls):
         for number, (outcome, billing, alias, escalated, millionths) in enumerate(attempts, 1)
     ]
     frame = pd.DataFrame(rows)
-    table = ibis.memtable(pa.table({name: pa.array([row[name] for row in rows]) for name in rows[0]}))
+    table = ibis.memtable(
+        pa.table({name: pa.array([row[name] for row in rows], TYPES.get(name)) for name in rows[0]})
+    )
     causes = analysis.spend(SimpleNamespace(attempts=table, comparisons=None), by="cause").set_index("cause")
     assert set(causes.index) <= set(CAUSES)
     assert causes["attempts"].sum() == len(frame)
     assert causes["cost_usd"].sum() == pytest.approx(frame["cost_usd"].sum())
+    at_most = frame["worst_usd"].astype(float).fillna(frame["cost_usd"])
+    assert causes["at_most_usd"].sum() == pytest.approx(at_most.sum())
     unknown = frame["billing"] == "unknown"
     expected = {
         "unknown": unknown,
@@ -164,6 +178,7 @@ def savings_of(**columns):
     no_attempts = {
         "request_id": pa.string(), "comparison_id": pa.string(), "task_type": pa.string(),
         "model_alias": pa.string(), "billing": pa.string(), "is_shadow": pa.bool_(), "cost_usd": pa.float64(),
+        "worst_usd": pa.float64(),
     }  # fmt: skip
     attempts = ibis.memtable(pa.table({name: pa.array([], kind) for name, kind in no_attempts.items()}))
     return analysis.savings(SimpleNamespace(attempts=attempts, comparisons=pairs)).iloc[0]

@@ -15,9 +15,12 @@ PAIRS = "read_parquet('{folder}/comparisons/*/*.parquet', hive_partitioning = fa
 
 
 _SPENT = """count(*) AS attempts, coalesce(sum(tokens_in), 0) AS tokens_in, coalesce(sum(tokens_out), 0) AS tokens_out,
-          coalesce(sum(cost_usd), 0) AS cost_usd, coalesce(sum(cost_usd) FILTER (billing = 'unknown'), 0) AS unknown_usd"""
+          coalesce(sum(cost_usd), 0) AS cost_usd, coalesce(sum(cost_usd) FILTER (billing = 'unknown'), 0) AS unknown_usd,
+          coalesce(sum(coalesce(worst_usd, cost_usd)), 0) AS at_most_usd"""
 
-_MARKS = "billing, is_shadow, outcome, overflow_escalated, attempt_no, tokens_in, tokens_out, cost_usd"
+_MARKS = (
+    "billing, is_shadow, outcome, overflow_escalated, attempt_no, tokens_in, tokens_out, cost_usd, worst_usd"
+)
 _SPEAKS = "(status = 'shadow_failed' OR (status = 'complete' AND agreement BETWEEN 0 AND 1))"
 _SCORE = "CASE WHEN status = 'shadow_failed' THEN 0 ELSE agreement END"
 
@@ -108,16 +111,16 @@ SQL = {
         GROUP BY ALL ORDER BY ALL""",
     "savings": f"""
         WITH own AS (
-          SELECT request_id, sum(cost_usd) AS reserved FROM {ATTEMPTS} WHERE billing = 'unknown' AND NOT is_shadow GROUP BY ALL),
+          SELECT request_id, sum(cost_usd) AS reserved, sum(coalesce(worst_usd, cost_usd)) AS worst FROM {ATTEMPTS} WHERE billing = 'unknown' AND NOT is_shadow GROUP BY ALL),
         other AS (
-          SELECT comparison_id, task_type, model_alias, sum(cost_usd) AS reserved
+          SELECT comparison_id, task_type, model_alias, sum(cost_usd) AS reserved, sum(coalesce(worst_usd, cost_usd)) AS worst
           FROM {ATTEMPTS} WHERE billing = 'unknown' AND is_shadow GROUP BY ALL),
         p AS (
           SELECT p.task_type, p.input_hash, 1 / sample_probability AS stands_for, primary_latency_ms, shadow_latency_ms,
             status = 'shadow_failed' OR coalesce(shadow_ending != 'complete', false) AS gave_nothing,
-            least(coalesce(own.reserved, 0), primary_cost_usd) AS primary_unknown, primary_cost_usd - primary_unknown AS primary_usd,
-            least(coalesce(other.reserved, 0), coalesce(shadow_cost_usd, 0)) AS shadow_unknown,
-            coalesce(shadow_cost_usd, 0) - shadow_unknown AS shadow_usd, CASE WHEN gave_nothing THEN primary_usd ELSE 0 END AS fallback
+            primary_cost_usd - least(coalesce(own.reserved, 0), primary_cost_usd) AS primary_usd, coalesce(own.worst, 0) AS primary_unknown,
+            coalesce(shadow_cost_usd - least(coalesce(other.reserved, 0), shadow_cost_usd), 0) AS shadow_usd, coalesce(other.worst, 0) AS shadow_unknown,
+            CASE WHEN gave_nothing THEN primary_usd ELSE 0 END AS fallback
           FROM {PAIRS} p LEFT JOIN own USING (request_id) LEFT JOIN other
             ON p.comparison_id = other.comparison_id AND p.task_type = other.task_type AND p.shadow_alias = other.model_alias
           WHERE status IN ('complete', 'shadow_failed') AND coalesce(primary_ending = 'complete', true) AND NOT is_noise

@@ -325,6 +325,7 @@ def test_the_demo_accounts_for_every_request(tmp_path: Path):
         "truncation suspected",
         "cost USD",
         "unconfirmed USD",
+        "at most USD",
         "agreement",
     ):
         assert heading in table

@@ -27,9 +27,9 @@ def savings(source: Source, by: Keys = "task_type", alpha: float = 0.05) -> pd.D
     `calls_shadow_usd` (fallbacks included), `calls_saved_usd`, and `saved_share` of the primary's cost with
     `low` and `high`, what `interval` says: of a ratio of totals, by the jackknife over distinct inputs with
     t on `clusters` - 1 (NaN with one input). `primary_ms` and `shadow_ms` are medians, `saved_ms` their
-    difference. Reserved money whose bill is unknown is in none of these: `primary_unknown_usd` and
-    `shadow_unknown_usd` are that of the pairs, `calls_unknown_more_usd` by how much the calls may have
-    saved more (the primary's), `calls_unknown_less_usd` less (the shadow's).
+    difference. Attempts whose bill is unknown are in none of these: `primary_unknown_usd` and
+    `shadow_unknown_usd` are the most that they can cost, of the pairs; `calls_unknown_more_usd` by how
+    much the calls may have saved more (the primary's), `calls_unknown_less_usd` less (the shadow's).
     """
     frame = frame_of(savings_expression(tables_of(source), by))
     frame["saved_usd"] = frame["primary_usd"] - frame["shadow_usd"] - frame["fallback_usd"]

@@ -19,8 +19,9 @@ def spend(source: Source, by: Keys = ("task_type", "model")) -> pd.DataFrame:
     """US dollars and tokens per key; the costs of all keys add up to the whole.
 
     Keys: task_type, model, model_alias, provider, day, hour, billing, cause, route, outcome, is_shadow,
-    switch_epoch, user_id. Columns: the keys, `attempts`, `tokens_in`, `tokens_out`, `cost_usd`, and
-    `unknown_usd`, the part of it whose billing is unknown (reserved, perhaps never charged).
+    switch_epoch, user_id. Columns: the keys, `attempts`, `tokens_in`, `tokens_out`, and in US dollars
+    `cost_usd`, the likely figure; `unknown_usd`, the part of it whose billing is unknown (perhaps never
+    charged); `at_most_usd`, the whole if unknown bills are as high as can be, which is what budgets count.
 
     The causes are, the first that applies: `unknown`, reserved where the bill is unknown; `shadow`, the
     experiment, its judges included. Wasted on attempts that gave no answer: `truncation` (cut, or did
@@ -44,6 +45,7 @@ def spend_expression(tables: Tables, by: Keys) -> Any:
         tokens_out=attempts.tokens_out.sum().fill_null(0),
         cost_usd=attempts.cost_usd.sum().fill_null(0.0),
         unknown_usd=attempts.cost_usd.sum(where=attempts.billing == "unknown").fill_null(0.0),
+        at_most_usd=attempts.worst_usd.fill_null(attempts.cost_usd).sum().fill_null(0.0),
     )
 
 

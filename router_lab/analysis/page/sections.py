@@ -9,7 +9,16 @@ import pandas as pd
 
 from router_lab.analysis.decision import Outcome
 from router_lab.analysis.page.markup import details, paragraph, table
-from router_lab.analysis.wording import count, interval_kind, percent, plain, points, unconfirmed, usd
+from router_lab.analysis.wording import (
+    count,
+    interval_kind,
+    percent,
+    plain,
+    points,
+    unconfirmed,
+    usd,
+    with_unconfirmed,
+)
 
 if TYPE_CHECKING:
     from router_lab.analysis.report import Report
@@ -137,13 +146,14 @@ def spend_section(by_cause: pd.DataFrame, by_type: pd.DataFrame) -> list[str]:
     if by_cause.empty:
         return [paragraph("Nothing was spent yet.", "note")]
     total, unknown = float(by_cause["cost_usd"].sum()), float(by_cause["unknown_usd"].sum())
-    doubt = f"; up to {usd(unknown)} more may have been, for calls whose bill is unknown" if unknown else ""
+    doubt = with_unconfirmed(total, unknown, float(by_cause["at_most_usd"].sum()))
     by_cause = by_cause.sort_values("cost_usd", ascending=False)
     causes = pd.DataFrame(
         {
             "What for": [_CAUSES.get(cause, cause) for cause in by_cause["cause"]],
             "Attempts": by_cause["attempts"],
-            "Cost": by_cause["cost_usd"].map(usd),
+            "Cost, likely": by_cause["cost_usd"].map(usd),
+            "At most": by_cause["at_most_usd"].map(usd),
             "Share": (by_cause["cost_usd"] / total if total else by_cause["cost_usd"]).map(percent),
         }
     )
@@ -155,7 +165,8 @@ def spend_section(by_cause: pd.DataFrame, by_type: pd.DataFrame) -> list[str]:
             "Tokens in": by_type["tokens_in"].astype("int64"),
             "Tokens out": by_type["tokens_out"].astype("int64"),
             "Billed": (by_type["cost_usd"] - by_type["unknown_usd"]).map(usd),
-            "Unconfirmed": by_type["unknown_usd"].map(usd),
+            "Likely": by_type["cost_usd"].map(usd),
+            "At most": by_type["at_most_usd"].map(usd),
         }
     )
     return [

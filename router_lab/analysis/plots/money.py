@@ -28,7 +28,7 @@ from router_lab.analysis.plots.base import (
     top,
 )
 from router_lab.analysis.tables import Source
-from router_lab.analysis.wording import number, plain, usd
+from router_lab.analysis.wording import number, plain, usd, with_unconfirmed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,18 +67,19 @@ def spend_by_cause(source: Source, by: str = "task_type", ax: Axes | None = None
         left += table[cause].to_numpy()
     row_axes(axes, names)
     by_cause = data.groupby("cause")["cost_usd"].sum().sort_values(ascending=False)
-    finish(axes, _headline(by_cause), x="US dollars", legend=True)
+    headline = _headline(by_cause, float(data["at_most_usd"].sum()))
+    finish(axes, headline, x="US dollars", legend=True)
     total = float(by_cause.sum())
     numbers = f"{usd(total)}: " + ", ".join(f"{cause} {usd(amount)}" for cause, amount in by_cause.items())
     return Plot("Spend by cause", numbers, data, axes)
 
 
-def _headline(by_cause: pd.Series) -> str:
-    """What was billed, most of it for what, and what is unconfirmed."""
+def _headline(by_cause: pd.Series, at_most: float) -> str:
+    """What was billed, most of it for what, and what it is with the bills that are unconfirmed."""
     billed, unknown = by_cause.drop("unknown", errors="ignore"), float(by_cause.get("unknown", 0.0))
     total = float(billed.sum())
     most = f", {billed.iloc[0] / total:.0%} of it on {_words(billed.index[0])}" if total else ""
-    return f"{usd(total)} billed{most}" + (f"; up to {usd(unknown)} more, unconfirmed" if unknown else "")
+    return f"{usd(total)} billed{most}{with_unconfirmed(total + unknown, unknown, at_most)}"
 
 
 def _words(cause: str) -> str:
