@@ -39,17 +39,25 @@ def take_away(journal: sqlite3.Connection, leaving: Leaving, at: datetime) -> No
     if not journal.execute("DELETE FROM switch_flips WHERE epoch = ?", (leaving.epoch,)).rowcount:
         return
     now = microseconds(at)
-    left = decide(standing(applicable(journal, leaving.prefix), now), now)
+    left = standing(applicable(journal, leaving.prefix), now)
+    state = decide(left, now)
     event = SwitchEvent(
         epoch=next_epoch(journal),
         at=at,
         prefix=leaving.prefix,
-        on=left.on,
+        on=state.on,
         reason=f"restored after: {leaving.reason}",
         author=leaving.author,
-        details={"ends_epoch": leaving.epoch, "restores_epoch": left.epoch},
+        details={"ends_epoch": leaving.epoch, "restores_epoch": state.epoch},
     )
     record(journal, event)
+    # Rows from here on are told apart from those before, though it is an older flip that stands again.
+    own = [
+        (event.epoch, flip.epoch)
+        for flip in left
+        if flip.prefix == leaving.prefix and flip.epoch < leaving.epoch
+    ]
+    journal.executemany("UPDATE switch_flips SET again = ? WHERE epoch = ?", own)
 
 
 def take_away_of_the_dead(books: Books, locks: Path, at: datetime) -> None:

@@ -32,7 +32,8 @@ _MOST_LASTING = 64
 class Flip:
     """A flip of one prefix. Times are microseconds since 1970 UTC, money nano-dollars.
 
-    `owner` is the writer that holds it, None for one that lasts.
+    `owner` is the writer that holds it, None for one that lasts. `again` is the epoch since which it
+    stands again, after one that hid it was taken away; None when that has not happened.
     """
 
     prefix: str
@@ -45,6 +46,12 @@ class Flip:
     pairs: int
     spent: int
     owner: str | None = None
+    again: int | None = None
+
+    @property
+    def stands_under(self) -> int:
+        """The epoch that rows are written under while this flip stands."""
+        return self.epoch if self.again is None else self.again
 
     def expired(self, now: int) -> str:
         """Why an on no longer holds, or an empty string."""
@@ -60,8 +67,8 @@ class Flip:
 
 
 _SELECT = (
-    "SELECT prefix, epoch, is_on, reason, expires_at, expires_pairs, expires_nano, pairs, spent, owner "
-    "FROM switch_flips"
+    "SELECT prefix, epoch, is_on, reason, expires_at, expires_pairs, expires_nano, pairs, spent, owner, "
+    "again FROM switch_flips"
 )
 
 
@@ -71,7 +78,7 @@ def create_flips(connection: sqlite3.Connection, *, temporary: bool = False) -> 
         f"CREATE {'TEMPORARY' if temporary else ''} TABLE IF NOT EXISTS switch_flips ("
         "epoch INTEGER PRIMARY KEY, prefix TEXT NOT NULL, is_on INTEGER NOT NULL, reason TEXT NOT NULL, "
         "author TEXT NOT NULL, expires_at INTEGER, expires_pairs INTEGER, expires_nano INTEGER, "
-        "pairs INTEGER NOT NULL DEFAULT 0, spent INTEGER NOT NULL DEFAULT 0, owner TEXT)"
+        "pairs INTEGER NOT NULL DEFAULT 0, spent INTEGER NOT NULL DEFAULT 0, owner TEXT, again INTEGER)"
     )
 
 
@@ -126,12 +133,12 @@ def decide(flips: Sequence[Flip], now: int) -> SwitchState:
         why = flip.expired(now)
         if flip.is_on and not why:
             if flip.epoch > newest_off:
-                state = SwitchState(on=True, epoch=flip.epoch, prefix=flip.prefix, reason=flip.reason)
+                state = SwitchState(on=True, epoch=flip.stands_under, prefix=flip.prefix, reason=flip.reason)
             continue
         if flip.epoch >= newest_off:
             newest_off = flip.epoch
         reason = f"{flip.reason} (ended: {why})" if why else flip.reason
-        state = SwitchState(on=False, epoch=flip.epoch, prefix=flip.prefix, reason=reason)
+        state = SwitchState(on=False, epoch=flip.stands_under, prefix=flip.prefix, reason=reason)
     return state
 
 

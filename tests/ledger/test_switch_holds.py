@@ -126,3 +126,16 @@ async def test_after_overlapping_blocks_no_shadow_reaches_the_server(tmp_path: P
             await router.drain()
             assert len(lab.served) == before + 1
         assert lab.attempts["is_shadow"].sum() == 2
+
+
+def test_what_stands_again_after_a_block_stands_under_an_epoch_of_its_own(tmp_path: Path) -> None:
+    """So that the rows before a trial and those after it can be told apart."""
+    with Ledger(tmp_path) as ledger:
+        ledger.switch.off("from the start")
+        before = ledger.switch.state.epoch
+        with ledger.switch.on("trial"):
+            within = ledger.switch.state.epoch
+        assert before < within < ledger.switch.state.epoch
+        assert not ledger.switch.state.on
+        ledger.switch.on("for good")
+        assert ledger.switch.state.on
