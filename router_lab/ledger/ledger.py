@@ -224,10 +224,12 @@ class Ledger:
         return open_tables(self._core.reader, self._core.files, backend, connection)
 
     def spend(self, timezone: str | None = None) -> pd.DataFrame:
-        """Budgets now: one row per scope and period with `limit_usd`, `spent_usd`, `held_usd`, `left_usd`.
+        """Budgets now: one row per scope and period with `limit_usd`, `spent_usd`, `likely_usd`, `held_usd`,
+        `left_usd`.
 
-        What may have been billed without our seeing it counts at its worst case, the `worst_usd` of its row;
-        `cost_usd` there is the likely figure. Without `timezone` these are the counters calls are checked
+        What may have been billed without our seeing it counts at its worst case in `spent_usd`, the
+        `worst_usd` of its row, and as is likely, its `cost_usd`, in `likely_usd` (at its worst case there
+        too once its row was pruned). Without `timezone` these are the counters calls are checked
         against, in the periods of `cost.timezone`. With one (`UTC`, `Asia/Tokyo`), spending is added up anew
         from the attempts by that zone's days and months; nothing is held there and limits do not apply.
         """

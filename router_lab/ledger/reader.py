@@ -66,25 +66,29 @@ class Reader:
         """The journal in one read transaction."""
         return snapshot(self._folder)
 
-    def views(self, names: Sequence[str]) -> dict[str, View]:
-        """These tables as they are at one instant. Raises `LedgerError`."""
+    def views(self, names: Sequence[str], *, settled: bool = False) -> dict[str, View]:
+        """These tables as they are at one instant, `settled`: without intents of the dead, whose money is
+        still held. Raises `LedgerError`.
+        """
         # Listed before the snapshot: a foreign file that appears later is simply newer than this view.
         listed = {name: self._files.names(name) for name in names}
         if not self.has_journal:
             self._check_there(any(listed.values()))
             return {name: self._without_journal(TABLES[name], listed[name]) for name in names}
         with self.snapshot() as before:
-            dead = self._dead_owners(before)
+            dead = [] if settled else self._dead_owners(before)
             # Within the other, which keeps SQLite from closing its log in between and opening it again.
             with self.snapshot() as journal:
                 return {name: self._view(journal, TABLES[name], listed[name], dead) for name in names}
 
-    def read(self, names: Sequence[str], use: Callable[[dict[str, View]], _Result]) -> _Result:
+    def read(
+        self, names: Sequence[str], use: Callable[[dict[str, View]], _Result], *, settled: bool = False
+    ) -> _Result:
         """`use` these tables, anew if files were replaced meanwhile. Raises `LedgerError`."""
         import pyarrow as pa
 
         for last in (False,) * (_ATTEMPTS_TO_READ - 1) + (True,):
-            views = self.views(names)
+            views = self.views(names, settled=settled)
             try:
                 return use(views)
             except (OSError, pa.ArrowException) as error:
@@ -104,7 +108,24 @@ class Reader:
         columns: Sequence[str] | None = None,
     ) -> Any:
         """A `pyarrow.Table` of the rows from `since` (inclusive) to `until` (exclusive), oldest first."""
-        return self.read([name], lambda views: self._load(views[name], since, until, columns))
+
+        def load(views: dict[str, View]) -> Any:
+            view = views[name]
+            files = _within(view.sealed, since, until)
+            return self._load(view, _between(view.table, since, until), columns, files)
+
+        return self.read([name], load)
+
+    def unknown_bills(self, columns: Sequence[str]) -> Any:
+        """A `pyarrow.Table` of the settled attempts whose bill is unknown, oldest first."""
+        import pyarrow.dataset as ds
+
+        condition = ds.field("billing") == "unknown"
+
+        def load(views: dict[str, View]) -> Any:
+            return self._load(views["attempts"], condition, columns, views["attempts"].sealed)
+
+        return self.read(["attempts"], load, settled=True)
 
     def _without_journal(self, table: Table, listed: Sequence[str]) -> View:
         replaced = self._replaced(listed)
@@ -158,7 +179,7 @@ class Reader:
             )
 
     def _load(
-        self, view: View, since: datetime | None, until: datetime | None, columns: Sequence[str] | None
+        self, view: View, condition: Any, columns: Sequence[str] | None, sealed_files: Sequence[str]
     ) -> Any:
         import pyarrow as pa
         import pyarrow.dataset as ds
@@ -169,11 +190,10 @@ class Reader:
             raise LedgerError(
                 f"no column {unknown[0]!r} in {view.table.name}; it has {', '.join(view.table.names)}"
             )
-        condition = _between(view.table, since, until)
         read = list(dict.fromkeys([*wanted, view.table.time]))
         parts = [ds.dataset(view.unsealed).to_table(columns=read, filter=condition)]
         if view.sealed:
-            locations = [self._files.location(name) for name in _within(view.sealed, since, until)]
+            locations = [self._files.location(name) for name in sealed_files]
             sealed = parquet_dataset(self._files, view.table, locations)
             parts.append(sealed.to_table(columns=read, filter=condition))
         data = pa.concat_tables(parts).sort_by([(view.table.time, "ascending")])

@@ -33,6 +33,7 @@ class Standing:
     history: pd.DataFrame
     rates: list[ShadowRate]
     spent_usd: float | None
+    likely_usd: float | None
     limit_usd: float | None
     live: Live
 
@@ -134,26 +135,28 @@ class SwitchPanel(Panel[Standing]):
         return max(state.epoch for state in self._now.states.values())
 
     def _read(self) -> Standing:
-        spent, limit = self._budget()
+        spent, likely, limit = self._budget()
         tables = self._ledger.tables()
         return Standing(
             states=self._ledger.switch.states,
             history=self._ledger.switch.history(),
             rates=shadow_rates(tables.comparisons),
             spent_usd=spent,
+            likely_usd=likely,
             limit_usd=limit,
             live=read_live(self._ledger, tables, self._router),
         )
 
-    def _budget(self) -> tuple[float | None, float | None]:
-        """Today's shadow spending and its limit; None where nothing was spent yet or none is set."""
+    def _budget(self) -> tuple[float | None, float | None, float | None]:
+        """Today's shadow spending, at most and likely, and its limit; None for what there is not."""
         budgets = self._ledger.spend()
         shadow = budgets[budgets["scope"] == "shadow/daily"].sort_values("period")
         if shadow.empty:
-            return None, None
+            return None, None, None
         newest = shadow.iloc[-1]
         limit = float(newest["limit_usd"])
-        return float(newest["spent_usd"]), None if math.isnan(limit) else limit
+        spent, likely = float(newest["spent_usd"]), float(newest["likely_usd"])
+        return spent, likely, None if math.isnan(limit) else limit
 
     def _draw(self, data: Standing) -> None:
         self._standing = data
@@ -168,6 +171,8 @@ class SwitchPanel(Panel[Standing]):
             for prefix, state in sorted(data.states.items())
         ]
         spent = f"Shadow spending today: {usd(data.spent_usd)}"
+        if data.likely_usd != data.spent_usd:
+            spent = f"Shadow spending today: likely {usd(data.likely_usd)}, at most {usd(data.spent_usd)}"
         limit = f" of {usd(data.limit_usd)}" if data.limit_usd is not None else ""
         head = note(spent + limit)
         return tag(

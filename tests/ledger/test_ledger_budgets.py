@@ -173,3 +173,41 @@ async def test_spending_can_be_read_in_another_timezone(tmp_path: Path) -> None:
         }
         with pytest.raises(ConfigError, match="IANA"):
             ledger.spend("Tokio")
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+async def test_what_is_likely_stands_beside_what_counts(tmp_path: Path, sealed: bool) -> None:
+    """Bills nobody saw: of a call that timed out, one that was lost, one that has no worst case."""
+    script = """
+        import asyncio, os, sys
+        from ledger_rows import lost
+        from router_lab.ledger import Ledger
+        from router_lab.records import BudgetLine
+
+        async def main():
+            line = BudgetLine("daily", "2026-11-22", 1.0)
+            await Ledger(sys.argv[1]).open_attempt(lost(cost_usd=0.02, worst_usd=0.05), 0.05, [line])
+            os._exit(0)
+
+        asyncio.run(main())
+    """
+    daily, user = BudgetLine("daily", DAY, 1.0), BudgetLine("user:ann/daily", DAY, None)
+    with Ledger(tmp_path) as ledger:
+        await make_call(ledger, daily, user)
+        run_script(script, tmp_path)
+        before = ledger.spend().set_index("scope").loc["daily"]
+        assert (before["spent_usd"], before["likely_usd"], before["held_usd"]) == (0.004, 0.004, 0.05)
+    with Ledger(tmp_path) as ledger:
+        timed_out = lost(cost_usd=0.01, worst_usd=0.03)
+        await ledger.open_attempt(timed_out, 0.03, [daily, user])
+        await ledger.settle(timed_out)
+        old = lost(cost_usd=0.01)
+        await ledger.open_attempt(old, 0.01, [daily])
+        await ledger.settle(old)
+        if sealed:
+            ledger.seal()
+        found = ledger.spend().set_index("scope")[["spent_usd", "likely_usd", "held_usd"]]
+        assert found.loc["daily"].tolist() == pytest.approx([0.094, 0.044, 0.0])
+        assert found.loc["user:ann/daily"].tolist() == pytest.approx([0.034, 0.014, 0.0])
+        recounted = ledger.spend("UTC").set_index("scope")[["spent_usd", "likely_usd", "held_usd"]]
+        assert recounted.loc[found.index].to_numpy() == pytest.approx(found.to_numpy())
