@@ -56,7 +56,7 @@ class Panel(widgets.VBox, Generic[Data]):  # type: ignore[misc] # ipywidgets has
         """Show the source as it is now."""
         self._draw(self._reread())
 
-    def follow(self, every_s: float = 2.0) -> None:
+    def follow(self, every_s: float = 0.5) -> None:
         """Refresh every `every_s` seconds, reading on another thread, until `stop()`.
 
         Needs a running event loop, which a notebook cell has; raises `RuntimeError` elsewhere.

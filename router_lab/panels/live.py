@@ -26,11 +26,12 @@ _MOST_ROWS = 12
 
 @dataclass(frozen=True, slots=True)
 class TaskSpending:
-    """Shadows of one task type today, UTC, and their cost in USD."""
+    """Shadows of one task type today, UTC, and their cost in USD: as is likely, and at most."""
 
     task_type: str
     shadows: int
     usd: float
+    at_most_usd: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,11 @@ def live_html(live: Live) -> Html:
     )
     if live.places is not None:
         said += f"; this router runs {live.places[0]:,} shadows at once and lets {live.places[1]:,} wait"
-    rows: list[list[object]] = [[one.task_type, f"{one.shadows:,}", usd(one.usd)] for one in live.spending]
-    spent = table(["Task type", "Shadows today (UTC)", "Cost"], rows[:_MOST_ROWS], numbers=frozenset({1, 2}))
+    rows: list[list[object]] = [
+        [one.task_type, f"{one.shadows:,}", usd(one.usd), usd(one.at_most_usd)] for one in live.spending
+    ]
+    headings = ["Task type", "Shadows today (UTC)", "Cost, likely", "At most"]
+    spent = table(headings, rows[:_MOST_ROWS], numbers=frozenset({1, 2, 3}))
     parts = [note(said), _headed("Shadows today, dearest first", spent if rows else show("none yet"))]
     if len(rows) > _MOST_ROWS:
         parts.append(show(f"… {len(rows) - _MOST_ROWS:,} more task types"))
@@ -89,9 +93,13 @@ def live_html(live: Live) -> Html:
 def _spending(attempts: Any) -> tuple[TaskSpending, ...]:
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     today = attempts.filter(attempts.started_at >= ibis.timestamp(midnight), attempts.is_shadow)
-    sums = today.group_by("task_type").aggregate(shadows=today.count(), usd=today.cost_usd.sum())
+    sums = today.group_by("task_type").aggregate(
+        shadows=today.count(),
+        usd=today.cost_usd.sum(),
+        at_most=today.worst_usd.fill_null(today.cost_usd).sum(),
+    )
     rows = plain_rows(sums.order_by(sums.usd.desc(), "task_type"))
-    return tuple(TaskSpending(row["task_type"], row["shadows"], row["usd"]) for row in rows)
+    return tuple(TaskSpending(row["task_type"], row["shadows"], row["usd"], row["at_most"]) for row in rows)
 
 
 def _own_breakers(router: Router) -> tuple[BreakerLine, ...]:

@@ -273,3 +273,38 @@ async def test_it_reads_on_another_thread_while_it_follows(ledger: rl.Ledger) ->
     await asyncio.wait_for(drawn.wait(), timeout=60)
     panel.stop()
     assert "seen meanwhile" in panel._state.value
+
+
+_SHADOWING = """
+import asyncio, sys
+from datetime import UTC, datetime
+sys.path.insert(0, sys.argv[2])
+from ledger_rows import lost
+from router_lab import Ledger
+async def main():
+    with Ledger(sys.argv[1]) as ledger:
+        row = lost(is_shadow=True, cost_usd=0.25, worst_usd=0.75, started_at=datetime.now(UTC))
+        await ledger.open_attempt(row, 0.75, [])
+        await ledger.settle(row)
+        print("written", flush=True)
+        sys.stdin.read()
+asyncio.run(main())
+"""
+
+
+async def test_what_another_process_spends_shows_by_itself_likely_and_at_most(
+    ledger: rl.Ledger, tmp_path: Path
+) -> None:
+    panel = SwitchPanel(ledger)
+    panel.follow()
+    rows = str(Path(__file__).parents[1] / "ledger")
+    command = [sys.executable, "-c", _SHADOWING, str(tmp_path / "ledger"), rows]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        async with asyncio.timeout(60):
+            while not panel._now.live.spending:
+                await asyncio.sleep(0.05)
+        other.communicate("")
+    panel.stop()
+    (spent,) = panel._now.live.spending
+    assert (spent.shadows, spent.usd, spent.at_most_usd) == (1, 0.25, 0.75)
+    assert "At most" in panel._live.value
