@@ -59,6 +59,8 @@ _WORDS = ["task_type", "verdict", "reason", "basis", "whose", "estimand", "inter
 
 _BESIDE = ("people_difference", "judge_difference", "marks_worth")
 
+_HELPED = ", with a judge's help on the pairs that nobody marked"
+
 # An answer whose agreement with the primary's is below this is badly off.
 BADLY_OFF = 0.5
 
@@ -191,6 +193,7 @@ def _judge_group(
     record |= {
         "effective_pairs": mean.effective_pairs,
         **(_beside(helped, alone, alpha) if helped is not None else {}),
+        "estimand": record["estimand"] + (_HELPED if helped is not None else ""),
         **_side_means(usable, found.basis, weights),
         **_shares(usable, weights),
         "difference": mean.mean,

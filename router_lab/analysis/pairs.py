@@ -70,7 +70,7 @@ _DEFAULTS: dict[str, Any] = {
 # Columns of scores, each kind of scorer its own; see `stored_pairs.scores_of_pairs`.
 SCORE_COLUMNS = (
     *(f"{prefix}{name}" for prefix in PREFIX.values() for name in SCORED),
-    "people", "scored_by",
+    "people", "scored_by", "scorer_pairs", "scorer_same", "scorer_alpha",
 )  # fmt: skip
 
 # Oldest first, and the same for every engine.

@@ -9,7 +9,7 @@ import pandas as pd
 from router_lab.analysis.evidence import SIMILARITIES, Evidence
 from router_lab.analysis.pairs import distinct_values
 from router_lab.analysis.people_and_judge import by_chance
-from router_lab.analysis.wording import plain_text
+from router_lab.analysis.wording import percent, plain_text
 
 REFUSALS = (
     "too_few_clusters",
@@ -35,6 +35,9 @@ MOST_UNUSABLE = 0.02
 MOST_MISCONFIGURED = 0.05
 MOST_DROPPED = 0.20
 
+# Below this agreement between scorers not even tentative conclusions hold (Krippendorff).
+LEAST_ALPHA = 0.667
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -53,6 +56,7 @@ def inspect(group: pd.DataFrame, found: Evidence, cluster: str | None) -> list[F
         *_completeness(main, found),
         *_dropped(main),
         *_marks(found),
+        *_scorers(found),
         *_judge(group, found),
         *_likeness(found),
         *_mixtures(found),
@@ -162,6 +166,20 @@ def _marks(evidence: Evidence) -> list[Finding]:
         message = f"{evidence.chosen:,} scored pairs were chosen by hand and are left out"
         found.append(Finding("chosen", message, refuses=False))
     return found
+
+
+def _scorers(evidence: Evidence) -> list[Finding]:
+    """How far people agree who scored the same pairs."""
+    rows = evidence.rows
+    if evidence.scorer != "people" or "scorer_pairs" not in rows or rows["scorer_pairs"].isna().all():
+        return []
+    pairs, same, alpha = (rows[f"scorer_{name}"].max() for name in ("pairs", "same", "alpha"))
+    message = f"of {pairs:,.0f} pairs that several people scored, they said the same of {percent(same)}"
+    if alpha == alpha:
+        message += f" (Krippendorff's alpha {alpha:.2f}: 1 is full agreement, 0 what chance gives)"
+    if alpha < LEAST_ALPHA:
+        message += ", too little to rely on: agree first on what makes an answer the better one"
+    return [Finding("scorers", message, refuses=False)]
 
 
 def _judge(group: pd.DataFrame, evidence: Evidence) -> list[Finding]:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from router_lab.analysis.evidence import PREFIX, SCORED, SIMILARITIES
 from router_lab.analysis.marks import REPLAY, marks_table
+from router_lab.analysis.scorers import scorer_agreement
 from router_lab.analysis.tables import Tables, frame_of
 from router_lab.errors import ConfigError
 from router_lab.records import Side
@@ -106,7 +107,18 @@ def with_scores(
     if scored_by is None and not len(frame_of(tables.scores.select("score_id").limit(1))):
         return frame
     found = scores_of_pairs(tables, scored_by)
-    return frame.merge(found, on="comparison_id", how="left") if len(found) else frame
+    if found.empty:
+        return frame
+    return _with_agreement(frame.merge(found, on="comparison_id", how="left"), tables)
+
+
+def _with_agreement(frame: pd.DataFrame, tables: Any) -> pd.DataFrame:
+    """Pairs with how far people agree who scored the same pairs of their task type, where several did."""
+    if "task_type" not in frame or "people" not in frame or not frame["people"].ge(2).any():
+        return frame
+    found = scorer_agreement(tables).set_index("task_type")
+    told = {"scorer_pairs": "pairs", "scorer_same": "same", "scorer_alpha": "alpha_verdict"}
+    return frame.assign(**{name: frame["task_type"].map(found[column]) for name, column in told.items()})
 
 
 def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
@@ -115,7 +127,8 @@ def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
 
     The columns of ground truth, people and judges begin with `truth_`, `people_` and `judged_`; `people`
     counts them. One scorer by name has columns without a prefix, and `scored_by`. Of several scores by one
-    scorer the last counts; scores of pairs that were drawn are not mixed with those chosen freely.
+    scorer the last counts; scores of pairs that were drawn are not mixed with those chosen freely, nor
+    likeness to an expected answer with ground truth.
     """
     own_name = scored_by if scored_by not in (None, *_KINDS) else None
     if own_name is not None:
@@ -125,6 +138,11 @@ def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
     said = said.mutate(kind=(kind == "person").ifelse("people", kind))
     if scored_by in _KINDS:
         said = said.filter(said.kind == scored_by)
+    # Likeness to an expected answer gives way to what says whether an answer is right.
+    said = said.mutate(likeness_by=_likeness_by(said))
+    own = ibis.window(group_by=["comparison_id", "kind"])
+    is_outranked = said.likeness_by.notnull() & said.likeness_by.isnull().any().over(own)
+    said = said.mutate(is_outranked=is_outranked).filter(lambda row: ~row.is_outranked)
     drawn = ~said.chosen
     each = said.group_by("comparison_id", "kind").aggregate(
         **{
@@ -135,7 +153,7 @@ def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
         chance=said.chance.max(where=drawn),
         chosen=said.chosen.all(),
         unsure=(said.verdict == "unsure").any(),
-        likeness_by=_likeness_by(said).min(),
+        likeness_by=said.likeness_by.min(),
     )
     return _wide(frame_of(each), scored_by)
 

@@ -46,6 +46,8 @@ def pairs_of(pairs: float, of: float) -> str:
 
 def basis_of(basis: str, whose: str) -> str:
     """A basis and whose it is, such as `scores (people)`."""
+    if basis == "judge":
+        return f"the preference of {whose or 'a judge'}"
     return f"{basis} ({whose})" if whose not in ("", basis) else basis
 
 

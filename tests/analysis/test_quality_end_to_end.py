@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +16,9 @@ import pytest
 from pair_frames import NOW, pairs_frame
 
 import router_lab as rl
-from router_lab.analysis import ab, monitor, report, steer
+from router_lab.analysis import ab, monitor, plan_experiment, report, steer
 from router_lab.cli.main import main
+from router_lab.defaults import BASES
 from router_lab.ledger import Ledger
 from router_lab.records import Score
 from router_lab.router.compare import comparator, compare, stored_pair
@@ -26,7 +28,7 @@ AT = datetime(2026, 11, 22, tzinfo=UTC)
 NAME = "math::word"
 
 # Nobody says so of answers that only differ.
-CONDEMNED = re.compile(r"(?<!known to be )\b[Ww]orse|WORSE|\bNo\b, do not|[Dd]o not replace|not_non")
+CONDEMNED = re.compile(r"(?<!known to be )(?<!no )\b[Ww]orse|WORSE|\bNo\b, do not|[Dd]o not replace|not_non")
 
 
 def ledger_of(
@@ -126,3 +128,130 @@ def test_the_figures_of_the_real_answers(tmp_path):
         assert (row["verdict"], row["difference"]) == ("superior", pytest.approx(gain))
         (decision,) = monitor(ledger, now=NOW.to_pydatetime()).decisions.values()
         assert (decision.outcome, 2 * decision.mean - 1) == ("superior", pytest.approx(gain))
+
+
+def said_by_functions(ledger: Ledger, **options: Any) -> dict[str, str]:
+    """What the functions say, without pictures, panels and commands."""
+    moment = NOW.to_pydatetime()
+    return {
+        "ab": repr(ab(ledger, **options)),
+        "monitor": repr(monitor(ledger, now=moment, **options)),
+        "steer": repr(asyncio.run(steer(ledger, now=moment, **options))).split("Actions")[1],
+        "report": text_of(report(ledger, pictures=False, now=moment, **options).html()),
+    }
+
+
+def test_a_wrong_tool_every_time_never_passes(tmp_path):
+    right = '[{"arguments":{"id":7},"name":"get_order"}]'
+    wrong = '[{"arguments":{"id":99},"name":"refund"}]'
+    for name in ("text", "json", "number", "label", "tools"):
+        for texts in (("", ""), ("One moment.", "One moment.")):
+            pair = stored_pair(*texts, primary_tool_calls=right, shadow_tool_calls=wrong)
+            same = stored_pair(*texts, primary_tool_calls=right, shadow_tool_calls=right)
+            told = compare(comparator(name), pair).agreement
+            assert told is not None and told <= 0.5, (name, texts, told)
+            assert compare(comparator(name), same).agreement in (1.0, None), (name, texts)
+        empty = compare(comparator(name), stored_pair("", "")).agreement
+        assert empty in (0.0, None), name
+    verdict = compare(comparator("tools"), pair)
+    with ledger_of(tmp_path, [verdict.agreement] * 150, comparator="tools") as ledger:
+        for place, said in said_by_functions(ledger).items():
+            assert re.search("differs|answers differ", said, re.IGNORECASE), place
+            assert not re.search("NON-INFERIOR|STABLE|stable:|You may replace", said), place
+
+
+def test_a_shadow_that_could_never_work_is_refused_with_the_remedy_everywhere(tmp_path, capsys):
+    error = "ProviderError: 404: model 'qwen' not found; run `ollama pull qwen`."
+    details = json.dumps({"shadow_error": error})
+    ledger_of(
+        tmp_path, np.full(40, np.nan), details=details, status="shadow_misconfigured", comparator="label"
+    ).close()
+    for place, said in surfaces(tmp_path, capsys).items():
+        assert "ollama pull qwen" in said, (place, said)
+        assert not CONDEMNED.search(said) and "differs" not in said.lower(), (place, said)
+
+
+def test_a_judge_that_finds_them_equally_good_reads_no_loss(tmp_path):
+    """30 won by the primary, 40 ties, 30 won by the shadow."""
+    preference = np.random.default_rng(1).permutation(np.repeat([0.0, 0.5, 1.0], [300, 400, 300]))
+    details = [json.dumps({"preference": one}) for one in preference]
+    with ledger_of(tmp_path, (preference > 0) * 1.0, details=details, comparator="judge") as ledger:
+        row = ab(ledger).frame.iloc[0]
+        (decision,) = monitor(ledger, now=NOW.to_pydatetime()).decisions.values()
+        assert (row["basis"], row["difference"]) == ("judge", pytest.approx(0.0, abs=1e-9))
+        assert 2 * decision.mean - 1 == pytest.approx(0.0, abs=1e-9)
+        for place, said in said_by_functions(ledger).items():
+            assert "judge" in said or place == "steer", place
+            assert not CONDEMNED.search(said), place
+
+
+def test_a_judge_that_knows_nothing_is_refused_everywhere(tmp_path):
+    rng = np.random.default_rng(3)
+    judged, people = rng.choice([0.0, 1.0], 200), rng.choice([0.0, 1.0], 25)
+    with ledger_of(
+        tmp_path, np.zeros(200), list(zip(1 - judged, judged, strict=True)), "gpt", kind="judge"
+    ) as one:
+        assert "REFUSED" not in repr(plan_experiment(one, basis="judge"))
+        one.score(*marks(list(zip(1 - people, people, strict=True)), "ana", "person"))
+        said = {**said_by_functions(one, basis="judge"), "plan": repr(plan_experiment(one, basis="judge"))}
+        for place, words in said.items():
+            assert "no better than chance" in words, (place, words)
+            assert not re.search("You may replace|STABLE|SUPERIOR|WORSE|worse \\d", words), place
+
+
+def test_marks_of_every_pair_change_every_verdict_that_rested_on_agreement(tmp_path):
+    with ledger_of(tmp_path, np.zeros(307)) as ledger:
+        for place, said in said_by_functions(ledger).items():
+            assert "differ" in said.lower(), place
+        ledger.score(*marks([(1.0, 1.0)] * 307, "ana", "person"))
+        for place, said in said_by_functions(ledger).items():
+            assert re.search("NON-INFERIOR|STABLE|stable:|You may replace", said), (place, said)
+            assert "one person" in said and "DIFFERS" not in said and "answers differ" not in said, place
+
+
+def test_several_people_are_told_to_agree_or_not(tmp_path):
+    rng = np.random.default_rng(0)
+    ana = rng.choice([0.0, 1.0], 200)
+    for whose, alike in ((ana, "said the same of 100.0%"), (rng.permutation(ana), "too little to rely on")):
+        folder = tmp_path / alike[:4]
+        with ledger_of(
+            folder, np.zeros(200), [(1 - one, one) for one in ana], "ana", kind="person"
+        ) as ledger:
+            assert "several people" not in repr(ab(ledger))
+            ledger.score(*marks([(1 - one, one) for one in whose], "bo", "person"))
+            said = said_by_functions(ledger)
+            for place in ("ab", "monitor", "report"):
+                assert alike in said[place] and "Krippendorff's alpha" in said[place], (place, said[place])
+            assert "several people" not in repr(ab(ledger, scored_by="bo"))
+
+
+def test_likeness_to_an_expected_answer_is_not_called_ground_truth(tmp_path):
+    with ledger_of(tmp_path, np.zeros(100), [(0.6, 0.8)] * 100, "replay: text", comparator="text") as ledger:
+        said = {**said_by_functions(ledger), "plan": repr(plan_experiment(ledger))}
+        panel = rl.panels.MonitorPanel(ledger)
+        said["panel"] = text_of(panel._repr_mimebundle_()["text/html"])
+        for place, words in said.items():
+            assert "likeness to the expected answer" in words and "ground truth" not in words, (place, words)
+            assert place in ("steer", "plan") or "not whether it is right" in words, place
+        ledger.score(*marks([(1.0, 1.0)] * 40, "replay: number"))
+        assert "and, on 40, ground truth" in repr(ab(ledger))
+
+
+@pytest.mark.parametrize("basis", ["typo", "", "Scores"])
+def test_an_unknown_basis_is_an_error_that_lists_those_there_are(basis, tmp_path, capsys):
+    with ledger_of(tmp_path, np.ones(20)) as ledger:
+        for function in (
+            ab,
+            monitor,
+            plan_experiment,
+            report,
+            lambda one, basis: asyncio.run(steer(one, basis=basis)),
+        ):
+            with pytest.raises(rl.ConfigError) as caught:
+                function(ledger, basis=basis)
+            assert all(repr(known) in str(caught.value) for known in BASES)
+    for command in (["report"], ["shadow", "monitor"]):
+        with pytest.raises(SystemExit) as left:
+            main([*command, "--ledger", str(tmp_path / "ledger"), "--basis", basis])
+        told = capsys.readouterr().err
+        assert left.value.code == 2 and all(known in told for known in BASES)

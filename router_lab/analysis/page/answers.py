@@ -112,6 +112,8 @@ def _judged_by(row: Mapping[str, Any]) -> str:
         "floor": "by agreement above the primary's own noise",
         "agreement": "by agreement",
     }[row["basis"]]
+    if row["marks_worth"] == row["marks_worth"]:
+        by += " with a judge's help"
     alike = shares(row["equal_share"], row["badly_off_share"], is_quality=row["basis"] in QUALITY)
     return escape(f"{by} ({alike})" if alike else by)
 
