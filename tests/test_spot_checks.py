@@ -223,7 +223,7 @@ def test_wrong_scores_are_refused_and_nothing_of_them_is_kept(lab: Lab):
     lab.ledger.score(Score(**good, attempt_id="x"))
     for wrong, said in (
         ({"attempt_id": "x", "quality_score": 1.01}, "from 0 to 1"),
-        ({"attempt_id": "x", "quality_score": float("nan")}, "from 0 to 1"),
+        ({"attempt_id": "x", "quality_score": float("nan")}, "a finite number"),
         ({"attempt_id": "x", "by": " "}, "who gave"),
         ({"attempt_id": "x", "comparison_id": "y", "side": "primary"}, "one pair"),
         ({}, "one pair"),

@@ -223,9 +223,8 @@ async def test_a_damaged_row_is_named_and_hides_no_other(tmp_path: Path, table: 
         assert len(getattr(ledger, table)()) == 2
         assert any(f"of {table}" in problem for problem in ledger.verify().problems)
         assert ledger.seal() == 14
-        for name in TABLES:
-            if hasattr(ledger, name):
-                assert len(getattr(ledger, name)()) == (2 if name == table else 3)
+        for name in ("attempts", "comparisons", "alerts", "scores", "switch_events"):
+            assert len(getattr(ledger, name)()) == (2 if name == table else 3)
         assert any(f"of {table} was set aside" in problem for problem in ledger.verify().problems)
         ledger.redact(NOON)
         ledger.prune(datetime.now(UTC) + timedelta(days=1))

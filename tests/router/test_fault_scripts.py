@@ -42,7 +42,8 @@ FAULTS = (
     "cut",
     "slow",
 )
-OUTAGES = frozenset({"500", "503", "529", "hang", "reset", "reset_after_headers", "cut"})
+# A page where an answer was asked for is an outage, whatever its status.
+OUTAGES = frozenset({"500", "503", "529", "hang", "reset", "reset_after_headers", "cut", "garbage"})
 
 ROUTING = """
 routing:

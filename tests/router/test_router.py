@@ -110,16 +110,18 @@ async def test_a_parse_failure_is_retried_once_and_stays_billed(lab: Lab):
     assert (rows["cost_usd"] > 0).all()
 
 
-async def test_garbage_is_unknown_and_opens_no_breaker(lab: Lab):
+async def test_a_page_in_place_of_an_answer_is_an_outage_whatever_its_status(lab: Lab):
     lab.server.app.script([Fault("garbage", times=None)])
     async with lab.router(CLOUD) as router:
         for _ in range(4):
-            with pytest.raises(ResponseParseError):
+            with pytest.raises((ProviderError, CircuitOpenError)):
                 await router.complete("hello", task_type="ask")
         [breaker] = router.breakers.values()
-    assert breaker.state == "closed"
-    assert set(lab.attempts["billing"]) == {"unknown"}
-    assert (lab.attempts["cost_usd"] > 0).all()
+    assert breaker.state == "open"
+    sent = lab.attempts[lab.attempts["http_status"] == 200]
+    assert len(sent) == len(lab.served) > 0
+    assert set(sent["billing"]) == {"unknown"}
+    assert (sent["cost_usd"] > 0).all()
 
 
 async def test_a_failing_model_is_replaced_by_the_fallback(lab: Lab):
