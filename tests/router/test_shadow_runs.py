@@ -80,7 +80,7 @@ cost: {{shadow_daily_usd: {chance.choice([100, 100, 0.0002])}}}
         faults=[_fault(name) for name in drawn],
         asked=[chance.choice(["ask", "ask::deep", "judge"]) for _ in range(calls)],
         flips={chance.randrange(calls): chance.random() < 0.5 for _ in range(chance.choice([0, 0, 1, 3]))},
-        give_up=frozenset(number for number in range(calls) if chance.random() < 0.05),
+        give_up=frozenset(number for number in range(calls) if chance.random() < 0.3),
     )
 
 
