@@ -47,8 +47,11 @@ class Writes:
         The others' cannot be awaited here; those of a closed loop are in the ledger's own hands.
         """
         loop = asyncio.get_running_loop()
-        self._writing = {one for one in self._writing if not one.get_loop().is_closed()}
-        while ours := {one for one in self._writing if one.get_loop() is loop}:
+        # Other threads add and discard meanwhile: `copy` is one step for them, a comprehension is not.
+        for one in self._writing.copy():
+            if one.get_loop().is_closed():
+                self._writing.discard(one)
+        while ours := {one for one in self._writing.copy() if one.get_loop() is loop}:
             await asyncio.wait(ours)
 
     def _done(self, written: asyncio.Future[None]) -> None:
