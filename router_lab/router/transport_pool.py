@@ -14,6 +14,8 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport, HttpxAiohttpClient
 
+from router_lab.errors import ProviderError
+
 # Common servers drop an idle connection after 5 s. A request that meets the drop is lost and may be
 # billed, so ours are dropped first.
 _KEEPALIVE_S = 4.0
@@ -99,8 +101,30 @@ class _ProxiedClient(HttpxAiohttpClient):  # type: ignore[misc]
     def _init_transport(self, *given: Any, **options: Any) -> httpx.AsyncBaseTransport:
         return _without_cookies(super()._init_transport(*given, **options))
 
-    def _init_proxy_transport(self, *given: Any, **options: Any) -> httpx.AsyncBaseTransport:
-        return _without_cookies(super()._init_proxy_transport(*given, **options))
+    def _init_proxy_transport(
+        self, proxy: httpx.Proxy, *given: Any, **options: Any
+    ) -> httpx.AsyncBaseTransport:
+        if proxy.url.scheme.startswith("socks"):
+            return _NoSocks()
+        return _without_cookies(super()._init_proxy_transport(proxy, *given, **options))
+
+
+class _NoSocks(httpx.AsyncBaseTransport):
+    """Refuses what would go through a SOCKS proxy: aiohttp would send it the request in plain HTTP."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        names = [
+            name
+            for name, value in sorted(os.environ.items())
+            if name.lower().endswith("_proxy") and value.lower().startswith("socks")
+        ]
+        raise ProviderError(
+            f"{request.url.host}: {' and '.join(names) or 'the proxy setting'} names a SOCKS proxy, which is "
+            "not supported; name an http:// proxy there, unset it, or add the host to NO_PROXY",
+            retryable=False,
+            sent=False,
+            kind="proxy",
+        )
 
 
 def _without_cookies(pool: Any) -> httpx.AsyncBaseTransport:

@@ -557,6 +557,22 @@ async def test_proxies_of_the_environment_are_obeyed_unless_told_otherwise(
     assert len(proxy.heads) == 1
 
 
+@pytest.mark.parametrize("variable", ["ALL_PROXY", "HTTP_PROXY"])
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+async def test_a_socks_proxy_is_refused_by_name_and_sees_nothing(
+    monkeypatch: pytest.MonkeyPatch, variable: str, scheme: str
+) -> None:
+    async with serving(answering(OK, stay=True)) as proxy, serving(answering(OK, stay=True)) as near:
+        monkeypatch.setenv(variable, proxy.url.replace("http", scheme, 1))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        async with Transport() as transport:
+            with pytest.raises(ProviderError, match=f"{variable} names a SOCKS proxy.*NO_PROXY") as refused:
+                await transport.send(request("http://far.invalid/x"), attempt_id="a1", timeout_s=5)
+            answered = await transport.send(request(near.url), attempt_id="a2", timeout_s=5)
+    assert (refused.value.kind, refused.value.sent, refused.value.retryable) == ("proxy", False, False)
+    assert (answered.status, proxy.connections) == (200, 0)
+
+
 async def test_json_is_fetched_for_questions() -> None:
     head = b'HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{"a":[1]}'
     async with serving(answering(head, stay=True)) as server, Transport() as transport:
