@@ -228,14 +228,14 @@ def test_wrong_scores_are_refused_and_nothing_of_them_is_kept(lab: Lab):
         ({"attempt_id": "x", "comparison_id": "y", "side": "primary"}, "one pair"),
         ({}, "one pair"),
         ({"comparison_id": "y"}, "which answer"),
-        ({"attempt_id": "x", "quality_score": True}, "from 0 to 1"),
+        ({"attempt_id": "x", "quality_score": True}, "must be a number"),
         ({"attempt_id": "x", "quality_score": None}, "from 0 to 1"),
         ({"attempt_id": "x", "quality_score": None, "verdict": "both wrong"}, "from 0 to 1"),
         ({"attempt_id": "x", "verdict": "unsure"}, "the score of that is None"),
         ({"attempt_id": "x", "verdict": "splendid"}, "primary better"),
         ({"attempt_id": "x", "kind": "crowd"}, "who scores"),
         ({"attempt_id": "x", "chance": 0.0}, "above 0"),
-        ({"attempt_id": "x", "chance": True}, "above 0"),
+        ({"attempt_id": "x", "chance": True}, "above 0|must be a number"),
         ({"attempt_id": "x", "chance": 0.5, "chosen": True}, "was not drawn"),
     ):
         with pytest.raises(ConfigError, match=said):

@@ -82,8 +82,8 @@ async def test_files_replaced_between_looking_and_reading(
     await two_files(folder)
     looked, views = [], Reader.views
 
-    def then_compact(self: Reader, names: Any) -> Any:
-        found = views(self, names)
+    def then_compact(self: Reader, names: Any, **options: Any) -> Any:
+        found = views(self, names, **options)
         if not looked:
             looked.append(names)
             with Ledger(folder) as other:
