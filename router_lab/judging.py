@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from router_lab.errors import BudgetExceededError, ConfigError, LedgerError, RouterLabError
-from router_lab.recomparison import ANSWERS, below, is_hash, read_pair, rows_of
+from router_lab.ledger.content import is_hash
+from router_lab.recomparison import ANSWERS, below, read_pair, rows_of
 from router_lab.records import Score
 from router_lab.router.comparators.judge import SYSTEM
 from router_lab.router.compare import Judge, StoredPair, Verdict

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from router_lab.errors import ConfigError
+from router_lab.ledger.content import is_hash
 from router_lab.records import Ending
 from router_lab.router.compare import Comparator, Judge, Pair, compare, stored_pair
 from router_lab.router.compare import comparator as comparator_called
@@ -153,7 +154,7 @@ def read_pair(status: str, answers: Sequence[str | None]) -> Pair | str:
         return f"no two answers to compare: {status}"
     if not stored.are_stored:
         return "answers not stored" if status != "cancelled" else f"no two answers: {status}"
-    if any(is_hash(text) for text in stored.texts() if text is not None):
+    if any(map(is_hash, stored.texts())):
         return "answers stored as hashes only"
     return stored.pair()
 
@@ -174,11 +175,6 @@ def rows_of(stored: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
     """Status and answers of every row; what is missing, or no text, is None."""
     columns = stored[["status", *ANSWERS]].itertuples(index=False, name=None)
     return (tuple(value if isinstance(value, str) else None for value in row) for row in columns)
-
-
-def is_hash(text: str) -> bool:
-    """Whether a stored text is only the hash of one."""
-    return len(text) == 71 and text.startswith("sha256:")
 
 
 def _stored(source: Any) -> pd.DataFrame:

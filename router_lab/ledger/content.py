@@ -22,13 +22,14 @@ _ANSWERS = ("primary", "shadow")
 
 def hashed(text: str | None) -> str | None:
     """`sha256:` and the hex digest of the UTF-8 text; None stays None, and a hash stays as it is."""
-    if text is None or _is_hash(text):
+    if text is None or is_hash(text):
         return text
     return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
-def _is_hash(text: str) -> bool:
-    return len(text) == 71 and text.startswith("sha256:")
+def is_hash(text: str | None) -> bool:
+    """Whether a stored text is only the hash of one."""
+    return text is not None and len(text) == 71 and text.startswith("sha256:")
 
 
 def attempt_content(attempt: Attempt, content: Content) -> Attempt:

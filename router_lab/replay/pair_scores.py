@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import Any
 
 from router_lab.errors import LedgerError
+from router_lab.ledger.content import is_hash
 from router_lab.records import Score, Side
 from router_lab.replay.rows import Row
 from router_lab.replay.scoring import Scorer
@@ -133,13 +134,9 @@ def _worth(pair: Mapping[str, Any], side: Side, row: Row, scorer: Scorer) -> tup
     ending, text, calls = (pair[f"{side}_{part}"] for part in ("ending", "output", "tool_calls"))
     if ending not in (None, "complete"):
         return 0.0, f"the answer {WORDS[ending]}"
-    if (text is None and calls is None) or _is_hash(text) or _is_hash(calls):
+    if (text is None and calls is None) or is_hash(text) or is_hash(calls):
         return None, ""
     return scorer.score_stored(row, text or "", calls, ending)
-
-
-def _is_hash(text: str | None) -> bool:
-    return text is not None and len(text) == 71 and text.startswith("sha256:")
 
 
 def _score_id(comparison_id: str, side: Side, by: str, row: Row) -> str:

@@ -23,7 +23,17 @@ MAX_DIFFERENCES = 20
 _MISSING = object()
 
 
-class Json(Options):
+class FieldOptions(Options):
+    """When two fields agree; see `Json`."""
+
+    tolerance: Tolerance = 1e-9
+    relative: Tolerance = 1e-9
+    unordered: bool = False
+    strings: Literal["normalized", "exact"] = "normalized"
+    ignore: tuple[str, ...] = Field(default=(), strict=False)
+
+
+class Json(FieldOptions):
     """The share of fields on which two JSON answers agree.
 
     A field is a value that is not an object or a list; one that only one side has is a disagreement,
@@ -34,11 +44,6 @@ class Json(Options):
     """
 
     name: ClassVar[str] = "json"
-    tolerance: Tolerance = 1e-9
-    relative: Tolerance = 1e-9
-    unordered: bool = False
-    strings: Literal["normalized", "exact"] = "normalized"
-    ignore: tuple[str, ...] = Field(default=(), strict=False)
 
     def __call__(self, pair: Pair) -> Verdict:
         """Compare."""

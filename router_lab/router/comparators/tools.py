@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import ClassVar, Literal
-
-from pydantic import Field
+from typing import ClassVar
 
 from router_lab.records import ToolCall
-from router_lab.router.comparators.base import Options, Pair, Tolerance, Verdict
+from router_lab.router.comparators.base import Pair, Verdict
 from router_lab.router.comparators.normalise import normalise, shorten
-from router_lab.router.comparators.structure import Json
+from router_lab.router.comparators.structure import FieldOptions, Json
 from router_lab.router.tool_calls import canonical_json
 
 # Calls that differ in writing are tried against each other up to this many pairs, else by place.
 MAX_MATCHED = 10_000
 
 
-class Tools(Options):
+class Tools(FieldOptions):
     """The share of the calls that both answers make: the same tool with the same arguments.
 
     The order of calls and of keys does not matter. Arguments agree as the fields of `json` do, with the
@@ -27,11 +25,6 @@ class Tools(Options):
     """
 
     name: ClassVar[str] = "tools"
-    tolerance: Tolerance = 1e-9
-    relative: Tolerance = 1e-9
-    unordered: bool = False
-    strings: Literal["normalized", "exact"] = "normalized"
-    ignore: tuple[str, ...] = Field(default=(), strict=False)
 
     def __call__(self, pair: Pair) -> Verdict:
         """Compare."""
