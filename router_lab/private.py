@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -23,8 +24,14 @@ def make_folders(folder: Path, *, private: bool = True) -> None:
 
 
 def make_file(path: Path, *, private: bool = True) -> None:
-    """`path`, empty and with mode 0600 if it is not there. Raises `OSError`."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600 if private else 0o666))
+    """`path`, empty and with mode 0600 if it is not there. Raises `OSError`.
+
+    A file that is there is never opened: closing it would take away every POSIX lock that this process has
+    on it, those of SQLite among them (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    with suppress(FileExistsError):
+        mode = 0o600 if private else 0o666
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
 
 
 def write_text(path: Path, text: str) -> None:

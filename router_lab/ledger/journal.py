@@ -7,6 +7,7 @@ Its name begins with an underscore so that Parquet readers given the whole folde
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sqlite3
 import tempfile
@@ -260,7 +261,7 @@ def snapshot(folder: Path) -> Iterator[sqlite3.Connection]:
         try:
             connection = open_reader(folder)
         except LedgerError as error:
-            if not isinstance(error.__cause__, sqlite3.OperationalError):
+            if not _must_be_copied(folder, error):
                 raise
             scratch = stack.enter_context(_scratch(folder))
             _copy_journal(folder, scratch)
@@ -274,6 +275,11 @@ def snapshot(folder: Path) -> Iterator[sqlite3.Connection]:
             yield connection
         except sqlite3.Error as error:
             raise explain(error, folder / JOURNAL_NAME) from error
+
+
+def _must_be_copied(folder: Path, error: LedgerError) -> bool:
+    """Only where nothing can be written: what writes in this process would lose its locks by the copying."""
+    return isinstance(error.__cause__, sqlite3.OperationalError) and not os.access(folder, os.W_OK)
 
 
 @contextmanager

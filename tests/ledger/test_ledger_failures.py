@@ -281,6 +281,38 @@ async def test_a_journal_removed_while_in_use_is_noticed(tmp_path: Path) -> None
     ledger.close()
 
 
+@pytest.mark.parametrize("other", ["a writer", "a reader"])
+async def test_what_else_this_process_opens_leaves_sqlites_locks(tmp_path: Path, other: str) -> None:
+    """A process that closes any descriptor of a file loses its locks on it.
+
+    Then the next process that closes the journal removes its log under those who write to it.
+    """
+    ledger = Ledger(tmp_path)
+    await make_call(ledger)
+    if other == "a writer":
+        beside = Ledger(tmp_path)
+        await make_call(beside)
+        beside.close()
+    else:
+        assert len(Ledger(tmp_path).attempts()) == 1
+        assert Ledger(tmp_path).verify().ok
+    run_script(
+        """
+        import asyncio, sys
+        from ledger_rows import make_call
+        from router_lab.ledger import Ledger
+
+        ledger = Ledger(sys.argv[1])
+        asyncio.run(make_call(ledger))
+        ledger.close()
+        """,
+        tmp_path,
+    )
+    assert (tmp_path / f"{JOURNAL}-wal").exists()
+    await make_call(ledger)
+    ledger.close()
+
+
 def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "ledger").write_text("a file")
     with pytest.raises(LedgerError, match="ledger"):

@@ -74,11 +74,7 @@ def asked(lab: Lab) -> list[str]:
     return sorted(text.removeprefix("user: ") for text in rows["prompt"])
 
 
-# Known fault: SQLite's log, removed when another process closes it, is taken for a replaced journal.
-_LOG_RACE = pytest.mark.xfail(strict=False, reason="a log that SQLite removed reads as a replaced journal")
-
-
-@pytest.mark.parametrize("durability", [pytest.param("full", marks=_LOG_RACE), "batch"])
+@pytest.mark.parametrize("durability", ["full", "batch"])
 def test_forked_children_use_what_they_inherit(lab: Lab, run, durability: str):
     run(
         f"""
