@@ -28,11 +28,15 @@ from router_lab.analysis.betting import (
     tally,
 )
 from router_lab.analysis.evidence import QUALITY
+from router_lab.analysis.stopping import chance_of_verdict
 from router_lab.defaults import ALPHA, BAR
 from router_lab.errors import ConfigError
 
 # Of values (1 + difference) / 2.
 NO_DIFFERENCE = 0.5
+
+# A verdict within the cap that is less likely than this is out of reach.
+_HOPELESS = 0.03
 
 
 class Outcome(StrEnum):
@@ -53,7 +57,8 @@ class ExitPlan:
     """What is decided before looking.
 
     `threshold` is the mean agreement to beat; `alpha` the error of each side; `max_pairs` the most
-    pairs worth paying for (futility is asked only after `futility_after`); evidence whose newest
+    pairs worth paying for (futility, a predictive chance of a verdict by then under 3%, is asked only
+    after `futility_after`); evidence whose newest
     pair is older than `stale_days` is stale. When pairs are read against the primary's own noise, the
     difference accepted is `floor_delta`; when they carry scores or a judge's preference, the loss accepted is
     `score_margin` (default: the same as on agreement, 1 - threshold).
@@ -137,7 +142,7 @@ def decide(
         better = is_quality and crossing[1] == "above" and _is_better(rows, error, row_weights)
         outcome, reason = _settled(crossing, is_quality, better)
     else:
-        outcome, reason = _open(seen, needed, plan, newest, now)
+        outcome, reason = _open(seen, needed, bar, error, plan, newest, now)
     lower, upper = confidence_interval(seen, error)
     return Decision(
         outcome=outcome,
@@ -199,15 +204,20 @@ def _settled(crossing: tuple[int, Side], is_quality: bool, is_better: bool) -> t
 def _open(
     seen: Tally,
     needed: float,
+    bar: float,
+    alpha: float,
     plan: ExitPlan,
     newest: datetime | None,
     now: datetime | None,
 ) -> tuple[Outcome, str]:
+    cap = plan.max_pairs
     if newest is not None and now is not None and (now - newest).total_seconds() > plan.stale_days * 86_400:
         return Outcome.STALE, f"no new pair for more than {plan.stale_days:g} days"
-    if seen.pairs >= plan.max_pairs:
-        return Outcome.FUTILE, f"{seen.pairs:,} pairs reached the cap of {plan.max_pairs:,} without a verdict"
-    if seen.pairs >= plan.futility_after and needed > plan.max_pairs:
-        forecast = f"about {needed:,.0f}" if np.isfinite(needed) else "no end of"
-        return Outcome.FUTILE, f"{forecast} pairs would be needed, the cap is {plan.max_pairs:,}"
+    if seen.pairs >= cap:
+        return Outcome.FUTILE, f"{seen.pairs:,} pairs reached the cap of {cap:,} without a verdict"
+    if seen.pairs >= plan.futility_after and needed > cap:
+        # The forecast alone is no reason: at every look it is off by the luck of the pairs so far.
+        chance = chance_of_verdict(seen, bar, alpha, cap)
+        if chance < _HOPELESS:
+            return Outcome.FUTILE, f"the chance of a verdict within the cap of {cap:,} pairs is {chance:.1%}"
     return Outcome.CONTINUE, f"{seen.pairs:,} pairs so far settle nothing"

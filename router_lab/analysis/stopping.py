@@ -2,7 +2,8 @@
 
 E after n pairs depends on the count of agreements only, and grows with it, so each side has a
 boundary: the least (or greatest) count that decides at n. Walking the distribution of the count
-between the boundaries gives the law of the stopping time without simulation.
+between the boundaries gives the law of the stopping time without simulation. Graded values, and what is
+likely once pairs have been seen, are simulated.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from router_lab.analysis.betting import FRACTIONS, Floats, check_threshold, log_factors, mix
+from router_lab.analysis.betting import FRACTIONS, Floats, Tally, check_threshold, log_factors, mix
 
 Counts = NDArray[np.int64]
 
-_BLOCK = 100
+_BLOCK = 50
+_RUNS = 400
+_BINS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,47 @@ def resampled_law(
             break
         wealth = [path[~is_done, -1:, :] for path in paths]
     return StoppingLaw(passed, failed)
+
+
+def chance_of_verdict(seen: Tally, threshold: float, alpha: float, max_pairs: int) -> float:
+    """The predictive chance that either side is decided by `max_pairs`, after what was `seen` and undecided.
+
+    The future is drawn from 400 distributions that the pairs allow: Dirichlet over the values seen, with half
+    a pair more at 0 and at 1 (for 0/1 agreement a mean from Beta(.5 + agreed, .5 + disagreed)), looked at
+    every 50 pairs. Seeded; the error is a point where the chance is 5%. Source: Spiegelhalter, Freedman and
+    Blackburn, "Monitoring clinical trials: conditional or predictive power?" (1986).
+    """
+    left = max_pairs - seen.pairs
+    if left < 1:
+        return 0.0
+    values, weights, counts = _cells(seen)
+    gains = log_factors(values, threshold, weights), log_factors(1 - values, 1 - threshold, weights)
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(counts, _RUNS)
+    wealth = [
+        log_factors(seen.values, threshold, seen.weights).T @ seen.counts + np.zeros((_RUNS, 1)),
+        log_factors(1 - seen.values, 1 - threshold, seen.weights).T @ seen.counts + np.zeros((_RUNS, 1)),
+    ]
+    is_open = np.ones(_RUNS, dtype=bool)
+    for size in [_BLOCK] * (left // _BLOCK) + [left % _BLOCK]:
+        drawn = rng.multinomial(size, shares)
+        for one, gain in zip(wealth, gains, strict=True):
+            one += drawn @ gain
+            is_open &= mix(one) < -np.log(alpha)
+    return 1 - float(is_open.mean())
+
+
+def _cells(seen: Tally) -> tuple[Floats, Floats, Floats]:
+    """What was seen and the ends of the scale, as few values and weights that stand for all."""
+    most = float(seen.weights.max(initial=0.0)) or 1.0
+    values, weights = np.append(seen.values, [0.0, 1.0]), np.append(seen.weights, [most, most])
+    counts = np.append(seen.counts, [0.5, 0.5])
+    low, high = float(seen.values.min(initial=1.0)), float(seen.values.max(initial=0.0))
+    places = np.clip((values - low) / max(high - low, 1e-9), -1 / _BINS, 1 + 1 / _BINS)
+    cells = np.stack([np.floor(places * _BINS), np.round(weights * _BINS)])
+    where = np.unique(cells, axis=1, return_inverse=True)[1].ravel()
+    mass = np.bincount(where, counts).astype(np.float64)
+    return np.bincount(where, counts * values) / mass, np.bincount(where, counts * weights) / mass, mass
 
 
 def _least_count(pairs: Counts, threshold: float, alpha: float) -> Counts:

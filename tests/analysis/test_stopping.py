@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from router_lab.analysis.betting import log_e_path
+from router_lab.analysis.betting import log_e_path, tally_of_counts
 from router_lab.analysis.clustered import wilson
 from router_lab.analysis.decision import ExitPlan, Outcome, decide, first_crossing
-from router_lab.analysis.stopping import boundaries, stopping_law
+from router_lab.analysis.stopping import boundaries, chance_of_verdict, stopping_law
 
 LOOKS = np.arange(100, 2_001, 100)
 
@@ -98,7 +98,8 @@ def test_the_first_crossing_is_latched():
         (300, 0, ExitPlan(), Outcome.NON_INFERIOR),
         (80, 40, ExitPlan(), Outcome.DIFFERS),
         (10, 0, ExitPlan(), Outcome.CONTINUE),
-        (190, 10, ExitPlan(), Outcome.FUTILE),
+        (190, 10, ExitPlan(), Outcome.CONTINUE),
+        (4_750, 250, ExitPlan(), Outcome.FUTILE),
         (57, 3, ExitPlan(max_pairs=60), Outcome.FUTILE),
         (0, 0, ExitPlan(), Outcome.CONTINUE),
     ],
@@ -106,6 +107,93 @@ def test_the_first_crossing_is_latched():
 def test_outcomes(agreed, disagreed, plan, outcome):
     rows = np.random.default_rng(5).permutation(np.repeat([1.0, 0.0], [agreed, disagreed]))
     assert decide(rows, plan).outcome is outcome
+
+
+CAP = 10_000
+
+
+def said_futile(pairs: int, agreed: int) -> bool:
+    """What `decide` says of so many agreements: E, and with it the answer, depends on the counts alone."""
+    rows = np.repeat([1.0, 0.0], [agreed, pairs - agreed])
+    spread = rows[np.argsort(np.arange(pairs) * 0.6180339887 % 1)]
+    return decide(spread, ExitPlan(max_pairs=CAP)).outcome is Outcome.FUTILE
+
+
+def futile_counts(pairs: int, upper: int, lower: int) -> tuple[int, int]:
+    """The counts of agreements, from the first to the last, at which an open run is called futile."""
+    middle = round(0.95 * pairs)
+    if not lower < middle < upper or not said_futile(pairs, middle):
+        return 1, 0
+
+    def last(inside: int, outside: int) -> int:
+        while abs(outside - inside) > 1:
+            between = (inside + outside) // 2
+            inside, outside = (between, outside) if said_futile(pairs, between) else (inside, between)
+        return inside
+
+    return last(middle, lower), last(middle, upper)
+
+
+def futility(looks: np.ndarray, runs: int, means: tuple[float, ...]) -> dict[float, tuple[float, float]]:
+    """Per true mean: the share of runs called futile at some look though they settle, and called futile."""
+    upper, lower = boundaries(0.95, 0.05, CAP)
+    called = {int(n): futile_counts(int(n), int(upper[n - 1]), int(lower[n - 1])) for n in looks}
+    found = {}
+    for mean in means:
+        rng, wrong, right = np.random.default_rng(17), 0, 0
+        for _ in range(runs // 200):
+            counts = np.cumsum(rng.random((200, CAP), dtype=np.float32) < mean, axis=1, dtype=np.int16)
+            settled = (counts >= upper) | (counts <= lower)
+            first = np.where(settled.any(axis=1), settled.argmax(axis=1) + 1, CAP + 1)
+            futile = np.zeros(200, dtype=bool)
+            for pairs, (low, high) in called.items():
+                at = counts[:, pairs - 1]
+                futile |= (pairs < first) & (at >= low) & (at <= high)
+            wrong, right = wrong + int((futile & (first <= CAP)).sum()), right + int(futile.sum())
+        found[mean] = wrong / runs, right / runs
+        print(f"true {mean}: futile though it settles {wrong / runs:.4f}, futile {right / runs:.4f}")
+    return found
+
+
+def test_what_would_settle_is_not_called_futile():
+    """facts/evidence.md: the plug-in forecast called .41 of the runs at .97 futile, and .74 at .96."""
+    found = futility(np.array([100, 200, 400, 800, 1_600, 3_200, 6_400]), 400, (0.97, 0.96, 0.95))
+    assert found[0.97][0] == 0
+    assert found[0.96][0] <= 0.03
+    assert found[0.95][1] >= 0.7  # what is at the bar is called so
+
+
+@pytest.mark.soak
+def test_futility_at_a_hundred_looks_with_2000_replications():
+    found = futility(np.arange(100, CAP, 100), 2_000, (0.99, 0.98, 0.97, 0.96, 0.952, 0.95))
+    assert found[0.99][0] == found[0.98][0] == found[0.97][0] == 0
+    assert found[0.96][0] <= 0.03
+    assert found[0.95][1] >= 0.85
+
+
+def test_the_predictive_chance_is_the_exact_one():
+    """Of 0/1 agreement it is that of Polya's urn, walked backwards from the cap."""
+    upper, lower = boundaries(0.95, 0.05, 2_000)
+    counts = np.arange(2_001)
+    open_ = ((counts < upper[-1]) & (counts > lower[-1])).astype(float)
+    for pairs in range(1_999, 199, -1):
+        counts = np.arange(pairs + 1)
+        agrees = (0.5 + counts) / (1 + pairs)
+        open_ = agrees * open_[1:] + (1 - agrees) * open_[:-1]
+        open_[(counts >= upper[pairs - 1]) | (counts <= lower[pairs - 1])] = 0
+    for agreed in (183, 187, 190, 193):
+        chance = chance_of_verdict(tally_of_counts(agreed, 200 - agreed), 0.95, 0.05, 2_000)
+        assert chance == pytest.approx(1 - open_[agreed], abs=0.08)
+
+
+def test_graded_and_weighted_pairs_are_not_called_futile_for_their_luck():
+    rng = np.random.default_rng(18)
+    close = rng.beta(57.6, 2.4, 400)  # mean .96: settles after about 600
+    assert decide(close, ExitPlan(max_pairs=2_000)).outcome is not Outcome.FUTILE
+    at_the_bar = rng.beta(9.5, 0.5, 1_900)
+    assert decide(at_the_bar, ExitPlan(max_pairs=2_000)).outcome is Outcome.FUTILE
+    weights = np.where(rng.random(1_900) < 0.5, 1.0, 0.2)
+    assert decide(at_the_bar, ExitPlan(max_pairs=2_000), weights=weights).outcome is Outcome.FUTILE
 
 
 def test_futility_spends_no_alpha():
