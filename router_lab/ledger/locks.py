@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from router_lab.errors import LedgerError
+from router_lab.ledger.lock_holder import Holder, holder_of
 from router_lab.ledger.problems import explain
 
 # Held for every write transaction and checkpoint.
 WRITE_LOCK = "write.lock"
+
+# A holder that does nothing for so long (stopped, in a paused container) is waited for no longer.
+IDLE_S = 30.0
+# The same where it was waited for in vain a moment ago, so that closing does not wait as often as it tries.
+IDLE_AGAIN_S = 2.0
+# Most waits are over before it is worth asking who holds the lock.
+_LOOK_AFTER_S = 0.5
+# The longest wait for a holder that nobody can see, and for one that works, such as a compaction of years.
+UNSEEN_S = 120.0
+LONGEST_S = 600.0
 
 
 class FileLock:
@@ -24,6 +37,7 @@ class FileLock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._wait: _Wait | None = None
         try:
             mode = _folder_mode(path.parent) & 0o666  # as open as its folder
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
@@ -34,11 +48,42 @@ class FileLock:
         _open_locks.add(self)
 
     def acquire(self) -> None:
-        """Wait until the lock is ours; waiters are served in the order they came."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        """Wait until the lock is ours; waiters are served in the order they came.
+
+        Raises `LedgerError`, naming the holder and the remedy, when that does nothing for `IDLE_S`.
+        """
+        idle_s = IDLE_AGAIN_S
+        if self._wait is None or not self._wait.resume():
+            self._wait = None
+            if self.try_acquire():
+                return
+            idle_s = IDLE_S
+            self._wait = _Wait(self._descriptor)
+        try:
+            self._wait_out(self._wait, idle_s)
+        except BaseException:
+            if not self._wait.give_up():
+                self._wait = None
+                self.release()
+            raise
+        self._wait = None
+
+    def _wait_out(self, wait: _Wait, idle_s: float) -> None:
+        if wait.succeeded.wait(_LOOK_AFTER_S):
+            return
+        waited, before = _LOOK_AFTER_S, holder_of(*self._identity)
+        while not wait.succeeded.wait(idle_s):
+            waited += idle_s
+            now = holder_of(*self._identity)
+            longest = LONGEST_S if now.has_worked_since(before) else UNSEEN_S if now.pid is None else idle_s
+            if waited >= longest:
+                raise _held_up(self.path, waited, now)
+            before = now
 
     def try_acquire(self) -> bool:
         """Take the lock if nobody has it."""
+        if self._wait is not None and not self._wait.is_over:
+            return False  # it is still waited for
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -58,9 +103,68 @@ class FileLock:
 
     def close(self) -> None:
         """Release and forget."""
+        if self._wait is not None:
+            self._wait.give_up()
+        self._close()
+
+    def let_go_in_child(self) -> None:
+        """Close a forked child's copies: it would keep its parent's lock when the parent dies."""
+        if self._wait is not None:
+            self._wait.close()
+        self._close()
+
+    def _close(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+class _Wait:
+    """A thread that waits in the kernel's queue: the one way to wait in turn and not for ever.
+
+    It may outlive the wish for the lock. Then it lets go of it at once, whenever it gets it.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.succeeded = threading.Event()
+        self.is_over = False
+        self._wanted = True
+        self._deciding = threading.Lock()
+        self._descriptor = os.dup(descriptor)  # the same lock, whatever becomes of the other one
+        threading.Thread(target=self._run, name="router_lab lock", daemon=True).start()
+
+    def _run(self) -> None:
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        with self._deciding:
+            self.is_over = True
+            if self._wanted:
+                self.succeeded.set()
+            else:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            self.close()
+
+    def resume(self) -> bool:
+        """Want the lock again; False if it came and went meanwhile."""
+        with self._deciding:
+            self._wanted = not self.is_over
+            return self._wanted
+
+    def give_up(self) -> bool:
+        """Want it no longer; False if it is ours already."""
+        with self._deciding:
+            self._wanted = False
+            return not self.succeeded.is_set()
+
+    def close(self) -> None:
+        """Close the descriptor; the lock stays with whoever has another one."""
+        os.close(self._descriptor)
+
+
+def _held_up(path: Path, waited: float, holder: Holder) -> LedgerError:
+    return LedgerError(
+        f"{path}: {holder} has kept the ledger locked for {waited:.0f} s. {holder.remedy}, then call again: "
+        "what is written is not lost, and what it had begun is recovered"
+    )
 
 
 def _folder_mode(folder: Path) -> int:
@@ -76,9 +180,8 @@ _open_locks: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
 def _let_go_in_child() -> None:
-    """A forked child shares its parent's locks, and would keep them when the parent dies."""
     for lock in list(_open_locks):
-        lock.close()
+        lock.let_go_in_child()
 
 
 os.register_at_fork(after_in_child=_let_go_in_child)

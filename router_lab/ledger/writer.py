@@ -229,7 +229,9 @@ class Writer:
             self._commit(self._postponed + [self._queue.popleft() for _ in range(len(self._queue))])
             self._committing = False
         self._commit(self._postponed)
-        with held(self._lock), journal_in_use():
+        with suppress(LedgerError):  # behind a stopped process SQLite's own locks have to do
+            self._lock.acquire()
+        with journal_in_use():
             self.let_go()
         self._owner.close()
         self._lock.close()
