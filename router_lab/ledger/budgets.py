@@ -7,6 +7,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from router_lab.errors import BudgetExceededError
@@ -133,6 +134,16 @@ def _exceeded(line: BudgetLine, counter: _Counter, amount: int) -> BudgetExceede
         spent_usd=spent,
         held_usd=held,
         asked_usd=asked,
+    )
+
+
+def forget_periods(journal: sqlite3.Connection, before: datetime) -> None:
+    """Delete the counters of days and months that were over by then wherever, if all they count is pruned."""
+    over = (before.date() - timedelta(days=1)).isoformat()  # a day lasts longest far west of UTC
+    journal.execute(
+        "DELETE FROM budgets WHERE held = 0 AND spent <= pruned "
+        "AND period GLOB '[0-9]*' AND period < substr(?, 1, length(period))",
+        (over,),
     )
 
 

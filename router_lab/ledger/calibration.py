@@ -21,6 +21,8 @@ _log = logging.getLogger("router_lab.ledger")
 REFRESH_S = 0.5
 # Task types may be made up by callers, one per call: what is remembered of them is bounded.
 MOST_KEYS = 4096
+# The same of what the journal keeps, some 10 MB: the states that have not learnt for longest go.
+MOST_STORED = 10_000
 
 Peek = Callable[[Callable[[sqlite3.Connection], bytes | None]], bytes | None]
 
@@ -67,25 +69,27 @@ class Learning:
         self._publish = publish
         self._states: dict[str, bytes | None] = {}
         self._changed: dict[str, bytes] = {}
+        self._learnt: dict[str, int] = {}
 
     def begin(self, *, others_wrote: bool) -> None:
         """A transaction has begun."""
-        self._changed = {}
+        self._changed, self._learnt = {}, {}
         if others_wrote or len(self._states) > MOST_KEYS:
             self._states.clear()
 
     def forget(self) -> None:
         """The transaction was rolled back, and what was learnt in it with it."""
-        self._changed = {}
+        self._changed, self._learnt = {}, {}
         self._states.clear()
 
-    def fold(self, key: str, fold: Fold) -> None:
-        """Take one sample. A faulty estimator loses its sample, never the paid row it came with."""
+    def fold(self, key: str, fold: Fold, at: int) -> None:
+        """Take one sample of `at`, microseconds since 1970. A faulty estimator loses its sample, never the paid row it came with."""
         try:
             state = fold(self._state(key))
             if not isinstance(state, bytes):
                 raise TypeError(f"a state is bytes, not {type(state).__name__}")
             self._states[key] = self._changed[key] = state
+            self._learnt[key] = at
         except Exception:
             _log.exception("calibration %r was not updated", key)
 
@@ -93,7 +97,8 @@ class Learning:
         """The transaction is about to end."""
         if self._changed:
             self._connection.executemany(
-                "INSERT OR REPLACE INTO calibration VALUES (?, ?)", self._changed.items()
+                "INSERT OR REPLACE INTO calibration (key, state, learnt) VALUES (?, ?, ?)",
+                [(key, state, self._learnt[key]) for key, state in self._changed.items()],
             )
 
     def committed(self) -> None:
@@ -106,3 +111,17 @@ class Learning:
             row = self._connection.execute("SELECT state FROM calibration WHERE key = ?", (key,)).fetchone()
             self._states[key] = None if row is None else row[0]
         return self._states[key]
+
+
+def forget_oldest(journal: sqlite3.Connection) -> None:
+    """Keep `MOST_STORED` states: names may be made up, one per call."""
+    journal.execute(
+        "DELETE FROM calibration WHERE key IN "
+        "(SELECT key FROM calibration ORDER BY learnt DESC LIMIT -1 OFFSET ?)",
+        (MOST_STORED,),
+    )
+
+
+def forget_before(journal: sqlite3.Connection, micros: int) -> None:
+    """Delete the states that have learnt nothing since."""
+    journal.execute("DELETE FROM calibration WHERE learnt < ?", (micros,))

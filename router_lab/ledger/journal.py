@@ -25,12 +25,12 @@ from router_lab.ledger.manifest import keep_apart
 from router_lab.ledger.problems import explain
 from router_lab.ledger.schema import TABLES, Table
 from router_lab.ledger.switch_store import create_flips
-from router_lab.ledger.upgrade import copy_flips, from_version_1, from_version_3
+from router_lab.ledger.upgrade import copy_flips, from_version_1, from_version_3, from_version_4
 from router_lab.private import make_file
 
 JOURNAL_NAME = "_journal.sqlite"
 LOCKS_NAME = "_locks"
-JOURNAL_VERSION = 4
+JOURNAL_VERSION = 5
 _OLDEST_READABLE = 3
 
 Durability = Literal["full", "os", "batch"]
@@ -45,7 +45,9 @@ CREATE TABLE budgets (
     spent INTEGER NOT NULL DEFAULT 0, held INTEGER NOT NULL DEFAULT 0, warned INTEGER NOT NULL DEFAULT 0,
     pruned INTEGER NOT NULL DEFAULT 0, UNIQUE (scope, period)
 );
-CREATE TABLE calibration (key TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE calibration (
+    key TEXT PRIMARY KEY, state BLOB NOT NULL, learnt INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
 CREATE TABLE batches (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE files (
     path TEXT PRIMARY KEY, name TEXT NOT NULL, date TEXT NOT NULL, rows INTEGER NOT NULL,
@@ -125,6 +127,8 @@ def _create(connection: sqlite3.Connection, home: str) -> None:
         connection.execute(SET_ASIDE)
         if 0 < version < 4:
             from_version_3(connection)
+        if 0 < version < 5:
+            from_version_4(connection)
         for name, table in TABLES.items():  # a journal of any age may lack a newer table
             create_rows(connection, table)
             index_intents(connection, table)

@@ -19,6 +19,7 @@ from router_lab.ledger.calibration import Learning
 from router_lab.ledger.lines import Stored, budget_field, encoder
 from router_lab.ledger.money import is_amount, nano, nano_up, usd
 from router_lab.ledger.pending_rows import PendingRows
+from router_lab.ledger.schema import aware, microseconds
 from router_lab.ledger.switch_store import count_spending
 from router_lab.ledger.values import as_text, shown
 from router_lab.records import Alert, Attempt, BudgetLine, Score, Watch
@@ -151,7 +152,7 @@ class Settle:
         books.rows.replace("attempts", intent.seq, _charged(row, intent.lines))
         books.budgets.charge(intent.lines, intent.held, charge)
         for key, fold in self._folds:
-            books.learning.fold(key, fold)
+            books.learning.fold(key, fold, microseconds(aware(attempt.started_at)))
         if attempt.is_shadow and charge:
             count_spending(books.connection, attempt.task_type, charge)
 

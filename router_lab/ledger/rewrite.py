@@ -18,7 +18,8 @@ from pathlib import PurePosixPath
 from sqlite3 import Connection
 from typing import Any
 
-from router_lab.ledger.budgets import line_totals
+from router_lab.ledger.budgets import forget_periods, line_totals
+from router_lab.ledger.calibration import forget_before
 from router_lab.ledger.damage import blank_set_aside, forget_set_aside
 from router_lab.ledger.files import Files
 from router_lab.ledger.foreign import adopt_foreign
@@ -26,7 +27,7 @@ from router_lab.ledger.manifest import SealedFile, add_to_manifest, ledger_id_of
 from router_lab.ledger.operations import Books
 from router_lab.ledger.parquet import DayFile, in_order, write_file
 from router_lab.ledger.redaction import Redaction
-from router_lab.ledger.schema import ATTEMPTS, SWITCH_EVENTS, TABLES, WATCHES, Table
+from router_lab.ledger.schema import ATTEMPTS, SWITCH_EVENTS, TABLES, WATCHES, Table, microseconds
 from router_lab.ledger.seal import Transact, batches
 from router_lab.ledger.sealed_files import check_unchanged, row_groups
 
@@ -123,7 +124,8 @@ def redact(shelf: Shelf, before: datetime) -> int:
 def prune(shelf: Shelf, before: datetime) -> int:
     """Delete rows from before that time, but never the history of the switch or of watches; returns how many.
 
-    Budget counters keep what the deleted attempts cost. Raises `LedgerError`.
+    Budget counters keep what the deleted attempts cost, and go with the last of them once their period is
+    over. Calibration that has learnt nothing since goes too. Raises `LedgerError`.
     """
     adopt_foreign(shelf)
     when = before.astimezone(UTC)
@@ -131,7 +133,14 @@ def prune(shelf: Shelf, before: datetime) -> int:
     for file in _manifest(shelf):
         if file.table not in (SWITCH_EVENTS, WATCHES) and file.date <= when.date().isoformat():
             removed += _prune_file(shelf, file, when)
-    shelf.transact(lambda books: forget_set_aside(books.connection, when))
+
+    def forget(books: Books) -> None:
+        forget_set_aside(books.connection, when)
+        forget_before(books.connection, microseconds(when))
+        forget_periods(books.connection, when)
+        books.forget()  # the writer's memory of these
+
+    shelf.transact(forget)
     return removed
 
 

@@ -18,6 +18,7 @@ from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from router_lab.ledger.beside import ahead
+from router_lab.ledger.calibration import forget_oldest
 from router_lab.ledger.damage import damaged_rows, set_aside
 from router_lab.ledger.files import Files
 from router_lab.ledger.journal import put_aside
@@ -132,6 +133,7 @@ def unsealed(journal: sqlite3.Connection, table: Table, dead: Sequence[str] = ()
 def _begin(journal: sqlite3.Connection, listed: Sequence[str]) -> list[Batch]:
     if any(is_from_later(journal, PurePosixPath(path).name) for path in listed):
         take_new_id(journal)
+    forget_oldest(journal)
     begun = []
     for table in TABLES.values():
         settled = journal.execute(

@@ -1,6 +1,7 @@
 """Older journals, brought up to date when they are opened for writing.
 
-The rows of version 1 were JSON arrays. Up to version 3 one flip of the switch was kept for each prefix.
+The rows of version 1 were JSON arrays. Up to version 3 one flip of the switch was kept for each prefix, up to
+version 4 nothing told when a calibration state had last learnt.
 """
 
 from __future__ import annotations
@@ -72,6 +73,11 @@ def from_version_3(journal: sqlite3.Connection) -> None:
             )
     journal.execute("DELETE FROM meta WHERE key GLOB 'switch_lease/*' OR key GLOB 'switch_put_back/*'")
     journal.execute("DROP TABLE switch")
+
+
+def from_version_4(journal: sqlite3.Connection) -> None:
+    """Calibration states tell from now on when they learnt; older ones count as the oldest."""
+    journal.execute("ALTER TABLE calibration ADD COLUMN learnt INTEGER NOT NULL DEFAULT 0")
 
 
 def copy_flips(journal: sqlite3.Connection) -> None:

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +22,7 @@ import pytest
 from ledger_rows import NOON, alert, answered, lost, make_call, settings
 
 from router_lab.errors import LedgerError
-from router_lab.ledger import Ledger
+from router_lab.ledger import Ledger, calibration
 from router_lab.records import BudgetLine
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -202,3 +203,45 @@ async def test_a_seal_that_was_killed_midway_is_finished(tmp_path: Path, moment:
 def test_the_status_of_a_ledger_whose_store_is_away_says_so(tmp_path: Path) -> None:
     status = Ledger("nowhere://bucket/prefix", journal=tmp_path).status()
     assert "nowhere://bucket/prefix: not a place pyarrow can open" in status.problem
+
+
+async def test_counters_and_calibration_of_made_up_names_are_pruned_with_their_rows(tmp_path: Path) -> None:
+    """A user a day, a task type a call: what is kept of them goes when nothing needs it any more."""
+    with Ledger(tmp_path) as ledger:
+        for day in range(1, 9):
+            at = datetime(2026, 11, day, 12, tzinfo=UTC)
+            lines = [
+                BudgetLine("daily", f"2026-11-{day:02}", 1.0),
+                BudgetLine("monthly", "2026-11", 9.0),
+                BudgetLine(f"user:{day}/daily", f"2026-11-{day:02}", 1.0),
+            ]
+            intent = lost(started_at=at, cost_usd=0.01 * day)
+            await ledger.open_attempt(intent, 0.01, lines)
+            await ledger.settle(replace(intent, billing="billed"), [(f"tokens/{day}", lambda _: b"learnt")])
+        ledger.prune("2026-11-05")
+        counters = ledger.spend()
+        assert sorted(counters["period"].unique()) == ["2026-11", *(f"2026-11-{day:02}" for day in range(4, 9))]
+        assert counters.set_index(["scope", "period"])["spent_usd"]["monthly", "2026-11"] == pytest.approx(0.36)
+        assert [day for day in range(1, 9) if ledger.calibration(f"tokens/{day}")] == [5, 6, 7, 8]
+        assert ledger.verify().ok, ledger.verify()
+        again = lost(started_at=datetime(2026, 11, 1, 12, tzinfo=UTC))  # a clock that went back
+        await ledger.open_attempt(again, 0.01, [BudgetLine("daily", "2026-11-01", 1.0)])
+        await ledger.settle(again)
+        assert ledger.verify().ok, ledger.verify()
+        ledger.prune("2026-12-09")
+        assert ledger.spend().empty
+        assert ledger.verify().ok, ledger.verify()
+
+
+async def test_calibration_is_bounded_however_many_names_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "MOST_STORED", 3)
+    with Ledger(tmp_path) as ledger:
+        for number in range(6):
+            intent = lost(started_at=NOON + timedelta(seconds=number))
+            await ledger.open_attempt(intent, 0.01, [])
+            await ledger.settle(intent, [(f"tokens/{number}", lambda _: b"learnt")])
+        ledger.seal()
+    with Ledger(tmp_path) as ledger:
+        assert [number for number in range(6) if ledger.calibration(f"tokens/{number}")] == [3, 4, 5]
