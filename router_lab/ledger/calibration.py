@@ -83,7 +83,10 @@ class Learning:
         self._states.clear()
 
     def fold(self, key: str, fold: Fold, at: int) -> None:
-        """Take one sample of `at`, microseconds since 1970. A faulty estimator loses its sample, never the paid row it came with."""
+        """Take one sample of `at`, microseconds since 1970.
+
+        A faulty estimator loses its sample, never the paid row it came with.
+        """
         try:
             state = fold(self._state(key))
             if not isinstance(state, bytes):

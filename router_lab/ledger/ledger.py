@@ -268,8 +268,8 @@ class Ledger:
     def prune(self, before: datetime | str) -> int:
         """Delete rows older than `before` for good; returns how many.
 
-        The history of the switch and of watches stays. Budget counters stay until their period is over and all
-        their rows are gone, calibration until it has learnt nothing since.
+        The history of the switch and of watches stays. Budget counters stay until their period is over and
+        all their rows are gone, calibration as long as it learns.
         """
         from router_lab.ledger.rewrite import prune
 
