@@ -30,8 +30,9 @@ Outcome = Literal[
 ]
 
 # Where `cost_usd` comes from: the config's own price, the public price list, the reservation of an
-# attempt whose usage was never seen, nothing because the attempt was not billed, or another tool's log.
-CostSource = Literal["config", "genai-prices", "reserved", "none", "imported"]
+# attempt whose usage was never seen, nothing because the attempt was not billed, another tool's log, or its
+# provider's own export (see `Ledger.reconcile`).
+CostSource = Literal["config", "genai-prices", "reserved", "none", "imported", "reconciled"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,9 +88,12 @@ def add_to(commands: Commands) -> None:
         help="import the rows that are right where others are not",
     )
     _add(actions, "marks", "say who scored how many pairs, and how far they agree", _marks)
-    reconcile = _add(actions, "reconcile", "compare with a provider's usage or cost export", _reconcile)
+    reconcile = _add(
+        actions, "reconcile", "compare with a provider's export and settle unknown bills", _reconcile
+    )
     reconcile.add_argument("file", type=Path, help="the provider's CSV")
     reconcile.add_argument("--provider", required=True, help="anthropic, openai, or any with --column")
+    reconcile.add_argument("--compare-only", action="store_true", help="write nothing back")
     for action in (imported, scores, reconcile):
         action.add_argument(
             "--column",
@@ -225,7 +228,12 @@ def _configured_content(config: str | None) -> Content:
 
 def _reconcile(ledger: Ledger, arguments: argparse.Namespace) -> int:
     """Exit code 1 when the two sides differ."""
-    compared = ledger.reconcile(arguments.provider, arguments.file, _columns(arguments.column))
+    compared = ledger.reconcile(
+        arguments.provider,
+        arguments.file,
+        _columns(arguments.column),
+        settle=not arguments.compare_only,
+    )
     print(compared.to_string(index=False))
     return 0 if compared.empty or set(compared["verdict"]) <= {"agrees"} else 1
 

@@ -312,18 +312,29 @@ class Ledger:
         return import_file(self._core, Path(path), source, columns, content or self._content)
 
     def reconcile(
-        self, provider: str, path: str | Path, columns: Mapping[str, str] | None = None
+        self,
+        provider: str,
+        path: str | Path,
+        columns: Mapping[str, str] | None = None,
+        *,
+        settle: bool = True,
     ) -> pd.DataFrame:
-        """Compare with a provider's usage or cost export (CSV), by UTC day and model.
+        """Compare with a provider's usage or cost export (CSV), by UTC day and model, and settle by it.
 
         Anthropic's and OpenAI's exports are known; for others `columns` maps `date`, `model` and any of
         `requests`, `tokens_in`, `tokens_out`, `cost_usd` to the file's columns. Per row: both sides, the
         difference (theirs minus ours), a `verdict`, and the `unknown` attempts that may explain it.
         What the export names no model for is kept as `(no model)`.
+
+        Unknown bills of days that are over are settled where the export leaves no doubt: both sides agree
+        without them, so they were not billed; or its cost exceeds ours by no more than they may have cost,
+        and they share that in proportion to their bounds. Their rows then say `cost_source="reconciled"`,
+        and budgets count them so; `settled_rows` says how many. Doing it again changes nothing. Nothing is
+        written with `settle=False`, or where the ledger can only be read.
         """
         from router_lab.ledger.reconcile import reconcile
 
-        return reconcile(self._core.reader, provider, Path(path), columns)
+        return reconcile(self._core, provider, Path(path), columns, settle=settle)
 
     def verify(self) -> Report:
         """Check everything checkable: `report.ok`, `report.problems`, `print(report)`. Changes nothing."""

@@ -1,33 +1,62 @@
-"""The ledger against the provider's own usage or cost export: by day and model, where they differ and why."""
+"""The ledger against the provider's own usage or cost export: by day and model, where they differ and why.
+
+An attempt is open in what nobody has seen of it: its cost and tokens while its bill is unknown, its tokens
+when only its cost was reconciled.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from router_lab.errors import ConfigError
 from router_lab.ledger.provider_export import ProviderExport, read_export
 from router_lab.ledger.provider_values import model_name
 from router_lab.ledger.reader import Reader
+from router_lab.ledger.settlements import RECONCILED, Bill, settle_bills
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from router_lab.ledger.core import Core
+
 _KEY = ["date", "model"]
+_AGREES, _EXPLAINED = "agrees", "unknown rows would explain it"
 # A difference this small, relative, is rounding in somebody's export.
 _TOLERANCE = 1e-6
 # How much longer a prompt may be than it was estimated to be.
 _ESTIMATE_SLACK = 2
 
 
-def reconcile(reader: Reader, provider: str, path: Path, columns: Mapping[str, str] | None) -> pd.DataFrame:
+def reconcile(
+    core: Core, provider: str, path: Path, columns: Mapping[str, str] | None, *, settle: bool
+) -> pd.DataFrame:
     """One row per UTC day and model; see `Ledger.reconcile`. Raises `ConfigError` for a bad export."""
+    export = read_export(path, provider, columns)
+    attempts = _from_ledger(core.reader, provider, export.first, export.last)
+    found = _compared(attempts, export)
+    found["settled_rows"] = 0
+    if not settle or not core.writable:
+        return found
+    today = core.now().date().isoformat()
+    for place, row in found.iterrows():
+        if row["date"] >= today:
+            continue
+        of_row = attempts[(attempts["date"] == row["date"]) & (attempts["model"] == row["model"])]
+        bills = _bills(row, of_row[of_row["is_open"]], export.measures)
+        if bills:
+            dates = frozenset([str(row["date"])])
+            found.loc[place, "settled_rows"] = core.rewrite(
+                lambda shelf, bills=bills, dates=dates: settle_bills(shelf, bills, dates)  # type: ignore[misc]
+            )
+    return found
+
+
+def _compared(attempts: pd.DataFrame, export: ProviderExport) -> pd.DataFrame:
     import pandas as pd
 
-    export = read_export(path, provider, columns)
-    attempts = _from_ledger(reader, provider, export.first, export.last)
     both = _billed(attempts, export.measures).merge(
         _theirs(export), on=_KEY, how="outer", suffixes=("_ledger", "_provider")
     )
@@ -52,7 +81,15 @@ def _theirs(export: ProviderExport) -> pd.DataFrame:
 def _from_ledger(reader: Reader, provider: str, first: date, last: date) -> pd.DataFrame:
     """The attempts at `provider` on these days that it billed or may have billed."""
     names = ["attempt_id", "started_at", "provider", "model_actual", "model_requested", "billing"]
-    names += ["tokens_in", "tokens_out", "cost_usd", "worst_usd", "estimated_tokens_in", "output_reserve"]
+    names += [
+        "tokens_in",
+        "tokens_out",
+        "cost_source",
+        "cost_usd",
+        "worst_usd",
+        "estimated_tokens_in",
+        "output_reserve",
+    ]
     since = datetime.combine(first, time(), UTC)
     until = datetime.combine(last + timedelta(days=1), time(), UTC)
     attempts: pd.DataFrame = reader.arrow("attempts", columns=names, since=since, until=until).to_pandas()
@@ -63,6 +100,8 @@ def _from_ledger(reader: Reader, provider: str, first: date, last: date) -> pd.D
     attempts["model"] = attempts["model_actual"].fillna(attempts["model_requested"]).map(model_name)
     attempts["requests"] = 1
     attempts["worst_usd"] = attempts["worst_usd"].fillna(attempts["cost_usd"])
+    without_tokens = (attempts["cost_source"] == RECONCILED) & attempts["tokens_in"].isna()
+    attempts["is_open"] = (attempts["billing"] == "unknown") | without_tokens
     return attempts
 
 
@@ -82,9 +121,11 @@ def _billed(attempts: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
 
 def _unknown(attempts: pd.DataFrame) -> pd.DataFrame:
     """The rows that may have been billed, and the most they can have used."""
-    unknown = attempts[attempts["billing"] == "unknown"]
+    unknown = attempts[attempts["is_open"]].copy()
+    unknown["is_unknown"] = (unknown["billing"] == "unknown").astype(int)
+    unknown["worst_usd"] *= unknown["is_unknown"]
     return unknown.groupby(_KEY, as_index=False).agg(
-        unknown_rows=("attempt_id", "size"),
+        unknown_rows=("is_unknown", "sum"),
         unknown_tokens_in=("estimated_tokens_in", "sum"),
         unknown_tokens_out=("output_reserve", "sum"),
         unknown_cost_usd=("worst_usd", "sum"),
@@ -97,12 +138,12 @@ def _verdict(row: pd.Series[Any], measures: Sequence[str]) -> str:
     sizes = {name: max(abs(row[f"{name}_provider"]), 1e-9) for name in measures}
     off = {name: value for name, value in differences.items() if abs(value) > _TOLERANCE * sizes[name]}
     if not off:
-        return "agrees"
+        return _AGREES
     if all(value < 0 for value in off.values()):
         return "the ledger counts more"
     if any(value < 0 for value in off.values()):
         return "they differ both ways"
-    if not row["unknown_rows"]:
+    if not (row["unknown_rows"] or row["unknown_tokens_in"] or row["unknown_tokens_out"]):
         return "the provider counts more"
     explained = {
         "requests": row["unknown_rows"],
@@ -111,4 +152,59 @@ def _verdict(row: pd.Series[Any], measures: Sequence[str]) -> str:
         "cost_usd": row["unknown_cost_usd"],
     }
     within = all(value <= explained[name] * (1 + _TOLERANCE) for name, value in off.items())
-    return "unknown rows would explain it" if within else "unknown rows explain only part of it"
+    return _EXPLAINED if within else "unknown rows explain only part of it"
+
+
+def _bills(row: pd.Series[Any], open_rows: pd.DataFrame, measures: Sequence[str]) -> dict[str, Bill]:
+    """What the export settles of the attempts that are open, by their id; nothing where it leaves a doubt."""
+    unknown = open_rows[open_rows["billing"] == "unknown"]
+    if row["verdict"] == _AGREES:
+        return {attempt: Bill(0.0, is_billed=False) for attempt in unknown["attempt_id"]}
+    if row["verdict"] != _EXPLAINED:
+        return {}
+    if unknown.empty:  # their cost was settled before
+        return _shared(row, open_rows, measures, cost_usd=None) if "tokens_in" in measures else {}
+    if "cost_usd" not in measures:
+        return {}
+    # How many were billed may be known; the dearest are taken for these.
+    billed = round(row["requests_difference"]) if "requests" in measures else len(unknown)
+    if not billed:
+        return {}
+    dearest = unknown.sort_values(["worst_usd", "attempt_id"], ascending=[False, True])
+    taken, others = dearest.head(billed), dearest.tail(len(dearest) - billed)
+    cost = max(float(row["cost_usd_difference"]), 0.0)
+    if cost > taken["worst_usd"].sum() * (1 + _TOLERANCE):
+        return {}
+    rest = {attempt: Bill(0.0, is_billed=False) for attempt in others["attempt_id"]}
+    return rest | _shared(row, taken, measures, cost_usd=cost)
+
+
+def _shared(
+    row: pd.Series[Any], rows: pd.DataFrame, measures: Sequence[str], cost_usd: float | None
+) -> dict[str, Bill]:
+    """`rows` share what the provider counts more, in proportion to the most each can have used."""
+    size = len(rows)
+    costs = [None] * size if cost_usd is None else _parts(cost_usd, rows["worst_usd"])
+    tokens: dict[str, list[int | None]] = {}
+    for name, bound in (("tokens_in", "estimated_tokens_in"), ("tokens_out", "output_reserve")):
+        known = name in measures
+        tokens[name] = _whole_parts(row[f"{name}_difference"], rows[bound]) if known else [None] * size
+    is_counted = cost_usd is None or "requests" in measures
+    return {
+        attempt: Bill(cost, is_counted or bool(cost), tokens_in, tokens_out)
+        for attempt, cost, tokens_in, tokens_out in zip(
+            rows["attempt_id"], costs, tokens["tokens_in"], tokens["tokens_out"], strict=True
+        )
+    }
+
+
+def _parts(amount: float, bounds: pd.Series[Any]) -> list[float | None]:
+    total = float(bounds.sum())
+    return [amount * float(bound) / total if total else 0.0 for bound in bounds]
+
+
+def _whole_parts(amount: float, bounds: pd.Series[Any]) -> list[int | None]:
+    """As `_parts`, in whole numbers that add up."""
+    shares = _parts(amount, bounds.fillna(0))
+    ends = [round(sum(cast("list[float]", shares[: place + 1]))) for place in range(len(shares))]
+    return [end - before for before, end in zip([0, *ends], ends, strict=False)]

@@ -46,7 +46,9 @@ class Shelf:
 
 
 @dataclass(frozen=True, slots=True)
-class _Listed:
+class Listed:
+    """One sealed file of the manifest."""
+
     path: str
     table: Table
     date: str
@@ -62,19 +64,19 @@ def compact(shelf: Shelf, target_bytes: int = TARGET_BYTES) -> int:
     """
     adopt_foreign(shelf)
     gone = 0
-    for small in _mergeable(_manifest(shelf), target_bytes):
+    for small in _mergeable(listed_files(shelf), target_bytes):
         _replace(shelf, small, _in_order(small[0].table, _rows(shelf, small)))
         gone += len(small) - 1
     return gone
 
 
-def _mergeable(manifest: Iterable[_Listed], target_bytes: int) -> Iterator[list[_Listed]]:
-    days: dict[tuple[str, str], list[_Listed]] = defaultdict(list)
+def _mergeable(manifest: Iterable[Listed], target_bytes: int) -> Iterator[list[Listed]]:
+    days: dict[tuple[str, str], list[Listed]] = defaultdict(list)
     for file in manifest:
         if file.bytes < target_bytes // 2:
             days[file.table.name, file.date].append(file)
     for files in days.values():
-        group: list[_Listed] = []
+        group: list[Listed] = []
         for file in files:
             if group and sum(member.bytes for member in group) + file.bytes > target_bytes:
                 if len(group) > 1:
@@ -109,7 +111,7 @@ def redact(shelf: Shelf, before: datetime) -> int:
     adopt_foreign(shelf)
     redaction = Redaction(shelf.files, before.astimezone(UTC))
     changed = 0
-    for file in _manifest(shelf):
+    for file in listed_files(shelf):
         if not redaction.concerns(file.table, file.date):
             continue
         count = sum(redaction.changed(file.table, part)[1] for part in _rows(shelf, [file]))
@@ -130,7 +132,7 @@ def prune(shelf: Shelf, before: datetime) -> int:
     adopt_foreign(shelf)
     when = before.astimezone(UTC)
     removed = 0
-    for file in _manifest(shelf):
+    for file in listed_files(shelf):
         if file.table not in (SWITCH_EVENTS, WATCHES) and file.date <= when.date().isoformat():
             removed += _prune_file(shelf, file, when)
 
@@ -144,7 +146,7 @@ def prune(shelf: Shelf, before: datetime) -> int:
     return removed
 
 
-def _prune_file(shelf: Shelf, file: _Listed, before: datetime) -> int:
+def _prune_file(shelf: Shelf, file: Listed, before: datetime) -> int:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -204,22 +206,35 @@ def remove_strays(shelf: Shelf) -> list[str]:
     return strays
 
 
-def _manifest(shelf: Shelf) -> list[_Listed]:
+def listed_files(shelf: Shelf) -> list[Listed]:
+    """The files of the manifest now."""
     with shelf.snapshot() as journal:
         rows = journal.execute(
             "SELECT path, name, date, rows, bytes, sha256 FROM files ORDER BY path"
         ).fetchall()
-    return [_Listed(path, TABLES[name], *others) for path, name, *others in rows]
+    return [Listed(path, TABLES[name], *others) for path, name, *others in rows]
 
 
-def _rows(shelf: Shelf, files: Iterable[_Listed]) -> Iterator[Any]:
+def rows_of(shelf: Shelf, file: Listed) -> Iterator[Any]:
+    """The rows of a file, a row group at a time."""
+    return row_groups(shelf.files, file.table, file.path)
+
+
+def replace_file(
+    shelf: Shelf, file: Listed, rows: Iterable[Any], account: Callable[[Books], None] | None = None
+) -> None:
+    """Put `rows` in the place of those of `file`; `account` runs in the same transaction."""
+    _replace(shelf, [file], rows, account)
+
+
+def _rows(shelf: Shelf, files: Iterable[Listed]) -> Iterator[Any]:
     for file in files:
         yield from row_groups(shelf.files, file.table, file.path)
 
 
 def _replace(
     shelf: Shelf,
-    old: Sequence[_Listed],
+    old: Sequence[Listed],
     rows: Iterable[Any],
     account: Callable[[Books], None] | None = None,
 ) -> None:
@@ -238,7 +253,7 @@ def _replace(
         shelf.files.remove(file.path)
 
 
-def _written(shelf: Shelf, old: Sequence[_Listed], rows: Iterable[Any]) -> list[SealedFile]:
+def _written(shelf: Shelf, old: Sequence[Listed], rows: Iterable[Any]) -> list[SealedFile]:
     table, date = old[0].table, old[0].date
     (name,) = _new_names(shelf, [(table, date)])
     file = DayFile(shelf.files, table, name, date, replaces=[file.path for file in old])

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
 from ledger_rows import answered, lost, make_call
 
 from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
+from router_lab.records import BudgetLine
 
 MODEL = {"provider": "anthropic", "model_requested": "claude-sonnet-4-5-20250929"}
 
@@ -255,3 +260,148 @@ async def test_a_question_that_has_no_answer_is_refused(tmp_path: Path) -> None:
         ledger.reconcile("anthropic", tmp_path / "cost.csv", {"date": "day", "model": "llm"})
     with pytest.raises(ConfigError, match="no attempts of it; it has anthropic"):
         ledger.reconcile("antropic", tmp_path / "cost.csv", MAPPED)
+
+
+DAY = datetime(2026, 11, 20, 5, tzinfo=UTC)
+LINES = [BudgetLine("daily", "2026-11-20", 9.0), BudgetLine("monthly", "2026-11", 9.0)]
+
+
+async def unsure(ledger: Ledger, worst_usd: float, *lines: BudgetLine, **changes: object) -> None:
+    """An attempt whose bill nobody saw."""
+    given = {"cost_usd": worst_usd / 2, "worst_usd": worst_usd, "started_at": DAY, **MODEL, **changes}
+    row = lost(**given)
+    await ledger.open_attempt(row, worst_usd, [*LINES, *lines])
+    await ledger.settle(row)
+
+
+def cost_export(folder: Path, usd: float) -> Path:
+    path = folder / "cost.csv"
+    path.write_text(f"day,llm,usd\n2026-11-20,claude-sonnet-4-5,{usd!r}\n")
+    return path
+
+
+def spent(ledger: Ledger) -> dict[tuple[str, str], float]:
+    return ledger.spend().set_index(["scope", "period"])["spent_usd"].round(9).to_dict()
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+async def test_what_the_export_shows_is_written_back(tmp_path: Path, sealed: bool) -> None:
+    """Budgets, reports and the rows say what was billed, however often it is reconciled."""
+    with Ledger(tmp_path / "ledger") as ledger:
+        await make_call(ledger, *LINES, started_at=DAY, **MODEL)  # 0.004
+        for worst in (0.01, 0.03):
+            await unsure(ledger, worst)
+        await unsure(ledger, 0.5, started_at=DAY + timedelta(days=1))
+        if sealed:
+            ledger.seal()
+        before = spent(ledger)
+        export = cost_export(tmp_path, 0.012)
+        looked = ledger.reconcile("anthropic", export, MAPPED, settle=False)
+        assert looked["settled_rows"].tolist() == [0]
+        assert spent(ledger) == before == {("daily", "2026-11-20"): 0.544, ("monthly", "2026-11"): 0.544}
+        found = ledger.reconcile("anthropic", export, MAPPED)
+        assert found[["verdict", "settled_rows"]].to_numpy().tolist() == [
+            ["unknown rows would explain it", 2]
+        ]
+        for again in (ledger, Ledger(tmp_path / "ledger")):
+            found = again.reconcile("anthropic", export, MAPPED)
+            assert found[["verdict", "settled_rows"]].to_numpy().tolist() == [["agrees", 0]]
+            rows = again.attempts().query("cost_source == 'reconciled'").sort_values("cost_usd")
+            assert rows["cost_usd"].tolist() == rows["worst_usd"].tolist() == pytest.approx([0.002, 0.006])
+            assert set(rows["billing"]) == {"billed"}
+            assert spent(again) == {("daily", "2026-11-20"): 0.512, ("monthly", "2026-11"): 0.512}
+            assert again.verify().ok, again.verify()
+
+
+async def test_what_was_not_billed_costs_nothing(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        await make_call(ledger, *LINES, started_at=DAY, **MODEL)
+        await unsure(ledger, 0.02)
+        found = ledger.reconcile("anthropic", cost_export(tmp_path, 0.004), MAPPED)
+        assert found[["verdict", "settled_rows"]].to_numpy().tolist() == [["agrees", 1]]
+        row = ledger.attempts().query("cost_source == 'reconciled'").iloc[0]
+        assert (row["cost_usd"], row["worst_usd"], row["billing"]) == (0.0, 0.0, "unbilled")
+        assert spent(ledger)["daily", "2026-11-20"] == 0.004
+        assert ledger.spend()["likely_usd"].tolist() == ledger.spend()["spent_usd"].tolist()
+
+
+@pytest.mark.parametrize("usd", [0.003, 5.0])
+async def test_a_doubt_settles_nothing(tmp_path: Path, usd: float) -> None:
+    """The ledger counts more than the provider, or the provider more than the unknown rows can be."""
+    with Ledger(tmp_path / "ledger") as ledger:
+        await make_call(ledger, *LINES, started_at=DAY, **MODEL)
+        await unsure(ledger, 0.02)
+        found = ledger.reconcile("anthropic", cost_export(tmp_path, usd), MAPPED)
+        assert found["settled_rows"].tolist() == [0]
+        assert spent(ledger)["daily", "2026-11-20"] == 0.024
+
+
+async def test_a_day_that_is_not_over_is_not_settled(tmp_path: Path) -> None:
+    today = datetime.now(UTC)
+    (tmp_path / "cost.csv").write_text(f"day,llm,usd\n{today:%Y-%m-%d},claude-sonnet-4-5,0.004\n")
+    with Ledger(tmp_path / "ledger") as ledger:
+        await make_call(ledger, started_at=today, **MODEL)
+        await unsure(ledger, 0.02, started_at=today)
+        found = ledger.reconcile("anthropic", tmp_path / "cost.csv", MAPPED)
+        assert found[["verdict", "settled_rows"]].to_numpy().tolist() == [["agrees", 0]]
+
+
+async def test_requests_say_how_many_were_billed_and_tokens_follow(tmp_path: Path) -> None:
+    columns = {**MAPPED, "requests": "calls", "tokens_in": "in", "tokens_out": "out"}
+    path = tmp_path / "all.csv"
+    path.write_text("day,llm,calls,in,out,usd\n2026-11-20,claude-sonnet-4-5,2,16,103,0.02\n")
+    with Ledger(tmp_path / "ledger") as ledger:
+        await make_call(ledger, *LINES, started_at=DAY, **MODEL)
+        for worst in (0.01, 0.03):
+            await unsure(ledger, worst)
+        assert ledger.reconcile("anthropic", path, columns)["settled_rows"].tolist() == [2]
+        rows = ledger.attempts().query("cost_source == 'reconciled'").sort_values("cost_usd")
+        assert rows["billing"].tolist() == ["unbilled", "billed"]
+        assert rows["cost_usd"].tolist() == pytest.approx([0.0, 0.016])
+        assert rows.iloc[1][["tokens_in", "tokens_out"]].tolist() == [9, 100]
+        assert ledger.reconcile("anthropic", path, columns)["verdict"].tolist() == ["agrees"]
+
+
+async def test_tokens_are_filled_in_after_the_cost(tmp_path: Path) -> None:
+    """Anthropic exports cost and usage apart."""
+    usage = tmp_path / "usage.csv"
+    usage.write_text("day,llm,in,out\n2026-11-20,claude-sonnet-4-5,16,43\n")
+    tokens = {"date": "day", "model": "llm", "tokens_in": "in", "tokens_out": "out"}
+    with Ledger(tmp_path / "ledger") as ledger:
+        await make_call(ledger, started_at=DAY, **MODEL)
+        await unsure(ledger, 0.02)
+        assert ledger.reconcile("anthropic", usage, tokens)["settled_rows"].tolist() == [0]
+        assert ledger.reconcile("anthropic", cost_export(tmp_path, 0.01), MAPPED)[
+            "settled_rows"
+        ].tolist() == [1]
+        assert ledger.reconcile("anthropic", usage, tokens)["settled_rows"].tolist() == [1]
+        for export, columns in ((usage, tokens), (cost_export(tmp_path, 0.01), MAPPED)):
+            found = ledger.reconcile("anthropic", export, columns)
+            assert found[["verdict", "settled_rows"]].to_numpy().tolist() == [["agrees", 0]]
+
+
+@effort(max_examples=15, deadline=None)
+@given(
+    worst=st.lists(st.floats(1e-6, 2.0), min_size=1, max_size=6),
+    share=st.floats(0, 1),
+    scopes=st.lists(st.sampled_from(["task:a/daily", "user:b/daily"]), max_size=6),
+)
+async def test_the_provider_has_the_last_word_whatever_it_says(
+    worst: list[float], share: float, scopes: list[str]
+) -> None:
+    """Rows add up to the provider's figure, none costs more than was held, and budgets add up to the rows."""
+    with tempfile.TemporaryDirectory() as made, Ledger(Path(made) / "ledger") as ledger:
+        for usd, scope in zip(worst, [*scopes, *[""] * 6], strict=False):
+            lines = [BudgetLine(scope, "2026-11-20", 99.0)] if scope else []
+            await unsure(ledger, usd, *lines)
+        total = sum(worst) * share
+        found = ledger.reconcile("anthropic", cost_export(Path(made), total), MAPPED)
+        assert found["settled_rows"].tolist() == [len(worst)]
+        rows = ledger.attempts()
+        assert rows["cost_usd"].sum() == pytest.approx(total, abs=1e-9)
+        assert all(
+            usd <= most * (1 + 1e-9)
+            for usd, most in zip(sorted(rows["cost_usd"]), sorted(worst), strict=True)
+        )
+        assert spent(ledger)["daily", "2026-11-20"] == pytest.approx(total, abs=1e-8)
+        assert ledger.verify().ok, ledger.verify()
