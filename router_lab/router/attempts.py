@@ -40,7 +40,7 @@ from router_lab.router.targets import Target
 from router_lab.router.thoughts import without_thoughts
 from router_lab.router.transport import Transport, WireResponse
 from router_lab.router.windows import UNKNOWN_WINDOW, Window, Windows
-from router_lab.router.writes import WAITED, within
+from router_lab.router.writes import WAITED, has_event_loop, within
 
 # What an answer that is there waits for its row at least, however late it is.
 _LEAST_WAIT_S = 5.0
@@ -216,6 +216,8 @@ class Attempts:
 
     async def settle(self, attempt: OpenAttempt, settled: Settlement) -> None:
         """Write the one row, tell the breaker, feed the calibration. Raises `LedgerError`."""
+        if not has_event_loop():
+            return  # dropped with its event loop: the intent is the row
         job, plan = attempt.job, attempt.plan
         row = self._row(attempt, settled)
         folds = (

@@ -17,7 +17,7 @@ from router_lab.router.endings import attempt_ending
 from router_lab.router.job import Job
 from router_lab.router.misconfiguration import Misconfigurations
 from router_lab.router.ports import Accounts
-from router_lab.router.writes import Writes
+from router_lab.router.writes import Writes, has_event_loop
 from router_lab.settings.models import ShadowRoute
 
 _log = logging.getLogger("router_lab.shadow")
@@ -185,6 +185,8 @@ class PairWriter:
         status: ComparisonStatus,
         verdict: Verdict | None,
     ) -> None:
+        if not has_event_loop():
+            return  # dropped with its event loop: the intent is the row
         comparison = _comparison(pairing, primary, shadow, status, verdict)
         try:
             self._writes.add(self._accounts.record_comparison(comparison))

@@ -20,6 +20,19 @@ WAITED = (
 )
 
 
+def has_event_loop() -> bool:
+    """Whether an event loop runs this code.
+
+    When a loop is abandoned, the interpreter ends its coroutines one day, at the latest while it ends
+    itself: nothing can be waited for then, and much of it is no longer safe to use.
+    """
+    try:
+        asyncio.get_running_loop()
+    except Exception:  # at the very end even the name may be gone
+        return False
+    return True
+
+
 async def within(seconds: float, written: Awaitable[_Result]) -> _Result:
     """What the ledger says within that time. Raises `LedgerError` when it says nothing."""
     try:

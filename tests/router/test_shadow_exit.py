@@ -157,6 +157,41 @@ def test_an_abandoned_loop_leaves_its_pairs_to_the_ledger(lab: Lab, script):
     assert statuses(lab) == {"cancelled": CALLS}
 
 
+@pytest.mark.parametrize("use", ["complete", "stream"])
+@pytest.mark.parametrize(
+    "ending", ["", "del task, loop; gc.collect()", "loop.close(); os.kill(os.getpid(), 15)"]
+)
+def test_a_call_that_its_loop_abandons_leaves_its_intent(lab: Lab, script, use: str, ending: str):
+    """Whatever collects the coroutine, in whatever state the interpreter is by then, it must not crash."""
+    lab.server.app.script([Fault("hang", provider="anthropic", times=None)])
+    abandoned = f"""
+    import gc, signal
+
+    async def read():
+        async for _ in router.stream("Question", task_type="ask"):
+            pass
+
+    async def main():
+        global task
+        work = router.complete("Question", task_type="ask") if "{use}" == "complete" else read()
+        task = asyncio.create_task(work)
+        while not ledger.status().in_flight:
+            await asyncio.sleep(0.01)
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    {ending}
+    """
+    done = run(script(abandoned))
+    assert done.returncode in {0, 1, 130, -2}, done
+    assert "GeneratorExit" not in done.stderr
+    assert "coroutine ignored" not in done.stderr
+    lab.ledger.recover()
+    assert lab.attempts["outcome"].tolist() == ["lost"]
+    assert {each.client_request_id for each in lab.served} <= set(lab.attempts["attempt_id"])
+
+
 @pytest.mark.parametrize("ending", ["sys.exit(3)", "raise KeyboardInterrupt"])
 def test_leaving_the_context_by_an_exit_cancels_and_records(lab: Lab, script, ending: str):
     lab.server.app.script([Fault("hang", provider="ollama", times=None)])
