@@ -21,13 +21,13 @@ import numpy as np
 import pandas as pd
 
 from router_lab.analysis.clustered import ClusteredMean, cluster_mean, holm
-from router_lab.analysis.evidence import BOUNDS, FAILED, QUALITY, Evidence, check_basis
+from router_lab.analysis.cost_and_latency import COST_AND_LATENCY, cost_and_latency, latency_words
+from router_lab.analysis.evidence import BOUNDS, QUALITY, Evidence, check_basis
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.outlook import detectable, more_pairs, scores_to_settle
 from router_lab.analysis.pairs import judged_pairs
 from router_lab.analysis.people_and_judge import HelpedMean, people_and_judge
 from router_lab.analysis.quality import Finding, inspect
-from router_lab.analysis.totals import ratio_of_totals
 from router_lab.analysis.wording import (
     count,
     html_table,
@@ -49,9 +49,7 @@ COLUMNS = (
     "people_difference", "people_low", "people_high", "judge_difference", "judge_low", "judge_high",
     "marks_worth", "equal_share", "badly_off_share",
     "p_non_inferior", "p_superior", "p_worse", "detectable", "more_pairs", "scores_needed",
-    "total_cost_ratio", "total_cost_ratio_low", "total_cost_ratio_high",
-    "cost_ratio", "cost_ratio_low", "cost_ratio_high",
-    "latency_ratio", "latency_ratio_low", "latency_ratio_high", "warnings",
+    *COST_AND_LATENCY, "warnings",
 )  # fmt: skip
 
 
@@ -80,8 +78,11 @@ class AbResult:
     `more_pairs` how many more settle an inconclusive type in four of five cases if nothing changes.
     `interval` says what `low` and `high` are: each type's own, not corrected for their number. The `p_`
     columns are Holm-adjusted. `total_cost_ratio` is all that the shadow's answers cost, and the primary's
-    where the shadow gave nothing, over all that the primary's cost; `cost_ratio` and `latency_ratio` are
-    geometric means of shadow / primary, what is typical of one call, and no saving.
+    where the shadow gave nothing, over all that the primary's cost; `latency_difference_s` the mean number of
+    seconds that a call takes longer (the primary's time besides where the shadow gave nothing), and
+    `primary_p95_s` and `shadow_p95_s` what 19 in 20 calls take at most. `cost_ratio` and `latency_ratio`
+    are geometric means of shadow / primary, what is typical of one call, and no saving. Each has an
+    interval, `_low` to `_high`: infinite where the pairs do not bound it.
     """
 
     frame: pd.DataFrame = field(repr=False)
@@ -205,9 +206,7 @@ def _judge_group(
         "p_worse": mean.p_below(-margin),
         "detectable": detectable(mean, low),
         "evidence": alone,
-        **_total_ratio(usable, labels, weights, alpha),
-        **_ratio(usable, "cost_usd", "cost", labels, weights, alpha),
-        **_ratio(usable, "latency_ms", "latency", labels, weights, alpha),
+        **cost_and_latency(usable, labels, weights, alpha),
     }
     if not found.is_quality:
         record["scores_needed"] = scores_to_settle(1 + min(mean.mean, 0.0), margin, alpha, len(usable))
@@ -267,46 +266,6 @@ def _shares(usable: pd.DataFrame, weights: pd.Series) -> dict[str, float]:
     return {
         "equal_share": float(np.average(agreement >= 1.0, weights=mass)),
         "badly_off_share": float(np.average(agreement < BADLY_OFF, weights=mass)),
-    }
-
-
-def _total_ratio(
-    usable: pd.DataFrame, labels: pd.Series | None, weights: pd.Series, alpha: float
-) -> dict[str, float]:
-    """All that the shadow's answers cost over all that the primary's did, failures falling back."""
-    failed = usable["use"].isin(FAILED)
-    primary, shadow = usable["primary_cost_usd"], usable["shadow_cost_usd"]
-    spent = shadow.mask(failed, shadow.fillna(0.0) + primary)
-    known = primary.notna() & spent.notna()
-    clusters = labels[known] if labels is not None else None
-    found = ratio_of_totals((spent * weights)[known], (primary * weights)[known], clusters, alpha)
-    return {
-        "total_cost_ratio": found.ratio,
-        "total_cost_ratio_low": found.low,
-        "total_cost_ratio_high": found.high,
-    }
-
-
-def _ratio(
-    usable: pd.DataFrame,
-    unit: str,
-    name: str,
-    labels: pd.Series | None,
-    weights: pd.Series,
-    alpha: float,
-) -> dict[str, float]:
-    """The geometric mean of shadow / primary and its interval, where both are known and positive."""
-    primary, shadow = usable[f"primary_{unit}"], usable[f"shadow_{unit}"]
-    known = (primary > 0) & (shadow > 0) & (usable["use"] == "scored")
-    if known.sum() < 2:
-        return {}
-    logs = np.log(shadow[known] / primary[known])
-    mean = cluster_mean(logs, labels[known] if labels is not None else None, weights[known])
-    low, high = mean.interval(alpha)
-    return {
-        f"{name}_ratio": float(np.exp(mean.mean)),
-        f"{name}_ratio_low": float(np.exp(low)),
-        f"{name}_ratio_high": float(np.exp(min(high, 700.0))),
     }
 
 
@@ -385,7 +344,7 @@ def _sentence(row: Mapping[str, Any], margin: float, alpha: float) -> str:
         f"{points(row['difference'])} points against {reference[row['basis']]} "
         f"({points(row['low'])} to {points(row['high'])}, {interval_kind(alpha)}; "
         f"{pairs_of(row['pairs'], row['of_pairs'])}, {'; '.join(filter(None, [inputs, alike]))})"
-        f"{_said_alone(row)}"
+        f"{_said_alone(row)}{latency_words(row)}"
     )
     limit = points(margin, signed=False)
     meaning = {

@@ -32,9 +32,10 @@ SIDES: tuple[Side, Side] = ("primary", "shadow")
 def billed_pairs(tables: Tables) -> Any:
     """The comparisons with `primary_cost_usd` and `shadow_cost_usd` as billed, as an Ibis table.
 
-    Adds `primary_unknown_usd` and `shadow_unknown_usd`, what else may have been charged, at most.
+    Adds `primary_unknown_usd` and `shadow_unknown_usd`, what else may have been charged, at most. Where a
+    shadow failed, `shadow_latency_ms` is what its attempts took, as far as that is known.
     """
-    pairs = with_reservations(tables)
+    pairs = _with_time_to_fail(with_reservations(tables), tables)
     billed = {f"{side}_cost_usd": billed_usd(pairs, side) for side in SIDES}
     unknown = {f"{side}_unknown_usd": unknown_usd(pairs, side) for side in SIDES}
     kept = [name for name in tables.comparisons.columns if name not in billed]
@@ -61,6 +62,24 @@ def with_reservations(tables: Tables) -> Any:
         & (pairs.task_type == shadows.own_type)
         & (pairs.shadow_alias == shadows.own_alias),
     )
+
+
+def _with_time_to_fail(pairs: Any, tables: Tables) -> Any:
+    """Pairs with the time that a shadow took to fail: who falls back waits for it too."""
+    attempts = tables.attempts
+    failed = attempts.filter(attempts.is_shadow & (attempts.outcome != "ok") & attempts.latency_ms.notnull())
+    taken = failed.group_by(
+        failed_comparison="comparison_id", failed_type="task_type", failed_alias="model_alias"
+    ).aggregate(failed_ms=failed.latency_ms.sum())
+    joined = pairs.left_join(
+        taken,
+        (pairs.comparison_id == taken.failed_comparison)
+        & (pairs.task_type == taken.failed_type)
+        & (pairs.shadow_alias == taken.failed_alias)
+        & (pairs.status == "shadow_failed"),
+    )
+    latency = joined.shadow_latency_ms.fill_null(joined.failed_ms)
+    return joined.mutate(shadow_latency_ms=latency)
 
 
 def _worst_usd(attempts: Any) -> Any:

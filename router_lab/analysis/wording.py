@@ -84,6 +84,16 @@ def usd(amount: float) -> str:
     return f"${amount:.4f}" if abs(amount) >= 0.0001 else f"${amount:.7f}"
 
 
+def seconds(time: float) -> str:
+    """A time or a difference of times such as `1.25 s`; a dash when unknown, `∞` without an end."""
+    if time != time:
+        return "–"
+    if time in (float("inf"), float("-inf")):
+        return "∞" if time > 0 else "-∞"
+    digits = 1 if abs(time) >= 10 else 2 if abs(time) >= 0.1 else 4
+    return f"{round(time, digits) + 0.0:,.{digits}f} s"
+
+
 def percent(share: float, digits: int = 1) -> str:
     """A share such as `95.8%`; a dash when unknown."""
     return "–" if share != share else f"{100 * share:,.{digits}f}%"

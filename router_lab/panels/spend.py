@@ -61,6 +61,7 @@ class SpendPanel(SheetPanel):
         shown = [(f"By {key.replace('_', ' ')}", spent)]
         if self._budgets is not None:
             shown.append(("Budgets", self._budgets()))
+        shown.append(("Shadow against primary", _against(analysis.ab(tables).frame)))
         shown.append(("Circuit breakers", analysis.breaker_timeline(tables)))
         return Sheet(
             sentence=_sentence(_summed(plot.data, "cause")),
@@ -69,6 +70,27 @@ class SpendPanel(SheetPanel):
             plot=plot,
             timed=("since", "until", "period"),
         )
+
+
+def _against(judged: pd.DataFrame) -> pd.DataFrame:
+    """What the shadow costs and takes beside the primary, each with its interval; geometric means by name."""
+    from router_lab.analysis.cost_and_latency import measured, measured_ratio
+
+    rows = judged.to_dict("records")
+    times = {
+        "latency of a call, shadow less primary": "latency_difference_s",
+        "19 in 20 calls of the primary within": "primary_p95_s",
+        "19 in 20 calls of the shadow within": "shadow_p95_s",
+    }
+    ratios = {
+        "cost, ratio of totals": "total_cost_ratio",
+        "cost, geometric mean of ratios": "cost_ratio",
+        "latency, geometric mean of ratios": "latency_ratio",
+    }
+    return judged[["task_type", "pairs"]].assign(
+        **{title: [measured(row, name) for row in rows] for title, name in times.items()},
+        **{title: [measured_ratio(row, name) for row in rows] for title, name in ratios.items()},
+    )
 
 
 def _summed(spent: pd.DataFrame, key: str) -> pd.DataFrame:

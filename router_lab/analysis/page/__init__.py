@@ -14,6 +14,7 @@ from router_lab.analysis.page.answers import answers
 from router_lab.analysis.page.markup import details, section
 from router_lab.analysis.page.sections import (
     drift_section,
+    latency_section,
     monitor_section,
     quality_section,
     savings_section,
@@ -46,7 +47,8 @@ def page(report: Report) -> str:
     shown = report.frames
     sections = [
         section("May the shadow replace the primary?", answers(report)),
-        section("What would be saved", savings_section(shown["savings"], report.verdicts.frame)),
+        section("What would be saved", savings_section(shown["savings"])),
+        section("How long a call takes", latency_section(report.verdicts)),
         section("May we stop paying for the comparison?", monitor_section(report)),
         section("Where the money went", spend_section(shown["spend_by_cause"], shown["spend_by_task_type"])),
         section(

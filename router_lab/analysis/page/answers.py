@@ -20,6 +20,7 @@ from router_lab.analysis.wording import (
     plain_text,
     points,
     scoring,
+    seconds,
     shares,
     unconfirmed,
     usd,
@@ -75,7 +76,7 @@ def _answer(
     cautions = f" {_cautions(row)}" if row["warnings"] else ""
     if verdict in ("superior", "non-inferior"):
         gain = "" if saved is None else f" It would {_gain(saved)}."
-        return "yes", f"<b>You may</b> {swap}: {_found(row)}, {facts}.{gain}{cautions}"
+        return "yes", f"<b>You may</b> {swap}: {_found(row)}, {facts}.{gain}{_faster(row)}{cautions}"
     if verdict == "not non-inferior":
         return "no", (
             f"<b>No</b>, do not {swap}: worse by more than {points(margin, signed=False)} points, {facts}."
@@ -128,6 +129,17 @@ def _gain(saved: pd.Series) -> str:
     more = "" if saved["calls_saved_usd"] >= 0 else " more"
     aside = unconfirmed(saved["calls_unknown_more_usd"], saved["calls_unknown_less_usd"])
     return f"{verb} {percent(abs(saved['saved_share']))}{more} of the cost{aside}{_range(saved, verb)}"
+
+
+def _faster(row: Mapping[str, Any]) -> str:
+    """What replacing would change of the time a call takes, on average."""
+    if row["latency_difference_s"] != row["latency_difference_s"]:
+        return ""
+    ends = (row["latency_difference_s_low"], row["latency_difference_s_high"])
+    low, high = (seconds(abs(end)) for end in sorted(ends, key=abs))
+    less = "less" if row["latency_difference_s"] < 0 else "more"
+    told = ", which may be chance" if ends[0] < 0 < ends[1] else f" ({low} to {high})"
+    return f" A call would take {seconds(abs(row['latency_difference_s']))} {less} on average{told}."
 
 
 def _range(saved: pd.Series, verb: str) -> str:

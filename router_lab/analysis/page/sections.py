@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from router_lab.analysis.cost_and_latency import measured
 from router_lab.analysis.decision import Outcome
 from router_lab.analysis.page.markup import details, paragraph, table
 from router_lab.analysis.wording import (
@@ -21,6 +22,7 @@ from router_lab.analysis.wording import (
 )
 
 if TYPE_CHECKING:
+    from router_lab.analysis.ab import AbResult
     from router_lab.analysis.report import Report
 
 _MEANING = {
@@ -54,8 +56,8 @@ _CAUSES = {
 }
 
 
-def savings_section(savings: pd.DataFrame, verdicts: pd.DataFrame) -> list[str]:
-    """What the shadow costs and takes beside the primary."""
+def savings_section(savings: pd.DataFrame) -> list[str]:
+    """What the shadow costs beside the primary."""
     if savings.empty:
         return [paragraph("No complete pair with both costs known yet.", "note")]
     total, primary = float(savings["calls_saved_usd"].sum()), float(savings["calls_primary_usd"].sum())
@@ -70,7 +72,6 @@ def savings_section(savings: pd.DataFrame, verdicts: pd.DataFrame) -> list[str]:
     )
     names = {"calls_primary_usd": "primary", "calls_shadow_usd": "shadow"}
     per_call = savings[list(names)].div(savings["calls"], axis=0).rename(columns=names) * 1_000
-    ratios = verdicts.set_index("task_type").reindex(savings["task_type"])
     rows = pd.DataFrame(
         {
             "Task type": savings["task_type"],
@@ -80,19 +81,42 @@ def savings_section(savings: pd.DataFrame, verdicts: pd.DataFrame) -> list[str]:
             "Shadow, 1,000 calls": per_call["shadow"].map(usd),
             "Saved": savings["saved_share"].map(percent),
             "Range": _ranges(savings["low"], savings["high"]),
-            "Primary, typical": savings["primary_ms"].map(_milliseconds),
-            "Shadow, typical": savings["shadow_ms"].map(_milliseconds),
-            "Time against the primary's": ratios["latency_ratio"].map(percent).to_list(),
-            "Its range": _ranges(ratios["latency_ratio_low"], ratios["latency_ratio_high"]),
         }
     )
     note = (
         "Of the calls the pairs stand for, each pair weighted by one over its sampling probability; a shadow "
         "that failed costs what it took and the primary's price besides. Saved is a ratio of totals. "
-        f"Ranges: {savings['interval'].iloc[0]}. Typical times are medians; against the primary's, the "
-        "geometric mean of shadow / primary."
+        f"Ranges: {savings['interval'].iloc[0]}."
     )
     return [paragraph(sentence), table(rows), paragraph(note, "note")]
+
+
+def latency_section(verdicts: AbResult) -> list[str]:
+    """How long calls take with the shadow, and how sure that is."""
+    known = verdicts.frame[verdicts.frame["latency_difference_s"].notna()]
+    if known.empty:
+        return [paragraph("No pair with both latencies known yet.", "note")]
+    records = known.to_dict("records")
+    figures = {
+        "Shadow less primary, mean of a call": "latency_difference_s",
+        "Primary, 19 in 20 within": "primary_p95_s",
+        "Shadow, 19 in 20 within": "shadow_p95_s",
+    }
+    rows = pd.DataFrame(
+        {
+            "Task type": known["task_type"],
+            **{title: [measured(row, name) for row in records] for title, name in figures.items()},
+            "Geometric mean of shadow / primary": known["latency_ratio"].map(percent),
+            "Its range": _ranges(known["latency_ratio_low"], known["latency_ratio_high"]),
+        }
+    )
+    note = (
+        "Of the calls that the verdicts rest on, weighted as they are; a call whose shadow gave nothing "
+        "takes the primary's time besides. The geometric mean says what is typical of one call that both "
+        f"answered, and adds up to nothing. Ranges: {interval_kind(verdicts.alpha)}, ∞ where there are too "
+        "few pairs to say."
+    )
+    return [table(rows), paragraph(note, "note")]
 
 
 def _ranges(low: pd.Series, high: pd.Series) -> list[str]:
@@ -246,10 +270,6 @@ def quality_section(shown: Mapping[str, pd.DataFrame]) -> list[str]:
         )
         parts += [paragraph("How often calls work:"), table(rows)]
     return parts
-
-
-def _milliseconds(value: float) -> str:
-    return f"{value:,.0f} ms" if value < 1_000 else f"{value / 1_000:,.1f} s"
 
 
 def drift_section(report: Report) -> list[str]:
