@@ -31,7 +31,7 @@ from router_lab.records import Alert
 
 _Result = TypeVar("_Result")
 # What a reader waits for its own ledger's writes at most, should another process hold these up.
-_OWN_WRITES_S = 2.0
+_OWN_WRITES_S = 1.0
 
 
 class Now(Protocol):

@@ -18,14 +18,14 @@ from urllib.request import getproxies
 
 from router_lab.errors import ProviderError
 from router_lab.router.providers.base import WireRequest
+from router_lab.router.quoted_key import redacted, redacted_headers
 from router_lab.router.transport_answer import (
     Guard,
     StreamResponse,
     close_response,
     plain_bytes,
-    redacted,
-    redacted_headers,
     too_large,
+    without_wire,
 )
 
 __all__ = ["StreamResponse", "Transport", "WireResponse"]
@@ -137,7 +137,7 @@ class Transport:
         except Exception as error:
             cut = guard.failure(error, response.status_code if response is not None else None)
             if response is None:
-                raise cut from error
+                raise without_wire(error, cut) from None
         finally:
             if response is not None:
                 await close_response(response)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.errors import ProviderError
 from router_lab.router.providers.base import WireRequest
+from router_lab.router.quoted_key import ArrivingText, redacted_headers
 
 if TYPE_CHECKING:
     import httpx
@@ -20,7 +21,6 @@ _CLOSE_TIMEOUT_S = 1.0
 _PIECE_BYTES = 64 * 1024
 _FINISH_TIMEOUT_S = 0.1
 _FINISH_BYTES = 4096
-_SECRET_HEADERS = ("x-api-key", "authorization")
 
 
 class StreamResponse:
@@ -41,15 +41,19 @@ class StreamResponse:
         """The body as it arrives. Raises `ProviderError`."""
         arriving = self._arriving
         received = 0
+        text = ArrivingText(self.status, self._request)
         while True:
             with self._guard.mapped(self.status):
                 chunk = await self._guard.patiently(anext(arriving, None))
             if chunk is None:
+                if rest := text.rest():
+                    yield rest
                 return
             received += len(chunk)
             if received > self._max_body_bytes:
                 raise too_large(self.status, self._max_body_bytes)
-            yield redacted(self.status, chunk, self._request)
+            if readable := text.next(chunk):
+                yield readable
 
     async def finish(self) -> None:
         """Read what may follow an answer's end mark, briefly, so that the connection can be used again."""
@@ -65,7 +69,7 @@ class StreamResponse:
         with suppress(ProviderError):
             async for chunk in self.chunks():
                 parts.append(chunk)  # noqa: PERF401 - the parts before an error are wanted
-        return redacted(self.status, b"".join(parts), self._request)
+        return b"".join(parts)
 
 
 class Guard:
@@ -118,42 +122,16 @@ class _Mapped:
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         if isinstance(error, Exception) and not isinstance(error, ProviderError):
-            raise self._guard.failure(error, self._status) from error
+            raise without_wire(error, self._guard.failure(error, self._status)) from None
 
 
-def redacted(status: int, body: bytes, request: WireRequest) -> bytes:
-    """A body without the request's key, or a long half of it, which some servers quote back.
+def without_wire(error: Exception, failure: ProviderError) -> ProviderError:
+    """`failure`, with nothing of the HTTP libraries' `error` but what it says of it.
 
-    In answers keys of fewer than 12 characters stay: those of local servers are words such as `ollama`.
+    Their frames hold the request's headers, and their messages quote what the server sent: the key.
     """
-    for form in _forms(request, shortest=1 if status >= 300 else 12):
-        body = body.replace(form, b"[redacted]")
-    return body
-
-
-def redacted_headers(headers: Mapping[str, str], request: WireRequest) -> Mapping[str, str]:
-    """Headers without the request's key, such as a `Location` that holds it."""
-    forms = [form.decode() for form in _forms(request, shortest=1)]
-    if not any(form in value for form in forms for value in headers.values()):
-        return headers
-    masked = dict(headers)
-    for form in forms:
-        masked = {name: value.replace(form, "[redacted]") for name, value in masked.items()}
-    return masked
-
-
-def _forms(request: WireRequest, shortest: int) -> list[bytes]:
-    """How a key may be written in a body, the longest form first."""
-    forms: set[str] = set()
-    for name in _SECRET_HEADERS:
-        secret = request.headers.get(name, "").removeprefix("Bearer ")
-        if not secret or len(secret) < shortest:
-            continue
-        forms.add(secret)
-        half = len(secret) // 2
-        forms.update(part for part in (secret[:half], secret[half:]) if len(part) > 12)
-    forms |= {form.replace("/", "\\/") for form in forms}
-    return sorted((form.encode() for form in forms), key=lambda form: (-len(form), form))
+    error.__traceback__ = None
+    return failure
 
 
 async def plain_bytes(response: httpx.Response) -> AsyncIterator[bytes]:

@@ -8,6 +8,7 @@ import inspect
 import socket
 import ssl
 import struct
+import traceback
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -175,6 +176,23 @@ async def test_an_error_that_quotes_the_key_loses_it() -> None:
         async with transport.stream(sent, attempt_id="a2", timeout_s=5) as stream:
             streamed = await stream.read()
     assert response.body == streamed == b"bad key [redacted]"
+
+
+@pytest.mark.parametrize(
+    "answer", [f"HTTP/1.1 200 OK\r\n{KEY}\r\n\r\n".encode(), f"{KEY}\r\n\r\n".encode(), b""]
+)
+async def test_errors_hold_nothing_of_the_request(answer: bytes) -> None:
+    """Neither what an HTTP library quotes of the answer, nor the frames that a crash reporter keeps."""
+    async with serving(answering(answer, stay=False)) as server, Transport() as transport:
+        sent = request(server.url)
+        with pytest.raises(ProviderError) as caught:
+            await transport.send(sent, attempt_id="a1", timeout_s=5)
+        with pytest.raises(ProviderError) as streamed:
+            async with transport.stream(sent, attempt_id="a2", timeout_s=5):
+                pass
+    for error in (caught.value, streamed.value):
+        told = traceback.TracebackException.from_exception(error, capture_locals=True)
+        assert KEY not in "".join(told.format())
 
 
 async def test_a_refused_connection_was_not_sent() -> None:
