@@ -122,7 +122,9 @@ class _Mapped:
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         if isinstance(error, Exception) and not isinstance(error, ProviderError):
-            raise without_wire(error, self._guard.failure(error, self._status)) from None
+            failure = without_wire(error, self._guard.failure(error, self._status))
+            del error, traceback  # this frame stays with the failure
+            raise failure from None
 
 
 def without_wire(error: Exception, failure: ProviderError) -> ProviderError:
