@@ -138,9 +138,11 @@ def _floor(rows: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
         return [_nothing(main, "floor")]
     floor = noise.drop_duplicates("request_id").set_index("request_id")
     known = main[_is_alike(main) & main["request_id"].isin(floor.index)]
-    value = known["agreement"] - known["request_id"].map(floor["agreement"])
+    # Of no rows, a map of texts would be texts.
+    own = floor[["agreement", "sample_probability"]].reindex(known["request_id"]).set_index(known.index)
+    value = known["agreement"] - own["agreement"]
     # That both ran is as likely as that the noise pair did, which is drawn among the shadowed.
-    chance = np.fmin(known["request_id"].map(floor["sample_probability"]), known["sample_probability"])
+    chance = np.fmin(own["sample_probability"], known["sample_probability"])
     return [Evidence(_valued(known, value).assign(probability=chance), "floor", _run(main))]
 
 

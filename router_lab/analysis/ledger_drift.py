@@ -1,4 +1,4 @@
-"""Drift over the columns of a ledger: agreement, cost, characters per token, latency."""
+"""Drift over the columns of a ledger: quality or likeness, cost, characters per token, latency."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any, Literal
 import pandas as pd
 
 from router_lab.analysis.drift import Drift, detect, detect_shift
+from router_lab.analysis.evidence import Evidence, check_basis
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.metrics.estimates import intact_calls
 from router_lab.analysis.pairs import judged_pairs
-from router_lab.analysis.runs import betting_scale
+from router_lab.analysis.quality import inspect
+from router_lab.analysis.runs import betting_scale, on_scale
 from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
-from router_lab.analysis.wording import html_table, plain
-from router_lab.defaults import BAR
+from router_lab.analysis.wording import basis_of, html_table, pairs_of, plain, plain_text
+from router_lab.defaults import BAR, BASES
 
 CHANGED = "changed"
 FROM_START = "below the bar from the start"
@@ -28,12 +30,24 @@ _WATCHED: tuple[tuple[str, Literal["up", "down"]], ...] = (
 )
 
 
+_COLUMNS = (
+    "task_type", "model", "metric", "whose", "direction", "observations", "of_pairs", "allowed", "observed",
+    "alarmed", "alarm_at", "changed_at", "mean_run", "finding", "warnings",
+)  # fmt: skip
+
+# Findings of the A/B that a series is not to be believed by.
+_MISLEADING = ("selected_scores", "judge_by_chance", "mixed_comparators")
+
+
 @dataclass(frozen=True, slots=True)
 class DriftReport:
     """What was watched. `frame`: task_type, model, metric, direction, observations, allowed, observed,
     alarmed, alarm_at and changed_at (times), mean_run (least expected observations between false alarms),
     finding: `changed`, `below the bar from the start` (alarmed, but there was nothing to change from:
-    changed_at is empty), or nothing.
+    changed_at is empty), or nothing. Of pairs, `metric` is the basis they are watched by (one of
+    `evidence.BASES`), `whose` scores or preference it is, `of_pairs` how many might have spoken, and
+    `warnings` what is wrong with them; `observed` and `allowed` are of 1 less what is bet on (see
+    `runs.betting_scale`).
     """
 
     frame: pd.DataFrame = field(repr=False)
@@ -42,16 +56,28 @@ class DriftReport:
         changes, low = self.changed, self.below_from_start
         heading = f"Drift: {len(changes) or 'none'} {'of' if len(changes) else 'in'} {len(self.frame)} series"
         lines = [
-            f"  {plain(row.task_type)} on {plain(row.model)}: {row.metric} {row.direction} since about "
-            f"{row.changed_at:%Y-%m-%d %H:%M} UTC"
+            f"  {plain(row.task_type)} on {plain(row.model)}: {watched(row)} {row.direction} since about "
+            f"{row.changed_at:%Y-%m-%d %H:%M} UTC{_noted(row)}"
             for row in changes.itertuples()
         ]
         lines += [
-            f"  {plain(row.task_type)} on {plain(row.model)}: {row.metric} {1 - row.observed:.3f} over "
-            f"{row.observations:,} pairs, {FROM_START} ({1 - row.allowed:.3g}); no change"
+            f"  {plain(row.task_type)} on {plain(row.model)}: {watched(row)} {_scaled(row, 'observed')} over "
+            f"{pairs_of(row.observations, row.of_pairs)}, {FROM_START} ({_scaled(row, 'allowed')}); no change"
+            f"{_noted(row)}"
             for row in low.itertuples()
         ]
-        return "\n".join([heading, *lines])
+        return "\n".join([heading, f"  Pairs are watched by {self.bases}.", *lines])
+
+    @property
+    def bases(self) -> str:
+        """What the pairs are watched by and on how many of how many of them, in words."""
+        pairs = self.frame[self.frame["metric"].isin(BASES)]
+        told: dict[str, list[str]] = {}
+        for row in pairs.itertuples():
+            on = pairs_of(row.observations, row.of_pairs)
+            told.setdefault(plain(watched(row)), []).append(f"{plain(row.task_type)} ({on})")
+        named = (f"{by}: {', '.join(of)}" for by, of in sorted(told.items()))
+        return "; ".join(named) or "nothing: there are none"
 
     @property
     def changed(self) -> pd.DataFrame:
@@ -60,45 +86,68 @@ class DriftReport:
 
     @property
     def below_from_start(self) -> pd.DataFrame:
-        """The series of agreement that never were at the bar: a matter for the verdict, not a change."""
+        """The series of pairs that never were at the bar: a matter for the verdict, not a change."""
         return self.frame[self.frame["finding"] == FROM_START]
 
     def _repr_html_(self) -> str:
         return html_table(self.frame, "Drift")
 
 
-def drift(source: Source, *, threshold: float = BAR, last: int = 50_000) -> DriftReport:
+def drift(
+    source: Source,
+    *,
+    threshold: float = BAR,
+    last: int = 50_000,
+    basis: str | None = None,
+    scored_by: str | None = None,
+) -> DriftReport:
     """Watch the newest `last` calls and pairs of each task type and model of a ledger.
 
-    Agreement against `threshold` (the exit's own), and scores or a judge's preference where there are any:
-    (1 + shadow less primary) / 2 against a loss of 1 - `threshold`. The others against their own first 500
-    values.
-    Agreement that was below the threshold from its start is told apart: a change needs a before.
-    Each series raises a false alarm once in 5,000 observations or more, on average; with many
-    series, expect proportionally more.
+    Pairs are watched by the best evidence that each type has (see `ab`), and by their agreement besides,
+    which is there when nobody scores any more; `basis` has them watched by one alone, `scored_by` chooses
+    whose scores. Agreement is held against `threshold` (the exit's own), a difference of scores or
+    preferences, or above the primary's own noise, against a loss of 1 - `threshold`; costs, latencies and
+    characters per token against their own first 500 values. What was below the bar from its start is told
+    apart: a change needs a before. Each series raises a false alarm once in 5,000 observations or more, on
+    average; with many series, expect proportionally more. Raises `ConfigError` for an unknown basis or
+    scorer.
     """
+    check_basis(basis)
+    if scored_by is not None and basis is None:
+        basis = "judge" if scored_by == "judge" else "scores"
     tables = tables_of(source)
-    rows = [*_agreement(tables, threshold, last), *_calls(tables, last)]
-    columns = (
-        "task_type", "model", "metric", "direction", "observations", "allowed", "observed",
-        "alarmed", "alarm_at", "changed_at", "mean_run", "finding",
-    )  # fmt: skip
-    return DriftReport(pd.DataFrame(rows, columns=list(columns)))
+    pairs = judged_pairs(tables, basis=basis, scored_by=scored_by)
+    rows = [*_pairs(pairs, threshold, last, basis), *_calls(tables, last)]
+    return DriftReport(pd.DataFrame(rows, columns=list(_COLUMNS)))
 
 
-def _agreement(tables: Tables, threshold: float, last: int) -> Iterator[dict[str, Any]]:
-    pairs = tables.comparisons.filter(tables.comparisons.status.isin(["complete", "shadow_failed"]))
-    judged = judged_pairs(_newest(pairs, "created_at", ["task_type", "shadow_alias"], last))
-    main = judged[~judged["is_noise"]]
-    for (task_type, alias), group in main.groupby(["task_type", "shadow_alias"]):
-        evidence = evidence_of(group, "agreement").rows
-        found = detect(1 - evidence["agreement"], 1 - threshold, metric="agreement")
-        yield _row(task_type, alias, "down", found, evidence["created_at"])
-        best = evidence_of(group)
-        if best.is_quality:
-            scaled, bar = betting_scale(best.rows["value"].to_numpy(), best.basis, 1 - threshold)
-            found = detect(1 - scaled, 1 - bar, metric=best.basis)
-            yield _row(task_type, alias, "down", found, best.rows["created_at"])
+def watched(row: Any) -> str:
+    """What one series of a `DriftReport` is of, in words."""
+    return basis_of(row.metric, row.whose) if row.metric in BASES else row.metric.replace("_", " ")
+
+
+def _pairs(judged: pd.DataFrame, threshold: float, last: int, basis: str | None) -> Iterator[dict[str, Any]]:
+    for task_type, group in judged.groupby("task_type"):
+        main = group[~group["is_noise"]]
+        for alias, own in main.groupby("shadow_alias"):
+            # The shadow of a noise pair is the primary itself.
+            noise = group[group["is_noise"] & group["request_id"].isin(own["request_id"])]
+            newest = pd.concat([own.tail(last), noise]).sort_index()
+            best = evidence_of(newest, basis)
+            yield _series(task_type, alias, newest, best, 1 - threshold)
+            if basis is None and best.basis != "agreement":
+                yield _series(task_type, alias, newest, evidence_of(newest, "agreement"), 1 - threshold)
+
+
+def _series(
+    task_type: Any, alias: Any, group: pd.DataFrame, found: Evidence, margin: float
+) -> dict[str, Any]:
+    rows = found.rows
+    scaled, bar = betting_scale(rows["value"].to_numpy(), found.basis, margin)
+    seen = detect(1 - scaled, 1 - bar, metric=found.basis)
+    refused = [one.message for one in inspect(group, found, None) if one.code in _MISLEADING]
+    of_pairs = {"whose": found.whose, "of_pairs": found.of, "warnings": "; ".join(refused)}
+    return {**_row(task_type, alias, "down", seen, rows["created_at"]), **of_pairs}
 
 
 def _calls(tables: Tables, last: int) -> Iterator[dict[str, Any]]:
@@ -137,4 +186,16 @@ def _row(task_type: Any, model: Any, direction: str, found: Drift, times: pd.Ser
         "changed_at": times.iloc[found.changed_at - 1] if found.changed_at else pd.NaT,
         "mean_run": found.mean_run,
         "finding": FROM_START if found.from_start else CHANGED if found.alarmed else "",
+        "whose": "",
+        "of_pairs": found.observations,
+        "warnings": "",
     }
+
+
+def _scaled(row: Any, name: str) -> str:
+    """What was bet on, in words: agreement as it is, a difference in points."""
+    return on_scale(1 - getattr(row, name), row.metric)
+
+
+def _noted(row: Any) -> str:
+    return f". Note: {plain_text(row.warnings)}" if row.warnings else ""

@@ -119,7 +119,7 @@ def report(
         "sides": _sides(pairs),
     }
     drawn = tuple(_pictures(tables, judged, standing)) if pictures else ()
-    watched = drift(tables, threshold=plan.threshold)
+    watched = drift(tables, threshold=plan.threshold, basis=basis, scored_by=scored_by)
     return Report(title, moment, judged, standing, frames, watched, drawn)
 
 

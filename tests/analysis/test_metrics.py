@@ -269,7 +269,7 @@ def test_an_unknown_key_is_refused_with_the_ones_there_are(tables):
 def test_drift_finds_the_types_that_disagree_and_no_shift_in_cost(tables):
     found = analysis.drift(tables)
     frame = found.frame
-    assert "math::word" in repr(found) and "below the bar from the start (0.95); no change" in repr(found)
+    assert "math::word" in repr(found) and "below the bar from the start (0.9500); no change" in repr(found)
     assert "math::word" not in set(found.changed["task_type"])
     agreement = frame[frame["metric"] == "agreement"].set_index("task_type")
     assert agreement.loc["math::word", "alarmed"]
@@ -277,6 +277,7 @@ def test_drift_finds_the_types_that_disagree_and_no_shift_in_cost(tables):
     assert pd.isna(agreement.loc["math::word", "changed_at"])
     assert not agreement.loc["classify::ticket", "alarmed"]
     assert not frame.loc[frame["metric"] != "agreement", "alarmed"].any()
+    assert "agreement: " in found.bases and "math::word (" in found.bases
 
 
 def test_an_empty_ledger_gives_empty_frames(tmp_path):

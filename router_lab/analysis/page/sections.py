@@ -9,6 +9,7 @@ import pandas as pd
 
 from router_lab.analysis.cost_and_latency import measured
 from router_lab.analysis.decision import Outcome
+from router_lab.analysis.ledger_drift import watched
 from router_lab.analysis.page.markup import details, paragraph, table
 from router_lab.analysis.wording import (
     count,
@@ -278,16 +279,17 @@ def drift_section(report: Report) -> list[str]:
     alarms, low = report.drift.changed, report.drift.below_from_start
     parts = []
     if len(low):
-        names = ", ".join(plain(name) for name in low["task_type"])
-        parts = [paragraph(f"Agreement was below the bar from the start, so that is no change: {names}.")]
+        names = ", ".join(f"{plain(row.task_type)} by {plain(watched(row))}" for row in low.itertuples())
+        parts = [paragraph(f"No change, but below the bar from the start: {names}.")]
+    parts.append(paragraph(f"Pairs are watched by {report.drift.bases}.", "note"))
     if alarms.empty:
-        series = f"{len(frame):,} series of agreement, cost, latency and tokens"
+        series = f"{len(frame):,} series of pairs, cost, latency and tokens"
         return [paragraph(f"Nothing changed, in {series}."), *parts]
     rows = pd.DataFrame(
         {
             "Task type": alarms["task_type"],
             "Model": alarms["model"],
-            "What": alarms["metric"].str.replace("_", " ") + " " + alarms["direction"],
+            "What": [f"{watched(row)} {row.direction}" for row in alarms.itertuples()],
             "Since about": [f"{at:%Y-%m-%d %H:%M} UTC" for at in alarms["changed_at"]],
         }
     )
