@@ -21,6 +21,7 @@ from router_lab.ledger.journal_use import closed_before_forks, journal_in_use
 from router_lab.ledger.locks import WRITE_LOCK, FileLock, is_dead, locked
 from router_lab.ledger.operations import Append, Books
 from router_lab.ledger.place import Place
+from router_lab.ledger.privacy import kept_privacy, tighten
 from router_lab.ledger.problems import explain
 from router_lab.ledger.reader import Reader
 from router_lab.ledger.recovery import recover
@@ -52,6 +53,7 @@ class Core:
         self.problem = ""
         self._clock = clock
         self._durability: Durability = "full"
+        self._configured_private: bool | None = None
         self._closed = False
         self._inherited: list[object] = []
         self.when_started: Callable[[], None] = _nothing
@@ -96,6 +98,7 @@ class Core:
                 )
                 try:
                     writer.run(self._recover)
+                    self._settle_privacy(writer)
                 except BaseException:
                     writer.close()
                     raise
@@ -104,6 +107,19 @@ class Core:
                 self._writer = writer
                 self.when_started()
             return self._writer
+
+    def _settle_privacy(self, writer: Writer) -> None:
+        self.files.private = writer.run(
+            lambda books: kept_privacy(books.connection, self._configured_private)
+        )
+        if self.files.private:
+            tighten(self.folder)
+
+    def set_private(self, private: bool) -> None:
+        """Whether files are their user's alone; kept in the journal with the first write."""
+        self._configured_private = self.files.private = private
+        if self._writer is not None:
+            self._settle_privacy(self._writer)
 
     @property
     def reader(self) -> Reader:

@@ -59,7 +59,7 @@ class Ledger:
         stored = settings.ledger
         self._content = stored.content
         self._core.set_durability(stored.durability)
-        self._core.files.private = stored.private
+        self._core.set_private(stored.private)
         self.switch.start(
             enabled=settings.shadow.enabled,
             locked_off=settings.shadow.locked_off,

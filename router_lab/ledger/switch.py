@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ from router_lab.ledger.switch_store import (
     store,
 )
 from router_lab.ledger.values import as_text, fitted_record, shown
+from router_lab.ledger.with_blocks import is_entered
 from router_lab.records import SwitchEvent, SwitchState
 
 if TYPE_CHECKING:
@@ -128,7 +130,7 @@ class LedgerSwitch:
             expires_usd=usd,
         )
         self._warn_of_unknown(event.prefix)
-        return self._flip(event)
+        return self._flip(event, held=is_entered(sys._getframe(1)))
 
     def off(self, reason: str, prefix: str = "", author: str | None = None) -> Flipped:
         """Turn shadows off; without `prefix`, all of them. The result takes it away again, as with `on`."""
@@ -140,7 +142,7 @@ class LedgerSwitch:
             reason=_reason(reason),
             author=as_text(author or _user()),
         )
-        return self._flip(event)
+        return self._flip(event, held=is_entered(sys._getframe(1)))
 
     def history(self) -> pd.DataFrame:
         """Every flip ever, oldest first, as a frame of `switch_events`."""
@@ -207,12 +209,12 @@ class LedgerSwitch:
         finally:
             self._glanced = {}
 
-    def _flip(self, flip: SwitchEvent) -> Flipped:
+    def _flip(self, flip: SwitchEvent, *, held: bool) -> Flipped:
         event = fitted_record(SWITCH_EVENTS, flip)
 
         def apply(books: Books) -> Flipped:
             end_expired(books.connection, event.at)
-            return Flipped(self, store(books.connection, event))
+            return Flipped(self, store(books.connection, event, owner=books.owner if held else None))
 
         return self._change(apply)
 

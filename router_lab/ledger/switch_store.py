@@ -175,13 +175,16 @@ def next_epoch(journal: sqlite3.Connection) -> int:
     return epoch
 
 
-def store(journal: sqlite3.Connection, event: SwitchEvent) -> SwitchEvent:
-    """Make `event` the newest flip of its prefix, a lasting one, under the next epoch, and record it."""
+def store(journal: sqlite3.Connection, event: SwitchEvent, owner: str | None = None) -> SwitchEvent:
+    """Make `event` the newest flip of its prefix under the next epoch, and record it.
+
+    It lasts, unless the writer `owner` holds it.
+    """
     event = replace(event, epoch=next_epoch(journal))
     journal.execute(
         "INSERT INTO switch_flips "
-        "(epoch, prefix, is_on, reason, author, expires_at, expires_pairs, expires_nano) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "(epoch, prefix, is_on, reason, author, expires_at, expires_pairs, expires_nano, owner) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             event.epoch,
             event.prefix,
@@ -191,6 +194,7 @@ def store(journal: sqlite3.Connection, event: SwitchEvent) -> SwitchEvent:
             None if event.expires_at is None else microseconds(event.expires_at),
             event.expires_pairs,
             None if event.expires_usd is None else nano_up(event.expires_usd),
+            owner,
         ),
     )
     journal.execute(

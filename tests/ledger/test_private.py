@@ -54,6 +54,27 @@ async def test_a_setting_opens_them(tmp_path: Path) -> None:
         assert {mode for mode in modes(tmp_path) if mode != "-644"} == {"d777", "-666"}  # SQLite makes 644
 
 
+async def test_files_of_a_time_when_they_were_open_are_closed_unless_they_are_shared(tmp_path: Path) -> None:
+    for name, private in (("own", True), ("shared", False)):
+        folder = tmp_path / name / "ledger"
+        with Ledger(folder) as ledger:
+            await write_everything(ledger, tmp_path / name)
+            ledger.configure(settings(ledger={"private": private}))
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        (folder / "notes.txt").touch(0o644)
+        with Ledger(folder) as ledger:
+            assert len(ledger.attempts()) == 3, "reading changes nothing"
+            assert modes(folder) == {"d755", "-644"}
+            ledger.switch.off("writing does")
+            await make_call(ledger)
+            ledger.seal()
+            assert (folder / "notes.txt").stat().st_mode & 0o777 == 0o644, "not ours"
+            (folder / "notes.txt").unlink()
+            assert (modes(folder) == {"d700", "-600"}) is private
+            assert private or {"d755", "-644"} <= modes(folder)
+
+
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", " =1", "\r=1", "\uff1d1"]
 
 

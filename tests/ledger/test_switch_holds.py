@@ -139,3 +139,37 @@ def test_what_stands_again_after_a_block_stands_under_an_epoch_of_its_own(tmp_pa
         assert not ledger.switch.state.on
         ledger.switch.on("for good")
         assert ledger.switch.state.on
+
+
+KILLED_BEFORE_THE_BLOCK = """
+import os, signal, sys
+from router_lab.ledger import Ledger
+from router_lab.ledger.switch import Flipped
+ledger = Ledger(sys.argv[1])
+ledger.switch.off("quiet")
+flip = ledger.switch.on("for good") if sys.argv[2] == "lasting" else None
+Flipped.__enter__ = lambda self: os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[2] == "lasting":
+    os.kill(os.getpid(), signal.SIGKILL)
+elif sys.argv[2] == "named":
+    with ledger.switch.on("trial", minutes=5) as flip, open(os.devnull):
+        pass
+elif sys.argv[2] == "second":
+    with open(os.devnull), ledger.switch.on("trial", "ask"):
+        pass
+else:
+    with ledger.switch.on("trial"):
+        pass
+"""
+
+
+@pytest.mark.parametrize("how", ["plain", "named", "second", "lasting"])
+def test_a_block_is_a_hold_from_its_first_durable_write(tmp_path: Path, how: str) -> None:
+    """Killed between the flip and the block, only a flip that no block was to hold stays."""
+    killed = subprocess.run([sys.executable, "-c", KILLED_BEFORE_THE_BLOCK, str(tmp_path), how], check=False)
+    assert killed.returncode == -9
+    with Ledger(tmp_path) as ledger:
+        assert [state.on for state in ledger.switch.states.values()][-1] is (how == "lasting")
+        ledger.recover()
+        assert ledger.switch.state.on is (how == "lasting")
+        assert "trial" in " ".join(ledger.switch.history()["reason"]) or how == "lasting"
