@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from router_lab.analysis.ab_power import detectable
 from router_lab.analysis.clustered import ClusteredMean, cluster_mean, holm
 from router_lab.analysis.cost_and_latency import COST_AND_LATENCY, cost_and_latency, latency_words
 from router_lab.analysis.evidence import BOUNDS, QUALITY, Evidence, check_basis
 from router_lab.analysis.evidence import evidence as evidence_of
-from router_lab.analysis.outlook import detectable, more_pairs, scores_to_settle
+from router_lab.analysis.outlook import more_pairs, scores_to_settle
 from router_lab.analysis.pairs import judged_pairs
 from router_lab.analysis.people_and_judge import HelpedMean, people_and_judge
 from router_lab.analysis.quality import Finding, inspect
@@ -74,7 +75,8 @@ class AbResult:
     are what either says alone, and `marks_worth` how many marks alone would say as much.
     `equal_share` of the pairs agree exactly, `badly_off_share` by less than .5 (NaN without likeness);
     `scores_needed` is how many pairs to score when a type differs, or may. `effective_pairs` is how many
-    independent pairs would say as much; `detectable` the difference found with 80% power;
+    independent pairs would say as much; `detectable` how far above -margin the truth must lie to be
+    found there with 80% power, by a type judged alone;
     `more_pairs` how many more settle an inconclusive type in four of five cases if nothing changes.
     `interval` says what `low` and `high` are: each type's own, not corrected for their number. The `p_`
     columns are Holm-adjusted. `total_cost_ratio` is all that the shadow's answers cost, and the primary's
@@ -204,7 +206,7 @@ def _judge_group(
         "p_non_inferior": mean.p_above(-margin),
         "p_superior": mean.p_above(0.0),
         "p_worse": mean.p_below(-margin),
-        "detectable": detectable(mean, low),
+        "detectable": detectable(mean, -margin, alpha / 2),
         "evidence": alone,
         **cost_and_latency(usable, labels, weights, alpha),
     }

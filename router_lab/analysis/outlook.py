@@ -7,18 +7,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import ndtri
 
+from router_lab.analysis.ab_power import MOST_PAIRS, POWER
 from router_lab.analysis.clustered import ClusteredMean
-from router_lab.analysis.prediction_powered import PredictionPoweredMean
-
-POWER = 0.8
-MOST_PAIRS = 1_000_000
-
-
-def detectable(mean: ClusteredMean | PredictionPoweredMean, low: float) -> float:
-    """How far above a bar the truth must lie for four of five such samples to tell, given `low`, the
-    lower end of its interval.
-    """
-    return mean.mean - low + float(ndtri(POWER)) * mean.standard_error
 
 
 def more_pairs(mean: ClusteredMean, bar: float, level: float) -> float:

@@ -2,7 +2,8 @@
 
 It plans by the evidence the exit will use (`evidence`). The exit's figures are exact for 0/1 agreement
 (`stopping`); of graded agreement, scores and preferences they are those of 200 runs drawn from the pairs. The
-A/B's are the usual normal approximation times a design effect.
+A/B's have the power of its own test (`ab_power`): exactly for 0/1 agreement, else by runs drawn from the
+pairs, times a design effect.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
+from numpy.typing import ArrayLike
 
-from router_lab.analysis.clustered import cluster_mean
+from router_lab.analysis.ab_power import POWER, binary_pairs, graded_pairs
+from router_lab.analysis.betting import Floats, Tally
+from router_lab.analysis.clustered import ClusteredMean, cluster_mean
 from router_lab.analysis.decision import ExitPlan
-from router_lab.analysis.evidence import QUALITY, check_basis
+from router_lab.analysis.evidence import BOUNDS, QUALITY, check_basis
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.pairs import judged_pairs
 from router_lab.analysis.people_and_judge import by_chance
@@ -131,23 +134,51 @@ def plan_experiment(
 
 
 def ab_pairs(
-    deviation: float,
+    deviation: float | ArrayLike,
     margin: float,
     *,
     difference: float = 0.0,
     alpha: float = ALPHA,
-    power: float = 0.8,
+    power: float = POWER,
     design_effect: float = 1.0,
 ) -> float:
     """Pairs for the A/B to show non-inferiority with this power, when `difference` is the truth.
 
-    `deviation` is the standard deviation of a paired difference: `((z_a + z_b) sd / (margin + d))^2`
-    times the design effect. Infinite when the truth is no better than -margin.
+    `deviation` is the standard deviation of a paired difference, or the differences themselves (n,), in
+    [-1, 1], whose mean is then the truth. As large as only failures of a whole point make it, it is planned
+    for 0/1 agreement, exactly; else by simulation of the A/B's test, on the differences or on two values of
+    that mean and deviation. Times the design effect. Infinite when the truth is no better than -margin.
+    A deviation greater than differences in [-1, 1] can have is read as the greatest. Raises `ConfigError`.
     """
-    if difference + margin <= 0:
+    given = np.asarray(deviation, dtype=np.float64)
+    truth = difference if given.ndim == 0 else float(given.mean())
+    variance = float(given) ** 2 if given.ndim == 0 else float(given.var())
+    if not (abs(truth) <= 1 and variance >= 0 and (given.ndim > 0 or given >= 0)):
+        raise ConfigError(
+            f"deviation is {deviation!r} and difference {truth!r}; they are of differences in [-1, 1]"
+        )
+    if truth + margin <= 0:
         return float("inf")
-    reach = float(ndtri(1 - alpha / 2) + ndtri(power))
-    return float(np.ceil((reach * deviation / (margin + difference)) ** 2 * design_effect))
+    variance = min(variance, 1 - truth**2)
+    if abs(variance + truth * (1 + truth)) <= 1e-3 * variance:
+        return float(np.ceil(binary_pairs(-truth, margin, alpha / 2, power) * design_effect))
+    least = BOUNDS["scores"][0]
+    seen = _of_two(truth, variance) if given.ndim == 0 else _tally_of_differences(given)
+    return float(np.ceil(graded_pairs(seen, least, -margin, alpha / 2, power) * design_effect))
+
+
+def _of_two(mean: float, variance: float) -> Tally:
+    """Two values in [-1, 1] with this mean and variance, alike far from the mean where they can be."""
+    deviation = variance**0.5
+    high = min(mean + deviation, 1.0)
+    low = max(mean - (variance / (high - mean) if high > mean else 0.0), -1.0)
+    share = (mean - low) / (high - low) if high > low else 1.0
+    return Tally(np.array([low, high]), np.ones(2), np.array([1 - share, share]))
+
+
+def _tally_of_differences(differences: Floats) -> Tally:
+    distinct, counts = np.unique(differences, return_counts=True)
+    return Tally(distinct, np.ones(len(distinct)), counts.astype(np.float64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +220,16 @@ def _rates_of(group: pd.DataFrame, basis: str | None) -> _Rates:
         pairs_per_day=evidence["input_hash"].nunique() / days if days > 0 else float("nan"),
         usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
         usd_unknown_per_pair=float(evidence["shadow_unknown_usd"].fillna(0.0).mean()),
-        design_effect=max(1.0, mean.rows / mean.effective_pairs) if mean.effective_pairs > 0 else 1.0,
+        design_effect=_design_effect(mean),
         refusal=by_chance(group) if found.basis == "judge" else "",
     )
+
+
+def _design_effect(mean: ClusteredMean) -> float:
+    """How many times the pairs are needed because inputs repeat; exactly 1 where none does."""
+    if mean.rows == mean.clusters or not mean.effective_pairs > 0:
+        return 1.0
+    return max(1.0, mean.rows / mean.effective_pairs)
 
 
 def _refused(name: str, rates: _Rates) -> dict[str, Any]:
@@ -211,10 +249,10 @@ def _forecast(
     if rates.differences:
         values, bar = betting_scale(np.array(rates.differences), rates.basis, accepted)
         law = resampled_law(values, bar, alpha, plan.max_pairs)
-        difference, deviation = float(np.mean(rates.differences)), float(np.std(rates.differences))
+        spread: float | Floats = np.array(rates.differences)
     else:
         law = stopping_law(mean, plan.threshold, alpha, plan.max_pairs)
-        difference, deviation = mean - 1, float(np.sqrt(mean * (1 - mean)))
+        spread = float(np.sqrt(mean * (1 - mean)))
     ninth = law.quantile(0.9)
     return {
         "task_type": name,
@@ -234,9 +272,9 @@ def _forecast(
         "usd_p90": ninth * rates.usd_per_pair,
         "usd_unknown": law.mean_pairs * rates.usd_unknown_per_pair,
         "ab_pairs": ab_pairs(
-            deviation,
+            spread,
             accepted if margin is None else margin,
-            difference=difference,
+            difference=mean - 1,
             alpha=plan.alpha,
             design_effect=rates.design_effect,
         ),

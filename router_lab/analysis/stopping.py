@@ -19,7 +19,7 @@ Counts = NDArray[np.int64]
 
 _BLOCK = 50
 _RUNS = 400
-_BINS = 32
+_CELLS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +126,17 @@ def chance_of_verdict(seen: Tally, threshold: float, alpha: float, max_pairs: in
     left = max_pairs - seen.pairs
     if left < 1:
         return 0.0
-    values, weights, counts = _cells(seen)
-    gains = log_factors(values, threshold, weights), log_factors(1 - values, 1 - threshold, weights)
+    likely = _with_ends(seen)
+    gains, so_far = (
+        [
+            log_factors(one.values, threshold, one.weights),
+            log_factors(1 - one.values, 1 - threshold, one.weights),
+        ]
+        for one in (likely, seen)
+    )
     rng = np.random.default_rng(0)
-    shares = rng.dirichlet(counts, _RUNS)
-    wealth = [
-        log_factors(seen.values, threshold, seen.weights).T @ seen.counts + np.zeros((_RUNS, 1)),
-        log_factors(1 - seen.values, 1 - threshold, seen.weights).T @ seen.counts + np.zeros((_RUNS, 1)),
-    ]
+    shares = rng.dirichlet(likely.counts, _RUNS)
+    wealth = [np.tile(seen.counts @ gain, (_RUNS, 1)) for gain in so_far]
     is_open = np.ones(_RUNS, dtype=bool)
     for size in [_BLOCK] * (left // _BLOCK) + [left % _BLOCK]:
         drawn = rng.multinomial(size, shares)
@@ -143,17 +146,15 @@ def chance_of_verdict(seen: Tally, threshold: float, alpha: float, max_pairs: in
     return 1 - float(is_open.mean())
 
 
-def _cells(seen: Tally) -> tuple[Floats, Floats, Floats]:
-    """What was seen and the ends of the scale, as few values and weights that stand for all."""
+def _with_ends(seen: Tally) -> Tally:
+    """What was seen in few cells, and half a pair at either end of the scale."""
     most = float(seen.weights.max(initial=0.0)) or 1.0
-    values, weights = np.append(seen.values, [0.0, 1.0]), np.append(seen.weights, [most, most])
-    counts = np.append(seen.counts, [0.5, 0.5])
-    low, high = float(seen.values.min(initial=1.0)), float(seen.values.max(initial=0.0))
-    places = np.clip((values - low) / max(high - low, 1e-9), -1 / _BINS, 1 + 1 / _BINS)
-    cells = np.stack([np.floor(places * _BINS), np.round(weights * _BINS)])
-    where = np.unique(cells, axis=1, return_inverse=True)[1].ravel()
-    mass = np.bincount(where, counts).astype(np.float64)
-    return np.bincount(where, counts * values) / mass, np.bincount(where, counts * weights) / mass, mass
+    few = seen.in_cells(_CELLS) if seen.pairs else seen
+    return Tally(
+        np.append(few.values, [0.0, 1.0]),
+        np.append(few.weights, [most, most]),
+        np.append(few.counts, [0.5, 0.5]),
+    )
 
 
 def _least_count(pairs: Counts, threshold: float, alpha: float) -> Counts:
