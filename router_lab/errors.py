@@ -80,7 +80,8 @@ class ProviderError(RouterLabError):
     request may succeed later. `retry_after_s` is the wait the server asked for, in seconds.
     `sent` is False only when the request provably never reached the provider. `code` is the HTTP
     status that an error inside a successful answer names. `exhausted`: the account has no quota or
-    credit left, so that only another provider can help.
+    credit left, so that only another provider can help. `refused` names the fields of the request which
+    the server says it does not take.
     """
 
     def __init__(
@@ -94,9 +95,11 @@ class ProviderError(RouterLabError):
         kind: str | None = None,
         code: int | None = None,
         exhausted: bool = False,
+        refused: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__(message)
         self.code = code
+        self.refused = refused
         self.exhausted = exhausted
         self.status = status
         self.retryable = retryable

@@ -85,7 +85,7 @@ def live_rows(workload: Path, settings: Settings) -> list[dict[str, Any]]:
 def _answers(model: ModelSettings) -> bool:
     if model.api_key_env is not None:
         return bool(os.environ.get(model.api_key_env))
-    if model.provider != "ollama":
+    if model.wire != "ollama":
         return _listens(model.base_url)
     try:
         tags = httpx.get(f"{model.base_url}/api/tags", timeout=2.0).json()

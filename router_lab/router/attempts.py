@@ -29,10 +29,11 @@ from router_lab.router.alerts import Alerts
 from router_lab.router.answers import AnswerLimits, is_quickly_read, read_answer
 from router_lab.router.breaker import Admission
 from router_lab.router.budgets import Budgets
+from router_lab.router.dialects import Dialects
 from router_lab.router.job import Job
 from router_lab.router.ports import Accounts, Clock
 from router_lab.router.pricing import PriceBook
-from router_lab.router.providers.base import WireRequest
+from router_lab.router.providers.base import ModelCall, WireRequest
 from router_lab.router.providers.usage import is_complete
 from router_lab.router.rows import lost_row, settled_row
 from router_lab.router.settlement import Settlement
@@ -51,7 +52,9 @@ class Plan:
     """What is known of an attempt before it is sent."""
 
     target: Target
+    call: ModelCall
     wire: WireRequest
+    features: tokens.Features
     estimate: tokens.Estimate
     max_tokens: int
     output_reserve: int
@@ -100,8 +103,10 @@ class Attempts:
         budgets: Budgets,
         calibrator: tokens.Calibrator,
         windows: Windows,
+        dialects: Dialects,
         clock: Clock,
     ) -> None:
+        self._dialects = dialects
         self._accounts = accounts
         self._alerts = alerts
         self._book = book
@@ -112,11 +117,16 @@ class Attempts:
 
     def plan(self, job: Job, target: Target, *, stream: bool = False) -> Plan:
         """Estimate and build. Raises `ConfigError`, `UnsupportedError`, `UnpricedModelError`."""
-        call = target.call(job.request, job.route, stream=stream)
-        estimate = self._calibrator.estimate(target.model_key, job.request.task_type, job.features)
+        call = target.call(job.request, job.route, self._dialects.of(target), stream=stream)
+        features = job.features
+        if call.system != job.request.system:  # the schema stands in the prompt
+            features = tokens.prompt_features(call.messages, call.system, call.tools)
+        estimate = self._calibrator.estimate(target.model_key, job.request.task_type, features)
         return Plan(
             target=target,
-            wire=target.provider.request(call),
+            call=call,
+            wire=target.wire(call),
+            features=features,
             estimate=estimate,
             max_tokens=call.max_tokens,
             output_reserve=target.output_reserve(call.max_tokens),
@@ -138,7 +148,7 @@ class Attempts:
         """Reserve and write the intent. Raises `BudgetExceededError`, `LedgerError`; nothing is sent then."""
         now = self._clock.now()
         alias = plan.target.alias
-        worst_tokens_in = tokens.hard_bound(job.features)
+        worst_tokens_in = tokens.hard_bound(plan.features)
         hold = self._book.bound(alias, worst_tokens_in, plan.max_tokens, now)
         reserved = self._book.bound(alias, min(plan.estimate.tokens, worst_tokens_in), plan.max_tokens, now)
         lost = lost_row(job, plan, admission.state, reserved.usd, hold.usd, now)
@@ -221,7 +231,9 @@ class Attempts:
         job, plan = attempt.job, attempt.plan
         row = self._row(attempt, settled)
         folds = (
-            self._calibrator.folds(plan.target.model_key, job.request.task_type, job.features, settled.sample)
+            self._calibrator.folds(
+                plan.target.model_key, job.request.task_type, plan.features, settled.sample
+            )
             if settled.sample is not None
             else ()
         )
@@ -245,7 +257,7 @@ class Attempts:
         sample = tokens.sample(
             usage,
             signal,
-            job.features,
+            plan.features,
             schema_and_thinking=plan.target.is_ollama
             and job.request.schema is not None
             and bool(reply.thinking),
@@ -312,13 +324,13 @@ class Attempts:
                 num_ctx=plan.target.window,
                 usage=usage or Usage(),
                 estimate=plan.estimate,
-                features=job.features,
+                features=plan.features,
                 output_reserve=plan.output_reserve,
                 window=window,
                 droppable=lambda: tokens.droppable_features(job.request.messages),
                 refused_truncation=plan.target.refuse_truncation,
                 window_exceeded=reply.window_exceeded,
-                provider=plan.target.settings.provider,
+                provider=plan.target.settings.wire,
             )
         )
 

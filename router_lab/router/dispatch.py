@@ -1,5 +1,6 @@
 """Which model gets the next attempt: retries at one model, then the route's fallbacks.
 
+A model whose server does not take a field is asked again at once in another dialect, see `dialects.py`.
 The order of a route is its model, then its fallbacks. The next one is tried when the present one
 cannot answer: its breaker is open, it failed and its retries are spent, its quota is, the prompt does
 not fit its window, or its answer was cut at `max_tokens` before it could be used. Anything else is the
@@ -15,6 +16,7 @@ from typing import TypeVar
 from router_lab.errors import CircuitOpenError, ContextOverflowError, ProviderError, ResponseParseError
 from router_lab.router.attempts import Attempts, Plan
 from router_lab.router.breaker import Admission, Breakers
+from router_lab.router.dialects import Dialects, advise
 from router_lab.router.job import Job
 from router_lab.router.ports import Clock
 from router_lab.router.retry import RetrySchedule, asked_wait_s
@@ -39,10 +41,12 @@ class Dispatch:
         targets: Mapping[str, Target],
         attempts: Attempts,
         breakers: Breakers,
+        dialects: Dialects,
         retry: RetrySettings,
         clock: Clock,
         rng: random.Random,
     ) -> None:
+        self._dialects = dialects
         self._targets = targets
         self._attempts = attempts
         self._breakers = breakers
@@ -72,12 +76,23 @@ class Dispatch:
             try:
                 return await send(job, plan, admission)
             except (ProviderError, ResponseParseError) as error:
+                if self._said_otherwise(job, target, plan, error):
+                    plan = self._attempts.plan(job, target, stream=stream)
+                    plan.check_window()
+                    continue
                 delay = schedule.next_delay(error)
                 if not is_last and asked_wait_s(error) > self._retry.wait_at_most_s:
                     raise  # another model answers sooner
                 if delay is None or delay >= job.remaining_s(self._clock) or breaker.state == "open":
                     raise
             await self._clock.sleep(delay)
+
+    def _said_otherwise(self, job: Job, target: Target, plan: Plan, error: Exception) -> bool:
+        """Whether to ask again at once: the server does not take a field, and there is another for it."""
+        if not isinstance(error, ProviderError) or not error.refused:
+            return False
+        advise(target, plan.call, error)
+        return self._dialects.learn(target, plan.call, error) and job.remaining_s(self._clock) > 0
 
 
 def _marked(aliases: Sequence[str]) -> list[tuple[str, bool]]:

@@ -39,7 +39,7 @@ def remedy(error: Exception, alias: str, model: ModelSettings) -> str:
     if isinstance(error, ConfigError | UnpricedModelError):
         return str(error)[:300]
     if status in (404, 410):
-        if model.provider == "ollama":
+        if model.wire == "ollama":
             return f"run `ollama pull {model.model}` on its server, or correct models.{alias}.model"
         return f"correct models.{alias}.model ({model.model}) or its base_url"
     if status in (401, 403):

@@ -120,7 +120,7 @@ class PriceBook:
 
 
 def _entry(model: ModelSettings) -> _Entry:
-    writes_unasked = model.provider != "anthropic"
+    writes_unasked = model.wire != "anthropic"
     if model.price is not None:
         return _Entry("config", ((None, _tariff_of(model.price, writes_unasked)),))
     dated = tuple(

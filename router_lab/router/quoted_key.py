@@ -1,4 +1,6 @@
-"""The key of a request, as servers quote it back: taken out of what they say before anybody reads it.
+"""The key of a request, and what else in its headers may be secret, as servers quote it back.
+
+It is taken out of what they say before anybody reads it.
 
 In answers keys of fewer than 12 characters stay: those of local servers are words such as `ollama`.
 """
@@ -8,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from router_lab.parameters import is_secret_header
 from router_lab.router.providers.base import WireRequest
 
-_SECRET_HEADERS = ("x-api-key", "authorization")
 _SHORTEST_IN_ANSWERS = 12
 # A key is spelled in escapes by error pages, which are short; looking for it takes milliseconds in these.
 _LONGEST_WITH_ESCAPES = 8 * 1024
@@ -74,9 +76,9 @@ def _forms(request: WireRequest, status: int) -> Sequence[bytes]:
     """The parts of the key to look for, the longest first."""
     shortest = 1 if status >= 300 else _SHORTEST_IN_ANSWERS
     forms: set[str] = set()
-    for name in _SECRET_HEADERS:
-        secret = request.headers.get(name, "").removeprefix("Bearer ")
-        if not secret or len(secret) < shortest:
+    for name, value in request.headers.items():
+        secret = value.removeprefix("Bearer ")
+        if not is_secret_header(name) or len(secret) < shortest:
             continue
         forms.add(secret)
         half = len(secret) // 2

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from router_lab.errors import ConfigError
+from router_lab.parameters import NAMES, NOTHING_ASKED, Parameters
 from router_lab.records import Message, Tool
 from router_lab.router import request_parts
 from router_lab.router.providers.wire import scrub
@@ -26,7 +27,8 @@ class Request:
 
     `prompt_text` is the whole input as text, for estimates and for the row: the prompt itself where
     there is nothing else, otherwise a transcript. `input_hash` is the SHA-256 of the input's
-    canonical JSON, the same on every machine; images and tools count, names and limits do not.
+    canonical JSON, the same on every machine; images and tools count, names and limits do not. What
+    the call and its route ask beside the prompt counts too, once `on` was called; headers do not.
     """
 
     messages: tuple[Message, ...]
@@ -39,6 +41,7 @@ class Request:
     tools: tuple[Tool, ...] = ()
     schema: Mapping[str, Any] | None = None
     max_tokens: int | None = None
+    parameters: Parameters = NOTHING_ASKED
     user_id: str | None = None
     task_id: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -57,13 +60,15 @@ class Request:
         user_id: str | None = None,
         task_id: str | None = None,
         tags: Mapping[str, Any] | None = None,
+        **parameters: Any,
     ) -> Request:
         """Check and normalise. Raises `ConfigError` naming the argument.
 
         Give `prompt` or `messages`, the latter as OpenAI, Anthropic or Ollama write them, or as
         `Message`; system messages are put before everything else. `tools` are in OpenAI's or
         Anthropic's form, `schema` is a JSON schema or a pydantic model class, values of `tags` are
-        text, numbers or booleans. Half surrogate pairs, which UTF-8 cannot carry, become U+FFFD.
+        text, numbers or booleans. `parameters` are those of `router_lab.parameters`. Half surrogate
+        pairs, which UTF-8 cannot carry, become U+FFFD.
         """
         system_text, turns = _conversation(prompt, messages, system)
         known_tools = request_parts.read_tools(tools)
@@ -81,10 +86,33 @@ class Request:
             tools=known_tools,
             schema=known_schema,
             max_tokens=_max_tokens(max_tokens),
+            parameters=_parameters(parameters),
             user_id=None if user_id is None else _name("user_id", user_id),
             task_id=None if task_id is None else _name("task_id", task_id),
             tags=_tags(tags),
         )
+
+    def on(self, route: Parameters) -> Request:
+        """The request as its route sends it: what is asked beside the prompt is a part of the input."""
+        asked = self.parameters.over(route).asked()
+        return replace(self, input_hash=hash_with(self.input_hash, asked)) if asked else self
+
+
+def hash_with(input_hash: str, asked: Mapping[str, Any]) -> str:
+    """The hash of an input for which something was asked beside the prompt (`Parameters.asked`)."""
+    if not asked:
+        return input_hash
+    return hashlib.sha256(_canonical_json({"input": input_hash, "parameters": asked}).encode()).hexdigest()
+
+
+def _parameters(given: Mapping[str, Any]) -> Parameters:
+    for name in given:
+        if name not in NAMES:
+            raise TypeError(f"complete() got an unexpected keyword argument {name!r}")
+    try:
+        return Parameters.read(**given)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _conversation(

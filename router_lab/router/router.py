@@ -29,6 +29,7 @@ from router_lab.router.budgets import Budgets
 from router_lab.router.clock import SystemClock, new_id
 from router_lab.router.comparators.judge import Question
 from router_lab.router.compare import Judge, StoredPair, Verdict, route_comparators
+from router_lab.router.dialects import Dialects
 from router_lab.router.dispatch import Dispatch
 from router_lab.router.job import Job
 from router_lab.router.lane import EXIT_GRACE_S, Lane, Lanes
@@ -78,6 +79,7 @@ class Router:
         self._alerts = Alerts(ledger, self._clock, on_alert)
         self._breakers = Breakers(settings.breaker, self._clock, self._breaker_changed)
         self._windows = Windows(lambda url: self._lane().transport.get_json(url))
+        dialects = Dialects()
         self._attempts = Attempts(
             accounts=ledger,
             alerts=self._alerts,
@@ -85,6 +87,7 @@ class Router:
             budgets=Budgets(settings.cost),
             calibrator=Calibrator(settings.ollama.token_estimation, ledger),
             windows=self._windows,
+            dialects=dialects,
             clock=self._clock,
         )
         self._targets = build_targets(settings)
@@ -92,6 +95,7 @@ class Router:
             targets=self._targets,
             attempts=self._attempts,
             breakers=self._breakers,
+            dialects=dialects,
             retry=settings.retry,
             clock=self._clock,
             rng=random.Random(seed),
@@ -131,8 +135,21 @@ class Router:
         user_id: str | None = None,
         task_id: str | None = None,
         tags: Mapping[str, Any] | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        stop: str | Sequence[str] | None = None,
+        reasoning_effort: str | None = None,
+        think: bool | int | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
     ) -> Completion:
         """Answer one prompt, or one conversation, by the model its task type is routed to.
+
+        `temperature` and what follows override the route's and the model's own; `think` is whether to
+        think, or a budget of tokens for it. A shadow is asked the same, but for `extra_body` and
+        `extra_headers`, which go to the server of the route's own model alone. What a provider cannot
+        take is a `ConfigError`.
 
         Returns when the row of every attempt is durable. Raises the errors of `router_lab.errors`;
         those raised before sending (`ConfigError`, `RoutingError`, `BudgetExceededError`,
@@ -152,6 +169,14 @@ class Router:
                 user_id=user_id,
                 task_id=task_id,
                 tags=tags,
+                temperature=temperature,
+                top_p=top_p,
+                seed=seed,
+                stop=stop,
+                reasoning_effort=reasoning_effort,
+                think=think,
+                extra_body=extra_body,
+                extra_headers=extra_headers,
             )
         )
         try:
@@ -252,6 +277,7 @@ class Router:
 
     def _begin(self, request: Request) -> tuple[Job, tuple[Pairing, ...]]:
         route = self._routes.resolve(request.task_type)
+        request = request.on(route.parameters)
         self._lane()  # the first of a process imports the client, which must not be of the call's own time
         state = self.ledger.switch.glance(request.task_type)
         pairings = plan_pairings(request, route, state, self._clock)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from router_lab.errors import RoutingError
+from router_lab.parameters import Parameters
 from router_lab.settings.models import Settings, ShadowRoute
 
 MAX_LISTED = 10
@@ -15,7 +16,10 @@ MAX_SHOWN = 80
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where calls go. `name` is the key of `routing` that matched, not the task type asked for."""
+    """Where calls go. `name` is the key of `routing` that matched, not the task type asked for.
+
+    `server` is that of its own model.
+    """
 
     name: str
     model: str
@@ -24,7 +28,8 @@ class Route:
     policy: Literal["critical", "standard", "agent"]
     max_tokens: int | None
     output: Literal["auto", "json", "text"]
-    temperature: float | None
+    parameters: Parameters
+    server: str
 
 
 class RouteTable:
@@ -40,7 +45,8 @@ class RouteTable:
                 policy=route.policy,
                 max_tokens=route.max_tokens,
                 output=route.output,
-                temperature=route.temperature,
+                parameters=route.parameters,
+                server=settings.models[route.model].server,
             )
             for name, route in settings.routing.items()
         }

@@ -65,6 +65,7 @@ def lost_row(
         user_id=request.user_id,
         task_id=request.task_id,
         tags=request.tags,
+        parameters=plan.call.parameters.row(),
         prompt=request.prompt_text,
         output=None,
     )

@@ -50,7 +50,7 @@ def check_fallbacks(routes: Mapping[str, RouteSettings]) -> Iterator[Problem]:
 def check_models(models: Mapping[str, ModelSettings]) -> Iterator[Problem]:
     """Every model must have a price, and only Ollama takes `num_ctx`."""
     for alias, model in models.items():
-        if model.num_ctx is not None and model.provider != "ollama":
+        if model.num_ctx is not None and model.wire != "ollama":
             message = f"is asked of Ollama only; for provider {model.provider} write context_window"
             yield Problem(("models", alias, "num_ctx"), message)
         if model.price is None and listed_price(model, datetime.now(UTC)) is None:
@@ -59,7 +59,7 @@ def check_models(models: Mapping[str, ModelSettings]) -> Iterator[Problem]:
 
 def unpriced(model: ModelSettings) -> str:
     """What to do about a model whose price nobody knows."""
-    if model.provider == "ollama":
+    if model.is_own_machine:
         why = "a model on your own machine needs the price it costs you, card and electricity"
     else:
         why = f"genai-prices lists no price per token of {quoted(model.model)} for provider {model.provider}"

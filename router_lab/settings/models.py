@@ -8,29 +8,57 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from router_lab.parameters import CHECKS as PARAMETER_CHECKS
+from router_lab.parameters import NAMES as PARAMETERS
+from router_lab.parameters import Parameters
+from router_lab.presets import PRESETS, MaxTokensField, SchemaForm, SystemRole, Wire
 from router_lab.settings.problems import quoted
 
-ProviderName = Literal["anthropic", "ollama", "openai"]
+ProviderName = Literal[
+    "anthropic",
+    "azure",
+    "deepseek",
+    "gemini",
+    "groq",
+    "huggingface",
+    "llamacpp",
+    "lmstudio",
+    "mistral",
+    "ollama",
+    "openai",
+    "openrouter",
+    "vllm",
+    "xai",
+]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
-DEFAULT_BASE_URLS: Mapping[str, str] = {
-    "anthropic": "https://api.anthropic.com",
-    "ollama": "http://127.0.0.1:11434",
-    "openai": "https://api.openai.com/v1",
-}
-
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 # How keys of well-known vendors begin that would pass as the name of a variable.
 _KEY_PREFIX = re.compile(r"sk_|gsk_|hf_|gh[pousr]_|github_pat_|AIza|AKIA|eyJ")
+
+
+def _host(address: str) -> str:
+    try:
+        return (urlsplit(address).hostname or "").lower()
+    except ValueError:
+        return ""
 
 
 class Section(BaseModel):
@@ -76,8 +104,60 @@ class Price(Section):
         return bands
 
 
-class ModelSettings(Section):
-    """One model on one server, under an alias."""
+class ParameterSettings(Section):
+    """What is asked beside the prompt, of a model or on a route; see `router_lab.parameters`.
+
+    Of both and of a call the most specific wins, key by key. Values of `extra_headers` may hold `${NAME}`,
+    a variable of the environment.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] | None = Field(default=None, strict=False)
+    reasoning_effort: str | None = None
+    think: bool | int | None = None
+    extra_body: dict[str, Any] | None = None
+    extra_headers: dict[str, SecretStr] | None = Field(default=None, repr=False)
+
+    @field_validator(*PARAMETERS, mode="before")
+    @classmethod
+    def _in_its_one_form(cls, value: Any, info: ValidationInfo) -> Any:
+        return None if value is None else _checked(str(info.field_name), value)
+
+    @property
+    def parameters(self) -> Parameters:
+        """All of them, in their one form."""
+        return Parameters.read(**{name: getattr(self, name) for name in PARAMETERS})
+
+
+def _checked(name: str, value: Any) -> Any:
+    try:
+        return PARAMETER_CHECKS[name](value)
+    except ValueError as error:
+        # The key stands before the message already.
+        raise ValueError(re.sub(rf"^{name}(?:: |(?=\.))", "", str(error))) from None
+
+
+class DialectSettings(Section):
+    """How one server departs from its wire format, where what is guessed and learnt is not right.
+
+    What stands here is never changed by what the server refuses.
+    """
+
+    max_tokens_field: MaxTokensField | None = None
+    stream_options: bool | None = None
+    # How a JSON schema is sent: as it is, as any JSON with the schema in the prompt, or in the prompt alone.
+    response_format: SchemaForm | None = None
+    system_role: SystemRole | None = None
+
+
+class ModelSettings(ParameterSettings):
+    """One model on one server, under an alias.
+
+    `provider` is a wire format (anthropic, ollama, openai) or a preset of one; see `router-lab providers`.
+    `api_version` and `deployment` are Azure's.
+    """
 
     provider: ProviderName
     model: str = Field(min_length=1)
@@ -88,15 +168,40 @@ class ModelSettings(Section):
     context_window: PositiveInt | None = None
     max_output_tokens: PositiveInt | None = None
     timeout_s: Positive | None = None
+    dialect: DialectSettings = Field(default_factory=DialectSettings)
+    api_version: str | None = Field(default=None, pattern=r"^[\w.-]{1,40}$")
+    deployment: str | None = Field(default=None, min_length=1, max_length=200)
 
     @model_validator(mode="before")
     @classmethod
-    def _default_base_url(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or data.get("base_url"):
+    def _defaults_of_the_provider(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("provider"), str):
             return data
-        provider = data.get("provider")
-        usual = DEFAULT_BASE_URLS.get(provider) if isinstance(provider, str) else None
-        return {**data, "base_url": usual} if usual else data
+        preset = PRESETS.get(data["provider"])
+        if preset is None:
+            return data
+        usual = {"base_url": preset.base_url} if preset.base_url and not data.get("base_url") else {}
+        address = usual.get("base_url") or data.get("base_url")
+        # A key is for its vendor alone: never taken for an address that is not the vendor's.
+        is_vendors = isinstance(address, str) and preset.owns(_host(address))
+        if preset.key_variable and "api_key_env" not in data and is_vendors:
+            usual["api_key_env"] = preset.key_variable
+        return {**data, **usual}
+
+    @property
+    def wire(self) -> Wire:
+        """The wire format the server speaks."""
+        return PRESETS[self.provider].wire
+
+    @property
+    def is_own_machine(self) -> bool:
+        """Whether it is served by the user, at a price that no list knows."""
+        return PRESETS[self.provider].is_own_machine
+
+    @property
+    def server(self) -> str:
+        """What fails, and is asked for what only it knows, as one: the provider and its address."""
+        return f"{self.provider} {self.base_url}"
 
     @field_validator("base_url")
     @classmethod
@@ -145,8 +250,12 @@ class ShadowRoute(Section):
     noise_rate: Share = 0.0
 
 
-class RouteSettings(Section):
-    """Where calls of one task type go. `fallback` aliases are tried in order."""
+class RouteSettings(ParameterSettings):
+    """Where calls of one task type go. `fallback` aliases are tried in order.
+
+    Sampling and thinking are asked of whichever model answers, and of the shadow; `extra_body` and
+    `extra_headers` only of models on the server of the route's own model.
+    """
 
     model: str
     fallback: tuple[str, ...] = Field(default=(), strict=False)
@@ -154,7 +263,6 @@ class RouteSettings(Section):
     policy: Literal["critical", "standard", "agent"] = "standard"
     max_tokens: PositiveInt | None = None
     output: Literal["auto", "json", "text"] = "auto"
-    temperature: NonNegative | None = None
 
     @field_validator("fallback", mode="before")
     @classmethod

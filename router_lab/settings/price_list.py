@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from router_lab.presets import PRESETS
 from router_lab.settings.models import ModelSettings, Price, PriceBand
 
 _KEYS = {
@@ -37,10 +38,10 @@ def listed_prices(model: ModelSettings) -> tuple[DatedPrice, ...]:
     """The listed prices of a model, the one to try first at the front; empty when it is not listed.
 
     The vendor is told by `base_url` where the list knows the address (api.groq.com speaks OpenAI's
-    wire format at its own prices), else by the wire format. An Ollama server is the user's own
-    machine, whatever the model's name, so it is never listed.
+    wire format at its own prices), else by the provider. A server of Ollama, vLLM, LM Studio or
+    llama.cpp is the user's own machine, whatever the model's name, so it is never listed.
     """
-    if model.provider == "ollama":
+    if model.is_own_machine:
         return ()
     from genai_prices.data_snapshot import get_snapshot
 
@@ -48,7 +49,7 @@ def listed_prices(model: ModelSettings) -> tuple[DatedPrice, ...]:
     try:
         vendor = snapshot.find_provider(None, None, model.base_url)
     except LookupError:
-        vendor = snapshot.find_provider(None, model.provider, None)
+        vendor = snapshot.find_provider(None, PRESETS[model.provider].price_list or model.provider, None)
     found = vendor.find_model(model.model, all_providers=snapshot.providers)
     return _dated(found.prices) if found else ()
 

@@ -29,6 +29,14 @@ def test_complete_takes_what_the_contract_says():
         "user_id",
         "task_id",
         "tags",
+        "temperature",
+        "top_p",
+        "seed",
+        "stop",
+        "reasoning_effort",
+        "think",
+        "extra_body",
+        "extra_headers",
     ]
     assert parameters["prompt"].default is None
     assert parameters["task_type"].default is inspect.Parameter.empty

@@ -29,7 +29,12 @@ def test_the_route_holds_what_the_yaml_says() -> None:
     )
     route = RouteTable(settings.parse(yaml)).resolve("a")
     assert (route.name, route.model, route.fallback) == ("a", "local", ("cloud",))
-    assert (route.policy, route.max_tokens, route.output, route.temperature) == ("agent", 5, "json", 0.0)
+    assert (route.policy, route.max_tokens, route.output, route.parameters.temperature) == (
+        "agent",
+        5,
+        "json",
+        0.0,
+    )
     assert route.shadow is not None
     assert route.shadow.model == "cloud"
 

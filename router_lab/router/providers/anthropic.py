@@ -11,12 +11,14 @@ from datetime import datetime
 from typing import Any
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError, UnsupportedError
+from router_lab.parameters import Parameters
 from router_lab.records import Image, Message, Reply, Tool, Usage
 from router_lab.router.providers import wire
 from router_lab.router.providers.anthropic_schema import restrict
 from router_lab.router.providers.base import Chunk, ModelCall, WireRequest
 from router_lab.router.providers.calls import read_calls
 from router_lab.router.providers.failures import event_error, no_answer, response_error, success_error
+from router_lab.router.providers.requests import not_taken, posted
 from router_lab.router.providers.stops import was_cut
 from router_lab.router.providers.streams import Decoder, Events, looks_like_events
 from router_lab.router.providers.usage import read_usage
@@ -24,6 +26,8 @@ from router_lab.router.providers.whole import decode_answer, usage_of_events
 
 _VERSION = "2023-06-01"
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+_EFFORTS = ("low", "medium", "high", "xhigh", "max")
+_LEAST_BUDGET = 1024
 
 
 class Anthropic:
@@ -32,7 +36,7 @@ class Anthropic:
     name = "anthropic"
 
     def request(self, call: ModelCall) -> WireRequest:
-        """Build the POST. Raises `UnsupportedError` for images and schemas the API does not take."""
+        """Build the POST. Raises `UnsupportedError` for images, schemas, parameters the API does not take."""
         body: dict[str, Any] = {
             "model": call.model,
             "max_tokens": call.max_tokens,
@@ -42,16 +46,17 @@ class Anthropic:
             body["system"] = call.system
         if call.tools:
             body["tools"] = [_tool(tool) for tool in call.tools]
-        if call.schema is not None:
-            body["output_config"] = {"format": {"type": "json_schema", "schema": restrict(call.schema)}}
-        if call.temperature is not None:
-            body["temperature"] = call.temperature
+        config: dict[str, Any] = {}
+        if call.schema is not None and call.dialect.response_format == "json_schema":
+            config["format"] = {"type": "json_schema", "schema": restrict(call.schema)}
+        if call.parameters.reasoning_effort is not None:
+            config["effort"] = _effort(call.parameters.reasoning_effort)
+        if config:
+            body["output_config"] = config
         if call.stream:
             body["stream"] = True
-        headers = {"content-type": "application/json", "anthropic-version": _VERSION}
-        if call.api_key is not None:
-            headers["x-api-key"] = wire.checked_key(call.api_key)
-        return WireRequest(wire.address(call.base_url, "/v1/messages"), headers, wire.encode(body))
+        body |= _sampling(call.parameters) | _thinking(call)
+        return posted(call, "/v1/messages", {"anthropic-version": _VERSION}, body)
 
     def usage(self, body: bytes) -> Usage | None:
         """The usage in a 2xx body, cut or garbled though it may be."""
@@ -184,6 +189,53 @@ class AnthropicDecoder(Decoder):
             # Tools without arguments may have theirs in the start event and no deltas.
             return {**block, "input": value or block.get("input")}
         return {**block, ("thinking" if block.get("type") == "thinking" else "text"): value}
+
+
+def _sampling(asked: Parameters) -> dict[str, Any]:
+    if asked.seed is not None:
+        raise not_taken("seed", "Anthropic's API", "leave it out")
+    if asked.temperature is not None and asked.temperature > 1:
+        raise UnsupportedError(f"temperature: Anthropic's API takes 0 to 1, not {asked.temperature:g}")
+    if not all(text.strip() for text in asked.stop):
+        raise UnsupportedError("stop: Anthropic's API takes no text of white space alone")
+    body: dict[str, Any] = {}
+    if asked.temperature is not None:
+        body["temperature"] = asked.temperature
+    if asked.top_p is not None:
+        body["top_p"] = asked.top_p
+    if asked.stop:
+        body["stop_sequences"] = list(asked.stop)
+    return body
+
+
+def _effort(level: str) -> str:
+    if level not in _EFFORTS:
+        raise UnsupportedError(
+            f"reasoning_effort: Anthropic's API takes {', '.join(_EFFORTS)}, not {level!r}"
+        )
+    return level
+
+
+def _thinking(call: ModelCall) -> dict[str, Any]:
+    """Newer models think as they find fit, older ones want a budget, of which max_tokens must leave some."""
+    think = call.parameters.think
+    if think is None:
+        return {}
+    if think is False:
+        return {"thinking": {"type": "disabled"}}
+    if call.parameters.temperature not in (None, 1.0):
+        raise UnsupportedError(
+            "temperature: with think, Anthropic's API takes 1 alone; leave one of them out"
+        )
+    if think is True and call.dialect.thinking == "adaptive":
+        return {"thinking": {"type": "adaptive"}}
+    budget = max(_LEAST_BUDGET, call.max_tokens // 2) if think is True else think
+    if not _LEAST_BUDGET <= budget < call.max_tokens:
+        raise UnsupportedError(
+            f"think: Anthropic's API takes a budget from {_LEAST_BUDGET} tokens on and below max_tokens, "
+            f"which is {call.max_tokens}, not {budget}; raise max_tokens or write another budget"
+        )
+    return {"thinking": {"type": "enabled", "budget_tokens": budget}}
 
 
 def _messages(messages: tuple[Message, ...]) -> list[dict[str, Any]]:

@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from router_lab.errors import ContextOverflowError, ProviderError
+from router_lab.parameters import NOTHING_ASKED, Parameters
+from router_lab.presets import Dialect
 from router_lab.records import Message, Reply, Tool, Usage
 
 
@@ -19,7 +21,9 @@ from router_lab.records import Message, Reply, Tool, Usage
 class ModelCall:
     """One call, provider-neutral. `api_key` is kept out of every repr.
 
-    `num_ctx`, `keep_alive` and `refuse_truncation` are Ollama's; the other providers ignore them.
+    `query` follows the address after a `?`. `parameters.extra_headers` have their variables filled in.
+    `dialect` is the server's. `num_ctx`, `keep_alive` and `refuse_truncation` are Ollama's; the other
+    providers ignore them.
     """
 
     base_url: str
@@ -29,7 +33,9 @@ class ModelCall:
     system: str | None = None
     tools: tuple[Tool, ...] = ()
     schema: Mapping[str, Any] | None = None
-    temperature: float | None = None
+    parameters: Parameters = NOTHING_ASKED
+    dialect: Dialect = field(default_factory=Dialect)
+    query: str = ""
     stream: bool = False
     api_key: str | None = field(default=None, repr=False)
     num_ctx: int | None = None

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from router_lab.errors import ContextOverflowError, ProviderError
 from router_lab.router.providers.overflow import known_wording, likely_wording
+from router_lab.router.providers.refusals import refused_fields
 from router_lab.router.providers.waits import reset_after, retry_after, wait_in_body
 from router_lab.router.providers.wire import count, decode, excerpt
 
@@ -132,6 +133,7 @@ def response_error(
         retry_after_s=wait,
         kind=failure.kind,
         exhausted=exhausted,
+        refused=refused_fields(status, payload, failure.message, failure.param),
     )
 
 
@@ -201,6 +203,7 @@ def event_error(
         return overflow
     wait = wait_in_body(payload, failure.message)
     exhausted = _is_exhausted(failure, wait) or failure.code == 402
+    status = failure.code or (400 if _is_callers_fault(failure) else 200)
     label = (during or f"{provider} broke off its stream") + (
         f" with {excerpt(failure.kind, 60)}" if failure.kind and during is None else ""
     )
@@ -212,6 +215,7 @@ def event_error(
         kind=failure.kind,
         code=failure.code,
         exhausted=exhausted,
+        refused=refused_fields(status, payload, failure.message, failure.param),
     )
 
 

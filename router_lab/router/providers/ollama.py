@@ -11,15 +11,19 @@ from datetime import datetime
 from typing import Any
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError, UnsupportedError
+from router_lab.parameters import Parameters
 from router_lab.records import Message, Reply, ToolCall, Usage
 from router_lab.router.providers import wire
 from router_lab.router.providers.base import Chunk, ModelCall, WireRequest
 from router_lab.router.providers.calls import read_calls
 from router_lab.router.providers.failures import event_error, no_answer, response_error, success_error
+from router_lab.router.providers.requests import posted
 from router_lab.router.providers.stops import was_cut
 from router_lab.router.providers.streams import Decoder
 from router_lab.router.providers.usage import read_usage
 from router_lab.router.providers.whole import decode_answer, reply_of_events, usage_of_events
+
+_LEVELS = ("low", "medium", "high", "max")
 
 
 class Ollama:
@@ -33,8 +37,7 @@ class Ollama:
         options: dict[str, Any] = {"num_predict": call.max_tokens}
         if call.num_ctx is not None:
             options["num_ctx"] = call.num_ctx
-        if call.temperature is not None:
-            options["temperature"] = call.temperature
+        options |= _sampling(call.parameters)
         body: dict[str, Any] = {
             "model": call.model,
             "messages": [*system, *(_message(message) for message in call.messages)],
@@ -46,8 +49,13 @@ class Ollama:
             body["truncate"] = False
         if call.keep_alive is not None:
             body["keep_alive"] = call.keep_alive
-        if call.schema is not None:
+        if call.schema is not None and call.dialect.response_format == "json_schema":
             body["format"] = dict(call.schema)
+        elif call.schema is not None and call.dialect.response_format == "json_object":
+            body["format"] = "json"
+        think = _think(call.parameters)
+        if think is not None:
+            body["think"] = think
         if call.tools:
             body["tools"] = [
                 {
@@ -60,10 +68,7 @@ class Ollama:
                 }
                 for tool in call.tools
             ]
-        headers = {"content-type": "application/json"}
-        if call.api_key is not None:
-            headers["authorization"] = "Bearer " + wire.checked_key(call.api_key)
-        return WireRequest(wire.address(call.base_url, "/api/chat"), headers, wire.encode(body))
+        return posted(call, "/api/chat", {}, body)
 
     def usage(self, body: bytes) -> Usage | None:
         """The usage in a 2xx body, cut or garbled though it may be."""
@@ -164,6 +169,31 @@ class OllamaDecoder(Decoder):
 
     def _reply(self) -> Reply:
         return _reply(self._final, "".join(self._text), "".join(self._thinking), tuple(self._calls))
+
+
+def _sampling(asked: Parameters) -> dict[str, Any]:
+    given = {"temperature": asked.temperature, "top_p": asked.top_p, "seed": asked.seed}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return {**options, "stop": list(asked.stop)} if asked.stop else options
+
+
+def _think(asked: Parameters) -> bool | str | None:
+    """Ollama's one field for both: whether to think, or how much. Raises `UnsupportedError`."""
+    level, think = asked.reasoning_effort, asked.think
+    if think is not None and not isinstance(think, bool):
+        raise UnsupportedError(
+            "think: Ollama takes true or false and no budget; levels go in reasoning_effort"
+        )
+    if level is None:
+        return think
+    if level == "none" and think is not True:
+        return False
+    if level not in _LEVELS or think is False:
+        raise UnsupportedError(
+            f"reasoning_effort: Ollama takes {', '.join(_LEVELS)}, and none of them with think: false, "
+            f"not {level!r}"
+        )
+    return level
 
 
 def _message(message: Message) -> dict[str, Any]:

@@ -1,18 +1,19 @@
 """Chat completions as OpenAI, llama.cpp, vLLM, LM Studio and many others serve them.
 
 A JSON schema goes as `response_format` without `strict`: strict mode refuses most schemas that
-were not written for it, and `answers.py` checks the answer anyway.
+were not written for it, and `answers.py` checks the answer anyway. Where servers depart from one
+another, `presets.Dialect` says which way this one goes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError, UnsupportedError
+from router_lab.presets import Dialect
 from router_lab.records import Message, Reply, Usage
 from router_lab.router.providers import wire
 from router_lab.router.providers.base import Chunk, ModelCall, WireRequest
@@ -24,6 +25,7 @@ from router_lab.router.providers.failures import (
     response_error,
     success_error,
 )
+from router_lab.router.providers.requests import not_taken, posted
 from router_lab.router.providers.stops import was_cut
 from router_lab.router.providers.streams import Decoder, Events, looks_like_events
 from router_lab.router.providers.usage import read_usage
@@ -36,13 +38,11 @@ class OpenAI:
     name = "openai"
 
     def request(self, call: ModelCall) -> WireRequest:
-        """Build the POST. Raises `UnsupportedError` for images outside of user messages."""
-        system = [{"role": "system", "content": call.system}] if call.system else []
+        """Build the POST. Raises `UnsupportedError` for images outside of user messages, and parameters."""
         body: dict[str, Any] = {
             "model": call.model,
-            # OpenAI's newer models refuse the old name; most other servers do not know the new one.
-            _limit_name(call.base_url): call.max_tokens,
-            "messages": [*system, *(_message(message) for message in call.messages)],
+            call.dialect.max_tokens_field: call.max_tokens,
+            "messages": [_message(message) for message in _with_system(call)],
         }
         if call.tools:
             body["tools"] = [
@@ -56,20 +56,18 @@ class OpenAI:
                 }
                 for tool in call.tools
             ]
-        if call.schema is not None:
+        if call.schema is not None and call.dialect.response_format == "json_schema":
             body["response_format"] = {
                 "type": "json_schema",
                 "json_schema": {"name": "answer", "schema": dict(call.schema)},
             }
-        if call.temperature is not None:
-            body["temperature"] = call.temperature
+        elif call.schema is not None and call.dialect.response_format == "json_object":
+            body["response_format"] = {"type": "json_object"}
         if call.stream:
             body["stream"] = True
-            body["stream_options"] = {"include_usage": True}
-        headers = {"content-type": "application/json"}
-        if call.api_key is not None:
-            headers["authorization"] = "Bearer " + wire.checked_key(call.api_key)
-        return WireRequest(wire.address(call.base_url, "/chat/completions"), headers, wire.encode(body))
+            if call.dialect.stream_options:
+                body["stream_options"] = {"include_usage": True}
+        return posted(call, "/chat/completions", {}, {**body, **_parameters(call)})
 
     def usage(self, body: bytes) -> Usage | None:
         """The usage in a 2xx body, cut or garbled though it may be."""
@@ -194,11 +192,72 @@ class OpenAIDecoder(Decoder):
 _BROKE_OFF = "openai broke off its stream"
 
 
-def _limit_name(base_url: str) -> str:
-    return "max_completion_tokens" if urlsplit(base_url).hostname == "api.openai.com" else "max_tokens"
+def _parameters(call: ModelCall) -> dict[str, Any]:
+    """What is asked beside the prompt, in the server's own fields. Raises `UnsupportedError`."""
+    asked, dialect = call.parameters, call.dialect
+    body: dict[str, Any] = {}
+    if asked.temperature is not None:
+        body["temperature"] = asked.temperature
+    if asked.top_p is not None:
+        body["top_p"] = asked.top_p
+    if asked.stop:
+        body["stop"] = list(asked.stop)
+    if asked.seed is not None:
+        if not dialect.seed:
+            raise not_taken("seed", "this server", "leave it out")
+        body[dialect.seed] = asked.seed
+    if asked.reasoning_effort is not None:
+        effort = {"effort": asked.reasoning_effort}
+        body |= {"reasoning": effort} if dialect.effort == "reasoning" else {dialect.effort: effort["effort"]}
+    return body if asked.think is None else {**body, **_thinking(asked.think, body, dialect)}
 
 
-def _message(message: Message) -> dict[str, Any]:
+def _thinking(think: bool | int, body: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
+    """Whether and how long to think. A budget is a whole number that is no truth value."""
+    budget = None if isinstance(think, bool) else think
+    has_effort = bool({"reasoning", "reasoning_effort"} & set(body))
+    if has_effort and (dialect.thinking == "google" or (dialect.thinking == "reasoning" and budget)):
+        raise UnsupportedError("think: beside reasoning_effort this server takes none; write one of them")
+    if dialect.thinking == "reasoning":
+        said: dict[str, Any] = {"enabled": think} if budget is None else {"max_tokens": budget}
+        return {"reasoning": {**body.get("reasoning", {}), **said}}
+    if dialect.thinking == "google":
+        tokens = budget if budget is not None else -1 if think else 0  # -1: as many as it thinks right
+        config = {"thinking_budget": tokens, "include_thoughts": bool(think)}
+        return {"extra_body": {"google": {"thinking_config": config}}}
+    if dialect.thinking not in ("thinking", "chat_template"):
+        raise not_taken("think", "this server", "write reasoning_effort, or its own field under extra_body")
+    if budget is not None:
+        raise UnsupportedError("think: this server takes true or false and no budget")
+    if dialect.thinking == "thinking":
+        return {"thinking": {"type": "enabled" if think else "disabled"}}
+    return {"chat_template_kwargs": {"enable_thinking": think}}
+
+
+def _with_system(call: ModelCall) -> tuple[Message | SystemPrompt, ...]:
+    """The messages, the system prompt first: a message of its own, or the beginning of the first one."""
+    if not call.system:
+        return call.messages
+    role = call.dialect.system_role
+    if role != "user":
+        return (SystemPrompt(role, call.system), *call.messages)
+    first = call.messages[0]
+    if first.role != "user":
+        return (Message("user", call.system), *call.messages)
+    return (replace(first, text=f"{call.system}\n\n{first.text}"), *call.messages[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class SystemPrompt:
+    """A system prompt as a message."""
+
+    role: str
+    text: str
+
+
+def _message(message: Message | SystemPrompt) -> dict[str, Any]:
+    if isinstance(message, SystemPrompt):
+        return {"role": message.role, "content": message.text}
     if message.images and message.role != "user":
         raise UnsupportedError(f"openai: a message of role {message.role!r} cannot hold images")
     if message.role == "tool":

@@ -161,6 +161,13 @@ def checked_key(api_key: str, variable: str | None = None) -> str:
     return api_key
 
 
+def checked_header(name: str, value: str) -> str:
+    """A header's value, if HTTP can carry it. Raises `ConfigError` naming the header, not the value."""
+    if not value.isascii() or not value.isprintable() or not value.strip():
+        raise ConfigError(f"extra_headers.{name}: is empty or holds a line break or a non-ASCII character")
+    return value
+
+
 def scrub_all(value: Any) -> Any:
     """`scrub` of every text in decoded JSON."""
     if isinstance(value, str):

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from router_lab.errors import ConfigError, UnsupportedError
+from router_lab.parameters import Parameters
+from router_lab.presets import guessed_dialect
 from router_lab.records import Image, Message, Tool, ToolCall
 from router_lab.router.providers import PROVIDERS, ModelCall
 from router_lab.router.providers.base import Provider
@@ -40,6 +42,7 @@ TALK = (
 
 def call(name: str, **changes: Any) -> ModelCall:
     plain = ModelCall(BASES[name], "m", (Message("user", "hi"),), 64, api_key=KEY)
+    plain = replace(plain, dialect=guessed_dialect(name, changes.get("base_url", BASES[name])))
     return replace(plain, **changes)
 
 
@@ -67,7 +70,9 @@ def test_a_key_no_header_can_carry_is_refused_without_being_shown(name: str, key
 
 
 def test_anthropic_in_its_plainest_form() -> None:
-    request = PROVIDERS["anthropic"].request(call("anthropic", system="Be brief.", temperature=0.5))
+    request = PROVIDERS["anthropic"].request(
+        call("anthropic", system="Be brief.", parameters=Parameters(temperature=0.5))
+    )
     assert request.url == "https://api.anthropic.com/v1/messages"
     assert request.headers == {
         "content-type": "application/json",
@@ -189,7 +194,9 @@ def test_anthropic_addresses(base_url: str, url: str) -> None:
 
 
 def test_openai_in_its_plainest_form() -> None:
-    request = PROVIDERS["openai"].request(call("openai", system="Be brief.", temperature=0))
+    request = PROVIDERS["openai"].request(
+        call("openai", system="Be brief.", parameters=Parameters(temperature=0))
+    )
     assert request.url == "https://api.openai.com/v1/chat/completions"
     assert request.headers == {"content-type": "application/json", "authorization": f"Bearer {KEY}"}
     assert json.loads(request.body) == {
@@ -226,7 +233,14 @@ def test_openai_tools_images_and_schemas() -> None:
 
 def test_ollama_in_its_plainest_form() -> None:
     request = PROVIDERS["ollama"].request(
-        call("ollama", api_key=None, system="Be brief.", num_ctx=8192, keep_alive="5m", temperature=0.1)
+        call(
+            "ollama",
+            api_key=None,
+            system="Be brief.",
+            num_ctx=8192,
+            keep_alive="5m",
+            parameters=Parameters(temperature=0.1),
+        )
     )
     assert request.url == "http://127.0.0.1:11434/api/chat"
     assert request.headers == {"content-type": "application/json"}

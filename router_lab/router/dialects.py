@@ -1,0 +1,116 @@
+"""What servers were found not to take: asked for once, learnt from the refusal, and said once.
+
+A refusal that names a field (`ProviderError.refused`) leads to another attempt in another dialect, which
+is an attempt like any other. Each way of saying something is tried once at each server and model, so
+that no two refusals chase one another; where none is taken, the first is kept, and its refusals are the
+caller's. What the YAML says of a dialect is never changed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from threading import Lock
+from typing import Any
+from urllib.parse import urlsplit
+
+from router_lab.errors import ProviderError
+from router_lab.parameters import NAMES
+from router_lab.presets import Dialect, Wire
+from router_lab.router.providers.base import ModelCall
+from router_lab.router.targets import Target
+
+_log = logging.getLogger("router_lab.dialects")
+
+# What may be said otherwise, by wire format; the ways are tried in this order.
+_WAYS: Mapping[Wire, Mapping[str, tuple[Any, ...]]] = {
+    "openai": {
+        "max_tokens_field": ("max_tokens", "max_completion_tokens"),
+        "stream_options": (True, False),
+        "response_format": ("json_schema", "json_object", "none"),
+        "system_role": ("system", "developer", "user"),
+    },
+    "anthropic": {"response_format": ("json_schema", "none"), "thinking": ("adaptive", "budget")},
+    "ollama": {"response_format": ("json_schema", "json_object", "none")},
+}
+
+_Key = tuple[str, str]
+
+
+class Dialects:
+    """The dialect of each server and model, as guessed and as learnt since. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._learnt: dict[_Key, dict[str, Any]] = {}
+        self._refused: dict[tuple[_Key, str], set[Any]] = {}
+
+    def of(self, target: Target) -> Dialect:
+        """What to speak to a model now."""
+        learnt = self._learnt.get(_key(target))
+        return replace(target.dialect, **learnt) if learnt else target.dialect
+
+    def learn(self, target: Target, call: ModelCall, error: ProviderError) -> bool:
+        """Whether the refusal of `call` is of a field that can be said otherwise, from now on or already."""
+        said = error.refused & _said_in(call)
+        is_worth_it = False
+        for name in sorted(said & _WAYS[target.settings.wire].keys()):
+            if getattr(target.settings.dialect, name, None) is None:
+                is_worth_it |= self._say_otherwise(target, name, getattr(call.dialect, name))
+        return is_worth_it
+
+    def _say_otherwise(self, target: Target, name: str, used: Any) -> bool:
+        key = _key(target)
+        with self._lock:
+            refused = self._refused.setdefault((key, name), set())
+            refused.add(used)
+            now = getattr(self.of(target), name)
+            if now not in refused:
+                return True  # another call has learnt it meanwhile
+            left = [way for way in _WAYS[target.settings.wire][name] if way not in refused]
+            learnt = dict(self._learnt.get(key, {}))
+            learnt[name] = left[0] if left else getattr(target.dialect, name)
+            self._learnt[key] = learnt
+        if left:
+            _log.warning(
+                "models.%s: %s takes no %s %s for %s and gets %s from now on; with dialect: {%s: %s} under "
+                "models.%s it is not asked first",
+                target.alias, urlsplit(target.settings.base_url).netloc, name, _yaml(used),
+                target.settings.model, _yaml(left[0]), name, _yaml(left[0]), target.alias,
+            )  # fmt: skip
+        return bool(left)
+
+
+def advise(target: Target, call: ModelCall, error: ProviderError) -> None:
+    """Say which key to take out, where a server names one of what was asked beside the prompt."""
+    asked = call.parameters.asked()
+    for name in NAMES:
+        named = "thinking" if name == "think" else name
+        if name in asked and named in error.refused:
+            error.add_note(
+                f"{name} is not taken by models.{target.alias} ({target.settings.model}): leave it out "
+                "of the call, the route and the model, or send such calls to another model"
+            )
+
+
+def _said_in(call: ModelCall) -> set[str]:
+    """What of its dialect a call made use of."""
+    said = {"max_tokens_field"}
+    if call.stream and call.dialect.stream_options:
+        said.add("stream_options")
+    if call.schema is not None and call.dialect.response_format != "none":
+        said.add("response_format")
+    if call.system:
+        said.add("system_role")
+    if call.parameters.think is True:
+        said.add("thinking")
+    return said
+
+
+def _key(target: Target) -> _Key:
+    return target.settings.server, target.settings.model
+
+
+def _yaml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
