@@ -51,10 +51,12 @@ def card(
     verdict: str = "",
     current: bool = False,
     live: bool = True,
+    unseen: tuple[float, float] = (0.0, 0.0),
 ) -> Html:
     """The first of `pairs` under its `number` on the page, and the others folded under it.
 
     `current` marks the pair that keys act on. Without `live`, nothing that differs between equal runs.
+    `unseen` is what the primary and the shadow may have cost more than is likely, USD.
     """
     pair = pairs.first
     return tag(
@@ -62,7 +64,7 @@ def card(
         _head(number, pairs, verdict),
         _prompt(prompt, limit),
         _answers(pair, limit),
-        _why(pair, live),
+        _why(pair, live, unseen),
         _others(pairs, limit),
         style=f"{CARD};{CURRENT}" if current else CARD,
         aria_label=f"Pair {number}",
@@ -174,8 +176,9 @@ def _column(side: Side, model: str | None, body: Html) -> Html:
     return tag("div", heading, tag("pre", body, style=TEXT), style=_PAD + border)
 
 
-def _why(pair: Comparison, live: bool) -> Html:
-    parts = [f"cost {usd(pair.primary_cost_usd)} → {usd(pair.shadow_cost_usd)}"]
+def _why(pair: Comparison, live: bool, unseen: tuple[float, float]) -> Html:
+    costs = pair.primary_cost_usd, pair.shadow_cost_usd
+    parts = [f"cost {' → '.join(map(_cost, costs, unseen))}"]
     if live and pair.primary_latency_ms is not None and pair.shadow_latency_ms is not None:
         parts.append(f"latency {pair.primary_latency_ms:,.0f} → {pair.shadow_latency_ms:,.0f} ms")
     if pair.comparator:
@@ -187,6 +190,10 @@ def _why(pair: Comparison, live: bool) -> Html:
     if live:
         parts.append(f"pair {pair.comparison_id}")
     return tag("div", facts(parts), style=f"{FAINT};padding:4px 10px;border-top:{LINE};font-size:12px")
+
+
+def _cost(likely: float | None, unseen: float) -> str:
+    return f"likely {usd(likely)}, at most {usd((likely or 0.0) + unseen)}" if unseen > 0 else usd(likely)
 
 
 def _others(pairs: Repeats, limit: int) -> Html:

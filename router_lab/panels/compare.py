@@ -219,6 +219,7 @@ class ComparePanel(Panel[Shown]):
             together=together,
             pairs=pairs,
             prompts=source.prompts(firsts),
+            unseen=source.unseen_bills(firsts),
             said=said_before(source.scores(firsts)),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from router_lab.escape import Html, tag
 from router_lab.panels.cards import card
@@ -14,7 +14,10 @@ from router_lab.panels.verdicts import Said
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Everything one drawing of the panel needs. `together`: pairs with the same prompt are one."""
+    """Everything one drawing of the panel needs. `together`: pairs with the same prompt are one.
+
+    `unseen`: what the two sides of a pair may have cost more than is likely, USD.
+    """
 
     choices: Choices
     summary: Summary
@@ -24,6 +27,7 @@ class Shown:
     pairs: list[Repeats]
     prompts: dict[str, str]
     said: dict[str, dict[str, Said]]
+    unseen: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def pairs_html(
@@ -39,6 +43,7 @@ def pairs_html(
             verdict=verdicts.get(pair.first.comparison_id, ""),
             current=number == current,
             live=live,
+            unseen=data.unseen.get(pair.first.comparison_id, (0.0, 0.0)),
         )
         for number, pair in enumerate(data.pairs, start=1)
     ]

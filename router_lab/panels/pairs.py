@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _NEAR = timedelta(days=1)
 # What pages are sorted by: read for every pair, while texts are read for one page only.
 _KEYS = ("comparison_id", "task_type", "input_hash", "created_at", "agreement")
+_BILLS = {"request_id", "comparison_id", "is_shadow", "billing", "cost_usd", "worst_usd"}
 # Of pairs with the same prompt, the first one and this many more are read.
 _MOST_REPEATS = 20
 
@@ -166,6 +167,29 @@ class PairSource:
             for row in self._rows(chosen)
             if row["prompt"]
         }
+
+    def unseen_bills(self, pairs: Iterable[Comparison]) -> dict[str, tuple[float, float]]:
+        """What each side may have cost more than is likely, USD, by `comparison_id`, for unknown bills."""
+        attempts = self._opened.attempts
+        of_request = {pair.request_id: pair.comparison_id for pair in pairs}
+        if attempts is None or not of_request or not set(attempts.columns) >= _BILLS:
+            return {}
+        ids = list(of_request.values())
+        ours = attempts.is_shadow.ifelse(
+            attempts.comparison_id.isin(ids), attempts.request_id.isin(list(of_request))
+        )
+        unknown = attempts.filter(attempts.billing == "unknown", ours)
+        chosen = unknown.select(
+            "request_id",
+            "comparison_id",
+            "is_shadow",
+            excess=unknown.worst_usd.fill_null(unknown.cost_usd) - unknown.cost_usd,
+        )
+        found: dict[str, list[float]] = {}
+        for row in self._rows(chosen):
+            pair = row["comparison_id"] if row["is_shadow"] else of_request[row["request_id"]]
+            found.setdefault(pair, [0.0, 0.0])[row["is_shadow"]] += row["excess"]
+        return {pair: (primary, shadow) for pair, (primary, shadow) in found.items()}
 
     def scores(self, pairs: Iterable[Comparison]) -> list[dict[str, Any]]:
         """What people and judges said of these pairs before, oldest first."""
