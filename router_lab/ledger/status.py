@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from html import escape
 from typing import TYPE_CHECKING
 
 from router_lab.errors import LedgerError
+from router_lab.escape import show
 from router_lab.ledger.files import Files
 from router_lab.ledger.foreign import foreign_among
 from router_lab.ledger.journal import JOURNAL_NAME, LOCKS_NAME
@@ -76,15 +76,15 @@ class Status:
     def to_html(self) -> str:
         """A small table for notebooks, everything escaped."""
         rows = "".join(
-            f"<tr><td>{escape(table.name)}</td><td>{table.rows:,}</td><td>{table.sealed_rows:,}</td>"
+            f"<tr><td>{show(table.name)}</td><td>{table.rows:,}</td><td>{table.sealed_rows:,}</td>"
             f"<td>{table.sealed_files:,}</td><td>{table.sealed_bytes / 1e6:,.1f}</td>"
             f"<td>{table.unsealed_rows:,}</td></tr>"
             for table in self.tables
         )
-        problem = f"<p><strong>Problem:</strong> {escape(self.problem)}</p>" if self.problem else ""
+        problem = f"<p><strong>Problem:</strong> {show(self.problem)}</p>" if self.problem else ""
         foreign = f", {self.foreign_files:,} sealed files of other journals" if self.foreign_files else ""
         return (
-            f"<p><strong>Ledger</strong> <code>{escape(self.name)}</code>: {self.in_flight:,} in flight, "
+            f"<p><strong>Ledger</strong> <code>{show(self.name)}</code>: {self.in_flight:,} in flight, "
             f"journal {self.journal_bytes / 1e6:,.1f} MB{foreign}</p>{problem}"
             "<table><thead><tr><th>table</th><th>rows</th><th>sealed</th><th>files</th><th>MB</th>"
             f"<th>in journal</th></tr></thead><tbody>{rows}</tbody></table>"

@@ -11,12 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
-from html import escape
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from router_lab.errors import ConfigError
-from router_lab.escape import plain
+from router_lab.escape import plain, show
 from router_lab.ledger.money import MOST_USD, is_amount
 from router_lab.ledger.operations import Books
 from router_lab.ledger.schema import SWITCH_EVENTS, microseconds
@@ -156,8 +155,8 @@ class LedgerSwitch:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{escape(prefix) or 'everything'}</td><td><strong>{_word(state)}</strong></td>"
-            f"<td style='text-align:right'>{state.epoch}</td><td>{escape(state.reason)}</td></tr>"
+            f"<tr><td>{show(prefix) or 'everything'}</td><td><strong>{_word(state)}</strong></td>"
+            f"<td style='text-align:right'>{state.epoch}</td><td>{show(state.reason)}</td></tr>"
             for prefix, state in sorted(self.states.items())
         )
         return (

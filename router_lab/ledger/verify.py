@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import timedelta
-from html import escape
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from router_lab.errors import LedgerError
+from router_lab.escape import show
 from router_lab.ledger.budgets import line_totals
 from router_lab.ledger.foreign import foreign_among
 from router_lab.ledger.journal import LOCKS_NAME
@@ -71,7 +71,7 @@ class Report:
         return "\n".join([*lines, *(f"  note     {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
+        return f"<pre>{show(self, limit=100_000)}</pre>"
 
 
 def verify(core: Core) -> Report:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from html import escape
 from typing import TYPE_CHECKING, Any, Literal
+
+from router_lab.escape import show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,14 +127,14 @@ class ReplayResult:
         head = "<tr>" + "".join(f"<th>{title}</th>" for title in titles) + "</tr>"
         kinds = sorted({row.task_type or "?" for row in self.rows})
         body = "".join(self._kind_html(kind) for kind in kinds)
-        parts = [f"<table><caption>{escape(repr(self))}</caption>{head}{body}</table>"]
+        parts = [f"<table><caption>{show(repr(self))}</caption>{head}{body}</table>"]
         if self.errors:
             lines = Counter(
                 f"{row.error_type}: {(row.error or '')[:200]}" for row in self.errors
             ).most_common(10)
             parts.append(
                 "<table><tr><th>rows</th><th>error</th></tr>"
-                + "".join(f"<tr><td>{number}</td><td>{escape(line)}</td></tr>" for line, number in lines)
+                + "".join(f"<tr><td>{number}</td><td>{show(line)}</td></tr>" for line, number in lines)
                 + "</table>"
             )
         return "".join(parts)
@@ -143,7 +144,7 @@ class ReplayResult:
         found = Counter(row.status for row in rows)
         mean = _mean(rows)
         cells = [
-            escape(kind[:100]),
+            show(kind[:100]),
             *(str(found[status]) for status in ("ok", "failed", "skipped")),
             "" if mean is None else f"{mean:.3f}",
             f"{sum(row.cost_usd or 0.0 for row in rows):.4f}",

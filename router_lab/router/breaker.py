@@ -10,7 +10,6 @@ comes from a server that is alive, so it counts as no failure, and as a probe it
 
 from __future__ import annotations
 
-import html
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from router_lab.errors import CircuitOpenError
+from router_lab.escape import show
 from router_lab.forking import renewed_in_child
 from router_lab.router.ports import Clock
 from router_lab.settings.models import BreakerSettings
@@ -222,7 +222,7 @@ class Breakers(Mapping[str, CircuitBreaker]):
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{html.escape(key)}</td><td>{breaker.state}</td>"
+            f"<tr><td>{show(key)}</td><td>{breaker.state}</td>"
             f"<td style='text-align:right'>{breaker.failures}</td><td>{_next_try(breaker)}</td></tr>"
             for key, breaker in self.items()
         )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import html
-
+from router_lab.escape import show
 from router_lab.settings.models import Settings
 
 
@@ -12,7 +11,7 @@ def routes_html(settings: Settings) -> str:
     rows = "".join(
         "<tr>"
         + "".join(
-            f"<td style='text-align:left'>{html.escape(text)}</td>"
+            f"<td style='text-align:left'>{show(text)}</td>"
             for text in (
                 name,
                 f"{route.model} ({settings.models[route.model].model})",

@@ -456,3 +456,29 @@ async def test_batch_durability_acknowledges_early_and_still_writes(tmp_path: Pa
         assert settled.done()
         await make_call(ledger)
     assert Ledger(tmp_path).attempts()["outcome"].tolist() == ["ok", "ok"]
+
+
+def test_a_disk_that_is_full_wherever_opening_meets_it_is_named(tmp_path: Path) -> None:
+    """Seen once: what was said was that a rollback had nothing to roll back."""
+    script = """
+        import resource, shutil, sys
+        from router_lab.errors import LedgerError
+        from router_lab.ledger import Ledger
+
+        Ledger(sys.argv[1] + "/first").recover()  # imports what it needs
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        said = set()
+        for most in range(0, 400_000, 8_192):
+            folder = f"{sys.argv[1]}/{most}"
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+            try:
+                with Ledger(folder) as ledger:
+                    ledger.recover()
+                said.add("opened")
+            except LedgerError as error:
+                said.add(str(error).partition(": ")[2][:40])
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        print(*sorted(said), sep="\\n")
+    """
+    assert run_script(script, tmp_path).splitlines() == ["opened", "the disk did not take the write. Free sp"]
