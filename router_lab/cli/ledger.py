@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger
 from router_lab.errors import ConfigError, LedgerError
+from router_lab.escape import plain
 
 if TYPE_CHECKING:
     from router_lab.ledger import Ledger
@@ -53,7 +54,12 @@ def add_to(commands: Commands) -> None:
     export.add_argument("--raw", action="store_true", help="CSV texts as they are, formulas too")
     imported = _add(actions, "import", "add attempts from another tool's log", _import)
     imported.add_argument("file", type=Path)
-    imported.add_argument("--source", choices=["litellm", "otel", "jsonl"], required=True)
+    imported.add_argument(
+        "--source", choices=["litellm", "otel", "openinference", "langfuse", "jsonl"], required=True
+    )
+    imported.add_argument(
+        "--strict", action="store_true", help="refuse the file for any row that cannot be used"
+    )
     imported.add_argument(
         "--content",
         choices=["full", "hash", "none"],
@@ -164,8 +170,12 @@ def _import(ledger: Ledger, arguments: argparse.Namespace) -> int:
     content = arguments.content or _configured_content(arguments.config)
     columns = _columns(arguments.column)
     # Not by configuring the ledger, which would flip its switch as well.
-    added = ledger.import_file(arguments.file, arguments.source, columns, content)
+    added = ledger.import_file(arguments.file, arguments.source, columns, content, strict=arguments.strict)
     print(f"{added} attempts added from {arguments.file}")
+    if added.problems:
+        print(f"{len(added.problems)} rows left out:")
+    for problem in added.problems:
+        print(f"  {plain(problem, limit=400)}")
     return 0
 
 
@@ -188,7 +198,6 @@ def _import_scores(ledger: Ledger, arguments: argparse.Namespace) -> int:
 
 def _marks(ledger: Ledger, _: argparse.Namespace) -> int:
     from router_lab.analysis import marks, scorer_agreement
-    from router_lab.escape import plain
 
     said = marks(ledger)
     if said.empty:

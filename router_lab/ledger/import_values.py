@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,9 @@ _NOT_SAID: Sequence[Any] = (None, "", "{}", {}, [])
 _FIRST_SECOND = 1e8
 # The year 5138 as seconds: whatever is larger counts milli-, micro- or nanoseconds.
 _LAST_SECOND = 1e11
+
+_SHA_256 = re.compile(r"[0-9a-f]{64}")
+_YEAR_FIRST = re.compile(r"^(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +40,35 @@ class Foreign:
     tokens_in: int | None = None
     tokens_out: int | None = None
     cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
     cost_usd: float | None = None
     error: str | None = None
+    http_status: int | None = None
     stop_reason: str | None = None
     user_id: str | None = None
     task_id: str | None = None
-    prompt: str | None = None
-    output: str | None = None
+    prompt: str | None = field(default=None, repr=False)
+    input_hash: str | None = None
+    output: str | None = field(default=None, repr=False)
+    tool_calls: str | None = field(default=None, repr=False)
+    thoughts: str | None = field(default=None, repr=False)
     tags: Mapping[str, str] = field(default_factory=dict)
     is_from_cache: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a row of a log is: the `values` of a model call, or None; and where it stands among the others.
+
+    `key` and `parent` are its own and its parent's name within the file, where rows have parents.
+    `is_boundary`: what is inside of it is another matter than what is around it.
+    """
+
+    values: Mapping[str, Any] | None
+    key: str | None = None
+    parent: str | None = None
+    is_boundary: bool = False
 
 
 # What a plain file may say, by the names it is mapped to.
@@ -53,11 +77,55 @@ FOREIGN_COLUMNS = tuple(item.name for item in fields(Foreign) if item.name not i
 
 def foreign(values: Mapping[str, Any]) -> Foreign:
     """The record of these values. Raises `ValueError` naming the one that is missing or wrong."""
-    known = {name: _converted(name, value) for name, value in values.items() if value not in _NOT_SAID}
+    known = {
+        name: _converted(name, value)
+        for name, value in values.items()
+        if value not in _NOT_SAID or (name == "output" and value == "")
+    }
     missing = next((name for name in _REQUIRED if known.get(name) is None), None)
     if missing is not None:
         raise ValueError(f"no {missing!r}")
-    return Foreign(**known)
+    return _credible(Foreign(**known))
+
+
+def _credible(call: Foreign) -> Foreign:
+    """`call` with counts in our convention: cached tokens are a part of the prompt's.
+
+    More cached tokens than there are in all stand beside the others. A prompt is never empty, and an
+    answer that is there took tokens: a count of zero says that nobody counted.
+    """
+    cached = (call.cache_read_tokens or 0) + (call.cache_write_tokens or 0)
+    tokens_in, tokens_out = call.tokens_in or None, call.tokens_out
+    if tokens_in is not None and cached > tokens_in:
+        tokens_in += cached
+    if not tokens_out and (call.output or call.tool_calls):
+        tokens_out = None
+    return replace(call, tokens_in=tokens_in, tokens_out=tokens_out)
+
+
+def counted(
+    tokens_in: Any, tokens_out: Any, *, read: Any = None, written: Any = None, reasoning: Any = None
+) -> dict[str, Any]:
+    """Token counts by the names of `Foreign`."""
+    return {
+        "tokens_in": tokens_in,
+        "tokens_out": tokens_out,
+        "cache_read_tokens": read,
+        "cache_write_tokens": written,
+        "reasoning_tokens": reasoning,
+    }
+
+
+def first(row: Mapping[str, Any], *names: str) -> Any:
+    """The first of these members that says something."""
+    return next((row[name] for name in names if row.get(name) not in (None, "")), None)
+
+
+def needed(row: Mapping[str, Any], name: str) -> Any:
+    """That member. Raises `ValueError` where it says nothing."""
+    if row.get(name) in (None, ""):
+        raise ValueError(f"no {name!r}")
+    return row[name]
 
 
 def _converted(name: str, value: Any) -> Any:
@@ -76,11 +144,11 @@ def text(value: Any) -> str:
 
 
 def utc_time(value: Any) -> datetime:
-    """A time as ISO text (`20261120` too), or as seconds, milli-, micro- or nanoseconds since 1970.
+    """A time as ISO text (`20261120` and `2026/1/5 UTC` too), or as seconds to nanoseconds since 1970.
 
     Raises `ValueError` for anything else.
     """
-    written = str(value).strip()
+    written = _YEAR_FIRST.sub(_iso_date, str(value).strip().removesuffix(" UTC"))
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         number = None if len(written) == 8 and written.isdigit() else _number(written)
         try:
@@ -88,6 +156,12 @@ def utc_time(value: Any) -> datetime:
         except (ValueError, OverflowError):
             pass
     raise ValueError("no time; write it as 2026-11-22T10:00:00Z, or as seconds since 1970")
+
+
+def _iso_date(found: re.Match[str]) -> str:
+    """A date with its year first has one meaning, whatever separates its parts."""
+    year, month, day = found.groups()
+    return f"{year}-{int(month):02}-{int(day):02}"
 
 
 def _from_iso(written: str) -> datetime:
@@ -127,6 +201,12 @@ def _count(value: Any) -> int:
     return int(value) if isinstance(value, int) else int(number)
 
 
+def _digest(value: Any) -> str:
+    if not (isinstance(value, str) and _SHA_256.fullmatch(value)):
+        raise ValueError("64 hexadecimal digits are needed; leave it out where the file has none")
+    return value
+
+
 def _tags(value: Any) -> dict[str, str]:
     return {text(name): text(tag) for name, tag in value.items()}
 
@@ -139,6 +219,10 @@ _KINDS: Mapping[str, Callable[[Any], Any]] = {
     "tokens_in": _count,
     "tokens_out": _count,
     "cache_read_tokens": _count,
+    "cache_write_tokens": _count,
+    "reasoning_tokens": _count,
+    "http_status": _count,
+    "input_hash": _digest,
     "tags": _tags,
     "is_from_cache": bool,
 }

@@ -7,7 +7,7 @@ time. Rows the source gives no price for have no cost (null, not zero).
 from __future__ import annotations
 
 import hashlib
-import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,16 +15,32 @@ from uuid import NAMESPACE_URL, uuid5
 
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import Content, hashed
-from router_lab.ledger.import_formats import FOREIGN_FORMATS, ForeignFormat, jsonl_format
-from router_lab.ledger.import_values import Foreign, foreign
+from router_lab.ledger.import_files import Refusal, documents
+from router_lab.ledger.import_formats import FOREIGN_FORMATS, ForeignFormat, NoModelCallError, jsonl_format
+from router_lab.ledger.import_nesting import innermost
+from router_lab.ledger.import_values import Foreign, Found, foreign
 from router_lab.ledger.rewrite import Shelf, add_files
 from router_lab.ledger.rows import split_by_date
 from router_lab.ledger.schema import ATTEMPTS, arrow_table, microseconds
+from router_lab.router.providers.stops import was_cut
 
 if TYPE_CHECKING:
     from router_lab.ledger.core import Core
 
-Source = Literal["litellm", "otel", "jsonl"]
+Source = Literal["litellm", "otel", "openinference", "langfuse", "jsonl"]
+
+_log = logging.getLogger("router_lab.ledger")
+_TOLD = 5
+# What such an answer refuses, no provider bills.
+_UNBILLED = (400, 401, 403, 404, 413, 429)
+# The same spans by another name: imported under both, they are the same attempts.
+_ONE_FORMAT = {"openinference": "otel"}
+
+
+class Imported(int):
+    """How many attempts were added. `problems` names every row of the file that was left out, and why."""
+
+    problems: tuple[Refusal, ...] = ()
 
 
 def import_file(
@@ -33,20 +49,30 @@ def import_file(
     source: Source,
     columns: Mapping[str, str] | None,
     content: Content,
-) -> int:
+    *,
+    strict: bool = False,
+) -> Imported:
     """Add the attempts in `path` that are not in the ledger yet; returns how many.
 
-    `columns` maps our column names to the source's, for `jsonl`. Raises `ConfigError` naming file and
-    line for what cannot be read, or for two calls of one id, before anything is added.
+    `columns` maps our column names to the source's, for `jsonl`. Raises `ConfigError`, before anything is
+    added, naming file and line, for two calls of one id, for a file of which nothing can be used, and with
+    `strict` for any row that cannot be.
     """
-    calls = _each_once(_read(path, _format(source, columns)))
+    known = _format(source, columns)
+    problems: list[Refusal] = []
+    found = list(_read(path, known, problems))
+    calls = _each_once(innermost(found), source, problems)
+    _refuse(path, problems, bool(calls), strict)
+    name = _ONE_FORMAT.get(source, source)
 
     def add(shelf: Shelf) -> int:
-        rows = [list(_attempt(call, source, content).values()) for call in _new(core, path, source, calls)]
+        rows = [list(_attempt(call, name, content).values()) for call in _new(core, path, name, calls)]
         data = arrow_table(ATTEMPTS, ATTEMPTS.names, rows)
         return add_files(shelf, [(ATTEMPTS, date, part) for date, part in split_by_date(ATTEMPTS, data)])
 
-    return core.rewrite(add)
+    added = Imported(core.rewrite(add))
+    added.problems = tuple(problems)
+    return added
 
 
 def _format(source: Source, columns: Mapping[str, str] | None) -> ForeignFormat:
@@ -59,68 +85,78 @@ def _format(source: Source, columns: Mapping[str, str] | None) -> ForeignFormat:
     return FOREIGN_FORMATS[source]
 
 
-def _read(path: Path, known: ForeignFormat) -> Iterator[tuple[str, Foreign]]:
-    """Every model call with the place it was found at."""
-    for where, document in _documents(path):
+def _refuse(path: Path, problems: Sequence[Refusal], has_calls: bool, strict: bool) -> None:
+    """Say which rows are left out. Raises `ConfigError` where they all are, or with `strict`."""
+    if not problems:
+        return
+    told = "\n".join(f"  {problem}" for problem in problems[:_TOLD])
+    more = f"\n  and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
+    unusable = not has_calls and not all(problem.is_no_call for problem in problems)
+    if strict or unusable:
+        if len(problems) == 1:
+            raise ConfigError(str(problems[0]))
+        raise ConfigError(
+            f"{path}: nothing was imported, since {len(problems)} rows cannot be used:\n{told}{more}"
+        )
+    _log.warning("%s: %d rows cannot be used and were left out:\n%s%s", path, len(problems), told, more)
+
+
+def _read(
+    path: Path, known: ForeignFormat, problems: list[Refusal]
+) -> Iterator[tuple[Found, str, Foreign | None]]:
+    """Every row with its place, and its model call if it is one; what cannot be used goes to `problems`."""
+    for where, document in documents(path):
+        if isinstance(document, Refusal):
+            problems.append(document)
+            continue
         place = where
         try:
             rows = list(known.rows(document))
-            for number, row in enumerate(rows, start=1):
-                place = f"{where}, row {number}" if len(rows) > 1 else where
+        except _UNREADABLE as error:
+            problems.append(_refusal(place, error, known.advice))
+            continue
+        for number, row in enumerate(rows, start=1):
+            place = f"{where}, row {number}" if len(rows) > 1 else where
+            try:
                 if not isinstance(row, dict):
                     raise ValueError(f"an object is needed, not {type(row).__name__}")
-                values = known.read(row)
-                if values is not None:
-                    yield place, foreign(values)
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
-            said = error if type(error) is ValueError else f"cannot be read as asked ({error!r})"
-            raise ConfigError(f"{place}: {said}. {known.advice}") from error
+                found = known.read(row)
+                yield found, place, None if found.values is None else foreign(found.values)
+            except _UNREADABLE as error:
+                problems.append(_refusal(place, error, known.advice))
 
 
-def _documents(path: Path) -> Iterator[tuple[str, Any]]:
-    """Either one JSON document, or one per line, with its place."""
-    try:
-        written = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error})") from error
-    # Not `splitlines`: it also splits at characters that JSON allows within texts.
-    lines = [(number, line) for number, line in enumerate(written.split("\n"), start=1) if line.strip()]
-    if len(lines) > 1 and _is_json(lines[0][1]):
-        for number, line in lines:
-            place = f"{path}, line {number}"
-            yield place, _parsed(line, place)
-    elif lines:
-        yield str(path), _parsed(written, str(path))
+_UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
-def _is_json(written: str) -> bool:
-    try:
-        json.loads(written)
-    except (ValueError, RecursionError):
-        return False
-    return True
+def _refusal(place: str, error: Exception, advice: str) -> Refusal:
+    if isinstance(error, NoModelCallError):
+        return Refusal(place, str(error), is_no_call=True)
+    said = error if type(error) is ValueError else f"cannot be read as asked ({error!r})"
+    return Refusal(place, f"{said}. {advice}")
 
 
-def _parsed(written: str, place: str) -> Any:
-    try:
-        return json.loads(written)
-    except RecursionError:
-        raise ConfigError(f"{place}: nested too deeply to be read") from None
-    except ValueError as error:
-        raise ConfigError(f"{place}: not JSON ({error})") from error
+def _each_once(
+    found: Iterable[tuple[str, Foreign]], source: Source, problems: list[Refusal]
+) -> list[Foreign]:
+    """One call an id; of the versions of one call the last, which knows most.
 
-
-def _each_once(found: Iterable[tuple[str, Foreign]]) -> list[Foreign]:
-    """Raises `ConfigError` where one id stands for calls that differ: all but one would be lost."""
-    first: dict[str, tuple[str, Foreign]] = {}
+    Calls of different times under one id are two calls. Where a mapping says what an id is, the mapping is
+    wrong, and all but one would be lost: raises `ConfigError`. Elsewhere the later row is a problem.
+    """
+    kept: dict[str, tuple[str, Foreign]] = {}
     for place, call in found:
-        its_place, known = first.setdefault(call.id, (place, call))
-        if known != call:
-            raise ConfigError(
-                f"{place}: id={call.id!r} is that of another call, at {its_place}. "
-                "Take the ids from where every call has its own"
-            )
-    return [call for _, call in first.values()]
+        its_place, known = kept.setdefault(call.id, (place, call))
+        if known == call:
+            continue
+        if source != "jsonl" and known.started_at == call.started_at:
+            kept[call.id] = (place, call)
+            continue
+        said = f"id={call.id!r} is that of another call, at {its_place}"
+        if source == "jsonl":
+            raise ConfigError(f"{place}: {said}. Take the ids from where every call has its own")
+        problems.append(Refusal(place, said))
+    return [call for _, call in kept.values()]
 
 
 def _new(core: Core, path: Path, source: str, calls: Sequence[Foreign]) -> list[Foreign]:
@@ -150,6 +186,7 @@ def _attempt_id(source: str, call: Foreign) -> str:
 def _attempt(call: Foreign, source: str, content: Content) -> dict[str, Any]:
     """Every column, in table order."""
     prompt = call.prompt or ""
+    unknown_input = hashlib.sha256(f"{source}:{call.id}".encode()).hexdigest()
     return dict.fromkeys(ATTEMPTS.names) | {
         "attempt_id": _attempt_id(source, call),
         "request_id": call.request_id or call.id,
@@ -164,29 +201,34 @@ def _attempt(call: Foreign, source: str, content: Content) -> dict[str, Any]:
         "model_actual": call.model_actual,
         "is_shadow": False,
         "switch_epoch": 0,
-        "input_hash": hashlib.sha256(prompt.encode()).hexdigest(),
+        "input_hash": call.input_hash or unknown_input,
         "prompt_chars": len(prompt),
         "estimated_tokens_in": 0,
         "divisor": 0.0,
         "tokens_in": call.tokens_in,
         "tokens_out": call.tokens_out,
         "cache_read_tokens": call.cache_read_tokens,
+        "cache_write_tokens": call.cache_write_tokens,
+        "reasoning_tokens": call.reasoning_tokens,
         "cost_usd": call.cost_usd,
         "cost_source": "none" if call.cost_usd is None else "imported",
         "billing": _billing(call),
         "outcome": "http_error" if call.error else "ok",
         "interrupted": False,
         "error_type": call.error,
+        "http_status": call.http_status,
         "stop_reason": call.stop_reason,
         "output_reserve": 0,
         "overflow_escalated": False,
-        "token_limited": False,
+        "token_limited": was_cut(call.stop_reason),
         "breaker_state": "closed",
         "user_id": call.user_id,
         "task_id": call.task_id,
         "tags": {"source": source, **call.tags},
         "prompt": _kept(call.prompt, content),
         "output": _kept(call.output, content),
+        "tool_calls": _kept(call.tool_calls, content),
+        "thoughts": _kept(call.thoughts, content),
     }
 
 
@@ -199,9 +241,9 @@ def _latency_ms(call: Foreign) -> float | None:
 
 def _billing(call: Foreign) -> str:
     """An answer from the tool's own cache repeats the token counts of the call that was billed."""
-    if call.is_from_cache and not call.cost_usd:
+    if not call.cost_usd and (call.is_from_cache or (call.error and call.http_status in _UNBILLED)):
         return "unbilled"
-    return "unknown" if call.tokens_in is None else "billed"
+    return "unknown" if call.tokens_in is None and not call.cost_usd else "billed"
 
 
 def _kept(text: str | None, content: Content) -> str | None:

@@ -26,7 +26,7 @@ from router_lab.router.clock import SystemClock
 if TYPE_CHECKING:
     import pandas as pd
 
-    from router_lab.ledger.importing import Source
+    from router_lab.ledger.importing import Imported, Source
     from router_lab.ledger.score_files import On
     from router_lab.ledger.score_import import ScoreImport
     from router_lab.ledger.tables import Tables
@@ -299,17 +299,22 @@ class Ledger:
         source: Source,
         columns: Mapping[str, str] | None = None,
         content: Content | None = None,
-    ) -> int:
+        *,
+        strict: bool = False,
+    ) -> Imported:
         """Add attempts from another tool's log that are not here yet; returns how many.
 
-        `source` is `litellm` (spend logs), `otel` (GenAI spans as OTLP JSON) or `jsonl`, where `columns` maps
-        names such as `id`, `started_at`, `model`, `tokens_in` to the file's own, dots reaching into objects.
-        `content` says what of the texts is kept, by default what the configuration says. Raises
-        `ConfigError`, before anything is added, for what cannot be read and for two calls under one id.
+        `source` is `litellm` (spend logs), `otel` or `openinference` (spans), `langfuse` (observations) or
+        `jsonl`, where `columns` maps names such as `id`, `started_at`, `model`, `tokens_in`, `messages` to
+        the file's own, dots reaching into objects. Inputs and answers are stored in the form, and with the
+        hash, that the same call through `complete()` has. `content` says what of the texts is kept, by
+        default what the configuration says. Rows that cannot be used are left out, logged and named in the
+        result's `problems`. Raises `ConfigError`, before anything is added, where none can be, for two calls
+        under one id, and with `strict` for any row.
         """
         from router_lab.ledger.importing import import_file
 
-        return import_file(self._core, Path(path), source, columns, content or self._content)
+        return import_file(self._core, Path(path), source, columns, content or self._content, strict=strict)
 
     def reconcile(
         self,
@@ -324,7 +329,8 @@ class Ledger:
         Anthropic's and OpenAI's exports are known; for others `columns` maps `date`, `model` and any of
         `requests`, `tokens_in`, `tokens_out`, `cost_usd` to the file's columns. Per row: both sides, the
         difference (theirs minus ours), a `verdict`, and the `unknown` attempts that may explain it.
-        What the export names no model for is kept as `(no model)`.
+        What the export names no model for is kept as `(no model)`; one that was not grouped by model is
+        compared by day, as `(all models)`.
 
         Unknown bills of days that are over are settled where the export leaves no doubt: both sides agree
         without them, so they were not billed; or its cost exceeds ours by no more than they may have cost,

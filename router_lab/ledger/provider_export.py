@@ -20,18 +20,26 @@ from router_lab.ledger.provider_values import model_name, moment, number
 MEASURES = ("requests", "tokens_in", "tokens_out", "cost_usd")
 # What is billed without naming a model, such as searches and credits, is part of the bill.
 NO_MODEL = "(no model)"
+# An export that was not grouped has one total a day.
+ALL_MODELS = "(all models)"
 
 Columns = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderExport:
-    """`totals` by day and model, in the order of `measures`; `first` to `last` are the days covered."""
+    """`totals` by day and model, in the order of `measures`; `first` to `last` are the days covered.
+
+    `is_grouped`: by model, else each day has one total of `ALL_MODELS`. `has_amounts`: it has a column of
+    amounts, which an export of a period without usage has not: that says nothing of what was billed later.
+    """
 
     measures: tuple[str, ...]
     totals: Mapping[tuple[date, str], Sequence[float]]
     first: date
     last: date
+    is_grouped: bool = True
+    has_amounts: bool = True
 
 
 # The columns of known exports; several columns for one of ours are added up.
@@ -44,6 +52,16 @@ _EXPORTS: Mapping[str, tuple[Columns, ...]] = {
                 "usage_input_tokens_no_cache",
                 "usage_input_tokens_cache_write_5m",
                 "usage_input_tokens_cache_write_1h",
+                "usage_input_tokens_cache_read",
+            ),
+            "tokens_out": ("usage_output_tokens",),
+        },
+        {
+            "date": ("usage_date_utc",),
+            "model": ("model_version",),
+            "tokens_in": (
+                "usage_input_tokens_no_cache",
+                "usage_input_tokens_cache_write",
                 "usage_input_tokens_cache_read",
             ),
             "tokens_out": ("usage_output_tokens",),
@@ -61,6 +79,8 @@ _EXPORTS: Mapping[str, tuple[Columns, ...]] = {
         {"date": ("start_time_iso",), "model": ("line_item",), "cost_usd": ("amount_value",)},
     ),
 }
+# What an export of a period without usage has at most.
+_TIMES = frozenset({"start_time", "end_time", "start_time_iso", "end_time_iso", "usage_date_utc"})
 # Where a row tells when its period ends, the days up to then are covered, with usage or without.
 _ENDS = {"start_time_iso": "end_time_iso"}
 
@@ -77,20 +97,29 @@ def read_export(path: Path, provider: str, columns: Mapping[str, str] | None) ->
     """Add the export up. Raises `ConfigError` naming line and column of what cannot be read."""
     header, delimiter, rows = _read_csv(path)
     chosen = _mapped(path, header, columns) if columns is not None else _known(path, header, provider)
-    measures = tuple(name for name in MEASURES if name in chosen)
+    has_amounts = any(name in chosen for name in MEASURES)
+    measures = tuple(name for name in MEASURES if name in chosen or not has_amounts)
     totals: dict[tuple[date, str], list[float]] = defaultdict(lambda: [0.0] * len(measures))
     covered: list[date] = []
     for row in rows:
         day = _moment(row, chosen["date"][0]).date()
-        covered += [day, _last_day(row, chosen["date"][0], day)]
-        amounts = [sum(_amount(row, column, name, delimiter) for column in chosen[name]) for name in measures]
-        model = model_name(row.values[chosen["model"][0]])
+        last = _last_day(row, chosen["date"][0], day)
+        covered += [day, last]
+        amounts = [
+            sum(_amount(row, column, name, delimiter) for column in chosen.get(name, ())) for name in measures
+        ]
+        model = model_name(row.values[chosen["model"][0]]) if "model" in chosen else ""
+        if any(amounts) and last > day:
+            raise ConfigError(f"{row.place}: covers {day} to {last}; export it by day")
         if model or any(amounts):
             total = totals[day, model or NO_MODEL]
             total[:] = [before + amount for before, amount in zip(total, amounts, strict=True)]
     if not covered:
         raise ConfigError(f"{path}: has no rows, so it says nothing of any day")
-    return ProviderExport(measures, totals, min(covered), max(covered))
+    is_grouped = not totals or any(model != NO_MODEL for _, model in totals)
+    if not is_grouped:
+        totals = {(day, ALL_MODELS): total for (day, _), total in totals.items()}
+    return ProviderExport(measures, totals, min(covered), max(covered), is_grouped, has_amounts)
 
 
 def _read_csv(path: Path) -> tuple[list[str], str, Iterator[_Row]]:
@@ -134,19 +163,25 @@ def _row(place: str, header: Sequence[str], cells: Sequence[str]) -> _Row:
 
 def _mapped(path: Path, header: Sequence[str], columns: Mapping[str, str]) -> Columns:
     known = {"date", "model", *MEASURES}
-    is_whole = {"date", "model"} <= set(columns) <= known and len(columns) > 2
+    is_whole = "date" in columns and set(columns) <= known and not set(columns).isdisjoint(MEASURES)
     if not is_whole or not set(columns.values()) <= set(header):
         raise ConfigError(
-            f"{path}: columns={dict(columns)} must map date, model and at least one of {', '.join(MEASURES)} "
+            f"{path}: columns={dict(columns)} must map date, model (where there is one) and at least one of "
+            f"{', '.join(MEASURES)} "
             f"to columns of the file, which are {', '.join(header)}"
         )
     return {name: (theirs,) for name, theirs in columns.items()}
 
 
 def _known(path: Path, header: Sequence[str], provider: str) -> Columns:
-    for known in _EXPORTS.get(provider, ()):
+    layouts = _EXPORTS.get(provider, ())
+    without_model = [{ours: names for ours, names in known.items() if ours != "model"} for known in layouts]
+    for known in (*layouts, *without_model):
         if all(name in header for names in known.values() for name in names):
             return known
+    dates = next((known["date"] for known in layouts if known["date"][0] in header), None)
+    if dates is not None and set(header) <= _TIMES:
+        return {"date": dates}
     raise ConfigError(
         f"{path}: not an export of {provider!r} that we know; it has the columns {', '.join(header)}. "
         "Map them: columns={'date': ..., 'model': ..., 'tokens_in': ...}"

@@ -50,7 +50,7 @@ def _with_a_point(digits: str, points_may_be_thousands: bool) -> str:
 def moment(text: str) -> datetime:
     """A UTC time in any notation that has one meaning. Raises `ValueError`: `03/04/2026` has two."""
     try:
-        return utc_time(re.sub(r"^(\d{4})/(\d\d)/(\d\d)", r"\1-\2-\3", text))
+        return utc_time(text)
     except ValueError:
         # What pandas would fill in itself, such as this year, is not said.
         if not re.search(r"\d{4}", text) or re.fullmatch(r"[\d.+-]*", text):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from router_lab.errors import ConfigError
-from router_lab.ledger.provider_export import ProviderExport, read_export
+from router_lab.ledger.provider_export import ALL_MODELS, ProviderExport, read_export
 from router_lab.ledger.provider_values import model_name
 from router_lab.ledger.reader import Reader
 from router_lab.ledger.settlements import RECONCILED, Bill, settle_bills
@@ -36,9 +36,11 @@ def reconcile(
     """One row per UTC day and model; see `Ledger.reconcile`. Raises `ConfigError` for a bad export."""
     export = read_export(path, provider, columns)
     attempts = _from_ledger(core.reader, provider, export.first, export.last)
+    if not export.is_grouped:
+        attempts["model"] = ALL_MODELS
     found = _compared(attempts, export)
     found["settled_rows"] = 0
-    if not settle or not core.writable:
+    if not settle or not core.writable or not export.has_amounts:
         return found
     today = core.now().date().isoformat()
     for place, row in found.iterrows():

@@ -405,3 +405,70 @@ async def test_the_provider_has_the_last_word_whatever_it_says(
         )
         assert spent(ledger)["daily", "2026-11-20"] == pytest.approx(total, abs=1e-8)
         assert ledger.verify().ok, ledger.verify()
+
+
+OPENAI_TIMES = "start_time,end_time,start_time_iso,end_time_iso"
+OPENAI_DAY = "1,2,2026-11-20T00:00:00+00:00,2026-11-21T00:00:00+00:00"
+
+
+async def calls_of_two_models(folder: Path) -> Ledger:
+    """Two models of one provider on 2026-11-20, for 0.004 USD, 7 and 3 tokens each."""
+    with Ledger(folder / "ledger") as ledger:
+        for model in ("gpt-4o", "gpt-5"):
+            at = datetime(2026, 11, 20, 5, tzinfo=UTC)
+            await make_call(ledger, started_at=at, provider="openai", model_requested=model)
+    return Ledger(folder / "ledger")
+
+
+@pytest.mark.parametrize(
+    "export",
+    [
+        f"{OPENAI_TIMES},amount_value,amount_currency,line_item,project_id\n{OPENAI_DAY},0.008,usd,,\n",
+        f"{OPENAI_TIMES},amount_value,amount_currency\n{OPENAI_DAY},0.008,usd\n",
+        f"{OPENAI_TIMES},num_model_requests,input_tokens,output_tokens\n{OPENAI_DAY},2,14,6\n",
+        f"{OPENAI_TIMES},num_model_requests,model,input_tokens,output_tokens\n{OPENAI_DAY},2,,14,6\n",
+    ],
+)
+async def test_an_export_that_is_not_grouped_is_compared_by_day(tmp_path: Path, export: str) -> None:
+    (tmp_path / "export.csv").write_text(export)
+    with await calls_of_two_models(tmp_path) as ledger:
+        found = ledger.reconcile("openai", tmp_path / "export.csv")
+        assert found[["model", "verdict"]].to_numpy().tolist() == [["(all models)", "agrees"]]
+        less = export.replace("0.008", "0.004").replace(",14,", ",7,")
+        (tmp_path / "export.csv").write_text(less)
+        found = ledger.reconcile("openai", tmp_path / "export.csv")
+        assert found["verdict"].tolist() == ["the ledger counts more"]
+
+
+async def test_an_export_without_any_amount_counts_nothing_and_settles_nothing(tmp_path: Path) -> None:
+    with await calls_of_two_models(tmp_path) as ledger:
+        unknown = lost(started_at=datetime(2026, 11, 20, 6, tzinfo=UTC), provider="openai")
+        await ledger.open_attempt(unknown, 0.01, [])
+        await ledger.settle(unknown)
+        (tmp_path / "export.csv").write_text(f"{OPENAI_TIMES}\n{OPENAI_DAY}\n")
+        found = ledger.reconcile("openai", tmp_path / "export.csv")
+        assert set(found["verdict"]) == {"the ledger counts more"}
+        assert found["settled_rows"].sum() == 0
+
+
+async def test_an_amount_of_a_month_is_not_compared_with_a_day(tmp_path: Path) -> None:
+    month = "1,2,2026-11-01T00:00:00+00:00,2026-12-01T00:00:00+00:00,gpt-4o,1"
+    (tmp_path / "export.csv").write_text(f"{OPENAI_TIMES},line_item,amount_value\n{month}\n")
+    with await calls_of_two_models(tmp_path) as ledger, pytest.raises(ConfigError, match="export it by day"):
+        ledger.reconcile("openai", tmp_path / "export.csv")
+
+
+async def test_one_column_of_cache_writes_is_known(tmp_path: Path) -> None:
+    (tmp_path / "export.csv").write_text(
+        "usage_date_utc,model_version,usage_input_tokens_no_cache,usage_input_tokens_cache_write,"
+        "usage_input_tokens_cache_read,usage_output_tokens\n2026-11-20,claude-sonnet-4-5,4,1,2,3\n"
+    )
+    with await one_call(tmp_path) as ledger:
+        assert ledger.reconcile("anthropic", tmp_path / "export.csv")["verdict"].tolist() == ["agrees"]
+
+
+@pytest.mark.parametrize("day", ["2026/11/20", "2026-11-20T00:00", "2026.11.20", "20 Nov 2026", "20261120"])
+async def test_dates_with_one_meaning(tmp_path: Path, day: str) -> None:
+    (tmp_path / "export.csv").write_text(f"{COST}{day},claude-sonnet-4-5,input,0.004\n")
+    with await one_call(tmp_path) as ledger:
+        assert ledger.reconcile("anthropic", tmp_path / "export.csv")["verdict"].tolist() == ["agrees"]

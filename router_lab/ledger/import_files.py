@@ -1,0 +1,144 @@
+"""The documents of a log file: JSON, one object a line, objects one after the other, Parquet or CSV.
+
+What cannot be read of a file is a `Refusal`, and the rest is read; a file that is none of these raises
+`ConfigError`.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any
+
+from router_lab.errors import ConfigError
+
+# Within so many lines one is an object, if lines are objects at all.
+_LINES_TRIED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A row that was not taken: where it is, and why. `is_no_call`: it never was the call of a model."""
+
+    place: str
+    reason: str
+    is_no_call: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}"
+
+
+def documents(path: Path) -> Iterator[tuple[str, Any]]:
+    """Every document with its place, or a `Refusal` instead of it. Raises `ConfigError`."""
+    try:
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
+        if data[:4] == b"PAR1":
+            yield from _parquet(path, data)
+            return
+        written = data.decode("utf-8-sig")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
+    if ".csv" in path.suffixes:
+        yield from _csv(path, written)
+    elif written.strip():
+        yield from _json(path, written)
+
+
+def _json(path: Path, written: str) -> Iterator[tuple[str, Any]]:
+    # Not `splitlines`: it also splits at characters that JSON allows within texts.
+    lines = [(number, line) for number, line in enumerate(written.split("\n"), start=1) if line.strip()]
+    if len(lines) > 1 and any(_is_object(line) for _, line in lines[:_LINES_TRIED]):
+        for number, line in lines:
+            place = f"{path}, line {number}"
+            yield place, _parsed(line, place)
+        return
+    whole = _parsed(written, str(path))
+    if not isinstance(whole, Refusal):
+        yield str(path), whole
+        return
+    yield from _one_after_the_other(path, written, whole)
+
+
+def _one_after_the_other(path: Path, written: str, whole: Refusal) -> Iterator[tuple[str, Any]]:
+    """Objects over many lines each, as consoles print them. Raises `ConfigError` where there are none."""
+    decoder, at, number = json.JSONDecoder(), 0, 0
+    while at < len(written):
+        at += len(written[at:]) - len(written[at:].lstrip(" \t\r\n,"))
+        if at == len(written):
+            return
+        number += 1
+        place = f"{path}, object {number}"
+        try:
+            document, at = decoder.raw_decode(written, at)
+        except (ValueError, RecursionError) as error:
+            if number == 1:
+                raise ConfigError(str(whole)) from None
+            yield place, Refusal(place, f"not JSON ({error})")
+            return
+        yield place, document
+
+
+def _is_object(written: str) -> bool:
+    try:
+        return isinstance(json.loads(written), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _parsed(written: str, place: str) -> Any:
+    try:
+        return json.loads(written)
+    except RecursionError:
+        return Refusal(place, "nested too deeply to be read")
+    except ValueError as error:
+        return Refusal(place, f"not JSON ({error})")
+
+
+def _csv(path: Path, written: str) -> Iterator[tuple[str, Any]]:
+    rows = csv.DictReader(StringIO(written, newline=""))
+    try:
+        for number, row in enumerate(rows, start=1):
+            row.pop(None, None)
+            yield f"{path}, row {number}", row
+    except csv.Error as error:
+        raise ConfigError(f"{path}, line {rows.line_num}: cannot be read as CSV ({error})") from error
+
+
+def _parquet(path: Path, data: bytes) -> Iterator[tuple[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        number = 0
+        for batch in pq.ParquetFile(BytesIO(data)).iter_batches(batch_size=1024):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{path}, row {number}", _plain(row)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as Parquet ({error})") from error
+
+
+def _plain(value: Any) -> Any:
+    """A value of Arrow's as JSON has it: maps as objects, times as text."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        if value and all(isinstance(item, tuple) and len(item) == 2 for item in value):
+            return {str(key): _plain(item) for key, item in value}
+        return [_plain(item) for item in value]
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -1,0 +1,699 @@
+"""Other tools' logs: what is one call, what of it is said where, and the same input under the same hash."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from router_lab import Router, settings
+from router_lab.errors import ConfigError
+from router_lab.ledger import Ledger
+from scripted_server import openai, scripted
+
+AT = "2026-11-20T10:00:00.123Z"
+NANOS = 1_795_600_000_000_000_000
+
+
+def imported(folder: Path, source: Any, document: Any, **options: Any) -> tuple[Any, pd.DataFrame]:
+    """What was added, and the attempts after that. `document` is text, bytes or anything JSON has."""
+    path = folder / options.pop("name", "log.json")
+    if isinstance(document, bytes):
+        path.write_bytes(document)
+    else:
+        path.write_text(document if isinstance(document, str) else json.dumps(document), "utf-8")
+    with Ledger(folder / "imported") as ledger:
+        return ledger.import_file(path, source, **options), ledger.attempts()
+
+
+def otlp(**values: Any) -> list[dict[str, Any]]:
+    return [{"key": key.replace("__", "."), "value": _otlp(value)} for key, value in values.items()]
+
+
+def _otlp(value: Any) -> dict[str, Any]:
+    if isinstance(value, list):
+        return {"arrayValue": {"values": [_otlp(item) for item in value]}}
+    return {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}
+
+
+def span(number: str, parent: str = "", said: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    given = said if said is not None else CHAT
+    attributes = [{"key": key, "value": _otlp(value)} for key, value in given.items()]
+    return {
+        "traceId": "a" * 32,
+        "spanId": number * 16,
+        "parentSpanId": parent * 16,
+        "name": "chat",
+        "startTimeUnixNano": str(NANOS + ord(number[0])),
+        "endTimeUnixNano": str(NANOS + 10**9),
+        "status": {},
+        "attributes": attributes,
+    }
+
+
+CHAT = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.usage.input_tokens": 100,
+    "gen_ai.usage.output_tokens": 20,
+}
+
+
+def export(*spans: Any) -> dict[str, Any]:
+    return {"resourceSpans": [{"resource": {}, "scopeSpans": [{"spans": list(spans)}]}]}
+
+
+def spend(**other: Any) -> dict[str, Any]:
+    """A row of LiteLLM's spend logs."""
+    return {
+        "request_id": "r1",
+        "call_type": "acompletion",
+        "spend": 0.00042,
+        "total_tokens": 120,
+        "prompt_tokens": 100,
+        "completion_tokens": 20,
+        "startTime": AT,
+        "endTime": "2026-11-20T10:00:01Z",
+        "model": "gpt-4o-mini-2024-07-18",
+        "model_group": "gpt-4o-mini",
+        "custom_llm_provider": "openai",
+        "metadata": {},
+        "cache_hit": "None",
+        "request_tags": [],
+        "status": "success",
+        **other,
+    }
+
+
+def generation(**other: Any) -> dict[str, Any]:
+    """An observation as Langfuse's API has it."""
+    return {
+        "id": "g1",
+        "traceId": "t1",
+        "type": "GENERATION",
+        "startTime": AT,
+        "endTime": "2026-11-20T10:00:02.123Z",
+        "model": "gpt-4o",
+        "usageDetails": {"input": 36, "input_cached_tokens": 64, "output": 20, "total": 120},
+        "costDetails": {"input": 0.0004, "output": 0.00002, "total": 0.00042},
+        "level": "DEFAULT",
+        **other,
+    }
+
+
+# One conversation with a system message, a tool, its answer, and then the model's call and its words.
+SYSTEM = "Be brief."
+QUESTION = 'What is the weather in Málaga? {"json": "too"}'
+WEATHER = {
+    "name": "weather",
+    "description": "The weather of a place",
+    "parameters": {"type": "object", "properties": {"place": {"type": "string"}}},
+}
+ARGUMENTS = {"place": "Málaga", "days": 2}
+MESSAGES: list[dict[str, Any]] = [
+    {"role": "system", "content": SYSTEM},
+    {"role": "user", "content": QUESTION},
+    {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [
+            {
+                "id": "c0",
+                "type": "function",
+                "function": {"name": "weather", "arguments": json.dumps(ARGUMENTS)},
+            }
+        ],
+    },
+    {"role": "tool", "tool_call_id": "c0", "content": "sunny"},
+    {"role": "user", "content": "And tomorrow?"},
+]
+TOOLS = [{"type": "function", "function": WEATHER}]
+ANSWER = openai("Let me see.", calls=[("weather", ARGUMENTS)], finish="tool_calls", reasoning_content="Hm.")
+ANSWER_MESSAGE = ANSWER["choices"][0]["message"]
+
+ANTHROPIC = {
+    "system": SYSTEM,
+    "tools": [
+        {"name": "weather", "description": WEATHER["description"], "input_schema": WEATHER["parameters"]}
+    ],
+    "messages": [
+        {"role": "user", "content": [{"type": "text", "text": QUESTION}]},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "Sure.", "signature": "x"},
+                {"type": "tool_use", "id": "c0", "name": "weather", "input": ARGUMENTS},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [
+                {"type": "tool_result", "tool_use_id": "c0", "content": "sunny"},
+                {"type": "text", "text": "And tomorrow?"},
+            ],
+        },
+    ],
+}
+ANTHROPIC_ANSWER = {
+    "type": "message",
+    "role": "assistant",
+    "stop_reason": "tool_use",
+    "content": [
+        {"type": "thinking", "thinking": "Hm."},
+        {"type": "text", "text": "Let me see."},
+        {"type": "tool_use", "id": "x", "name": "weather", "input": ARGUMENTS},
+    ],
+}
+GEN_AI = {
+    **CHAT,
+    "gen_ai.system_instructions": json.dumps([{"type": "text", "content": SYSTEM}]),
+    "gen_ai.tool.definitions": json.dumps([{"type": "function", **WEATHER}]),
+    "gen_ai.input.messages": json.dumps(
+        [
+            {"role": "user", "parts": [{"type": "text", "content": QUESTION}]},
+            {
+                "role": "assistant",
+                "parts": [{"type": "tool_call", "id": "c0", "name": "weather", "arguments": ARGUMENTS}],
+            },
+            {"role": "tool", "parts": [{"type": "tool_call_response", "id": "c0", "response": "sunny"}]},
+            {"role": "user", "parts": [{"type": "text", "content": "And tomorrow?"}]},
+        ]
+    ),
+    "gen_ai.output.messages": json.dumps(
+        [
+            {
+                "role": "assistant",
+                "parts": [
+                    {"type": "reasoning", "content": "Hm."},
+                    {"type": "text", "content": "Let me see."},
+                    {"type": "tool_call", "id": "y", "name": "weather", "arguments": ARGUMENTS},
+                ],
+                "finish_reason": "tool_call",
+            }
+        ]
+    ),
+}
+
+
+def numbered(prefix: str, messages: list[dict[str, Any]], *, middle: str = "") -> dict[str, Any]:
+    """Messages as attributes: `gen_ai.prompt.0.role`, or with `message.` in the middle, as OpenInference."""
+    flat: dict[str, Any] = {}
+    call_middle = "tool_call." if middle else ""
+    function = "tool_call.function." if middle else ""
+    for at, message in enumerate(messages):
+        place = f"{prefix}.{at}.{middle}"
+        for name in ("role", "content", "tool_call_id"):
+            if message.get(name) is not None:
+                flat[place + name] = message[name]
+        for number, call in enumerate(message.get("tool_calls", ())):
+            where = f"{place}tool_calls.{number}."
+            flat[f"{where}{call_middle}id"] = call["id"]
+            flat[f"{where}{function}name"] = call["function"]["name"]
+            flat[f"{where}{function}arguments"] = call["function"]["arguments"]
+    return flat
+
+
+OPEN_LLMETRY = {
+    "llm.request.type": "chat",
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.usage.prompt_tokens": 100,
+    **numbered("gen_ai.prompt", MESSAGES),
+    **numbered("gen_ai.completion", [ANSWER_MESSAGE]),
+    "gen_ai.completion.0.reasoning": "Hm.",
+    "llm.request.functions.0.name": "weather",
+    "llm.request.functions.0.description": WEATHER["description"],
+    "llm.request.functions.0.parameters": json.dumps(WEATHER["parameters"]),
+}
+OPEN_INFERENCE = {
+    "openinference.span.kind": "LLM",
+    "llm.model_name": "gpt-4o",
+    "llm.token_count.prompt": 100,
+    "llm.token_count.completion": 20,
+    "llm.token_count.prompt_details.cache_read": 64,
+    **numbered("llm.input_messages", MESSAGES, middle="message."),
+    **numbered("llm.output_messages", [ANSWER_MESSAGE], middle="message."),
+    "llm.output_messages.0.message.reasoning_content": "Hm.",
+    "llm.tools.0.tool.json_schema": json.dumps(TOOLS[0]),
+}
+LANG_CHAIN = [
+    {
+        "lc": 1,
+        "type": "constructor",
+        "id": ["langchain", "schema", "SystemMessage"],
+        "kwargs": {"content": SYSTEM},
+    },
+    {"type": "human", "data": {"content": QUESTION, "additional_kwargs": {}}},
+    {"type": "ai", "content": "", "tool_calls": [{"name": "weather", "args": ARGUMENTS, "id": "c0"}]},
+    {"type": "tool", "content": "sunny", "tool_call_id": "c0", "name": "weather"},
+    {"type": "human", "content": "And tomorrow?"},
+]
+RESPONSES = {
+    "instructions": SYSTEM,
+    "tools": [{"type": "function", **WEATHER}],
+    "input": [
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": QUESTION}]},
+        {"type": "function_call", "call_id": "c0", "name": "weather", "arguments": json.dumps(ARGUMENTS)},
+        {"type": "function_call_output", "call_id": "c0", "output": "sunny"},
+        {"role": "user", "content": "And tomorrow?"},
+    ],
+}
+RESPONSES_ANSWER = {
+    "object": "response",
+    "output": [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Let me see."}]},
+        {"type": "function_call", "call_id": "z", "name": "weather", "arguments": json.dumps(ARGUMENTS)},
+    ],
+}
+JSONL = {"id": 1, "started_at": AT, "model": "gpt-4o", "tokens_in": 100}
+
+LOGS: dict[str, tuple[str, Any]] = {
+    "litellm": (
+        "litellm",
+        [spend(messages=MESSAGES, response=ANSWER, proxy_server_request={"tools": TOOLS})],
+    ),
+    "litellm as text": (
+        "litellm",
+        [
+            spend(
+                messages="{}",
+                response=json.dumps(ANSWER),
+                proxy_server_request=json.dumps({"body": {"messages": MESSAGES, "tools": TOOLS}}),
+            )
+        ],
+    ),
+    "litellm, anthropic": (
+        "litellm",
+        [spend(messages={}, response=ANTHROPIC_ANSWER, proxy_server_request=ANTHROPIC)],
+    ),
+    "litellm, responses": (
+        "litellm",
+        [spend(messages={}, response=RESPONSES_ANSWER, proxy_server_request=RESPONSES)],
+    ),
+    "otel": ("otel", export(span("1", said=GEN_AI))),
+    "openllmetry": ("otel", export(span("1", said=OPEN_LLMETRY))),
+    "openinference": ("openinference", export(span("1", said=OPEN_INFERENCE))),
+    "phoenix": (
+        "openinference",
+        {
+            "name": "llm",
+            "context": {"trace_id": "t", "span_id": "s"},
+            "parent_id": None,
+            "start_time": AT,
+            "end_time": "2026-11-20T10:00:02.123Z",
+            "status_code": "OK",
+            "attributes": {
+                "openinference": {"span": {"kind": "LLM"}},
+                "llm": {
+                    "model_name": "gpt-4o",
+                    "token_count": {"prompt": 100, "completion": 20},
+                    "input_messages": [{"message": message} for message in MESSAGES],
+                    "output_messages": [{"message": ANSWER_MESSAGE}],
+                    "tools": [{"tool": {"json_schema": json.dumps(TOOLS[0])}}],
+                },
+            },
+        },
+    ),
+    "langfuse": (
+        "langfuse",
+        [generation(input={"messages": MESSAGES, "tools": TOOLS}, output=ANSWER_MESSAGE)],
+    ),
+    "langfuse, langchain": (
+        "langfuse",
+        [
+            generation(
+                input={"messages": [LANG_CHAIN], "tools": TOOLS},
+                output={
+                    "generations": [
+                        [
+                            {
+                                "message": {
+                                    "lc": 1,
+                                    "type": "constructor",
+                                    "id": ["langchain", "schema", "AIMessage"],
+                                    "kwargs": {
+                                        "content": [
+                                            {"type": "thinking", "thinking": "Hm."},
+                                            {"type": "text", "text": "Let me see."},
+                                        ],
+                                        "tool_calls": [{"name": "weather", "args": ARGUMENTS, "id": "q"}],
+                                    },
+                                }
+                            }
+                        ]
+                    ]
+                },
+            )
+        ],
+    ),
+    "jsonl": (
+        "jsonl",
+        {**JSONL, "messages": MESSAGES, "tools": TOOLS, "output": ANSWER_MESSAGE},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> pd.Series[Any]:
+    """The row of the same call through `complete()`."""
+    return asyncio.run(_called(tmp_path_factory.mktemp("ours")))
+
+
+async def _called(folder: Path) -> pd.Series[Any]:
+    yaml = """
+models: {{one: {{provider: openai, model: m, base_url: "{}/v1", price: {{input: 1, output: 1}}}}}}
+routing: {{t: {{model: one}}}}
+"""
+    async with scripted({"m": ANSWER}) as server:
+        with Ledger(folder) as ledger:
+            async with Router(settings.parse(yaml.format(server.url)), ledger=ledger) as router:
+                await router.complete(messages=MESSAGES, tools=TOOLS, task_type="t")
+            return ledger.attempts().iloc[0]
+
+
+@pytest.mark.parametrize("log", LOGS)
+def test_the_same_call_reads_the_same_from_any_log(tmp_path: Path, ours: pd.Series[Any], log: str) -> None:
+    source, document = LOGS[log]
+    added, rows = imported(tmp_path, source, document)
+    assert added == 1 and not added.problems
+    row = rows.iloc[0]
+    for name in ("prompt", "input_hash", "prompt_chars", "output", "tool_calls", "thoughts"):
+        assert row[name] == ours[name], name
+    assert (row["tokens_in"], row["outcome"]) == (100, "ok")
+
+
+def test_an_answer_that_is_json_or_a_prompt_that_looks_like_messages_stays_as_it_is(tmp_path: Path) -> None:
+    prompt = json.dumps([{"role": "user", "content": "x"}])
+    rows = [
+        {**JSONL, "id": 1, "prompt": prompt, "output": '{"role": "user", "content": "x"}'},
+        {**JSONL, "id": 2, "prompt": "three\nlines\nhere", "output": " [1] "},
+    ]
+    _, stored = imported(tmp_path, "jsonl", rows)
+    assert stored["prompt"].tolist() == [row["prompt"] for row in rows]
+    assert stored["output"].tolist() == [row["output"] for row in rows]
+    _, stored = imported(tmp_path, "langfuse", [generation(input="hi", output={"a": 1}), generation(id="g2")])
+    assert '{"a": 1}' in set(stored["output"])
+
+
+def test_inputs_that_nobody_kept_are_not_one_input(tmp_path: Path) -> None:
+    _, rows = imported(tmp_path, "litellm", [spend(), spend(request_id="r2")])
+    assert rows["input_hash"].nunique() == 2 and rows["prompt"].isna().all()
+
+
+def test_an_image_at_an_address_does_not_pass_for_the_text_beside_it(tmp_path: Path) -> None:
+    parts = [
+        {"type": "text", "text": "What?"},
+        {"type": "image_url", "image_url": {"url": "https://x/y.png"}},
+    ]
+    asked = [[{"role": "user", "content": parts}], [{"role": "user", "content": "What?"}]]
+    rows = [{**JSONL, "id": number, "messages": each} for number, each in enumerate(asked)]
+    added, stored = imported(tmp_path, "jsonl", rows)
+    assert added == 2 and stored["input_hash"].nunique() == 2
+
+
+async def test_our_own_export_keeps_its_hashes_and_calls(tmp_path: Path, ours: pd.Series[Any]) -> None:
+    row = {name: ours[name] for name in ("prompt", "input_hash", "output", "tool_calls", "thoughts")}
+    _, rows = imported(tmp_path, "jsonl", {**JSONL, **row})
+    assert {name: rows.iloc[0][name] for name in row} == row
+
+
+REFUSED = spend(
+    request_id="r2",
+    status="failure",
+    call_type="",
+    model="",
+    model_group="",
+    custom_llm_provider="",
+    spend=0,
+    prompt_tokens=0,
+    completion_tokens=0,
+)
+UNUSABLE = {
+    "a refused login": ("litellm", spend(), REFUSED, "refused before a model was called"),
+    "no id": ("litellm", spend(), spend(request_id=None), "no 'request_id'"),
+    "no time": ("litellm", spend(), spend(request_id="r2", startTime="soon"), "started_at='soon'"),
+    "metadata that is no JSON": ("litellm", spend(), spend(request_id="r2", metadata="{"), "Expecting"),
+    "no object": ("litellm", spend(), 3, "an object is needed"),
+    "half a line": ("litellm", spend(), None, "not JSON"),
+    "a span without a time": ("otel", span("1"), {**span("2"), "startTimeUnixNano": None}, "no 'startTime"),
+    "attributes of no kind": ("otel", span("1"), {**span("2"), "attributes": 5}, "attributes: a list"),
+    "another export": ("otel", span("1"), {"rows": []}, "no spans"),
+    "no model": ("langfuse", generation(), generation(id="g2", model=None), "no 'model'"),
+    "another table": ("langfuse", generation(), {"id": "t1", "timestamp": AT}, "export those"),
+    "a count that cannot be": ("jsonl", JSONL, {**JSONL, "id": 2, "tokens_in": -1}, "tokens_in=-1"),
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+@pytest.mark.parametrize("first", [True, False])
+def test_one_row_that_cannot_be_used_is_named_and_the_others_are_imported(
+    tmp_path: Path, case: str, first: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, good, bad, reason = UNUSABLE[case]
+    lines = [json.dumps(good), '{"request_id": "r9", "mod' if bad is None else json.dumps(bad)]
+    document = "\n".join(reversed(lines) if first else lines)
+    with pytest.raises(ConfigError, match=rf"line {1 if first else 2}.*{reason}"):
+        imported(tmp_path, source, document, strict=True)
+    added, rows = imported(tmp_path, source, document)
+    assert added == len(rows) == 1
+    assert [str(problem) for problem in added.problems if reason in problem.reason]
+    assert len(added.problems) == 1 and added.problems[0].place.endswith(f"line {1 if first else 2}")
+    assert reason in caplog.text
+
+
+def test_a_log_of_refused_logins_alone_is_read_and_one_of_another_shape_is_not(tmp_path: Path) -> None:
+    added, rows = imported(tmp_path, "litellm", [REFUSED])
+    assert added == 0 and len(rows) == 0 and len(added.problems) == 1
+    with pytest.raises(ConfigError, match="no 'request_id'"):
+        imported(tmp_path, "litellm", [{"a": 1}])
+
+
+def test_a_refused_call_is_not_billed(tmp_path: Path) -> None:
+    said = {"error_information": {"error_code": "401", "error_class": "AuthenticationError"}}
+    _, rows = imported(
+        tmp_path, "litellm", [spend(status="failure", spend=0, prompt_tokens=0, metadata=said)]
+    )
+    row = rows.iloc[0]
+    assert (row["billing"], row["http_status"], row["error_type"]) == ("unbilled", 401, "AuthenticationError")
+
+
+TOOL = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search"}
+AGENT = {"gen_ai.operation.name": "invoke_agent", "gen_ai.request.model": "gpt-4o"}
+CHAIN = {"openinference.span.kind": "CHAIN"}
+
+
+@pytest.mark.parametrize(
+    ("spans", "counted"),
+    [
+        ([span("1"), span("2", "1")], 1),
+        ([span("2", "1"), span("1")], 1),
+        ([span("1"), span("2", "1"), span("3", "2")], 1),
+        ([span("1"), span("2", "1", CHAIN), span("3", "2")], 1),
+        ([span("1", "9"), span("2", "9")], 2),
+        ([span("1"), span("2", "1"), span("3", "1")], 2),  # a framework that asked twice
+        ([span("1"), span("2", "1", TOOL), span("3", "2")], 2),  # what a tool asks is its own
+        ([span("1", "", AGENT), span("2", "1"), span("3", "1")], 2),
+        ([span("1", "2"), span("2", "1")], 2),  # no tree at all: nothing is lost
+        ([span("1"), {**span("2", "1"), "traceId": "b" * 32}], 2),
+    ],
+)
+def test_nested_spans_of_one_call_are_one(tmp_path: Path, spans: list[Any], counted: int) -> None:
+    added, rows = imported(tmp_path, "otel", "\n".join(json.dumps(export(each)) for each in spans))
+    assert added == counted and rows["tokens_in"].sum() == 100 * counted
+
+
+def test_the_call_has_what_either_layer_says(tmp_path: Path) -> None:
+    outer = {**CHAT, "gen_ai.prompt": "hi", "user.id": "ana", "gen_ai.provider.name": "wrapper"}
+    inner = {**CHAT, "gen_ai.provider.name": "openai", "gen_ai.completion": "hello"}
+    _, rows = imported(tmp_path, "otel", export(span("1", said=outer), span("2", "1", inner)))
+    row = rows.iloc[0]
+    assert (row["prompt"], row["output"], row["user_id"]) == ("hi", "hello", "ana")
+    assert row["provider"] == "openai"
+
+
+def test_langfuse_generations_inside_generations_are_one(tmp_path: Path) -> None:
+    document = [
+        generation(),
+        generation(id="s", type="SPAN", parentObservationId="g1"),
+        generation(id="g2", parentObservationId="s"),
+        generation(id="tool", type="TOOL", parentObservationId="g2"),
+        generation(id="g3", parentObservationId="tool"),
+    ]
+    added, rows = imported(tmp_path, "langfuse", {"data": document, "meta": {}})
+    assert added == 2 and rows["cost_usd"].sum() == pytest.approx(0.00084)
+
+
+SPAN = span("b")
+CONSOLE = {
+    "name": "chat",
+    "context": {"trace_id": "0x" + "a" * 32, "span_id": "0x" + "b" * 16, "trace_state": "[]"},
+    "parent_id": None,
+    "start_time": "2026-11-20T10:00:00.000000Z",
+    "end_time": "2026-11-20T10:00:01.000000Z",
+    "status": {"status_code": "UNSET"},
+    "attributes": CHAT,
+    "events": [],
+    "resource": {"attributes": {}},
+}
+SNAKE = {
+    "trace_id": "qqqqqqqqqqqqqqqqqqqqqg==",
+    "span_id": "u7u7u7u7u7s=",
+    "start_time_unix_nano": NANOS,
+    "end_time_unix_nano": NANOS + 10**9,
+    "attributes": [
+        {"key": key, "value": {"int_value" if isinstance(value, int) else "string_value": value}}
+        for key, value in CHAT.items()
+    ],
+}
+JAEGER = {
+    "traceID": "a" * 32,
+    "spanID": "b" * 16,
+    "operationName": "chat",
+    "references": [],
+    "startTime": NANOS // 1000,
+    "duration": 10**6,
+    "tags": [{"key": key, "type": "string", "value": value} for key, value in CHAT.items()],
+}
+OTHER_SIGNALS = {"resourceMetrics": [{"scopeMetrics": []}]}
+SHAPES: dict[str, Any] = {
+    "an export": export(SPAN),
+    "a list of exports": [export(SPAN), export()],
+    "an export a line": f"{json.dumps(export(SPAN))}\n{json.dumps(export())}",
+    "resources": {"resource": {}, "scopeSpans": [{"spans": [SPAN]}]},
+    "old libraries": {"resourceSpans": [{"instrumentationLibrarySpans": [{"spans": [SPAN]}]}]},
+    "scopes": {"scope": {}, "spans": [SPAN]},
+    "a span a line": f"{json.dumps(SPAN)}\n{json.dumps(OTHER_SIGNALS)}",
+    "other signals": "\n".join(map(json.dumps, (OTHER_SIGNALS, {"resourceLogs": []}, export(SPAN)))),
+    "snake case": {"resource_spans": [{"scope_spans": [{"spans": [SNAKE]}]}]},
+    "tempo": {"batches": [{"resource": {}, "scopeSpans": [{"spans": [SPAN]}]}]},
+    "a console": json.dumps(CONSOLE, indent=4) + "\n" + json.dumps({**CONSOLE, "attributes": {}}, indent=4),
+    "jaeger": {"data": [{"traceID": "a" * 32, "spans": [JAEGER], "processes": {}}]},
+    "compressed": gzip.compress(json.dumps(export(SPAN)).encode()),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_traces_in_every_shape(tmp_path: Path, shape: str) -> None:
+    added, rows = imported(tmp_path, "otel", SHAPES[shape])
+    assert added == 1 and not added.problems
+    row = rows.iloc[0]
+    assert (row["tokens_in"], row["tokens_out"]) == (100, 20)
+    assert row["started_at"].year == 2026 and row["latency_ms"] in (999.999951, 999.9999, 1000.0, 999.999)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"gen_ai.usage.cache_read.input_tokens": 64, "gen_ai.usage.cache_creation.input_tokens": 8},
+        {"gen_ai.usage.cache_read_tokens": 64, "gen_ai.usage.cache_write_tokens": 8},
+        {"gen_ai.usage.cache_read_input_tokens": 64, "gen_ai.usage.cache_creation_input_tokens": 8},
+        {"llm.token_count.prompt_details.cache_read": 64, "llm.token_count.prompt_details.cache_write": 8},
+    ],
+)
+def test_cached_tokens_of_spans(tmp_path: Path, names: dict[str, Any]) -> None:
+    _, rows = imported(tmp_path, "otel", export(span("1", said={**CHAT, **names})))
+    assert (rows["cache_read_tokens"].iloc[0], rows["cache_write_tokens"].iloc[0]) == (64, 8)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"usage_object": None, "additional_usage_values": {"cache_read_input_tokens": 64}},
+        {"usage_object": {"prompt_tokens_details": {"cached_tokens": 64}}},
+        {"usage_object": {"cache_read_input_tokens": 64, "cache_creation_input_tokens": 0}},
+        {"usage_object": {"prompt_cache_hit_tokens": 64}, "additional_usage_values": {}},
+    ],
+)
+def test_cached_tokens_of_spend_logs(tmp_path: Path, metadata: dict[str, Any]) -> None:
+    _, rows = imported(tmp_path, "litellm", [spend(metadata=metadata)])
+    assert (rows["cache_read_tokens"].iloc[0], rows["tokens_in"].iloc[0]) == (64, 100)
+
+
+def test_a_count_of_zero_says_that_nobody_counted(tmp_path: Path) -> None:
+    row = {**JSONL, "tokens_in": 0, "tokens_out": 0, "output": "hello"}
+    _, rows = imported(tmp_path, "jsonl", row)
+    assert rows["tokens_in"].isna().all() and rows["tokens_out"].isna().all()
+    assert rows["billing"].tolist() == ["unknown"]
+
+
+BLOB = {
+    "id": "g1",
+    "trace_id": "t1",
+    "type": "GENERATION",
+    "parent_observation_id": None,
+    "start_time": pd.Timestamp(AT),
+    "end_time": pd.Timestamp("2026-11-20T10:00:02.123Z"),
+    "provided_model_name": "gpt-4o",
+    "level": "DEFAULT",
+    "input": json.dumps([{"role": "user", "content": "hi"}]),
+    "output": json.dumps({"role": "assistant", "content": "hello"}),
+    "user_id": None,
+}
+
+
+@pytest.mark.parametrize("shape", ["api", "api of traces", "lines", "flat usage", "blob", "blob of maps"])
+def test_langfuse_in_every_shape(tmp_path: Path, shape: str) -> None:
+    row = generation(
+        input=[{"role": "user", "content": "hi"}], output={"role": "assistant", "content": "hello"}
+    )
+    usage, costs = row["usageDetails"], row["costDetails"]
+    document: Any = [row]
+    if shape == "api of traces":
+        document = {"data": [{"id": "t1", "userId": "ana", "observations": [row]}]}
+    elif shape == "lines":
+        document = f"{json.dumps(row)}\n{json.dumps(generation(id='e', type='EVENT', model=None))}"
+    elif shape == "flat usage":
+        plain = {"usage": {"input": 100, "output": 20, "unit": "TOKENS"}, "calculatedTotalCost": 0.00042}
+        document = [{**row, "usageDetails": {}, "costDetails": {}, **plain}]
+    elif shape == "blob":
+        blob = {**BLOB, "usage_details": json.dumps(usage), "cost_details": json.dumps(costs)}
+        pd.DataFrame([blob]).to_parquet(tmp_path / "observations.parquet")
+        document = (tmp_path / "observations.parquet").read_bytes()
+    elif shape == "blob of maps":
+        kind = pa.map_(pa.string(), pa.float64())
+        table = pa.Table.from_pylist([BLOB])
+        table = table.append_column("usage_details", pa.array([list(usage.items())], kind))
+        table = table.append_column("cost_details", pa.array([list(costs.items())], kind))
+        pq.write_table(table, tmp_path / "observations.parquet")
+        document = (tmp_path / "observations.parquet").read_bytes()
+    added, rows = imported(tmp_path, "langfuse", document, name="export")
+    first = rows.iloc[0]
+    assert added == 1 and (first["prompt"], first["output"]) == ("hi", "hello")
+    assert (first["tokens_in"], first["tokens_out"], first["cost_usd"]) == (100, 20, 0.00042)
+    assert first["latency_ms"] == 2000 and (first["user_id"] == "ana") is (shape == "api of traces")
+
+
+@pytest.mark.parametrize(
+    "when", ["2026-11-20 10:00:00 UTC", "2026/11/20 10:00:00", "2026-11-20T10:00:00.123456789Z", "1795168800"]
+)
+def test_times_with_one_meaning_are_read(tmp_path: Path, when: str) -> None:
+    _, rows = imported(tmp_path, "jsonl", {**JSONL, "started_at": when})
+    assert rows["started_at"].iloc[0].floor("s") == pd.Timestamp("2026-11-20T10:00:00Z")
+
+
+def test_versions_of_one_observation_are_one_call(tmp_path: Path) -> None:
+    """A blob export can have a row as it began and as it ended."""
+    began = generation(usageDetails={}, costDetails={}, endTime=None)
+    added, rows = imported(tmp_path, "langfuse", [began, generation()])
+    assert added == 1 and rows["tokens_in"].tolist() == [100]
+
+
+def test_spans_imported_under_both_names_are_the_same_attempts(tmp_path: Path) -> None:
+    assert imported(tmp_path, "otel", export(SPAN))[0] == 1
+    assert imported(tmp_path, "openinference", export(SPAN))[0] == 0
+
+
+def test_what_is_kept_of_calls_and_thoughts_obeys_the_content_rules(tmp_path: Path) -> None:
+    _, rows = imported(tmp_path, "otel", export(span("1", said=GEN_AI)), content="hash")
+    for name in ("prompt", "output", "tool_calls", "thoughts"):
+        assert rows.iloc[0][name].startswith("sha256:")
+    _, rows = imported(tmp_path, "otel", export(span("2", said=GEN_AI)), content="none")
+    assert rows.iloc[-1][["prompt", "output", "tool_calls", "thoughts"]].isna().all()
