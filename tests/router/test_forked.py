@@ -217,3 +217,25 @@ def test_a_fork_inside_an_event_loop_leaves_both_processes_at_work(lab: Lab, run
     assert asked(lab) == sorted(
         [*(f"after {n}" for n in range(3)), *(f"before {n}" for n in range(3)), "child", "meanwhile"]
     )
+
+
+@pytest.mark.parametrize("backend", ["loky", "multiprocessing", "threading"])
+def test_joblib_makes_calls_in_any_of_its_backends(lab: Lab, run, backend: str):
+    run(
+        f"""
+        from joblib import Parallel, delayed
+
+        def main():
+            router, ledger = made()
+            router.complete_sync("before", task_type="ask")
+            jobs = Parallel(n_jobs=2, backend="{backend}")
+            assert jobs(delayed(ask_a_new_one)(text) for text in ["a", "b", "c"]) == [True] * 3
+            router.complete_sync("after", task_type="ask")
+            router.close_sync()
+            ledger.close()
+
+        if __name__ == "__main__":
+            main()
+        """
+    )
+    assert asked(lab) == ["a", "after", "b", "before", "c"]
