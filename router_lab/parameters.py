@@ -45,6 +45,12 @@ PROTECTED: Mapping[str, str] = {
 # Objects in which the protected names mean the same as at the top.
 _NESTED = ("options", "generation_config", "generationConfig", "parameters", "extra_body", "google")
 
+# What an `extra_body` says of whose call it is and how it is kept: the answer is the same.
+_BOOKKEEPING = frozenset(
+    {"cache_control", "metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier"}
+    | {"service_tier", "session_id", "store", "trace", "user"}
+)
+
 # Headers that belong to the connection, not to the request.
 _RESERVED_HEADERS = frozenset(
     {"accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host"}
@@ -121,7 +127,10 @@ class Parameters:
         )
 
     def asked(self) -> dict[str, Any]:
-        """What changes the answer, as plain JSON in a fixed order."""
+        """What may change the answer, as plain JSON in a fixed order."""
+        return _without_bookkeeping(self._given())
+
+    def _given(self) -> dict[str, Any]:
         known = {name: value for name, value in self._plain().items() if value not in (None, ())}
         if self.stop:
             known["stop"] = list(self.stop)
@@ -132,21 +141,29 @@ class Parameters:
     def row(self) -> dict[str, Any]:
         """What a row keeps: all that was asked, and of headers the names alone."""
         headers = {"extra_headers": sorted(self.extra_headers)} if self.extra_headers else {}
-        return dict(sorted({**self.asked(), **headers}.items()))
-
-    def setting(self) -> str:
-        """What the answers of one setting share, as canonical JSON. A seed only draws one of them."""
-        asked = self.asked()
-        asked.pop("seed", None)
-        return canonical(asked)
+        return dict(sorted({**self._given(), **headers}.items()))
 
     def _plain(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _PLAIN}
 
 
-def canonical(value: Any) -> str:
-    """JSON that is equal for equal values."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+def _without_bookkeeping(given: Mapping[str, Any]) -> dict[str, Any]:
+    extra = given.get("extra_body")
+    if not isinstance(extra, Mapping):
+        return dict(given)
+    kept = {name: value for name, value in extra.items() if name not in _BOOKKEEPING}
+    rest = {name: value for name, value in given.items() if name != "extra_body"}
+    return dict(sorted({**rest, **({"extra_body": kept} if kept else {})}.items()))
+
+
+def setting(row: Mapping[str, Any]) -> str:
+    """What the answers of one setting share, of a row's `parameters`, as canonical JSON.
+
+    A seed only draws one of these answers, and headers do not change them.
+    """
+    kept = {name: value for name, value in row.items() if name not in ("seed", "extra_headers")}
+    kept = _without_bookkeeping(kept)
+    return json.dumps(kept, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def is_secret_header(name: str) -> bool:

@@ -280,6 +280,10 @@ class Comparison:
     shadow_ending: Ending | None = None
     origin: Origin = "live"
     run_id: str | None = None
+    # What each side was asked beside the prompt, but for a seed and headers, as canonical JSON; `{}` for
+    # nothing, None where it is not known.
+    primary_parameters: str | None = None
+    shadow_parameters: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -373,6 +377,8 @@ class Watch:
     shadow_alias: str | None = None
     primary_model: str | None = None
     shadow_model: str | None = None
+    primary_parameters: str | None = None
+    shadow_parameters: str | None = None
     comparator: str | None = None
     evidence_since: datetime | None = None
     opened_because: str = ""

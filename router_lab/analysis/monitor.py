@@ -1,8 +1,8 @@
 """The stable-state exit over a ledger: where each task type stands, however often one looks.
 
 The evidence is that of the A/B (`evidence`), rebuilt from the comparisons each time. A run begins at the
-last change of models, aliases or comparator, or at a re-arm; within it only the first pair of each
-distinct input counts, so repeats cannot fake certainty (the question is about distinct inputs).
+last change of models, aliases, parameters or comparator, or at a re-arm; within it only the first pair of
+each distinct input counts, so repeats cannot fake certainty (the question is about distinct inputs).
 Pairs are weighted by least sampling probability over their own. With K task types each is judged
 at alpha / K, so that a wrong exit anywhere happens with probability at most alpha. Intervals are
 valid at any time; those of `ab` are for a single look, and narrower.

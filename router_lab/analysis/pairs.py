@@ -54,6 +54,8 @@ _DEFAULTS: dict[str, Any] = {
     "shadow_alias": "",
     "primary_model": None,
     "shadow_model": None,
+    "primary_parameters": None,
+    "shadow_parameters": None,
     "primary_ending": None,
     "shadow_ending": None,
     "preference": np.nan,

@@ -22,6 +22,7 @@ REFUSALS = (
     "dropped",
     "mixed_comparators",
     "mixed_models",
+    "mixed_parameters",
     "bad_sampling",
     "sampling_changed",
 )
@@ -217,6 +218,11 @@ def _mixtures(found_evidence: Evidence) -> list[Finding]:
         if len(models) > 1:
             message = f"several {side} models ({', '.join(models)}): filter to one"
             found.append(Finding("mixed_models", message, refuses=True))
+        asked = distinct_values(evidence[f"{side}_parameters"])
+        if len(asked) > 1:
+            shown = ", ".join(asked[:3]) + (" ..." if len(asked) > 3 else "")
+            message = f"the {side} was asked with several parameters ({shown[:300]}): filter to one"
+            found.append(Finding("mixed_parameters", message, refuses=True))
     return found
 
 

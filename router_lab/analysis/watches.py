@@ -1,8 +1,8 @@
 """The plan of a watch, fixed when it begins, and the verdict that stays: what the ledger keeps of both.
 
-A watch is of what is compared (models, aliases, comparator) and of who scores it. When one of these
-changes, or somebody asks for another plan, a new one begins, which says why. Pairs of other task types,
-other sampling rates and pairs of the primary with itself change neither the plan nor a verdict.
+A watch is of what is compared (models, aliases, parameters, comparator) and of who scores it. When one
+of these changes, or somebody asks for another plan, a new one begins, which says why. Pairs of other task
+types, other sampling rates and pairs of the primary with itself change neither the plan nor a verdict.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from router_lab.defaults import BASES
 from router_lab.records import Watch
 
 # What a watch compares: columns of pairs.
-COMPARED: Final = ("primary_alias", "shadow_alias", "primary_model", "shadow_model", "comparator")
+COMPARED: Final = (
+    "primary_alias", "shadow_alias", "primary_model", "shadow_model",
+    "primary_parameters", "shadow_parameters", "comparator",
+)  # fmt: skip
 
 # Verdicts that stay.
 LATCHED: Final = (Outcome.NON_INFERIOR, Outcome.SUPERIOR, Outcome.WORSE, Outcome.DIFFERS)

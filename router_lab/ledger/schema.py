@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.records import Alert, Attempt, Comparison, Score, SwitchEvent, Watch
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Kind = Literal["string", "int", "float", "bool", "time", "json"]
 
@@ -110,6 +110,8 @@ COMPARISONS = Table(
         "shadow_ending",
         "origin",
         "run_id",
+        "primary_parameters",
+        "shadow_parameters",
     ),
     content=("primary_output", "shadow_output", "primary_tool_calls", "shadow_tool_calls"),
 )

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from router_lab.errors import LedgerError, RouterLabError
+from router_lab.parameters import setting
 from router_lab.records import Attempt, Comparison, ComparisonStatus, Completion, Ending
 from router_lab.router.comparators.judge import Question
 from router_lab.router.compare import Comparator, Judge, Pair, Verdict, compare_aside
@@ -238,6 +239,7 @@ def _side(name: str, side: Answered | None) -> dict[str, Any]:
     return {
         f"{name}_attempt_id": row.attempt_id if row is not None else None,
         f"{name}_model": (row.model_actual or row.model_requested) if row is not None else None,
+        f"{name}_parameters": setting(row.parameters) if row is not None else None,
         f"{name}_output": side.output if side is not None else None,
         f"{name}_tool_calls": row.tool_calls if row is not None else None,
         f"{name}_cost_usd": side.job.cost_usd if side is not None else None,

@@ -165,6 +165,7 @@ def test_sampling_weights_undo_unequal_sampling():
         (lambda f: f.assign(comparator=["a", "b"] * 100), "several comparators"),
         (lambda f: f.assign(shadow_model=["a", "b"] * 100), "several shadow models"),
         (lambda f: f.assign(primary_model=["a", "b"] * 100), "several primary models"),
+        (lambda f: f.assign(shadow_parameters=["{}", '{"temperature":1.0}'] * 100), "several parameters"),
         (lambda f: f.assign(agreement=np.where(np.arange(200) < 20, np.nan, 1.0)), "no usable score"),
         (
             lambda f: f.assign(status=np.where(np.arange(200) < 20, "primary_truncated", "complete")),

@@ -33,7 +33,7 @@ def pairs(agreement: Sequence[float], first: int = 0, **changes: object) -> list
             primary_model="big", shadow_model="small", input_hash=f"h{number}", sample_probability=0.5,
             switch_epoch=1, status="complete", comparator="label", agreement=float(value),
             primary_output="1", shadow_output="1", primary_cost_usd=0.01, shadow_cost_usd=0.001,
-            primary_latency_ms=900.0, shadow_latency_ms=300.0, details={},
+            primary_latency_ms=900.0, shadow_latency_ms=300.0, details={}, primary_parameters="{}",
         )
         for number, value in enumerate(agreement, first)
     ]  # fmt: skip
@@ -108,6 +108,10 @@ def test_an_open_plan_stands_too(tmp_path):
     ("change", "said"),
     [
         ({"shadow_model": "smaller"}, "shadow model changed from small to smaller"),
+        (
+            {"primary_parameters": '{"temperature":1.0}'},
+            'primary parameters changed from {} to {"temperature":1.0}',
+        ),
         ({"comparator": "json"}, "comparator changed from label to json"),
         ({"primary_alias": "other"}, "primary alias changed from cloud to other"),
     ],
