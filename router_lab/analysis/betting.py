@@ -5,6 +5,9 @@ it by `1 - c + c X / m` per pair. If the true mean is at most m, wealth cannot b
 so `E(m) = (1/12) sum_j prod_i (1 - c_j + c_j X_i / m) >= 1/alpha` happens with probability at most
 alpha, however often one looks (Ville's inequality). `below` bets on 1 - X against 1 - m.
 
+A value that may lie up to its `reach` beyond 0 and 1, which is fixed before it is seen, is bet on with as
+much less: `1 - c + c (X + reach) / (m + reach)`.
+
 E does not depend on the order of the pairs, so it can be computed again from the ledger. Sampling
 weights w in (0, 1] (least probability / own probability) scale each bet: `1 + w c (X / m - 1)`.
 
@@ -30,15 +33,17 @@ FRACTIONS: Floats = np.geomspace(0.02, 0.98, 12)
 _CHUNK_ROWS = 65_536
 _MOST_DISTINCT = 4_096
 _BISECTIONS = 50
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Distinct (value, weight) pairs and how often each was seen: all that E depends on."""
+    """Distinct (value, weight, reach) and how often each was seen: all that E depends on."""
 
     values: Floats
     weights: Floats
     counts: Floats
+    reach: Floats | float = 0.0
 
     @property
     def pairs(self) -> int:
@@ -67,9 +72,14 @@ class Tally:
         return Tally(values, weights, mass)
 
 
-def tally(values: ArrayLike, weights: ArrayLike | None = None) -> Tally:
-    """Count rows. `values` (n,) in [0, 1]; `weights` (n,) in (0, 1], default 1. Raises `ConfigError`."""
-    rows, row_weights = check_rows(values, weights)
+def tally(values: ArrayLike, weights: ArrayLike | None = None, reach: Floats | None = None) -> Tally:
+    """Count rows. `values` (n,) in [0, 1], or beyond by at most `reach` (n,); `weights` (n,) in (0, 1],
+    default 1. Raises `ConfigError`.
+    """
+    rows, row_weights = check_rows(values, weights, reach)
+    if reach is not None:
+        distinct, counts = np.unique(np.stack([rows, row_weights, reach]), axis=1, return_counts=True)
+        return Tally(distinct[0], distinct[1], counts.astype(np.float64), distinct[2])
     if not len(rows) or row_weights.min() == row_weights.max():
         distinct_values, counts = np.unique(rows, return_counts=True)
         return Tally(distinct_values, np.full(len(counts), row_weights[:1].sum()), counts.astype(np.float64))
@@ -85,20 +95,26 @@ def tally_of_counts(agreed: float, disagreed: float) -> Tally:
 def log_e(evidence: Tally, threshold: float, side: Side = "above") -> float:
     """Log E(threshold) for `mean > threshold` (`above`) or `mean < threshold` (`below`)."""
     values, bar = _facing(evidence.values, threshold, side)
-    return float(mix(evidence.counts @ log_factors(values, bar, evidence.weights)))
+    return float(mix(evidence.counts @ log_factors(values, bar, evidence.weights, reach=evidence.reach)))
 
 
 def log_e_path(
-    values: ArrayLike, threshold: float, weights: ArrayLike | None = None, side: Side = "above"
+    values: ArrayLike,
+    threshold: float,
+    weights: ArrayLike | None = None,
+    side: Side = "above",
+    reach: Floats | None = None,
 ) -> Floats:
     """Log E(threshold) after each pair, shape (n,)."""
-    rows, row_weights = check_rows(values, weights)
+    rows, row_weights = check_rows(values, weights, reach)
+    beyond = np.zeros(len(rows)) if reach is None else reach
     facing, bar = _facing(rows, threshold, side)
     path = np.empty(len(rows))
     wealth = np.zeros(len(FRACTIONS))
     for start in range(0, len(rows), _CHUNK_ROWS):
         chunk = slice(start, start + _CHUNK_ROWS)
-        grown = wealth + np.cumsum(log_factors(facing[chunk], bar, row_weights[chunk]), axis=0)
+        factors = log_factors(facing[chunk], bar, row_weights[chunk], reach=beyond[chunk])
+        grown = wealth + np.cumsum(factors, axis=0)
         path[chunk] = mix(grown)
         wealth = grown[-1]
     return path
@@ -126,15 +142,21 @@ def forecast_pairs(evidence: Tally, threshold: float, alpha: float, side: Side) 
     if evidence.pairs == 0:
         return float("inf")
     values, bar = _facing(evidence.values, threshold, side)
-    growth = float((evidence.counts @ log_factors(values, bar, evidence.weights)).max()) / evidence.pairs
+    factors = log_factors(values, bar, evidence.weights, reach=evidence.reach)
+    growth = float((evidence.counts @ factors).max()) / evidence.pairs
     return float(np.log(len(FRACTIONS) / alpha) / growth) if growth > 0 else float("inf")
 
 
 def log_factors(
-    values: Floats, threshold: float, weights: Floats | float = 1.0, fractions: Floats = FRACTIONS
+    values: Floats,
+    threshold: float,
+    weights: Floats | float = 1.0,
+    fractions: Floats = FRACTIONS,
+    *,
+    reach: Floats | float = 0.0,
 ) -> Floats:
     """Log growth of each bet on each value: shape (n, bets). `fractions` is (bets,) or (n, bets)."""
-    gain = np.asarray(weights * (values / threshold - 1))
+    gain = np.asarray(weights * ((values + reach) / (threshold + reach) - 1))
     return np.asarray(np.log1p(gain[:, None] * fractions))
 
 
@@ -144,11 +166,14 @@ def mix(log_wealth: Floats) -> Floats:
     return np.asarray(np.squeeze(top, -1) + np.log(np.exp(log_wealth - top).mean(axis=-1)))
 
 
-def check_rows(values: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, Floats]:
+def check_rows(
+    values: ArrayLike, weights: ArrayLike | None, reach: Floats | None = None
+) -> tuple[Floats, Floats]:
     """Values and weights as float arrays. Raises `ConfigError` for what no bet can use."""
     rows = np.asarray(values, dtype=np.float64)
     row_weights = np.ones(len(rows)) if weights is None else np.asarray(weights, dtype=np.float64)
-    if not bool(np.all((rows >= 0) & (rows <= 1))):
+    beyond: Floats | float = 0.0 if reach is None else reach + _ROUNDING
+    if not bool(np.all((rows >= -beyond) & (rows <= 1 + beyond))):
         raise ConfigError("agreement must lie in [0, 1] and not be NaN: drop or score such pairs first")
     if row_weights.shape != rows.shape or not bool(np.all((row_weights > 0) & (row_weights <= 1))):
         raise ConfigError(
@@ -172,8 +197,9 @@ def _rounded(evidence: Tally, towards: Callable[[Floats], Floats]) -> Tally:
     if len(evidence.values) <= _MOST_DISTINCT:
         return evidence
     grid = towards(evidence.values * _MOST_DISTINCT) / _MOST_DISTINCT
-    keys, where = np.unique(np.stack([grid, evidence.weights]), axis=1, return_inverse=True)
-    return Tally(keys[0], keys[1], np.bincount(where.ravel(), evidence.counts).astype(np.float64))
+    beyond = np.broadcast_to(evidence.reach, grid.shape)
+    keys, where = np.unique(np.stack([grid, evidence.weights, beyond]), axis=1, return_inverse=True)
+    return Tally(keys[0], keys[1], np.bincount(where.ravel(), evidence.counts).astype(np.float64), keys[2])
 
 
 def _last_rejected(rejected: Callable[[float], bool]) -> float:

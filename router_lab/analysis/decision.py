@@ -8,7 +8,7 @@ bar the shadow is worse by scores or a judge's preference; by likeness it differ
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -119,27 +119,28 @@ def decide(
     plan: ExitPlan,
     *,
     weights: ArrayLike | None = None,
+    reach: Floats | None = None,
     threshold: float | None = None,
     alpha: float | None = None,
     basis: str = "agreement",
     newest: datetime | None = None,
     now: datetime | None = None,
 ) -> Decision:
-    """Judge pairs in the order they came. `values` (n,) in [0, 1]; see `betting` for `weights`.
+    """Judge pairs in the order they came. `values` (n,) in [0, 1]; see `betting` for `weights` and `reach`.
 
     `threshold` and `alpha` default to the plan's; a monitor of K task types passes alpha / K. `basis` says
     what the values are: of `scores` and `judge`, 1/2 is no difference.
     `newest` and `now` (both aware) let evidence go stale. Raises `ConfigError` for unusable values.
     """
-    rows, row_weights = check_rows(values, weights)
+    rows, row_weights = check_rows(values, weights, reach)
     bar = plan.threshold if threshold is None else threshold
     error = plan.alpha if alpha is None else alpha
-    seen = tally(rows, row_weights)
-    crossing = first_crossing(rows, bar, error, row_weights)
+    seen = tally(rows, row_weights, reach)
+    crossing = first_crossing(rows, bar, error, row_weights, reach)
     needed, leaning = _forecast(seen, bar, error)
     if crossing is not None:
         is_quality = basis in QUALITY
-        better = is_quality and crossing[1] == "above" and _is_better(rows, error, row_weights)
+        better = is_quality and crossing[1] == "above" and _is_better(rows, error, row_weights, reach)
         outcome, reason = _settled(crossing, is_quality, better)
     else:
         outcome, reason = _open(seen, needed, bar, error, plan, newest, now)
@@ -162,13 +163,17 @@ def decide(
 
 
 def first_crossing(
-    values: ArrayLike, threshold: float, alpha: float, weights: ArrayLike | None = None
+    values: ArrayLike,
+    threshold: float,
+    alpha: float,
+    weights: ArrayLike | None = None,
+    reach: Floats | None = None,
 ) -> tuple[int, Side] | None:
     """After how many pairs, and on which side, E first reached 1/alpha; None if it has not."""
     bar = -np.log(alpha)
     hits: list[tuple[int, Side]] = []
     for side in ("above", "below"):
-        reached = np.flatnonzero(log_e_path(values, threshold, weights, side) >= bar)
+        reached = np.flatnonzero(log_e_path(values, threshold, weights, side, reach) >= bar)
         if len(reached):
             hits.append((int(reached[0]) + 1, side))
     return min(hits, default=None)
@@ -183,9 +188,9 @@ def _forecast(seen: Tally, bar: float, alpha: float) -> tuple[float, Side | None
     return float(np.ceil(needed)), side
 
 
-def _is_better(values: Floats, alpha: float, weights: Floats) -> bool:
+def _is_better(values: Floats, alpha: float, weights: Floats, reach: Floats | None) -> bool:
     """Whether the mean is found above no difference. Asked only of what was found to be as good."""
-    crossing = first_crossing(values, NO_DIFFERENCE, alpha, weights)
+    crossing = first_crossing(values, NO_DIFFERENCE, alpha, weights, reach)
     return crossing is not None and crossing[1] == "above"
 
 
@@ -217,7 +222,8 @@ def _open(
         return Outcome.FUTILE, f"{seen.pairs:,} pairs reached the cap of {cap:,} without a verdict"
     if seen.pairs >= plan.futility_after and needed > cap:
         # The forecast alone is no reason: at every look it is off by the luck of the pairs so far.
-        chance = chance_of_verdict(seen, bar, alpha, cap)
+        within = replace(seen, values=np.clip(seen.values, 0.0, 1.0), reach=0.0)
+        chance = chance_of_verdict(within, bar, alpha, cap)
         if chance < _HOPELESS:
             return Outcome.FUTILE, f"the chance of a verdict within the cap of {cap:,} pairs is {chance:.1%}"
     return Outcome.CONTINUE, f"{seen.pairs:,} pairs so far settle nothing"

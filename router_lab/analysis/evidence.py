@@ -38,10 +38,15 @@ PREFIX: Final = {"given": "", "truth": "truth_", "people": "people_", "judge": "
 _WORDS = {"given": "scores", "truth": "ground truth", "people": "people", "judge": "a judge"}
 
 # What is known of the scores of a pair by one kind of scorer, after the prefix.
-SCORED: Final = ("primary_score", "shadow_score", "chance", "chosen", "unsure", "likeness_by")
+SCORED: Final = (
+    "primary_score", "shadow_score", "chance", "chosen", "unsure", "likeness_by", "marked_at", "names",
+)  # fmt: skip
 
 # Comparators that measure how alike two texts are.
 SIMILARITIES: Final = ("text", "similarity", "embedding")
+
+# Of a scorer that a judge helps.
+HELPED: Final = " with a judge's help"
 
 # Uses of a pair (see `pairs`): shadows that gave nothing, what has a likeness, all that was paid for.
 FAILED: Final = ("shadow_failed", "shadow_unusable")
@@ -60,7 +65,8 @@ class Evidence:
     pairs left out because a person chose them freely; `selected` says how the rows differ from the rest if
     they are no random part (else ""); `unknown_design`: nobody knows how the part that is scored was drawn.
     `unsure` counts marked pairs of which nobody could tell; `passed_over` says why better rungs are not used.
-    `similarity` is the comparator of scores that only measure likeness to an expected answer (else "").
+    `similarity` is the comparator of scores that only measure likeness to an expected answer (else "");
+    `is_helped`: a judge's verdicts on the pairs that nobody marked are used besides.
     """
 
     rows: pd.DataFrame = field(repr=False, compare=False)
@@ -74,6 +80,12 @@ class Evidence:
     passed_over: tuple[str, ...] = ()
     scorer: str = ""
     similarity: str = ""
+    is_helped: bool = False
+
+    @property
+    def told_by(self) -> str:
+        """The kind of scorer, and whether a judge helps it."""
+        return f"{self.scorer}{HELPED}" if self.is_helped else self.scorer
 
     @property
     def is_quality(self) -> bool:
@@ -118,18 +130,56 @@ def _scores(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
 
 
 def _judge(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
-    """The preference stored with the pair, as wins less losses; else scores that a judge gave."""
-    known = main[main["preference"].between(0, 1) & main["use"].isin(_ALIKE)]
-    scored = _scored_by(main, "judge")
-    found = [replace(scored, basis="judge")] if scored is not None else []
-    if len(known):
-        found.insert(
-            0,
-            Evidence(
-                _valued(known, 2 * known["preference"] - 1), "judge", _run(main), "a judge", scorer="judge"
-            ),
-        )
-    return found or [_nothing(main, "judge")]
+    """What a judge said of each pair last, as wins less losses: later, or with the pair."""
+    live = main["preference"].between(0, 1) & main["use"].isin(_ALIKE)
+    later = later_verdicts(main)
+    if not later.notna().any():
+        known = main[live]
+        if known.empty:
+            return [_nothing(main, "judge")]
+        value = _valued(known, 2 * known["preference"] - 1)
+        return [Evidence(value, "judge", _run(main), "a judge", scorer="judge")]
+    before = live & later.isna()
+    primary, shadow = (f"{PREFIX['judge']}{side}_score" for side in ("primary", "shadow"))
+    merged = main.assign(
+        **{
+            primary: main[primary].mask(before, 1 - main["preference"]),
+            shadow: main[shadow].mask(before, main["preference"]),
+        }
+    )
+    found = _scored_by(merged, "judge")
+    if found is None:
+        return [_nothing(main, "judge")]
+    names = judges(main[later.notna() | before])
+    whose = f"several judges ({', '.join(map(plain, names))})" if len(names) > 1 else found.whose
+    return [replace(found, basis="judge", whose=whose, scorer=names[0] if len(names) == 1 else "judge")]
+
+
+def preferences(rows: pd.DataFrame) -> pd.Series:
+    """What a judge said last of each pair, as a difference in [-1, 1]: later, or with the pair; missing
+    where it said nothing. A shadow that gave nothing has lost.
+    """
+    live = (2 * rows["preference"] - 1).where(rows["preference"].between(0, 1))
+    later = later_verdicts(rows)
+    return later.fillna(live).mask(rows["use"].isin(FAILED) & (later.notna() | live.notna()).any(), -1.0)
+
+
+def later_verdicts(rows: pd.DataFrame) -> pd.Series:
+    """What judges said of stored pairs, as differences in [-1, 1]; missing where they said nothing."""
+    primary, shadow = (f"{PREFIX['judge']}{side}_score" for side in ("primary", "shadow"))
+    if primary not in rows or shadow not in rows:
+        return pd.Series(np.nan, index=rows.index)
+    return rows[shadow] - rows[primary]
+
+
+def judges(rows: pd.DataFrame) -> list[str]:
+    """The judges of these pairs by name, sorted; `judge` for one whose name is not stored."""
+    later = later_verdicts(rows).notna()
+    named = _column(rows, f"{PREFIX['judge']}names", None).where(later)
+    live = _column(rows, "judge", None).where(~later)
+    names = named.fillna(live).where(later | rows["preference"].between(0, 1))
+    is_unnamed = names.isna() & (later | rows["preference"].between(0, 1))
+    return sorted({*map(str, names.dropna()), *(["judge"] if is_unnamed.any() else [])})
 
 
 def _floor(rows: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:

@@ -23,12 +23,23 @@ import pandas as pd
 
 from router_lab.analysis.betting import confidence_interval, log_e_path, tally
 from router_lab.analysis.decision import Decision, ExitPlan, Outcome, decide
-from router_lab.analysis.evidence import Evidence
+from router_lab.analysis.evidence import HELPED, Evidence
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.history import Standing, standings
 from router_lab.analysis.pairs import judged_pairs
+from router_lab.analysis.people_and_judge import NEARLY_ALL, judged_beside
+from router_lab.analysis.prediction_powered import FEWEST_MARKED
 from router_lab.analysis.quality import FEWEST_CLUSTERS
-from router_lab.analysis.runs import Run, compared_by, judged_by, latest_run, on_scale, run_of, scores_needed
+from router_lab.analysis.runs import (
+    LEAST_JUDGED,
+    Run,
+    compared_by,
+    judged_by,
+    latest_run,
+    on_scale,
+    run_of,
+    scores_needed,
+)
 from router_lab.analysis.tables import switch_history, tables_if_any, watch_history
 from router_lab.analysis.watches import (
     Asked,
@@ -122,6 +133,7 @@ class MonitorResult:
             "scores_needed": scores_needed(run, decision),
             "plan_recorded": name in self.recorded,
             "opened_because": watch.opened_because if watch else "",
+            **_beside(run, decision.alpha),
         }
 
 
@@ -201,6 +213,7 @@ def _look(
         run.values,
         exit_plan(watch, asked.plan),
         weights=run.weights,
+        reach=run.reach,
         threshold=run.bar,
         alpha=watch.alpha / watch.task_types,
         basis=run.basis,
@@ -233,15 +246,25 @@ def _watch_of(
 ) -> tuple[Watch, Evidence]:
     """The watch these pairs belong to, in the ledger or new, and what they say on its basis."""
     since, compared = standing.evidence_since, compared_by(latest)
-    free = evidence_of(latest, asked.basis)
+    free = _with_help(evidence_of(latest, asked.basis), latest, NEARLY_ALL)
     if recorded is None:
         return new_watch(name, compared, free, asked, at=now, evidence_since=since), free
     watch = recorded.plan
-    own = free if free.basis == watch.basis else evidence_of(latest, watch.basis)
-    if reason := what_ended(watch, compared, free, own, asked, since):
+    least = LEAST_JUDGED if watch.scorer.endswith(HELPED) else NEARLY_ALL
+    own = _with_help(evidence_of(latest, watch.basis), latest, least)
+    # A verdict stays whether or not a judge could help its marks now.
+    is_same = recorded.verdict is not None and own.scorer == watch.scorer.removesuffix(HELPED)
+    scorer = watch.scorer if is_same else own.told_by
+    if reason := what_ended(watch, compared, free, scorer, asked, since):
         opened = new_watch(name, compared, free, asked, at=now, evidence_since=since, opened_because=reason)
         return opened, free
     return watch, own
+
+
+def _with_help(found: Evidence, latest: pd.DataFrame, least: float) -> Evidence:
+    """Evidence with whether a judge helps it: with enough marks, and asked of a share of `least`."""
+    is_enough = len(found.rows) >= FEWEST_MARKED
+    return replace(found, is_helped=is_enough and judged_beside(latest, found, least) is not None)
 
 
 _OF_RUN = (
@@ -256,13 +279,15 @@ _RECORD = (
     "mean", "lower", "upper", "interval", "threshold", "alpha",
     "log_e_above", "log_e_below", "decided_after", "leaning", "pairs_needed", "scores_needed",
     "usd_per_pair", "usd_needed", "started", "newest", "warnings", "plan_recorded", "opened_because",
+    "people_mean", "people_lower", "people_upper", "judge_mean", "judge_lower", "judge_upper",
 )  # fmt: skip
 
 
 def _path(run: Run, alpha: float) -> pd.DataFrame:
     total = len(run.values)
     looks = np.unique(np.geomspace(1, max(total, 1), min(total, _MOST_LOOKS)).round().astype(int))
-    ends = [confidence_interval(tally(run.values[:n], run.weights[:n]), alpha) for n in looks]
+    reach = np.zeros(total) if run.reach is None else run.reach
+    ends = [confidence_interval(tally(run.values[:n], run.weights[:n], reach[:n]), alpha) for n in looks]
     lower, upper = np.array(ends).reshape(-1, 2).T
     at = looks - 1
     return pd.DataFrame(
@@ -271,8 +296,8 @@ def _path(run: Run, alpha: float) -> pd.DataFrame:
             "mean": (np.cumsum(run.weights * run.values) / np.cumsum(run.weights))[at],
             "lower": np.maximum.accumulate(lower),
             "upper": np.minimum.accumulate(upper),
-            "log_e_above": log_e_path(run.values, run.bar, run.weights, "above")[at],
-            "log_e_below": log_e_path(run.values, run.bar, run.weights, "below")[at],
+            "log_e_above": log_e_path(run.values, run.bar, run.weights, "above", reach)[at],
+            "log_e_below": log_e_path(run.values, run.bar, run.weights, "below", reach)[at],
         }
     )
 
@@ -322,7 +347,32 @@ def _sentence(run: Run, decision: Decision, watch: Watch | None) -> str:
     return (
         f"{word}: {decision.reason}{more}. By {judged_by(run)}: mean {mean} ({lower} to {upper}, {kind}) "
         f"against the bar {bar}, {decision.pairs:,} distinct inputs in {pairs_of(run.rows, run.of)}; "
-        f"{run.estimand}.{because}{notes}"
+        f"{run.estimand}{_said_alone(run, decision.alpha)}.{because}{notes}"
+    )
+
+
+def _beside(run: Run, alpha: float) -> dict[str, float]:
+    """What people and a judge say each alone, valid at any time; nothing where the judge does not help."""
+    if run.beside is None:
+        return {}
+    found: dict[str, float] = {}
+    for who, said in (("people", run.beside.people), ("judge", run.beside.judge)):
+        lower, upper = confidence_interval(said, alpha)
+        found |= {f"{who}_mean": said.mean, f"{who}_lower": lower, f"{who}_upper": upper}
+    return found
+
+
+def _said_alone(run: Run, alpha: float) -> str:
+    beside = _beside(run, alpha)
+    if not beside:
+        return ""
+    people, judge = (
+        [on_scale(beside[f"{who}_{end}"], run.basis) for end in ("mean", "lower", "upper")]
+        for who in ("people", "judge")
+    )
+    return (
+        f". With a judge's help; people alone {people[0]} ({people[1]} to {people[2]}), "
+        f"the judge alone {judge[0]} ({judge[1]} to {judge[2]})"
     )
 
 

@@ -6,15 +6,14 @@ marked pairs that the judge has judged, it is also seen whether the judge knows 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
-import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
 from router_lab.analysis.clustered import ClusteredMean, cluster_mean
-from router_lab.analysis.evidence import FAILED, PREFIX, Evidence
+from router_lab.analysis.evidence import FAILED, PREFIX, Evidence, preferences
 from router_lab.analysis.prediction_powered import (
     FEWEST_MARKED,
     PredictionPoweredMean,
@@ -22,7 +21,7 @@ from router_lab.analysis.prediction_powered import (
 )
 
 # A judge helps when it has judged this share of the pairs; marks on this share need no help.
-_NEARLY_ALL = 0.9
+NEARLY_ALL: Final = 0.9
 
 # A judge is held against people on so many pairs, and must agree with them at this level.
 FEWEST_COMPARED = 20
@@ -37,49 +36,72 @@ class HelpedMean:
     judge: ClusteredMean
 
 
+@dataclass(frozen=True, slots=True)
+class JudgedPairs:
+    """All pairs of a group and what the judge said of each, as a difference; NaN where it was not asked."""
+
+    rows: pd.DataFrame
+    said: pd.Series
+
+    @property
+    def is_known(self) -> pd.Series:
+        """Where the judge was asked."""
+        return self.said.notna()
+
+
+def judged_beside(group: pd.DataFrame, found: Evidence, least: float = NEARLY_ALL) -> JudgedPairs | None:
+    """The pairs on which a judge may help people's marks `found` in a group; None where there is not a drawn
+    part of the pairs marked, and a judge asked of a share of `least`.
+
+    `group` is as `pairs.judged_pairs` gave it. A verdict that could not be read is a tie.
+    """
+    drawn = found.basis == "scores" and not found.selected and not found.unknown_design
+    if not drawn or found.scorer == "truth" or len(found.rows) >= NEARLY_ALL * found.of:
+        return None
+    rows = group[~group["is_noise"] & group["use"].isin(("scored", "unscored", *FAILED))]
+    rows = rows[rows["sample_probability"].between(0, 1, inclusive="right")]
+    said = preferences(rows)
+    if not said.notna().any():
+        return None
+    said = said.mask(said.isna() & _was_asked(rows), 0.0)
+    return JudgedPairs(rows, said) if said.notna().mean() >= least else None
+
+
+def _was_asked(rows: pd.DataFrame) -> pd.Series:
+    unread = rows["comparator"].eq("judge") & rows["use"].eq("unscored")
+    unsure = f"{PREFIX['judge']}unsure"
+    return unread | rows[unsure].fillna(False).astype(bool) if unsure in rows else unread
+
+
 def people_and_judge(group: pd.DataFrame, found: Evidence, cluster: str | None) -> HelpedMean | None:
     """People's mean difference with the judge's help; None where there is not a drawn part of the pairs
     marked, and a judge's verdict on nearly all.
 
     `group` is as `pairs.judged_pairs` gave it, `found` the people's evidence in it.
     """
-    drawn = found.basis == "scores" and not found.selected and not found.unknown_design
-    if not drawn or len(found.rows) >= _NEARLY_ALL * found.of:
+    pairs = judged_beside(group, found)
+    if pairs is None:
         return None
-    rows = group[~group["is_noise"] & group["use"].isin(("scored", "unscored", *FAILED))]
-    rows = rows[rows["sample_probability"].between(0, 1, inclusive="right")]
-    judges = [one for one in verdicts(rows) if one.notna().mean() >= _NEARLY_ALL]
+    rows = pairs.rows
     marked = found.rows[found.rows.index.isin(rows.index)]
     inputs = marked[cluster].nunique() if cluster else len(marked)
-    if not judges or inputs < FEWEST_MARKED:
+    if inputs < FEWEST_MARKED:
         return None
     labels = rows[cluster].astype(str) if cluster else None
     weights = 1 / rows["sample_probability"]
     chances = (marked["probability"] / marked["sample_probability"]).clip(upper=1.0)
     both = prediction_powered_mean(
         marked["value"].reindex(rows.index),
-        np.column_stack(judges),
+        pairs.said,
         chances=chances.reindex(rows.index),
         weights=weights,
         clusters=labels,
     )
-    known = judges[0].notna()
+    known = pairs.is_known
     alone = cluster_mean(
-        judges[0][known], labels[known] if labels is not None else None, weights[known], bounds=(-1.0, 1.0)
+        pairs.said[known], labels[known] if labels is not None else None, weights[known], bounds=(-1.0, 1.0)
     )
     return HelpedMean(both, alone)
-
-
-def verdicts(rows: pd.DataFrame) -> Iterator[pd.Series]:
-    """What each judge said, as differences in [-1, 1], missing where it said nothing: the verdict stored
-    with the pair, and the scores that judges gave later. A shadow that gave nothing has lost.
-    """
-    failed = rows["use"].isin(FAILED)
-    if rows["preference"].between(0, 1).any():
-        yield (2 * rows["preference"] - 1).mask(failed, -1.0)
-    primary, shadow = (f"{PREFIX['judge']}{side}_score" for side in ("primary", "shadow"))
-    if primary in rows and shadow in rows and rows[primary].notna().any():
-        yield (rows[shadow] - rows[primary]).mask(failed, -1.0)
 
 
 def against_people(rows: pd.DataFrame, said: pd.Series) -> tuple[int, float]:
@@ -99,13 +121,9 @@ def against_people(rows: pd.DataFrame, said: pd.Series) -> tuple[int, float]:
 
 
 def by_chance(group: pd.DataFrame) -> str:
-    """Why a judge is no evidence here: people have marked enough of its pairs, and it agrees by chance."""
+    """That a judge agrees with people by chance, on how many pairs, in words; "" for too few, or if not."""
     rows = group[~group["is_noise"]]
-    for said in verdicts(rows):
-        pairs, p_value = against_people(rows, said)
-        if pairs >= FEWEST_COMPARED and p_value >= _LEVEL:
-            return (
-                f"the judge agrees with people no better than chance on the {pairs:,} pairs both judged: "
-                "its preference is no evidence; use another judge, or people's marks"
-            )
-    return ""
+    pairs, p_value = against_people(rows, preferences(rows))
+    if pairs < FEWEST_COMPARED or p_value < _LEVEL:
+        return ""
+    return f"the judge agrees with people no better than chance on the {pairs:,} pairs both judged"

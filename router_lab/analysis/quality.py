@@ -8,7 +8,7 @@ import pandas as pd
 
 from router_lab.analysis.evidence import SIMILARITIES, Evidence
 from router_lab.analysis.pairs import distinct_values
-from router_lab.analysis.people_and_judge import by_chance
+from router_lab.analysis.people_and_judge import by_chance, judged_beside
 from router_lab.analysis.wording import percent, plain_text
 
 REFUSALS = (
@@ -184,8 +184,15 @@ def _scorers(evidence: Evidence) -> list[Finding]:
 
 
 def _judge(group: pd.DataFrame, evidence: Evidence) -> list[Finding]:
-    message = by_chance(group) if evidence.basis == "judge" else ""
-    return [Finding("judge_by_chance", message, refuses=True)] if message else []
+    """A judge that knows nothing: refused as evidence, and no help to people's marks."""
+    is_judged, may_help = evidence.basis == "judge", judged_beside(group, evidence) is not None
+    message = by_chance(group) if is_judged or may_help else ""
+    if not message:
+        return []
+    if is_judged:
+        message += ": its preference is no evidence; use another judge, or people's marks"
+        return [Finding("judge_by_chance", message, refuses=True)]
+    return [Finding("judge_by_chance", f"{message}, and is no help beside their marks", refuses=False)]
 
 
 def _likeness(evidence: Evidence) -> list[Finding]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from router_lab.analysis.betting import Floats
+from router_lab.analysis.betting import Floats, Tally, tally
 from router_lab.analysis.decision import Decision
-from router_lab.analysis.evidence import QUALITY, Evidence
+from router_lab.analysis.evidence import PREFIX, QUALITY, Evidence
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.history import Standing
 from router_lab.analysis.outlook import scores_to_settle
+from router_lab.analysis.people_and_judge import judged_beside
+from router_lab.analysis.prediction_powered_betting import helped
 from router_lab.analysis.quality import inspect
 from router_lab.analysis.watches import COMPARED
 from router_lab.analysis.wording import basis_of, period, points
@@ -21,6 +24,9 @@ from router_lab.records import Watch
 
 # Findings of the A/B that do not concern distinct inputs that are weighted and looked at at any time.
 _NO_MATTER = ("too_few_clusters", "few_clusters", "large_cluster", "sampling_changed")
+
+# A judge that helps goes on helping while newer pairs wait for it, as long as it was asked of so many.
+LEAST_JUDGED: Final = 0.5
 
 _COMPARED_USES = ("scored", "shadow_failed", "shadow_unusable")
 
@@ -31,6 +37,8 @@ class Run:
 
     `basis` is what it is judged by, on pairs of the `of` that might have spoken, by `whose` scores or
     preference ("" for likeness); `estimand` what the mean is about. `bar` is what it is held against.
+    `reach` is how far beyond [0, 1] a value may lie (see `betting`; None: none does); `beside` is what people
+    and a judge say each alone, where the judge helps people's marks.
     `newest` and `started` are None when nothing ran. `refusal` says why no verdict may rest on these pairs
     ("" for none), `sampled` how many there were to be. `audits` are the values seen since an exit, which
     the verdict does not use, `audit_likeness` their agreement, `likeness` that before. `usd_per_pair` is
@@ -55,17 +63,31 @@ class Run:
     started: datetime | None
     newest: datetime | None
     usd_per_pair: float
+    reach: Floats | None = field(default=None, repr=False)
+    beside: Beside | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What people's marks and a judge's verdicts say, each without the other, as tallies to bet on."""
+
+    people: Tally
+    judge: Tally
 
 
 def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, standing: Standing) -> Run:
     """The run of `latest`, rows of `pairs.judged_pairs`, of which `found` speak, by the plan of `watch`."""
     evidence = found.rows[found.rows["probability"].between(0, 1, inclusive="right")]
     scaled, bar = betting_scale(evidence["value"].to_numpy(), found.basis, watch.margin)
-    evidence = evidence.assign(scaled=scaled)
+    evidence = evidence.assign(scaled=scaled, marked=_marked_at(evidence))
     audit = _audits(evidence, standing)
     first = evidence[~audit].drop_duplicates("input_hash")
-    probability = first["probability"].to_numpy()
-    least = min(watch.least_probability, probability.min(initial=1.0))
+    weights = _weights(first, watch.least_probability)
+    values, reach, beside = first["scaled"].to_numpy(), None, None
+    if found.is_helped:
+        first = first.sort_values("marked", kind="stable")
+        weights = _weights(first, watch.least_probability)
+        values, reach, beside = _helped(latest, found, first, weights, watch, standing)
     times = evidence["created_at"].dropna()
     likeness, audit_likeness = _likeness(latest, standing)
     before = latest[~_audits(latest, standing)]
@@ -74,11 +96,11 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
         task_type=name,
         basis=found.basis,
         whose=found.whose,
-        estimand=_estimand(found.basis, found.whose, first),
+        estimand=_estimand(found, first),
         of=found.of,
         bar=bar,
-        values=first["scaled"].to_numpy(),
-        weights=np.minimum(least / probability, 1.0),
+        values=values,
+        weights=weights,
         audits=evidence[audit].drop_duplicates("input_hash")["scaled"].to_numpy(),
         likeness=likeness,
         audit_likeness=audit_likeness,
@@ -89,7 +111,63 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
         started=times.iloc[0].to_pydatetime() if len(times) else None,
         newest=times.iloc[-1].to_pydatetime() if len(times) else None,
         usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
+        reach=reach,
+        beside=beside,
     )
+
+
+def _weights(rows: pd.DataFrame, least_probability: float) -> Floats:
+    """The least chance over each row's own: that planned of being sampled, that seen of being marked."""
+    probability, chance = rows["probability"].to_numpy(), chances(rows).to_numpy()
+    sampled = probability / chance
+    least = min(least_probability, sampled.min(initial=1.0))
+    return np.asarray(np.minimum(least / sampled, 1.0) * (chance.min(initial=1.0) / chance))
+
+
+def chances(rows: pd.DataFrame) -> pd.Series:
+    """The chance that a row's pair, once it was there, was drawn for marking; 1 where nothing was drawn."""
+    if "reference_score" not in rows:
+        return pd.Series(1.0, index=rows.index)
+    return (rows["probability"] / rows["sample_probability"]).clip(upper=1.0)
+
+
+def _helped(
+    latest: pd.DataFrame,
+    found: Evidence,
+    first: pd.DataFrame,
+    weights: Floats,
+    watch: Watch,
+    standing: Standing,
+) -> tuple[Floats, Floats, Beside]:
+    """Marks with a judge's help, in the order of marking; and what either says alone."""
+    pairs = judged_beside(latest, found, LEAST_JUDGED)
+    assert pairs is not None  # noqa: S101 - that is what `is_helped` says
+    judged, _ = betting_scale(pairs.said.to_numpy(), found.basis, watch.margin)
+    everywhere = pairs.rows.assign(judged=judged)
+    everywhere = everywhere[pairs.is_known & ~_audits(everywhere, standing)].drop_duplicates("input_hash")
+    order = pd.util.hash_array(
+        (everywhere["comparison_id"] + everywhere["request_id"]).to_numpy(dtype=object)
+    )
+    everywhere = everywhere.iloc[np.argsort(order, kind="stable")]
+    values = helped(
+        first["scaled"],
+        pd.Series(judged, pairs.rows.index).reindex(first.index),
+        everywhere["judged"],
+        masses=1 / chances(first),
+        weights=1 / everywhere["sample_probability"],
+    )
+    beside = Beside(
+        tally(first["scaled"], weights),
+        tally(everywhere["judged"], _weights(everywhere.assign(probability=everywhere["sample_probability"]),
+                                             watch.least_probability)),
+    )  # fmt: skip
+    return values.values, values.reach, beside
+
+
+def _marked_at(rows: pd.DataFrame) -> pd.Series:
+    """When people marked a pair; when it was made, where that is not known."""
+    name = f"{PREFIX['people']}marked_at"
+    return rows[name].fillna(rows["created_at"]) if name in rows else rows["created_at"]
 
 
 def _audits(rows: pd.DataFrame, standing: Standing) -> pd.Series:
@@ -152,17 +230,18 @@ def scores_needed(run: Run, decision: Decision) -> float:
     return scores_to_settle(same, margin, decision.alpha, decision.pairs)
 
 
-def _estimand(basis: str, whose: str, first: pd.DataFrame) -> str:
+def _estimand(found: Evidence, first: pd.DataFrame) -> str:
     """What the mean is about: of which inputs, by what, when."""
+    helped_by = ", with a judge's help on the pairs that nobody marked" if found.is_helped else ""
     of = {
-        "scores": f"score of the shadow less score of the primary, by {whose}",
-        "judge": f"pairs won less pairs lost, by {whose}",
+        "scores": f"score of the shadow less score of the primary, by {found.whose}{helped_by}",
+        "judge": f"pairs won less pairs lost, by {found.whose}",
         "floor": "agreement less the primary's with itself",
         "agreement": "agreement",
     }
     times = first["created_at"].dropna()
     when = f", {period(times)}" if len(times) else ""
-    return f"{of[basis]}; mean of distinct inputs{when}"
+    return f"{of[found.basis]}; mean of distinct inputs{when}"
 
 
 def judged_by(run: Run) -> str:

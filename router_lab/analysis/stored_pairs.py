@@ -173,7 +173,12 @@ def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
         chosen=said.chosen.all(),
         unsure=(said.verdict == "unsure").any(),
         likeness_by=said.likeness_by.min(),
+        marked_at=said["at"].max(where=drawn),
+        names=said.by.min(),
+        scorers=said.by.nunique(),
     )
+    # Several of one kind on a pair have no one name.
+    each = each.mutate(names=(each.scorers == 1).ifelse(each.names, ibis.null("string"))).drop("scorers")
     return _wide(frame_of(each), scored_by)
 
 

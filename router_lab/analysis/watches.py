@@ -92,14 +92,14 @@ def what_ended(
     watch: Watch,
     compared: Mapping[str, str | None],
     free: Evidence,
-    own: Evidence,
+    scorer: str,
     asked: Asked,
     since: datetime | None,
 ) -> str:
     """Why `watch` does not speak of these pairs any more, in words; "" if it does.
 
-    `free` is the best evidence there is now, `own` that of the watch's own basis; `since` is the re-arm
-    after which pairs count.
+    `free` is the best evidence there is now, `scorer` who scores on the watch's own basis; `since` is the
+    re-arm after which pairs count.
     """
     if since is not None and watch.at <= since:
         return f"measuring began afresh on {since:%Y-%m-%d %H:%M} UTC"
@@ -111,11 +111,17 @@ def what_ended(
         return f"{asked.basis} are asked for in place of {watch.basis}"
     if not watch.basis_forced and free.basis in QUALITY and _rank(free.basis) < _rank(watch.basis):
         return f"{free.whose} on {len(free.rows):,} of {free.of:,} pairs took the place of {watch.basis}"
-    if watch.scorer and own.scorer and watch.scorer != own.scorer:
-        return f"the scorer changed from {plain(watch.scorer)} to {plain(own.scorer)}"
+    if watch.scorer and scorer and _is_another(watch.scorer, scorer):
+        return f"the scorer changed from {plain(watch.scorer)} to {plain(scorer)}"
     if asked.plan is not None and (changes := _changes(watch, asked.plan)):
         return f"the plan changed: {changes}"
     return ""
+
+
+def _is_another(before: str, now: str) -> bool:
+    """Whether scorers differ; `judge` is one whose name is not known, or several."""
+    unnamed = before == "judge" or now == "judge"
+    return before != now and not (unnamed and before.startswith("judge") and now.startswith("judge"))
 
 
 def new_watch(
@@ -130,13 +136,13 @@ def new_watch(
 ) -> Watch:
     """The plan of a watch that begins now. Its id is the same for whoever begins the same watch."""
     plan = asked.plan or ExitPlan()
-    lowest = float(found.rows["probability"].min()) if len(found.rows) else 1.0
+    lowest = _lowest(found.rows)
     watch = Watch(
         watch_id="",
         at=at,
         task_type=task_type,
         basis=found.basis,
-        scorer=found.scorer,
+        scorer=found.told_by,
         basis_forced=asked.basis is not None,
         threshold=plan.threshold,
         margin=plan.margin(found.basis),
@@ -153,6 +159,12 @@ def new_watch(
         watch.task_types, *compared.values(), evidence_since, opened_because, at.date(),
     )  # fmt: skip
     return replace(watch, watch_id="watch-" + sha256(repr(said).encode()).hexdigest()[:24])
+
+
+def _lowest(rows: pd.DataFrame) -> float:
+    """The lowest chance of a pair to be compared on these rows' basis, whatever part is marked later."""
+    column = "sample_probability" if "reference_score" in rows else "probability"
+    return float(rows[column].min()) if len(rows) else 1.0
 
 
 def verdict_of(watch: Watch, decision: Decision, at: datetime) -> Watch:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from pair_frames import pairs_frame
 
-from router_lab.analysis import ab
+from router_lab.analysis import ab, monitor
 
 PAIRS = 1_000
 
@@ -77,3 +77,44 @@ def test_a_judge_that_agrees_with_people_is_not_refused() -> None:
 def test_a_judge_that_few_marks_can_be_held_against_is_not_refused_for_it(marks: int) -> None:
     [row] = ab(marked_and_judged(0.0, marks=marks), basis="judge").frame.to_dict("records")
     assert "chance" not in row["reason"]
+
+
+def test_the_exit_bets_on_peoples_marks_with_the_judges_help_and_shows_all_three() -> None:
+    pairs = marked_and_judged(0.9, marks=300)
+    [row], [found] = monitor(pairs).frame.to_dict("records"), ab(pairs).frame.to_dict("records")
+    assert (row["basis"], row["pairs"], row["of_pairs"]) == ("scores", 300, PAIRS)
+    assert 2 * row["mean"] - 1 == pytest.approx(found["difference"], abs=0.03)
+    assert 2 * row["people_mean"] - 1 == pytest.approx(found["people_difference"])
+    assert 2 * row["judge_mean"] - 1 == pytest.approx(found["judge_difference"])
+    assert row["upper"] - row["lower"] < 0.9 * (row["people_upper"] - row["people_lower"])
+    said = repr(monitor(pairs))
+    assert "With a judge's help; people alone" in said and "the judge alone" in said
+    assert "with a judge's help on the pairs that nobody marked" in said
+
+
+def test_the_exit_needs_fewer_marks_with_a_judge() -> None:
+    alone = marked_and_judged(0.95, marks=400).drop(columns=["judged_primary_score", "judged_shadow_score"])
+    [settled] = monitor(marked_and_judged(0.95, marks=400)).decisions.values()
+    [without] = monitor(alone).decisions.values()
+    assert settled.log_e_below > without.log_e_below
+
+
+def test_a_judge_that_knows_nothing_is_said_to_be_no_help_to_the_exit() -> None:
+    pairs = marked_and_judged(0.0)
+    pairs["judged_shadow_score"] = np.random.default_rng(1).choice([0.0, 1.0], PAIRS)
+    pairs["judged_primary_score"] = 1 - pairs["judged_shadow_score"]
+    for said in (repr(monitor(pairs)), repr(ab(pairs))):
+        assert "no better than chance" in said and "no help beside their marks" in said
+
+
+def test_verdicts_asked_live_and_later_are_one_judgement_of_all_pairs() -> None:
+    pairs = pairs_frame(np.ones(200), comparator="judge", preference=[1.0] * 100 + [np.nan] * 100)
+    pairs["status"] = ["complete"] * 100 + ["unknown"] * 100
+    pairs["agreement"] = pairs["agreement"].where(pairs.index < 100)
+    later = np.where(np.arange(200) >= 50, 0.0, np.nan)
+    pairs = pairs.assign(judged_shadow_score=later, judged_primary_score=1 - later)
+    for result in (ab(pairs).frame, monitor(pairs).frame):
+        [row] = result.to_dict("records")
+        assert (row["basis"], row["pairs"], row["of_pairs"]) == ("judge", 200, 200)
+    # Fifty for the shadow, asked live; a hundred and fifty for the primary, asked later, which is newer.
+    assert ab(pairs).frame["difference"].iloc[0] == pytest.approx(-0.5)

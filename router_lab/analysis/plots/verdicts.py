@@ -189,7 +189,7 @@ def evidence(result: MonitorResult, task_type: str, ax: Axes | None = None) -> P
 def _weekly_wilson(result: MonitorResult, task_type: str) -> int | None:
     run = result.runs[task_type]
     looks = np.arange(100, len(run.values) + 1, 100)
-    if not len(looks):
+    if not len(looks) or run.reach is not None:
         return None
     lower, _ = wilson(np.cumsum(run.values)[looks - 1], looks, 0.10)
     passed = np.flatnonzero(lower > run.bar)
