@@ -8,6 +8,7 @@ from typing import Any
 from router_lab.records import Alert
 from router_lab.router.clock import new_id
 from router_lab.router.ports import Accounts, AlertCallback, Clock
+from router_lab.router.secrets import Secrets
 from router_lab.router.writes import Writes
 
 _log = logging.getLogger("router_lab.alerts")
@@ -16,7 +17,10 @@ _log = logging.getLogger("router_lab.alerts")
 class Alerts:
     """Writes alerts to the ledger and passes them to the user's callback."""
 
-    def __init__(self, accounts: Accounts, clock: Clock, callback: AlertCallback | None) -> None:
+    def __init__(
+        self, accounts: Accounts, clock: Clock, callback: AlertCallback | None, secrets: Secrets
+    ) -> None:
+        self._secrets = secrets
         self._accounts = accounts
         self._clock = clock
         self._callback = callback
@@ -25,10 +29,10 @@ class Alerts:
     def send(self, kind: str, subject: str, message: str, **details: Any) -> None:
         """Raise one alert. Must be called from an event loop's thread."""
         now = self._clock.now()
-        alert = Alert(
-            alert_id=new_id(now), at=now, kind=kind, subject=subject, message=message, details=details
+        alert = self._secrets.mask().value(
+            Alert(alert_id=new_id(now), at=now, kind=kind, subject=subject, message=message, details=details)
         )
-        _log.warning("%s: %s", kind, message)
+        _log.warning("%s: %s", kind, alert.message)
         self._writes.add(self._accounts.record_alert(alert))
         if self._callback is None:
             return

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -36,6 +36,7 @@ from router_lab.router.pricing import PriceBook
 from router_lab.router.providers.base import ModelCall, WireRequest
 from router_lab.router.providers.usage import is_complete
 from router_lab.router.rows import lost_row, settled_row
+from router_lab.router.secrets import Mask, Secrets
 from router_lab.router.settlement import Settlement
 from router_lab.router.targets import Target
 from router_lab.router.thoughts import without_thoughts
@@ -60,6 +61,7 @@ class Plan:
     output_reserve: int
     window: int | None
     may_drop: bool
+    mask: Mask
 
     @property
     def limits(self) -> AnswerLimits:
@@ -104,9 +106,11 @@ class Attempts:
         calibrator: tokens.Calibrator,
         windows: Windows,
         dialects: Dialects,
+        secrets: Secrets,
         clock: Clock,
     ) -> None:
         self._dialects = dialects
+        self._secrets = secrets
         self._accounts = accounts
         self._alerts = alerts
         self._book = book
@@ -122,10 +126,12 @@ class Attempts:
         if call.system != job.request.system:  # the schema stands in the prompt
             features = tokens.prompt_features(call.messages, call.system, call.tools)
         estimate = self._calibrator.estimate(target.model_key, job.request.task_type, features)
+        wire = target.wire(call)
         return Plan(
             target=target,
             call=call,
-            wire=target.wire(call),
+            wire=replace(wire, secrets=self._secrets.known()),
+            mask=self._secrets.mask(wire.headers),
             features=features,
             estimate=estimate,
             max_tokens=call.max_tokens,
@@ -151,7 +157,7 @@ class Attempts:
         worst_tokens_in = tokens.hard_bound(plan.features)
         hold = self._book.bound(alias, worst_tokens_in, plan.max_tokens, now)
         reserved = self._book.bound(alias, min(plan.estimate.tokens, worst_tokens_in), plan.max_tokens, now)
-        lost = lost_row(job, plan, admission.state, reserved.usd, hold.usd, now)
+        lost = plan.mask.value(lost_row(job, plan, admission.state, reserved.usd, hold.usd, now))
         lines = self._budgets.lines(job.request.task_type, job.request.user_id, job.is_shadow, now)
         try:
             nearly_spent = await within(
@@ -229,7 +235,8 @@ class Attempts:
         if not has_event_loop():
             return  # dropped with its event loop: the intent is the row
         job, plan = attempt.job, attempt.plan
-        row = self._row(attempt, settled)
+        plan.mask.error(settled.error)
+        row = plan.mask.value(self._row(attempt, settled))
         folds = (
             self._calibrator.folds(
                 plan.target.model_key, job.request.task_type, plan.features, settled.sample
@@ -251,7 +258,7 @@ class Attempts:
         `begun` says that pieces of it were handed out, so that no other model can answer in its place.
         """
         job, plan = attempt.job, attempt.plan
-        reply = without_thoughts(reply)
+        reply = plan.mask.value(without_thoughts(reply))
         window = await self._windows.read(plan.target.settings) if plan.target.is_ollama else UNKNOWN_WINDOW
         signal = self._truncation(attempt, reply, usage, window)
         sample = tokens.sample(

@@ -17,6 +17,8 @@ from router_lab.settings.models import ModelSettings
 # So many in a row are no accident.
 ALERT_AFTER = 3
 
+# No answer ever comes: a proxy that cannot be used, certificates that are not there, a bad address.
+_ENVIRONMENT = frozenset({"proxy", "tls", "url"})
 # Refusals that come again for as long as nobody changes anything; 413 and 429 are not among them.
 _STATUSES = frozenset({400, 401, 402, 403, 404, 405, 410, 422})
 
@@ -29,14 +31,15 @@ def is_misconfigured(error: Exception) -> bool:
         return True
     if not isinstance(error, ProviderError) or error.retryable or was_filtered(error.kind):
         return False
-    status = error.status or 0
-    return status in _STATUSES or 300 <= status < 400
+    if error.status is None:
+        return error.kind in _ENVIRONMENT
+    return error.status in _STATUSES or 300 <= error.status < 400
 
 
 def remedy(error: Exception, alias: str, model: ModelSettings) -> str:
     """What to do about it. Holds nothing of a prompt or an answer, and never a key."""
     status = error.status if isinstance(error, ProviderError) else None
-    if isinstance(error, ConfigError | UnpricedModelError):
+    if status is None:
         return str(error)[:300]
     if status in (404, 410):
         if model.wire == "ollama":

@@ -18,6 +18,7 @@ from router_lab.router.endings import attempt_ending
 from router_lab.router.job import Job
 from router_lab.router.misconfiguration import Misconfigurations
 from router_lab.router.ports import Accounts
+from router_lab.router.secrets import Secrets
 from router_lab.router.writes import Writes, has_event_loop
 from router_lab.settings.models import ShadowRoute
 
@@ -90,6 +91,7 @@ class PairWriter:
         comparators: Mapping[str, Comparator | Judge],
         ask_judge: AskJudge,
         misconfigurations: Misconfigurations,
+        secrets: Secrets,
         *,
         keep_content: bool,
     ) -> None:
@@ -97,13 +99,15 @@ class PairWriter:
         self._comparators = comparators
         self._ask_judge = ask_judge
         self._misconfigurations = misconfigurations
+        self._secrets = secrets
         self._keep_content = keep_content
         self._writes = Writes("a comparison")
 
     def open(self, pairing: Pairing, primary: Answered) -> None:
         """Leave with the ledger how the pair must read if nothing more is heard of it."""
         try:
-            self._accounts.open_comparison(_comparison(pairing, primary, None, "cancelled", None))
+            announced = _comparison(pairing, primary, None, "cancelled", None)
+            self._accounts.open_comparison(self._secrets.mask().value(announced))
         except LedgerError as error:
             _log.error("a pair could not be announced: %s", error)
 
@@ -188,7 +192,7 @@ class PairWriter:
     ) -> None:
         if not has_event_loop():
             return  # dropped with its event loop: the intent is the row
-        comparison = _comparison(pairing, primary, shadow, status, verdict)
+        comparison = self._secrets.mask().value(_comparison(pairing, primary, shadow, status, verdict))
         try:
             self._writes.add(self._accounts.record_comparison(comparison))
         except LedgerError as error:  # a closed ledger: nothing of it may reach the primary's caller

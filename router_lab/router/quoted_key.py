@@ -8,14 +8,15 @@ In answers keys of fewer than 12 characters stay: those of local servers are wor
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from router_lab.parameters import is_secret_header
 from router_lab.router.providers.base import WireRequest
 
-_SHORTEST_IN_ANSWERS = 12
+SHORTEST = 12
 # A key is spelled in escapes by error pages, which are short; looking for it takes milliseconds in these.
-_LONGEST_WITH_ESCAPES = 8 * 1024
+# What an answer holds is looked at again once it is decoded, see `secrets.py`.
+_LONGEST_WITH_ESCAPES = 64 * 1024
 MASK = b"[redacted]"
 
 
@@ -74,16 +75,21 @@ def _begins(body: bytes, form: bytes) -> int:
 
 def _forms(request: WireRequest, status: int) -> Sequence[bytes]:
     """The parts of the key to look for, the longest first."""
-    shortest = 1 if status >= 300 else _SHORTEST_IN_ANSWERS
+    own = [value.removeprefix("Bearer ") for name, value in request.headers.items() if is_secret_header(name)]
+    short = {secret for secret in own if secret} if status >= 300 else set()
+    forms = {form.encode() for form in short | parts([*own, *request.secrets])}
+    return sorted(forms, key=lambda form: (-len(form), form))
+
+
+def parts(secrets: Iterable[str]) -> set[str]:
+    """What of secrets must not be shown: each that is no mere word, and its halves where they are long."""
     forms: set[str] = set()
-    for name, value in request.headers.items():
-        secret = value.removeprefix("Bearer ")
-        if not is_secret_header(name) or len(secret) < shortest:
-            continue
-        forms.add(secret)
-        half = len(secret) // 2
-        forms.update(part for part in (secret[:half], secret[half:]) if len(part) > _SHORTEST_IN_ANSWERS)
-    return sorted((form.encode() for form in forms), key=lambda form: (-len(form), form))
+    for secret in secrets:
+        if len(secret) >= SHORTEST:
+            half = len(secret) // 2
+            forms.add(secret)
+            forms.update(part for part in (secret[:half], secret[half:]) if len(part) > SHORTEST)
+    return forms
 
 
 def _escaped(form: bytes) -> re.Pattern[bytes]:

@@ -40,6 +40,7 @@ from router_lab.router.ports import AlertCallback, Clock, LedgerPort, checked
 from router_lab.router.pricing import PriceBook
 from router_lab.router.request import Request
 from router_lab.router.routing import Route, RouteTable
+from router_lab.router.secrets import Secrets
 from router_lab.router.settlement import Settlement
 from router_lab.router.shadow import Shadows, SwitchedOffError, plan_pairings
 from router_lab.router.streaming import OpenStream, first_piece
@@ -76,7 +77,8 @@ class Router:
         self._client = client
         self._clock = clock or SystemClock()
         self._routes = RouteTable(settings)
-        self._alerts = Alerts(ledger, self._clock, on_alert)
+        self._secrets = Secrets(settings)
+        self._alerts = Alerts(ledger, self._clock, on_alert, self._secrets)
         self._breakers = Breakers(settings.breaker, self._clock, self._breaker_changed)
         self._windows = Windows(lambda url: self._lane().transport.get_json(url))
         dialects = Dialects()
@@ -88,6 +90,7 @@ class Router:
             calibrator=Calibrator(settings.ollama.token_estimation, ledger),
             windows=self._windows,
             dialects=dialects,
+            secrets=self._secrets,
             clock=self._clock,
         )
         self._targets = build_targets(settings)
@@ -106,6 +109,7 @@ class Router:
             route_comparators(settings),
             self._ask_judge,
             self._misconfigurations,
+            self._secrets,
             keep_content=settings.ledger.content == "full",
         )
         self._lanes = Lanes(self._make_lane)
@@ -182,6 +186,7 @@ class Router:
         try:
             done = await self._answer(job, _aliases(job))
         except BaseException as error:
+            self._secrets.mask(job.request.parameters.extra_headers).error(error)
             self._offer(pairings, Answered(job, None, error))
             raise
         self._offer(pairings, Answered(job, done))
@@ -211,6 +216,9 @@ class Router:
             while isinstance(piece := await opened.next(), str):
                 yield StreamChunk(piece)
             yield StreamChunk("", opened.completed(self._attempts.completion(job, piece)))
+        except BaseException as error:
+            self._secrets.mask(job.request.parameters.extra_headers).error(error)
+            raise
         finally:
             await opened.end()
 
@@ -227,7 +235,11 @@ class Router:
             job = self._judge_job(judge, question, state, stored.comparison_id, stored.request_id)
             return (await self._answer(job, (job.route.model,))).text
 
-        return await judge.compare(stored.task, stored.pair, ask)
+        try:
+            return await judge.compare(stored.task, stored.pair, ask)
+        except BaseException as error:
+            self._secrets.mask().error(error)
+            raise
 
     def judging_usd(self, judge: Judge, stored: StoredPair) -> float:
         """What judging a stored pair costs at most, by the estimate of its tokens. Sends nothing.

@@ -129,6 +129,7 @@ async def stream_attempt(
     attempt = await attempts.open(job, plan, admission)
     decoder = plan.target.provider.decoder()
     text: list[str] = []
+    arriving = plan.mask.arriving()
     on_the_wire = True
     try:
         async with transport.stream(
@@ -143,11 +144,14 @@ async def stream_attempt(
                 async for data in _until_its_end(response, decoder):
                     on_the_wire = False
                     for chunk in decoder.feed(data):
-                        if chunk.text:
-                            text.append(chunk.text)
-                            yield chunk.text
+                        if shown := arriving.next(chunk.text):
+                            text.append(shown)
+                            yield shown
                     on_the_wire = True
                 on_the_wire = False
+                if rest := arriving.rest():
+                    text.append(rest)
+                    yield rest
                 reply = decoder.close()
                 settled = await attempts.judge_reply(
                     attempt, reply, decoder.usage or reply.usage, response.status, begun=bool(text)

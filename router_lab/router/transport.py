@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from urllib.request import getproxies
 
 from router_lab.errors import ProviderError
 from router_lab.router.providers.base import WireRequest
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import httpx
+
+    from router_lab.router.transport_pool import Pools
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 CONNECT_TIMEOUT_S = 10.0
@@ -82,16 +83,14 @@ class Transport:
         self._pools = transport_pool
         self._connect_timeout_s = connect_timeout_s
         self._max_body_bytes = max_body_bytes
-        if client is None and trust_env and getproxies():
-            client = transport_pool.proxied_client(max_connections)
         self._tells_progress = client is None
         self._exchange: Callable[[str, str, Mapping[str, str], bytes], Awaitable[httpx.Response]]
         self._close_pool: Callable[[], Awaitable[None]]
-        self._pool: httpx.AsyncBaseTransport | None = None
+        self._pool: Pools | None = None
         if client is not None:
             self._exchange, self._close_pool = self._through(client), client.aclose
         else:
-            self._pool = transport_pool.direct_pool(max_connections, trust_env)
+            self._pool = transport_pool.Pools(max_connections, trust_env)
             self._exchange, self._close_pool = self._over(self._pool), self._pool.aclose
 
     async def __aenter__(self) -> Transport:
@@ -112,7 +111,7 @@ class Transport:
     def abandon(self) -> None:
         """Forget the connections in a forked child: they stay open, and the parent's."""
         if self._pool is not None:
-            self._pools.abandon(self._pool)
+            self._pool.abandon()
 
     async def send(
         self,

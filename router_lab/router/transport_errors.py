@@ -103,15 +103,30 @@ def _detail(error: BaseException) -> str:
     # Only the operating system's own words are repeated: a library's may quote a header or a URL.
     certificate = getattr(error, "certificate_error", error)
     if isinstance(certificate, ssl.SSLCertVerificationError):
-        return (
-            f"{certificate.verify_message or type(error).__name__}; for a certificate authority "
-            "of your company's own, set SSL_CERT_FILE to its PEM file"
-        )
+        return f"{certificate.verify_message or type(error).__name__}; {_remedy(certificate.verify_code)}"
     if isinstance(error, ssl.SSLError):  # its number is none of the operating system's
         return type(error).__name__
     number = error.errno if isinstance(error, OSError) else None
     reason = f" ({os.strerror(number)})" if isinstance(number, int) and number > 0 else ""
     return type(error).__name__ + reason
+
+
+# OpenSSL's numbers of what is wrong with a certificate (X509_V_ERR_*).
+_NOT_YET, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
+
+
+def _remedy(code: int) -> str:
+    if code in (_NOT_YET, _EXPIRED):
+        return "have the server's certificate renewed, and check this machine's clock"
+    if code in (_OTHER_NAME, _OTHER_ADDRESS):
+        return "write in base_url the name that the certificate is for"
+    if file := os.environ.get("SSL_CERT_FILE"):
+        return f"its authority is not in SSL_CERT_FILE={file}: add it there"
+    if folder := os.environ.get("SSL_CERT_DIR"):
+        return (
+            f"its authority is not in SSL_CERT_DIR={folder}: add it there, or name its PEM in SSL_CERT_FILE"
+        )
+    return "for a certificate authority of your company's own, set SSL_CERT_FILE to its PEM file"
 
 
 def _host(url: str) -> str:

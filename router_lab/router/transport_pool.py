@@ -6,15 +6,13 @@ import os
 import ssl
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport, HttpxAiohttpClient
+from httpx_aiohttp import AiohttpTransport
 
-from router_lab.errors import ProviderError
+from router_lab.router.environment import Proxies, tls_context
 
 # Common servers drop an idle connection after 5 s. A request that meets the drop is lost and may be
 # billed, so ours are dropped first.
@@ -59,82 +57,49 @@ class _Connector(_OwnConnector):
         return connection
 
 
-def direct_pool(max_connections: int, trust_env: bool) -> httpx.AsyncBaseTransport:
-    """A pool that keeps `Progress` and no cookies; `trust_env` obeys `SSL_CERT_FILE` and the like."""
-    files = tuple(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")) if trust_env else ()
-    tls = _tls(*files)
+class Pools(httpx.AsyncBaseTransport):
+    """A pool of connections for each way to a server, made when the first request takes it.
 
-    def session() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=_Connector(limit=max_connections, keepalive_timeout=_KEEPALIVE_S, ssl=tls),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+    They keep `Progress` and no cookies. Ways differ by the proxy, and by whether certificates are checked:
+    what is wrong with those in the environment stops nobody who needs none.
+    """
 
-    pool: httpx.AsyncBaseTransport = AiohttpTransport(verify=tls, client=session)
-    return pool
-
-
-def abandon(pool: httpx.AsyncBaseTransport) -> None:
-    """Have nobody close the connections of a pool of `direct_pool`, nor complain that they are open."""
-    session = getattr(pool, "client", None)
-    if isinstance(session, aiohttp.ClientSession):
-        session.detach()
-
-
-@lru_cache(maxsize=8)
-def _tls(*certificate_files: str | None) -> ssl.SSLContext:
-    # Reading the certificates takes 0.1 s, so pools share them. The arguments are only the cache's key.
-    return httpx.create_ssl_context(trust_env=bool(certificate_files))
-
-
-def proxied_client(max_connections: int) -> httpx.AsyncClient:
-    """A client that goes through the proxies the environment names, and keeps no cookies either."""
-    limits = httpx.Limits(max_connections=max_connections, keepalive_expiry=_KEEPALIVE_S)
-    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-    client: httpx.AsyncClient = _ProxiedClient(limits=limits, trust_env=True, cookies=no_cookies)
-    return client
-
-
-class _ProxiedClient(HttpxAiohttpClient):  # type: ignore[misc]
-    """Gives each of its pools, the direct one and those of the proxies, a session without cookies."""
-
-    def _init_transport(self, *given: Any, **options: Any) -> httpx.AsyncBaseTransport:
-        return _without_cookies(super()._init_transport(*given, **options))
-
-    def _init_proxy_transport(
-        self, proxy: httpx.Proxy, *given: Any, **options: Any
-    ) -> httpx.AsyncBaseTransport:
-        if proxy.url.scheme.startswith("socks"):
-            return _NoSocks()
-        return _without_cookies(super()._init_proxy_transport(proxy, *given, **options))
-
-
-class _NoSocks(httpx.AsyncBaseTransport):
-    """Refuses what would go through a SOCKS proxy: aiohttp would send it the request in plain HTTP."""
+    def __init__(self, max_connections: int, trust_env: bool) -> None:
+        self._max_connections = max_connections
+        self._trust_env = trust_env
+        self._proxies = Proxies() if trust_env else Proxies({})
+        self._pools: dict[tuple[str, bool], AiohttpTransport] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        names = [
-            name
-            for name, value in sorted(os.environ.items())
-            if name.lower().endswith("_proxy") and value.lower().startswith("socks")
-        ]
-        raise ProviderError(
-            f"{request.url.host}: {' and '.join(names) or 'the proxy setting'} names a SOCKS proxy, which is "
-            "not supported; name an http:// proxy there, unset it, or add the host to NO_PROXY",
-            retryable=False,
-            sent=False,
-            kind="proxy",
-        )
+        """Send it on its way. Raises `ProviderError` where the environment names no usable one."""
+        proxy = self._proxies.of(request.url)
+        if proxy is not None:
+            _current.get().connected = None  # of a connection behind the proxy nobody can tell
+        is_secure = "https" in (request.url.scheme, proxy.url.scheme if proxy is not None else "")
+        way = (str(proxy.url) if proxy is not None else "", is_secure)
+        if way not in self._pools:
+            self._pools[way] = self._pool(request.url.host, proxy, is_secure)
+        response: httpx.Response = await self._pools[way].handle_async_request(request)
+        return response
 
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for pool in self._pools.values():
+            await pool.aclose()
 
-def _without_cookies(pool: Any) -> httpx.AsyncBaseTransport:
-    def session() -> aiohttp.ClientSession:
-        connector = _OwnConnector(
-            limit=pool.limits.max_connections or 0,
-            keepalive_timeout=pool.limits.keepalive_expiry,
-            ssl=pool.ssl_context,
-        )
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    def abandon(self) -> None:
+        """Have nobody close the connections, nor complain that they are open: they are another process's."""
+        for pool in self._pools.values():
+            session = getattr(pool, "client", None)
+            if isinstance(session, aiohttp.ClientSession):
+                session.detach()
 
-    pool.client = session
-    return cast(httpx.AsyncBaseTransport, pool)
+    def _pool(self, host: str, proxy: httpx.Proxy | None, is_secure: bool) -> AiohttpTransport:
+        tls = tls_context(host, self._trust_env) if is_secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        kind = _Connector if proxy is None else _OwnConnector
+
+        def session() -> aiohttp.ClientSession:
+            connector = kind(limit=self._max_connections, keepalive_timeout=_KEEPALIVE_S, ssl=tls)
+            return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+        return AiohttpTransport(verify=tls, proxy=proxy, client=session)

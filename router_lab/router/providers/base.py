@@ -50,6 +50,8 @@ class WireRequest:
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    # What else the answer must not quote: the keys of other servers.
+    secrets: tuple[str, ...] = field(repr=False, default=())
 
 
 @dataclass(frozen=True, slots=True)

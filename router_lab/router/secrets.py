@@ -1,0 +1,174 @@
+"""The keys that a configuration names, kept out of whatever is shown or stored.
+
+A server may quote any key it has seen, a prompt may hold one, and an answer may repeat it in pieces. So
+the secret is followed, not the place: answers, rows, pairs, alerts and errors lose every configured key,
+and each half of one that is longer than 12 characters. Keys of fewer than 12 characters stay: those of
+local servers are words such as `ollama`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from router_lab.errors import RouterLabError
+from router_lab.parameters import expanded, is_secret_header
+from router_lab.router.quoted_key import MASK, SHORTEST, parts
+from router_lab.settings.models import Settings
+
+T = TypeVar("T")
+
+_MASK = MASK.decode()
+
+
+class Secrets:
+    """The secrets of a configuration, as the environment has them now."""
+
+    def __init__(self, settings: Settings) -> None:
+        owners = (*settings.models.values(), *settings.routing.values())
+        headers = [header for owner in owners for header in owner.parameters.extra_headers.items()]
+        self._templates = tuple(sorted({value for name, value in headers if is_secret_header(name)}))
+        variables = (model.api_key_env for model in settings.models.values())
+        self._variables = tuple(sorted({name for name in variables if name is not None}))
+
+    def known(self) -> tuple[str, ...]:
+        """Every key, and every value of a secret header, that is set."""
+        found = [os.environ.get(name, "").strip() for name in self._variables]
+        for template in self._templates:
+            try:
+                found.append(expanded(template, os.environ))
+            except KeyError:
+                continue
+        return tuple(bare for value in found if len(bare := value.removeprefix("Bearer ")) >= SHORTEST)
+
+    def mask(self, headers: Mapping[str, str] | None = None) -> Mask:
+        """What takes them out, and the secrets of these headers, too."""
+        own = [value for name, value in (headers or {}).items() if is_secret_header(name)]
+        return _mask_of(self.known(), tuple(value.removeprefix("Bearer ") for value in own))
+
+
+@lru_cache(maxsize=64)
+def _mask_of(known: tuple[str, ...], own: tuple[str, ...]) -> Mask:
+    return Mask((*known, *own))
+
+
+class Mask:
+    """Takes certain secrets out of texts and of what holds texts."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._forms = tuple(sorted(parts(secrets), key=lambda form: (-len(form), form)))
+
+    def __repr__(self) -> str:
+        return f"<Mask of {len(self._forms)} forms>"
+
+    def text(self, text: str) -> str:
+        """`text` without them."""
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, _MASK)
+        return text
+
+    def value(self, value: T) -> T:
+        """Data without them, down to every text in it; records stay records."""
+        if not self._forms:
+            return value
+        masked: Any = self._value(value)
+        return masked  # type: ignore[no-any-return]
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self._value(key): self._value(item) for key, item in value.items()}
+        if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+            items = [self._value(item) for item in value]
+            return items if isinstance(value, list) else tuple(items)
+        if is_dataclass(value) and not isinstance(value, type):
+            return self._record(value)
+        return value
+
+    def _record(self, record: Any) -> Any:
+        changed = {}
+        for each in fields(record):
+            before = getattr(record, each.name)
+            if isinstance(before, str | Mapping | list | tuple) or is_dataclass(before):
+                after = self._value(before)
+                if after != before:
+                    changed[each.name] = after
+        return replace(record, **changed) if changed else record
+
+    def error(self, error: BaseException | None) -> None:
+        """Take them out of an error and of all it came from; what cannot be cleaned is cut off."""
+        seen: set[int] = set()
+        waiting = [error]
+        while waiting:
+            one = waiting.pop()
+            if one is None or id(one) in seen:
+                continue
+            seen.add(id(one))
+            self._clean(one)
+            for link in ("__cause__", "__context__"):
+                inner = getattr(one, link)
+                if inner is not None and self._is_dirty(inner):
+                    is_shown = one.__suppress_context__
+                    setattr(one, link, None)
+                    one.__suppress_context__ = is_shown
+                else:
+                    waiting.append(inner)
+
+    def _clean(self, error: BaseException) -> None:
+        if isinstance(error, RouterLabError):
+            error.args = tuple(self.value(each) for each in error.args)
+            for name, held in vars(error).items():
+                if isinstance(held, str | Mapping | list | tuple):
+                    setattr(error, name, self.value(held))
+        elif notes := getattr(error, "__notes__", None):
+            error.__notes__ = [self.text(str(note)) for note in notes]
+
+    def _is_dirty(self, error: BaseException) -> bool:
+        """Whether an error that is none of ours holds a secret, or the request, which does."""
+        if isinstance(error, RouterLabError):
+            return False
+        if type(error).__module__.split(".")[0] in ("httpx", "aiohttp", "httpx_aiohttp", "httpcore"):
+            return True
+        held = [str(error), *map(repr, error.args), *map(repr, vars(error).values())]
+        return any(form in text for text in held for form in self._forms)
+
+    def arriving(self) -> ArrivingPieces:
+        """For a text that comes in pieces."""
+        return ArrivingPieces(self, self._forms)
+
+
+class ArrivingPieces:
+    """A text without the secrets, a piece at a time, however a model cuts it."""
+
+    def __init__(self, mask: Mask, forms: tuple[str, ...]) -> None:
+        self._mask = mask
+        self._forms = forms
+        self._kept = ""
+
+    def next(self, piece: str) -> str:
+        """What of the text can be shown now; the beginning of a key waits for what follows."""
+        if not self._forms:
+            return piece
+        text = self._mask.text(self._kept + piece)
+        begun = max(_begins(text, form) for form in self._forms)
+        self._kept = text[len(text) - begun :]
+        return text[: len(text) - begun]
+
+    def rest(self) -> str:
+        """What waited in vain."""
+        kept, self._kept = self._kept, ""
+        return kept
+
+
+def _begins(text: str, form: str) -> int:
+    start = text.find(form[0], max(0, len(text) - len(form) + 1))
+    while start >= 0:
+        if form.startswith(text[start:]):
+            return len(text) - start
+        start = text.find(form[0], start + 1)
+    return 0
