@@ -163,7 +163,10 @@ def stratified_mean(
     that of a stratified sample without replacement plus that of the pairs themselves (Cochran 1977, 5A.9
     and 12.2; Särndal, Swensson and Wretman 1992, 9.3), with Satterthwaite's degrees of freedom. A stratum
     where all marks are equal counts as if half a pair in n + 1 differed by one, so that mistakes too rare
-    to be seen are not taken for none. Raises `ConfigError` without values, or for an impossible chance.
+    to be seen are not taken for none. That is a middle course: with 30 equal marks in a stratum of most
+    pairs, of which one in eighteen is a mistake, it covers .90 of the .95. `ab` and the exit weight by one
+    over the chance too, and allow for all that 30 equal marks leave open: wider, and never short. Raises
+    `ConfigError` without values, or for an impossible chance.
     """
     value, chance = np.asarray(values, dtype=np.float64), np.asarray(chances, dtype=np.float64)
     extra = np.ones(len(value)) if weights is None else np.asarray(weights, dtype=np.float64)
