@@ -90,7 +90,7 @@ def seconds(time: float) -> str:
         return "–"
     if time in (float("inf"), float("-inf")):
         return "∞" if time > 0 else "-∞"
-    digits = 1 if abs(time) >= 10 else 2 if abs(time) >= 0.1 else 4
+    digits = 1 if abs(time) >= 10 else 2 if abs(time) >= 0.1 else 3 if abs(time) >= 0.01 else 4
     return f"{round(time, digits) + 0.0:,.{digits}f} s"
 
 
