@@ -155,7 +155,12 @@ _ALL = (
         "MISTRAL_API_KEY",
         ("api.mistral.ai",),
         Dialect(stream_options=False, seed="random_seed"),
-        Abilities(usage="always", batch="yes", source="41 recordings; docs.mistral.ai/api"),
+        Abilities(
+            usage="always",
+            cache="automatic, by model",
+            batch="yes",
+            source="41 recordings; docs.mistral.ai/api",
+        ),
         price_list="mistral",
     ),
     Preset(

@@ -11,13 +11,25 @@ import sys
 from collections.abc import Sequence
 
 import router_lab
-from router_lab.cli import compare, complete, demo, ledger, notebook_copies, report, shadow, simulate, switch
+from router_lab.cli import (
+    compare,
+    complete,
+    demo,
+    ledger,
+    notebook_copies,
+    providers,
+    report,
+    shadow,
+    simulate,
+    switch,
+)
 from router_lab.errors import ConfigError, RouterLabError, RoutingError
 
 EXAMPLES = """\
 examples:
   router-lab demo                                   run the sample workload against simulated providers
   router-lab sim --port 8080                        serve the simulated providers until interrupted
+  router-lab providers                              what `provider:` may name, and what each can do
   router-lab complete --task-type summarize "..."   one accounted call
   router-lab switch on --reason "week 48 trial"     let shadows run
   router-lab shadow monitor                         may the comparison stop?
@@ -38,7 +50,9 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"router-lab {router_lab.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (demo, simulate, complete, switch, shadow, compare, report, ledger, notebook_copies):
+    for module in (
+        demo, simulate, providers, complete, switch, shadow, compare, report, ledger, notebook_copies,
+    ):  # fmt: skip
         module.add_to(commands)
     return top
 

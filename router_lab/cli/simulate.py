@@ -18,6 +18,7 @@ from router_lab.cli.processes import serving
 EXAMPLES = """\
   router-lab sim --port 8080
   router-lab sim --port 8080 --ollama-version 0.3.14 --seed 7
+  router-lab sim --as groq
 """
 
 
@@ -28,6 +29,9 @@ def add_to(commands: Commands) -> None:
     command.add_argument("--port", type=int, default=8080, help="0 takes any free port (default: 8080)")
     command.add_argument("--seed", type=int, default=0, help="the same seed gives the same answers")
     command.add_argument("--ollama-version", help="whose truncation to imitate, such as 0.3.14 or 0.30.11")
+    command.add_argument(
+        "--as", dest="persona", metavar="VENDOR", help="whose OpenAI-compatible server to play, such as groq"
+    )
     command.add_argument("--latency", type=float, default=1.0, metavar="FACTOR", help="0 answers at once")
     command.add_argument("--workload", metavar="FILE", help="prompts with expected answers (JSON lines)")
     command.add_argument("--chaos", type=float, default=0.0, metavar="SHARE", help="share of 500s and 529s")
@@ -39,7 +43,11 @@ def run(arguments: argparse.Namespace) -> int:
     from router_lab import sim
     from router_lab.errors import ConfigError
 
-    options: dict[str, Any] = {"seed": arguments.seed, "latency": arguments.latency}
+    options: dict[str, Any] = {
+        "seed": arguments.seed,
+        "latency": arguments.latency,
+        "persona": arguments.persona,
+    }
     if arguments.ollama_version:
         options["ollama_version"] = arguments.ollama_version
     if arguments.workload:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from router_lab.errors import ConfigError
+from router_lab.parameters import NAMES
 
 # Columns whose value is JSON; in a CSV file it is text to be decoded.
-_JSON_COLUMNS = ("messages", "tags", "options", "schema", "tools")
+_JSON_COLUMNS = ("messages", "tags", "options", "schema", "tools", "parameters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Row:
     expected: Any = field(repr=False)
     comparator: str | None
     options: Mapping[str, Any]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, given: Any, task_type: str | None) -> Row:
@@ -57,6 +59,8 @@ class Row:
         content = [kind, row.get("prompt"), decoded["messages"], row.get("system"), decoded["schema"]]
         if decoded["tools"] is not None:
             content.append(decoded["tools"])
+        if parameters := _parameters(decoded["parameters"]):
+            content.append({"parameters": parameters})
         return cls(
             task_id=str(row["id"]) if row.get("id") is not None else _input_id(content),
             has_id=row.get("id") is not None,
@@ -72,6 +76,7 @@ class Row:
             expected=row.get("expected"),
             comparator=_text("comparator", row.get("comparator")),
             options=decoded["options"] or {},
+            parameters=parameters,
         )
 
 
@@ -167,6 +172,18 @@ def _decoded(name: str, value: Any) -> Any:
         return json.loads(value)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"`{name}` is not JSON ({error})") from None
+
+
+def _parameters(given: Any) -> dict[str, Any]:
+    """What to ask beside the prompt. Of a ledger's rows: but for the headers, whose values no row has."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"`parameters` must be a mapping, not {type(given).__name__}")
+    for name in given:
+        if name not in NAMES:
+            raise ConfigError(f"`parameters` has {str(name)[:60]!r}; it takes {', '.join(NAMES[:-1])}")
+    return {name: value for name, value in given.items() if name != "extra_headers" and value is not None}
 
 
 def _text(name: str, value: Any) -> str | None:

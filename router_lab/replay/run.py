@@ -43,8 +43,9 @@ async def replay(
 
     `rows` is a path to `.jsonl`, `.csv` or `.parquet`, a data frame, or an iterable of mappings, with
     the columns `prompt` or `messages`, `task_type` (or the argument), and optionally `id`, `system`,
-    `max_tokens`, `schema`, `tools`, `tags`, `user_id`, `expected`, `comparator`, `options`. Rows are
-    read as they are needed. A row goes to the ledger under its `id`, or a hash of its input, as `task_id`.
+    `max_tokens`, `schema`, `tools`, `tags`, `user_id`, `expected`, `comparator`, `options`, `parameters`
+    (a mapping of what `complete()` takes beside the prompt, such as `temperature`). Rows are read as they
+    are needed. A row goes to the ledger under its `id`, or a hash of its input, as `task_id`.
 
     `resume` skips rows whose `task_id` has an answer of the same task type in the ledger (`ledger`, or
     the router's own), or those in a given set of ids. `progress` is True for a bar, or called with
@@ -176,6 +177,7 @@ class _Run:
             user_id=row.user_id,
             task_id=task_id,
             tags=row.tags,
+            **row.parameters,
         )
 
     async def _let_shadows_catch_up(self) -> None:

@@ -13,7 +13,13 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
-from router_lab.errors import CircuitOpenError, ContextOverflowError, ProviderError, ResponseParseError
+from router_lab.errors import (
+    CircuitOpenError,
+    ContextOverflowError,
+    ProviderError,
+    ResponseParseError,
+    UnsupportedError,
+)
 from router_lab.router.attempts import Attempts, Plan
 from router_lab.router.breaker import Admission, Breakers
 from router_lab.router.dialects import Dialects, advise
@@ -56,14 +62,22 @@ class Dispatch:
 
     async def run(self, job: Job, aliases: Sequence[str], send: Send[T], *, stream: bool = False) -> T:
         """The first answer. Raises the error of the last model tried."""
+        before: Exception | None = None
         for alias, is_last in _marked(aliases):
             try:
                 return await self._at(job, self._targets[alias], send, stream, is_last)
+            except UnsupportedError as error:  # a fallback that cannot be asked this hides no other's failure
+                if before is None:
+                    raise
+                before.add_note(f"the fallback {alias} was not asked: {error}")
+                if is_last:
+                    raise before from None
             except (CircuitOpenError, ContextOverflowError, ProviderError, ResponseParseError) as error:
                 if is_last or not _may_fall_back(job, error) or job.remaining_s(self._clock) <= 0:
                     raise
                 if isinstance(error, ContextOverflowError):
                     job.overflow_escalated = True
+                before = error
         raise AssertionError("a route has at least one model")
 
     async def _at(self, job: Job, target: Target, send: Send[T], stream: bool, is_last: bool) -> T:

@@ -53,6 +53,12 @@ def check_models(models: Mapping[str, ModelSettings]) -> Iterator[Problem]:
         if model.num_ctx is not None and model.wire != "ollama":
             message = f"is asked of Ollama only; for provider {model.provider} write context_window"
             yield Problem(("models", alias, "num_ctx"), message)
+        if not model.base_url:
+            message = f"provider {model.provider} has no address of its own; write your resource's"
+            yield Problem(("models", alias, "base_url"), message)
+        for name in ("api_version", "deployment"):
+            if getattr(model, name) is not None and model.provider != "azure":
+                yield Problem(("models", alias, name), "is a key of provider azure alone; take it out")
         if model.price is None and listed_price(model, datetime.now(UTC)) is None:
             yield Problem(("models", alias, "price"), unpriced(model))
 

@@ -12,6 +12,7 @@ The official clients talk to it unmodified: `anthropic.Anthropic(base_url=url)`,
 
 Token counts come from real tokenizers, another one for each provider; answers depend on the seed, the
 model and the prompt alone; prompts that do not fit are treated as the chosen Ollama version does.
+`sim.app(persona="groq")` answers as that vendor does, and refuses what it refuses (see `personas`).
 What a model is like is a `SimModel`; what can go wrong is listed in `router_lab.sim.faults`.
 """
 
@@ -22,12 +23,14 @@ from router_lab.sim.asked import prompt_hash
 from router_lab.sim.catalog import DEFAULT_MODELS, SimModel
 from router_lab.sim.faults import FAULT_NAMES, Chaos, Fault
 from router_lab.sim.log import Served
+from router_lab.sim.personas import PERSONAS
 from router_lab.sim.pointing import pointed_at
 from router_lab.sim.server import SimServer, run, serve
 
 __all__ = [
     "DEFAULT_MODELS",
     "FAULT_NAMES",
+    "PERSONAS",
     "Chaos",
     "Fault",
     "Served",

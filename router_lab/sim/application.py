@@ -27,6 +27,7 @@ from router_lab.sim.log import Log, Served
 from router_lab.sim.ollama import Ollama
 from router_lab.sim.ollama_context import Behaviour, parse_version
 from router_lab.sim.openai import OpenAI
+from router_lab.sim.personas import PERSONAS, PLAIN, Persona
 from router_lab.sim.playing import Receive, Scope, Send, faulty, play
 from router_lab.sim.world import World
 
@@ -62,13 +63,20 @@ class Wire(Protocol):
 class SimApp:
     """A running world of simulated providers. Made by `sim.app`."""
 
-    def __init__(self, world: World, script: Script, api_keys: Mapping[str, str], version: str) -> None:
+    def __init__(
+        self,
+        world: World,
+        script: Script,
+        api_keys: Mapping[str, str],
+        version: str,
+        persona: Persona = PLAIN,
+    ) -> None:
         self._world = world
         self._script = script
         self._api_keys = dict(api_keys)
         self._log = Log()
         self._next_seq = 0
-        openai = OpenAI()
+        self._openai = openai = OpenAI(persona)
         self._wires: dict[str, Wire] = {
             "/api/chat": Ollama(),
             "/api/generate": Ollama(),
@@ -128,7 +136,7 @@ class SimApp:
         if body is None:
             return
         request = self._request(scope, body)
-        wire = self._wires.get(request.path)
+        wire = self._wires.get(request.path) or (self._openai if self._openai.is_at(request.path) else None)
         if wire is not None and request.method == "POST":
             await self._serve(wire, request, scope, receive, send)
             return
@@ -236,6 +244,7 @@ def app(
     faults: Iterable[FaultLike] | Chaos = (),
     workload: str | Path | Rows | None = None,
     api_keys: Mapping[str, str] | None = None,
+    persona: str | None = None,
 ) -> SimApp:
     """A simulated server of all three providers, as an ASGI application.
 
@@ -244,7 +253,9 @@ def app(
     `latency` scales the models' latencies: 0 for none, 1 for lifelike. `faults` is as for
     `SimApp.script`. `workload` is a JSON Lines file or rows with `prompt` and, where known, `system`,
     `task_type` and `expected`. `api_keys` maps `anthropic` and `openai` to the one key they accept;
-    without it any key will do. Raises `ValueError` for an argument that makes no sense.
+    without it any key will do. `persona` is whose OpenAI-compatible server it plays, one of `PERSONAS`:
+    it is asked at that vendor's path too, refuses what that vendor refuses and answers in its shape.
+    Raises `ValueError` for an argument that makes no sense.
     """
     catalog = tuple(DEFAULT_MODELS if models is None else models)
     by_name = {(model.provider, model.name): model for model in catalog}
@@ -260,7 +271,10 @@ def app(
         behaviour=Behaviour(parse_version(ollama_version)),
         ollama_context_length=ollama_context_length,
     )
-    return SimApp(world, Script(faults), api_keys or {}, ollama_version)
+    if persona is not None and persona not in PERSONAS:
+        raise ValueError(f"persona: {persona!r} is none of {', '.join(PERSONAS)}")
+    speaks = PERSONAS[persona] if persona is not None else PLAIN
+    return SimApp(world, Script(faults), api_keys or {}, ollama_version, speaks)
 
 
 def _rows(workload: str | Path | Rows | None) -> Rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from router_lab.sim.catalog import SimModel
 from router_lab.sim.exchange import JSON, SSE, Exchange, Header, Refused, Request, Tally, dump, split, waits
 from router_lab.sim.faults import Fault
 from router_lab.sim.openai_request import invalid, message_turn, output_schema, tool_choice, tool_offer
+from router_lab.sim.personas import PLAIN, Persona
 from router_lab.sim.world import World, turn_tokens
 
 _CACHEABLE, _CACHE_STEP = 1024, 128
@@ -45,14 +47,25 @@ _FINISH = {
 
 
 class OpenAI:
-    """The wire format. Stateless; what the server remembers is in the world."""
+    """The wire format, as a persona speaks it. Stateless; what the server remembers is in the world."""
 
     provider: Literal["openai"] = "openai"
+
+    def __init__(self, persona: Persona = PLAIN) -> None:
+        self._persona = persona
+
+    def is_at(self, path: str) -> bool:
+        """Whether the persona serves chat completions there."""
+        return self._persona.is_at(path)
 
     def read(self, request: Request, world: World) -> Ask:
         """The request, checked. Raises `Refused` with the API's own complaint."""
         data = reading.json_object(request.body, invalid)
-        model = reading.optional(data, "model", str, invalid)
+        if refused := self._persona.refusal(data, request):
+            raise refused
+        # Azure's address names the model, and what the body says of it is not looked at.
+        deployment = re.search(r"/deployments/([^/]+)/", request.path)
+        model = deployment[1] if deployment else reading.optional(data, "model", str, invalid)
         if not model:
             raise invalid("you must provide a model parameter")
         messages = reading.objects(data.get("messages"), "messages", invalid)
@@ -78,7 +91,8 @@ class OpenAI:
             schema=output_schema(form),
             json=isinstance(form, Mapping) and form.get("type") == "json_object",
             stop=tuple(filter(None, map(reading.text, stop if isinstance(stop, list) else [stop]))),
-            include_usage=isinstance(options, Mapping) and options.get("include_usage") is True,
+            include_usage=self._persona.streams_usage
+            or (isinstance(options, Mapping) and options.get("include_usage") is True),
         )
 
     def serve(self, request: Request, ask: Ask, fault: Fault, world: World) -> Exchange:
@@ -104,9 +118,9 @@ class OpenAI:
         key = hash_turns(ask.turns)
         base = {"id": f"chatcmpl-{key}", "created": _CREATED, "model": ask.model}
         if ask.stream:
-            pieces = tuple(_chunks(base, answer, _usage(tally), include_usage=ask.include_usage))
+            pieces = tuple(_chunks(base, answer, tally, self._persona, include_usage=ask.include_usage))
         else:
-            pieces = (dump(_completion(base, answer, tally, model)),)
+            pieces = (dump(self._persona.dressed(_completion(base, answer, tally, model), tally)),)
         first, further = waits(model, answer, key, world.latency, pieces=len(pieces) if ask.stream else 0)
         error = {
             "error": _error(500, "The server had an error while processing your request.", model.dialect)
@@ -127,6 +141,10 @@ class OpenAI:
         """The error body for a status; `refused.extra` may hold a whole error of another dialect."""
         if refused.extra:
             return Exchange(refused.status, JSON, (dump(refused.extra),))
+        if self._persona.error is not None:
+            message = refused.message or (_QUOTA if refused.kind == "insufficient_quota" else "")
+            message = message or _ERRORS.get(refused.status, _ERRORS[500])[2]
+            return Exchange(refused.status, JSON, (dump(self._persona.error(refused.status, message)),))
         if refused.kind == "insufficient_quota":
             error = {"message": _QUOTA, "type": refused.kind, "param": None, "code": refused.kind}
             return Exchange(429, (*JSON, *_rate_headers()), (dump({"error": error}),))
@@ -138,7 +156,9 @@ class OpenAI:
 
     def key(self, request: Request) -> str | None:
         """The key the client sent."""
-        header = request.headers.get("authorization", "")
+        header = request.headers.get(self._persona.key_header, "")
+        if self._persona.key_header != "authorization":
+            return header or None
         return header[7:] if header.lower().startswith("bearer ") else None
 
     def headers(self, request: Request) -> tuple[Header, ...]:
@@ -243,15 +263,18 @@ def _completion(base: Mapping[str, Any], answer: Answer, tally: Tally, model: Si
 
 
 def _chunks(
-    base: Mapping[str, Any], answer: Answer, usage: Mapping[str, Any], *, include_usage: bool
+    base: Mapping[str, Any], answer: Answer, tally: Tally, persona: Persona, *, include_usage: bool
 ) -> Iterator[bytes]:
     """The answer as `data:` lines; with `include_usage` the last chunk has usage and no choices."""
     extra = {"usage": None} if include_usage else {}
 
     def chunk(delta: Mapping[str, Any], finish: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return _event({**base, "object": "chat.completion.chunk", "choices": [choice], **extra})
+        made = {**base, "object": "chat.completion.chunk", "choices": [choice], **extra}
+        return _event(persona.dressed(made, tally, is_chunk=True))
 
+    if persona.stream_opening:
+        yield persona.stream_opening
     yield chunk({"role": "assistant", "content": None if answer.tools else ""})
     for index, call in enumerate(_calls(answer)):
         arguments = call["function"]["arguments"]
@@ -265,7 +288,8 @@ def _chunks(
         yield chunk({field: part})
     yield chunk({}, _FINISH[answer.stop])
     if include_usage:
-        yield _event({**base, "object": "chat.completion.chunk", "choices": [], "usage": usage})
+        last = {**base, "object": "chat.completion.chunk", "choices": [], "usage": _usage(tally)}
+        yield _event(persona.dressed(last, tally, is_chunk=True))
     yield b"data: [DONE]\n\n"
 
 

@@ -38,6 +38,7 @@ COMMANDS = [
     ["ledger", "export"],
     ["ledger", "import"],
     ["ledger", "reconcile"],
+    ["providers"],
 ]
 
 
@@ -357,6 +358,18 @@ def test_the_simulated_servers_say_where_they_are(tmp_path: Path):
         served.stdout.close()
         served.stderr.close()
     assert served.returncode in (0, 130)
+
+
+def test_the_providers_are_listed_with_what_each_can_do():
+    said = router_lab("providers").stdout
+    for name in ("azure", "groq", "openrouter", "vllm"):
+        assert f"\n{name} " in said and f"\n{name}: " in said
+    assert "GROQ_API_KEY" in said and "50 recordings" in said
+
+
+def test_the_simulated_server_plays_a_vendor_or_says_whom_it_can_play(tmp_path: Path):
+    wrong = router_lab("sim", "--as", "nobody", "--port", "0")
+    assert wrong.returncode == 2 and "groq" in wrong.stderr and "Traceback" not in wrong.stderr
 
 
 def test_importing_the_package_loads_nothing_heavy():

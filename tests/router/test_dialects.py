@@ -325,3 +325,24 @@ def test_what_a_provider_cannot_take_is_refused_before_sending(tmp_path, provide
     [error], rows = run(tmp_path, server, call, provider=provider)
     assert isinstance(error, ConfigError) and said in str(error)
     assert not server.bodies and not rows
+
+
+def test_a_fallback_that_cannot_be_asked_hides_no_failure(tmp_path):
+    async def go() -> BaseException:
+        async with scripted({"one": (500, {"error": "down"}), "two": anthropic({"type": "text"})}) as server:
+            text = f"""
+models:
+  one: {{provider: openai, model: one, base_url: "{server.url}/v1", price: {{input: 1, output: 2}}}}
+  two: {{provider: anthropic, model: two, base_url: "{server.url}", price: {{input: 1, output: 2}}}}
+routing: {{t: {{model: one, fallback: two}}}}
+retry: {{policies: {{standard: {{retries: 0, base_s: 0, max_s: 0}}}}}}
+"""
+            with rl.Ledger(tmp_path / "ledger") as ledger:
+                async with rl.Router(rl.settings.parse(text), ledger=ledger) as router:
+                    with pytest.raises(ProviderError) as caught:
+                        await router.complete("hi", task_type="t", seed=1)
+            assert server.asked == {"one": 1}
+            return caught.value
+
+    error = asyncio.run(go())
+    assert "500" in str(error) and "two" in error.__notes__[0] and "seed" in error.__notes__[0]
