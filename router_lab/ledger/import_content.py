@@ -14,27 +14,60 @@ from typing import Any
 
 from router_lab.errors import RouterLabError
 from router_lab.ledger.import_messages import Turn, answer_turn, as_json, input_parts
-from router_lab.ledger.import_values import text
+from router_lab.ledger.import_values import first, text
+from router_lab.parameters import Parameters
 from router_lab.records import Reply, ToolCall
 from router_lab.router.providers.anthropic import Anthropic
 from router_lab.router.providers.ollama import Ollama
 from router_lab.router.providers.openai import OpenAI
-from router_lab.router.request import Request
+from router_lab.router.request import Request, hash_with
 from router_lab.router.thoughts import separated
 from router_lab.router.tool_calls import canonical_json
 
 
-def asked(given: Any, *, system: Any = None, tools: Any = None, schema: Any = None) -> dict[str, Any]:
-    """The values `prompt` and `input_hash` of an input; none where the log did not keep it."""
+def asked(
+    given: Any, *, system: Any = None, tools: Any = None, schema: Any = None, parameters: Any = None
+) -> dict[str, Any]:
+    """The values `prompt`, `input_hash` and `parameters` of an input, as far as the log kept it.
+
+    `parameters` has what was asked beside the input, by the names that servers know it by.
+    """
+    known = read_parameters(parameters)
+    kept = {"parameters": known.row()}
     if given in (None, "", [], {}):
-        return {}
-    parts = input_parts(given, system=system, tools=tools, schema=schema)
+        return kept
     try:
+        parts = input_parts(given, system=system, tools=tools, schema=schema)
         request = Request.build(**parts, task_type="imported")
     except (RouterLabError, TypeError, ValueError, RecursionError):
         # Half of an input must not pass for the whole: an image by address, a tool without a name.
-        return _verbatim(given)
-    return {"prompt": request.prompt_text, "input_hash": request.input_hash}
+        return _verbatim(given) | kept
+    return {"prompt": request.prompt_text, "input_hash": hash_with(request.input_hash, known.asked())} | kept
+
+
+def read_parameters(given: Any) -> Parameters:
+    """What of `given` is a parameter of ours; what is no proper value of one is left out."""
+    given = as_json(given)
+    known: dict[str, Any] = {}
+    for name, theirs in _PARAMETERS.items():
+        value = first(given, *theirs) if isinstance(given, Mapping) else None
+        try:
+            value = json.loads(value) if isinstance(value, str) and name in _NUMBERS else value
+            value = int(value) if name == "seed" and isinstance(value, float) else value
+            known[name] = None if value is None else getattr(Parameters.read(**{name: value}), name)
+        except (ValueError, TypeError, OverflowError):
+            continue
+    return Parameters.read(**known)
+
+
+_PARAMETERS = {
+    "temperature": ("temperature",),
+    "top_p": ("top_p", "topP"),
+    "seed": ("seed",),
+    "stop": ("stop", "stop_sequences", "stopSequences"),
+    "reasoning_effort": ("reasoning_effort", "reasoningEffort"),
+}
+_NUMBERS = ("temperature", "top_p", "seed")
 
 
 def _verbatim(given: Any) -> dict[str, Any]:

@@ -52,9 +52,11 @@ def _litellm(row: dict[str, Any]) -> Found:
     metadata = _loads(row.get("metadata")) or {}
     request = _loads(row.get("proxy_server_request")) or {}
     request = request.get("body") or request
+    invoked = _reach(metadata, "model_parameters") or {}
+    request = {**invoked, **request} if isinstance(invoked, dict) else request
     messages = _loads(row.get("messages")) or request or None
     values = {
-        **asked(messages, tools=request.get("tools"), schema=response_schema(request)),
+        **asked(messages, tools=request.get("tools"), schema=response_schema(request), parameters=request),
         **said(_loads(row.get("response"))),
         "id": needed(row, "request_id"),
         "started_at": needed(row, "startTime"),
@@ -121,14 +123,14 @@ def jsonl_format(columns: Mapping[str, str]) -> ForeignFormat:
 
 def _content_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """The input and the answer of a plain row: a prompt and an output that are text are just that."""
-    system, tools, schema = (as_json(values[name]) for name in ("system", "tools", "schema"))
+    beside = {name: as_json(values[name]) for name in ("system", "tools", "schema", "parameters")}
     prompt = values["prompt"]
     if values["messages"] is not None or not isinstance(prompt, str):
-        content = asked(values["messages"] or prompt, system=system, tools=tools, schema=schema)
+        content = asked(values["messages"] or prompt, **beside)
     else:
-        content = asked([{"role": "user", "content": prompt}], system=system, tools=tools, schema=schema)
+        content = asked([{"role": "user", "content": prompt}], **beside)
         # A prompt of our own export is a transcript, with the hash of what it is one of.
-        content = {"prompt": prompt} if values["input_hash"] else content
+        content = {**content, "prompt": prompt} if values["input_hash"] else content
     if values["input_hash"]:
         content["input_hash"] = values["input_hash"]
     output, calls = values["output"], values["tool_calls"]

@@ -42,7 +42,7 @@ def read_observation(row: dict[str, Any]) -> Found:
     failed = str(row.get("level") or "").upper() == "ERROR"
     seconds = row.get("latency")
     values = {
-        **asked(row.get("input")),
+        **asked(row.get("input"), parameters=first(row, "modelParameters", "model_parameters")),
         **said(row.get("output")),
         "id": key,
         "request_id": first(row, "traceId", "trace_id"),

@@ -20,6 +20,7 @@ _FILLED = (
     ("cost_usd",),
     ("stop_reason",),
     ("prompt", "input_hash"),
+    ("parameters",),
     ("output", "tool_calls", "thoughts"),
     ("user_id",),
     ("task_id",),
@@ -61,7 +62,7 @@ def _filled(call: Foreign, around: Foreign) -> Foreign:
     missing = {
         name: getattr(around, name)
         for names in _FILLED
-        if all(getattr(call, one) is None for one in names)
+        if all(getattr(call, one) in (None, {}) for one in names)
         for name in names
     }
     return replace(call, **missing)

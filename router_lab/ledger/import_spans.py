@@ -113,6 +113,7 @@ _SESSION = ("gen_ai.conversation.id", "session.id", "langfuse.session.id")
 _INPUT = ("gen_ai.input.messages", "gen_ai.prompt", "ai.prompt.messages", "ai.prompt", "input.value")
 _SYSTEM = ("gen_ai.system_instructions", "gen_ai.system.instructions")
 _TOOLS = ("gen_ai.tool.definitions", "ai.prompt.tools", "llm.request.functions")
+_PARAMETERS = ("gen_ai.request.", "ai.settings.", "llm.request.")
 _OUTPUT = ("gen_ai.output.messages", "gen_ai.completion", "output.value")
 
 
@@ -236,7 +237,12 @@ def _content(span: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str
         or first(merged, *_OUTPUT)
         or _vercel_answer(merged)
     )
-    return {**asked(messages, system=first(merged, *_SYSTEM), tools=tools), **said(answer)}
+    parameters = {name.rpartition(".")[2]: merged[name] for name in merged if name.startswith(_PARAMETERS)}
+    invoked = as_json(merged.get("llm.invocation_parameters"))
+    if isinstance(invoked, Mapping):
+        parameters = {**invoked, **parameters}
+    beside = {"system": first(merged, *_SYSTEM), "tools": tools, "parameters": parameters}
+    return {**asked(messages, **beside), **said(answer)}
 
 
 _TREES = (

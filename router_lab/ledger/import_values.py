@@ -53,6 +53,7 @@ class Foreign:
     output: str | None = field(default=None, repr=False)
     tool_calls: str | None = field(default=None, repr=False)
     thoughts: str | None = field(default=None, repr=False)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     is_from_cache: bool = False
 
@@ -224,5 +225,6 @@ _KINDS: Mapping[str, Callable[[Any], Any]] = {
     "http_status": _count,
     "input_hash": _digest,
     "tags": _tags,
+    "parameters": dict,
     "is_from_cache": bool,
 }

@@ -225,6 +225,7 @@ def _attempt(call: Foreign, source: str, content: Content) -> dict[str, Any]:
         "user_id": call.user_id,
         "task_id": call.task_id,
         "tags": {"source": source, **call.tags},
+        "parameters": dict(call.parameters),
         "prompt": _kept(call.prompt, content),
         "output": _kept(call.output, content),
         "tool_calls": _kept(call.tool_calls, content),

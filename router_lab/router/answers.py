@@ -22,6 +22,7 @@ from pydantic_core import from_json
 
 from router_lab.errors import ConfigError, ResponseParseError
 from router_lab.records import Reply
+from router_lab.router.providers.wire import scrub_all
 from router_lab.router.schema_checks import bounded, time_for_patterns
 
 if TYPE_CHECKING:
@@ -155,6 +156,8 @@ def _demanded(reply: Reply, schema: Mapping[str, Any] | None) -> Any:
         if number + 1 == _MAX_CANDIDATES:
             break
     cut = "; it was cut at max_tokens" if reply.token_limited else ""
+    if not complaint and (broken := _fault_in_json(reply.text)):
+        complaint = f"the answer's JSON is broken: {broken}"
     raise ResponseParseError(
         complaint + cut if complaint else f"the answer holds no JSON{cut}",
         text=reply.text,
@@ -213,12 +216,42 @@ _NOTHING = object()
 
 
 def _parsed(text: str) -> Any:
-    """`text` as strict JSON, or `_NOTHING`. The last of duplicate keys counts, as in `json`."""
+    """`text` as strict JSON, or `_NOTHING`. The last of duplicate keys counts, as in `json`.
+
+    Half of a surrogate pair, which models write when they end inside an emoji, becomes U+FFFD.
+    """
+    text = text.strip().removeprefix("\ufeff")
     try:
-        return from_json(text.strip().removeprefix("\ufeff"), allow_inf_nan=False)
-    except (TypeError, ValueError):
+        return from_json(text, allow_inf_nan=False)
+    except (TypeError, ValueError) as error:
         # A TypeError is how text that is not Unicode shows.
+        if not isinstance(error, ValueError) or "hex escape" not in str(error):
+            return _NOTHING
+    try:
+        return scrub_all(json.loads(text, parse_constant=_no_number))
+    except (ValueError, RecursionError):
         return _NOTHING
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _fault_in_json(text: str) -> str | None:
+    """What is wrong with the JSON that a text was meant to be, and where; None where it was meant as none."""
+    meant = [content for is_fence, tag, content in _sections(text) if is_fence and tag in _JSON_TAGS]
+    if text.lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
+        meant = [text]
+    elif not meant and (begun := _BEGINS_JSON.search(text)):
+        meant = [text[begun.start() :]]
+    for content in meant:
+        try:
+            from_json(content.strip().removeprefix("\ufeff"), allow_inf_nan=False)
+        except ValueError as error:
+            return str(error)[:200]
+        except TypeError:
+            return "it is no Unicode"
+    return None
 
 
 def _sections(text: str) -> Iterator[tuple[bool, str, str]]:

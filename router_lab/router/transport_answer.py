@@ -150,17 +150,26 @@ async def plain_bytes(response: httpx.Response) -> AsyncIterator[bytes]:
         return
     if len(codings) > 1 or codings[0] not in ("gzip", "x-gzip", "deflate"):
         raise ProviderError(
-            f"the answer is encoded as {', '.join(codings)[:80]!r}, and no encoding was asked for",
+            f"the answer comes with content-encoding {', '.join(codings)[:80]}, which nobody asked for and "
+            "nothing here takes off; have the server, or the proxy before it, obey accept-encoding: identity",
             status=response.status_code,
+            retryable=True,
             kind="content_encoding",
         )
-    inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, whichever it is
+    inflate = None
     async for chunk in response.aiter_raw():
+        inflate = inflate or zlib.decompressobj(_window_bits(chunk))
         while piece := inflate.decompress(chunk, _PIECE_BYTES):
             yield piece
             chunk = inflate.unconsumed_tail
         if inflate.eof:
             return
+
+
+def _window_bits(beginning: bytes) -> int:
+    """What tells `zlib` the form: gzip, zlib, or what some servers call deflate, the bare data."""
+    is_zlib = beginning[:1] == b"\x78" and (len(beginning) < 2 or int.from_bytes(beginning[:2]) % 31 == 0)
+    return zlib.MAX_WBITS | 32 if is_zlib or beginning[:1] == b"\x1f" else -zlib.MAX_WBITS
 
 
 def too_large(status: int, limit: int) -> ProviderError:

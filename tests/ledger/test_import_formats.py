@@ -367,7 +367,14 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> pd.Series[Any]:
     return asyncio.run(_called(tmp_path_factory.mktemp("ours")))
 
 
-async def _called(folder: Path) -> pd.Series[Any]:
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> pd.Series[Any]:
+    """The row of a call that asks for more than an answer."""
+    asked = {"prompt": "hi", "temperature": 0.2, "top_p": 0.9, "seed": 7, "stop": ["END"]}
+    return asyncio.run(_called(tmp_path_factory.mktemp("tuned"), **asked))
+
+
+async def _called(folder: Path, **asked: Any) -> pd.Series[Any]:
     yaml = """
 models: {{one: {{provider: openai, model: m, base_url: "{}/v1", price: {{input: 1, output: 1}}}}}}
 routing: {{t: {{model: one}}}}
@@ -375,7 +382,8 @@ routing: {{t: {{model: one}}}}
     async with scripted({"m": ANSWER}) as server:
         with Ledger(folder) as ledger:
             async with Router(settings.parse(yaml.format(server.url)), ledger=ledger) as router:
-                await router.complete(messages=MESSAGES, tools=TOOLS, task_type="t")
+                given = asked or {"messages": MESSAGES, "tools": TOOLS}
+                await router.complete(task_type="t", **given)
             return ledger.attempts().iloc[0]
 
 
@@ -697,3 +705,50 @@ def test_what_is_kept_of_calls_and_thoughts_obeys_the_content_rules(tmp_path: Pa
         assert rows.iloc[0][name].startswith("sha256:")
     _, rows = imported(tmp_path, "otel", export(span("2", said=GEN_AI)), content="none")
     assert rows.iloc[-1][["prompt", "output", "tool_calls", "thoughts"]].isna().all()
+
+
+PARAMETERS = {"temperature": 0.2, "top_p": 0.9, "seed": 7, "stop": ["END"]}
+HI = [{"role": "user", "content": "hi"}]
+TUNED: dict[str, tuple[str, Any]] = {
+    "litellm": ("litellm", [spend(proxy_server_request={"messages": HI, **PARAMETERS, "max_tokens": 9})]),
+    "otel": (
+        "otel",
+        export(
+            span(
+                "1",
+                said={
+                    **CHAT,
+                    "gen_ai.prompt": "hi",
+                    "gen_ai.request.temperature": "0.2",
+                    "gen_ai.request.top_p": "0.9",
+                    "gen_ai.request.seed": 7,
+                    "gen_ai.request.stop_sequences": ["END"],
+                    "gen_ai.request.frequency_penalty": "none",
+                },
+            )
+        ),
+    ),
+    "openinference": (
+        "openinference",
+        export(span("1", said={"llm.model_name": "m", "openinference.span.kind": "LLM", "input.value": "hi",
+                               "llm.invocation_parameters": json.dumps(PARAMETERS)})),
+    ),
+    "langfuse": ("langfuse", [generation(input=HI, modelParameters={**PARAMETERS, "maxTokens": 9})]),
+    "jsonl": ("jsonl", {**JSONL, "prompt": "hi", "parameters": PARAMETERS}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("log", TUNED)
+def test_what_was_asked_beside_the_prompt_is_a_part_of_the_input(
+    tmp_path: Path, tuned: pd.Series[Any], log: str
+) -> None:
+    source, document = TUNED[log]
+    _, rows = imported(tmp_path, source, document)
+    for name in ("prompt", "input_hash", "parameters"):
+        assert rows.iloc[0][name] == tuned[name], name
+
+
+def test_parameters_that_cannot_be_take_no_row_away(tmp_path: Path) -> None:
+    odd = {"temperature": "hot", "top_p": 7, "seed": "x", "stop": 3, "reasoning_effort": None}
+    _, rows = imported(tmp_path, "langfuse", [generation(input=HI, modelParameters=odd)])
+    assert rows["prompt"].tolist() == ["hi"] and set(rows["parameters"]) <= {"{}", None}

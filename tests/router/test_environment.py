@@ -176,3 +176,24 @@ async def test_an_authority_that_is_not_in_the_file_that_is_set(
     refused.verify_code, refused.verify_message = 20, "unable to get local issuer certificate"
     error = to_provider_error(refused, url="https://h/", status=None, connected=False, timeout_s=1)
     assert f"not in SSL_CERT_FILE={tmp_path / 'mine.pem'}" in str(error)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_encoding_nobody_can_take_off_is_named_and_falls_back(tmp_path: Path, stream: bool) -> None:
+    body = b"HTTP/1.1 200 OK\r\ncontent-encoding: br\r\ncontent-length: 5\r\n\r\n\x8b\x02\x80ab"
+    good = b'{"choices":[{"message":{"content":"fine"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}'
+    fine = (
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(good) + good
+    )
+    async with serving(answering(body)) as far, serving(answering(fine)) as near:
+        yaml = YAML.format(url=near.url).replace("https://127.0.0.1:9", far.url)
+        with Ledger(tmp_path / "ledger") as ledger:
+            parsed = settings.parse(yaml + "retry: {policies: {standard: {retries: 0}}}")
+            async with Router(parsed, ledger=ledger) as router:
+                if stream:
+                    text = "".join([chunk.text async for chunk in router.stream("hi", task_type="t")])
+                else:
+                    text = (await router.complete("hi", task_type="t")).text
+            first = ledger.attempts().sort_values("attempt_no").iloc[0]
+    assert text == "fine"
+    assert (first["billing"], first["outcome"]) == ("unknown", "transport_error")

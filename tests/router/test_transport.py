@@ -327,6 +327,7 @@ def encoded(coding: str, body: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("coding", "body"),
     [("gzip", gzip.compress(b"[1]" * 99_999)), ("deflate", zlib.compress(b"[1]" * 99_999)),
+     ("deflate", zlib.compress(b"[1]" * 99_999, wbits=-15)),
      ("identity", b"[1]" * 99_999), ("gzip, identity", gzip.compress(b"[1]" * 99_999))],
 )  # fmt: skip
 async def test_an_encoding_that_nobody_asked_for_comes_off(coding: str, body: bytes) -> None:

@@ -34,6 +34,8 @@ def decode(body: bytes, *, keep_halves: bool = False) -> Any:
     try:
         return from_json(body, allow_inf_nan=True)
     except ValueError:
+        if (text := _as_utf8(body)) != body:
+            return decode(text, keep_halves=keep_halves)
         # The strict reader refuses escapes of half a surrogate pair, which servers do send when a
         # model's token ends inside a character.
         if b"\\u" not in body:
@@ -43,6 +45,12 @@ def decode(body: bytes, *, keep_halves: bool = False) -> Any:
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     return decoded if keep_halves else scrub_all(decoded)
+
+
+def _as_utf8(body: bytes) -> bytes:
+    """From UTF-16, where a byte-order mark says so; what is no UTF-8 becomes U+FFFD."""
+    coding = "utf-16" if body[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+    return body.decode(coding, "replace").encode()
 
 
 def scrub(text: str) -> str:

@@ -247,3 +247,13 @@ def test_every_recorded_answer_is_read() -> None:
     unread = {key[0] for key in answered if not key[2].startswith("read")}
     assert unread <= {"demo-endpoints.pydantic.workers.dev"}
     assert sum(number for key, number in answered.items() if "usage" not in key[2]) <= 3
+
+
+@pytest.mark.parametrize("coding", ["utf-16", "utf-8-sig", "latin-1"])
+def test_answers_in_other_encodings_are_read(coding: str) -> None:
+    """What is no UTF-8 loses a letter, not the answer."""
+    body = completion({"prompt_tokens": 9, "completion_tokens": 2}).decode().replace("Hello", "Héllo")
+    openai = PROVIDERS["openai"]
+    read = openai.reply(body.encode(coding))
+    assert read.text == ("H\ufffdllo" if coding == "latin-1" else "Héllo")
+    assert read.usage == openai.usage(body.encode(coding)) == Usage(9, 2)
