@@ -149,15 +149,21 @@ def cluster_mean(
 def wilson(successes: ArrayLike, trials: ArrayLike, alpha: float = 0.05) -> tuple[Floats, Floats]:
     """Wilson's score interval of a proportion at a fixed n; NaN without trials. Arrays broadcast."""
     hits, total = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
-    z = float(ndtri(1 - alpha / 2))
     with np.errstate(divide="ignore", invalid="ignore"):
         share = hits / total
-        centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
-        half = z * np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2)) / (1 + z**2 / total)
+    return score_interval(share, total, float(ndtri(1 - alpha / 2)))
+
+
+def score_interval(share: ArrayLike, trials: ArrayLike, critical: ArrayLike) -> tuple[Floats, Floats]:
+    """Wilson's interval from a share of `trials` (fractions are fine) and a critical value."""
+    p, n, z = (np.asarray(one, dtype=np.float64) for one in (share, trials, critical))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     # Rounding must not push the ends off 0 and 1, where they lie exactly for no or all successes.
-    lower = np.where(hits == 0, 0.0 * share, centre - half)
-    upper = np.where(hits == total, 1.0 + 0.0 * share, centre + half)
-    return np.asarray(lower), np.asarray(upper)
+    return np.asarray(np.where(p == 0, 0.0 * p, centre - half)), np.asarray(
+        np.where(p == 1, 1.0 + 0.0 * p, centre + half)
+    )
 
 
 def holm(p_values: ArrayLike) -> Floats:

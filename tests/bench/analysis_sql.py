@@ -24,6 +24,22 @@ _MARKS = (
 _SPEAKS = "(status = 'shadow_failed' OR (status = 'complete' AND agreement BETWEEN 0 AND 1))"
 _SCORE = "CASE WHEN status = 'shadow_failed' THEN 0 ELSE agreement END"
 
+
+def _worth(hits: str, size: str, clusters: str = "count(*)", rows: str = "", all_rows: str = "") -> str:
+    """How many independent rows clusters are worth, from their sums."""
+    x, n, rows = f"sum({hits})", all_rows or f"sum({size})", rows or f"sum({size} * {size})"
+    spread = f"(sum({hits} * {hits}) - 2 * ({x} / {n}) * sum({hits} * {size}) + ({x} / {n}) * ({x} / {n}) * {rows})"
+    worth = f"coalesce(least({n}, {x} / {n} * (1 - {x} / {n}) * {n} * {n} / nullif({spread}, 0)), {n})"
+    return f"(CASE WHEN {x} > 0 AND {x} < {n} THEN {worth} ELSE {clusters} END)::DOUBLE"
+
+
+def _of_inputs(name: str, size: str) -> str:
+    return f"sum({name}) AS {name}, avg({name} / {size}) AS {name}_input_rate, {_worth(name, size)} AS {name}_effective"
+
+
+_OUTCOMES = """count(*) FILTER (outcome = 'ok')::DOUBLE AS ok, count(*) FILTER (outcome NOT IN ('ok', 'cancelled'))::DOUBLE AS errors,
+          count(*) FILTER (attempt_no > 1)::DOUBLE AS retries"""
+
 SQL = {
     "spend": f"""
         SELECT task_type, coalesce(model_actual, model_requested) AS model, {_SPENT}
@@ -51,10 +67,23 @@ SQL = {
         FROM (SELECT task_type, request_id, count(*) AS n FROM {ATTEMPTS} WHERE NOT is_shadow GROUP BY ALL)
         GROUP BY ALL ORDER BY ALL""",
     "rates": f"""
-        SELECT provider, count(*) AS attempts, count(*) FILTER (outcome = 'ok') AS ok,
-          count(*) FILTER (outcome NOT IN ('ok', 'cancelled')) AS errors,
-          count(*) FILTER (attempt_no > 1) AS retries, count(*) FILTER (billing = 'unknown') AS unknown
-        FROM {ATTEMPTS} GROUP BY ALL ORDER BY ALL""",
+        WITH g AS (
+          SELECT provider, input_hash, count(*) AS attempts, {_OUTCOMES}, count(*) FILTER (billing = 'unknown') AS unknown
+          FROM {ATTEMPTS} GROUP BY ALL),
+        i AS (
+          SELECT provider, sum(attempts) AS attempts, count(*) AS inputs, {_of_inputs("ok", "attempts")},
+            {_of_inputs("errors", "attempts")}, {_of_inputs("retries", "attempts")}, sum(unknown) AS unknown
+          FROM g GROUP BY ALL),
+        t AS (SELECT provider, floor(epoch(min(started_at))) AS first, floor(epoch(max(started_at))) AS last FROM {ATTEMPTS} GROUP BY ALL),
+        b AS (
+          SELECT provider, least(floor(coalesce((floor(epoch(started_at)) - first) / nullif(last - first, 0), 0) * 20), 19) AS block,
+            count(*)::DOUBLE AS size, {_OUTCOMES}
+          FROM {ATTEMPTS} JOIN t USING (provider) GROUP BY ALL),
+        w AS (
+          SELECT provider, {_worth("ok", "size")} AS ok_block_effective, {_worth("errors", "size")} AS errors_block_effective,
+            {_worth("retries", "size")} AS retries_block_effective
+          FROM b GROUP BY ALL)
+        SELECT * FROM i JOIN w USING (provider) ORDER BY ALL""",
     "breaker_timeline": f"""
         WITH marked AS (
           SELECT provider, started_at, breaker_state, lag(breaker_state) OVER w AS before, row_number() OVER w AS n
@@ -70,18 +99,30 @@ SQL = {
             quantile_cont(latency_ms, [0.5, 0.9, 0.95, 0.99]) AS q, max(latency_ms) AS max_ms
           FROM {ATTEMPTS} WHERE latency_ms IS NOT NULL AND outcome = 'ok' GROUP BY ALL) ORDER BY ALL""",
     "estimates": f"""
-        SELECT task_type, coalesce(model_actual, model_requested) AS model, count(*) AS calls,
-          count(*) FILTER (tokens_in > estimated_tokens_in) AS misses,
-          avg(estimated_tokens_in / tokens_in) - 1 AS mean_excess, sum(prompt_chars) / sum(tokens_in) AS chars_per_token
-        FROM {ATTEMPTS} WHERE tokens_in > 0 AND prompt_chars > 0 AND truncation_signal IS NULL AND outcome IN ('ok', 'parse_error')
-        GROUP BY ALL ORDER BY ALL""",
+        WITH g AS (
+          SELECT task_type, coalesce(model_actual, model_requested) AS model, input_hash, count(*)::DOUBLE AS calls,
+            count(*) FILTER (tokens_in > estimated_tokens_in)::DOUBLE AS misses,
+            sum(estimated_tokens_in / tokens_in) AS ratios, count(estimated_tokens_in) AS estimated, sum(prompt_chars) AS chars, sum(tokens_in) AS tokens
+          FROM {ATTEMPTS} WHERE tokens_in > 0 AND prompt_chars > 0 AND truncation_signal IS NULL AND outcome IN ('ok', 'parse_error')
+          GROUP BY ALL)
+        SELECT task_type, model, sum(calls) AS calls, count(*) AS inputs, {_of_inputs("misses", "calls")},
+          sum(ratios) / sum(estimated) - 1 AS mean_excess, sum(chars) / sum(tokens) AS chars_per_token
+        FROM g GROUP BY ALL ORDER BY ALL""",
     "truncation": f"""
-        SELECT started_at::DATE AS day, count(*) AS attempts, count(truncation_signal) AS suspects,
-          count(*) FILTER (overflow_escalated) AS escalated
-        FROM {ATTEMPTS} GROUP BY ALL ORDER BY ALL""",
+        WITH g AS (
+          SELECT started_at::DATE AS day, input_hash, count(*)::DOUBLE AS attempts, count(truncation_signal)::DOUBLE AS suspects,
+            count(*) FILTER (overflow_escalated) AS escalated
+          FROM {ATTEMPTS} GROUP BY ALL)
+        SELECT day, sum(attempts) AS attempts, count(*) AS inputs, {_of_inputs("suspects", "attempts")}, sum(escalated) AS escalated
+        FROM g GROUP BY ALL ORDER BY ALL""",
     "truncation_by_signal": f"""
-        SELECT truncation_signal AS signal, (SELECT count(*) FROM {ATTEMPTS}) AS attempts, count(*) AS suspects
-        FROM {ATTEMPTS} WHERE truncation_signal IS NOT NULL GROUP BY ALL ORDER BY ALL""",
+        WITH f AS (SELECT input_hash, truncation_signal AS signal, count(*)::DOUBLE AS hits FROM {ATTEMPTS} GROUP BY ALL),
+        i AS (SELECT input_hash, sum(hits) AS size FROM f GROUP BY ALL),
+        t AS (SELECT sum(size) AS attempts, count(*) AS inputs, sum(size * size) AS squares FROM i)
+        SELECT signal, any_value(attempts) AS attempts, any_value(inputs) AS inputs, sum(hits) AS suspects,
+          sum(hits / size) / any_value(inputs) AS suspects_input_rate,
+          {_worth("hits", "size", "any_value(inputs)", rows="any_value(squares)", all_rows="any_value(attempts)")} AS suspects_effective
+        FROM f JOIN i USING (input_hash), t WHERE signal IS NOT NULL GROUP BY ALL ORDER BY ALL""",
     "agreement": f"""
         WITH g AS (
           SELECT task_type, input_hash, count(*) AS n, sum({_SCORE}) AS s
@@ -106,9 +147,13 @@ SQL = {
           sqrt((any_value(k) - 1) / any_value(k) * sum(((s - mean * n) / (total - n)) ** 2)) AS standard_error
         FROM g JOIN t USING (task_type) GROUP BY ALL ORDER BY ALL""",
     "flip_rate": f"""
-        SELECT task_type, comparator, count(*) AS judged, count(*) FILTER (regexp_matches(details, '"flipped": ?true')) AS flipped
-        FROM {PAIRS} WHERE status = 'complete' AND NOT is_noise AND contains(details, '"primary_first":')
-        GROUP BY ALL ORDER BY ALL""",
+        WITH g AS (
+          SELECT task_type, comparator, input_hash, count(*)::DOUBLE AS judged,
+            count(*) FILTER (regexp_matches(details, '"flipped": ?true'))::DOUBLE AS flipped
+          FROM {PAIRS} WHERE status = 'complete' AND NOT is_noise AND contains(details, '"primary_first":')
+          GROUP BY ALL)
+        SELECT task_type, comparator, sum(judged) AS judged, count(*) AS inputs, {_of_inputs("flipped", "judged")}
+        FROM g GROUP BY ALL ORDER BY ALL""",
     "savings": f"""
         WITH own AS (
           SELECT request_id, sum(cost_usd) AS reserved, sum(coalesce(worst_usd, cost_usd)) AS worst FROM {ATTEMPTS} WHERE billing = 'unknown' AND NOT is_shadow GROUP BY ALL),

@@ -6,35 +6,47 @@ from typing import Any
 
 import pandas as pd
 
-from router_lab.analysis.clustered import wilson
-from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, grouped, share
+from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys
+from router_lab.analysis.metrics.repeats import add_interval, of_inputs, rates_of_inputs, without_sums
 from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
 
 
 def estimates(source: Source, by: Keys = ("task_type", "model"), alpha: float = 0.05) -> pd.DataFrame:
     """Recorded estimates against the tokens counted, on intact calls whose count is known.
 
-    Columns: the keys, `calls`, `misses` (counted more than estimated), `miss_rate`, `low`, `high`
-    (Wilson at 1 - alpha), `mean_excess` (mean of estimate / counted - 1), `chars_per_token` (all
-    characters over all tokens).
+    Columns: the keys, `calls`, `inputs` (distinct), `misses` (counted more than estimated), `mean_excess`
+    (mean of estimate / counted - 1), `chars_per_token` (all characters over all tokens),
+    `misses_input_rate`, `misses_effective`, `miss_rate`, and `low`, `high` at 1 - alpha, of inputs which
+    repeat (see `repeats`).
     """
     frame = frame_of(estimates_expression(tables_of(source), by))
-    frame["miss_rate"] = frame["misses"] / frame["calls"].where(frame["calls"] > 0)
-    frame["low"], frame["high"] = wilson(frame["misses"], frame["calls"], alpha)
-    return frame
+    add_interval(frame, alpha, hits="misses", size="calls")
+    return without_sums(frame.rename(columns={"rate": "miss_rate"}))
 
 
 def estimates_expression(tables: Tables, by: Keys) -> Any:
-    """The sums behind `estimates` as an Ibis table."""
+    """The sums and spreads behind `estimates` as an Ibis table."""
     calls = intact_calls(tables.attempts)
-    return grouped(
+    hits = {"misses": calls.tokens_in > calls.estimated_tokens_in}
+    ratio = calls.estimated_tokens_in / calls.tokens_in
+    inputs = of_inputs(
         calls,
         by,
         ATTEMPT_KEYS,
-        calls=calls.count(),
-        misses=share(calls.tokens_in > calls.estimated_tokens_in),
-        mean_excess=(calls.estimated_tokens_in / calls.tokens_in).mean() - 1,
-        chars_per_token=calls.prompt_chars.sum() / calls.tokens_in.sum(),
+        size="calls",
+        hits=hits,
+        ratios=ratio.sum(),
+        estimated=ratio.count(),
+        chars=calls.prompt_chars.sum(),
+        tokens=calls.tokens_in.sum(),
+    )
+    return rates_of_inputs(
+        inputs,
+        by,
+        "calls",
+        hits,
+        mean_excess=inputs.ratios.sum() / inputs.estimated.sum().nullif(0) - 1,
+        chars_per_token=inputs.chars.sum() / inputs.tokens.sum(),
     )
 
 

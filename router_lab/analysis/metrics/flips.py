@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from router_lab.analysis.clustered import wilson
-from router_lab.analysis.metrics.keys import COMPARISON_KEYS, Keys, grouped, share
+from router_lab.analysis.metrics.keys import COMPARISON_KEYS, Keys
+from router_lab.analysis.metrics.repeats import add_interval, of_inputs, rates_of_inputs, without_sums
 from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
 
 # As keys of the stored JSON. Text quoted inside it has its quotes escaped, so it cannot pass for one.
@@ -19,18 +19,19 @@ def flip_rate(source: Source, by: Keys = ("task_type", "comparator"), alpha: flo
     """The share of judged pairs whose winner depended on the order the answers were shown in.
 
     Only pairs a judge was asked about, in both orders; identical answers are not asked about. Columns:
-    the keys, `judged`, `flipped`, `rate`, `low`, `high` (Wilson at 1 - alpha). A rate near 50% means
-    that the judge likes a place and not an answer.
+    the keys, `judged`, `inputs` (distinct), `flipped`, `flipped_input_rate`, `flipped_effective`, `rate`,
+    and `low`, `high` at 1 - alpha, of inputs which repeat (see `repeats`). A rate near 50% means that the
+    judge likes a place and not an answer.
     """
     frame = frame_of(flip_rate_expression(tables_of(source), by))
-    frame["rate"] = frame["flipped"] / frame["judged"].where(frame["judged"] > 0)
-    frame["low"], frame["high"] = wilson(frame["flipped"], frame["judged"], alpha)
-    return frame
+    add_interval(frame, alpha, hits="flipped", size="judged")
+    return without_sums(frame)
 
 
 def flip_rate_expression(tables: Tables, by: Keys) -> Any:
-    """The counts behind `flip_rate` as an Ibis table."""
+    """The counts and spreads behind `flip_rate` as an Ibis table."""
     pairs = tables.comparisons
     asked = pairs.filter((pairs.status == "complete") & ~pairs.is_noise & pairs.details.contains(_ASKED))
-    flipped = share(asked.details.re_search(_FLIPPED))
-    return grouped(asked, by, COMPARISON_KEYS, judged=asked.count(), flipped=flipped)
+    hits = {"flipped": asked.details.re_search(_FLIPPED)}
+    inputs = of_inputs(asked, by, COMPARISON_KEYS, size="judged", hits=hits)
+    return rates_of_inputs(inputs, by, "judged", hits)

@@ -68,3 +68,11 @@ def grouped(table: Any, by: Keys, known: Known, **aggregates: Any) -> Any:
 def share(condition: Any) -> Any:
     """How many rows meet a condition, 0 when there are none."""
     return condition.sum().fill_null(0)
+
+
+def joined(left: Any, right: Any, names: list[str]) -> Any:
+    """An inner join in which null keys are equal."""
+    renamed = right.rename({f"{name}_right": name for name in names})
+    same = [left[name].identical_to(renamed[f"{name}_right"]) for name in names]
+    joined = left.inner_join(renamed, same) if same else left.cross_join(renamed)
+    return joined.drop(*(f"{name}_right" for name in names))

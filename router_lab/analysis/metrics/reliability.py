@@ -7,8 +7,14 @@ from typing import Any
 import ibis
 import pandas as pd
 
-from router_lab.analysis.clustered import wilson
-from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, grouped, keys_of, share
+from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, grouped, joined, keys_of, names_of, share
+from router_lab.analysis.metrics.repeats import (
+    add_interval,
+    of_blocks,
+    of_inputs,
+    rates_of_inputs,
+    without_sums,
+)
 from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
 
 
@@ -41,30 +47,33 @@ def attempts_per_request_expression(tables: Tables, by: Keys) -> Any:
 def rates(source: Source, by: Keys = "provider", alpha: float = 0.05) -> pd.DataFrame:
     """Success, error and retry rates of attempts, shadows included.
 
-    Columns: the keys, `attempts`, `ok`, `errors` (any other outcome but cancelled), `retries`
-    (attempts after the first), `unknown` (billing unknown), and for the first three `<name>_rate`
-    with Wilson's interval `<name>_low`, `<name>_high` at 1 - alpha.
+    Columns: the keys, `attempts`, `inputs` (distinct), `ok`, `errors` (any other outcome but cancelled),
+    `retries` (attempts after the first), `unknown` (billing unknown), and for the first three
+    `<name>_rate` with its interval `<name>_low`, `<name>_high` at 1 - alpha: outages and repeated inputs
+    make it longer (see `repeats`), by 20 blocks of time and by inputs. Of ok, errors and retries,
+    `_input_rate` is the rate of the average input, `_effective` and `_block_effective` are how many
+    independent attempts would say as much.
     """
     frame = frame_of(rates_expression(tables_of(source), by))
     for name, column in (("ok", "ok"), ("error", "errors"), ("retry", "retries")):
-        frame[f"{name}_rate"] = frame[column] / frame["attempts"].where(frame["attempts"] > 0)
-        frame[f"{name}_low"], frame[f"{name}_high"] = wilson(frame[column], frame["attempts"], alpha)
-    return frame
+        add_interval(frame, alpha, hits=column, size="attempts", prefix=f"{name}_", by_blocks=True)
+    return without_sums(frame)
 
 
 def rates_expression(tables: Tables, by: Keys) -> Any:
-    """The counts behind `rates` as an Ibis table."""
-    attempts = tables.attempts
-    return grouped(
-        attempts,
-        by,
-        ATTEMPT_KEYS,
-        attempts=attempts.count(),
-        ok=share(attempts.outcome == "ok"),
-        errors=share(~attempts.outcome.isin(["ok", "cancelled"])),
-        retries=share(attempts.attempt_no > 1),
-        unknown=share(attempts.billing == "unknown"),
-    )
+    """The counts and spreads behind `rates` as an Ibis table."""
+    attempts, names = tables.attempts, names_of(by)
+    hits = {
+        "ok": attempts.outcome == "ok",
+        "errors": ~attempts.outcome.isin(["ok", "cancelled"]),
+        "retries": attempts.attempt_no > 1,
+    }
+    unknown = share(attempts.billing == "unknown")
+    inputs = of_inputs(attempts, by, ATTEMPT_KEYS, size="attempts", hits=hits, unknown=unknown)
+    rates = rates_of_inputs(inputs, by, "attempts", hits, unknown=inputs.unknown.sum().fill_null(0))
+    blocks = of_blocks(attempts, attempts.started_at, by, ATTEMPT_KEYS, hits)
+    both = joined(rates, blocks, names)
+    return both.order_by(names) if names else both
 
 
 def breaker_timeline(source: Source) -> pd.DataFrame:

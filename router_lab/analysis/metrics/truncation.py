@@ -4,57 +4,73 @@ from __future__ import annotations
 
 from typing import Any
 
-import ibis
 import pandas as pd
 
-from router_lab.analysis.clustered import wilson
-from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, grouped, keys_of, names_of, share
+from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, joined, keys_of, names_of, share
+from router_lab.analysis.metrics.repeats import (
+    add_interval,
+    of_inputs,
+    rates_of_inputs,
+    spread_of,
+    without_sums,
+)
 from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
 
 
 def truncation(source: Source, by: Keys = "task_type", alpha: float = 0.05) -> pd.DataFrame:
     """The truncation-suspect rate per key.
 
-    Columns: the keys, `attempts`, `suspects` (attempts with a signal), `escalated` (sent again
-    elsewhere for it), `rate`, `low`, `high` (Wilson at 1 - alpha).
+    Columns: the keys, `attempts`, `inputs` (distinct), `suspects` (attempts with a signal), `escalated`
+    (sent again elsewhere for it), `suspects_input_rate` (the rate of the average input),
+    `suspects_effective` (how many independent attempts would say as much), `rate`, and `low`, `high` at
+    1 - alpha: of a share of calls and of inputs, which repeat (see `repeats`).
     """
     return _with_rate(frame_of(truncation_expression(tables_of(source), by)), alpha)
 
 
 def truncation_expression(tables: Tables, by: Keys) -> Any:
-    """The counts behind `truncation` as an Ibis table."""
+    """The counts and spreads behind `truncation` as an Ibis table."""
     attempts = tables.attempts
-    return grouped(
-        attempts,
-        by,
-        ATTEMPT_KEYS,
-        attempts=attempts.count(),
-        suspects=attempts.truncation_signal.count(),
-        escalated=share(attempts.overflow_escalated),
+    hits = {"suspects": attempts.truncation_signal.notnull()}
+    inputs = of_inputs(
+        attempts, by, ATTEMPT_KEYS, size="attempts", hits=hits, escalated=share(attempts.overflow_escalated)
     )
+    return rates_of_inputs(inputs, by, "attempts", hits, escalated=inputs.escalated.sum().fill_null(0))
 
 
 def truncation_by_signal(source: Source, by: Keys = (), alpha: float = 0.05) -> pd.DataFrame:
     """The same per signal: one row for each key and each signal seen, out of all attempts of the key.
 
-    Columns: the keys, `signal`, `attempts`, `suspects`, `rate`, `low`, `high`.
+    Columns: the keys, `signal`, `attempts`, `inputs`, `suspects`, `suspects_input_rate`,
+    `suspects_effective`, `rate`, `low`, `high`.
     """
     return _with_rate(frame_of(truncation_by_signal_expression(tables_of(source), by)), alpha)
 
 
 def truncation_by_signal_expression(tables: Tables, by: Keys) -> Any:
-    """The counts behind `truncation_by_signal` as an Ibis table."""
+    """The counts and spreads behind `truncation_by_signal` as an Ibis table."""
     names, attempts = names_of(by), tables.attempts
-    one_signal = {**keys_of(attempts, by, ATTEMPT_KEYS), "signal": attempts.truncation_signal}
-    found = attempts.group_by(**one_signal).aggregate(suspects=attempts.count())
+    one_input = [*names, "input_hash"]
+    keys = {**keys_of(attempts, by, ATTEMPT_KEYS), "input_hash": attempts.input_hash}
     # One pass over the attempts: those without a signal are a group too, and count towards the whole.
-    whole = ibis.window(group_by=names) if names else ibis.window()
-    with_totals = found.mutate(attempts=found.suspects.sum().over(whole))
-    seen = with_totals.filter(with_totals.signal.notnull())
-    return seen.select(*names, "signal", "attempts", "suspects").order_by([*names, "signal"])
+    found = attempts.group_by(**keys, signal=attempts.truncation_signal).aggregate(suspects=attempts.count())
+    inputs = found.group_by(one_input).aggregate(size=found.suspects.sum())
+    whole = inputs.aggregate(
+        by=names, attempts=inputs["size"].sum(), inputs=inputs.count(), **spread_of(inputs, "size", {})
+    )
+    seen = joined(found.filter(found.signal.notnull()), inputs, one_input)
+    spread = spread_of(seen, "size", {"suspects": seen.suspects})
+    per_signal = seen.group_by([*names, "signal"]).aggregate(
+        suspects=seen.suspects.sum(),
+        shares=(seen.suspects / seen["size"]).sum(),
+        **{name: one for name, one in spread.items() if name.startswith("suspects")},
+    )
+    both = joined(per_signal, whole, names)
+    return (
+        both.mutate(suspects_input_rate=both.shares / both.inputs).drop("shares").order_by([*names, "signal"])
+    )
 
 
 def _with_rate(frame: pd.DataFrame, alpha: float) -> pd.DataFrame:
-    frame["rate"] = frame["suspects"] / frame["attempts"].where(frame["attempts"] > 0)
-    frame["low"], frame["high"] = wilson(frame["suspects"], frame["attempts"], alpha)
-    return frame
+    add_interval(frame, alpha, hits="suspects", size="attempts")
+    return without_sums(frame)

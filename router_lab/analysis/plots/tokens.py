@@ -74,7 +74,7 @@ def divisor_convergence(
 
 
 def truncation_over_time(source: Source, by: str = "day", ax: Axes | None = None) -> Plot:
-    """The truncation-suspect rate per day (or hour) with Wilson 95% intervals."""
+    """The truncation-suspect rate per day (or hour) with 95% intervals over inputs, which repeat."""
     data = truncation(source, by=by)
     axes = canvas(ax)
     if data.empty:
