@@ -25,11 +25,11 @@ from router_lab.errors import (
 )
 
 if TYPE_CHECKING:
-    from router_lab import analysis, panels, replay, sim
+    from router_lab import analysis, panels, replay, settings, sim
     from router_lab.analysis import plots
     from router_lab.ledger import Ledger
     from router_lab.recomparison import recompare
-    from router_lab.records import Completion
+    from router_lab.records import Completion, Message, Score, Tool
     from router_lab.router import Router
     from router_lab.spot_checking import spot_checks
 
@@ -46,11 +46,14 @@ __all__ = [
     "ContextOverflowError",
     "Ledger",
     "LedgerError",
+    "Message",
     "ProviderError",
     "ResponseParseError",
     "Router",
     "RouterLabError",
     "RoutingError",
+    "Score",
+    "Tool",
     "UnpricedModelError",
     "UnsupportedError",
     "analysis",
@@ -58,6 +61,7 @@ __all__ = [
     "plots",
     "recompare",
     "replay",
+    "settings",
     "sim",
     "spot_checks",
 ]
@@ -65,12 +69,16 @@ __all__ = [
 _LAZY = {
     "Completion": ("router_lab.records", "Completion"),
     "Ledger": ("router_lab.ledger", "Ledger"),
+    "Message": ("router_lab.records", "Message"),
     "Router": ("router_lab.router", "Router"),
+    "Score": ("router_lab.records", "Score"),
+    "Tool": ("router_lab.records", "Tool"),
     "analysis": ("router_lab.analysis", None),
     "panels": ("router_lab.panels", None),
     "plots": ("router_lab.analysis.plots", None),
     "recompare": ("router_lab.recomparison", "recompare"),
     "replay": ("router_lab.replay", None),
+    "settings": ("router_lab.settings", None),
     "sim": ("router_lab.sim", None),
     "spot_checks": ("router_lab.spot_checking", "spot_checks"),
 }

@@ -5,6 +5,8 @@ The A/B, the exit monitor, the planner, drift, the report, the plots and the pan
 
 from __future__ import annotations
 
+from typing import Final
+
 # The loss one would accept, as a share: five points. On agreement it is the distance of `BAR` from 1.
 MARGIN = 0.05
 BAR = 1 - MARGIN
@@ -14,3 +16,6 @@ BASES = ("scores", "judge", "floor", "agreement")
 
 # The error rate of a test; intervals are at one less this.
 ALPHA = 0.05
+
+# What begins the version of a prompt that nobody named; a hash follows.
+UNNAMED_PROMPT: Final = "auto:"

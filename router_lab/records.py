@@ -214,6 +214,9 @@ class Attempt:
     provider_cost_usd: float | None = None
     # The bound that budgets count: of a bill nobody saw, what was held; else `cost_usd`.
     worst_usd: float | None = None
+    # The prompt without its messages: the tag `prompt_version` where the call has one, else `auto:` and a
+    # hash of the system text, tools and schema.
+    prompt_version: str | None = None
 
 
 # How one answer of a pair ended: `complete` is an answer one can judge, everything else is a failure
@@ -284,6 +287,8 @@ class Comparison:
     # nothing, None where it is not known.
     primary_parameters: str | None = None
     shadow_parameters: str | None = None
+    # The prompt both answered, without its messages: its name, or `auto:` and a hash; see `Attempt`.
+    prompt_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -379,6 +384,7 @@ class Watch:
     shadow_model: str | None = None
     primary_parameters: str | None = None
     shadow_parameters: str | None = None
+    prompt_version: str | None = None
     comparator: str | None = None
     evidence_since: datetime | None = None
     opened_because: str = ""

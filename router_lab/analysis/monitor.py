@@ -13,7 +13,7 @@ then on they stand, whatever comes later. Until then a verdict is of the pairs t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -27,12 +27,13 @@ from router_lab.analysis.evidence import HELPED, Evidence
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.history import Standing, standings
 from router_lab.analysis.pairs import judged_pairs
-from router_lab.analysis.people_and_judge import NEARLY_ALL, judged_beside
+from router_lab.analysis.people_and_judge import NEARLY_ALL, by_chance, judged_beside
 from router_lab.analysis.prediction_powered import FEWEST_MARKED
 from router_lab.analysis.quality import FEWEST_CLUSTERS
 from router_lab.analysis.runs import (
     LEAST_JUDGED,
     Run,
+    began_because,
     compared_by,
     judged_by,
     latest_run,
@@ -42,14 +43,17 @@ from router_lab.analysis.runs import (
 )
 from router_lab.analysis.tables import switch_history, tables_if_any, watch_history
 from router_lab.analysis.watches import (
+    BEGUN,
     Asked,
     Recorded,
     exit_plan,
     kept,
     new_watch,
     newest_watches,
+    plan_of,
     rows_to_keep,
     what_ended,
+    what_refuted,
 )
 from router_lab.analysis.wording import count, html_table, interval_kind, pairs_of, plain, scoring
 from router_lab.errors import ConfigError
@@ -112,7 +116,7 @@ class MonitorResult:
         shown = [
             "task_type", "outcome", "basis", "whose", "pairs", "of_pairs", "mean", "lower", "upper",
             "interval", "threshold", "pairs_needed", "scores_needed", "reason", "estimand", "warnings",
-            "plan_recorded",
+            "plan_recorded", "opened_because",
         ]  # fmt: skip
         return html_table(self.frame[shown], _heading(self))
 
@@ -148,17 +152,18 @@ def monitor(
     watches: pd.DataFrame | None = None,
     least_probability: float | None = None,
     task_types: int | None = None,
+    begin: Collection[str] = (),
     now: datetime | None = None,
 ) -> MonitorResult:
     """Judge every task type of a ledger, or in `pairs` (the comparisons; see `pairs.judged_pairs`).
 
-    `plan`, `basis` (one of `evidence.BASES`) and `scored_by` (as in `ab`) are, by default, what the
-    ledger's watches have, and of a type without a watch `ExitPlan()` and the best evidence there is.
-    `switch_events` lets exits and re-arms written earlier bound the runs, `watches` keep their plans and
-    verdicts (default: a ledger's own). `least_probability` is the lowest sampling rate planned (default:
-    the lowest seen); `task_types` is K (default: how many there are). `now` is aware; default the
-    present. Nothing is written: that is for `steer`. Raises `ConfigError` for missing columns and
-    unknown bases or scorers.
+    `plan`, `basis` (one of `evidence.BASES`) and `scored_by` (as in `ab`) are, by default, what the ledger's
+    watches have, and of a type without a watch `ExitPlan()` and the best evidence there is. `switch_events`
+    lets exits and re-arms written earlier bound the runs, `watches` keep their plans and verdicts (default:
+    a ledger's own). `least_probability` is the lowest sampling rate planned (default: the lowest seen);
+    `task_types` is K (default: how many there are). A new watch begins now for the task types in `begin`, on
+    the pairs after it. `now` is aware; default the present. Nothing is written: that is for `steer`. Raises
+    `ConfigError` for missing columns and unknown bases or scorers.
     """
     moment = now or datetime.now(UTC)
     if scored_by is not None and basis is None:
@@ -169,8 +174,9 @@ def monitor(
     if tables is not None and by == "task_type":
         switch_events = switch_history(tables) if switch_events is None else switch_events
         watches = watch_history(tables) if watches is None else watches
+    _check_begin(begin, names)
     known, kept_watches = standings(switch_events, names), newest_watches(watches)
-    asked = Asked(plan, basis, max(task_types or len(names), 1), least_probability)
+    asked = Asked(plan, basis, max(task_types or len(names), 1), least_probability, frozenset(begin))
     found = [
         _look(str(name), group, asked, known[str(name)], kept_watches.get(str(name)), moment)
         for name, group in rows.groupby(by, sort=True)
@@ -184,6 +190,15 @@ def monitor(
         recorded=frozenset(one.run.task_type for one in found if one.is_recorded),
         to_keep=tuple(row for one in found for row in one.to_keep),
     )
+
+
+def _check_begin(begin: Collection[str], names: Sequence[str]) -> None:
+    if isinstance(begin, str):
+        raise ConfigError(f"begin is {begin!r}; pass the task types as a list, [{begin!r}]")
+    for name in begin:
+        if name not in names:
+            known = ", ".join(map(repr, names[:20])) or "none yet"
+            raise ConfigError(f"no pairs of {name!r}, so no watch of it can begin; there are {known}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +220,14 @@ def _look(
     recorded: Recorded | None,
     now: datetime,
 ) -> _Look:
-    latest = latest_run(rows, standing.evidence_since)
-    watch, found = _watch_of(name, latest, asked, standing, recorded, now)
+    since = _newest(standing.evidence_since, recorded.plan.evidence_since if recorded else None)
+    latest = latest_run(rows, since)
+    if name in asked.begin:
+        watch, found = _begun(name, latest, asked, recorded, now)
+        latest = latest_run(rows, now)
+        found = evidence_of(latest, found.basis)
+    else:
+        watch, found = _watch_of(name, rows, latest, asked, standing, recorded, now)
     run = run_of(name, latest, found, watch, standing)
     is_recorded = recorded is not None and recorded.plan.watch_id == watch.watch_id
     decision = decide(
@@ -236,8 +257,31 @@ def _look(
     return _Look(run, watch, decision, is_recorded, rows_to_keep(recorded, watch, decision, now))
 
 
+def _begun(
+    name: str, latest: pd.DataFrame, asked: Asked, recorded: Recorded | None, now: datetime
+) -> tuple[Watch, Evidence]:
+    """A watch that begins now because somebody says so, judged by what the pairs before were judged by."""
+    found = evidence_of(latest, asked.basis)
+    again = _going_on(asked, recorded)
+    return new_watch(
+        name, compared_by(latest), found, again, at=now, evidence_since=now, opened_because=BEGUN
+    ), found
+
+
+def _going_on(asked: Asked, recorded: Recorded | None) -> Asked:
+    """What is asked for, by the plan of the watch before where nobody asks for another."""
+    if asked.plan is not None or recorded is None:
+        return asked
+    return replace(asked, plan=plan_of(recorded.plan))
+
+
+def _newest(*moments: datetime | None) -> datetime | None:
+    return max((one for one in moments if one is not None), default=None)
+
+
 def _watch_of(
     name: str,
+    rows: pd.DataFrame,
     latest: pd.DataFrame,
     asked: Asked,
     standing: Standing,
@@ -248,15 +292,20 @@ def _watch_of(
     since, compared = standing.evidence_since, compared_by(latest)
     free = _with_help(evidence_of(latest, asked.basis), latest, NEARLY_ALL)
     if recorded is None:
-        return new_watch(name, compared, free, asked, at=now, evidence_since=since), free
+        began = began_because(rows, latest)
+        return new_watch(
+            name, compared, free, asked, at=now, evidence_since=since, opened_because=began
+        ), free
     watch = recorded.plan
     least = LEAST_JUDGED if watch.scorer.endswith(HELPED) else NEARLY_ALL
     own = _with_help(evidence_of(latest, watch.basis), latest, least)
     # A verdict stays whether or not a judge could help its marks now.
     is_same = recorded.verdict is not None and own.scorer == watch.scorer.removesuffix(HELPED)
     scorer = watch.scorer if is_same else own.told_by
-    if reason := what_ended(watch, compared, free, scorer, asked, since):
-        opened = new_watch(name, compared, free, asked, at=now, evidence_since=since, opened_because=reason)
+    refuted = what_refuted(recorded, by_chance(latest)) if watch.basis == "judge" else ""
+    if reason := refuted or what_ended(watch, compared, free, scorer, asked, since):
+        again = _going_on(asked, recorded)
+        opened = new_watch(name, compared, free, again, at=now, evidence_since=since, opened_because=reason)
         return opened, free
     return watch, own
 

@@ -56,6 +56,7 @@ _DEFAULTS: dict[str, Any] = {
     "shadow_model": None,
     "primary_parameters": None,
     "shadow_parameters": None,
+    "prompt_version": None,
     "primary_ending": None,
     "shadow_ending": None,
     "preference": np.nan,

@@ -9,7 +9,9 @@ import pandas as pd
 from router_lab.analysis.evidence import SIMILARITIES, Evidence
 from router_lab.analysis.pairs import distinct_values
 from router_lab.analysis.people_and_judge import by_chance, judged_beside
-from router_lab.analysis.wording import percent, plain_text
+from router_lab.analysis.prompts import COLUMN as PROMPT
+from router_lab.analysis.prompts import varies
+from router_lab.analysis.wording import percent, plain, plain_text
 
 REFUSALS = (
     "too_few_clusters",
@@ -230,7 +232,24 @@ def _mixtures(found_evidence: Evidence) -> list[Finding]:
             shown = ", ".join(asked[:3]) + (" ..." if len(asked) > 3 else "")
             message = f"the {side} was asked with several parameters ({shown[:300]}): filter to one"
             found.append(Finding("mixed_parameters", message, refuses=True))
-    return found
+    return [*found, *_prompts(evidence)]
+
+
+def _prompts(evidence: pd.DataFrame) -> list[Finding]:
+    """Whether the prompt stayed the same, as far as that can be told."""
+    if varies(evidence):
+        message = (
+            "the system text, tools or schema change from call to call, so that a change of the prompt is "
+            'only seen where it has a name: tags={"prompt_version": "v2"}'
+        )
+        return [Finding("varying_prompts", message, refuses=False)]
+    versions = evidence[PROMPT].dropna().value_counts(sort=False)
+    if len(versions) < 2:
+        return []
+    told = ", ".join(f"{plain(name)} on {pairs:,}" for name, pairs in versions.head(3).items())
+    told += ", ..." if len(versions) > 3 else ""
+    message = f"the prompt changed between these pairs ({told}): filter `{PROMPT}` to one for its own verdict"
+    return [Finding("mixed_prompts", message, refuses=False)]
 
 
 def _sampling(evidence: pd.DataFrame) -> list[Finding]:

@@ -17,8 +17,9 @@ from router_lab.analysis.history import Standing
 from router_lab.analysis.outlook import scores_to_settle
 from router_lab.analysis.people_and_judge import judged_beside
 from router_lab.analysis.prediction_powered_betting import helped
+from router_lab.analysis.prompts import settled
 from router_lab.analysis.quality import inspect
-from router_lab.analysis.watches import COMPARED
+from router_lab.analysis.watches import COMPARED, changed
 from router_lab.analysis.wording import basis_of, period, points
 from router_lab.records import Watch
 
@@ -189,6 +190,7 @@ def latest_run(rows: pd.DataFrame, since: datetime | None) -> pd.DataFrame:
     """Rows after the last change of what is compared; nulls (a side that failed) change nothing."""
     if since is not None:
         rows = rows[rows["created_at"] > pd.Timestamp(since)]
+    rows = settled(rows)
     main = rows[~rows["is_noise"] & rows["use"].isin(_COMPARED_USES)]
     if main.empty:
         return rows
@@ -198,6 +200,15 @@ def latest_run(rows: pd.DataFrame, since: datetime | None) -> pd.DataFrame:
         changed = known.index[known != known.iloc[-1]] if len(known) else []
         start = max(start, int(changed[-1]) + 1 if len(changed) else 0)
     return rows.loc[start:]
+
+
+def began_because(rows: pd.DataFrame, latest: pd.DataFrame) -> str:
+    """What of the pairs changed last before the `latest` run began, in words; "" where nothing did."""
+    before = compared_by(settled(rows).loc[: latest.index[0] - 1]) if len(latest) else {}
+    now = compared_by(latest)
+    both = ((column, before.get(column), now[column]) for column in COMPARED)
+    said = (changed(column, old, new) for column, old, new in both if old and new and old != new)
+    return ", ".join(said)
 
 
 def compared_by(latest: pd.DataFrame) -> dict[str, str | None]:

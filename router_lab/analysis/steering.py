@@ -23,6 +23,7 @@ from router_lab.analysis.drift import Drift, detect
 from router_lab.analysis.history import Standing, Step, author_of
 from router_lab.analysis.monitor import MonitorResult, monitor
 from router_lab.analysis.runs import Run, judged_by, on_scale, scores_needed
+from router_lab.analysis.watches import BEGUN, WITHDRAWN
 from router_lab.analysis.wording import plain, plain_text, scoring
 from router_lab.errors import ConfigError
 from router_lab.records import Alert, Watch
@@ -129,12 +130,14 @@ async def steer(
     scored_by: str | None = None,
     task_types: int | None = None,
     least_probability: float | None = None,
+    begin: Collection[str] = (),
     now: datetime | None = None,
 ) -> Steered:
     """Monitor a ledger and, with `apply`, act on what is found. Safe to run as often as one likes.
 
     `apply` also keeps the plan of every watch that begins, and every verdict, in the ledger: these stand
-    from then on, whatever pairs come later, until what is compared or who scores it changes. Without
+    from then on, whatever pairs come later, until what is compared or who scores it changes, or a new watch
+    is asked for: `begin` names the task types. Without
     `plan`, `basis` and `scored_by` the plans in the ledger go on; see `monitor`. Everything it knows is
     read back from the ledger, so that any machine and any cron job agree. Raises `ConfigError` for
     anything but a ledger.
@@ -150,6 +153,7 @@ async def steer(
         switch_events=history,
         task_types=task_types,
         least_probability=least_probability,
+        begin=begin,
         now=now,
     )
     actions = plan_actions(result, policy, now=now)
@@ -179,10 +183,12 @@ def plan_actions(
 ) -> list[Action]:
     """What the findings ask for, at most one action per task type. Pure: nothing is switched."""
     rules, moment = policy or SteeringPolicy(), now or datetime.now(UTC)
-    found = []
+    found: list[Action | None] = []
     for name, decision in result.decisions.items():
         standing, run = result.standings[name], result.runs[name]
-        if standing.state == "measuring":
+        if afresh := _afresh(name, result.watches.get(name), standing, rules):
+            found.append(afresh)
+        elif standing.state == "measuring":
             found.append(_while_measuring(run, decision, rules))
         elif standing.state == "exited":
             found.append(_while_exited(run, decision, standing, rules, moment))
@@ -211,6 +217,20 @@ def act(
         if _flip(action, switch) or news:
             done.append(action)
     return done
+
+
+def _afresh(name: str, watch: Watch | None, standing: Standing, rules: SteeringPolicy) -> Action | None:
+    """Measuring again where it had ended: somebody asked for it, or the verdict was withdrawn."""
+    if (
+        watch is None
+        or standing.state == "measuring"
+        or not watch.opened_because.startswith((BEGUN, WITHDRAWN))
+    ):
+        return None
+    if standing.since is not None and watch.at <= standing.since:
+        return None
+    key = f"{name}/{watch.watch_id}/afresh"
+    return Action("rearm", name, f"{watch.opened_because}: measuring again", key, usd=rules.rearm_usd)
 
 
 def _while_measuring(run: Run, decision: Decision, rules: SteeringPolicy) -> Action | None:

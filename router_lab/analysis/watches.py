@@ -1,8 +1,8 @@
 """The plan of a watch, fixed when it begins, and the verdict that stays: what the ledger keeps of both.
 
-A watch is of what is compared (models, aliases, parameters, comparator) and of who scores it. When one
-of these changes, or somebody asks for another plan, a new one begins, which says why. Pairs of other task
-types, other sampling rates and pairs of the primary with itself change neither the plan nor a verdict.
+A watch is of what is compared (models, aliases, parameters, prompt, comparator) and of who scores it. When
+one of these changes, or somebody asks for another plan, a new one begins, which says why. Pairs of other
+task types, other sampling rates and pairs of the primary with itself change neither the plan nor a verdict.
 """
 
 from __future__ import annotations
@@ -18,14 +18,18 @@ import pandas as pd
 from router_lab.analysis.decision import Decision, ExitPlan, Outcome
 from router_lab.analysis.evidence import QUALITY, Evidence
 from router_lab.analysis.wording import plain
-from router_lab.defaults import BASES
+from router_lab.defaults import BASES, UNNAMED_PROMPT
 from router_lab.records import Watch
 
 # What a watch compares: columns of pairs.
 COMPARED: Final = (
     "primary_alias", "shadow_alias", "primary_model", "shadow_model",
-    "primary_parameters", "shadow_parameters", "comparator",
+    "primary_parameters", "shadow_parameters", "prompt_version", "comparator",
 )  # fmt: skip
+
+# Why a watch began that somebody asked for, and one whose verdict was refuted.
+BEGUN: Final = "a new watch was asked for"
+WITHDRAWN: Final = "the verdict was withdrawn"
 
 # Verdicts that stay.
 LATCHED: Final = (Outcome.NON_INFERIOR, Outcome.SUPERIOR, Outcome.WORSE, Outcome.DIFFERS)
@@ -50,6 +54,7 @@ class Asked:
     basis: str | None
     task_types: int
     least_probability: float | None
+    begin: frozenset[str] = frozenset()
 
 
 def newest_watches(history: pd.DataFrame | None) -> dict[str, Recorded]:
@@ -88,6 +93,16 @@ def _watch(row: Mapping[str, Any]) -> Watch:
     return Watch(**known)
 
 
+def what_refuted(recorded: Recorded, by_chance: str) -> str:
+    """Why a verdict holds no more, in words: it was a judge's, of whom people's marks since show that it
+    knows nothing (`by_chance`, see `people_and_judge`). "" while it holds.
+    """
+    if recorded.verdict is None or recorded.plan.basis != "judge" or not by_chance:
+        return ""
+    when = f"{recorded.verdict.at:%Y-%m-%d}"
+    return f"{WITHDRAWN} that was given on {when} ({recorded.verdict.outcome}): {by_chance}"
+
+
 def what_ended(
     watch: Watch,
     compared: Mapping[str, str | None],
@@ -106,7 +121,7 @@ def what_ended(
     for name in COMPARED:
         before, now = getattr(watch, name), compared[name]
         if before is not None and now is not None and before != now:
-            return f"{name.replace('_', ' ')} changed from {plain(before)} to {plain(now)}"
+            return changed(name, before, now)
     if asked.basis is not None and asked.basis != watch.basis:
         return f"{asked.basis} are asked for in place of {watch.basis}"
     if not watch.basis_forced and free.basis in QUALITY and _rank(free.basis) < _rank(watch.basis):
@@ -116,6 +131,16 @@ def what_ended(
     if asked.plan is not None and (changes := _changes(watch, asked.plan)):
         return f"the plan changed: {changes}"
     return ""
+
+
+def changed(column: str, before: str, now: str) -> str:
+    """That what is compared changed, in words."""
+    name = "prompt (its system text, tools or schema)" if _is_unnamed(column, now) else column
+    return f"{name.replace('_', ' ')} changed from {plain(before)} to {plain(now)}"
+
+
+def _is_unnamed(column: str, version: str) -> bool:
+    return column == "prompt_version" and version.startswith(UNNAMED_PROMPT)
 
 
 def _is_another(before: str, now: str) -> bool:
@@ -206,13 +231,21 @@ def exit_plan(watch: Watch, asked: ExitPlan | None) -> ExitPlan:
     )
 
 
+def plan_of(watch: Watch) -> ExitPlan:
+    """The plan of a watch, for one that goes on with it."""
+    own = {"floor": "floor_delta", "scores": "score_margin", "judge": "score_margin"}.get(watch.basis)
+    margins: dict[str, Any] = {own: watch.margin} if own else {}
+    return ExitPlan(threshold=watch.threshold, alpha=watch.alpha, max_pairs=watch.max_pairs, **margins)
+
+
 def rows_to_keep(
     recorded: Recorded | None, watch: Watch, decision: Decision, at: datetime
 ) -> Sequence[Watch]:
     """What the ledger lacks of a watch: its plan, its verdict, both or nothing."""
     is_known = recorded is not None and recorded.plan.watch_id == watch.watch_id
     is_decided = decision.outcome in LATCHED
-    if not is_known and not is_decided and decision.pairs < FEWEST_TO_PLAN:
+    is_asked_for = watch.opened_because == BEGUN
+    if not is_known and not is_decided and not is_asked_for and decision.pairs < FEWEST_TO_PLAN:
         return ()
     rows = [] if is_known else [watch]
     said = verdict_of(watch, decision, at)

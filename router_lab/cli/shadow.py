@@ -16,6 +16,7 @@ EXAMPLES = """\
   router-lab shadow monitor --ledger out/ledger
   router-lab shadow monitor --threshold 0.97 --max-pairs 5000
   router-lab shadow monitor --basis scores --scored-by people
+  router-lab shadow monitor --begin summarize::short --apply      measure afresh, say after a new prompt
   router-lab shadow monitor --apply      keep plans and verdicts, turn shadows off where it is decided
 """
 
@@ -51,6 +52,14 @@ def add_to(commands: Commands) -> None:
             f"--on-{outcome}", choices=["alert", "off"], default="alert", help="default: alert"
         )
     monitor.add_argument(
+        "--begin",
+        action="append",
+        default=[],
+        metavar="TASK_TYPE",
+        help="begin a new watch of this task type now, on the pairs from here on (may be repeated; kept with "
+        "--apply)",
+    )
+    monitor.add_argument(
         "--apply", action="store_true", help="keep plans and verdicts, flip the switch and raise the alerts"
     )
     add_ledger_option(monitor)
@@ -73,6 +82,7 @@ def run_monitor(arguments: argparse.Namespace) -> int:
             basis=arguments.basis,
             scored_by=arguments.scored_by,
             task_types=arguments.task_types,
+            begin=arguments.begin,
         )
         print(asyncio.run(steered))
     return 0

@@ -89,6 +89,7 @@ ATTEMPTS = Table(
         "tags",
         "budget_lines",
         "parameters",
+        "prompt_version",
     ),
     content=("prompt", "output", "tool_calls", "thoughts"),
 )
@@ -112,6 +113,7 @@ COMPARISONS = Table(
         "run_id",
         "primary_parameters",
         "shadow_parameters",
+        "prompt_version",
     ),
     content=("primary_output", "shadow_output", "primary_tool_calls", "shadow_tool_calls"),
 )

@@ -33,6 +33,7 @@ _SHOWN = [
     "estimand",
     "warnings",
     "plan_recorded",
+    "opened_because",
 ]
 
 

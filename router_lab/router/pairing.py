@@ -231,6 +231,7 @@ def _comparison(
         details=details,
         is_noise=pairing.is_noise,
         task_id=primary.job.request.task_id,
+        prompt_version=primary.job.request.prompt_version,
         primary_ending=None if primary.was_cancelled else primary.ending,
         shadow_ending=shadow.ending if shadow is not None and (shadow.done or status in _FAILED) else None,
         **_side("primary", primary),

@@ -12,6 +12,7 @@ from router_lab.errors import ConfigError
 from router_lab.parameters import NAMES, NOTHING_ASKED, Parameters
 from router_lab.records import Message, Tool
 from router_lab.router import request_parts
+from router_lab.router.prompt_version import prompt_version
 from router_lab.router.providers.wire import scrub
 
 _NAME_LIMIT = 200
@@ -45,6 +46,7 @@ class Request:
     user_id: str | None = None
     task_id: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    prompt_version: str | None = None
 
     @classmethod
     def build(
@@ -64,15 +66,16 @@ class Request:
     ) -> Request:
         """Check and normalise. Raises `ConfigError` naming the argument.
 
-        Give `prompt` or `messages`, the latter as OpenAI, Anthropic or Ollama write them, or as
-        `Message`; system messages are put before everything else. `tools` are in OpenAI's or
-        Anthropic's form, `schema` is a JSON schema or a pydantic model class, values of `tags` are
-        text, numbers or booleans. `parameters` are those of `router_lab.parameters`. Half surrogate
-        pairs, which UTF-8 cannot carry, become U+FFFD.
+        Give `prompt` or `messages`, the latter as OpenAI, Anthropic or Ollama write them, or as `Message`;
+        system messages are put before everything else. `tools` are in OpenAI's or Anthropic's form,
+        `schema` is a JSON schema or a pydantic model class, values of `tags` are text, numbers or booleans;
+        the tag `prompt_version` names the prompt. `parameters` are those of `router_lab.parameters`. Half
+        surrogate pairs, which UTF-8 cannot carry, become U+FFFD.
         """
         system_text, turns = _conversation(prompt, messages, system)
         known_tools = request_parts.read_tools(tools)
         known_schema = request_parts.read_schema(schema)
+        known_tags = _tags(tags)
         canonical = _canonical(turns, system_text, known_tools, known_schema)
         text = _transcript(turns, system_text, known_tools, known_schema)
         return cls(
@@ -89,7 +92,8 @@ class Request:
             parameters=_parameters(parameters),
             user_id=None if user_id is None else _name("user_id", user_id),
             task_id=None if task_id is None else _name("task_id", task_id),
-            tags=_tags(tags),
+            tags=known_tags,
+            prompt_version=prompt_version(system_text, known_tools, known_schema, known_tags),
         )
 
     def on(self, route: Parameters) -> Request:

@@ -66,6 +66,7 @@ def lost_row(
         task_id=request.task_id,
         tags=request.tags,
         parameters=plan.call.parameters.row(),
+        prompt_version=request.prompt_version,
         prompt=request.prompt_text,
         output=None,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from pair_frames import NOW, agreeing, pairs_frame
 
-from router_lab.analysis import ExitPlan, Outcome, monitor, steer
+from router_lab.analysis import ExitPlan, Outcome, ab, monitor, steer
+from router_lab.cli.main import main
 from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
 from router_lab.records import Comparison, Score
@@ -48,7 +49,7 @@ def write(ledger: Ledger, rows: Sequence[Comparison]) -> None:
 
 
 def apply(ledger: Ledger, **options: object) -> str:
-    return repr(asyncio.run(steer(ledger, apply=True, now=LATER, **options)))
+    return repr(asyncio.run(steer(ledger, apply=True, **{"now": LATER, **options})))
 
 
 def told(ledger: Ledger) -> tuple[object, ...]:
@@ -235,3 +236,104 @@ def test_gsm8k_swapped_is_superior_on_real_answers():
     (decision,) = monitor(frame, now=LATER).decisions.values()
     print(f"GSM8K swapped: {decision.outcome}, {200 * decision.mean - 100:+.1f}, {decision.reason}")
     assert decision.outcome is Outcome.SUPERIOR
+
+
+@pytest.mark.parametrize(("before", "after"), [("v1", "v2"), ("auto:0123456789ab", "auto:ba9876543210")])
+def test_a_change_of_the_prompt_opens_a_new_watch_and_says_so(tmp_path, before, after):
+    with Ledger(tmp_path) as ledger:
+        write(ledger, pairs(np.ones(110), prompt_version=before))
+        apply(ledger)
+        assert told(ledger)[0] is Outcome.NON_INFERIOR
+        write(ledger, pairs(np.ones(20), 200, prompt_version=after))
+        for said in (repr(monitor(ledger, now=LATER)), apply(ledger)):
+            assert "prompt" in said and f"changed from {before} to {after}" in said
+        assert told(ledger)[:2] == (Outcome.CONTINUE, 20)
+        assert "the prompt changed between these pairs" in repr(ab(ledger))
+
+
+def test_prompts_that_are_new_at_every_call_end_no_watch_and_names_do(tmp_path):
+    versions = [f"auto:{number:012x}" for number in range(110)]
+    with Ledger(tmp_path) as ledger:
+        write(
+            ledger,
+            [replace(one, prompt_version=v) for one, v in zip(pairs(np.ones(110)), versions, strict=True)],
+        )
+        apply(ledger)
+        assert told(ledger)[:2] == (Outcome.NON_INFERIOR, 110)
+        assert "change from call to call" in repr(monitor(ledger, now=LATER))
+        write(ledger, pairs(np.ones(20), 200, prompt_version="v2"))
+        write(ledger, pairs(np.ones(20), 300, prompt_version="v3"))
+        assert "from v2 to v3" not in repr(monitor(ledger, now=LATER))  # none had a name when it was decided
+        apply(ledger, begin=[NAME])
+        write(ledger, [replace(one, created_at=LATER + timedelta(minutes=n))
+                       for n, one in enumerate(pairs(np.ones(20), 400, prompt_version="v4"), 1)])  # fmt: skip
+        assert "prompt version changed from v3 to v4" in repr(monitor(ledger, now=LATER + timedelta(hours=1)))
+
+
+def test_a_new_watch_begins_when_somebody_says_so(tmp_path, capsys):
+    with Ledger(tmp_path) as ledger:
+        write(ledger, pairs(np.ones(110)))
+        apply(ledger, plan=ExitPlan(threshold=0.9))
+        assert told(ledger)[0] is Outcome.NON_INFERIOR
+        assert "a new watch was asked for" in repr(monitor(ledger, begin=[NAME], now=LATER))
+        assert told(ledger)[0] is Outcome.NON_INFERIOR  # looking begins nothing
+        begun = datetime.now(UTC)  # the switch has a clock of its own
+        said = apply(ledger, begin=[NAME], now=begun)
+        assert "a new watch was asked for" in said and "rearm" in said  # the shadow was off since the exit
+        later = begun + timedelta(hours=2)
+        newer = pairs(agreeing(0.5, 60), 400)
+        write(
+            ledger,
+            [replace(one, created_at=begun + timedelta(minutes=n)) for n, one in enumerate(newer, 1)],
+        )
+        (decision,) = monitor(ledger, now=later).decisions.values()
+        assert decision.pairs == 60 and decision.threshold == pytest.approx(0.9)
+        for wrong in (["no::such"], NAME):
+            with pytest.raises(ConfigError, match="begin"):
+                monitor(ledger, begin=wrong, now=later)
+    assert main(["shadow", "monitor", "--ledger", str(tmp_path), "--begin", NAME]) == 0
+    assert "a new watch was asked for" in capsys.readouterr().out
+
+
+def judged_ledger(ledger: Ledger) -> list[Comparison]:
+    """A judge that finds nearly all shadows better."""
+    preference = np.where(agreeing(0.9, 200) > 0, 1.0, 0.0)
+    rows = [
+        replace(one, comparator="judge", details={"preference": value})
+        for one, value in zip(pairs(preference), preference.tolist(), strict=True)
+    ]
+    write(ledger, rows)
+    return rows
+
+
+def people_say(ledger: Ledger, rows: Sequence[Comparison], chance: float, better: Sequence[bool]) -> None:
+    marks = [
+        Score(score_id=f"{one.comparison_id}-{side}", at=LATER, by="ana", comparison_id=one.comparison_id,
+              quality_score=float(is_better == (side == "shadow")), side=side, chance=chance)
+        for one, is_better in zip(rows, better, strict=True) for side in ("primary", "shadow")
+    ]  # fmt: skip
+    ledger.score(*marks)
+
+
+def test_a_judges_verdict_is_withdrawn_when_people_show_that_it_knows_nothing(tmp_path):
+    with Ledger(tmp_path) as ledger:
+        rows = judged_ledger(ledger)
+        apply(ledger)
+        assert told(ledger)[0] is Outcome.SUPERIOR
+        people_say(ledger, rows[:25], 0.125, np.random.default_rng(2).random(25) < 0.5)
+        now = datetime.now(UTC)  # the switch has a clock of its own
+        for said in (repr(monitor(ledger, now=now)), apply(ledger, now=now)):
+            assert "the verdict was withdrawn that was given on 2026-11-22 (superior)" in said
+            assert "no better than chance on the 25 pairs" in said
+        assert "rearm" in said and ledger.switch.read(NAME).on  # what it had ended goes on
+        assert ledger.watches()["opened_because"].str.contains("withdrawn").any()
+        assert told(ledger)[0] is not Outcome.SUPERIOR
+
+
+def test_a_judges_verdict_stays_when_people_agree_with_it(tmp_path):
+    with Ledger(tmp_path) as ledger:
+        rows = judged_ledger(ledger)
+        apply(ledger)
+        before = told(ledger)
+        people_say(ledger, rows[:25], 0.125, [one.details["preference"] > 0 for one in rows[:25]])
+        assert told(ledger) == before

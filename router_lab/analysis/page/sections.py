@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -16,6 +16,7 @@ from router_lab.analysis.wording import (
     interval_kind,
     percent,
     plain,
+    plain_text,
     points,
     unconfirmed,
     usd,
@@ -150,7 +151,27 @@ def monitor_section(report: Report) -> list[str]:
             " Points: shadow less primary, where scores, preferences or the primary's own noise are known."
         )
     note += " Means over distinct inputs, each counted once; those above are over calls."
-    return [table(rows), paragraph(note, "note")]
+    opened = frame[frame["opened_because"] != ""]
+    begun = [
+        paragraph(f"{plain(name)} is watched anew: {plain_text(reason)}.", "note")
+        for name, reason in zip(opened["task_type"], opened["opened_because"], strict=True)
+    ]
+    return [table(rows), *begun, *_said_alone(records), paragraph(note, "note")]
+
+
+def _said_alone(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What people and a judge say each alone, where the judge helps people's marks."""
+    told = []
+    for row in records:
+        if row["people_mean"] == row["people_mean"] and row["people_mean"] is not None:
+            people, judge = (
+                f"{_on_scale(row, f'{who}_mean')} ({_on_scale(row, f'{who}_lower')} to "
+                f"{_on_scale(row, f'{who}_upper')})"
+                for who in ("people", "judge")
+            )
+            sentence = f"{plain(row['task_type'])}: people alone {people}, the judge alone {judge}."
+            told.append(paragraph(sentence, "note"))
+    return told
 
 
 def _on_scale(row: Mapping[str, Any], column: str) -> str:
