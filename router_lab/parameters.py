@@ -171,6 +171,12 @@ def is_secret_header(name: str) -> bool:
     return bool(_SECRET_HEADER.search(name))
 
 
+def bare_secret(value: str) -> str:
+    """What of a header's value is secret: all of it but the word before it, such as `Bearer`."""
+    scheme, _, rest = value.partition(" ")
+    return rest.strip() if rest.strip() and scheme.isalpha() else value
+
+
 def expanded(value: str, environment: Mapping[str, str]) -> str:
     """A header's value with each `${NAME}` taken from the environment. Raises `KeyError` for one not set."""
     return _VARIABLE.sub(lambda found: environment[found[1]].strip(), value)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from router_lab.parameters import is_secret_header
+from router_lab.parameters import bare_secret, is_secret_header
 from router_lab.router.providers.base import WireRequest
 
 SHORTEST = 12
@@ -75,7 +75,7 @@ def _begins(body: bytes, form: bytes) -> int:
 
 def _forms(request: WireRequest, status: int) -> Sequence[bytes]:
     """The parts of the key to look for, the longest first."""
-    own = [value.removeprefix("Bearer ") for name, value in request.headers.items() if is_secret_header(name)]
+    own = [bare_secret(value) for name, value in request.headers.items() if is_secret_header(name)]
     short = {secret for secret in own if secret} if status >= 300 else set()
     forms = {form.encode() for form in short | parts([*own, *request.secrets])}
     return sorted(forms, key=lambda form: (-len(form), form))

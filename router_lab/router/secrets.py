@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from router_lab.errors import RouterLabError
-from router_lab.parameters import expanded, is_secret_header
+from router_lab.parameters import bare_secret, expanded, is_secret_header
 from router_lab.router.quoted_key import MASK, SHORTEST, parts
 from router_lab.settings.models import Settings
 
@@ -30,7 +30,9 @@ class Secrets:
     def __init__(self, settings: Settings) -> None:
         owners = (*settings.models.values(), *settings.routing.values())
         headers = [header for owner in owners for header in owner.parameters.extra_headers.items()]
-        self._templates = tuple(sorted({value for name, value in headers if is_secret_header(name)}))
+        self._templates = tuple(
+            sorted({value for name, value in headers if is_secret_header(name) or "${" in value})
+        )
         variables = (model.api_key_env for model in settings.models.values())
         self._variables = tuple(sorted({name for name in variables if name is not None}))
 
@@ -42,12 +44,12 @@ class Secrets:
                 found.append(expanded(template, os.environ))
             except KeyError:
                 continue
-        return tuple(bare for value in found if len(bare := value.removeprefix("Bearer ")) >= SHORTEST)
+        return tuple(bare for value in found if len(bare := bare_secret(value)) >= SHORTEST)
 
     def mask(self, headers: Mapping[str, str] | None = None) -> Mask:
         """What takes them out, and the secrets of these headers, too."""
         own = [value for name, value in (headers or {}).items() if is_secret_header(name)]
-        return _mask_of(self.known(), tuple(value.removeprefix("Bearer ") for value in own))
+        return _mask_of(self.known(), tuple(bare_secret(value) for value in own))
 
 
 @lru_cache(maxsize=64)

@@ -167,6 +167,19 @@ def test_secrets_go_to_the_routes_own_server_alone_and_are_never_kept(tmp_path, 
     assert SECRET not in books.stored and "x-gateway-token" in books.stored
 
 
+@pytest.mark.parametrize("header", ["authorization: 'Basic ${GATEWAY_KEY}'", "x-team: '${GATEWAY_KEY}'"])
+def test_whatever_the_environment_puts_into_a_header_is_secret(tmp_path, monkeypatch, header):
+    monkeypatch.setenv("GATEWAY_KEY", SECRET)
+    books = run(
+        tmp_path,
+        {},
+        first=openai(f"your key is {SECRET}"),
+        kind="openai",
+        own=f", extra_headers: {{{header}}}",
+    )
+    assert not books.errors and SECRET not in books.stored and "[redacted]" in books.stored
+
+
 def test_a_value_of_a_header_is_in_no_repr_of_the_settings():
     text = YAML.format(one="http://a.b", two="http://a.c", kind="openai", noise=0, other="", route="",
                        own=f', extra_headers: {{authorization: "Bearer {SECRET}"}}')  # fmt: skip

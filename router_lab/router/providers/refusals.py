@@ -26,7 +26,9 @@ _NOT_TAKEN = re.compile(
     r"|\binvalid (?:parameter|argument|field|property|role|type)\b|(?:is|are) invalid\b|has invalid value"
     r"|(?:not|n't) (?:an? )?(?:valid|known|legal) (?:parameter|field|argument|property|role|value|key|type)"
     r"|must be (?:one of|either|[\"'`])|expected (?:one of|[\"'`])|is not one of|not in \[|cannot unmarshal"
-    r"|can(?:not|'t) be used with this model|不支持|不可用",
+    r"|can(?:not|'t) be used with this model|\bonly\b[^.]{0,80}\b(?:supported|allowed|accepted)\b"
+    r"|(?:are|is) not valid\b|invalid (?:enum )?value|input should be ['\"`]|roles must alternate"
+    r"|invalid ['\"`]json_schema['\"`]|不支持|不可用",
     re.IGNORECASE,
 )
 # What follows advises what to write instead, and names fields that were not sent.
@@ -68,7 +70,9 @@ _SCHEMA = re.compile(
 )
 _ROLE = re.compile(
     r"(?=.*\brole)(?=.*(?:\b(?:system|developer)\b|discriminator))(?!.*(?:messages?\W{0,3}[1-9]))"
-    r"|\b(?:system|developer)[ _](?:role|instructions?|messages?|prompts?)\b",
+    r"|\b(?:system|developer)[ _](?:role|instructions?|messages?|prompts?)\b"
+    r"|\b(?:system|developer)['\"`]? is not one of|\bonly\b.{0,60}\broles? (?:are|is) (?:supported|allowed)"
+    r"|roles must alternate|^messages?\W{0,3}0\W{0,3}role",
     re.I | re.S,
 )
 _PARAMETERS = {
@@ -86,12 +90,13 @@ def refused_fields(status: int, payload: Any, message: str, param: str | None) -
 
     `status` is the answer's, or the one that an error inside of it names.
     """
-    if status not in _STATUSES:
+    if status not in (*_STATUSES, 500):
         return frozenset()
     found: set[str] = set()
     for complaint in _complaints(payload, message, param):
         found |= _named_in(complaint)
-    return frozenset(found)
+    # Some servers fall over their template instead of refusing what it has no place for.
+    return frozenset(found & {"system_role"} if status == 500 else found)
 
 
 def _named_in(complaint: Complaint) -> set[str]:
