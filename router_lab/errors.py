@@ -143,3 +143,8 @@ class ResponseParseError(RouterLabError):
 
 class LedgerError(RouterLabError):
     """The ledger folder cannot be read or written; the message says which file and what to do."""
+
+
+def error_line(error: BaseException) -> str:
+    """The first line of what a library's error says, or its kind if it says nothing."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

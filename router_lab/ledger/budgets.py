@@ -147,6 +147,14 @@ def forget_periods(journal: sqlite3.Connection, before: datetime) -> None:
     )
 
 
+def budget_keys(text: str | None) -> list[tuple[str, str]]:
+    """The `(scope, period)` pairs in a row's `budget_lines`; none in damaged ones, which `verify` names."""
+    try:
+        return [(str(scope), str(period)) for scope, period in json.loads(text or "[]")]
+    except (ValueError, TypeError, RecursionError):
+        return []
+
+
 def line_totals(attempts: Any) -> dict[tuple[str, str], int]:
     """Nano-dollars per budget line, from an Arrow table with `cost_usd`, `worst_usd` and `budget_lines`.
 
@@ -162,7 +170,7 @@ def line_totals(attempts: Any) -> dict[tuple[str, str], int]:
         if lines is None or cost is None:
             continue
         if lines not in lines_of:
-            lines_of[lines] = [(scope, period) for scope, period in json.loads(lines)]
+            lines_of[lines] = budget_keys(lines)
         for key in lines_of[lines]:
             totals[key] += nano(cost)
     return {key: min(total, MOST_NANO) for key, total in totals.items()}

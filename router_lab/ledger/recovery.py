@@ -6,13 +6,13 @@ as cancelled. Switches that they held for a `with` block are let go.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from router_lab.errors import LedgerError
+from router_lab.ledger.budgets import budget_keys
 from router_lab.ledger.journal import known_columns
 from router_lab.ledger.lines import number
 from router_lab.ledger.locks import claimed_if_dead, clear_of_the_dead
@@ -62,8 +62,4 @@ def _worst(columns: Sequence[str], line: bytes, held: int) -> int:
 
 
 def _charge(books: Books, held: int, lines: str, worst: int) -> None:
-    try:
-        keys = [(str(scope), str(period)) for scope, period in json.loads(lines)]
-    except (ValueError, TypeError):  # damaged; `verify` names it
-        return
-    books.budgets.charge(keys, held, worst)
+    books.budgets.charge(budget_keys(lines), held, worst)

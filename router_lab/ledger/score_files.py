@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
+from warnings import catch_warnings, simplefilter
 
-from router_lab.errors import ConfigError
+from router_lab.errors import ConfigError, error_line
 from router_lab.records import VERDICT_SCORES, ScoreVerdict
 
 On = Literal["task_id", "comparison_id", "prompt"]
@@ -214,15 +215,25 @@ def _file(path: Path) -> Any:
 
     try:
         if path.suffix == ".csv":
-            # As texts, so that ids such as 007 stay what they are.
-            return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+            return _csv(path)
         if path.suffix in (".jsonl", ".ndjson"):
             return pd.read_json(path, lines=True, dtype=False, convert_dates=False)
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-    except (OSError, ValueError, ArithmeticError) as error:
-        raise ConfigError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # whatever a library says of a file that it cannot read
+        raise ConfigError(f"{path}: cannot be read ({error_line(error)})") from error
     raise ConfigError(f"{path}: scores are read from .csv, .jsonl and .parquet files")
+
+
+def _csv(path: Path) -> Any:
+    """As texts, so that ids such as 007 stay what they are; a row longer than the header is refused."""
+    import pandas as pd
+
+    with catch_warnings():
+        simplefilter("error", pd.errors.ParserWarning)
+        return pd.read_csv(
+            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False, low_memory=False
+        )
 
 
 def _columns_of(name: str, present: list[str], on: str, given: Mapping[str, str]) -> dict[str, str]:

@@ -6,12 +6,12 @@ same transaction, so a killed reconciliation is done for whole files or not at a
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from router_lab.ledger.budgets import budget_keys
 from router_lab.ledger.foreign import adopt_foreign
 from router_lab.ledger.money import MOST_NANO, nano
 from router_lab.ledger.operations import Books
@@ -77,8 +77,8 @@ def _settled(part: Any, bills: Mapping[str, Bill], charges: _Charges) -> tuple[A
             if value is not None:
                 columns[name][row] = value
         difference = nano(columns["worst_usd"][row]) - nano(before)
-        for scope, period in json.loads(lines[row] or "[]"):
-            charges[scope, period] += difference
+        for key in budget_keys(lines[row]):
+            charges[key] += difference
     return _with(part, columns), count
 
 

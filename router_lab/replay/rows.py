@@ -10,7 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from router_lab.errors import ConfigError
+from router_lab.errors import ConfigError, error_line
 from router_lab.parameters import NAMES
 
 # Columns whose value is JSON; in a CSV file it is text to be decoded.
@@ -122,7 +122,15 @@ def _file(path: Path) -> Iterator[Any]:
         raise ConfigError(f"rows: {path} must end in {', '.join(readers)}")
     if not path.exists():
         raise ConfigError(f"rows: {path} does not exist")
-    return reader(path)
+    return _readable(path, reader(path))
+
+
+def _readable(path: Path, rows: Iterator[Any]) -> Iterator[Any]:
+    """`rows`, with whatever a library says of a file that it cannot read as a `ConfigError`."""
+    try:
+        yield from rows
+    except Exception as error:
+        raise ConfigError(f"rows: {path} cannot be read ({error_line(error)})") from error
 
 
 def _json_lines(path: Path) -> Iterator[Any]:
