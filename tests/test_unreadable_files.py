@@ -25,8 +25,8 @@ async def test_a_replay_names_the_dataset_it_cannot_read(tmp_path: Path, name: s
         async with lab.router("routing: {ask: {model: local}}") as router:
             result = await replay(router, tmp_path / name, task_type="ask")
         assert len(lab.ledger.attempts()) == 0
-    (error,) = result.errors
-    assert name in str(error) and "cannot be read" in str(error)
+    assert result.stopped is not None
+    assert name in result.stopped and "cannot be read" in result.stopped
 
 
 @pytest.mark.parametrize("name", [*FILES, "long.csv"])
