@@ -315,10 +315,7 @@ def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
     parts = wire.objects(content)
-    return "".join(wire.text_of(part.get("text")) for part in parts if part.get("type") not in _THOUGHT_PARTS)
-
-
-_THOUGHT_PARTS = frozenset({"thinking", "reasoning"})
+    return "".join(wire.text_of(part.get("text")) for part in parts if not _is_thought(part))
 
 
 def thinking_of(message: Mapping[str, Any]) -> str:
@@ -330,7 +327,11 @@ def thinking_of(message: Mapping[str, Any]) -> str:
         if text := "".join(map(_thought, wire.objects(message.get(name)))):
             return text
     parts = wire.objects(message.get("content"))
-    return "".join(_thought(part) for part in parts if part.get("type") in _THOUGHT_PARTS)
+    return "".join(_thought(part) for part in parts if _is_thought(part))
+
+
+def _is_thought(part: Mapping[str, Any]) -> bool:
+    return part.get("type") in ("thinking", "reasoning")
 
 
 def _thought(value: Any) -> str:
