@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mutations import ERRORS, STREAMS, WHOLE, WRONG, documents, mutated, places, stream_body
 
+from mutations import ERRORS, STREAMS, WHOLE, WRONG, documents, mutated, places, stream_body
 from router_lab import Router
 from router_lab import settings as settings_of
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError, RouterLabError
