@@ -217,7 +217,6 @@ _ALL = (
             schema="json_schema, by model",
             source="11 recordings; huggingface.co/docs/inference-providers",
         ),
-        price_list="huggingface",
     ),
     Preset(
         "xai",
@@ -258,7 +257,7 @@ _ALL = (
         abilities=Abilities(
             tools="as the server was started",
             cache="automatic",
-            source="a real server in the tests; github.com/ggml-org/llama.cpp/tree/master/tools/server",
+            source="the demo's real server (LIVE=local); github.com/ggml-org/llama.cpp, tools/server",
         ),
         is_own_machine=True,
     ),

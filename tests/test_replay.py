@@ -99,6 +99,28 @@ async def test_messages_tags_and_plain_prompts(lab: Lab, tmp_path: Path) -> None
     assert (first["task_id"], first["user_id"], first["tags"]) == (second["task_id"], "7", second["tags"])
 
 
+async def test_a_row_says_what_to_ask_beside_its_prompt(lab: Lab) -> None:
+    rows = [
+        {"prompt": "How heavy?", "task_type": "ask"},
+        {"prompt": "How heavy?", "task_type": "ask", "parameters": '{"temperature": 0.3, "stop": ["END"]}'},
+        # As a ledger's own rows have it: the names of headers, and no values to send.
+        {
+            "prompt": "How heavy?",
+            "task_type": "ask",
+            "parameters": {"top_p": 0.5, "extra_headers": ["x-team"]},
+        },
+        {"prompt": "How heavy?", "task_type": "ask", "parameters": {"tempreature": 1}},
+        {"prompt": "How heavy?", "task_type": "ask", "parameters": {"seed": 4}},
+    ]
+    async with lab.router(ROUTING) as router:
+        result = await replay(router, rows, concurrency=1)
+    assert [row.status for row in result.rows] == ["ok", "ok", "ok", "failed", "failed"]
+    assert "tempreature" in str(result.rows[3].error) and "seed" in str(result.rows[4].error)
+    kept = [json.loads(text) if isinstance(text, str) else text for text in lab.attempts["parameters"]]
+    assert kept == [{}, {"stop": ["END"], "temperature": 0.3}, {"top_p": 0.5}]
+    assert lab.attempts["input_hash"].nunique() == lab.attempts["task_id"].nunique() == 3
+
+
 async def test_a_second_run_sends_nothing(lab: Lab) -> None:
     rows = [*ROWS, {"task_type": "ask", "prompt": "no id"}, {"task_type": "ask", "prompt": "no id"}]
     async with lab.router(ROUTING) as router:

@@ -136,7 +136,7 @@ def _checked(name: str, value: Any) -> Any:
         return PARAMETER_CHECKS[name](value)
     except ValueError as error:
         # The key stands before the message already.
-        raise ValueError(re.sub(rf"^{name}(?:: |(?=\.))", "", str(error))) from None
+        raise ValueError(re.sub(rf"^{name}(?:: |\.)", "", str(error))) from None
 
 
 class DialectSettings(Section):

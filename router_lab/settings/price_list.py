@@ -49,7 +49,10 @@ def listed_prices(model: ModelSettings) -> tuple[DatedPrice, ...]:
     try:
         vendor = snapshot.find_provider(None, None, model.base_url)
     except LookupError:
-        vendor = snapshot.find_provider(None, PRESETS[model.provider].price_list or model.provider, None)
+        name = PRESETS[model.provider].price_list or model.provider
+        vendor = next((one for one in snapshot.providers if one.id == name), None)
+        if vendor is None:
+            return ()
     found = vendor.find_model(model.model, all_providers=snapshot.providers)
     return _dated(found.prices) if found else ()
 

@@ -10,9 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 import router_lab as rl
 from router_lab.errors import ConfigError, ProviderError
+from router_lab.router.dialects import Dialects
+from router_lab.router.request import Request
+from router_lab.router.routing import RouteTable
+from router_lab.router.targets import build_targets
 from scripted_server import anthropic, ollama, openai, scripted
 
 YAML = """
@@ -346,3 +353,39 @@ retry: {{policies: {{standard: {{retries: 0, base_s: 0, max_s: 0}}}}}}
 
     error = asyncio.run(go())
     assert "500" in str(error) and "two" in error.__notes__[0] and "seed" in error.__notes__[0]
+
+
+TAKEN = st.fixed_dictionaries(
+    {
+        "max_tokens_field": st.sets(st.sampled_from(["max_tokens", "max_completion_tokens"])),
+        "stream_options": st.sets(st.booleans()),
+        "response_format": st.sets(st.sampled_from(["json_schema", "json_object", "none"])),
+        "system_role": st.sets(st.sampled_from(["system", "developer", "user"])),
+    }
+)
+
+
+@given(TAKEN, st.integers(1, 3))
+@hypothesis_settings(max_examples=200, deadline=None)
+def test_whatever_a_server_takes_it_is_found_or_given_up_and_no_way_is_tried_twice(taken, calls):
+    text = (
+        "models: {one: {provider: vllm, model: m, price: {input: 1, output: 1}}}\nrouting: {t: {model: one}}"
+    )
+    read = rl.settings.parse(text)
+    target, route = build_targets(read)["one"], RouteTable(read).resolve("t")
+    request = Request.build("hi", task_type="t", system="Be brief.", schema=SCHEMA)
+    dialects = Dialects()
+    asked = 0
+    for _ in range(calls):
+        for _ in range(20):
+            call = target.call(request, route, dialects.of(target), stream=True)
+            wrong = frozenset(name for name, ways in taken.items() if getattr(call.dialect, name) not in ways)
+            asked += 1
+            if not wrong or not dialects.learn(target, call, ProviderError("no", status=400, refused=wrong)):
+                break
+        else:
+            raise AssertionError("it goes round in circles")
+    # Ten ways in all; each is tried once, whoever asks, and then a call is one request.
+    assert asked <= 10 + calls
+    if all(ways - {False, "none", "user"} for ways in taken.values()):
+        assert not wrong

@@ -30,6 +30,18 @@ def test_a_preset_knows_its_address_and_the_variable_of_its_key(name):
     assert read.wire == PRESETS[name].wire
 
 
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_model_without_a_price_is_priced_by_its_vendors_list_or_named(name):
+    address = 'base_url: "https://r.openai.azure.com", ' if name == "azure" else ""
+    listed = {"azure": "gpt-4o", "deepseek": "deepseek-chat", "gemini": "gemini-2.5-flash", "xai": "grok-4"}
+    text = f"models: {{m: {{provider: {name}, {address}model: {listed.get(name, 'no-such-model')}}}}}"
+    if name in listed:
+        assert parse(f"{text}\nrouting: {{t: {{model: m}}}}").models["m"].price is None
+        return
+    with pytest.raises(ConfigError, match=r"models\.m\.price: no price is known"):
+        parse(f"{text}\nrouting: {{t: {{model: m}}}}")
+
+
 def test_a_key_is_never_taken_for_an_address_that_is_not_its_vendors():
     assert model('provider: groq, base_url: "http://127.0.0.1:9"').api_key_env is None
     assert model('provider: groq, base_url: "https://api.groq.com.evil.example/v1"').api_key_env is None
@@ -74,8 +86,8 @@ def test_a_dialect_in_the_yaml_and_what_it_cannot_be():
     [
         ("temperature: hot", "temperature: must be a number from 0 on"),
         ("top_p: 3", "top_p: must be a number from 0 to 1"),
-        ("extra_body: {max_tokens: 4}", "extra_body: .max_tokens"),
-        ("extra_headers: {host: x}", "extra_headers"),
+        ("extra_body: {max_tokens: 4}", "extra_body: max_tokens: may not be said in extra_body"),
+        ("extra_headers: {host: x}", "extra_headers: host: belongs to the connection"),
         ("think: high", "think: must be true, false or a budget"),
     ],
 )
