@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from router_lab.analysis.betting import confidence_interval, tally
-from router_lab.analysis.decision import Decision, ExitPlan, Outcome
-from router_lab.analysis.drift import Drift, detect
+from router_lab.analysis.decision import NO_DIFFERENCE, Decision, ExitPlan, Outcome
+from router_lab.analysis.drift import Drift, delay, detect
 from router_lab.analysis.history import Standing, Step, author_of
 from router_lab.analysis.monitor import MonitorResult, monitor
 from router_lab.analysis.runs import Run, judged_by, on_scale, scores_needed
@@ -236,9 +236,11 @@ def _afresh(name: str, watch: Watch | None, standing: Standing, rules: SteeringP
 def _while_measuring(run: Run, decision: Decision, rules: SteeringPolicy) -> Action | None:
     key = f"{run.task_type}/{decision.outcome}/{run.basis}/{run.started}"
     if decision.outcome is Outcome.NON_INFERIOR:
-        return Action("exit", run.task_type, f"stable: {_evidence(run, decision)}", key)
+        reason = f"stable: {_evidence(run, decision)}; {_watchfulness(run, rules, run.newest)}"
+        return Action("exit", run.task_type, reason, key)
     if decision.outcome is Outcome.SUPERIOR:
-        return Action("exit", run.task_type, f"superior: {_evidence(run, decision)}", key)
+        reason = f"superior: {_evidence(run, decision)}; {_watchfulness(run, rules, run.newest)}"
+        return Action("exit", run.task_type, reason, key)
     reaction = {
         Outcome.WORSE: rules.on_worse,
         Outcome.DIFFERS: rules.on_differs,
@@ -289,10 +291,11 @@ def _while_exited(
         return Action("rearm", run.task_type, reason, f"{key}/drift", usd=rules.rearm_usd)
     if now - (standing.audited_at or exited) < timedelta(days=rules.audit_every_days):
         return None
-    pairs = max(
-        rules.audit_pairs, ceil(rules.audit_share * _pairs_per_day(run, exited) * rules.audit_every_days)
+    pairs = _audit_pairs(run, rules, exited)
+    reason = (
+        f"audit: {pairs} pairs or ${rules.audit_usd:g}, whichever comes first; "
+        f"{_watchfulness(run, rules, exited)}"
     )
-    reason = f"audit: {pairs} pairs or ${rules.audit_usd:g}, whichever comes first"
     return Action("audit", run.task_type, reason, key, pairs=pairs, usd=rules.audit_usd)
 
 
@@ -305,6 +308,25 @@ def _drift(run: Run) -> tuple[Drift, str]:
         return detect(1 - run.audits, 1 - run.bar), run.basis
     least, _ = confidence_interval(tally(run.likeness), _LIKENESS_ALPHA)
     return detect(1 - run.audit_likeness, float(np.clip(1 - least, 0.001, 0.999))), "agreement"
+
+
+def _audit_pairs(run: Run, rules: SteeringPolicy, exited: datetime) -> int:
+    share = rules.audit_share * _pairs_per_day(run, exited) * rules.audit_every_days
+    return max(rules.audit_pairs, ceil(share))
+
+
+def _watchfulness(run: Run, rules: SteeringPolicy, exited: datetime | None) -> str:
+    """How soon audits at this rate would find out, in words."""
+    pairs = _audit_pairs(run, rules, exited) if exited else rules.audit_pairs
+    every = "a day" if rules.audit_every_days == 1 else f"every {rules.audit_every_days:g} days"
+    accepted = (1.0 if run.basis == "agreement" else NO_DIFFERENCE) - run.bar
+    fallen = run.bar - accepted
+    needed = delay(run.values, run.bar, fallen) if fallen > 0 else np.inf
+    after = f"about {needed / pairs * rules.audit_every_days:,.0f} days" if np.isfinite(needed) else "years"
+    return (
+        f"at audits of {pairs} pairs {every} a mean of {on_scale(fallen, run.basis)}, twice the loss "
+        f"accepted, would be found after {after}"
+    )
 
 
 def _pairs_per_day(run: Run, exited: datetime) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
-from router_lab.analysis.drift import FRACTIONS, detect, detect_shift
+from router_lab.analysis.drift import FRACTIONS, delay, detect, detect_shift
 from router_lab.errors import ConfigError
 
 
@@ -102,6 +103,80 @@ def test_steady_series_rarely_alarm():
     rng = np.random.default_rng(6)
     false = sum(detect_shift(rng.lognormal(0, 1, 5_000), metric="latency_ms").alarmed for _ in range(200))
     assert false <= 16
+
+
+def noise(runs: int, length: int, rho: float, rng: np.random.Generator) -> np.ndarray:
+    """Log latencies that vary by .4, each with this correlation to the one before."""
+    drawn = rng.normal(0, 0.4 * np.sqrt(1 - rho**2), (runs, length + 300))
+    return lfilter([1], [1, -rho], drawn, axis=1)[:, 300:]
+
+
+def cycle(runs: int, length: int, amplitude: float, rng: np.random.Generator) -> np.ndarray:
+    """A daily cycle of log latency at 5,000 calls a day, from any hour on."""
+    hours = np.arange(length) / 5_000 + rng.random((runs, 1))
+    return amplitude * np.sin(2 * np.pi * hours) + noise(runs, length, 0.0, rng)
+
+
+STEADY = {
+    "independent": lambda runs, length, rng: noise(runs, length, 0.0, rng),
+    "rho .5": lambda runs, length, rng: noise(runs, length, 0.5, rng),
+    "rho .9": lambda runs, length, rng: noise(runs, length, 0.9, rng),
+    "cycle of .1": lambda runs, length, rng: cycle(runs, length, 0.1, rng),
+    "cycle of .2": lambda runs, length, rng: cycle(runs, length, 0.2, rng),
+    "cycle of .4": lambda runs, length, rng: cycle(runs, length, 0.4, rng),
+}
+
+
+def false_shifts(name: str, runs: int, length: int = 5_000, seed: int = 8) -> float:
+    """Share of steady series in which a shift is said to be."""
+    rows = np.exp(STEADY[name](runs, length, np.random.default_rng(seed)))
+    rate = float(np.mean([detect_shift(row, metric="latency_ms").alarmed for row in rows]))
+    print(f"{name}, {runs} series of {length:,}: false alarms {rate:.4f}")
+    return rate
+
+
+@pytest.mark.parametrize("name", STEADY)
+def test_what_only_varies_is_no_shift(name):
+    """facts/evidence.md: .42 / 1.0 of autocorrelated series and .28 / .58 / .67 of daily cycles alarmed."""
+    assert false_shifts(name, 150) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 150)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", STEADY)
+def test_what_only_varies_with_2000_replications(name):
+    assert false_shifts(name, 2_000) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 2_000)
+
+
+def found_steps(name: str, factor: float, runs: int, seed: int = 9) -> tuple[float, float]:
+    """A step after 2,500 of 8,000 values: the share found afterwards, and the median delay."""
+    rows = STEADY[name](runs, 8_000, np.random.default_rng(seed))
+    rows[:, 2_500:] += np.log(factor)
+    alarms = [detect_shift(row, metric="latency_ms").alarm_at for row in np.exp(rows)]
+    delays = np.array([alarm - 2_500 if alarm else np.inf for alarm in alarms])
+    share = float(np.mean(np.isfinite(delays) & (delays > 0)))
+    print(f"{name}, times {factor}: found {share:.3f}, median delay {np.median(delays):.0f}")
+    return share, float(np.median(delays))
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "share", "most"),
+    [
+        ("independent", 1.6, 0.95, 100),
+        ("independent", 1.2, 0.6, 400),
+        ("rho .5", 2.0, 0.9, 200),
+        ("rho .9", 2.0, 0.4, 2_000),
+        ("cycle of .4", 2.0, 0.8, 100),
+    ],
+)
+def test_steps_are_found(name, factor, share, most):
+    found, median = found_steps(name, factor, 60)
+    assert found >= share
+    assert median <= most
+
+
+@pytest.mark.parametrize(("mean", "pairs"), [(0.90, 213), (0.94, 1_252)])
+def test_the_delay_that_is_told_is_the_reference_delay(mean, pairs):
+    assert delay(np.repeat([1.0, 0.0], [97, 3]), 0.95, mean) == pytest.approx(pairs, rel=0.3)
 
 
 def test_too_little_is_nothing_not_an_error():

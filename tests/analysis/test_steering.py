@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import timedelta
 
 import numpy as np
@@ -38,6 +39,19 @@ def kinds(frame, now=LATER, policy=None, switch_events=None) -> list[str]:
 def test_a_stable_type_exits_and_an_undecided_one_does_not():
     assert kinds(pairs_frame(np.ones(300))) == ["exit"]
     assert kinds(pairs_frame(agreeing(0.95, 50))) == []
+
+
+def test_an_exit_says_how_soon_its_audits_would_find_a_fall():
+    """Of 300 pairs in 5 hours a hundredth a day are 15; a fall to .90 is found after about 200 of them."""
+    (action,) = plan_actions(monitor(pairs_frame(np.ones(300)), now=LATER), now=LATER)
+    days = float(
+        re.search(r"at audits of (\d+) pairs a day .* found after about (\d+) days", action.reason)[2]
+    )
+    assert "a mean of 0.9000, twice the loss accepted" in action.reason
+    assert 10 <= days <= 18
+    rare = SteeringPolicy(audit_every_days=7)
+    (action,) = plan_actions(monitor(pairs_frame(np.ones(300)), now=LATER), rare, now=LATER)
+    assert "pairs every 7 days" in action.reason
 
 
 @pytest.mark.parametrize(
