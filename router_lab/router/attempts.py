@@ -38,6 +38,7 @@ from router_lab.router.providers.usage import is_complete
 from router_lab.router.rows import lost_row, settled_row
 from router_lab.router.secrets import Mask, Secrets
 from router_lab.router.settlement import Settlement
+from router_lab.router.stated_costs import StatedCosts
 from router_lab.router.targets import Target
 from router_lab.router.thoughts import without_thoughts
 from router_lab.router.transport import Transport, WireResponse
@@ -114,6 +115,7 @@ class Attempts:
         self._accounts = accounts
         self._alerts = alerts
         self._book = book
+        self._stated = StatedCosts(book, alerts)
         self._budgets = budgets
         self._calibrator = calibrator
         self._windows = windows
@@ -246,6 +248,7 @@ class Attempts:
         )
         written = self._accounts.settle(row, folds)
         job.rows.append(row)
+        self._stated.compare(row, settled.usage)
         self._tell_breaker(attempt.admission, settled)
         # A caller cancelled here, or who waits no longer, takes nothing back: the row is queued.
         await within(max(job.remaining_s(self._clock), _LEAST_WAIT_S), written)

@@ -76,21 +76,12 @@ class PriceBook:
         read as zero, so that no answer can earn money. Raises `UnpricedModelError`.
         """
         source, tariff = self._tariff(alias, at)
-        read = max(usage.cache_read_tokens, 0)
-        write = max(usage.cache_write_tokens, 0)
-        write_1h = max(usage.cache_write_1h_tokens, 0)
-        cached = read + write + write_1h
-        reported = max(usage.tokens_in or 0, 0)
-        uncached = reported if usage.cached_only else max(reported - cached, 0)
-        rates = _rates_for(tariff, uncached + cached)
-        atto = (
-            uncached * rates.input
-            + read * rates.cache_read
-            + write * rates.cache_write
-            + write_1h * rates.cache_write_1h
-            + max(usage.tokens_out or 0, 0) * rates.output
-        )
-        return Cost(atto / ATTO, source)
+        return Cost(_amount(usage, tariff), source)
+
+    def costs_by_band(self, alias: str, usage: Usage, at: datetime) -> list[tuple[int, float]]:
+        """What `usage` would cost in each band, by the band's `above_tokens` (-1: the base price)."""
+        _, tariff = self._tariff(alias, at)
+        return [(rates.above_tokens, _amount(usage, (rates,))) for rates in tariff]
 
     def bound(self, alias: str, tokens_in: int, tokens_out: int, at: datetime) -> Cost:
         """The most a call of up to `tokens_in` and `tokens_out` can cost, whatever its cache does.
@@ -117,6 +108,24 @@ class PriceBook:
                 break
             return entry.source, tariff
         raise UnpricedModelError(f"models.{alias}.price: {unpriced(self._models[alias])}")
+
+
+def _amount(usage: Usage, tariff: _Tariff) -> float:
+    read = max(usage.cache_read_tokens, 0)
+    write = max(usage.cache_write_tokens, 0)
+    write_1h = max(usage.cache_write_1h_tokens, 0)
+    cached = read + write + write_1h
+    reported = max(usage.tokens_in or 0, 0)
+    uncached = reported if usage.cached_only else max(reported - cached, 0)
+    rates = _rates_for(tariff, uncached + cached)
+    atto = (
+        uncached * rates.input
+        + read * rates.cache_read
+        + write * rates.cache_write
+        + write_1h * rates.cache_write_1h
+        + max(usage.tokens_out or 0, 0) * rates.output
+    )
+    return atto / ATTO
 
 
 def _entry(model: ModelSettings) -> _Entry:
