@@ -135,7 +135,7 @@ class Parameters:
         if self.stop:
             known["stop"] = list(self.stop)
         if self.extra_body:
-            known["extra_body"] = dict(self.extra_body)
+            known["extra_body"] = dict(sorted(self.extra_body.items()))
         return dict(sorted(known.items()))
 
     def row(self) -> dict[str, Any]:
@@ -234,7 +234,7 @@ def _extra_body(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError(f"extra_body: must be a mapping, not {_shown(value)}")
     try:
-        text = _utf8("extra_body", json.dumps(value, allow_nan=False, ensure_ascii=False))
+        text = _utf8("extra_body", json.dumps(value, allow_nan=False, ensure_ascii=False, sort_keys=True))
     except (TypeError, RecursionError, OverflowError) as error:
         raise ValueError(f"extra_body: cannot be written as JSON: {str(error)[:200]}") from None
     if len(text) > _MOST_EXTRA_BYTES:

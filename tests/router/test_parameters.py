@@ -145,6 +145,14 @@ def test_a_shadow_is_asked_the_same_in_its_own_words_and_has_its_own_models_para
     }  # fmt: skip
 
 
+def test_what_a_row_keeps_is_canonical(tmp_path):
+    ways = [{"b": {"z": 1, "a": [2]}, "a": 1}, {"a": 1, "b": {"a": [2], "z": 1}}]
+    books = run(tmp_path, *({"extra_body": way} for way in ways), route=", extra_body: {c: 0}")
+    kept = [json.dumps(parameters(row)) for row in books.attempts if not row["is_shadow"]]
+    assert kept == ['{"extra_body": {"a": 1, "b": {"a": [2], "z": 1}, "c": 0}}'] * 2
+    assert len({row["input_hash"] for row in books.attempts}) == 1
+
+
 def test_what_the_shadow_cannot_take_is_its_configuration_and_never_the_primarys_trouble(tmp_path):
     books = run(tmp_path, {"seed": 7})
     assert not books.errors and len(books.bodies["one"]) == 1 and not books.bodies["two"]
