@@ -77,12 +77,17 @@ def quantile(ordered: list[float], share: float) -> float:
 def report(rounds: dict[str, list[list[float]]], concurrency: int, options: argparse.Namespace) -> None:
     print(f"\nconcurrency {concurrency}: {options.rounds} rounds each of {options.calls} calls, ", end="")
     print(f"primary server {options.latency_ms:g} ms, shadow server {options.latency_ms * SLOWER:g} ms")
+    ratios(rounds)
+
+
+def ratios(rounds: dict[str, list[list[float]]]) -> None:
+    """Print how the rounds with a shadow compare with those beside them without one."""
     for name, share in (("p50", 0.5), ("p99", 0.99)):
         off, on = ([quantile(one, share) * 1e3 for one in rounds[state]] for state in ("off", "on"))
-        ratios = sorted(with_shadow / without for with_shadow, without in zip(on, off, strict=True))
+        found = sorted(with_shadow / without for with_shadow, without in zip(on, off, strict=True))
         print(
             f"{name}: off {statistics.median(off):7.2f} ms, on {statistics.median(on):7.2f} ms, "
-            f"on / off {statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
+            f"on / off {statistics.median(found):.3f} ({found[0]:.3f} to {found[-1]:.3f})"
         )
 
 

@@ -36,6 +36,7 @@ class Answering(asyncio.Protocol):
 
     def __init__(self, delay_s: float) -> None:
         self.delay_s = delay_s
+        self.response = RESPONSE
         self.buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -52,9 +53,9 @@ class Answering(asyncio.Protocol):
                 return
             self.buffer = self.buffer[end + 4 + length :]
             if self.delay_s:
-                asyncio.get_running_loop().call_later(self.delay_s, self.transport.write, RESPONSE)
+                asyncio.get_running_loop().call_later(self.delay_s, self.transport.write, self.response)
             else:
-                self.transport.write(RESPONSE)
+                self.transport.write(self.response)
 
 
 async def serve(delays_s: list[float]) -> None:
