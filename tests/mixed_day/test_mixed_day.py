@@ -40,6 +40,7 @@ routing:
 {FAST}
 cost: {{daily_budget_usd: 50, shadow_daily_usd: 5, users: {{"*": {{daily_usd: 5}}}}}}
 ledger: {{seal_rows: 500, seal_seconds: 20}}
+breaker: {{failure_threshold: 1000}}
 """
 RATES = {
     "429": 0.02,
