@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from router_lab.errors import ConfigError, LedgerError, RouterLabError
+from router_lab.errors import ConfigError, LedgerError, RouterLabError, error_line
 
 ACCEPTED = (
     "a Ledger, the path of one (a folder, or s3://bucket/prefix), or its tables "
@@ -105,7 +105,12 @@ def frame_of(expression: Any) -> pd.DataFrame:
 
 def unreadable(error: Exception) -> LedgerError:
     """An engine's error as ours; the engine's first line names the file."""
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    first = error_line(error).strip()
+    if "No files found that match" in first:
+        return LedgerError(
+            f"the ledger cannot be read: {first}. Another process may have replaced sealed files meanwhile "
+            "(compact, prune, redact): read again; else `router-lab ledger verify` names what is missing"
+        )
     return LedgerError(
         f"the ledger cannot be read: {first}. `router-lab ledger verify` lists damaged files; "
         "move such a file away or restore it from a backup"

@@ -1,9 +1,9 @@
 """What a shadow with hostile answers costs its primary: latency with shadows on against off.
 
 The primary's server answers after `--latency-ms`; the shadow's at once, with what is dear to read: 20 MB of
-`{}`, 20 MB of words, thousands of objects under `uniqueItems`, a text a `pattern` backtracks over. Rounds
-with the switch on and off alternate in one run over one router and one ledger. Printed for each answer: p50 and
-p99 of the primary's calls, and per pair of rounds the ratio on / off, as its median and range.
+`{}`, 20 MB of words, thousands of objects under `uniqueItems`, a text that makes a `pattern` backtrack.
+Rounds with the switch on and off alternate in one run over one router and one ledger. Printed for each
+answer: p50 and p99 of the primary's calls, and per pair of rounds the ratio on / off, as median and range.
 
     python tests/bench/bench_hostile.py [--rounds 6] [--calls 150] [--latency-ms 10]
 """
