@@ -42,6 +42,7 @@ from router_lab.router.stated_costs import StatedCosts
 from router_lab.router.targets import Target
 from router_lab.router.thoughts import without_thoughts
 from router_lab.router.transport import Transport, WireResponse
+from router_lab.router.unknown_sizes import UnknownSizes
 from router_lab.router.windows import UNKNOWN_WINDOW, Window, Windows
 from router_lab.router.writes import WAITED, has_event_loop, within
 
@@ -116,6 +117,7 @@ class Attempts:
         self._alerts = alerts
         self._book = book
         self._stated = StatedCosts(book, alerts)
+        self._images = UnknownSizes(alerts)
         self._budgets = budgets
         self._calibrator = calibrator
         self._windows = windows
@@ -124,9 +126,7 @@ class Attempts:
     def plan(self, job: Job, target: Target, *, stream: bool = False) -> Plan:
         """Estimate and build. Raises `ConfigError`, `UnsupportedError`, `UnpricedModelError`."""
         call = target.call(job.request, job.route, self._dialects.of(target), stream=stream)
-        features = job.features
-        if call.system != job.request.system:  # the schema stands in the prompt
-            features = tokens.prompt_features(call.messages, call.system, call.tools)
+        features = self._features(job, target, call)
         estimate = self._calibrator.estimate(target.model_key, job.request.task_type, features)
         wire = target.wire(call)
         return Plan(
@@ -145,6 +145,17 @@ class Attempts:
                 self._windows.cached(target.settings),
                 refused_truncation=target.refuse_truncation,
             ),
+        )
+
+    def _features(self, job: Job, target: Target, call: ModelCall) -> tokens.Features:
+        """What the server will count: schemas, in the prompt or beside it, and images as the model does."""
+        beside = None if target.is_ollama or call.dialect.response_format != "json_schema" else call.schema
+        if call.system == job.request.system and beside is None and not job.request.has_images:
+            return job.features
+        for image in (image for message in call.messages for image in message.images):
+            self._images.check(target.alias, image)
+        return tokens.prompt_features(
+            call.messages, call.system, call.tools, schema=beside, model=target.settings.model
         )
 
     def likely_usd(self, job: Job, target: Target) -> float:

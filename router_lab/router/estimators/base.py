@@ -15,11 +15,6 @@ MESSAGE_OVERHEAD = 16
 TOOLS_OVERHEAD = 640
 TOOL_OVERHEAD = 32
 
-# An image: what Ollama assumes, what common cloud models charge at most, and what any is known to charge.
-IMAGE_EXPECTED = 768
-IMAGE_UPPER = 1_600
-IMAGE_BOUND = 5_000
-
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -43,13 +38,13 @@ def hard_bound(features: Features) -> int:
     """The most tokens the prompt can be: one per UTF-8 byte, plus template, tools and images.
 
     This holds for byte-level BPE and for SentencePiece with byte fallback, whatever the text; a
-    template that adds a system prompt of more than 100 tokens, or an image of more than 5,000, is
-    beyond it. Used for budget holds, which must cover the worst case.
+    template that adds a system prompt of more than 100 tokens is beyond it. Images count by their size,
+    see `images.py`. Used for budget holds, which must cover the worst case.
     """
     overhead = CALL_OVERHEAD + MESSAGE_OVERHEAD * features.messages
     if features.tools:
         overhead += TOOLS_OVERHEAD + TOOL_OVERHEAD * features.tools
-    return features.utf8_bytes + overhead + IMAGE_BOUND * features.images
+    return features.utf8_bytes + overhead + features.of_images.bound
 
 
 def seal(magic: bytes, payload: bytes) -> bytes:

@@ -23,7 +23,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.router.estimators.base import IMAGE_EXPECTED, IMAGE_UPPER, Estimate, seal, unseal
+from router_lab.router.estimators.base import Estimate, seal, unseal
 from router_lab.router.estimators.features import Features
 from router_lab.settings.models import TokenEstimation
 
@@ -90,8 +90,8 @@ class CoverageEstimator:
         """Estimate from `own` once it has 500 calls, from `pooled` before."""
         state = own if own.samples >= OWN_SAMPLES else pooled
         base = _base(features, state)
-        expected = base + IMAGE_EXPECTED * features.images
-        upper = base * math.exp(state.upper) + IMAGE_UPPER * features.images
+        expected = base + features.of_images.expected
+        upper = base * math.exp(state.upper) + features.of_images.upper
         return Estimate(
             tokens=math.ceil(upper),
             expected=expected,
@@ -142,7 +142,7 @@ def _decode(state: bytes | None) -> CoverageState:
 
 def prior_tokens(features: Features) -> float:
     """The uncalibrated guess, in tokens: for comparing parts of one prompt."""
-    return _shares(features)[1] + IMAGE_EXPECTED * features.images
+    return _shares(features)[1] + features.of_images.expected
 
 
 def _encode(state: CoverageState) -> bytes:

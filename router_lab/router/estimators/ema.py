@@ -30,8 +30,8 @@ class EmaEstimator:
     """`ceil(chars / (clamp(EMA of chars / tokens_in) * safety_factor))`, per (model, task type).
 
     The average starts at 4.0 characters per token and each call moves it by `ema_alpha`. It is
-    stored unclamped, so that changing `divisor_bounds` needs no relearning. The message template
-    and images are not in it.
+    stored unclamped, so that changing `divisor_bounds` needs no relearning. The message template is
+    not in it; images are added.
     """
 
     settings: TokenEstimation
@@ -46,8 +46,8 @@ class EmaEstimator:
         """Estimate from `own` alone; `pooled` is not used."""
         low, high = self.settings.divisor_bounds
         divisor = min(max(own.divisor, low), high) * self.settings.safety_factor
-        tokens = math.ceil(features.chars / divisor)
-        expected = features.chars / own.divisor
+        tokens = math.ceil(features.chars / divisor) + features.of_images.upper
+        expected = features.chars / own.divisor + features.of_images.expected
         return Estimate(tokens, expected, divisor, expected / 2, float(tokens), own.samples)
 
     def update(

@@ -6,12 +6,14 @@ Counted once per request, on the UTF-8 bytes: 10 us for 1 kB, 5 ms for 1 MB.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from router_lab.records import Message, Tool
+from router_lab.router.estimators.images import ImageTokens, image_tokens, of_unknown
 
 PUNCTUATION, SPACE, LETTER, DIGIT, OTHER, CJK, CONTINUATION = range(1, 8)
 
@@ -59,9 +61,23 @@ class Features:
     messages: int = 1
     images: int = 0
     tools: int = 0
+    # Of the images, by their sizes; None where those are not known.
+    image_tokens: ImageTokens | None = None
+
+    @property
+    def of_images(self) -> ImageTokens:
+        """What the images come to."""
+        return self.image_tokens if self.image_tokens is not None else of_unknown(self.images)
 
 
-def features(text: str, *, messages: int = 1, images: int = 0, tools: int = 0) -> Features:
+def features(
+    text: str,
+    *,
+    messages: int = 1,
+    images: int = 0,
+    tools: int = 0,
+    image_tokens: ImageTokens | None = None,
+) -> Features:
     """Count `text`, the texts of all `messages` joined; any string is accepted."""
     encoded = text.encode("utf-8", "surrogatepass")
     classes = encoded.translate(_CLASSES)
@@ -83,6 +99,7 @@ def features(text: str, *, messages: int = 1, images: int = 0, tools: int = 0) -
         messages=messages,
         images=images,
         tools=tools,
+        image_tokens=image_tokens,
     )
 
 
@@ -94,23 +111,39 @@ def _repeated(encoded: bytes, classes: bytes) -> bytes:
 
 
 def prompt_features(
-    messages: Sequence[Message], system: str | None = None, tools: Sequence[Tool] = ()
+    messages: Sequence[Message],
+    system: str | None = None,
+    tools: Sequence[Tool] = (),
+    *,
+    schema: Mapping[str, Any] | None = None,
+    model: str = "",
 ) -> Features:
-    """Count a whole request: the system prompt, every message, tool calls and tool definitions."""
+    """Count a whole request: the system prompt, every message, tool calls and tool definitions.
+
+    `schema` is one that is sent beside the prompt and read with it, `model` the one that counts images.
+    """
+    images = [image for message in messages for image in message.images]
     parts = [] if system is None else [system]
     parts += [_message_text(message) for message in messages]
+    parts += [] if schema is None else [json.dumps(schema, default=str)]
     parts += [json.dumps([tool.name, tool.description, tool.parameters], default=str) for tool in tools]
     return features(
         "\n".join(parts),
         messages=len(messages) + (system is not None),
-        images=sum(len(message.images) for message in messages),
+        images=len(images),
         tools=len(tools),
+        image_tokens=image_tokens(images, model),
     )
 
 
 def droppable_features(messages: Sequence[Message]) -> tuple[Features, ...]:
     """Count, oldest first, each message that Ollama may silently drop: all but the last."""
-    return tuple(features(_message_text(message), images=len(message.images)) for message in messages[:-1])
+    return tuple(
+        features(
+            _message_text(message), images=len(message.images), image_tokens=image_tokens(message.images)
+        )
+        for message in messages[:-1]
+    )
 
 
 def _message_text(message: Message) -> str:
