@@ -62,12 +62,15 @@ class Mask:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._forms = tuple(sorted(parts(secrets), key=lambda form: (-len(form), form)))
+        self._shortest = len(self._forms[-1]) if self._forms else 0
 
     def __repr__(self) -> str:
         return f"<Mask of {len(self._forms)} forms>"
 
     def text(self, text: str) -> str:
-        """`text` without them."""
+        """`text` without them; the same object where it holds none."""
+        if len(text) < self._shortest:
+            return text
         for form in self._forms:
             if form in text:
                 text = text.replace(form, _MASK)
@@ -83,8 +86,11 @@ class Mask:
     def _value(self, value: Any) -> Any:
         if isinstance(value, str):
             return self.text(value)
+        if value is None or isinstance(value, int | float):
+            return value
         if isinstance(value, Mapping):
-            return {self._value(key): self._value(item) for key, item in value.items()}
+            masked = {self._value(key): self._value(item) for key, item in value.items()}
+            return value if masked == value else masked
         if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
             items = [self._value(item) for item in value]
             return items if isinstance(value, list) else tuple(items)
@@ -94,12 +100,12 @@ class Mask:
 
     def _record(self, record: Any) -> Any:
         changed = {}
-        for each in fields(record):
-            before = getattr(record, each.name)
-            if isinstance(before, str | Mapping | list | tuple) or is_dataclass(before):
-                after = self._value(before)
-                if after != before:
-                    changed[each.name] = after
+        kind: Any = type(record)
+        for name in _names(kind):
+            before = getattr(record, name)
+            after = self._value(before)
+            if after is not before and after != before:
+                changed[name] = after
         return replace(record, **changed) if changed else record
 
     def error(self, error: BaseException | None) -> None:
@@ -142,6 +148,11 @@ class Mask:
     def arriving(self) -> ArrivingPieces:
         """For a text that comes in pieces."""
         return ArrivingPieces(self, self._forms)
+
+
+@lru_cache(maxsize=64)
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))
 
 
 class ArrivingPieces:
