@@ -29,6 +29,7 @@ from router_lab.analysis.outlook import more_pairs, scores_to_settle
 from router_lab.analysis.pairs import judged_pairs
 from router_lab.analysis.people_and_judge import HelpedMean, people_and_judge
 from router_lab.analysis.quality import Finding, inspect
+from router_lab.analysis.shrinkage import shrunk_means
 from router_lab.analysis.wording import (
     count,
     html_table,
@@ -46,7 +47,7 @@ from router_lab.errors import ConfigError
 COLUMNS = (
     "task_type", "verdict", "reason", "basis", "whose", "estimand",
     "pairs", "of_pairs", "clusters", "effective_pairs",
-    "primary_mean", "shadow_mean", "difference", "low", "high", "interval",
+    "primary_mean", "shadow_mean", "difference", "low", "high", "interval", "shrunk_difference",
     "people_difference", "people_low", "people_high", "judge_difference", "judge_low", "judge_high",
     "marks_worth", "equal_share", "badly_off_share",
     "p_non_inferior", "p_superior", "p_worse", "detectable", "more_pairs", "scores_needed",
@@ -78,6 +79,8 @@ class AbResult:
     independent pairs would say as much; `detectable` how far above -margin the truth must lie to be
     found there with 80% power, by a type judged alone;
     `more_pairs` how many more settle an inconclusive type in four of five cases if nothing changes.
+    `shrunk_difference` is the difference drawn towards those of the other types by its noise (see
+    `shrinkage`): the better guess where many types have few pairs, for reading only; no verdict uses it.
     `interval` says what `low` and `high` are: each type's own, not corrected for their number. The `p_`
     columns are Holm-adjusted. `total_cost_ratio` is all that the shadow's answers cost, and the primary's
     where the shadow gave nothing, over all that the primary's cost; `latency_difference_s` the mean number of
@@ -106,6 +109,7 @@ class AbResult:
     def _repr_html_(self) -> str:
         shown = [
             "task_type", "verdict", "basis", "whose", "difference", "low", "high", "interval",
+            *(["shrunk_difference"] if self.frame["shrunk_difference"].notna().any() else ()),
             *(_BESIDE if self.frame["marks_worth"].notna().any() else ()),
             "equal_share", "badly_off_share", "pairs", "of_pairs", "clusters", "more_pairs", "scores_needed",
             "estimand", "reason", "warnings",
@@ -278,6 +282,13 @@ def _corrected(frame: pd.DataFrame, margin: float, alpha: float) -> pd.DataFrame
     frame[numbers] = frame[numbers].astype(np.float64)
     for column in ("p_non_inferior", "p_superior", "p_worse"):
         frame.loc[judged, column] = holm(frame.loc[judged, column])
+    for _, group in frame[judged & frame["marks_worth"].isna()].groupby("basis"):
+        own = evidence[group.index]
+        frame.loc[group.index, "shrunk_difference"] = shrunk_means(
+            group["difference"],
+            [one.standard_error for one in own],
+            [one.clusters for one in own],
+        )
     frame.loc[judged, "verdict"] = [_verdict(row, alpha) for row in _rows(frame[judged])]
     is_open = frame["verdict"] == "inconclusive"
     frame.loc[judged & ~is_open, "more_pairs"] = 0.0

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import bdtr, logsumexp, ndtr, ndtri, stdtrit
+from scipy.special import bdtr, ndtr, ndtri, stdtrit
 
 from router_lab.analysis.betting import Floats, Tally
 from router_lab.analysis.clustered import ClusteredMean
@@ -183,9 +183,10 @@ def _moved(few: Tally, target: float, bounds: tuple[float, float]) -> tuple[Floa
 
     def tilted(by: float) -> Floats:
         weights = logs + by * (values - target) / span
-        return np.asarray(np.exp(weights - logsumexp(weights)))
+        shares = np.exp(weights - weights.max())
+        return np.asarray(shares / shares.sum())
 
-    by = float(brentq(lambda one: tilted(one) @ (values - target), -1e4, 1e4))
+    by = float(brentq(lambda one: tilted(one) @ (values - target), -1e4, 1e4, xtol=1e-6))
     return values, tilted(by)
 
 
