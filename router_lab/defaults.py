@@ -19,3 +19,9 @@ ALPHA = 0.05
 
 # What begins the version of a prompt that nobody named; a hash follows.
 UNNAMED_PROMPT: Final = "auto:"
+
+# Comparators that measure how alike two texts are.
+SIMILARITIES: Final = ("text", "similarity", "embedding")
+
+# What ends the signature of scores by a user's own comparator of that kind.
+OWN_LIKENESS: Final = " (likeness)"

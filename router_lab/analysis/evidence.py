@@ -42,9 +42,6 @@ SCORED: Final = (
     "primary_score", "shadow_score", "chance", "chosen", "unsure", "likeness_by", "marked_at", "names",
 )  # fmt: skip
 
-# Comparators that measure how alike two texts are.
-SIMILARITIES: Final = ("text", "similarity", "embedding")
-
 # Of a scorer that a judge helps.
 HELPED: Final = " with a judge's help"
 
@@ -138,7 +135,7 @@ def _judge(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
         if known.empty:
             return [_nothing(main, "judge")]
         value = _valued(known, 2 * known["preference"] - 1)
-        return [Evidence(value, "judge", _run(main), "a judge", scorer="judge")]
+        return [_judged_by(Evidence(value, "judge", _run(main), "a judge"), known)]
     before = live & later.isna()
     primary, shadow = (f"{PREFIX['judge']}{side}_score" for side in ("primary", "shadow"))
     merged = main.assign(
@@ -150,9 +147,16 @@ def _judge(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
     found = _scored_by(merged, "judge")
     if found is None:
         return [_nothing(main, "judge")]
-    names = judges(main[later.notna() | before])
-    whose = f"several judges ({', '.join(map(plain, names))})" if len(names) > 1 else found.whose
-    return [replace(found, basis="judge", whose=whose, scorer=names[0] if len(names) == 1 else "judge")]
+    return [_judged_by(found, main[later.notna() | before])]
+
+
+def _judged_by(found: Evidence, rows: pd.DataFrame) -> Evidence:
+    """What a judge says of `rows`, with whose preference that is: one by name is a scorer of its own."""
+    names = judges(rows)
+    if len(names) == 1:
+        return replace(found, basis="judge", scorer=names[0])
+    whose = f"several judges ({', '.join(map(plain, names))})" if names else found.whose
+    return replace(found, basis="judge", whose=whose, scorer="judge")
 
 
 def preferences(rows: pd.DataFrame) -> pd.Series:
@@ -173,13 +177,10 @@ def later_verdicts(rows: pd.DataFrame) -> pd.Series:
 
 
 def judges(rows: pd.DataFrame) -> list[str]:
-    """The judges of these pairs by name, sorted; `judge` for one whose name is not stored."""
+    """The names of those who judged these pairs last, as far as they are stored, sorted."""
     later = later_verdicts(rows).notna()
-    named = _column(rows, f"{PREFIX['judge']}names", None).where(later)
-    live = _column(rows, "judge", None).where(~later)
-    names = named.fillna(live).where(later | rows["preference"].between(0, 1))
-    is_unnamed = names.isna() & (later | rows["preference"].between(0, 1))
-    return sorted({*map(str, names.dropna()), *(["judge"] if is_unnamed.any() else [])})
+    named = _column(rows, f"{PREFIX['judge']}names", None).where(later, _column(rows, "judge", None))
+    return sorted(set(map(str, named[~rows["use"].isin(FAILED)].dropna())))
 
 
 def _floor(rows: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:

@@ -60,6 +60,8 @@ _DEFAULTS: dict[str, Any] = {
     "primary_ending": None,
     "shadow_ending": None,
     "preference": np.nan,
+    "judge": None,
+    "is_likeness": None,
     "shadow_error": None,
     "primary_cost_usd": np.nan,
     "shadow_cost_usd": np.nan,
@@ -75,6 +77,8 @@ SCORE_COLUMNS = (
     *(f"{prefix}{name}" for prefix in PREFIX.values() for name in SCORED),
     "people", "scored_by", "scorer_pairs", "scorer_same", "scorer_alpha",
 )  # fmt: skip
+
+_LIKENESS = "is_likeness"
 
 # Oldest first, and the same for every engine.
 _ORDER = ("created_at", "comparison_id")
@@ -155,30 +159,39 @@ def _as_frame(
 def _selected(table: Any, wanted: Sequence[str]) -> tuple[pd.DataFrame, bool]:
     """The columns wanted of an Ibis table, and whether they come oldest first."""
     if {"details", "comparator"} <= set(table.columns) and "preference" not in table.columns:
-        from router_lab.analysis.stored_pairs import preference, shadow_error
+        from router_lab.analysis.stored_pairs import judge_name, likeness, preference, shadow_error
 
-        table = table.mutate(preference=preference(table), shadow_error=shadow_error(table))
+        table = table.mutate(
+            preference=preference(table),
+            shadow_error=shadow_error(table),
+            is_likeness=likeness(table),
+            judge=judge_name(table),
+        )
     found = table.select([name for name in dict.fromkeys(wanted) if name in table.columns])
     can_sort = set(_ORDER) <= set(found.columns)
     frame = frame_of(found.order_by(list(_ORDER)) if can_sort else found)
-    if "shadow_error" in frame:
-        texts = frame["shadow_error"].dropna()
-        frame["shadow_error"] = texts.map(lambda one: json.loads(f'"{one}"')).reindex(frame.index)
+    for column in ("shadow_error", "judge"):
+        if column in frame:
+            texts = frame[column].dropna()
+            frame[column] = texts.map(lambda one: json.loads(f'"{one}"')).reindex(frame.index)
     return frame, can_sort
 
 
 def _with_details(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame with the `preference` of its judge and the `shadow_error` of shadows set up wrongly, which
-    stand in `details`, a mapping or its JSON.
+    """A frame with what stands in `details`, a mapping or its JSON: the `preference` of its judge and which
+    that is, the `shadow_error` of shadows set up wrongly, whether a comparator measures likeness.
     """
     if not {"details", "comparator", "status"} <= set(frame.columns):
         return frame
-    for column, name, rows in (
-        ("preference", "preference", frame["comparator"] == "judge"),
-        ("shadow_error", "shadow_error", frame["status"] == "shadow_misconfigured"),
+    is_judged = frame["comparator"] == "judge"
+    for column, rows in (
+        ("preference", is_judged),
+        ("judge", is_judged),
+        ("shadow_error", frame["status"] == "shadow_misconfigured"),
+        ("is_likeness", frame["details"].map(lambda one: _LIKENESS in str(one))),
     ):
         if column not in frame:
-            found = frame.loc[rows, "details"].map(lambda one, name=name: _mapping(one).get(name))
+            found = frame.loc[rows, "details"].map(lambda one, name=column: _mapping(one).get(name))
             frame = frame.assign(**{column: found.reindex(frame.index)})
     return frame
 

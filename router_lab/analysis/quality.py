@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from router_lab.analysis.evidence import SIMILARITIES, Evidence
+from router_lab.analysis.evidence import Evidence
 from router_lab.analysis.pairs import distinct_values
 from router_lab.analysis.people_and_judge import by_chance, judged_beside
 from router_lab.analysis.prompts import COLUMN as PROMPT
 from router_lab.analysis.prompts import varies
 from router_lab.analysis.wording import percent, plain, plain_text
+from router_lab.defaults import SIMILARITIES
 
 REFUSALS = (
     "too_few_clusters",
@@ -206,11 +207,13 @@ def _likeness(evidence: Evidence) -> list[Finding]:
         return [Finding("similarity", message, refuses=False)]
     if evidence.is_quality:
         return []
-    graded = [name for name in distinct_values(evidence.rows["comparator"]) if name in SIMILARITIES]
+    rows = evidence.rows
+    is_likeness = rows["comparator"].isin(SIMILARITIES) | rows["is_likeness"].eq(True)
+    graded = distinct_values(rows.loc[is_likeness, "comparator"])
     if not graded:
         return []
     message = (
-        f"`{graded[0]}` measures how alike two answers are, not whether they are right: "
+        f"`{plain(graded[0])}` measures how alike two answers are, not whether they are right: "
         "score some pairs, or use a judge"
     )
     return [Finding("similarity", message, refuses=False)]

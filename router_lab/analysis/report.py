@@ -21,7 +21,7 @@ from router_lab.analysis.decision import ExitPlan
 from router_lab.analysis.ledger_drift import DriftReport, drift
 from router_lab.analysis.monitor import MonitorResult, monitor
 from router_lab.analysis.pairs import judged_pairs
-from router_lab.analysis.tables import Source, Tables, switch_history, tables_of
+from router_lab.analysis.tables import Source, Tables, switch_history, tables_of, watch_history
 from router_lab.analysis.wording import plain
 from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
@@ -99,14 +99,18 @@ def report(
     Raises `ConfigError` for what is no ledger, `LedgerError` for one that cannot be read.
     """
     tables = tables_of(source)
-    plan = plan or (ExitPlan() if margin is None else _plan_of(margin))
+    # Without a plan asked for, those of the ledger's watches go on, and their verdicts stay.
+    asked = _plan_of(margin) if plan is None and margin is not None else plan
+    plan = asked or ExitPlan()
     moment = now or datetime.now(UTC)
     if scored_by is not None and basis is None:
         basis = "judge" if scored_by == "judge" else "scores"
     pairs = judged_pairs(tables, basis=basis, scored_by=scored_by)
     judged = ab(pairs, margin=plan.margin() if margin is None else margin, alpha=alpha, basis=basis)
     events = switch_history(tables) if switch_events is None else switch_events
-    standing = monitor(pairs, plan, basis=basis, switch_events=events, now=moment)
+    standing = monitor(
+        pairs, asked, basis=basis, switch_events=events, watches=watch_history(tables), now=moment
+    )
     frames = {
         "spend_by_cause": metrics.spend(tables, by="cause"),
         "spend_by_task_type": metrics.spend(tables, by=("task_type", "model")),

@@ -12,10 +12,11 @@ from typing import Any
 import ibis
 import pandas as pd
 
-from router_lab.analysis.evidence import PREFIX, SCORED, SIMILARITIES
+from router_lab.analysis.evidence import PREFIX, SCORED
 from router_lab.analysis.marks import REPLAY, marks_table
 from router_lab.analysis.scorers import scorer_agreement
 from router_lab.analysis.tables import Tables, frame_of
+from router_lab.defaults import OWN_LIKENESS, SIMILARITIES
 from router_lab.errors import ConfigError
 from router_lab.records import Side
 
@@ -24,6 +25,7 @@ _KINDS = ("truth", "people", "judge")
 
 # In the stored JSON; text quoted inside it has its quotes escaped, so it cannot pass for a key.
 _PREFERENCE = r'"preference": ?([0-9.]+)'
+_JUDGE = r'"judge": ?"((?:[^"\\]|\\.)*)"'
 _SHADOW_ERROR = r'"shadow_error": ?"((?:[^"\\]|\\.)*)"'
 
 SIDES: tuple[Side, Side] = ("primary", "shadow")
@@ -106,6 +108,18 @@ def preference(pairs: Any) -> Any:
     return (pairs.comparator == "judge").ifelse(found, ibis.null("float64"))
 
 
+def likeness(pairs: Any) -> Any:
+    """Whether a user's own comparator said that it measures likeness, a column; null where it did not."""
+    said = [pairs.details.contains(f'"is_likeness":{space}true') for space in ("", " ")]
+    return (said[0] | said[1]).nullif(False)
+
+
+def judge_name(pairs: Any) -> Any:
+    """Which judge was asked with the pair, as it stands in the JSON, a column; null for what is not known."""
+    found = pairs.details.re_extract(_JUDGE, 1).nullif("")
+    return (pairs.comparator == "judge").ifelse(found, ibis.null("string"))
+
+
 def shadow_error(pairs: Any) -> Any:
     """What a shadow that was set up wrongly failed of, as it stands in the JSON, a column; else null."""
     found = pairs.details.re_extract(_SHADOW_ERROR, 1).nullif("")
@@ -185,8 +199,10 @@ def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
 def _likeness_by(said: Any) -> Any:
     """The comparator of scores that measure likeness to an expected answer, a column; else null."""
     name = said.by.substr(len(REPLAY))
-    is_likeness = said.by.startswith(REPLAY) & name.isin(SIMILARITIES)
-    return is_likeness.ifelse(name, ibis.null("string"))
+    is_own = name.endswith(OWN_LIKENESS)
+    is_likeness = said.by.startswith(REPLAY) & (name.isin(SIMILARITIES) | is_own)
+    bare = is_own.ifelse(name.substr(0, name.length() - len(OWN_LIKENESS)), name)
+    return is_likeness.ifelse(bare, ibis.null("string"))
 
 
 def _check_scorer(scores: Any, name: str) -> None:

@@ -57,4 +57,12 @@ def _summed_up(data: Shown) -> str:
         parts.append(f"{counts.differing:,} of them differ")
     if counts.mean_agreement is not None:
         parts.append(f"mean agreement {counts.mean_agreement:.3f}")
+    for side in ("primary", "shadow"):
+        ended = [
+            f"{count:,} {ending.replace('_', ' ')}"
+            for whose, ending, count in counts.endings
+            if whose == side
+        ]
+        if ended:
+            parts.append(f"no answer of the {side}'s: {', '.join(ended)}")
     return " · ".join(parts) + f" · page {data.number:,} of {data.pages:,}"

@@ -7,6 +7,7 @@ A `PairSource` reads a fixed snapshot, so that pages do not slip while a ledger 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,10 +18,12 @@ import ibis
 from router_lab.panels.pair_filter import PairFilter, filtered, ordering
 from router_lab.panels.pair_table import conformed, record
 from router_lab.panels.plain_rows import plain_rows
-from router_lab.records import Comparison
+from router_lab.records import Comparison, Ending, Side
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SIDES: tuple[Side, Side] = ("primary", "shadow")
 
 _NEAR = timedelta(days=1)
 # What pages are sorted by: read for every pair, while texts are read for one page only.
@@ -51,12 +54,15 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Counts under a filter. `differing` and `mean_agreement` are over complete pairs with an agreement."""
+    """Counts under a filter. `differing` and `mean_agreement` are over complete pairs with an agreement;
+    `endings` counts per side how answers that are none ended, the commonest first.
+    """
 
     pairs: int
     complete: int
     differing: int
     mean_agreement: float | None
+    endings: tuple[tuple[Side, Ending, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,17 @@ class PairSource:
             )
         )
         counts = {name: int(row[name] or 0) for name in ("pairs", "complete", "differing")}
-        return Summary(**counts, mean_agreement=row["mean_agreement"])
+        return Summary(**counts, mean_agreement=row["mean_agreement"], endings=self._endings(pairs))
+
+    def _endings(self, pairs: Any) -> tuple[tuple[Side, Ending, int], ...]:
+        names = [f"{side}_ending" for side in SIDES]
+        found: Counter[tuple[Side, Ending]] = Counter()
+        for row in self._rows(pairs.group_by(names).aggregate(pairs=pairs.count())):
+            for side, name in zip(SIDES, names, strict=True):
+                if row[name] not in (None, "complete"):
+                    found[side, row[name]] += row["pairs"]
+        ordered = sorted(found.items(), key=lambda item: (item[0][0], -item[1], item[0][1]))
+        return tuple((side, ending, count) for (side, ending), count in ordered)
 
     def page(self, wanted: PairFilter, number: int, size: int) -> list[Comparison]:
         """Page `number` (from 1) of the pairs that pass. Only its texts are read, not those before it."""

@@ -111,7 +111,7 @@ def _answers(tables: Any, comparison_ids: list[str]) -> Iterator[Mapping[str, An
 
 def _scores(pair: Mapping[str, Any], row: Row, scorer: Scorer) -> Iterator[Score]:
     sides: tuple[Side, ...] = ("primary", "shadow") if pair["status"] == "complete" else ("primary",)
-    by = f"replay: {scorer.name_for(row)}"
+    by = scorer.signature(row)
     for side in sides:
         worth, why = _worth(pair, side, row, scorer)
         if worth is None:

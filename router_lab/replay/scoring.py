@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from router_lab.defaults import OWN_LIKENESS, SIMILARITIES
 from router_lab.errors import ConfigError
 from router_lab.records import Ending, ToolCall
 from router_lab.router.compare import (
@@ -79,6 +80,12 @@ class Scorer:
         if row.tools and _expected_calls(row.expected):
             return "tools"
         return "json" if isinstance(row.expected, (dict, list)) else "text"
+
+    def signature(self, row: Row) -> str:
+        """What a row's scores are signed with; that they measure likeness is said where no name says it."""
+        own = self._for(row)
+        is_own_likeness = own.is_likeness and own.name not in SIMILARITIES
+        return f"replay: {self.name_for(row)}{OWN_LIKENESS if is_own_likeness else ''}"
 
     def _for(self, row: Row) -> Comparator:
         if row.comparator is not None:

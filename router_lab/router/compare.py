@@ -16,7 +16,8 @@
 All of them compare whole answers: see `comparators/answer.py` for tool calls and for answers that
 were cut, are empty, or were refused.
 
-A user's own comparator is a function `f(pair, **options)` returning an agreement or a `Verdict`. It
+A user's own comparator is a function `f(pair, **options)` returning an agreement or a `Verdict`; one that
+measures likeness, as `text`, `similarity` and `embedding` do, has the attribute `f.is_likeness = True`. It
 is named in the YAML as `module:function`, or by its name in the entry point group
 `router_lab.comparators` of an installed package.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -93,6 +93,7 @@ class PairWriter:
         misconfigurations: Misconfigurations,
         secrets: Secrets,
         *,
+        judging_model: Callable[[Judge], str],
         keep_content: bool,
     ) -> None:
         self._accounts = accounts
@@ -100,6 +101,7 @@ class PairWriter:
         self._ask_judge = ask_judge
         self._misconfigurations = misconfigurations
         self._secrets = secrets
+        self._judging_model = judging_model
         self._keep_content = keep_content
         self._writes = Writes("a comparison")
 
@@ -157,12 +159,20 @@ class PairWriter:
             verdict = Verdict(None, _said(error), failed=True)
         if not self._keep_content:
             verdict = verdict.without_content()
+        verdict = self._signed(verdict, self._comparators[primary.job.route.name])
         try:
             self._write(pairing, primary, shadow, _status(primary, verdict), verdict)
         except (TypeError, ValueError, RecursionError) as error:  # details, by a user, that are no JSON
             self._write(
                 pairing, primary, shadow, "comparator_error", Verdict(None, _said(error), failed=True)
             )
+
+    def _signed(self, verdict: Verdict, comparator: Comparator | Judge) -> Verdict:
+        """A judge's verdict with which judge that is: another one's are another evidence."""
+        if not isinstance(comparator, Judge) or verdict.agreement is None:
+            return verdict
+        name = f"judge: {self._judging_model(comparator)}"
+        return replace(verdict, details={**verdict.details, "judge": name})
 
     async def _verdict(self, pairing: Pairing, job: Job, pair: Pair) -> Verdict:
         comparator = self._comparators[job.route.name]

@@ -110,6 +110,7 @@ class Router:
             self._ask_judge,
             self._misconfigurations,
             self._secrets,
+            judging_model=self.judging_model,
             keep_content=settings.ledger.content == "full",
         )
         self._lanes = Lanes(self._make_lane)

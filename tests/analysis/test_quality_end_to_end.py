@@ -17,6 +17,7 @@ from gsm8k_expected import EXPECTED
 from pair_frames import NOW, pairs_frame
 
 import router_lab as rl
+from lab import laboratory
 from router_lab.analysis import ab, monitor, plan_experiment, report, steer
 from router_lab.cli.main import main
 from router_lab.defaults import BASES
@@ -292,3 +293,117 @@ def test_an_unknown_basis_is_an_error_that_lists_those_there_are(basis, tmp_path
             main([*command, "--ledger", str(tmp_path / "ledger"), "--basis", basis])
         told = capsys.readouterr().err
         assert left.value.code == 2 and all(known in told for known in BASES)
+
+
+def alike(pair: Any) -> float:
+    """A comparator of likeness of one's own."""
+    return 0.9
+
+
+alike.is_likeness = True  # type: ignore[attr-defined]
+
+ROUTING = """
+routing:
+  answer: {model: local, shadow: {model: small, comparator: "test_quality_end_to_end:alike"}}
+shadow: {enabled: true}
+"""
+
+
+async def test_a_likeness_of_ones_own_is_named_so_wherever_a_verdict_rests_on_it(tmp_path):
+    with laboratory(tmp_path / "lab") as lab:
+        async with lab.router(ROUTING) as router:
+            for number in range(12):
+                await router.complete(f"Question {number}?", task_type="answer")
+            await router.drain()
+        frame = lab.comparisons
+        for place in (ab(lab.ledger), ab(frame), monitor(lab.ledger), report(lab.ledger, pictures=False)):
+            assert "test_quality_end_to_end:alike` measures how alike two answers are" in repr(place)
+        rows = [
+            {"task_type": "answer", "prompt": f"Question {number}?", "expected": "Yes."}
+            for number in range(12)
+        ]
+        async with lab.router(ROUTING) as router:
+            await rl.replay(router, rows, comparator="test_quality_end_to_end:alike")
+        said = repr(ab(lab.ledger))
+        assert "likeness to the expected answer" in said and "ground truth" not in said
+        assert "`test_quality_end_to_end:alike` measures how alike an answer and the expected one are" in said
+
+
+def latched(folder: Path) -> Ledger:
+    """A ledger in which the likeness of 110 pairs has been found to pass, and that is kept."""
+    ledger = ledger_of(folder, np.ones(110), comparator="number")
+    asyncio.run(steer(ledger, apply=True, now=NOW.to_pydatetime()))
+    return ledger
+
+
+def later(agreement: Any, **columns: Any) -> pd.DataFrame:
+    """Pairs of the next day."""
+    name = columns.pop("task_type", NAME)
+    frame = pairs_frame(agreement, name, **{"comparator": "number", "details": "{}", **columns})
+    ids = frame["comparison_id"] + "-later"
+    own = {"comparison_id": ids, "request_id": ids} if not columns.get("is_noise") else {"comparison_id": ids}
+    return frame.assign(created_at=frame["created_at"] + pd.Timedelta(days=1), input_hash=ids, **own)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [later(np.zeros(30), task_type=f"other::{kind}") for kind in range(5)],
+        [later(np.zeros(40), sample_probability=0.01)],
+        [later([0.0], is_noise=True)],
+        [later(np.zeros(100))],
+    ],
+    ids=["other task types", "another rate", "one noise pair", "worse pairs"],
+)
+def test_a_latched_verdict_stays_at_every_place(frames, tmp_path, capsys):
+    latched(tmp_path).close()
+    day = tmp_path / "ledger" / "comparisons" / "date=2026-11-22"
+    day.mkdir(parents=True)
+    pd.concat(frames).to_parquet(day / "later.parquet")
+    for place, said in watched_by(tmp_path, capsys).items():
+        assert re.search(f"{NAME}(: STABLE| Yes: stable)", said), (place, said)
+
+
+def watched_by(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """What every place that watches says, but for pictures."""
+    moment = NOW.to_pydatetime()
+    capsys.readouterr()
+    assert main(["shadow", "monitor", "--ledger", str(folder / "ledger")]) == 0
+    told = capsys.readouterr().out
+    with Ledger(folder / "ledger") as ledger:
+        panel = rl.panels.MonitorPanel(ledger)
+        panel.task_type.value = NAME if NAME in dict(panel.task_type.options).values() else ""
+        return {
+            "monitor": repr(monitor(ledger, now=moment)),
+            "steer": repr(asyncio.run(steer(ledger, now=moment))),
+            "report": text_of(report(ledger, pictures=False, now=moment).html()),
+            "panel": text_of(panel._repr_mimebundle_()["text/html"]),
+            "CLI": told,
+        }
+
+
+def test_equally_good_marks_change_the_verdict_at_every_place(tmp_path, capsys):
+    ledger_of(tmp_path, np.zeros(307)).close()
+    with Ledger(tmp_path / "ledger") as ledger:
+        asyncio.run(steer(ledger, apply=True, now=NOW.to_pydatetime()))
+    for place, said in watched_by(tmp_path, capsys).items():
+        assert "differ" in said.lower(), place
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.score(*marks([(1.0, 1.0)] * 307, "ana", "person"))
+        assert "NON-INFERIOR" in repr(ab(ledger))
+    for place, said in watched_by(tmp_path, capsys).items():
+        assert re.search("STABLE|Yes: stable", said), (place, said)
+        assert "one person on 307 of 307 pairs took the place of agreement" in said, (place, said)
+
+
+def test_another_judge_opens_a_new_watch_and_says_so(tmp_path):
+    details = [json.dumps({"preference": 1.0, "judge": "judge: one"})] * 110
+    with ledger_of(tmp_path, np.ones(110), details=details, comparator="judge") as ledger:
+        asyncio.run(steer(ledger, apply=True, now=NOW.to_pydatetime()))
+        assert list(ledger.watches()["scorer"]) == ["judge: one"] * 2
+        ledger.score(*marks([(1.0, 0.0)] * 110, "judge: two", "judge"))
+        said = repr(monitor(ledger, now=NOW.to_pydatetime()))
+        assert "the scorer changed from judge: one to judge: two" in said and "WORSE" in said
+    with ledger_of(tmp_path / "half", np.ones(110), details=details, comparator="judge") as ledger:
+        ledger.score(*marks([(1.0, 0.0)] * 55, "judge: two", "judge"))
+        assert "several judges (judge: one, judge: two)" in repr(ab(ledger))

@@ -150,3 +150,18 @@ def test_what_is_not_accepted_says_what_is(source: object) -> None:
 def test_an_empty_folder_says_so(tmp_path: Path) -> None:
     with pytest.raises(rl.ConfigError, match="neither a ledger folder"):
         pair_source(tmp_path)
+
+
+def test_the_summary_counts_how_the_answers_of_each_side_ended() -> None:
+    found = pair_source(
+        frame(
+            row(1, primary_ending="complete", shadow_ending="token_limited"),
+            row(2, primary_ending="refused", shadow_ending="token_limited"),
+            row(3, primary_ending=None, shadow_ending="empty"),
+        )
+    ).summary(PairFilter())
+    assert found.endings == (
+        ("primary", "refused", 1),
+        ("shadow", "token_limited", 2),
+        ("shadow", "empty", 1),
+    )

@@ -321,6 +321,8 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "def beyond(pair):\n    return 1.5\n"
         "def unsure(pair):\n    return None\n"
         "def full(pair):\n    return Verdict(0.25, 'because')\n"
+        "def alike(pair):\n    return 0.5\n"
+        "alike.is_likeness = True\n"
         "def encode(texts):\n    return [[len(text), 1.0] for text in texts]\n"
     )
     info = tmp_path / "shop_comparators-1.0.dist-info"
@@ -375,3 +377,16 @@ def test_embedding_of_the_optional_extra() -> None:
     assert near is not None and far is not None and near > far + 0.15
     assert agreement("embedding", "\ud800 lone", "\udfff other") is not None
     assert agreement("embedding", "", "text") == 0
+
+
+@pytest.mark.usefixtures("plugin")
+@pytest.mark.parametrize("name", ["text", "similarity", "shop_comparators:alike"])
+def test_a_comparator_says_that_it_measures_likeness(name: str) -> None:
+    assert build(name).is_likeness and not build("label").is_likeness
+    assert not build("shop_comparators:full").is_likeness
+
+
+@pytest.mark.usefixtures("plugin")
+def test_the_verdicts_of_a_users_own_likeness_are_marked_and_others_are_not() -> None:
+    assert build("shop_comparators:alike")(Pair("a", "b")).without_content().details == {"is_likeness": True}
+    assert "is_likeness" not in build("lengths")(Pair("a", "b")).details

@@ -29,6 +29,11 @@ class AnswerComparator:
         """The name of what compares the texts."""
         return self.texts.name
 
+    @property
+    def is_likeness(self) -> bool:
+        """Whether it is likeness that what compares the texts measures."""
+        return self.texts.is_likeness
+
     def __call__(self, pair: Pair) -> Verdict:
         """Compare. Raises what a user's comparator raises."""
         settled = no_answer(pair) or call_against_text(pair)

@@ -76,6 +76,10 @@ class Comparator(Protocol):
     def name(self) -> str:
         """The name it has in the YAML and in the ledger."""
 
+    @property
+    def is_likeness(self) -> bool:
+        """Whether it measures how alike two answers are, rather than whether they say the same."""
+
     def __call__(self, pair: Pair) -> Verdict:
         """Compare. Time grows at most linearly beyond a few thousand words."""
 
@@ -85,6 +89,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     name: ClassVar[str]
+    is_likeness: ClassVar[bool] = False
     # Options that say what to import. Data, such as the row of a dataset, may not give them.
     names_code: ClassVar[frozenset[str]] = frozenset()
 

@@ -32,6 +32,7 @@ class Embedding(Options):
     """
 
     name: ClassVar[str] = "embedding"
+    is_likeness: ClassVar[bool] = True
     names_code: ClassVar[frozenset[str]] = frozenset({"encoder"})
     encoder: str | None = None
     threshold: Threshold | None = None

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
 from router_lab.errors import ConfigError
 from router_lab.router.comparators.base import Pair, Verdict
 
+# The attribute of a function, and the key of its verdicts' details.
+LIKENESS = "is_likeness"
+
 
 @dataclass(frozen=True, slots=True)
 class UserComparator:
-    """A function `f(pair, **options)` that returns a `Verdict`, or just the agreement, or None."""
+    """A function `f(pair, **options)` that returns a `Verdict`, or just the agreement, or None.
+
+    One that measures how alike two answers are, not whether they say the same, says so by an attribute,
+    `f.is_likeness = True`: its verdicts are marked, and whatever rests on them says what they are.
+    """
 
     name: str
     function: Callable[..., Verdict | float | None]
@@ -26,12 +33,17 @@ class UserComparator:
         except TypeError as error:
             raise ConfigError(f"comparator `{self.name}`: options do not fit the function: {error}") from None
 
+    @property
+    def is_likeness(self) -> bool:
+        """What the function says of itself."""
+        return getattr(self.function, LIKENESS, False) is True
+
     def __call__(self, pair: Pair) -> Verdict:
         """Compare. Raises what the function raises, and `ValueError` for an agreement outside [0, 1]."""
         result = self.function(pair, **self.options)
-        if isinstance(result, Verdict):
-            return result
-        return Verdict(None if result is None else float(result), f"by {self.name}")
+        if not isinstance(result, Verdict):
+            result = Verdict(None if result is None else float(result), f"by {self.name}")
+        return replace(result, details={**result.details, LIKENESS: True}) if self.is_likeness else result
 
 
 def load_object(path: str, key: str) -> Any:

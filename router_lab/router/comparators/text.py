@@ -47,6 +47,7 @@ class Text(Options):
     """
 
     name: ClassVar[str] = "text"
+    is_likeness: ClassVar[bool] = True
     threshold: Threshold | None = None
 
     def __call__(self, pair: Pair) -> Verdict:
@@ -69,6 +70,7 @@ class Similarity(Options):
     """
 
     name: ClassVar[str] = "similarity"
+    is_likeness: ClassVar[bool] = True
     scorer: Literal["token_sort_ratio", "token_set_ratio", "ratio"] = "token_sort_ratio"
     threshold: Threshold | None = None
 
