@@ -50,14 +50,12 @@ def _litellm(row: dict[str, Any]) -> Found:
     if failed and not first(row, "model_group", "model"):
         raise NoModelCallError("refused before a model was called")
     metadata = _loads(row.get("metadata")) or {}
-    request = _loads(row.get("proxy_server_request")) or {}
-    request = request.get("body") or request
-    invoked = _reach(metadata, "model_parameters") or {}
-    request = {**invoked, **request} if isinstance(invoked, dict) else request
-    messages = _loads(row.get("messages")) or request or None
+    sent = _object(row.get("proxy_server_request"))
+    request = {**_object(_reach(metadata, "model_parameters")), **(_object(sent.get("body")) or sent)}
+    messages = as_json(row.get("messages")) or request or None
     values = {
         **asked(messages, tools=request.get("tools"), schema=response_schema(request), parameters=request),
-        **said(_loads(row.get("response"))),
+        **said(as_json(row.get("response"))),
         "id": needed(row, "request_id"),
         "started_at": needed(row, "startTime"),
         "ended_at": row.get("endTime"),
@@ -70,7 +68,7 @@ def _litellm(row: dict[str, Any]) -> Found:
         "http_status": _reach(metadata, "error_information.error_code") if failed else None,
         "user_id": row.get("end_user") or row.get("user"),
         "task_id": row.get("session_id"),
-        "tags": {f"tag_{number}": tag for number, tag in enumerate(_loads(row.get("request_tags")) or [])},
+        "tags": {f"tag_{number}": tag for number, tag in enumerate(_tags(row.get("request_tags")))},
         "is_from_cache": str(row.get("cache_hit")).lower() == "true",
     }
     return Found(values)
@@ -93,6 +91,17 @@ def _litellm_tokens(row: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict
         "cache_write_tokens": usage.cache_write_tokens + usage.cache_write_1h_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
     }
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """The object in a cell; an empty one where there is another thing, which loses no row."""
+    decoded = as_json(value)
+    return decoded if isinstance(decoded, dict) else {}
+
+
+def _tags(value: Any) -> list[Any]:
+    decoded = as_json(value)
+    return decoded if isinstance(decoded, list) else [decoded] if isinstance(decoded, str) and decoded else []
 
 
 def _loads(value: Any) -> Any:

@@ -88,6 +88,7 @@ _REASONING = (
     "llm.usage.reasoning_tokens",
     "ai.usage.reasoningTokens",
 )
+_USAGES = ("gen_ai.usage.", "llm.usage.", "llm.token_count.", "ai.usage.")
 _COST = (
     "gen_ai.usage.cost",
     "gen_ai.usage.total_cost",
@@ -190,9 +191,9 @@ def _values(
         **counted(
             first(attributes, *_TOKENS_IN),
             first(attributes, *_TOKENS_OUT),
-            read=first(attributes, *_CACHE_READ),
-            written=first(attributes, *_CACHE_WRITE),
-            reasoning=first(attributes, *_REASONING),
+            read=_counted_as(attributes, _CACHE_READ, "cached", "cache_read", "cache_hit", "cache.read"),
+            written=_counted_as(attributes, _CACHE_WRITE, "cache_creat", "cache_writ", "cache.writ"),
+            reasoning=_counted_as(attributes, _REASONING, "reasoning", "thinking"),
         ),
         "cost_usd": first(attributes, *_COST),
         "error": (attributes.get("error.type") or "error") if _failed(span, attributes) else None,
@@ -201,6 +202,23 @@ def _values(
         "user_id": first(attributes, *_USER),
         "task_id": first(attributes, *_SESSION),
     }
+
+
+def _counted_as(attributes: Mapping[str, Any], names: tuple[str, ...], *marks: str) -> Any:
+    """A count under one of its names, else under any name that a usage has and that says what it is."""
+    known = first(attributes, *names)
+    if known is not None:
+        return known
+    return next(
+        (
+            value
+            for name, value in attributes.items()
+            if name.startswith(_USAGES)
+            and any(mark in name.lower() for mark in marks)
+            and str(value).isdigit()
+        ),
+        None,
+    )
 
 
 def _times(span: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -77,12 +77,20 @@ _EXPORTS: Mapping[str, tuple[Columns, ...]] = {
             "tokens_out": ("output_tokens",),
         },
         {"date": ("start_time_iso",), "model": ("line_item",), "cost_usd": ("amount_value",)},
+        {
+            "date": ("start_time",),
+            "model": ("model",),
+            "requests": ("num_model_requests",),
+            "tokens_in": ("input_tokens",),
+            "tokens_out": ("output_tokens",),
+        },
+        {"date": ("start_time",), "model": ("line_item",), "cost_usd": ("amount_value",)},
     ),
 }
 # What an export of a period without usage has at most.
 _TIMES = frozenset({"start_time", "end_time", "start_time_iso", "end_time_iso", "usage_date_utc"})
 # Where a row tells when its period ends, the days up to then are covered, with usage or without.
-_ENDS = {"start_time_iso": "end_time_iso"}
+_ENDS = {"start_time_iso": "end_time_iso", "start_time": "end_time"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -394,3 +394,20 @@ def test_importing_the_package_loads_nothing_heavy():
         "httpx",
         "aiohttp",
     }
+
+
+def test_an_import_names_the_rows_it_leaves_out_and_strict_refuses_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    row = {"request_id": "r1", "startTime": "2026-11-20T10:00:00Z", "model": "m", "prompt_tokens": 10}
+    lines = [json.dumps(row), json.dumps({**row, "request_id": "r2", "startTime": "soon\x1b[2J"})]
+    Path("spend.jsonl").write_text("\n".join(lines))
+    command = ["ledger", "import", "spend.jsonl", "--source", "litellm", "--ledger", "books"]
+    assert main([*command, "--strict"]) != 0
+    assert "line 2" in capsys.readouterr().err
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert (
+        "1 attempts added" in said and "1 rows left out" in said and "line 2" in said and "\x1b" not in said
+    )

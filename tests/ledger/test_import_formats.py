@@ -604,6 +604,7 @@ def test_traces_in_every_shape(tmp_path: Path, shape: str) -> None:
         {"gen_ai.usage.cache_read_tokens": 64, "gen_ai.usage.cache_write_tokens": 8},
         {"gen_ai.usage.cache_read_input_tokens": 64, "gen_ai.usage.cache_creation_input_tokens": 8},
         {"llm.token_count.prompt_details.cache_read": 64, "llm.token_count.prompt_details.cache_write": 8},
+        {"gen_ai.usage.prompt_cache_hit_tokens": 64, "llm.usage.cacheable_cache_write_count": 8},
     ],
 )
 def test_cached_tokens_of_spans(tmp_path: Path, names: dict[str, Any]) -> None:
@@ -752,3 +753,20 @@ def test_parameters_that_cannot_be_take_no_row_away(tmp_path: Path) -> None:
     odd = {"temperature": "hot", "top_p": 7, "seed": "x", "stop": 3, "reasoning_effort": None}
     _, rows = imported(tmp_path, "langfuse", [generation(input=HI, modelParameters=odd)])
     assert rows["prompt"].tolist() == ["hi"] and set(rows["parameters"]) <= {"{}", None}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"messages": "hello", "response": "bye"},
+        {"messages": "{broken", "response": "[broken"},
+        {"proxy_server_request": "[1]", "request_tags": "blue"},
+        {"proxy_server_request": {"body": "text"}, "request_tags": None, "end_user": ""},
+        {"metadata": "", "cache_hit": "", "endTime": "", "session_id": "", "completion_tokens": ""},
+    ],
+)
+def test_blank_and_odd_cells_of_a_spend_log_lose_no_row(tmp_path: Path, odd: dict[str, Any]) -> None:
+    added, rows = imported(tmp_path, "litellm", [spend(**odd)])
+    assert added == 1 and rows["tokens_in"].tolist() == [100]
+    if odd.get("messages") == "hello":
+        assert rows[["prompt", "output"]].to_numpy().tolist() == [["hello", "bye"]]

@@ -427,6 +427,7 @@ async def calls_of_two_models(folder: Path) -> Ledger:
         f"{OPENAI_TIMES},amount_value,amount_currency\n{OPENAI_DAY},0.008,usd\n",
         f"{OPENAI_TIMES},num_model_requests,input_tokens,output_tokens\n{OPENAI_DAY},2,14,6\n",
         f"{OPENAI_TIMES},num_model_requests,model,input_tokens,output_tokens\n{OPENAI_DAY},2,,14,6\n",
+        "start_time,end_time,amount_value\n1795132800,1795219200,0.008\n",
     ],
 )
 async def test_an_export_that_is_not_grouped_is_compared_by_day(tmp_path: Path, export: str) -> None:
