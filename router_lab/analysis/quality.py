@@ -64,7 +64,7 @@ def inspect(group: pd.DataFrame, found: Evidence, cluster: str | None) -> list[F
         *_judge(group, found),
         *_likeness(found),
         *_mixtures(found),
-        *_sampling(found.rows),
+        *_sampling(found),
     ]
 
 
@@ -255,7 +255,8 @@ def _prompts(evidence: pd.DataFrame) -> list[Finding]:
     return [Finding("mixed_prompts", message, refuses=False)]
 
 
-def _sampling(evidence: pd.DataFrame) -> list[Finding]:
+def _sampling(found: Evidence) -> list[Finding]:
+    evidence = found.rows
     probability = evidence["sample_probability"]
     broken = int((~probability.between(0, 1, inclusive="right")).sum())
     if broken:
@@ -268,4 +269,14 @@ def _sampling(evidence: pd.DataFrame) -> list[Finding]:
             "or allow={'sampling_changed'} to weight by one over it"
         )
         return [Finding("sampling_changed", message, refuses=True)]
-    return []
+    return _noise_rate(evidence) if found.basis == "floor" else []
+
+
+def _noise_rate(evidence: pd.DataFrame) -> list[Finding]:
+    """That a request was asked of the primary twice has a chance of its own, which may have changed."""
+    rates = (evidence["probability"] / evidence["sample_probability"]).round(6)
+    if rates.nunique() < 2:
+        return []
+    told = ", ".join(f"{rate:g}" for rate in sorted(rates.unique())[:5])
+    message = f"the noise rate changed ({told}): each pair is weighted by one over its own"
+    return [Finding("noise_rate_changed", message, refuses=False)]

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from pair_frames import agreeing, pairs_frame
+from pair_frames import NOW, agreeing, pairs_frame
 
-from router_lab.analysis import ab, report, stratified_mean
+from router_lab.analysis import Outcome, ab, monitor, report, stratified_mean
 from router_lab.analysis.evidence import BASES, evidence
 from router_lab.analysis.pairs import judged_pairs
 from router_lab.errors import ConfigError
@@ -364,3 +364,27 @@ def test_marks_that_were_drawn_cover_the_truth_in_400_runs(kind, error):
     if kind == "alike":
         assert found["passed"].mean() <= 0.025
         assert found["strata_passed"].mean() > 0.05
+
+
+def noise_rates(easy_rate: float, hard_rate: float, pairs: int = 6_000) -> pd.DataFrame:
+    """Half the calls easy, where all agree; on the others the shadow agrees .2 less than noise does."""
+    rng = np.random.default_rng(12)
+    easy = np.arange(pairs) % 2 == 0
+    shadow = pairs_frame(np.where(easy, 1.0, rng.random(pairs) < 0.7), sample_probability=0.5)
+    noise = pairs_frame(np.where(easy, 1.0, rng.random(pairs) < 0.9), is_noise=True)
+    rate = np.where(easy, easy_rate, hard_rate)
+    drawn = rng.random(pairs) < rate
+    noise = noise.assign(comparison_id="n" + noise["comparison_id"], sample_probability=0.5 * rate)[drawn]
+    return pd.concat([shadow, noise], ignore_index=True)
+
+
+def test_a_noise_rate_that_changes_is_weighted_away_and_told():
+    """facts/evidence.md: more noise pairs where calls are easy showed -2.5 points and STABLE; truth -10."""
+    changed, steady = noise_rates(0.5, 0.05), noise_rates(0.3, 0.3)
+    for frame, is_told in ((changed, True), (steady, False)):
+        judged, watched = ab(frame, basis="floor").frame.iloc[0], monitor(frame, basis="floor", now=NOW)
+        assert judged["difference"] == pytest.approx(-0.10, abs=0.035)
+        assert judged["verdict"] != "non-inferior"
+        assert watched.frame["outcome"].iloc[0] != Outcome.NON_INFERIOR
+        assert ("noise rate changed (0.05, 0.5)" in judged["warnings"]) is is_told
+        assert ("noise rate changed" in repr(watched)) is is_told

@@ -132,19 +132,19 @@ SQL = {
           sqrt((any_value(k) - 1) / any_value(k) * sum(((s - mean * n) / (total - n)) ** 2)) AS standard_error
         FROM g JOIN t USING (task_type) GROUP BY ALL ORDER BY ALL""",
     "beyond_noise": f"""
-        WITH s AS (SELECT request_id, task_type, input_hash, is_noise, {_SCORE} AS score FROM {PAIRS} WHERE {_SPEAKS}),
+        WITH s AS (SELECT request_id, task_type, input_hash, is_noise, sample_probability, {_SCORE} AS score FROM {PAIRS} WHERE {_SPEAKS}),
         b AS (
-          SELECT m.task_type, m.input_hash, m.score AS shadow, f.score AS floor
-          FROM s m JOIN s f USING (request_id) WHERE NOT m.is_noise AND f.is_noise),
+          SELECT m.task_type, m.input_hash, m.score AS shadow, f.score AS floor, 1 / f.sample_probability AS w
+          FROM s m JOIN s f USING (request_id) WHERE NOT m.is_noise AND f.is_noise AND f.sample_probability BETWEEN 1e-300 AND 1),
         g AS (
-          SELECT task_type, input_hash, count(*) AS n, sum(floor - shadow) AS s, sum(shadow) AS a, sum(floor) AS f
+          SELECT task_type, input_hash, count(*) AS k, sum(w) AS n, sum((floor - shadow) * w) AS s, sum(shadow * w) AS a, sum(floor * w) AS f
           FROM b GROUP BY ALL),
         t AS (
-          SELECT task_type, sum(n) AS total, sum(s) / sum(n) AS mean, count(*) AS k, sum(a) / sum(n) AS a, sum(f) / sum(n) AS f
+          SELECT task_type, sum(n) AS total, sum(k) AS pairs, sum(s) / sum(n) AS mean, count(*) AS k, sum(a) / sum(n) AS a, sum(f) / sum(n) AS f
           FROM g GROUP BY ALL)
-        SELECT task_type, any_value(total) AS pairs, any_value(k) AS clusters, any_value(t.a) AS shadow_agreement,
+        SELECT task_type, any_value(pairs) AS pairs, any_value(t.k) AS clusters, any_value(t.a) AS shadow_agreement,
           any_value(t.f) AS floor_agreement, any_value(mean) AS mean,
-          sqrt((any_value(k) - 1) / any_value(k) * sum(((s - mean * n) / (total - n)) ** 2)) AS standard_error
+          sqrt((any_value(t.k) - 1) / any_value(t.k) * sum(((s - mean * n) / (total - n)) ** 2)) AS standard_error
         FROM g JOIN t USING (task_type) GROUP BY ALL ORDER BY ALL""",
     "flip_rate": f"""
         WITH g AS (

@@ -41,7 +41,8 @@ def agreement_expression(tables: Tables, by: Keys) -> Any:
 def beyond_noise(source: Source, by: Keys = "task_type", alpha: float = 0.05) -> pd.DataFrame:
     """Disagreement beyond the noise floor: how much less the shadow agrees than the primary with itself.
 
-    On requests that have both a shadow and an A/A pair. Columns: the keys, `pairs`, `clusters`,
+    On requests that have both a shadow and an A/A pair, weighted by one over the chance of the latter.
+    Columns: the keys, `pairs`, `clusters`,
     `shadow_agreement`, `floor_agreement`, `mean` (floor less shadow, -1 to 1: above 0 the shadow
     differs more than chance does), `standard_error`, `low`, `high`, `interval` as in `agreement`.
     """
@@ -52,11 +53,12 @@ def beyond_noise_expression(tables: Tables, by: Keys) -> Any:
     """The means and variances behind `beyond_noise` as an Ibis table."""
     pairs = _speaking(tables.comparisons)
     noise = pairs.filter(pairs.is_noise)
-    floors = noise.select("request_id", floor=_score(noise))
+    drawn = noise.filter((noise.sample_probability > 0) & (noise.sample_probability <= 1))
+    floors = drawn.select("request_id", floor=_score(drawn), weight=1 / drawn.sample_probability)
     both = pairs.filter(~pairs.is_noise).inner_join(floors, "request_id")
     score = _score(both)
     means = {"shadow_agreement": score, "floor_agreement": both.floor}
-    return _clustered(both, by, value=both.floor - score, **means)
+    return _clustered(both, by, value=both.floor - score, weight=both.weight, **means)
 
 
 def _speaking(comparisons: Any) -> Any:
@@ -71,22 +73,26 @@ def _score(pairs: Any) -> Any:
     return ibis.cases((pairs.status == "shadow_failed", 0.0), else_=pairs.agreement)
 
 
-def _clustered(rows: Any, by: Keys, value: Any, **means: Any) -> Any:
+def _clustered(rows: Any, by: Keys, value: Any, weight: Any = None, **means: Any) -> Any:
     """Mean of `value` and its CR3 variance over input hashes: one pass to clusters, one over them."""
     names = names_of(by)
     one_input = {**keys_of(rows, by, COMPARISON_KEYS), "input_hash": rows.input_hash}
     inputs = rows.group_by(**one_input).aggregate(
         size=rows.count(),
-        total=value.sum(),
-        **{name: column.sum() for name, column in means.items()},
+        mass=rows.count() if weight is None else weight.sum(),
+        total=value.sum() if weight is None else (value * weight).sum(),
+        **{
+            name: column.sum() if weight is None else (column * weight).sum()
+            for name, column in means.items()
+        },
     )
     # Joined, for as windows over the clusters these sums would make DuckDB work out the clusters twice.
-    whole = inputs.aggregate(by=names, pairs=inputs.size.sum(), sum=inputs.total.sum())
+    whole = inputs.aggregate(by=names, pairs=inputs.mass.sum(), sum=inputs.total.sum())
     of_group = whole.rename({f"{name}_of_group": name for name in names})
     same = [inputs[name].identical_to(of_group[f"{name}_of_group"]) for name in names]
     spread = inputs.inner_join(of_group, same) if same else inputs.cross_join(of_group)
-    residual = spread.total - spread["sum"] / spread.pairs * spread.size
-    pull = residual / (spread.pairs - spread.size).nullif(0)
+    residual = spread.total - spread["sum"] / spread.pairs * spread.mass
+    pull = residual / (spread.pairs - spread.mass).nullif(0)
     count = spread.count()
     return grouped(
         spread,
@@ -94,8 +100,8 @@ def _clustered(rows: Any, by: Keys, value: Any, **means: Any) -> Any:
         {},
         pairs=spread.size.sum(),
         clusters=count,
-        mean=spread.total.sum() / spread.size.sum(),
-        **{name: spread[name].sum() / spread.size.sum() for name in means},
+        mean=spread.total.sum() / spread.mass.sum(),
+        **{name: spread[name].sum() / spread.mass.sum() for name in means},
         standard_error=((count - 1) / count * (pull * pull).sum()).sqrt(),
     )
 
