@@ -145,6 +145,10 @@ class LedgerError(RouterLabError):
     """The ledger folder cannot be read or written; the message says which file and what to do."""
 
 
+class ReplacedFilesError(LedgerError):
+    """Sealed files went while tables of them were read; tables that are opened again have the new ones."""
+
+
 def error_line(error: BaseException) -> str:
     """The first line of what a library's error says, or its kind if it says nothing."""
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from router_lab.errors import ConfigError, LedgerError, RouterLabError, error_line
+from router_lab.errors import ConfigError, LedgerError, ReplacedFilesError, RouterLabError, error_line
 
 ACCEPTED = (
     "a Ledger, the path of one (a folder, or s3://bucket/prefix), or its tables "
@@ -107,7 +107,7 @@ def unreadable(error: Exception) -> LedgerError:
     """An engine's error as ours; the engine's first line names the file."""
     first = error_line(error).strip()
     if "No files found that match" in first:
-        return LedgerError(
+        return ReplacedFilesError(
             f"the ledger cannot be read: {first}. Another process may have replaced sealed files meanwhile "
             "(compact, prune, redact): read again; else `router-lab ledger verify` names what is missing"
         )

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import ipywidgets as widgets
 
-from router_lab.errors import RouterLabError
+from router_lab.errors import ReplacedFilesError, RouterLabError
 from router_lab.escape import Html, plain
 from router_lab.panels.style import note, page
 
 Data = TypeVar("Data")
+# How often sealed files may be replaced under a reading before it is given up.
+_READINGS = 5
 
 WIDE = widgets.Layout(width="auto")
 ROW = widgets.Layout(width="auto", flex_flow="row wrap", align_items="center", grid_gap="2px 14px")
@@ -52,9 +55,16 @@ class Panel(widgets.VBox, Generic[Data]):  # type: ignore[misc] # ipywidgets has
         """The same, of the source as it is by now; for panels that page through a snapshot."""
         return self._read()
 
+    def _newest(self) -> Data:
+        """As `_reread`, anew if another process replaces sealed files meanwhile."""
+        for _ in range(_READINGS - 1):
+            with suppress(ReplacedFilesError):
+                return self._reread()
+        return self._reread()
+
     def refresh(self) -> None:
         """Show the source as it is now."""
-        self._draw(self._reread())
+        self._draw(self._newest())
 
     def follow(self, every_s: float = 0.5) -> None:
         """Refresh every `every_s` seconds, reading on another thread, until `stop()`.
@@ -87,7 +97,7 @@ class Panel(widgets.VBox, Generic[Data]):  # type: ignore[misc] # ipywidgets has
     async def _follow(self, every_s: float) -> None:
         while True:
             try:
-                self._draw(await asyncio.to_thread(self._reread))
+                self._draw(await asyncio.to_thread(self._newest))
             except Exception as error:
                 self.say(_explained(error), warning=True)
             await asyncio.sleep(every_s)

@@ -227,7 +227,7 @@ class ComparePanel(Panel[Shown]):
         """Draw the page with what the ledger has of it by now."""
         shown = self._now
         pairs = {pair.first.comparison_id for pair in shown.pairs}
-        current = self._reread()
+        current = self._newest()
         self._shown = current if {pair.first.comparison_id for pair in current.pairs} == pairs else shown
         self._draw_pairs(self._now)
 

@@ -96,7 +96,7 @@ class SheetPanel(Panel[Sheet]):
         self._body.value = page(note(_READING))
         loop = asyncio.get_running_loop()
         with_one_thread = ThreadPoolExecutor(1, "router_lab panel")
-        self._reading: Future[Sheet] = with_one_thread.submit(self._reread)
+        self._reading: Future[Sheet] = with_one_thread.submit(self._newest)
         with_one_thread.shutdown(wait=False)
         arrived = self._guarded(lambda: None if self._sheet else self._draw(self._reading.result()))
 
