@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from router_lab.analysis.people_and_judge import judged_beside
 from router_lab.analysis.prediction_powered_betting import helped
 from router_lab.analysis.prompts import settled
 from router_lab.analysis.quality import inspect
+from router_lab.analysis.rates import chances, common_rates, weights_of
 from router_lab.analysis.watches import COMPARED, changed
 from router_lab.analysis.wording import basis_of, period, points
 from router_lab.records import Watch
@@ -83,11 +85,12 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
     evidence = evidence.assign(scaled=scaled, marked=_marked_at(evidence))
     audit = _audits(evidence, standing)
     first = evidence[~audit].drop_duplicates("input_hash")
-    weights = _weights(first, watch.least_probability)
     values, reach, beside = first["scaled"].to_numpy(), None, None
+    weigh = partial(weights_of, least_probability=watch.least_probability, is_common=common_rates(latest))
+    weights = weigh(first, values)
     if found.is_helped:
         first = first.sort_values("marked", kind="stable")
-        weights = _weights(first, watch.least_probability)
+        weights = weigh(first, first["scaled"].to_numpy())
         values, reach, beside = _helped(latest, found, first, weights, watch, standing)
     times = evidence["created_at"].dropna()
     likeness, audit_likeness = _likeness(latest, standing)
@@ -117,21 +120,6 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
     )
 
 
-def _weights(rows: pd.DataFrame, least_probability: float) -> Floats:
-    """The least chance over each row's own: that planned of being sampled, that seen of being marked."""
-    probability, chance = rows["probability"].to_numpy(), chances(rows).to_numpy()
-    sampled = probability / chance
-    least = min(least_probability, sampled.min(initial=1.0))
-    return np.asarray(np.minimum(least / sampled, 1.0) * (chance.min(initial=1.0) / chance))
-
-
-def chances(rows: pd.DataFrame) -> pd.Series:
-    """The chance that a row's pair, once it was there, was drawn for marking; 1 where nothing was drawn."""
-    if "reference_score" not in rows:
-        return pd.Series(1.0, index=rows.index)
-    return (rows["probability"] / rows["sample_probability"]).clip(upper=1.0)
-
-
 def _helped(
     latest: pd.DataFrame,
     found: Evidence,
@@ -157,11 +145,14 @@ def _helped(
         masses=1 / chances(first),
         weights=1 / everywhere["sample_probability"],
     )
-    beside = Beside(
-        tally(first["scaled"], weights),
-        tally(everywhere["judged"], _weights(everywhere.assign(probability=everywhere["sample_probability"]),
-                                             watch.least_probability)),
-    )  # fmt: skip
+    said = everywhere.assign(probability=everywhere["sample_probability"])
+    weighed = weights_of(
+        said,
+        everywhere["judged"].to_numpy(),
+        watch.least_probability,
+        is_common=common_rates(latest),
+    )
+    beside = Beside(tally(first["scaled"], weights), tally(everywhere["judged"], weighed))
     return values.values, values.reach, beside
 
 

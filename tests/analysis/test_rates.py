@@ -1,0 +1,122 @@
+"""A rate that is changed by hand costs no evidence; one that goes with the inputs is weighted away."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from pair_frames import NOW, pairs_frame
+
+from router_lab.analysis import Outcome, monitor
+from router_lab.analysis.betting import log_e_path
+from router_lab.analysis.pairs import judged_pairs
+from router_lab.analysis.rates import common_rates, weights_of
+
+LATER = (NOW + pd.Timedelta(hours=1)).to_pydatetime()
+BAR = 0.95
+MOST_FALSE = 0.15
+RAISED = [(500, 0.98, 0.1), (100_000, 0.98, 1.0)]
+
+
+def sampled(rng: np.random.Generator, stretches, pairs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Agreement and rate of so many pairs; `stretches` of (calls, mean agreement, rate) come in turn."""
+    agreed, rates = [], []
+    turn = 0
+    while sum(map(len, agreed)) < pairs:
+        calls, mean, rate = stretches[turn % len(stretches)]
+        taken = rng.binomial(calls, rate)
+        agreed.append((rng.random(taken) < mean).astype(float))
+        rates.append(np.full(taken, rate))
+        turn += 1
+    return np.concatenate(agreed)[:pairs], np.concatenate(rates)[:pairs]
+
+
+def weights(agreed: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """The monitor's own weights of these pairs, oldest first."""
+    at = pd.date_range("2026-11-01", periods=len(rates), freq="min")
+    rows = pd.DataFrame({"created_at": at, "probability": rates, "is_noise": False, "status": "complete"})
+    rows["sample_probability"] = rows["probability"]
+    return weights_of(rows, agreed, 1.0, is_common=common_rates(rows))
+
+
+def exit_after(seed: int, stretches, pairs: int, look: int = 50) -> float:
+    """After how many pairs a look finds the mean above the bar; infinite if none does."""
+    agreed, rates = sampled(np.random.default_rng([22, seed]), stretches, pairs)
+    same, weighted = (log_e_path(agreed, BAR, one) for one in (None, rates.min() / rates))
+    first = [
+        np.argmax(path >= np.log(20)) + 1 if path.max() >= np.log(20) else np.inf for path in (same, weighted)
+    ]
+    for seen in range(look, pairs + 1, look):
+        # Whoever has crossed with neither weight need not be looked at.
+        if seen >= min(first):
+            is_same = weights(agreed[:seen], rates[:seen]).min() == 1
+            if seen >= (first[0] if is_same else first[1]):
+                return seen
+    return float("inf")
+
+
+def exits(stretches, runs: int, pairs: int, look: int = 100) -> float:
+    return float(np.mean([np.isfinite(exit_after(seed, stretches, pairs, look)) for seed in range(runs)]))
+
+
+def test_raising_the_rate_costs_no_evidence():
+    after = np.median([exit_after(seed, RAISED, 1_000) for seed in range(60)])
+    constant = np.median([exit_after(seed, [(100_000, 0.98, 1.0)], 1_000) for seed in range(60)])
+    print(f"rate raised from .1 to 1 after 50 pairs: exit after {after:.0f} pairs, constant {constant:.0f}")
+    assert after <= constant + 100
+
+
+@pytest.mark.parametrize("rates", [(0.1, 1.0), (1.0, 0.1), (0.1, 0.3, 1.0), (0.2, 1.0, 0.2)])
+def test_the_monitor_gives_pairs_of_common_rates_the_same_weight(rates):
+    part = np.tile(np.r_[np.ones(49), 0.0], 2)
+    frame = pairs_frame(np.tile(part, len(rates)), sample_probability=np.repeat(rates, len(part)))
+    path = monitor(frame, now=LATER).path("classify::ticket")
+    assert path["log_e_above"].iloc[-1] == pytest.approx(log_e_path(frame["agreement"], BAR)[-1])
+
+
+def test_a_rate_that_goes_with_the_inputs_is_weighted_also_when_few_of_them_are_sampled():
+    """Of 300 rare inputs one is sampled: only the rows that were not sampled show that they are many."""
+    agreed = np.ones(601)
+    often = np.r_[np.tile([True, False], 300), True]
+    status = np.where(often, "complete", "not_sampled")
+    status[1] = "complete"
+    frame = pairs_frame(agreed, sample_probability=np.where(often, 1.0, 0.003), status=status)
+    assert not common_rates(judged_pairs(frame))
+    assert monitor(frame, now=LATER).decisions["classify::ticket"].outcome is Outcome.CONTINUE
+
+
+# Rates that go with how hard the inputs of the time are: the mean of the calls is at the bar.
+GOING_ALONG = {
+    "turns": [(500, 0.92, 0.1), (500, 0.98, 1.0)],
+    "turns, less apart": [(500, 0.94, 0.1), (500, 0.96, 1.0)],
+    "turns, further apart": [(500, 0.90, 0.05), (500, 1.0, 1.0)],
+    "once": [(2_000, 0.93, 0.1), (2_000, 0.97, 1.0)],
+    "steady": [(500, 0.95, 0.1), (100_000, 0.95, 1.0)],
+}
+
+
+@pytest.mark.parametrize("name", GOING_ALONG)
+def test_rates_that_go_with_difficulty_over_time_raise_no_false_exit(name):
+    false = exits(GOING_ALONG[name], runs=40, pairs=2_000, look=200)
+    print(f"{name}: {false:.3f} false exits in 40 runs")
+    # Beyond alpha lies what two stretches alone cannot tell apart at an early look.
+    assert false <= MOST_FALSE + 3 * np.sqrt(MOST_FALSE * (1 - MOST_FALSE) / 40)
+
+
+def test_without_weights_they_do():
+    """The negative control."""
+    seen = [sampled(np.random.default_rng(seed), GOING_ALONG["turns"], 2_000)[0] for seed in range(40)]
+    assert np.mean([(log_e_path(one, BAR) >= np.log(20)).any() for one in seen]) > 0.5
+
+
+@pytest.mark.soak
+def test_rates_with_2000_replications():
+    after = np.array([exit_after(seed, RAISED, 3_000, 50) for seed in range(2_000)])
+    print(
+        f"rate raised: exit after {np.median(after):.0f} pairs, {np.isfinite(after).mean():.3f} of runs exit"
+    )
+    assert np.median(after) <= 450
+    for name, stretches in GOING_ALONG.items():
+        false = exits(stretches, runs=2_000, pairs=2_000, look=200)
+        print(f"{name}: {false:.4f} false exits in 2,000 runs")
+        assert false <= MOST_FALSE, name
