@@ -324,7 +324,7 @@ async def test_a_likeness_of_ones_own_is_named_so_wherever_a_verdict_rests_on_it
         ]
         async with lab.router(ROUTING) as router:
             await rl.replay.replay(router, rows, comparator="test_quality_end_to_end:alike")
-        said = repr(ab(lab.ledger))
+        said = repr(ab(lab.ledger, basis="scores"))
         assert "likeness to the expected answer" in said and "ground truth" not in said
         assert "`test_quality_end_to_end:alike` measures how alike an answer and the expected one are" in said
 
