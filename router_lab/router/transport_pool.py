@@ -6,6 +6,7 @@ import os
 import ssl
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import aiohttp
@@ -57,6 +58,12 @@ class _Connector(_OwnConnector):
         return connection
 
 
+@cache
+def _no_tls() -> ssl.SSLContext:
+    """For pools that speak plain HTTP: it knows no authorities, and nobody asks it for any."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 class Pools(httpx.AsyncBaseTransport):
     """A pool of connections for each way to a server, made when the first request takes it.
 
@@ -95,7 +102,7 @@ class Pools(httpx.AsyncBaseTransport):
                 session.detach()
 
     def _pool(self, host: str, proxy: httpx.Proxy | None, is_secure: bool) -> AiohttpTransport:
-        tls = tls_context(host, self._trust_env) if is_secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        tls = tls_context(host, self._trust_env) if is_secure else _no_tls()
         kind = _Connector if proxy is None else _OwnConnector
 
         def session() -> aiohttp.ClientSession:
