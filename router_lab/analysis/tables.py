@@ -103,10 +103,14 @@ def frame_of(expression: Any) -> pd.DataFrame:
     return frame
 
 
+# What DuckDB says of a file that is not there any more, before it opens it and after.
+_GONE = ("No files found that match", "No such file")
+
+
 def unreadable(error: Exception) -> LedgerError:
     """An engine's error as ours; the engine's first line names the file."""
     first = error_line(error).strip()
-    if "No files found that match" in first:
+    if any(words in first for words in _GONE):
         return ReplacedFilesError(
             f"the ledger cannot be read: {first}. Another process may have replaced sealed files meanwhile "
             "(compact, prune, redact): read again; else `router-lab ledger verify` names what is missing"
