@@ -362,8 +362,9 @@ class Watch:
     `task_types`; `threshold` the mean agreement to beat; `least_probability` the lowest chance of a pair to
     be here; `basis` what is judged by, `scorer` whose scores ("" for likeness), `basis_forced` whether
     somebody asked for it. Of what is compared, None is not known. `opened_because` says what ended the
-    watch before it. Pairs after `evidence_since` count (None: all). `mean`, `lower` and `upper` are on the
-    scale from 0 to 1 that is bet on.
+    watch before it. Pairs after `evidence_since` count (None: all), the first of each `cluster` (None: of
+    each input); an exit waits until they span `at_least_days` (None: any). `mean`, `lower` and `upper` are
+    on the scale from 0 to 1 that is bet on.
     """
 
     watch_id: str
@@ -395,6 +396,8 @@ class Watch:
     mean: float | None = None
     lower: float | None = None
     upper: float | None = None
+    cluster: str | None = None
+    at_least_days: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,8 @@ class ExitPlan:
     after `futility_after`); evidence whose newest
     pair is older than `stale_days` is stale. When pairs are read against the primary's own noise, the
     difference accepted is `floor_delta`; when they carry scores or a judge's preference, the loss accepted is
-    `score_margin` (default: the same as on agreement, 1 - threshold).
+    `score_margin` (default: the same as on agreement, 1 - threshold). An exit waits until the pairs span
+    `at_least_days`: a week shows every weekday, less may be of one part of a cycle.
     """
 
     threshold: float = BAR
@@ -71,6 +72,7 @@ class ExitPlan:
     stale_days: float = 14.0
     floor_delta: float | None = None
     score_margin: float | None = None
+    at_least_days: float = 0.0
 
     def __post_init__(self) -> None:
         check_threshold(self.threshold)
@@ -78,6 +80,8 @@ class ExitPlan:
             raise ConfigError(f"alpha is {self.alpha!r}; it must lie strictly between 0 and 0.5")
         if self.max_pairs < 1:
             raise ConfigError(f"max_pairs is {self.max_pairs!r}; it must be at least 1")
+        if not 0 <= self.at_least_days < float("inf"):
+            raise ConfigError(f"at_least_days is {self.at_least_days!r}; it must be 0 or more days")
         for name in ("floor_delta", "score_margin"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:

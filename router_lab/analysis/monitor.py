@@ -28,6 +28,7 @@ from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.history import Standing, standings
 from router_lab.analysis.pairs import judged_pairs
 from router_lab.analysis.people_and_judge import NEARLY_ALL, by_chance, judged_beside
+from router_lab.analysis.population import TAG
 from router_lab.analysis.prediction_powered import FEWEST_MARKED
 from router_lab.analysis.quality import FEWEST_CLUSTERS
 from router_lab.analysis.runs import (
@@ -41,7 +42,7 @@ from router_lab.analysis.runs import (
     run_of,
     scores_needed,
 )
-from router_lab.analysis.tables import switch_history, tables_if_any, watch_history
+from router_lab.analysis.tables import switch_history, tables_if_any, tags_of_calls, watch_history
 from router_lab.analysis.watches import (
     BEGUN,
     Asked,
@@ -153,6 +154,7 @@ def monitor(
     least_probability: float | None = None,
     task_types: int | None = None,
     begin: Collection[str] = (),
+    cluster: str | None = None,
     now: datetime | None = None,
 ) -> MonitorResult:
     """Judge every task type of a ledger, or in `pairs` (the comparisons; see `pairs.judged_pairs`).
@@ -162,21 +164,28 @@ def monitor(
     lets exits and re-arms written earlier bound the runs, `watches` keep their plans and verdicts (default:
     a ledger's own). `least_probability` is the lowest sampling rate planned (default: the lowest seen);
     `task_types` is K (default: how many there are). A new watch begins now for the task types in `begin`, on
-    the pairs after it. `now` is aware; default the present. Nothing is written: that is for `steer`. Raises
+    the pairs after it. `cluster` names what makes inputs near to one another (a template, a session): a
+    column of the pairs, or `tag:NAME`, a tag of the calls; the first pair of each counts. `now` is aware;
+    default the present. Nothing is written: that is for `steer`. Raises
     `ConfigError` for missing columns and unknown bases or scorers.
     """
     moment = now or datetime.now(UTC)
     if scored_by is not None and basis is None:
         basis = "judge" if scored_by == "judge" else "scores"
     tables = tables_if_any(pairs)
-    rows = judged_pairs(pairs if tables is None else tables, by, basis=basis, scored_by=scored_by)
-    names = [str(name) for name in sorted(rows[by].dropna().unique())]
     if tables is not None and by == "task_type":
         switch_events = switch_history(tables) if switch_events is None else switch_events
         watches = watch_history(tables) if watches is None else watches
+    kept_watches = newest_watches(watches)
+    wanted = _clusters(cluster, kept_watches)
+    source = pairs if tables is None else tables
+    rows = judged_pairs(source, by, wanted, basis=basis, scored_by=scored_by)
+    rows = _with_clusters(rows, tables, wanted)
+    names = [str(name) for name in sorted(rows[by].dropna().unique())]
     _check_begin(begin, names)
-    known, kept_watches = standings(switch_events, names), newest_watches(watches)
-    asked = Asked(plan, basis, max(task_types or len(names), 1), least_probability, frozenset(begin))
+    known = standings(switch_events, names)
+    shared = max(task_types or len(names), 1)
+    asked = Asked(plan, basis, shared, least_probability, frozenset(begin), cluster)
     found = [
         _look(str(name), group, asked, known[str(name)], kept_watches.get(str(name)), moment)
         for name, group in rows.groupby(by, sort=True)
@@ -190,6 +199,26 @@ def monitor(
         recorded=frozenset(one.run.task_type for one in found if one.is_recorded),
         to_keep=tuple(row for one in found for row in one.to_keep),
     )
+
+
+def _clusters(cluster: str | None, kept_watches: Mapping[str, Recorded]) -> list[str]:
+    """Every cluster that some watch goes by."""
+    named = {cluster, *(one.plan.cluster for one in kept_watches.values())}
+    return sorted(named - {None, "input_hash"}, key=str)  # type: ignore[arg-type]
+
+
+def _with_clusters(rows: pd.DataFrame, tables: Any, wanted: Sequence[str]) -> pd.DataFrame:
+    """Rows with the tags of their calls that are clusters. Raises `ConfigError` for what is not there."""
+    for name in wanted:
+        if name.startswith(TAG) and tables is not None:
+            rows = rows.assign(
+                **{name: rows["request_id"].map(tags_of_calls(tables, name.removeprefix(TAG)))}
+            )
+        elif name not in rows:
+            raise ConfigError(
+                f"pairs has no column {name!r} to cluster by; of a ledger, a tag of the calls is {TAG}NAME"
+            )
+    return rows
 
 
 def _check_begin(begin: Collection[str], names: Sequence[str]) -> None:
@@ -254,6 +283,10 @@ def _look(
             pairs_needed=np.nan,
             leaning=None,
         )
+    is_kept = recorded is not None and is_recorded and recorded.verdict is not None
+    if run.waits and not is_kept and decision.outcome in (Outcome.NON_INFERIOR, Outcome.SUPERIOR):
+        reason = f"{decision.reason}, but the exit waits: {run.waits}"
+        decision = replace(decision, outcome=Outcome.CONTINUE, reason=reason)
     return _Look(run, watch, decision, is_recorded, rows_to_keep(recorded, watch, decision, now))
 
 
@@ -270,9 +303,10 @@ def _begun(
 
 def _going_on(asked: Asked, recorded: Recorded | None) -> Asked:
     """What is asked for, by the plan of the watch before where nobody asks for another."""
-    if asked.plan is not None or recorded is None:
+    if recorded is None:
         return asked
-    return replace(asked, plan=plan_of(recorded.plan))
+    plan = plan_of(recorded.plan) if asked.plan is None else asked.plan
+    return replace(asked, plan=plan, cluster=asked.cluster or recorded.plan.cluster)
 
 
 def _newest(*moments: datetime | None) -> datetime | None:

@@ -17,12 +17,21 @@ from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.history import Standing
 from router_lab.analysis.outlook import scores_to_settle
 from router_lab.analysis.people_and_judge import judged_beside
+from router_lab.analysis.population import (
+    as_they_were,
+    cycles,
+    first_of_each,
+    never_compared,
+    parted,
+    span_days,
+    too_early,
+)
 from router_lab.analysis.prediction_powered_betting import helped
 from router_lab.analysis.prompts import settled
 from router_lab.analysis.quality import inspect
 from router_lab.analysis.rates import chances, common_rates, weights_of
 from router_lab.analysis.watches import COMPARED, changed
-from router_lab.analysis.wording import basis_of, period, points
+from router_lab.analysis.wording import basis_of, points
 from router_lab.records import Watch
 
 # Findings of the A/B that do not concern distinct inputs that are weighted and looked at at any time.
@@ -41,7 +50,7 @@ class Run:
     `basis` is what it is judged by, on pairs of the `of` that might have spoken, by `whose` scores or
     preference ("" for likeness); `estimand` what the mean is about. `bar` is what it is held against.
     `reach` is how far beyond [0, 1] a value may lie (see `betting`; None: none does); `beside` is what people
-    and a judge say each alone, where the judge helps people's marks.
+    and a judge say each alone, where the judge helps people's marks. `waits` is why an exit waits ("": not).
     `newest` and `started` are None when nothing ran. `refusal` says why no verdict may rest on these pairs
     ("" for none), `sampled` how many there were to be. `audits` are the values seen since an exit, which
     the verdict does not use, `audit_likeness` their agreement, `likeness` that before. `usd_per_pair` is
@@ -68,6 +77,7 @@ class Run:
     usd_per_pair: float
     reach: Floats | None = field(default=None, repr=False)
     beside: Beside | None = None
+    waits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +94,7 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
     scaled, bar = betting_scale(evidence["value"].to_numpy(), found.basis, watch.margin)
     evidence = evidence.assign(scaled=scaled, marked=_marked_at(evidence))
     audit = _audits(evidence, standing)
-    first = evidence[~audit].drop_duplicates("input_hash")
+    first = first_of_each(evidence[~audit], watch.cluster)
     values, reach, beside = first["scaled"].to_numpy(), None, None
     weigh = partial(weights_of, least_probability=watch.least_probability, is_common=common_rates(latest))
     weights = weigh(first, values)
@@ -96,27 +106,29 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
     likeness, audit_likeness = _likeness(latest, standing)
     before = latest[~_audits(latest, standing)]
     findings = [one for one in inspect(before, found, None) if one.code not in _NO_MATTER]
+    told = (parted(evidence[~audit], first, weights), never_compared(before, evidence[~audit]), cycles(first))
     return Run(
         task_type=name,
         basis=found.basis,
         whose=found.whose,
-        estimand=_estimand(found, first),
+        estimand=_estimand(found, first, watch.cluster),
         of=found.of,
         bar=bar,
         values=values,
         weights=weights,
-        audits=evidence[audit].drop_duplicates("input_hash")["scaled"].to_numpy(),
+        audits=first_of_each(evidence[audit], watch.cluster)["scaled"].to_numpy(),
         likeness=likeness,
         audit_likeness=audit_likeness,
         rows=len(evidence),
         sampled=int((~before["is_noise"] & (before["use"] != "not_run")).sum()),
         refusal="; ".join(one.message for one in findings if one.refuses),
-        warnings="; ".join(one.message for one in findings if not one.refuses),
+        warnings="; ".join(filter(None, [*(one.message for one in findings if not one.refuses), *told])),
         started=times.iloc[0].to_pydatetime() if len(times) else None,
         newest=times.iloc[-1].to_pydatetime() if len(times) else None,
         usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
         reach=reach,
         beside=beside,
+        waits=too_early(span_days(first), watch.at_least_days or 0.0, cycles(first)),
     )
 
 
@@ -232,7 +244,7 @@ def scores_needed(run: Run, decision: Decision) -> float:
     return scores_to_settle(same, margin, decision.alpha, decision.pairs)
 
 
-def _estimand(found: Evidence, first: pd.DataFrame) -> str:
+def _estimand(found: Evidence, first: pd.DataFrame, cluster: str | None) -> str:
     """What the mean is about: of which inputs, by what, when."""
     helped_by = ", with a judge's help on the pairs that nobody marked" if found.is_helped else ""
     of = {
@@ -241,9 +253,7 @@ def _estimand(found: Evidence, first: pd.DataFrame) -> str:
         "floor": "agreement less the primary's with itself",
         "agreement": "agreement",
     }
-    times = first["created_at"].dropna()
-    when = f", {period(times)}" if len(times) else ""
-    return f"{of[found.basis]}; mean of distinct inputs{when}"
+    return f"{of[found.basis]}; mean {as_they_were(first, cluster)}"
 
 
 def judged_by(run: Run) -> str:

@@ -131,6 +131,7 @@ async def steer(
     task_types: int | None = None,
     least_probability: float | None = None,
     begin: Collection[str] = (),
+    cluster: str | None = None,
     now: datetime | None = None,
 ) -> Steered:
     """Monitor a ledger and, with `apply`, act on what is found. Safe to run as often as one likes.
@@ -154,6 +155,7 @@ async def steer(
         task_types=task_types,
         least_probability=least_probability,
         begin=begin,
+        cluster=cluster,
         now=now,
     )
     actions = plan_actions(result, policy, now=now)
@@ -265,7 +267,7 @@ def _evidence(run: Run, decision: Decision) -> str:
         told = f"; {scoring(scores_needed(run, decision), run.task_type)}"
     return (
         f"{decision.reason}: mean {mean} against the bar {bar} ({lower} to {upper}; "
-        f"{decision.pairs:,} distinct inputs, by {judged_by(run)}){told}"
+        f"{decision.pairs:,} distinct inputs, by {judged_by(run)}), {run.estimand}{told}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
@@ -86,6 +87,19 @@ def open(path: str | Path, backend: str = "duckdb", connection: Any = None) -> A
 def switch_history(tables: Any) -> pd.DataFrame | None:
     """The switch events, one row per flip; None for tables that have none."""
     return frame_of(tables.switch_events) if hasattr(tables, "switch_events") else None
+
+
+def tags_of_calls(tables: Any, name: str) -> pd.Series:
+    """The value of one tag by request id, of the calls that have it."""
+    attempts = tables.attempts
+    calls = frame_of(attempts.filter(~attempts.is_shadow).select("request_id", "tags").distinct())
+    found = {row.request_id: _tags(row.tags).get(name) for row in calls.itertuples()}
+    return pd.Series({request: value for request, value in found.items() if value is not None}, dtype=object)
+
+
+def _tags(stored: Any) -> dict[str, Any]:
+    given = json.loads(stored) if isinstance(stored, str) else stored
+    return dict(given or {})
 
 
 def watch_history(tables: Any) -> pd.DataFrame | None:

@@ -55,6 +55,7 @@ class Asked:
     task_types: int
     least_probability: float | None
     begin: frozenset[str] = frozenset()
+    cluster: str | None = None
 
 
 def newest_watches(history: pd.DataFrame | None) -> dict[str, Recorded]:
@@ -128,6 +129,8 @@ def what_ended(
         return f"{free.whose} on {len(free.rows):,} of {free.of:,} pairs took the place of {watch.basis}"
     if watch.scorer and scorer and _is_another(watch.scorer, scorer):
         return f"the scorer changed from {plain(watch.scorer)} to {plain(scorer)}"
+    if asked.cluster is not None and asked.cluster != (watch.cluster or "input_hash"):
+        return f"the first pair of each {plain(asked.cluster)} is asked for"
     if asked.plan is not None and (changes := _changes(watch, asked.plan)):
         return f"the plan changed: {changes}"
     return ""
@@ -177,11 +180,14 @@ def new_watch(
         least_probability=lowest if asked.least_probability is None else asked.least_probability,
         evidence_since=evidence_since,
         opened_because=opened_because,
+        cluster=asked.cluster,
+        at_least_days=plan.at_least_days,
     )
     watch = replace(watch, **dict[str, Any](compared))
     said = (
         watch.task_type, watch.basis, watch.scorer, watch.threshold, watch.margin, watch.alpha,
         watch.task_types, *compared.values(), evidence_since, opened_because, at.date(),
+        *((asked.cluster, plan.at_least_days) if asked.cluster or plan.at_least_days else ()),
     )  # fmt: skip
     return replace(watch, watch_id="watch-" + sha256(repr(said).encode()).hexdigest()[:24])
 
@@ -227,7 +233,11 @@ def kept(decision: Decision, verdict: Watch) -> Decision:
 def exit_plan(watch: Watch, asked: ExitPlan | None) -> ExitPlan:
     """The plan of a watch as the exit takes it; what a watch does not keep is as asked, or the default."""
     return replace(
-        asked or ExitPlan(), threshold=watch.threshold, alpha=watch.alpha, max_pairs=watch.max_pairs
+        asked or ExitPlan(),
+        threshold=watch.threshold,
+        alpha=watch.alpha,
+        max_pairs=watch.max_pairs,
+        at_least_days=watch.at_least_days or 0.0,
     )
 
 
@@ -235,7 +245,10 @@ def plan_of(watch: Watch) -> ExitPlan:
     """The plan of a watch, for one that goes on with it."""
     own = {"floor": "floor_delta", "scores": "score_margin", "judge": "score_margin"}.get(watch.basis)
     margins: dict[str, Any] = {own: watch.margin} if own else {}
-    return ExitPlan(threshold=watch.threshold, alpha=watch.alpha, max_pairs=watch.max_pairs, **margins)
+    days = watch.at_least_days or 0.0
+    return ExitPlan(
+        threshold=watch.threshold, alpha=watch.alpha, max_pairs=watch.max_pairs, at_least_days=days, **margins
+    )
 
 
 def rows_to_keep(
@@ -260,6 +273,7 @@ def _changes(watch: Watch, plan: ExitPlan) -> str:
         ("margin", watch.margin, plan.margin(watch.basis)),
         ("alpha", watch.alpha, plan.alpha),
         ("cap", watch.max_pairs, plan.max_pairs),
+        ("least days", watch.at_least_days or 0.0, plan.at_least_days),
     )
     return ", ".join(f"{name} {before:g} to {now:g}" for name, before, now in pairs if before != now)
 

@@ -60,6 +60,14 @@ def add_to(commands: Commands) -> None:
         "--apply)",
     )
     monitor.add_argument(
+        "--cluster",
+        metavar="NAME",
+        help="count the first pair of each value of this column, or of a tag of the calls: tag:NAME",
+    )
+    monitor.add_argument(
+        "--at-least-days", type=float, metavar="DAYS", help="an exit waits until the pairs span so many days"
+    )
+    monitor.add_argument(
         "--apply", action="store_true", help="keep plans and verdicts, flip the switch and raise the alerts"
     )
     add_ledger_option(monitor)
@@ -83,6 +91,7 @@ def run_monitor(arguments: argparse.Namespace) -> int:
             scored_by=arguments.scored_by,
             task_types=arguments.task_types,
             begin=arguments.begin,
+            cluster=arguments.cluster,
         )
         print(asyncio.run(steered))
     return 0
@@ -92,6 +101,6 @@ def _plan(arguments: argparse.Namespace) -> ExitPlan | None:
     """The plan asked for; None where nothing is, so that a plan in the ledger goes on."""
     from router_lab.analysis import ExitPlan
 
-    given = {name: getattr(arguments, name) for name in ("threshold", "alpha", "max_pairs")}
+    given = {name: getattr(arguments, name) for name in ("threshold", "alpha", "max_pairs", "at_least_days")}
     known = {name: value for name, value in given.items() if value is not None}
     return ExitPlan(**known) if known else None

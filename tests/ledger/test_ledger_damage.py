@@ -152,7 +152,7 @@ async def test_files_of_a_newer_version_are_left_alone(tmp_path: Path, use: str)
     for path in folder.rglob("*.parquet"):
         data = pq.ParquetFile(path).read()
         data = data.append_column("energy_wh", pa.array([1.5] * data.num_rows))
-        pq.write_table(data.replace_schema_metadata({"router_lab.schema_version": "4"}), path)
+        pq.write_table(data.replace_schema_metadata({"router_lab.schema_version": "5"}), path)
         contents[path] = path.read_bytes()
     for with_journal in (True, False):
         if not with_journal:
@@ -160,7 +160,7 @@ async def test_files_of_a_newer_version_are_left_alone(tmp_path: Path, use: str)
                 journal.unlink()
         else:
             with sqlite3.connect(folder / JOURNAL) as journal:
-                journal.execute("UPDATE files SET schema = 4")
+                journal.execute("UPDATE files SET schema = 5")
             journal.close()
         with pytest.raises(LedgerError, match=r"newer router_lab|checksum"):
             USES[use](Ledger(folder), folder)

@@ -1,0 +1,117 @@
+"""Of which inputs an exit speaks: near duplicates, hot inputs, cycles of the day and the week."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pair_frames import NOW, agreeing, pairs_frame
+from test_watches import LATER, NAME, pairs, write
+
+from router_lab.analysis import ExitPlan, Outcome, monitor, steer
+from router_lab.errors import ConfigError
+from router_lab.ledger import Ledger
+
+
+def outcome(frame: pd.DataFrame, plan: ExitPlan | None = None, **options) -> Outcome:
+    return monitor(frame, plan, now=LATER, **options).decisions[NAME].outcome
+
+
+def bursts(seed: int, size: int, clusters: int, icc: float = 0.3) -> pd.DataFrame:
+    """Distinct inputs in bursts from one template each; the mean over templates is at the bar."""
+    rng = np.random.default_rng([4, seed])
+    spread = (1 - icc) / icc
+    truth = rng.beta(0.95 * spread, 0.05 * spread, clusters)
+    agreed = (rng.random(clusters * size) < np.repeat(truth, size)).astype(float)
+    template = np.repeat([f"t{each}" for each in range(clusters)], size)
+    at = NOW - pd.to_timedelta(np.arange(len(agreed))[::-1], unit="s")
+    return pairs_frame(agreed, template=template, created_at=at)
+
+
+def false_exits(runs: int, size: int, clusters: int, cluster: str | None) -> float:
+    found = (outcome(bursts(seed, size, clusters), cluster=cluster) for seed in range(runs))
+    return float(np.mean([one is Outcome.NON_INFERIOR for one in found]))
+
+
+def test_near_duplicates_in_bursts_count_once_per_cluster():
+    first, all_of_them = false_exits(30, 50, 60, "template"), false_exits(12, 50, 60, None)
+    print(f"bursts of 50 near duplicates: first of each {first:.3f}, each {all_of_them:.3f} false exits")
+    assert first <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 30)
+    assert all_of_them > 0.2  # the negative control must fail
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("size", [10, 50])
+def test_near_duplicates_with_2000_replications(size):
+    first = false_exits(2_000, size, 200, "template")
+    print(f"bursts of {size} near duplicates, 2,000 runs: first of each {first:.4f} false exits")
+    assert first <= 0.03
+
+
+def test_pairs_of_an_unknown_cluster_are_their_own_and_unknown_columns_are_named():
+    frame = pairs_frame(np.ones(300), session=[None] * 150 + ["s"] * 150)
+    result = monitor(frame, now=LATER, cluster="session")
+    assert result.decisions[NAME].pairs == 151
+    assert "of distinct inputs, the first of each session, as they were from 2026-11-21 to" in repr(result)
+    with pytest.raises(ConfigError, match="customer"):
+        monitor(frame, now=LATER, cluster="customer")
+
+
+def test_an_exit_waits_for_the_least_duration():
+    frame = pairs_frame(np.ones(300), created_at=NOW - pd.to_timedelta(np.arange(300)[::-1] * 20, unit="m"))
+    result = monitor(frame, ExitPlan(at_least_days=7), now=LATER)
+    assert result.decisions[NAME].outcome is Outcome.CONTINUE
+    assert "the exit waits: the pairs span 4.2 days of the 7 that the plan asks for" in repr(result)
+    assert outcome(frame, ExitPlan(at_least_days=4)) is Outcome.NON_INFERIOR
+    for days in (-1, float("inf"), float("nan")):
+        with pytest.raises(ConfigError, match="at_least_days"):
+            ExitPlan(at_least_days=days)
+
+
+def daily(days: int, seed: int = 0) -> pd.DataFrame:
+    """Inputs that agree at night and less by day, 400 a day."""
+    rng = np.random.default_rng(seed)
+    at = NOW - timedelta(days=days) + pd.to_timedelta(np.arange(400 * days) * 216, unit="s")
+    mean = np.where(at.hour < 12, 1.0, 0.93)
+    return pairs_frame((rng.random(len(mean)) < mean).astype(float), created_at=at)
+
+
+def test_values_that_go_with_the_hour_are_told_and_an_exit_waits_a_week():
+    early, week = monitor(daily(4), now=LATER), monitor(daily(8), now=LATER)
+    assert "values go with the hour of the day (UTC)" in repr(early) and "the exit waits" in repr(early)
+    assert early.decisions[NAME].outcome is Outcome.CONTINUE
+    assert week.decisions[NAME].outcome is Outcome.NON_INFERIOR and "go with the hour" in repr(week)
+
+
+def test_hot_inputs_that_fail_half_the_time_are_told():
+    """20 inputs with half the calls fail half the time; each is one of many distinct inputs."""
+    hashes = np.r_[[f"h{each}" for each in range(400)], np.tile([f"hot{each}" for each in range(20)], 20)]
+    agreed = np.r_[np.ones(400), np.tile(np.r_[np.ones(20), np.zeros(20)], 10)]
+    result = monitor(pairs_frame(agreed, input_hash=hashes), now=LATER)
+    assert "STABLE" in repr(result)
+    assert "the calls' mean is 0.750, the distinct inputs' 1.000" in repr(result)
+
+
+def test_hot_inputs_that_were_never_sampled_are_told_from_their_rows():
+    hashes = np.r_[[f"h{each}" for each in range(300)], np.repeat("hot", 100)]
+    status = np.repeat(["complete", "not_sampled"], [300, 100])
+    result = monitor(pairs_frame(np.ones(400), input_hash=hashes, status=status), now=LATER)
+    assert "1 inputs with 25.0% of the calls were never compared" in repr(result)
+    assert "never compared" not in repr(monitor(pairs_frame(agreeing(0.99, 300)), now=LATER))
+
+
+def test_the_plan_in_the_ledger_keeps_cluster_and_least_duration(tmp_path: Path):
+    def look(**options: object) -> str:
+        return repr(asyncio.run(steer(ledger, apply=True, now=LATER, **options)))
+
+    with Ledger(tmp_path) as ledger:
+        write(ledger, pairs(np.ones(300), run_id=None))
+        assert "span" in look(plan=ExitPlan(at_least_days=7), cluster="input_hash")
+        (kept,) = ledger.watches().itertuples()
+        assert (kept.cluster, kept.at_least_days) == ("input_hash", 7)
+        assert "the exit waits" in look() and len(ledger.watches()) == 1
+        assert monitor(ledger, now=LATER).decisions[NAME].outcome is Outcome.CONTINUE
