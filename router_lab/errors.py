@@ -11,6 +11,7 @@ RouterLabError
 ├── ContextOverflowError     the prompt does not fit, or was silently cut to fit
 ├── ResponseParseError       the answer arrived (and may be billed) but cannot be used
 └── LedgerError              the ledger cannot be read or written; the call was not made
+    └── ReplacedFilesError   its sealed files were replaced while tables of them were read
 """
 
 from __future__ import annotations
