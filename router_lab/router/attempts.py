@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -306,11 +307,15 @@ class Attempts:
         )
 
     async def _read(self, job: Job, plan: Plan, reply: Reply) -> Any:
-        """The data in an answer; read beside the event loop where that may take a while."""
+        """The data in an answer; read beside the event loop where that may take a while.
+
+        Those of shadows are read in turn: no primary waits for a thread behind several of them.
+        """
         read = partial(read_answer, reply, job.request, job.route.output, plan.limits.text_chars)
         if is_quickly_read(reply, job.request):
             return read()
-        return await asyncio.to_thread(read)
+        async with job.reading or nullcontext():
+            return await asyncio.to_thread(read)
 
     async def _judge(self, attempt: OpenAttempt, response: WireResponse, usage: Usage | None) -> Settlement:
         provider = attempt.plan.target.provider

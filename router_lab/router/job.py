@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from router_lab.records import Attempt, Completion, CompletionMetadata
@@ -14,7 +15,10 @@ from router_lab.router.tokens import Features
 
 @dataclass(slots=True)
 class Job:
-    """One call of the public API, primary or shadow. `deadline` is on the monotonic clock."""
+    """One call of the public API, primary or shadow.
+
+    `deadline` is on the monotonic clock. `reading` is held while an answer is read beside the event loop.
+    """
 
     request: Request
     route: Route
@@ -26,6 +30,7 @@ class Job:
     comparison_id: str | None = None
     is_shadow: bool = False
     overflow_escalated: bool = False
+    reading: asyncio.Lock | None = None
     rows: list[Attempt] = field(default_factory=list)
 
     def remaining_s(self, clock: Clock) -> float:

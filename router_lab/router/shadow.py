@@ -100,6 +100,7 @@ class Shadows:
         self._writer = writer
         self._run = run
         self._shadow_job = shadow_job
+        self._reading = asyncio.Lock()
         self._queue: deque[_Waiting] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
@@ -174,6 +175,7 @@ class Shadows:
             self._writer.write_missing(pairing, primary, "off")
             return
         job = self._shadow_job(primary, pairing, state)
+        job.reading = self._reading
         try:
             done = await self._run(job, pairing.shadow_alias)
         except asyncio.CancelledError:
