@@ -30,6 +30,8 @@ from router_lab.analysis.pairs import judged_pairs
 from router_lab.analysis.people_and_judge import HelpedMean, people_and_judge
 from router_lab.analysis.quality import Finding, inspect
 from router_lab.analysis.shrinkage import shrunk_means
+from router_lab.analysis.tables import tables_if_any, watch_history
+from router_lab.analysis.watches import newest_watches
 from router_lab.analysis.wording import (
     count,
     html_table,
@@ -43,6 +45,7 @@ from router_lab.analysis.wording import (
 )
 from router_lab.defaults import ALPHA, MARGIN
 from router_lab.errors import ConfigError
+from router_lab.records import Watch
 
 COLUMNS = (
     "task_type", "verdict", "reason", "basis", "whose", "estimand",
@@ -155,12 +158,41 @@ def ab(
     rows = judged_pairs(pairs, by, keep=[cluster] if cluster else [], basis=basis, scored_by=scored_by)
     if cluster and cluster not in rows:
         raise ConfigError(f"pairs has no column {cluster!r} to cluster by; pass cluster=None if none repeat")
+    planned = _planned(pairs) if by == "task_type" else {}
     results = [
         _judge_group(str(name), group, margin, alpha, cluster, basis, frozenset(allow))
         for name, group in rows.groupby(by, sort=True)
     ]
+    for record in results:
+        told = _of_margin(record, margin, planned.get(record["task_type"]))
+        record["warnings"] = "; ".join(filter(None, [record["warnings"], *told]))
     frame = _corrected(pd.DataFrame(results, columns=[*COLUMNS, "evidence"]), margin, alpha)
     return AbResult(frame=frame, margin=margin, alpha=alpha, by=by)
+
+
+def _planned(pairs: Any) -> dict[str, Watch]:
+    """The newest plan of each task type that a ledger has."""
+    tables = tables_if_any(pairs)
+    kept = newest_watches(watch_history(tables)) if tables is not None else {}
+    return {name: one.plan for name, one in kept.items()}
+
+
+def _of_margin(record: Mapping[str, Any], margin: float, plan: Watch | None) -> list[str]:
+    """That the margin is another than the one planned, or wider than all that the primary fails at."""
+    told, limit = [], points(margin, signed=False)
+    if plan is not None and plan.basis == record["basis"] and plan.margin < margin:
+        before = points(plan.margin, signed=False)
+        told.append(
+            f"the margin of {limit} points is wider than the {before} planned on {plan.at:%Y-%m-%d}: one "
+            "chosen after looking proves nothing"
+        )
+    fails = 1 - record.get("primary_mean", float("nan"))
+    if record["basis"] == "scores" and margin > fails:
+        told.append(
+            f"the margin of {limit} points is larger than all that the primary fails at, "
+            f"{points(fails, signed=False)}: a shadow that fails twice as often may pass"
+        )
+    return told
 
 
 def _judge_group(
@@ -316,7 +348,9 @@ def _heading(result: AbResult) -> str:
     kinds = len(result.frame)
     correction = f", verdicts Holm-corrected over {kinds} {result.by} values" if kinds > 1 else ""
     margin = points(result.margin, signed=False)
-    return f"A/B: shadow less primary, margin {margin} points, alpha {result.alpha:g}{correction}"
+    return (
+        f"A/B, for one look: shadow less primary, margin {margin} points, alpha {result.alpha:g}{correction}"
+    )
 
 
 def estimands(result: AbResult) -> str:
@@ -362,7 +396,7 @@ def _sentence(row: Mapping[str, Any], margin: float, alpha: float) -> str:
     limit = points(margin, signed=False)
     meaning = {
         "superior": f"SUPERIOR: {'better than' if row['basis'] == 'scores' else 'preferred to'} the primary",
-        "non-inferior": f"NON-INFERIOR: any {_loss(row['basis'])} is under {limit} points",
+        "non-inferior": f"NON-INFERIOR: any {_loss(row['basis'])} is on average under {limit} points",
         "not non-inferior": f"WORSE by more than {limit} points",
         "differs": f"DIFFERS by more than {limit} points; {scoring(row['scores_needed'], name)}",
         "inconclusive": f"INCONCLUSIVE: {_outlook(row, margin)}",

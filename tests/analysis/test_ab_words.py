@@ -1,0 +1,30 @@
+"""What an A/B says of its margin: chosen after looking, or wider than all that the primary fails at."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pair_frames import agreeing, pairs_frame
+from test_watches import apply, pairs, write
+
+from router_lab.analysis import ExitPlan, ab
+from router_lab.ledger import Ledger
+
+
+def test_a_loss_is_under_the_margin_on_average_and_the_answer_is_for_one_look():
+    said = repr(ab(pairs_frame(np.ones(300))))
+    assert "A/B, for one look" in said and "is on average under 5.0 points" in said
+
+
+@pytest.mark.parametrize(("primary", "is_told"), [(0.98, True), (0.90, False)])
+def test_a_margin_larger_than_the_primarys_own_failures_is_told(primary, is_told):
+    scored = pairs_frame(np.ones(300), primary_score=agreeing(primary, 300), shadow_score=agreeing(0.97, 300))
+    assert ("larger than all that the primary fails at, 2.0" in repr(ab(scored))) is is_told
+
+
+@pytest.mark.parametrize(("margin", "is_told"), [(0.1, True), (0.05, False), (0.02, False)])
+def test_a_margin_wider_than_the_one_planned_is_told(tmp_path, margin, is_told):
+    with Ledger(tmp_path) as ledger:
+        write(ledger, pairs(agreeing(0.95, 60)))
+        apply(ledger, plan=ExitPlan())
+        assert ("wider than the 5.0 planned on" in repr(ab(ledger, margin=margin))) is is_told
