@@ -5,8 +5,11 @@ its pairs, so that bets on them need no weight, whatever the rates before and af
 each pair is that of the inputs then). What weights are for is a rate that goes with the inputs: within a
 stretch, or because the inputs became easier or harder when it changed. So pairs weigh the same where there
 are few stretches, each with one rate, and the mean of the pairs does not part from the mean of the calls;
-else each weighs the least chance over its own, and the exit is about the calls at any rates. Before a few
-stretches show that their inputs differ, an exit may be wrong a little more often than alpha says.
+else each weighs the least chance over its own, and the exit is about the calls at any rates.
+
+The bets are valid for "the inputs' mean is at no time above the bar". Of the mean of all calls they may be
+wrong more often, before stretches show that their inputs differ: with means of .92 and .98 in turn, at rates
+of .1 and 1, .117 of 300 simulated runs passed a bar of .95 at an alpha of .05 (about .02 with weights).
 """
 
 from __future__ import annotations
