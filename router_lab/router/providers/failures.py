@@ -13,7 +13,7 @@ from router_lab.errors import ContextOverflowError, ProviderError
 from router_lab.router.providers.overflow import known_wording, likely_wording
 from router_lab.router.providers.refusals import refused_fields
 from router_lab.router.providers.waits import reset_after, retry_after, wait_in_body
-from router_lab.router.providers.wire import count, decode, excerpt
+from router_lab.router.providers.wire import count, decode, excerpt, text_of
 
 __all__ = [
     "Failure",
@@ -46,8 +46,14 @@ _NO_FUNDS = frozenset(
         "billing_error",
         "billing_not_active",
         "billing_hard_limit_reached",
+        "exceeded_current_quota_error",
+        "Arrearage",
+        "AllocationQuota.FreeTierOnly",
     }
 )
+
+# Reasons to stop that no model has, only a server that failed: DeepSeek, Zhipu, SGLang, Ollama and others.
+_FAILED = frozenset({"error", "insufficient_system_resource", "network_error", "abort", "aborted", "failed"})
 
 # Error events inside a 200 stream carry a type and no status. These are the caller's fault.
 _CALLERS_FAULT = _NO_FUNDS | {
@@ -69,6 +75,8 @@ _NO_FUNDS_TEXT = re.compile(
     r"(?:exhausted|used up|depleted)|exceeded your (?:monthly|weekly|daily|included|free)\b.{0,40}"
     r"(?:credits?|quota|usage|limit)"
     r"|(?:usage|spend(?:ing)?) limits? (?:has been |was |is )?(?:reached|exceeded)"
+    r"|key limit exceeded|used (?:up )?all (?:of )?(?:your |its |the )?(?:available )?credits"
+    r"|reach(?:ed|ing) (?:the|its) (?:monthly|weekly|daily) spend(?:ing)? limit|free tier .{0,40}exhausted"
     r"|reached your .{0,30}(?:usage|spend(?:ing)?) limit|arrearage|overdue payment|余额不足|欠费",
     re.IGNORECASE,
 )
@@ -151,9 +159,11 @@ def choice_error(
 ) -> ProviderError | ContextOverflowError | None:
     """What the choice of an answer says went wrong: an `error` of its own, or that as its finish reason."""
     error = choice.get("error")
-    if not error and choice.get("finish_reason") != "error":
+    reason = text_of(choice.get("finish_reason"))
+    if not error and reason.lower() not in _FAILED:
         return None
-    return event_error(provider, {"error": error} if error else {}, during=during)
+    told = {} if reason.lower() in ("", "error") else {"message": f"it stopped with {reason}"}
+    return event_error(provider, {"error": error} if error else told, during=during)
 
 
 def no_answer(provider: str, payload: Any, missing: str) -> ProviderError | ContextOverflowError:

@@ -73,9 +73,11 @@ def wait_in_body(payload: Any, message: str, now: datetime | None = None) -> flo
             return retry_after(lowered, now) or reset_after(lowered, now)
     if (said := _WORDS.search(message)) is None:
         return None
-    number = _number(said[1])
+    # The sentence may end behind it: `Please try again in 7m12s.`
+    asked = said[1].rstrip(".")
+    number = _number(asked)
     unit = _WORD_UNITS_S[said[2][0].lower()] if said[2] else 1.0
-    return _positive(number * unit) if number is not None else duration(said[1])
+    return _positive(number * unit) if number is not None else duration(asked)
 
 
 def duration(value: Any) -> float | None:

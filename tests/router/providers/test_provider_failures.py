@@ -162,6 +162,44 @@ def test_an_account_without_money_is_not_tried_again(kind: str) -> None:
     assert (failed.kind, failed.retryable) == (kind, False)
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, openai("Access denied, please make sure your account is in good standing.", None, "Arrearage")),
+        (403, openai("The free tier of the model has been exhausted.", None, "AllocationQuota.FreeTierOnly")),
+        (403, openai("Key limit exceeded (total limit). Manage it using https://x/keys", None, 403)),
+        (412, '{"error":"Account a is suspended, possibly due to reaching the monthly spending limit"}'),
+        (429, openai("Your account is suspended, see your plan", "exceeded_current_quota_error")),
+        (429, '{"error":"Your team has either used all available credits or reached its monthly limit."}'),
+    ],
+)
+def test_an_account_without_money_is_known_in_other_words(status: int, body: str) -> None:
+    failed = error("openai", status, body)
+    assert isinstance(failed, ProviderError)
+    assert (failed.exhausted, failed.retryable) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [("Please try again in 2s.", 2.0), ("try again in 7m12s. Need more?", 432.0), ("Wait 1.5s", 1.5)],
+)
+def test_how_long_to_wait_in_a_sentence_that_ends_behind_it(words: str, seconds: float) -> None:
+    failed = error("openai", 429, openai(words, "tokens", "rate_limit_exceeded"))
+    assert isinstance(failed, ProviderError)
+    assert failed.retry_after_s == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("reason", ["insufficient_system_resource", "network_error", "ERROR", "abort"])
+def test_a_server_that_failed_while_it_answered_has_not_answered(reason: str) -> None:
+    whole = {"choices": [{"index": 0, "message": {"content": "half"}, "finish_reason": reason}]}
+    with pytest.raises(ProviderError) as failed:
+        PROVIDERS["openai"].reply(json.dumps(whole).encode())
+    assert failed.value.retryable
+    piece = {"choices": [{"index": 0, "delta": {"content": "half"}, "finish_reason": reason}]}
+    with pytest.raises(ProviderError, match=reason if reason != "ERROR" else "broke off"):
+        list(PROVIDERS["openai"].decoder().feed(b"data: " + json.dumps(piece).encode() + b"\n\n"))
+
+
 def test_the_server_has_the_last_word_on_trying_again() -> None:
     told_not = error("anthropic", 529, anthropic("overloaded_error", "x"), x_should_retry="false")
     told_to = error("anthropic", 409, anthropic("conflict_error", "x"), X_Should_Retry="true")
