@@ -21,6 +21,9 @@ from router_lab.errors import ConfigError
 
 # Within so many lines one is an object, if lines are objects at all.
 _LINES_TRIED = 20
+# No text has these; among so many bytes a binary file has some.
+_CONTROLS = frozenset({*range(9), *range(14, 27)})
+_BYTES_TRIED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,14 @@ def documents(path: Path) -> Iterator[tuple[str, Any]]:
             yield from _parquet(path, data)
             return
         written = data.decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        if data[:2] not in (b"\xff\xfe", b"\xfe\xff") and _CONTROLS & {*data[:_BYTES_TRIED]}:
+            raise ConfigError(
+                f"{path}: is binary, probably protobuf, which is not read; export the spans as OTLP/JSON "
+                "(`format: json` of the collector's file exporter)"
+            ) from error
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
+    except (OSError, EOFError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
     if ".csv" in path.suffixes:
         yield from _csv(path, written)

@@ -27,7 +27,8 @@ class NoModelCallError(ValueError):
 class ForeignFormat:
     """`rows` finds the rows in a JSON document; `read` says what a row is, such as a model call.
 
-    Both raise `ValueError` for another shape, or the errors of looking into it. `advice` ends the message.
+    Both raise `ValueError` for another shape, or the errors of looking into it; a `ValueError` among the rows
+    stands for a part of the document that holds none. `advice` ends the message.
     """
 
     rows: Callable[[Any], Iterator[Any]]

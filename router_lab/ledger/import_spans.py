@@ -119,20 +119,24 @@ _OUTPUT = ("gen_ai.output.messages", "gen_ai.completion", "output.value")
 
 
 def span_rows(document: Any) -> Iterator[Any]:
-    """The spans in an export, whatever it wraps them in. Raises `ValueError` for another document."""
+    """The spans in an export, whatever it wraps them in; a `ValueError` in the place of what holds none."""
     if isinstance(document, list):
         for one in document:
             yield from span_rows(one)
         return
     if not isinstance(document, dict):
-        raise ValueError(f"an object is needed, not {type(document).__name__}")
-    wrapping = next((name for name in _WRAPPINGS if isinstance(document.get(name), list | dict)), None)
+        yield ValueError(f"an object is needed, not {type(document).__name__}")
+        return
+    given = [name for name in _WRAPPINGS if name in document]
+    wrapping = next(
+        (name for name in given if isinstance(document[name], list | dict)), next(iter(given), None)
+    )
     if wrapping is not None and not _is_span(document):
         yield from span_rows(document[wrapping])
     elif _is_span(document):
         yield document
     elif not any(name in document for name in (*_OTHER_SIGNALS, "resource", "scope", "traceID")):
-        raise ValueError("no spans: an export has them under 'resourceSpans', or is a list of them")
+        yield ValueError("no spans: an export has them under 'resourceSpans', or is a list of them")
 
 
 def _is_span(document: Mapping[str, Any]) -> bool:

@@ -118,6 +118,8 @@ def _read(
         for number, row in enumerate(rows, start=1):
             place = f"{where}, row {number}" if len(rows) > 1 else where
             try:
+                if isinstance(row, ValueError):
+                    raise row
                 if not isinstance(row, dict):
                     raise ValueError(f"an object is needed, not {type(row).__name__}")
                 found = known.read(row)

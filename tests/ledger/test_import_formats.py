@@ -770,3 +770,30 @@ def test_blank_and_odd_cells_of_a_spend_log_lose_no_row(tmp_path: Path, odd: dic
     assert added == 1 and rows["tokens_in"].tolist() == [100]
     if odd.get("messages") == "hello":
         assert rows[["prompt", "output"]].to_numpy().tolist() == [["hello", "bye"]]
+
+
+JUNK_PARTS: list[Any] = [
+    export(span("a"), None),
+    export(span("a"), "x"),
+    {"resourceSpans": [{"scopeSpans": [{"spans": [span("a")]}, None]}]},
+    {"resourceSpans": [{"scopeSpans": [{"spans": [span("a")]}]}, {"scopeSpans": None}]},
+    {"resourceSpans": [{"scopeSpans": [{"spans": [span("a")]}, {"spans": None}]}, {"resource": {}}]},
+    {"resourceSpans": [None, {"scopeSpans": [{"spans": [span("a")]}]}]},
+    export(span("a"), {"other": 1}),
+]
+
+
+@pytest.mark.parametrize("document", JUNK_PARTS)
+def test_a_part_of_an_export_that_is_no_span_is_a_problem_and_the_others_are_read(
+    tmp_path: Path, document: Any
+) -> None:
+    with pytest.raises(ConfigError):
+        imported(tmp_path, "otel", document, strict=True)
+    added, _ = imported(tmp_path, "otel", document)
+    assert added == 1 and len(added.problems) == 1
+
+
+def test_a_binary_export_is_refused_with_what_to_export_instead(tmp_path: Path) -> None:
+    protobuf = b"\n\xb1\x02\n\x1e\n\x1c\n\x0cservice.name\x12\x0c\n\nmy-service\x12\x8e\x02\n\x00\x12\x89\x02"
+    with pytest.raises(ConfigError, match=r"binary.*protobuf.*JSON.*format: json"):
+        imported(tmp_path, "otel", protobuf)

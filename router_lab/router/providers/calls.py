@@ -53,6 +53,8 @@ class CallPieces:
         call.id = call.id or call_id
         call.name = call.name or name
         arguments = function.get("arguments")
+        if isinstance(arguments, str) and call.repeats(arguments):
+            return  # some servers end with the whole call once more
         if isinstance(arguments, str):
             call.pieces.append(arguments)
         elif arguments is not None:
@@ -100,6 +102,16 @@ class _Call:
     def arguments(self) -> Any:
         text = "".join(self.pieces)
         return text if text.strip() or self.whole is None else self.whole
+
+    def repeats(self, piece: str) -> bool:
+        """Whether a piece is the whole arguments again, after which nothing could follow."""
+        if not (piece.strip().startswith("{") and piece.strip().endswith("}") and self._is_complete()):
+            return False
+        try:
+            said = wire.decode("".join(self.pieces).encode("utf-8", "replace"))
+            return bool(said == wire.decode(piece.encode("utf-8", "replace")))
+        except ValueError:
+            return False
 
     def _is_complete(self) -> bool:
         text = "".join(self.pieces).strip()

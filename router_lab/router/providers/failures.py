@@ -19,6 +19,7 @@ __all__ = [
     "Failure",
     "choice_error",
     "event_error",
+    "has_failed_status",
     "is_page",
     "no_answer",
     "not_json",
@@ -151,7 +152,16 @@ def success_error(provider: str, payload: Any) -> ProviderError | ContextOverflo
         return None
     if payload.get("error") or payload.get("type") == "error" or payload.get("object") == "error":
         return event_error(provider, payload, during=f"{provider} answered 200 with an error")
+    if has_failed_status(payload):
+        told = {"base_resp": payload["base_resp"]}
+        return event_error(provider, told, during=f"{provider} answered 200 with an error")
     return None
+
+
+def has_failed_status(payload: Mapping[str, Any]) -> bool:
+    """Whether MiniMax's status, which stands beside the choices, is another than zero."""
+    status = payload.get("base_resp")
+    return isinstance(status, Mapping) and str(status.get("status_code") or 0) not in ("0", "")
 
 
 def choice_error(

@@ -21,6 +21,7 @@ from router_lab.router.providers.calls import CallPieces, message_calls, read_ca
 from router_lab.router.providers.failures import (
     choice_error,
     event_error,
+    has_failed_status,
     no_answer,
     response_error,
     success_error,
@@ -152,6 +153,7 @@ class OpenAIDecoder(Decoder):
         if not isinstance(payload, dict):
             return
         failed = payload.get("error") or payload.get("object") == "error" or event.name == "error"
+        failed = failed or has_failed_status(payload)
         if usage := _usage(payload):
             yield Chunk(usage=usage)
         if failed and not self._finish_reason:

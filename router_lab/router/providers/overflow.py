@@ -81,6 +81,12 @@ _RATE = re.compile(
 )
 _NUMBER = re.compile(r"(?<![\w.])\d[\d,_]{2,17}(?![\w.]*\w)")
 
+# OpenAI's checks name the field: one that holds no prompt has a limit of its own.
+_FIELD = re.compile(r"invalid '(?:[^']*\.)?([a-z_]+)(?:\[\d+\])*'", re.I)
+_PROMPT_FIELDS = frozenset(
+    {"messages", "input", "inputs", "prompt", "content", "contents", "text", "system", "instructions"}
+)
+
 _STATUSES = frozenset({200, 400, 413, 422, 500})
 _ENOUGH = 4
 _MAX_CHARS = 2000
@@ -107,6 +113,9 @@ def likely_wording(status: int, kind: str | None, message: str) -> tuple[int | N
 def _score(status: int, kind: str, text: str) -> int:
     about_window, subject, unit = _CONTEXT.search(text), _SUBJECT.search(text), _UNIT.search(text)
     limits = {found.group().lower() for found in _LIMIT.finditer(text)}
+    field = _FIELD.search(text)
+    if field and field[1].lower() not in _PROMPT_FIELDS and not about_window:
+        return 0
     if not limits or not (about_window or unit):
         return 0
     tokens, window = _numbers(text)

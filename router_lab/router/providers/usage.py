@@ -82,6 +82,10 @@ _CACHE_WRITE_1H = (
     "cache_creation.ephemeral_1h_input_tokens",
     "prompt_tokens_details.cache_creation_token_details.ephemeral_1h_input_tokens",
 )
+_CACHE_WRITE_5M = (
+    "cache_creation.ephemeral_5m_input_tokens",
+    "prompt_tokens_details.cache_creation_token_details.ephemeral_5m_input_tokens",
+)
 _REASONING = (
     "completion_tokens_details.reasoning_tokens",
     "output_tokens_details.reasoning_tokens",
@@ -164,18 +168,19 @@ def credible(usage: Usage | None, reply: Reply) -> Usage | None:
 
 def _read(raw: Mapping[str, Any], excludes_cache: bool) -> Usage | None:
     stated, answer, total = _first(raw, _PROMPT), _first(raw, _ANSWER), _first(raw, _TOTAL)
-    read, written = _first(raw, _CACHE_READ) or 0, _first(raw, _CACHE_WRITE) or 0
+    read, written_1h = _first(raw, _CACHE_READ) or 0, _first(raw, _CACHE_WRITE_1H) or 0
+    written = _first(raw, _CACHE_WRITE) or (_first(raw, _CACHE_WRITE_5M) or 0) + written_1h
     reasoning = _first(raw, _REASONING) or 0
     cost, tier = _cost(raw), text_of(raw.get("service_tier")) or None
     if stated is None and answer is None and (total is None or total == 0) and cost is None:
         return _timings(raw)
     prompt = stated
-    if stated is not None and (excludes_cache or _leaves_cache_out(raw, stated, answer, total)):
+    excludes = excludes_cache and _is_anthropic(raw, stated)
+    if stated is not None and (excludes or _leaves_cache_out(raw, stated, answer, total)):
         prompt = stated + read + written
     elif stated is None and (missed := count(raw.get("prompt_cache_miss_tokens"))) is not None:
         prompt = missed + read
     prompt, answer, reasoning = _settle(prompt or None, answer, total or None, reasoning)
-    written_1h = min(_first(raw, _CACHE_WRITE_1H) or 0, written)
     read = min(read, prompt or 0)
     written = min(written, (prompt or 0) - read)
     written_1h = min(written_1h, written)
@@ -207,8 +212,23 @@ def _settle(
     return prompt, answer, min(reasoning, answer or 0)
 
 
+def _is_anthropic(raw: Mapping[str, Any], stated: int | None) -> bool:
+    """Whether most of the names are Anthropic's: proxies write OpenAI's, whose prompt holds the cache."""
+    is_named = _first(raw, _BESIDE) == stated
+    has_details = bool(member(raw, "prompt_tokens_details") or member(raw, "input_tokens_details"))
+    return is_named + bool(_beside(raw)) + (not has_details) >= 2
+
+
+def _beside(raw: Mapping[str, Any]) -> int:
+    """The cached tokens under names that stand beside the prompt's count."""
+    written = _first(raw, _WRITE_BESIDE) or sum(
+        _first(raw, names[:1]) or 0 for names in (_CACHE_WRITE_5M, _CACHE_WRITE_1H)
+    )
+    return (_first(raw, _READ_BESIDE) or 0) + written
+
+
 def _leaves_cache_out(raw: Mapping[str, Any], stated: int, answer: int | None, total: int | None) -> bool:
-    beside = (_first(raw, _READ_BESIDE) or 0) + (_first(raw, _WRITE_BESIDE) or 0)
+    beside = _beside(raw)
     if not beside:
         return False
     if total is not None and answer is not None and total in (stated + answer, stated + answer + beside):

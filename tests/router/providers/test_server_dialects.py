@@ -100,6 +100,8 @@ def test_a_streams_counts_in_many_places(place: str) -> None:
         (b'{"error": {"message": "unknown name", "code": 400}}', False),
         (b'{"choices": null}', True),
         (completion(finish="error"), True),
+        (completion(base_resp={"status_code": 1000, "status_msg": "unknown error"}), True),
+        (sse(piece({"content": "Hi"}, base_resp={"status_code": 1000, "status_msg": "unknown error"})), True),
         (b"<!DOCTYPE html><html><title>Sign in</title></html>", True),
         (b"", True),
     ],
@@ -211,6 +213,60 @@ def test_prompts_that_do_not_fit_in_the_words_of_any_server(status: int, message
 def test_other_refusals_are_no_overflow(status: int, message: str) -> None:
     body = json.dumps({"error": {"message": message}}).encode()
     assert isinstance(PROVIDERS["openai"].error(status, {}, body), ProviderError)
+
+
+def test_the_limit_of_another_field_is_no_overflow_though_its_code_speaks_of_length() -> None:
+    message = "Invalid '{}': string too long. Expected a string with maximum length 64, but got length 100."
+    for field, expected in (("user", ProviderError), ("messages[0].content", ContextOverflowError)):
+        error = {"message": message.format(field), "code": "string_above_max_length"}
+        failed = PROVIDERS["openai"].error(400, {}, json.dumps({"error": error}).encode())
+        assert isinstance(failed, expected)
+
+
+WRITES = {"ephemeral_5m_input_tokens": 50, "ephemeral_1h_input_tokens": 40}
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (
+            {
+                "input_tokens": 10,
+                "output_tokens": 100,
+                "cache_read_input_tokens": 900,
+                "cache_creation": WRITES,
+            },
+            Usage(1000, 100, 900, cache_write_tokens=50, cache_write_1h_tokens=40),
+        ),
+        (
+            {"input_tokens": 10, "output_tokens": 5, "cache_creation": WRITES},
+            Usage(100, 5, cache_write_tokens=50, cache_write_1h_tokens=40),
+        ),
+        (
+            {
+                "prompt_tokens": 1000,
+                "completion_tokens": 100,
+                "prompt_tokens_details": {"cached_tokens": 500},
+            },
+            Usage(1000, 100, 500),
+        ),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "cache_read_input_tokens": 90}, Usage(100, 5, 90)),
+        ({"input_tokens": 10, "output_tokens": 5, "cache_read_input_tokens": 90}, Usage(100, 5, 90)),
+    ],
+)
+def test_the_cache_beside_or_inside_the_prompt_in_anthropics_format(raw: Any, expected: Usage) -> None:
+    body = json.dumps({"type": "message", "content": [], "usage": raw}).encode()
+    counted = PROVIDERS["anthropic"].usage(body)
+    assert counted is not None
+    # Writes belong to the prompt.
+    written = counted.cache_write_tokens + counted.cache_write_1h_tokens
+    assert counted == expected and written + counted.cache_read_tokens <= (counted.tokens_in or 0)
+
+
+def test_a_call_that_is_repeated_whole_at_the_end_is_one_call() -> None:
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"a":1}'}}
+    body = sse(piece({"tool_calls": [call]}), piece({"tool_calls": [call]}, "tool_calls"))
+    assert [dict(each.arguments) for each in streamed(body).tool_calls] == [{"a": 1}]
 
 
 RECORDED = Path(__file__).parents[4] / "shared" / "data" / "recorded_answers.jsonl.gz"
