@@ -394,3 +394,24 @@ async def test_a_failed_primary_is_told_by_its_ending(tmp_path: Path) -> None:
         "failed",
         "complete",
     )
+
+
+@pytest.mark.parametrize("reason", ["error", "network_error"])
+@pytest.mark.parametrize("is_counted", [True, False])
+async def test_a_stream_that_failed_is_billed_where_its_last_chunk_counts_it(
+    tmp_path: Path, reason: str, is_counted: bool
+) -> None:
+    usage = {"usage": {"prompt_tokens": 1000, "completion_tokens": 100}}
+    # Counts that came earlier were still growing.
+    chunks = [
+        {"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": None}], **usage},
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}], **(usage if is_counted else {})},
+    ]
+    body = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks)
+    async with bench(tmp_path, {"m-one": body}, "{model: one}") as lab:
+        with pytest.raises(RouterLabError):
+            async for _ in lab.router.stream("Hello", task_type="t"):
+                pass
+        row = lab.ledger.attempts().iloc[0]
+    assert (row["tokens_in"], row["tokens_out"]) == (1000, 100)
+    assert row["billing"] == ("billed" if is_counted else "unknown")

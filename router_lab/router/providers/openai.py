@@ -29,7 +29,7 @@ from router_lab.router.providers.failures import (
 from router_lab.router.providers.requests import not_taken, posted
 from router_lab.router.providers.stops import was_cut
 from router_lab.router.providers.streams import Decoder, Events, looks_like_events
-from router_lab.router.providers.usage import read_usage
+from router_lab.router.providers.usage import is_complete, read_usage
 from router_lab.router.providers.whole import decode_answer, usage_of_events
 
 
@@ -144,6 +144,7 @@ class OpenAIDecoder(Decoder):
         if event.data.strip() == b"[DONE]":
             self._ended = True
             return
+        self._is_counted = False
         try:
             payload = wire.decode(event.data, keep_halves=True)
         except ValueError as error:
@@ -154,12 +155,14 @@ class OpenAIDecoder(Decoder):
             return
         failed = payload.get("error") or payload.get("object") == "error" or event.name == "error"
         failed = failed or has_failed_status(payload)
+        choices = wire.objects(payload.get("choices"))[:1]
         if usage := _usage(payload):
+            self._is_counted = is_complete(usage) and any(each.get("finish_reason") for each in choices)
             yield Chunk(usage=usage)
         if failed and not self._finish_reason:
             raise event_error(self.provider, wire.scrub_all(payload))
         self._model = payload.get("model") or self._model
-        for choice in wire.objects(payload.get("choices"))[:1]:
+        for choice in choices:
             yield from self._extend(choice)
 
     def _extend(self, choice: Mapping[str, Any]) -> Iterator[Chunk]:

@@ -151,6 +151,8 @@ class Decoder(ABC):
         self._halves = Halves()
         self._failure: ProviderError | ContextOverflowError | ResponseParseError | None = None
         self._ended = False
+        # Whether the last event said why the answer ended and counted all of it.
+        self._is_counted = False
         # What came before the first event: a server may answer a stream with one whole body.
         self._head: list[bytes] | None = []
         self._is_whole = False
@@ -175,7 +177,9 @@ class Decoder(ABC):
         """Whether nothing is missing but the end mark: why the model stopped, and the whole usage."""
         if self._is_whole:
             return self._failure is None and self._whole_usage(b"".join(self._head or ())) is not None
-        return self._ended or (self._failure is None and self._stopped() and is_complete(self._usage))
+        if self._failure is not None:
+            return self._ended or self._is_counted
+        return self._ended or (self._stopped() and is_complete(self._usage))
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
         """Take more bytes: all of them at once, even if the chunks are never iterated.
