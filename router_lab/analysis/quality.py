@@ -97,11 +97,12 @@ def _completeness(main: pd.DataFrame, evidence: Evidence) -> list[Finding]:
     told = (
         ("unscored", silent, "have no usable score", MOST_UNSCORED),
         ("truncated_primaries", int(uses.get("truncated", 0)), "have a truncated primary", MOST_TRUNCATED),
-        ("primary_unusable", int(ended.get("primary_unusable", 0)),
+        # Also where the shadow has none either: it is a failure of the primary's that nothing is said of.
+        ("primary_unusable", len(left_out),
          f"have no answer of the primary's ({_endings(main.loc[left_out], 'primary')}) and are left out",
          MOST_UNUSABLE),
         ("both_unusable", int(ended.get("both_unusable", 0)),
-         "have no answer on either side and are left out", 1),
+         "have no answer on either side", 1),
         ("no_primary", int(uses.get("no_primary", 0)), "have no primary answer and are left out", 1),
         ("shadow_failed", int(uses.get("shadow_failed", 0)),
          "have a failed shadow, counted as its failure", 1),

@@ -213,6 +213,18 @@ def test_an_answer_that_is_none_is_a_failure_of_its_side(ending):
     assert ab(frame, allow={"primary_unusable"}).frame["verdict"].iloc[0] == "differs"
 
 
+@pytest.mark.parametrize("ending", ["token_limited", "empty", "refused", "content_filter"])
+@pytest.mark.parametrize("share", [0.03, 0.1, 0.85])
+def test_pairs_without_an_answer_on_either_side_are_failures_of_the_primarys(tmp_path, ending, share):
+    frame = pairs_frame(np.ones(1_000)).assign(primary_ending="complete", shadow_ending="complete")
+    frame.loc[: int(1_000 * share) - 1, ["primary_ending", "shadow_ending"]] = ending
+    row = ab(frame).frame.iloc[0]
+    assert row["verdict"] == "refused"
+    assert f"{share:.1%} of the pairs have no answer of the primary's" in row["reason"]
+    found = monitor(frame, now=NOW.to_pydatetime()).decisions[NAME]
+    assert found.outcome is Outcome.REFUSED and "no answer of the primary's" in found.reason
+
+
 def test_a_shadow_that_could_not_work_says_nothing_of_quality(tmp_path):
     frame = pairs_frame(np.full(40, np.nan), status="shadow_misconfigured", comparator="label")
     error = "ProviderError: 404: model 'qwen' not found; `ollama pull qwen`"

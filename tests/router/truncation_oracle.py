@@ -52,7 +52,7 @@ class Prompt:
 
 def total(parts: Any) -> Features:
     parts = list(parts)
-    names = Features.__dataclass_fields__
+    names = Features.__dataclass_fields__.keys() - {"image_tokens"}  # there are no images here
     return Features(**{name: sum(getattr(part, name) for part in parts) for name in names})
 
 

@@ -88,6 +88,6 @@ def _calls_comparator(texts: Comparator) -> Tools:
         tolerance=texts.tolerance,
         relative=texts.relative,
         unordered=texts.unordered,
-        strings=texts.strings,
+        strings=texts.strings if "strings" in texts.model_fields_set else Tools().strings,
         ignore=texts.ignore,
     )

@@ -23,11 +23,15 @@ MAX_DIFFERENCES = 20
 _MISSING = object()
 
 
+# How far apart numbers are that only rounding tells apart.
+ROUNDING = 1e-9
+
+
 class FieldOptions(Options):
     """When two fields agree; see `Json`."""
 
-    tolerance: Tolerance = 1e-9
-    relative: Tolerance = 1e-9
+    tolerance: Tolerance = ROUNDING
+    relative: Tolerance = ROUNDING
     unordered: bool = False
     strings: Literal["normalized", "exact"] = "normalized"
     ignore: tuple[str, ...] = Field(default=(), strict=False)
@@ -38,9 +42,10 @@ class Json(FieldOptions):
 
     A field is a value that is not an object or a list; one that only one side has is a disagreement,
     and so is an empty object against a full one. Numbers agree within `relative` of the larger or
-    within `tolerance`; texts when equal after normalisation, or exactly with `strings: exact`.
-    `unordered` lists are matched item to most similar item. `ignore` names keys to leave out, at
-    any depth. With a schema, `details` says whether each side is valid.
+    within `tolerance`, whole ones exactly unless one of these is given; texts when equal after
+    normalisation, or exactly with `strings: exact`. `unordered` lists are matched item to most similar
+    item. `ignore` names keys to leave out, at any depth. With a schema, `details` says whether each side
+    is valid.
     """
 
     name: ClassVar[str] = "json"
@@ -132,10 +137,16 @@ class Json(FieldOptions):
     def _same_number(self, primary: float, shadow: float) -> bool:
         if primary == shadow or (primary != primary and shadow != shadow):
             return True
+        if self.relative <= ROUNDING and _is_whole(primary) and _is_whole(shadow):
+            return abs(int(primary) - int(shadow)) <= self.tolerance  # long ids are not rounded
         try:
             return math.isclose(primary, shadow, abs_tol=self.tolerance, rel_tol=self.relative)
         except OverflowError:  # an integer beyond a float
             return False
+
+
+def _is_whole(value: float) -> bool:
+    return isinstance(value, int) or value.is_integer()
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from router_lab.records import ToolCall
 from router_lab.router.comparators.base import Pair, Verdict
@@ -20,9 +20,12 @@ class Tools(FieldOptions):
     """The share of the calls that both answers make: the same tool with the same arguments.
 
     The order of calls and of keys does not matter. Arguments agree as the fields of `json` do, with the
-    same options; one that differs makes it another call, since it is another thing that is done. What
+    same options, but for texts, which are compared exactly unless `strings: normalized` is asked for: a
+    path or a query means another thing with another sign. One that differs makes it another call. What
     is said beside calls is not compared. Two answers without calls agree when their texts do.
     """
+
+    strings: Literal["normalized", "exact"] = "exact"
 
     name: ClassVar[str] = "tools"
 
