@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.outlook import more_pairs, scores_to_settle
 from router_lab.analysis.pairs import judged_pairs
 from router_lab.analysis.people_and_judge import HelpedMean, people_and_judge
-from router_lab.analysis.quality import Finding, inspect
+from router_lab.analysis.quality import REFUSALS, Finding, inspect
 from router_lab.analysis.shrinkage import shrunk_means
 from router_lab.analysis.tables import tables_if_any, watch_history
 from router_lab.analysis.watches import newest_watches
@@ -146,12 +147,17 @@ def ab(
     else `agreement`; `basis` forces one. `scored_by` chooses whose scores: `truth`, `people`, `judge` or
     one scorer's name (default: truth if there is any, else people). Data that could mislead is refused
     with a reason; `allow` names refusals you accept (`quality.REFUSALS`). Raises `ConfigError` for a
-    missing column, an unknown basis or scorer, or an impossible margin or alpha.
+    missing column, an unknown basis, scorer or refusal, or an impossible margin or alpha.
     """
-    if not 0 <= margin < 1:
+    if not (_is_number(margin) and 0 <= margin < 1):
         raise ConfigError(f"margin is {margin!r}; it is a share in [0, 1), such as 0.05 for five points")
-    if not 0 < alpha < 0.5:
+    if not (_is_number(alpha) and 0 < alpha < 0.5):
         raise ConfigError(f"alpha is {alpha!r}; it must lie strictly between 0 and 0.5")
+    unknown = [allow] if isinstance(allow, str) else sorted(set(allow) - {*REFUSALS}, key=str)
+    if unknown:
+        raise ConfigError(
+            f"allow names {', '.join(map(repr, unknown))}; it is a set of some of {', '.join(REFUSALS)}"
+        )
     check_basis(basis)
     if scored_by is not None and basis is None:
         basis = "judge" if scored_by == "judge" else "scores"
@@ -168,6 +174,10 @@ def ab(
         record["warnings"] = "; ".join(filter(None, [record["warnings"], *told]))
     frame = _corrected(pd.DataFrame(results, columns=[*COLUMNS, "evidence"]), margin, alpha)
     return AbResult(frame=frame, margin=margin, alpha=alpha, by=by)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real)
 
 
 def _planned(pairs: Any) -> dict[str, Watch]:

@@ -8,6 +8,7 @@ from pair_frames import agreeing, pairs_frame
 from test_watches import apply, pairs, write
 
 from router_lab.analysis import ExitPlan, ab
+from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
 
 
@@ -28,3 +29,17 @@ def test_a_margin_wider_than_the_one_planned_is_told(tmp_path, margin, is_told):
         write(ledger, pairs(agreeing(0.95, 60)))
         apply(ledger, plan=ExitPlan())
         assert ("wider than the 5.0 planned on" in repr(ab(ledger, margin=margin))) is is_told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"margin": "5%"}, "margin is '5%'; it is a share"),
+        ({"alpha": None}, "alpha is None"),
+        ({"allow": {"typo"}}, "allow names 'typo'; it is a set of some of too_few_clusters, "),
+        ({"allow": "dropped"}, "allow names 'dropped'; it is a set"),
+    ],
+)
+def test_arguments_that_mean_nothing_are_told(arguments, said):
+    with pytest.raises(ConfigError, match=said):
+        ab(pairs_frame(np.ones(30)), **arguments)
