@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from router_lab.errors import ConfigError
 from router_lab.ledger.beside import begun
 from router_lab.ledger.files import Files
+from router_lab.ledger.place import place_of
 from router_lab.ledger.reader import Reader, View, parquet_dataset
 from router_lab.ledger.schema import TABLES, Table
 
@@ -44,6 +46,12 @@ class Tables:
 
     def __repr__(self) -> str:
         return f"<Tables: {', '.join(self._tables)}>"
+
+
+def tables_in(path: str | Path, backend: str, connection: Any) -> Tables:
+    """As `open_tables`, of the ledger in a folder or bucket that is only read."""
+    place = place_of(path, None)
+    return open_tables(Reader(place.journal_folder, place.files), place.files, backend, connection)
 
 
 def open_tables(reader: Reader, files: Files, backend: str, connection: Any) -> Tables:

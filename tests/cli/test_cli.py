@@ -331,7 +331,7 @@ def test_the_demo_accounts_for_every_request(tmp_path: Path):
     ):
         assert heading in table
     # The workload says what is right, so that the verdicts speak of it and not of likeness alone.
-    verdicts = table.split("A/B: ")[1]
+    verdicts = table.split("A/B, for one look: ")[1]
     assert "by ground truth on 7 pairs" in verdicts and "by agreement" not in verdicts
     rows = pd.read_parquet(tmp_path / "out" / "ledger" / "attempts")
     assert rows["attempt_id"].is_unique
