@@ -24,7 +24,7 @@ import pandas as pd
 from router_lab.analysis.ab_power import detectable
 from router_lab.analysis.clustered import ClusteredMean, cluster_mean, holm
 from router_lab.analysis.cost_and_latency import COST_AND_LATENCY, cost_and_latency, latency_words
-from router_lab.analysis.evidence import BOUNDS, QUALITY, Evidence, check_basis
+from router_lab.analysis.evidence import BOUNDS, HELPED_ON_THE_REST, QUALITY, Evidence, asked_basis
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.outlook import more_pairs, scores_to_settle
 from router_lab.analysis.pairs import judged_pairs
@@ -62,8 +62,6 @@ COLUMNS = (
 _WORDS = ["task_type", "verdict", "reason", "basis", "whose", "estimand", "interval", "warnings"]
 
 _BESIDE = ("people_difference", "judge_difference", "marks_worth")
-
-_HELPED = ", with a judge's help on the pairs that nobody marked"
 
 # An answer whose agreement with the primary's is below this is badly off.
 BADLY_OFF = 0.5
@@ -158,9 +156,7 @@ def ab(
         raise ConfigError(
             f"allow names {', '.join(map(repr, unknown))}; it is a set of some of {', '.join(REFUSALS)}"
         )
-    check_basis(basis)
-    if scored_by is not None and basis is None:
-        basis = "judge" if scored_by == "judge" else "scores"
+    basis = asked_basis(basis, scored_by)
     rows = judged_pairs(pairs, by, keep=[cluster] if cluster else [], basis=basis, scored_by=scored_by)
     if cluster and cluster not in rows:
         raise ConfigError(f"pairs has no column {cluster!r} to cluster by; pass cluster=None if none repeat")
@@ -242,7 +238,7 @@ def _judge_group(
     record |= {
         "effective_pairs": mean.effective_pairs,
         **(_beside(helped, alone, alpha) if helped is not None else {}),
-        "estimand": record["estimand"] + (_HELPED if helped is not None else ""),
+        "estimand": record["estimand"] + (HELPED_ON_THE_REST if helped is not None else ""),
         **_side_means(usable, found.basis, weights),
         **_shares(usable, weights),
         "difference": mean.mean,

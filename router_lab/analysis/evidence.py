@@ -44,6 +44,7 @@ SCORED: Final = (
 
 # Of a scorer that a judge helps.
 HELPED: Final = " with a judge's help"
+HELPED_ON_THE_REST: Final = f",{HELPED} on the pairs that nobody marked"
 
 # Uses of a pair (see `pairs`): shadows that gave nothing, what has a likeness, all that was paid for.
 FAILED: Final = ("shadow_failed", "shadow_unusable")
@@ -95,6 +96,14 @@ def check_basis(basis: str | None) -> None:
     if basis is not None and basis not in BASES:
         known = ", ".join(map(repr, BASES))
         raise ConfigError(f"basis is {basis!r}; it is one of {known}, or None for the best there is")
+
+
+def asked_basis(basis: str | None, scored_by: str | None) -> str | None:
+    """The basis that is asked for, if only by naming whose scores to use. Raises `ConfigError` as above."""
+    check_basis(basis)
+    if scored_by is None or basis is not None:
+        return basis
+    return "judge" if scored_by == "judge" else "scores"
 
 
 def evidence(rows: pd.DataFrame, basis: str | None = None) -> Evidence:

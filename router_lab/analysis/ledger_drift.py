@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from router_lab.analysis.drift import Drift, detect, detect_shift
-from router_lab.analysis.evidence import Evidence, check_basis
+from router_lab.analysis.evidence import Evidence, asked_basis
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.metrics.estimates import intact_calls
 from router_lab.analysis.pairs import judged_pairs
@@ -112,9 +112,7 @@ def drift(
     average; with many series, expect proportionally more. Raises `ConfigError` for an unknown basis or
     scorer.
     """
-    check_basis(basis)
-    if scored_by is not None and basis is None:
-        basis = "judge" if scored_by == "judge" else "scores"
+    basis = asked_basis(basis, scored_by)
     tables = tables_of(source)
     pairs = judged_pairs(tables, basis=basis, scored_by=scored_by)
     rows = [*_pairs(pairs, threshold, last, basis), *_calls(tables, last)]

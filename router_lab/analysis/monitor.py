@@ -23,7 +23,7 @@ import pandas as pd
 
 from router_lab.analysis.betting import confidence_interval, log_e_path, tally
 from router_lab.analysis.decision import Decision, ExitPlan, Outcome, decide
-from router_lab.analysis.evidence import HELPED, Evidence
+from router_lab.analysis.evidence import HELPED, Evidence, asked_basis
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.history import Standing, standings
 from router_lab.analysis.pairs import judged_pairs
@@ -166,12 +166,11 @@ def monitor(
     `task_types` is K (default: how many there are). A new watch begins now for the task types in `begin`, on
     the pairs after it. `cluster` names what makes inputs near to one another (a template, a session): a
     column of the pairs, or `tag:NAME`, a tag of the calls; the first pair of each counts. `now` is aware;
-    default the present. Nothing is written: that is for `steer`. Raises
-    `ConfigError` for missing columns and unknown bases or scorers.
+    default the present. Nothing is written: that is for `steer`. Raises `ConfigError` for missing columns
+    and unknown bases or scorers.
     """
     moment = now or datetime.now(UTC)
-    if scored_by is not None and basis is None:
-        basis = "judge" if scored_by == "judge" else "scores"
+    basis = asked_basis(basis, scored_by)
     tables = tables_if_any(pairs)
     if tables is not None and by == "task_type":
         switch_events = switch_history(tables) if switch_events is None else switch_events

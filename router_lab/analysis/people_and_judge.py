@@ -19,6 +19,7 @@ from router_lab.analysis.prediction_powered import (
     PredictionPoweredMean,
     prediction_powered_mean,
 )
+from router_lab.analysis.rates import chances
 
 # A judge helps when it has judged this share of the pairs; marks on this share need no help.
 NEARLY_ALL: Final = 0.9
@@ -89,11 +90,10 @@ def people_and_judge(group: pd.DataFrame, found: Evidence, cluster: str | None) 
         return None
     labels = rows[cluster].astype(str) if cluster else None
     weights = 1 / rows["sample_probability"]
-    chances = (marked["probability"] / marked["sample_probability"]).clip(upper=1.0)
     both = prediction_powered_mean(
         marked["value"].reindex(rows.index),
         pairs.said,
-        chances=chances.reindex(rows.index),
+        chances=chances(marked).reindex(rows.index),
         weights=weights,
         clusters=labels,
     )

@@ -20,7 +20,7 @@ from router_lab.analysis.ab_power import POWER, binary_pairs, graded_pairs
 from router_lab.analysis.betting import Floats, Tally
 from router_lab.analysis.clustered import ClusteredMean, cluster_mean
 from router_lab.analysis.decision import ExitPlan
-from router_lab.analysis.evidence import BOUNDS, QUALITY, check_basis
+from router_lab.analysis.evidence import BOUNDS, QUALITY, asked_basis
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.pairs import judged_pairs
 from router_lab.analysis.people_and_judge import by_chance
@@ -98,9 +98,7 @@ def plan_experiment(
     `agreement` is given. Raises `ConfigError`.
     """
     plan = plan or ExitPlan()
-    check_basis(basis)
-    if scored_by is not None and basis is None:
-        basis = "judge" if scored_by == "judge" else "scores"
+    basis = asked_basis(basis, scored_by)
     measured = _rates(pairs, by, basis, scored_by) if pairs is not None else {"": _Rates()}
     if isinstance(agreement, Mapping):
         measured = {name: measured.get(name, _Rates()) for name in {**measured, **agreement} if name}

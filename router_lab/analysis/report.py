@@ -18,6 +18,7 @@ import pandas as pd
 from router_lab.analysis import metrics
 from router_lab.analysis.ab import AbResult, ab
 from router_lab.analysis.decision import ExitPlan
+from router_lab.analysis.evidence import asked_basis
 from router_lab.analysis.ledger_drift import DriftReport, drift
 from router_lab.analysis.monitor import MonitorResult, monitor
 from router_lab.analysis.pairs import judged_pairs
@@ -103,8 +104,7 @@ def report(
     asked = _plan_of(margin) if plan is None and margin is not None else plan
     plan = asked or ExitPlan()
     moment = now or datetime.now(UTC)
-    if scored_by is not None and basis is None:
-        basis = "judge" if scored_by == "judge" else "scores"
+    basis = asked_basis(basis, scored_by)
     pairs = judged_pairs(tables, basis=basis, scored_by=scored_by)
     judged = ab(pairs, margin=plan.margin() if margin is None else margin, alpha=alpha, basis=basis)
     events = switch_history(tables) if switch_events is None else switch_events

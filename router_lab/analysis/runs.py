@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -12,7 +13,7 @@ import pandas as pd
 
 from router_lab.analysis.betting import Floats, Tally, tally
 from router_lab.analysis.decision import Decision
-from router_lab.analysis.evidence import PREFIX, QUALITY, Evidence
+from router_lab.analysis.evidence import HELPED_ON_THE_REST, PREFIX, QUALITY, Evidence
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.history import Standing
 from router_lab.analysis.outlook import scores_to_settle
@@ -95,18 +96,19 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
     evidence = evidence.assign(scaled=scaled, marked=_marked_at(evidence))
     audit = _audits(evidence, standing)
     first = first_of_each(evidence[~audit], watch.cluster)
+    if found.is_helped:
+        first = first.sort_values("marked", kind="stable")
     values, reach, beside = first["scaled"].to_numpy(), None, None
     weigh = partial(weights_of, least_probability=watch.least_probability, is_common=common_rates(latest))
     weights = weigh(first, values)
     if found.is_helped:
-        first = first.sort_values("marked", kind="stable")
-        weights = weigh(first, first["scaled"].to_numpy())
-        values, reach, beside = _helped(latest, found, first, weights, watch, standing)
+        values, reach, beside = _helped(latest, found, first, weights, weigh, watch.margin, standing)
+    cycle = cycles(first)
     times = evidence["created_at"].dropna()
     likeness, audit_likeness = _likeness(latest, standing)
     before = latest[~_audits(latest, standing)]
     findings = [one for one in inspect(before, found, None) if one.code not in _NO_MATTER]
-    told = (parted(evidence[~audit], first, weights), never_compared(before, evidence[~audit]), cycles(first))
+    told = (parted(evidence[~audit], first, weights), never_compared(before, evidence[~audit]), cycle)
     return Run(
         task_type=name,
         basis=found.basis,
@@ -128,7 +130,7 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
         usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
         reach=reach,
         beside=beside,
-        waits=too_early(span_days(first), watch.at_least_days or 0.0, cycles(first)),
+        waits=too_early(span_days(first), watch.at_least_days or 0.0, cycle),
     )
 
 
@@ -137,13 +139,14 @@ def _helped(
     found: Evidence,
     first: pd.DataFrame,
     weights: Floats,
-    watch: Watch,
+    weigh: Callable[[pd.DataFrame, Floats], Floats],
+    margin: float,
     standing: Standing,
 ) -> tuple[Floats, Floats, Beside]:
     """Marks with a judge's help, in the order of marking; and what either says alone."""
     pairs = judged_beside(latest, found, LEAST_JUDGED)
     assert pairs is not None  # noqa: S101 - that is what `is_helped` says
-    judged, _ = betting_scale(pairs.said.to_numpy(), found.basis, watch.margin)
+    judged, _ = betting_scale(pairs.said.to_numpy(), found.basis, margin)
     everywhere = pairs.rows.assign(judged=judged)
     everywhere = everywhere[pairs.is_known & ~_audits(everywhere, standing)].drop_duplicates("input_hash")
     order = pd.util.hash_array(
@@ -158,12 +161,7 @@ def _helped(
         weights=1 / everywhere["sample_probability"],
     )
     said = everywhere.assign(probability=everywhere["sample_probability"])
-    weighed = weights_of(
-        said,
-        everywhere["judged"].to_numpy(),
-        watch.least_probability,
-        is_common=common_rates(latest),
-    )
+    weighed = weigh(said, everywhere["judged"].to_numpy())
     beside = Beside(tally(first["scaled"], weights), tally(everywhere["judged"], weighed))
     return values.values, values.reach, beside
 
@@ -246,7 +244,7 @@ def scores_needed(run: Run, decision: Decision) -> float:
 
 def _estimand(found: Evidence, first: pd.DataFrame, cluster: str | None) -> str:
     """What the mean is about: of which inputs, by what, when."""
-    helped_by = ", with a judge's help on the pairs that nobody marked" if found.is_helped else ""
+    helped_by = HELPED_ON_THE_REST if found.is_helped else ""
     of = {
         "scores": f"score of the shadow less score of the primary, by {found.whose}{helped_by}",
         "judge": f"pairs won less pairs lost, by {found.whose}",
