@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -208,5 +209,5 @@ def _parts(amount: float, bounds: pd.Series[Any]) -> list[float | None]:
 def _whole_parts(amount: float, bounds: pd.Series[Any]) -> list[int | None]:
     """As `_parts`, in whole numbers that add up."""
     shares = _parts(amount, bounds.fillna(0))
-    ends = [round(sum(cast("list[float]", shares[: place + 1]))) for place in range(len(shares))]
+    ends = [round(end) for end in accumulate(cast("list[float]", shares))]
     return [end - before for before, end in zip([0, *ends], ends, strict=False)]

@@ -37,7 +37,7 @@ from router_lab.router.pricing import PriceBook
 from router_lab.router.providers.base import ModelCall, WireRequest
 from router_lab.router.providers.usage import is_complete
 from router_lab.router.rows import lost_row, settled_row
-from router_lab.router.secrets import Mask, Secrets
+from router_lab.router.secrets import Mask, Secrets, mask_of
 from router_lab.router.settlement import Settlement
 from router_lab.router.stated_costs import StatedCosts
 from router_lab.router.targets import Target
@@ -129,12 +129,12 @@ class Attempts:
         call = target.call(job.request, job.route, self._dialects.of(target), stream=stream)
         features = self._features(job, target, call)
         estimate = self._calibrator.estimate(target.model_key, job.request.task_type, features)
-        wire = target.wire(call)
+        wire, secrets = target.wire(call), self._secrets.known()
         return Plan(
             target=target,
             call=call,
-            wire=replace(wire, secrets=self._secrets.known()),
-            mask=self._secrets.mask(wire.headers),
+            wire=replace(wire, secrets=secrets),
+            mask=mask_of(secrets, wire.headers),
             features=features,
             estimate=estimate,
             max_tokens=call.max_tokens,

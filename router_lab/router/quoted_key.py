@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import AnyStr
 
 from router_lab.parameters import bare_secret, is_secret_header
 from router_lab.router.providers.base import WireRequest
@@ -54,7 +55,7 @@ class ArrivingText:
     def next(self, chunk: bytes) -> bytes:
         """What of the body can be read now; the beginning of a key waits for what follows."""
         body = _masked(self._kept + chunk, self._forms)
-        begun = max((_begins(body, form) for form in self._forms), default=0)
+        begun = max((begins(body, form) for form in self._forms), default=0)
         self._kept = body[len(body) - begun :]
         return body[: len(body) - begun]
 
@@ -63,8 +64,8 @@ class ArrivingText:
         return self._kept
 
 
-def _begins(body: bytes, form: bytes) -> int:
-    """How many bytes at the end of `body` begin `form`, at most all but one of it."""
+def begins(body: AnyStr, form: AnyStr) -> int:
+    """How much at the end of `body` begins `form`, at most all but one of it."""
     start = body.find(form[:1], max(0, len(body) - len(form) + 1))
     while start >= 0:
         if form.startswith(body[start:]):

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from router_lab.errors import RouterLabError
 from router_lab.parameters import bare_secret, expanded, is_secret_header
-from router_lab.router.quoted_key import MASK, SHORTEST, parts
+from router_lab.router.quoted_key import MASK, SHORTEST, begins, parts
 from router_lab.settings.models import Settings
 
 T = TypeVar("T")
@@ -48,8 +48,13 @@ class Secrets:
 
     def mask(self, headers: Mapping[str, str] | None = None) -> Mask:
         """What takes them out, and the secrets of these headers, too."""
-        own = [value for name, value in (headers or {}).items() if is_secret_header(name)]
-        return _mask_of(self.known(), tuple(bare_secret(value) for value in own))
+        return mask_of(self.known(), headers or {})
+
+
+def mask_of(known: tuple[str, ...], headers: Mapping[str, str]) -> Mask:
+    """What takes out what `Secrets.known` gave, and the secrets of these headers."""
+    own = [value for name, value in headers.items() if is_secret_header(name)]
+    return _mask_of(known, tuple(bare_secret(value) for value in own))
 
 
 @lru_cache(maxsize=64)
@@ -168,7 +173,7 @@ class ArrivingPieces:
         if not self._forms:
             return piece
         text = self._mask.text(self._kept + piece)
-        begun = max(_begins(text, form) for form in self._forms)
+        begun = max(begins(text, form) for form in self._forms)
         self._kept = text[len(text) - begun :]
         return text[: len(text) - begun]
 
@@ -176,12 +181,3 @@ class ArrivingPieces:
         """What waited in vain."""
         kept, self._kept = self._kept, ""
         return kept
-
-
-def _begins(text: str, form: str) -> int:
-    start = text.find(form[0], max(0, len(text) - len(form) + 1))
-    while start >= 0:
-        if form.startswith(text[start:]):
-            return len(text) - start
-        start = text.find(form[0], start + 1)
-    return 0

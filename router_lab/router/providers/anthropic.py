@@ -18,7 +18,7 @@ from router_lab.router.providers.anthropic_schema import restrict
 from router_lab.router.providers.base import Chunk, ModelCall, WireRequest
 from router_lab.router.providers.calls import read_calls
 from router_lab.router.providers.failures import event_error, no_answer, response_error, success_error
-from router_lab.router.providers.requests import not_taken, posted
+from router_lab.router.providers.requests import not_taken, posted, sampling
 from router_lab.router.providers.stops import was_cut
 from router_lab.router.providers.streams import Decoder, Events, looks_like_events
 from router_lab.router.providers.usage import read_usage
@@ -198,14 +198,7 @@ def _sampling(asked: Parameters) -> dict[str, Any]:
         raise UnsupportedError(f"temperature: Anthropic's API takes 0 to 1, not {asked.temperature:g}")
     if not all(text.strip() for text in asked.stop):
         raise UnsupportedError("stop: Anthropic's API takes no text of white space alone")
-    body: dict[str, Any] = {}
-    if asked.temperature is not None:
-        body["temperature"] = asked.temperature
-    if asked.top_p is not None:
-        body["top_p"] = asked.top_p
-    if asked.stop:
-        body["stop_sequences"] = list(asked.stop)
-    return body
+    return sampling(asked, stop="stop_sequences")
 
 
 def _effort(level: str) -> str:

@@ -17,7 +17,7 @@ from router_lab.router.providers import wire
 from router_lab.router.providers.base import Chunk, ModelCall, WireRequest
 from router_lab.router.providers.calls import read_calls
 from router_lab.router.providers.failures import event_error, no_answer, response_error, success_error
-from router_lab.router.providers.requests import posted
+from router_lab.router.providers.requests import posted, sampling
 from router_lab.router.providers.stops import was_cut
 from router_lab.router.providers.streams import Decoder
 from router_lab.router.providers.usage import read_usage
@@ -172,9 +172,7 @@ class OllamaDecoder(Decoder):
 
 
 def _sampling(asked: Parameters) -> dict[str, Any]:
-    given = {"temperature": asked.temperature, "top_p": asked.top_p, "seed": asked.seed}
-    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    return {**options, "stop": list(asked.stop)} if asked.stop else options
+    return sampling(asked) | ({"seed": asked.seed} if asked.seed is not None else {})
 
 
 def _think(asked: Parameters) -> bool | str | None:

@@ -26,7 +26,7 @@ from router_lab.router.providers.failures import (
     response_error,
     success_error,
 )
-from router_lab.router.providers.requests import not_taken, posted
+from router_lab.router.providers.requests import not_taken, posted, sampling
 from router_lab.router.providers.stops import was_cut
 from router_lab.router.providers.streams import Decoder, Events, looks_like_events
 from router_lab.router.providers.usage import is_complete, read_usage
@@ -200,13 +200,7 @@ _BROKE_OFF = "openai broke off its stream"
 def _parameters(call: ModelCall) -> dict[str, Any]:
     """What is asked beside the prompt, in the server's own fields. Raises `UnsupportedError`."""
     asked, dialect = call.parameters, call.dialect
-    body: dict[str, Any] = {}
-    if asked.temperature is not None:
-        body["temperature"] = asked.temperature
-    if asked.top_p is not None:
-        body["top_p"] = asked.top_p
-    if asked.stop:
-        body["stop"] = list(asked.stop)
+    body = sampling(asked)
     if asked.seed is not None:
         if not dialect.seed:
             raise not_taken("seed", "this server", "leave it out")

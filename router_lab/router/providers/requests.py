@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from router_lab.errors import UnsupportedError
+from router_lab.parameters import Parameters
 from router_lab.router.providers import wire
 from router_lab.router.providers.base import ModelCall, WireRequest
 
@@ -44,6 +45,12 @@ def schema_in_words(schema: Mapping[str, Any]) -> str:
     """A schema as a system prompt says it, for servers that take none, or take any JSON for one."""
     text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
     return f"Answer with one JSON value that satisfies this JSON schema, and with nothing else:\n{text}"
+
+
+def sampling(asked: Parameters, *, stop: str = "stop") -> dict[str, Any]:
+    """What is asked of how to draw the answer, but for the seed; `stop` is what the server calls that."""
+    given = {"temperature": asked.temperature, "top_p": asked.top_p, stop: list(asked.stop) or None}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def not_taken(key: str, who: str, remedy: str) -> UnsupportedError:
