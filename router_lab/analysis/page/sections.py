@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from router_lab.analysis.cost_and_latency import measured
+from router_lab.analysis.cost_and_latency import measured, measured_ratio
 from router_lab.analysis.decision import Outcome
 from router_lab.analysis.ledger_drift import watched
 from router_lab.analysis.page.markup import details, paragraph, table
@@ -100,23 +100,22 @@ def latency_section(verdicts: AbResult) -> list[str]:
         return [paragraph("No pair with both latencies known yet.", "note")]
     records = known.to_dict("records")
     figures = {
-        "Shadow less primary, mean of a call": "latency_difference_s",
-        "Primary, 19 in 20 within": "primary_p95_s",
-        "Shadow, 19 in 20 within": "shadow_p95_s",
+        "Mean difference": "latency_difference_s",
+        "Primary, 95% within": "primary_p95_s",
+        "Shadow, 95% within": "shadow_p95_s",
     }
     rows = pd.DataFrame(
         {
             "Task type": known["task_type"],
             **{title: [measured(row, name) for row in records] for title, name in figures.items()},
-            "Geometric mean of shadow / primary": known["latency_ratio"].map(percent),
-            "Its range": _ranges(known["latency_ratio_low"], known["latency_ratio_high"]),
+            "Geometric mean of shadow / primary": [measured_ratio(row, "latency_ratio") for row in records],
         }
     )
     note = (
-        "Of the calls that the verdicts rest on, weighted as they are; a call whose shadow gave nothing "
-        "takes the primary's time besides. The geometric mean says what is typical of one call that both "
-        f"answered, and adds up to nothing. Ranges: {interval_kind(verdicts.alpha)}, ∞ where there are too "
-        "few pairs to say."
+        "Mean difference: shadow less primary, per call, of the calls that the verdicts rest on, weighted as "
+        "they are; a call whose shadow gave nothing takes the primary's time besides. The geometric mean "
+        "says what is typical of one call that both answered, and adds up to nothing. Ranges: "
+        f"{interval_kind(verdicts.alpha)}, ∞ where there are too few pairs to say."
     )
     return [table(rows), paragraph(note, "note")]
 
