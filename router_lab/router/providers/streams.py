@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
 from router_lab.records import Reply, Usage
@@ -123,6 +123,9 @@ class Events:
         return event
 
 
+# What an end mark alone comes to: no text, no reason to stop, no usage.
+_NOTHING_SAID = Reply("", None, None, None)
+
 # The first bytes of a body that tell whether it is a stream.
 _DECIDING_BYTES = 16
 _FIELDS = (b"data", b"event", b"id", b"retry", b"error")
@@ -200,14 +203,15 @@ class Decoder(ABC):
         self._flush()
         if self._failure is not None:
             raise self._failure
-        if not (self._ended or self._stopped()):
+        reply = self._reply() if self._ended or self._stopped() else None
+        if reply is None or replace(reply, model=None) == _NOTHING_SAID:
             raise ProviderError(
                 f"{self.provider}: the stream ended before the answer was complete",
                 status=200,
                 retryable=True,
                 kind="cut_stream",
             )
-        return self._reply()
+        return reply
 
     def _take_head(self, data: bytes) -> bool:
         """Whether `data` belongs to one whole body rather than to a stream of lines."""

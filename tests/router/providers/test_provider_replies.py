@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
@@ -303,6 +303,9 @@ def test_no_answer_raises_anything_but_our_errors(base: str, key: str, junk: Any
 
 
 @given(st.binary(max_size=300))
+@example(b"data:[DONE]")
+@example(b'data: {"model": "m"}\n\ndata: [DONE]\n\n')
+@example(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
 def test_no_bytes_raise_anything_but_our_errors(body: bytes) -> None:
     for provider in PROVIDERS.values():
         assert provider.usage(body) is None
