@@ -15,7 +15,7 @@ import pandas as pd
 from router_lab.analysis.evidence import PREFIX, SCORED
 from router_lab.analysis.marks import REPLAY, marks_table
 from router_lab.analysis.scorers import scorer_agreement
-from router_lab.analysis.tables import Tables, frame_of
+from router_lab.analysis.tables import Tables, frame_of, worst_usd
 from router_lab.defaults import OWN_LIKENESS, SIMILARITIES
 from router_lab.errors import ConfigError
 from router_lab.records import Side
@@ -52,12 +52,12 @@ def with_reservations(tables: Tables) -> Any:
     reserved = tables.attempts.filter(tables.attempts.billing == "unknown")
     own, other = reserved.filter(~reserved.is_shadow), reserved.filter(reserved.is_shadow)
     primaries = own.group_by(own_request="request_id").aggregate(
-        primary_reserved=own.cost_usd.sum(), primary_worst=_worst_usd(own).sum()
+        primary_reserved=own.cost_usd.sum(), primary_worst=worst_usd(own).sum()
     )
     # A judge's attempts are under the same comparison, but not of the shadow's alias and task type.
     shadows = other.group_by(
         own_comparison="comparison_id", own_type="task_type", own_alias="model_alias"
-    ).aggregate(shadow_reserved=other.cost_usd.sum(), shadow_worst=_worst_usd(other).sum())
+    ).aggregate(shadow_reserved=other.cost_usd.sum(), shadow_worst=worst_usd(other).sum())
     return pairs.left_join(primaries, pairs.request_id == primaries.own_request).left_join(
         shadows,
         (pairs.comparison_id == shadows.own_comparison)
@@ -82,10 +82,6 @@ def _with_time_to_fail(pairs: Any, tables: Tables) -> Any:
     )
     latency = joined.shadow_latency_ms.fill_null(joined.failed_ms)
     return joined.mutate(shadow_latency_ms=latency)
-
-
-def _worst_usd(attempts: Any) -> Any:
-    return attempts.worst_usd.fill_null(attempts.cost_usd)  # rows of older versions have no worst case
 
 
 def unknown_usd(pairs: Any, side: Side) -> Any:

@@ -107,6 +107,11 @@ def watch_history(tables: Any) -> pd.DataFrame | None:
     return frame_of(tables.watches.order_by("at")) if hasattr(tables, "watches") else None
 
 
+def worst_usd(attempts: Any) -> Any:
+    """What attempts cost at most, a column: rows of older versions have no worst case of their own."""
+    return attempts.worst_usd.fill_null(attempts.cost_usd)
+
+
 def frame_of(expression: Any) -> pd.DataFrame:
     """Run an Ibis expression; dates become timestamps. Raises `LedgerError` naming an unreadable file."""
     try:

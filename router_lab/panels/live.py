@@ -91,12 +91,14 @@ def live_html(live: Live) -> Html:
 
 
 def _spending(attempts: Any) -> tuple[TaskSpending, ...]:
+    from router_lab.analysis.tables import worst_usd
+
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     today = attempts.filter(attempts.started_at >= ibis.timestamp(midnight), attempts.is_shadow)
     sums = today.group_by("task_type").aggregate(
         shadows=today.count(),
         usd=today.cost_usd.sum(),
-        at_most=today.worst_usd.fill_null(today.cost_usd).sum(),
+        at_most=worst_usd(today).sum(),
     )
     rows = plain_rows(sums.order_by(sums.usd.desc(), "task_type"))
     return tuple(TaskSpending(row["task_type"], row["shadows"], row["usd"], row["at_most"]) for row in rows)

@@ -186,6 +186,8 @@ class PairSource:
 
     def unseen_bills(self, pairs: Iterable[Comparison]) -> dict[str, tuple[float, float]]:
         """What each side may have cost more than is likely, USD, by `comparison_id`, for unknown bills."""
+        from router_lab.analysis.tables import worst_usd
+
         attempts = self._opened.attempts
         of_request = {pair.request_id: pair.comparison_id for pair in pairs}
         if attempts is None or not of_request or not set(attempts.columns) >= _BILLS:
@@ -199,7 +201,7 @@ class PairSource:
             "request_id",
             "comparison_id",
             "is_shadow",
-            excess=unknown.worst_usd.fill_null(unknown.cost_usd) - unknown.cost_usd,
+            excess=worst_usd(unknown) - unknown.cost_usd,
         )
         found: dict[str, list[float]] = {}
         for row in self._rows(chosen):

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, grouped, names_of
-from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
+from router_lab.analysis.tables import Source, Tables, frame_of, tables_of, worst_usd
 
 # In the order they are drawn: what answers cost, what was wasted, the experiment, the unconfirmed.
 CAUSES = (
@@ -45,7 +45,7 @@ def spend_expression(tables: Tables, by: Keys) -> Any:
         tokens_out=attempts.tokens_out.sum().fill_null(0),
         cost_usd=attempts.cost_usd.sum().fill_null(0.0),
         unknown_usd=attempts.cost_usd.sum(where=attempts.billing == "unknown").fill_null(0.0),
-        at_most_usd=attempts.worst_usd.fill_null(attempts.cost_usd).sum().fill_null(0.0),
+        at_most_usd=worst_usd(attempts).sum().fill_null(0.0),
     )
 
 
