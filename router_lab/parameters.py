@@ -76,6 +76,7 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]{0,127})\}")
 
 _LONGEST_STOP, _MOST_STOPS = 1_000, 64
 _MOST_EXTRA_BYTES = 100_000
+_DEEPEST_EXTRA = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,9 +234,10 @@ def _think(value: Any) -> bool | int:
 def _extra_body(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError(f"extra_body: must be a mapping, not {_shown(value)}")
+    _refuse_what_is_no_json(value, "extra_body")
     try:
         text = _utf8("extra_body", json.dumps(value, allow_nan=False, ensure_ascii=False, sort_keys=True))
-    except (TypeError, RecursionError, OverflowError) as error:
+    except (TypeError, RecursionError) as error:
         raise ValueError(f"extra_body: cannot be written as JSON: {str(error)[:200]}") from None
     if len(text) > _MOST_EXTRA_BYTES:
         raise ValueError(f"extra_body: is longer than {_MOST_EXTRA_BYTES:,} characters")
@@ -243,6 +245,23 @@ def _extra_body(value: Any) -> dict[str, Any]:
     _refuse_protected(copy, "extra_body")
     _refuse_secrets(copy, "extra_body")
     return copy
+
+
+def _refuse_what_is_no_json(value: Any, where: str, depth: int = 0) -> None:
+    if depth > _DEEPEST_EXTRA:
+        raise ValueError(f"{where[:200]}: is nested too deeply, or holds itself")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{where[:200]}: must be a number that JSON has, not {_shown(value)}")
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if isinstance(name, bool) or not isinstance(name, str | int):
+                raise ValueError(f"{where[:200]}: its names must be texts, not {_shown(name)}")
+            _refuse_what_is_no_json(item, f"{where}.{str(name)[:60]}", depth + 1)
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            _refuse_what_is_no_json(item, f"{where}[{number}]", depth + 1)
+    elif not isinstance(value, str | int | float | bool | None):
+        raise ValueError(f"{where[:200]}: must be JSON, not {_shown(value)}")
 
 
 def _refuse_protected(body: Mapping[str, Any], where: str) -> None:

@@ -13,6 +13,10 @@ from typing import Any
 Answer = Any
 
 
+class Cut(bytes):
+    """The beginning of a stream whose connection breaks."""
+
+
 class ScriptedServer:
     """`url` of the server, and how often each model was `asked`."""
 
@@ -88,7 +92,7 @@ def _response(answer: Answer, request: Mapping[str, Any]) -> bytes:
     head = [
         f"HTTP/1.1 {status} X",
         f"content-type: {kind}",
-        f"content-length: {len(data)}",
+        f"content-length: {len(data) + 9 * isinstance(body, Cut)}",
         "connection: close",
     ]
     return "\r\n".join(head).encode() + b"\r\n\r\n" + data

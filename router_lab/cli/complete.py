@@ -6,10 +6,12 @@ import argparse
 import sys
 
 from router_lab.cli.common import Commands, add_command, add_config_option, add_ledger_option
+from router_lab.cli.parameters import add_parameter_options, parameters_of
 
 EXAMPLES = """\
   router-lab complete --task-type summarize::short "The meeting began at nine ..."
   cat report.txt | router-lab complete --task-type summarize::long -
+  router-lab complete --task-type ask --temperature 0 --seed 7 --extra-body '{"top_k": 20}' "Say hello."
 """
 
 
@@ -20,6 +22,7 @@ def add_to(commands: Commands) -> None:
     command.add_argument("--task-type", required=True, help="decides the route, such as summarize::short")
     command.add_argument("--system", help="a system prompt")
     command.add_argument("--max-tokens", type=int, help="most tokens the answer may have")
+    add_parameter_options(command)
     add_config_option(command)
     add_ledger_option(command)
     command.set_defaults(run=run)
@@ -31,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     from router_lab.router import Router
 
     prompt = sys.stdin.read() if arguments.prompt == "-" else arguments.prompt
+    parameters = parameters_of(arguments)
     with Ledger(arguments.ledger) as ledger:
         router = Router.from_yaml(arguments.config, ledger=ledger)
         try:
@@ -39,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
                 task_type=arguments.task_type,
                 system=arguments.system,
                 max_tokens=arguments.max_tokens,
+                **parameters,
             )
         finally:
             router.close_sync()

@@ -6,6 +6,7 @@ Spans come as OTLP JSON in all its wrappings, as consoles print them, from Phoen
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,8 @@ _OTHER_SIGNALS = ("resourceMetrics", "resource_metrics", "resourceLogs", "resour
 _MODEL_CALLS = ("chat", "text_completion", "generate_content", "completion", "llm")
 # What happens inside of these is another matter than the call around them.
 _BOUNDARIES = ("tool", "agent", "execute_tool", "invoke_agent", "create_agent")
+
+_HEXADECIMAL = re.compile(r"[0-9a-f-]+")
 
 _MODEL = ("gen_ai.request.model", "llm.request.model", "llm.model_name", "ai.model.id")
 _MODEL_ACTUAL = ("gen_ai.response.model", "llm.response.model", "ai.response.model")
@@ -379,14 +382,15 @@ def _plain(value: Any) -> Any:
 
 
 def _id(value: Any) -> str:
-    """An id as hexadecimal digits; some exporters write its bytes as base64."""
-    written = "" if value is None else str(value)
+    """An id as hexadecimal digits; some exporters write them large, or its bytes as base64."""
+    written = "" if value is None else str(value).strip()
     if len(written) in (12, 24) and written.endswith("="):
         try:
-            return base64.b64decode(written, validate=True).hex()
+            return base64.b64decode(written.replace("-", "+").replace("_", "/"), validate=True).hex()
         except ValueError:
             return written
-    return written.removeprefix("0x")
+    digits = written.lower().removeprefix("0x")
+    return digits if _HEXADECIMAL.fullmatch(digits) else written
 
 
 def _jaeger_parent(span: Mapping[str, Any]) -> Any:

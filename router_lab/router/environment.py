@@ -30,6 +30,14 @@ class Proxies:
         self._known = dict(getproxies() if known is None else known)
         self._around = [rule for rule in _split(self._known.get("no", "")) if rule]
 
+    def said(self, url: httpx.URL) -> str:
+        """Which variable names the proxy on the way to `url`, and its address; nothing without one."""
+        proxy = self.of(url)
+        if proxy is None:
+            return ""
+        kind = url.scheme if self._known.get(url.scheme) else "all"
+        return f"{_variable(f'{kind}_proxy')} ({proxy.url.host}:{proxy.url.port or _PORTS[proxy.url.scheme]})"
+
     def of(self, url: httpx.URL) -> httpx.Proxy | None:
         """The proxy on the way to `url`, if any. Raises `ProviderError` for one that cannot be used."""
         kind = url.scheme if self._known.get(url.scheme) else "all"

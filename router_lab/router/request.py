@@ -116,7 +116,7 @@ def _parameters(given: Mapping[str, Any]) -> Parameters:
     try:
         return Parameters.read(**given)
     except ValueError as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(f"the call's {error}") from None
 
 
 def _conversation(

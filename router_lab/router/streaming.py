@@ -143,7 +143,7 @@ async def stream_attempt(
             else:
                 async for data in _until_its_end(response, decoder):
                     on_the_wire = False
-                    for chunk in decoder.feed(data):
+                    for chunk in decoder.feed(data) if data is not None else decoder.flush():
                         if shown := arriving.next(chunk.text):
                             text.append(shown)
                             yield shown
@@ -181,17 +181,25 @@ async def stream_attempt(
     yield settled
 
 
-async def _until_its_end(response: StreamResponse, decoder: StreamDecoder) -> AsyncGenerator[bytes, None]:
-    """The body up to the answer's own end mark: what the socket does afterwards means nothing."""
+async def _until_its_end(
+    response: StreamResponse, decoder: StreamDecoder
+) -> AsyncGenerator[bytes | None, None]:
+    """The body up to the answer's own end mark: what the socket does afterwards means nothing.
+
+    None says that a body has ended, or was cut, without one.
+    """
+    cut: ProviderError | None = None
     try:
         async for data in response.chunks():
             yield data
             if decoder.ended:
                 await response.finish()
                 return
-    except ProviderError:
-        if not decoder.is_final:
-            raise
+    except ProviderError as error:
+        cut = error
+    yield None
+    if cut is not None and not decoder.is_final:
+        raise cut
 
 
 async def _refused(plan: Plan, response: StreamResponse, now: datetime) -> Settlement:

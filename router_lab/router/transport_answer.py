@@ -94,7 +94,12 @@ class Guard:
             return error
         connected = True if status is not None else self._progress.connected
         return self._to_provider_error(
-            error, url=self._url, status=status, connected=connected, timeout_s=self._timeout_s
+            error,
+            url=self._url,
+            status=status,
+            connected=connected,
+            timeout_s=self._timeout_s,
+            proxy=self._progress.proxy,
         )
 
     def mapped(self, status: int | None) -> _Mapped:

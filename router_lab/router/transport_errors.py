@@ -79,24 +79,40 @@ FAULTS: tuple[tuple[type[Exception], Fault], ...] = (
 
 
 def to_provider_error(
-    error: Exception, *, url: str, status: int | None, connected: bool | None, timeout_s: float
+    error: Exception,
+    *,
+    url: str,
+    status: int | None,
+    connected: bool | None,
+    timeout_s: float,
+    proxy: str = "",
 ) -> ProviderError:
     """`error` as a `ProviderError` that names the host and shows no header and no URL.
 
     `connected` says whether the request had a connection, None if that is not known; then the
-    class of the exception decides, and whatever it leaves open counts as sent.
+    class of the exception decides, and whatever it leaves open counts as sent. `proxy` is the variable
+    that names the proxy on the way, and where that is.
     """
     root = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
     fault = next((fault for kind, fault in FAULTS if isinstance(root, kind)), _UNEXPECTED)
     detail = _detail(root)
     limit = f" ({timeout_s:g} s)" if fault is _TIMEOUT else ""
     return ProviderError(
-        f"{_host(url)}: {fault.what}{limit}: {detail}",
+        f"{_host(url)}: {fault.what}{limit}: {detail}{_way(root, fault, proxy)}",
         status=status,
         retryable=fault.retryable,
         sent=(not fault.never_sent) if connected is None else connected,
         kind=fault.kind,
     )
+
+
+def _way(error: BaseException, fault: Fault, proxy: str) -> str:
+    """What to do about a proxy that lets nothing through."""
+    if not proxy or not fault.never_sent:
+        return ""
+    if getattr(error, "status", None) == 407:
+        return f"; the proxy of {proxy} wants a user and a password: http://user:password@host:port"
+    return f"; on the way is the proxy of {proxy}: correct it, unset it, or add the host to NO_PROXY"
 
 
 def _detail(error: BaseException) -> str:
@@ -106,6 +122,8 @@ def _detail(error: BaseException) -> str:
         return f"{certificate.verify_message or type(error).__name__}; {_remedy(certificate.verify_code)}"
     if isinstance(error, ssl.SSLError):  # its number is none of the operating system's
         return type(error).__name__
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"it answered {error.status}"
     number = error.errno if isinstance(error, OSError) else None
     reason = f" ({os.strerror(number)})" if isinstance(number, int) and number > 0 else ""
     return type(error).__name__ + reason

@@ -22,9 +22,13 @@ _KEEPALIVE_S = 4.0
 
 @dataclass(slots=True)
 class Progress:
-    """Whether a request has had a connection, after any TLS handshake. None: nobody can tell."""
+    """Whether a request has had a connection, after any TLS handshake. None: nobody can tell.
+
+    `proxy` is the variable that names the proxy on its way, and where that is.
+    """
 
     connected: bool | None
+    proxy: str = ""
 
 
 _current: ContextVar[Progress] = ContextVar("current_progress")
@@ -81,6 +85,7 @@ class Pools(httpx.AsyncBaseTransport):
         """Send it on its way. Raises `ProviderError` where the environment names no usable one."""
         proxy = self._proxies.of(request.url)
         if proxy is not None:
+            _current.get().proxy = self._proxies.said(request.url)
             _current.get().connected = None  # of a connection behind the proxy nobody can tell
         is_secure = "https" in (request.url.scheme, proxy.url.scheme if proxy is not None else "")
         way = (str(proxy.url) if proxy is not None else "", is_secure)

@@ -111,6 +111,37 @@ def test_a_call_prints_the_answer_and_its_price_and_leaves_its_row(simulated: Pa
     assert rows["output"][0] == done.stdout.strip("\n")
 
 
+def test_what_is_asked_beside_the_prompt_goes_over_what_the_route_says(simulated: Path, tmp_path: Path):
+    call = ["complete", "--task-type", "ask", "--config", simulated, "--ledger", tmp_path / "ledger"]
+    asked = ["--temperature", "0", "--top-p", "0.5", "--seed", "7", "--stop", "END", "--stop", "STOP"]
+    done = router_lab(*call, *asked, "--extra-body", '{"top_k": 20}', "hi")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(pd.read_parquet(tmp_path / "ledger" / "attempts")["parameters"][0])
+    assert said == {
+        "extra_body": {"top_k": 20}, "seed": 7, "stop": ["END", "STOP"], "temperature": 0.0, "top_p": 0.5
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--extra-body", "{top_k: 20}", "--extra-body: is not JSON"),
+        ("--extra-body", "[1]", "--extra-body: must be a JSON object"),
+        ("--extra-body", '{"a": NaN}', "extra_body.a"),
+        ("--temperature", "-1", "temperature: must be a number"),
+        ("--think", "much", "--think"),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_refused_before_sending(
+    simulated: Path, tmp_path: Path, option: str, value: str, said: str
+):
+    call = ["complete", "--task-type", "ask", "--config", simulated, "--ledger", tmp_path / "ledger"]
+    done = router_lab(*call, f"{option}={value}", "hi")
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_prompt_can_come_from_standard_input(simulated: Path, tmp_path: Path):
     arguments = [
         "complete",

@@ -797,3 +797,17 @@ def test_a_binary_export_is_refused_with_what_to_export_instead(tmp_path: Path) 
     protobuf = b"\n\xb1\x02\n\x1e\n\x1c\n\x0cservice.name\x12\x0c\n\nmy-service\x12\x8e\x02\n\x00\x12\x89\x02"
     with pytest.raises(ConfigError, match=r"binary.*protobuf.*JSON.*format: json"):
         imported(tmp_path, "otel", protobuf)
+
+
+def test_ids_in_large_and_small_digits_are_one(tmp_path: Path) -> None:
+    small = span("b")
+    large = {**small, "spanId": small["spanId"].upper(), "traceId": small["traceId"].upper()}
+    bytes_of = {**small, "spanId": "u7u7u7u7u7s=", "traceId": "qqqqqqqqqqqqqqqqqqqqqg=="}
+    for one in (small, large, bytes_of):
+        _, rows = imported(tmp_path, "otel", {"spans": [one]})
+    assert len(rows) == 1
+    nested = {**span("c"), "parentSpanId": large["spanId"], "traceId": large["traceId"]}
+    folder = tmp_path / "nested"
+    folder.mkdir()
+    _, rows = imported(folder, "otel", {"spans": [small, nested]})
+    assert len(rows) == 1

@@ -197,3 +197,29 @@ async def test_an_encoding_nobody_can_take_off_is_named_and_falls_back(tmp_path:
             first = ledger.attempts().sort_values("attempt_no").iloc[0]
     assert text == "fine"
     assert (first["billing"], first["outcome"]) == ("unknown", "transport_error")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+async def test_a_proxy_that_lets_nothing_through_is_said_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "http://user:hush@127.0.0.1:9")
+    async with Transport() as transport:
+        with pytest.raises(ProviderError, match=rf"proxy of {variable} \(127\.0\.0\.1:9\)") as refused:
+            await transport.send(request("http://far.invalid/"), attempt_id="a", timeout_s=5)
+    assert "hush" not in str(refused.value)
+    assert refused.value.sent is False
+
+
+@pytest.mark.parametrize(("status", "said"), [(407, "wants a user"), (403, "answered 403")])
+async def test_a_tunnel_that_a_proxy_refuses_is_said_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, status: int, said: str
+) -> None:
+    refusal = f"HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n".encode()
+    async with serving(answering(refusal)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        async with Transport() as transport:
+            with pytest.raises(ProviderError, match=said) as refused:
+                await transport.send(request("https://far.invalid/"), attempt_id="a", timeout_s=5)
+    assert "HTTPS_PROXY" in str(refused.value)

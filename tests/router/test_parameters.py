@@ -263,3 +263,36 @@ def test_the_order_of_precedence_is_associative_and_loses_nothing(call, route, m
     for name in set(merged) - {"extra_body"}:
         first = next(each for each in (a, b, c) if each.asked().get(name) is not None)
         assert merged[name] == first.asked()[name]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"a": {"b": [1, float("nan")]}}, r"the call's extra_body\.a\.b\[1\]: .*nan"),
+        ({"top_k": float("inf")}, r"the call's extra_body\.top_k: .*inf"),
+        ({"a": {1, 2}}, r"the call's extra_body\.a: must be JSON, not set"),
+    ],
+)
+def test_what_json_does_not_have_is_refused_by_its_place(body, said):
+    from router_lab.router.request import Request
+
+    with pytest.raises(ConfigError, match=said):
+        Request.build("hi", task_type="t", extra_body=body)
+
+
+def test_a_number_in_the_yaml_that_json_does_not_have_is_refused_by_its_place():
+    from router_lab import settings
+
+    with pytest.raises(ConfigError, match=r"models\.one\.extra_body.*\ba\.b: .*nan"):
+        settings.parse(
+            "models: {one: {provider: ollama, model: m, price: {input: 1, output: 1}, "
+            "extra_body: {a: {b: .nan}}}}\nrouting: {t: one}\n"
+        )
+
+
+def test_token_numbers_may_be_names():
+    from router_lab.parameters import Parameters
+
+    assert Parameters.read(extra_body={"logit_bias": {50256: -100}}).extra_body["logit_bias"] == {
+        "50256": -100
+    }

@@ -120,7 +120,13 @@ class AnthropicDecoder(Decoder):
         if not isinstance(payload, dict):
             return
         kind = wire.text_of(payload.get("type")) or event.name
-        if kind == "error" or event.name == "error" or "error" in payload:
+        if kind == "error" or event.name == "error" or payload.get("error"):
+            if self._stopped():
+                self._ended = True  # the answer was whole and counted before
+                return
+            if stated := wire.member(payload, "usage") or wire.member(wire.member(payload, "error"), "usage"):
+                yield from self._see_usage(stated)
+                self._is_counted = bool(wire.count(stated.get("output_tokens")))
             raise event_error(self.provider, wire.scrub_all(payload))
         if kind == "message_start":
             self._message.update(wire.member(payload, "message"))

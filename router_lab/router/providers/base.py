@@ -89,6 +89,9 @@ class StreamDecoder(Protocol):
         for one that cannot be read, after the chunks that came before.
         """
 
+    def flush(self) -> Iterable[Chunk]:
+        """No more bytes come: the chunks of a last line without its line break. Raises as `feed` does."""
+
     def close(self) -> Reply:
         """The end of the body. Raises `ProviderError(retryable=True)` if the stream was cut short."""
 

@@ -299,6 +299,11 @@ def _reason(failure: Failure) -> str:
 
 def _where(status: int, url: str) -> str:
     """For an address that is not there: which one was asked, and what is usually missing in it."""
+    if status == 407:
+        return (
+            "; so says the proxy on the way, which wants a user and a password in HTTP_PROXY, HTTPS_PROXY "
+            "or ALL_PROXY: http://user:password@host:port"
+        )
     if status not in (404, 405) or not url:
         return ""
     path = urlsplit(url).path

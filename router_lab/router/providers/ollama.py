@@ -20,7 +20,7 @@ from router_lab.router.providers.failures import event_error, no_answer, respons
 from router_lab.router.providers.requests import posted, sampling
 from router_lab.router.providers.stops import was_cut
 from router_lab.router.providers.streams import Decoder
-from router_lab.router.providers.usage import read_usage
+from router_lab.router.providers.usage import is_complete, read_usage
 from router_lab.router.providers.whole import decode_answer, reply_of_events, usage_of_events
 
 _LEVELS = ("low", "medium", "high", "max")
@@ -145,6 +145,9 @@ class OllamaDecoder(Decoder):
         if not isinstance(payload, dict):
             return
         if payload.get("error"):
+            if usage := _usage(payload):
+                self._is_counted = is_complete(usage)
+                yield Chunk(usage=usage)
             raise event_error(self.provider, wire.scrub_all(payload))
         message = wire.member(payload, "message")
         self._thinking.append(wire.text_of(message.get("thinking")))

@@ -157,7 +157,8 @@ class OpenAIDecoder(Decoder):
         failed = failed or has_failed_status(payload)
         choices = wire.objects(payload.get("choices"))[:1]
         if usage := _usage(payload):
-            self._is_counted = is_complete(usage) and any(each.get("finish_reason") for each in choices)
+            is_last = bool(failed) or any(each.get("finish_reason") for each in choices)
+            self._is_counted = is_complete(usage) and is_last
             yield Chunk(usage=usage)
         if failed and not self._finish_reason:
             raise event_error(self.provider, wire.scrub_all(payload))

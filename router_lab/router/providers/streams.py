@@ -196,11 +196,20 @@ class Decoder(ABC):
                 self._take(line, chunks)
         return self._deliver(chunks)
 
+    def flush(self) -> Iterator[Chunk]:
+        """No more bytes come: a last line without a line break counts if it is whole. Raises as `feed`."""
+        chunks: list[Chunk] = []
+        if not self._is_whole:
+            for line in (*self._lines.close(), b""):
+                self._take(line, chunks, maybe_cut=True)
+        return self._deliver(chunks)
+
     def close(self) -> Reply:
         """The end of the body. Raises what `feed` raises, or `ProviderError` for a stream cut short."""
         if self._is_whole:
             return self._close_whole()
-        self._flush()
+        for _ in self.flush():
+            pass
         if self._failure is not None:
             raise self._failure
         reply = self._reply() if self._ended or self._stopped() else None
@@ -252,11 +261,6 @@ class Decoder(ABC):
             if lost := self._halves.close():
                 chunks.append(Chunk(text=lost))
             chunks.append(Chunk(reply=self._reply()))
-
-    def _flush(self) -> None:
-        # A last line without a line break may be whole, then it counts, or cut, then it does not.
-        for line in (*self._lines.close(), b""):
-            self._take(line, [], maybe_cut=True)
 
     def _deliver(self, chunks: list[Chunk]) -> Iterator[Chunk]:
         yield from chunks
