@@ -38,7 +38,7 @@ lab: $(RUNNABLE) ## JupyterLab on the notebooks and the demo's ledger
 		$(if $(filter 0,$(shell id -u)),--allow-root)
 
 test: $(INSTALLED) ## Every test, notebooks included
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadscope -m "not soak"
+	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal -m "not soak"
 
 notebooks: $(INSTALLED) ## Execute the notebooks again and save them with their outputs
 	$(BIN)/python tests/notebooks/refresh.py

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -16,6 +18,15 @@ settings.register_profile("router_lab", deadline=None)
 settings.load_profile("router_lab")
 
 
+# What takes minutes starts first, so that no worker waits for it when the other has nothing left.
+LONGEST = ("test_notebooks.py", "test_quality_end_to_end.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest modules first; the rest, and the tests of a module, keep their order."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture
 def sim_server() -> Iterator[Callable[..., sim.SimServer]]:
     """A factory of simulated servers on real ports, with the arguments of `sim.app`; stopped after the test.
@@ -28,3 +39,33 @@ def sim_server() -> Iterator[Callable[..., sim.SimServer]]:
             return stack.enter_context(sim.serve(sim.app(**options)))
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[Any]:
+    """One small Spark: one thread, one shuffle partition, no web page."""
+    if shutil.which("java") is None:
+        pytest.skip("no Java: Spark needs 17 or newer on the PATH")
+    sql = pytest.importorskip(
+        "pyspark.sql", reason="pyspark is not installed: pip install 'router-lab[spark]'"
+    )
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.shuffle.partitions": "1",
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        # Compiling Java for a few hundred rows takes longer than walking them.
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    }
+    builder = sql.SparkSession.builder.master("local[1]")
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        session = builder.getOrCreate()
+        yield session
+        session.stop()

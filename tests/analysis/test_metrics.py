@@ -308,39 +308,6 @@ def test_importing_analysis_does_not_import_matplotlib(tmp_path):
     assert done.stdout.split() == ["False", "False"]
 
 
-@pytest.fixture(scope="module")
-def spark():
-    """One small Spark: one thread, one shuffle partition, no web page."""
-    import shutil
-    import warnings
-
-    if shutil.which("java") is None:
-        pytest.skip("no Java: Spark needs 17 or newer on the PATH")
-    sql = pytest.importorskip(
-        "pyspark.sql", reason="pyspark is not installed: pip install 'router-lab[spark]'"
-    )
-    settings = {
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.sql.shuffle.partitions": "1",
-        "spark.sql.adaptive.enabled": "false",
-        "spark.sql.session.timeZone": "UTC",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-        # Compiling Java for a few hundred rows takes longer than walking them.
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    }
-    builder = sql.SparkSession.builder.master("local[1]")
-    for name, value in settings.items():
-        builder = builder.config(name, value)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        session = builder.getOrCreate()
-        yield session
-        session.stop()
-
-
 @pytest.mark.spark
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore")

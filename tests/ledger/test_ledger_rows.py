@@ -175,30 +175,21 @@ async def test_every_library_reads_the_folder_alike(tmp_path: Path) -> None:
 
 
 @pytest.mark.spark
-@pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
+@pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore")
-async def test_spark_reads_the_folder_and_the_ibis_tables_alike(tmp_path: Path) -> None:
-    pyspark_sql = pytest.importorskip("pyspark.sql")
+async def test_spark_reads_the_folder_and_the_ibis_tables_alike(tmp_path: Path, spark: Any) -> None:
+    import ibis
+
     with Ledger(tmp_path) as ledger:
         for _ in range(4):
             await make_call(ledger)
         ledger.seal()
         await make_call(ledger)
-        session = (
-            pyspark_sql.SparkSession.builder.master("local[1]")
-            .config("spark.ui.enabled", "false")
-            .getOrCreate()
-        )
-        try:
-            assert session.read.parquet(str(tmp_path / "attempts")).count() == 4
-            import ibis
-
-            tables = ledger.tables("pyspark", ibis.pyspark.connect(session))
-            assert tables.attempts.count().execute() == 5
-            spent = tables.attempts.cost_usd.sum().execute()
-            assert spent == pytest.approx(ledger.tables().attempts.cost_usd.sum().execute())
-        finally:
-            session.stop()
+        assert spark.read.parquet(str(tmp_path / "attempts")).count() == 4
+        tables = ledger.tables("pyspark", ibis.pyspark.connect(spark))
+        assert tables.attempts.count().execute() == 5
+        spent = tables.attempts.cost_usd.sum().execute()
+        assert spent == pytest.approx(ledger.tables().attempts.cost_usd.sum().execute())
 
 
 async def test_a_period_and_columns_can_be_chosen(tmp_path: Path) -> None:
