@@ -23,7 +23,7 @@ from router_lab.router.compare import (
     registered_comparator,
     stored_pair,
 )
-from router_lab.router.endings import ending
+from router_lab.router.endings import ending, is_blank
 from router_lab.router.tool_calls import is_call, read_calls
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _expected_calls(expected: Any) -> tuple[ToolCall, ...]:
 
 def _ending(completion: Completion) -> Ending:
     said = completion.metadata
-    has_answer = bool(completion.text.strip() or completion.tool_calls)
+    has_answer = bool(completion.tool_calls) or not is_blank(completion.text)
     return ending(said.stop_reason, token_limited=said.token_limited, has_answer=has_answer)
 
 

@@ -31,6 +31,7 @@ from router_lab.router.answers import AnswerLimits, is_quickly_read, read_answer
 from router_lab.router.breaker import Admission
 from router_lab.router.budgets import Budgets
 from router_lab.router.dialects import Dialects
+from router_lab.router.endings import is_blank
 from router_lab.router.job import Job
 from router_lab.router.ports import Accounts, Clock
 from router_lab.router.pricing import PriceBook
@@ -394,7 +395,7 @@ class Attempts:
 
 def _is_eaten(reply: Reply) -> bool:
     """Whether `max_tokens` left nothing for an answer."""
-    return reply.token_limited and not reply.text.strip() and not reply.tool_calls
+    return reply.token_limited and is_blank(reply.text) and not reply.tool_calls
 
 
 def _has_fallback(job: Job, plan: Plan) -> bool:
@@ -404,7 +405,7 @@ def _has_fallback(job: Job, plan: Plan) -> bool:
 
 def _cut(error: ResponseParseError, reply: Reply, plan: Plan) -> ResponseParseError:
     """What is wrong with an answer that was cut at the limit, and what to do about it."""
-    spent = " were used up by its thoughts" if reply.thinking and not reply.text.strip() else ""
+    spent = " were used up by its thoughts" if reply.thinking and is_blank(reply.text) else ""
     return ResponseParseError(
         f"{plan.target.alias}: {error}: its {plan.max_tokens:,} tokens{spent or ' were not enough'}; "
         "raise max_tokens in the call or its route",

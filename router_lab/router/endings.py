@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from router_lab.errors import ProviderError
 from router_lab.records import Attempt, Ending
 from router_lab.router.providers.stops import was_cut, was_filtered, was_refused
+
+# A character that a reader sees, and what stands between words besides: joiners, marks, fillers.
+VISIBLE = re.compile(
+    "[^\\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
 
 # What a reason says of a side that gave no answer one can judge.
 WORDS: dict[Ending, str] = {
@@ -15,6 +23,11 @@ WORDS: dict[Ending, str] = {
     "content_filter": "was stopped by a content filter",
     "failed": "failed",
 }
+
+
+def is_blank(text: str | None) -> bool:
+    """Whether nothing of a text can be seen: such an answer is none."""
+    return not text or VISIBLE.search(text) is None
 
 
 def ending(stop_reason: str | None, *, token_limited: bool, has_answer: bool) -> Ending:
@@ -31,7 +44,7 @@ def ending(stop_reason: str | None, *, token_limited: bool, has_answer: bool) ->
 def attempt_ending(row: Attempt | None, error: BaseException | None) -> Ending:
     """How a side of a pair ended: by its final attempt (None when nothing was sent) and its error."""
     if error is None and row is not None:
-        has_answer = bool(row.tool_calls or (row.output and row.output.strip()))
+        has_answer = bool(row.tool_calls or not is_blank(row.output))
         return ending(row.stop_reason, token_limited=row.token_limited, has_answer=has_answer)
     if isinstance(error, ProviderError) and was_filtered(error.kind):
         return "content_filter"

@@ -5,7 +5,9 @@ models only the closing tag is there, because their prompt ends with the opening
 separated here, once, before data is read out of an answer, before it is compared, judged or stored.
 
 Only what stands before the answer is thoughts. A tag that an answer talks about stays: in the middle
-of prose, in a code fence, in quotation marks, in the text of a JSON answer.
+of prose, in a code fence, in quotation marks, in the text of a JSON answer. Tags that prompts also ask
+for in an answer (`<analysis>`, `<scratchpad>`) hold thoughts only where they open the text, close, and
+an answer follows.
 """
 
 from __future__ import annotations
@@ -16,39 +18,76 @@ from dataclasses import dataclass, field, replace
 from pydantic_core import from_json
 
 from router_lab.records import Reply
+from router_lab.router.endings import VISIBLE, is_blank
 
-_NAME = r"(?:[a-z_]{1,20}:)?(?:think|thinking|thoughts?|reasoning)"
+_NAME = r"(?:[a-z_]{1,20}:)?(?:ant)?(?:think|thinking|thoughts?|reasoning)"
+_SPECIAL = r"(?:think(?:ing)?|thoughts?|reasoning)"
 _OPENING = "|".join(
     (
         rf"<{_NAME}(?:\s[^<>\n]{{0,80}})?>",
         r"\[THINK\]",
-        r"<\|(?:START_THINKING|begin_of_thought)\|>",
+        rf"<\|(?:(?:start|begin)_(?:of_)?)?{_SPECIAL}\|>",
         r"◁think▷",
         # Harmony, as gpt-oss writes it when a server does not take its channels apart.
-        r"(?:<\|start\|>assistant)?<\|channel\|>analysis[^<>\n]{0,40}<\|message\|>",
+        r"(?:<\|start\|>assistant)?<\|channel\|>(?:analysis|commentary(?! ?to=))[^<>\n]{0,40}<\|message\|>",
+        # Gemma
+        r"<\|channel>(?:thought|thinking|analysis)s?\b",
     )
 )
 _CLOSING = "|".join(
     (
         rf"</{_NAME}\s{{0,8}}>",
         r"\[/THINK\]",
-        r"<\|(?:END_THINKING|end_of_thought)\|>",
+        rf"<(?:/\||\|/|\|end_(?:of_)?){_SPECIAL}\|>",
         r"◁/think▷",
-        r"(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>final[^<>\n]{0,40}<\|message\|>",
+        r"(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>final"
+        r"(?:[^<>\n]|<\|constrain\|>){0,40}<\|message\|>",
+        r"<channel\|>",
     )
 )
-# `end` closes thoughts that were opened; alone it is only how some models end their answer.
+# Tags that prompts ask for, too; behind those of the second kind other tags are parts of one document.
+_SCRATCH = (
+    r"thought_process|thinking_process|reasoning_process|scratch_?pad|cot|chain_of_thoughts?"
+    r"|inner_(?:monologue|thoughts?)|internal_(?:monologue|thoughts?|reasoning)"
+)
+_PARTS = r"analysis|reflections?|reason|deliberation"
+# These close thoughts that were opened; alone, `end` is only how some models end their answer.
+_END = r"<\|(?:end|answer|response)\|>"
+# An answer's own wrapping.
+_WRAPPING = r"<\|(?:begin_of_(?:solution|answer|box)|start_(?:response|of_answer))\|>"
+_WRAPPING_ENDS = tuple(
+    f"<|{name}|>"
+    for name in ("end_of_solution", "end_of_answer", "end_of_box", "end_response", "END_RESPONSE")
+)
 _MARKS = re.compile(
-    rf"(?P<opening>{_OPENING})|(?P<closing>{_CLOSING})|(?P<end><\|end\|>)"
+    rf"(?P<opening>{_OPENING})|(?P<closing>{_CLOSING})|(?P<end>{_END})|(?P<wrapping>{_WRAPPING})"
+    rf"|<(?P<asked>{_SCRATCH}|{_PARTS})(?:\s[^<>\n]{{0,80}})?>"
     r"|(?P<fence>```(?=(?P<info>[^`\n]*+)(?:\n|\Z)))",
     re.IGNORECASE,
 )
+_IS_PART = re.compile(_PARTS, re.IGNORECASE)
+_OF_A_DOCUMENT = re.compile(
+    r"<(?!/?(?:final_?)?(?:answer|response|output|result|reply|solution)\b)[a-z/!]|```\s*(?:xml|html)",
+    re.IGNORECASE,
+)
 # Without one of these there is no mark but fences: most texts are done with here.
-_HINTS = ("think", "thought", "reasoning", "<|channel|>")
+_HINTS = (
+    "think", "thought", "reasoning", "<|channel", "<channel|>", "<scratch", "<cot", "<inner_", "<internal_",
+    "<analysis", "<reflection", "<reason", "<deliberation", "<|begin_of_", "<|start_response|>",
+    "assistantfinal",
+)  # fmt: skip
 _BARE_FENCE = re.compile(r"^[ \t]*+```[ \t]*+$", re.MULTILINE)
-_VISIBLE = re.compile(r"[^\s\ufeff]")
 _HARMONY = "<|channel|>"
 _HARMONY_ENDS = ("<|return|>", "<|end|>")
+
+# Thoughts and answer told apart by words: Harmony without its marks, and Granite.
+_WORDED = (
+    re.compile(r"\s*analysis(?=[^\s:])(.*)assistantfinal(.*)", re.DOTALL),
+    re.compile(
+        r"\s*Here(?:'s| is) my thought process:(.*)\n[ \t]{0,20}Here(?:'s| is) my response:\s*(.*)",
+        re.DOTALL | re.IGNORECASE,
+    ),
+)
 
 _QUOTES = frozenset("\"'`“”‘’«»„")
 # A sentence goes on behind the tag: it talks about it.
@@ -56,6 +95,9 @@ _GOES_ON = re.compile(r"[,.;:?!)](?:\s|\Z)")
 
 # Reading an answer as JSON is tried this often; a text with more lone closing tags is no JSON.
 _MAX_READINGS = 16
+
+# Marks in words and in tags can stand around one another.
+_MAX_LAYERS = 4
 
 
 def without_thoughts(reply: Reply) -> Reply:
@@ -75,17 +117,35 @@ def separated(text: str) -> tuple[str, str]:
     lowered = text.lower()
     if not any(hint in lowered for hint in _HINTS):
         return text, ""
+    thoughts: list[str] = []
+    for _ in range(_MAX_LAYERS):
+        before = text
+        text = _without_marked(_without_worded(text, thoughts), thoughts)
+        if text == before:
+            break
+    return text, "\n".join(filter(None, (part.strip() for part in thoughts)))
+
+
+def _without_worded(text: str, thoughts: list[str]) -> str:
+    for worded in _WORDED:
+        if (found := worded.match(text)) and not is_blank(found[2]):
+            thoughts.append(found[1])
+            return found[2].lstrip()
+    return text
+
+
+def _without_marked(text: str, thoughts: list[str]) -> str:
     reading = _Reading(text)
     for mark in _MARKS.finditer(text):
         if not reading.take(mark):
             break
     reading.finish()
     if not reading.start:
-        return text, ""
+        return text
+    thoughts += reading.thoughts
     answer = text[reading.first_visible() :]
-    if _HARMONY in lowered[: reading.start]:
-        answer = _without_end_marks(answer)
-    return answer, "\n".join(filter(None, (part.strip() for part in reading.thoughts)))
+    ends = _HARMONY_ENDS if _HARMONY in text[: reading.start].lower() else ()
+    return _without_end_marks(answer, (*ends, *(_WRAPPING_ENDS if reading.is_wrapped else ())))
 
 
 @dataclass(slots=True)
@@ -94,6 +154,7 @@ class _Reading:
 
     text: str
     start: int = 0
+    is_wrapped: bool = False
     thoughts: list[str] = field(default_factory=list)
     _thinking_from: int | None = None
     # Tags that the answer itself has opened, and not yet closed.
@@ -102,16 +163,26 @@ class _Reading:
     _last_bare_fence: int | None = None
     _readings: int = 0
     _visible: int | None = None
+    # The next closing tags by name, as far as they were looked for; None: there is none.
+    _closings: dict[str, re.Match[str] | None] = field(default_factory=dict)
 
     def take(self, mark: re.Match[str]) -> bool:
         """Take the next mark in; False when nothing behind it can matter."""
+        if mark.start() < self.start:
+            return True
         if self._thinking_from is not None:
-            if mark["closing"] or mark["end"]:
+            if mark["closing"] or mark["end"] or mark["wrapping"]:
+                self.is_wrapped |= bool(mark["wrapping"])
                 self._answer_from(mark.end(), self.text[self._thinking_from : mark.start()])
         elif mark["fence"]:
             self._take_fence(mark)
         elif mark["end"] or self._in_fence or self._is_quoted(mark):
             return True
+        elif mark["wrapping"]:
+            if self.first_visible() == mark.start():
+                self.start, self.is_wrapped, self._visible = mark.end(), True, None
+        elif mark["asked"]:
+            self._take_asked(mark)
         elif mark["opening"]:
             self._take_opening(mark)
         elif self._depth:
@@ -136,6 +207,25 @@ class _Reading:
             self._thinking_from = mark.end()
         else:
             self._depth += 1
+
+    def _take_asked(self, mark: re.Match[str]) -> None:
+        """Thoughts only where the text begins with the tag, and where an answer is left behind it."""
+        name = mark["asked"].lower()
+        if self.first_visible() != mark.start() or not (closing := self._closing(name, mark.end())):
+            return
+        follows = VISIBLE.search(self.text, closing.end())
+        if follows is None:
+            return
+        if _IS_PART.fullmatch(name) and _OF_A_DOCUMENT.match(self.text, follows.start()):
+            return
+        self._answer_from(closing.end(), self.text[mark.end() : closing.start()])
+
+    def _closing(self, name: str, start: int) -> re.Match[str] | None:
+        known = self._closings.get(name)
+        if name not in self._closings or (known is not None and known.start() < start):
+            known = re.compile(rf"</{name}\s{{0,8}}>", re.IGNORECASE).search(self.text, start)
+            self._closings[name] = known
+        return known
 
     def _take_fence(self, mark: re.Match[str]) -> None:
         """As in CommonMark a fence is a line of its own; one that never closes is prose."""
@@ -174,16 +264,16 @@ class _Reading:
     def first_visible(self) -> int:
         """Where the answer's first character stands that is no blank."""
         if self._visible is None:
-            found = _VISIBLE.search(self.text, self.start)
+            found = VISIBLE.search(self.text, self.start)
             self._visible = found.start() if found else len(self.text)
         return self._visible
 
 
-def _without_end_marks(answer: str) -> str:
-    end = len(answer)
+def _without_end_marks(answer: str, marks: tuple[str, ...]) -> str:
+    end = len(answer) if marks else 0
     while end:
-        mark = next((mark for mark in _HARMONY_ENDS if answer.endswith(mark, 0, end)), "")
+        mark = next((mark for mark in marks if answer.endswith(mark, 0, end)), "")
         if not mark and not answer[end - 1].isspace():
             break
         end -= len(mark) or 1
-    return answer[:end]
+    return answer[:end] if marks else answer

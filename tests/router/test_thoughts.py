@@ -34,6 +34,35 @@ FINAL = "<|start|>assistant<|channel|>final<|message|>"
         ("<think>an open ```json</think>{}", "{}", "an open ```json"),
         ("an open\n```py\ncode</think>\nb", "b", "an open\n```py\ncode"),
         ('<think>a</think>{"b": "see </think> it"}', '{"b": "see </think> it"}', "a"),
+        ("<|thinking|>a<|/thinking|>b", "b", "a"),
+        ("<|thinking|>a</|thinking|>b", "b", "a"),
+        ("<|begin_of_thinking|>a<|end_of_thinking|>\n\nb", "b", "a"),
+        ("<|thinking|>a<|answer|>b", "b", "a"),
+        ("<|channel>thought\na<channel|>b", "b", "a"),
+        ("a<channel|>b", "b", "a"),
+        ("<|channel|>analysis<|message|>a<|end|>b", "b", "a"),
+        (
+            "<|channel|>analysis<|message|>a<|start|>assistant<|channel|>final<|constrain|>json<|message|>{}",
+            "{}",
+            "a",
+        ),
+        ("<|channel|>commentary<|message|>a<|end|>b", "b", "a"),
+        ("analysisWe need it.assistantfinalParis.", "Paris.", "We need it."),
+        ("Here is my thought process:\na\nHere is my response:\nb", "b", "a"),
+        ("<|begin_of_thought|>a<|end_of_thought|>\n\n<|begin_of_solution|>b<|end_of_solution|>", "b", "a"),
+        ("<|begin_of_solution|>\nb\n<|end_of_solution|>", "b", ""),
+        ("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>b<|END_RESPONSE|>", "b", "a"),
+        ("<think>a</think>\u200b\u2060", "", "a"),
+        ("\u200b<think>a</think>b", "b", "a"),
+        ("<thought_process>a</thought_process>b", "b", "a"),
+        ("<Reflection>a</Reflection>\nb", "b", "a"),
+        ("<scratchpad>a</scratchpad>\n<grade>4</grade>", "<grade>4</grade>", "a"),
+        ("<analysis>a</analysis>b", "b", "a"),
+        ("<analysis>a</analysis><answer>b</answer>", "<answer>b</answer>", "a"),
+        ('<analysis type="long">a</analysis>{"b": 1}', '{"b": 1}', "a"),
+        ("<cot>a</cot><reason>c</reason>b", "b", "a\nc"),
+        ("<inner_monologue>a</inner_monologue>b", "b", "a"),
+        ("<think>a</think><analysis>c</analysis>b", "b", "a\nc"),
     ],
 )
 def test_thoughts_are_separated(text: str, answer: str, thoughts: str) -> None:
@@ -55,6 +84,19 @@ def test_thoughts_are_separated(text: str, answer: str, thoughts: str) -> None:
         '{"b": "close </think> it"}',
         '["a </think> b"]',
         "Paris.<|end|>",
+        "<analysis>all there is</analysis>",
+        "<scratchpad>all there is</scratchpad>\n\u200b",
+        "<analysis>never closed",
+        "<reflection>never closed\n",
+        "<analysis>the one part</analysis>\n<verdict>the other</verdict>",
+        "<report><analysis>a</analysis>b</report>",
+        "It says: <analysis>a</analysis>b",
+        "<reason>why</reason><rule>4</rule>",
+        "`<analysis>` and `</analysis>` stand around it.",
+        "a</analysis>b",
+        "analysis of it: assistantfinal is a word",
+        "\u200b",
+        "The box is <|begin_of_box|>4<|end_of_box|> here.",
     ],
 )
 def test_what_an_answer_says_about_tags_stays(text: str) -> None:
@@ -68,11 +110,26 @@ def test_thoughts_of_both_kinds_are_kept_together() -> None:
 
 @given(st.text().filter(lambda text: not any(hint in text.lower() for hint in ("think", "thought", "<|"))))
 def test_a_text_without_tags_is_untouched(text: str) -> None:
-    if "reasoning" not in text.lower():
+    if "reasoning" not in text.lower() and not any(tag in text for tag in ("<", "assistantfinal")):
         assert separated(text) == (text, "")
 
 
-TAGS = ["<think>", "</think>", "[THINK]", "[/THINK]", "<thought>", "</reasoning>", "<|end|>", "<|return|>"]
+TAGS = [
+    "<analysis>",
+    "</analysis>",
+    "<cot>",
+    "</cot>",
+    "<|begin_of_solution|>",
+    "<channel|>",
+    "<think>",
+    "</think>",
+    "[THINK]",
+    "[/THINK]",
+    "<thought>",
+    "</reasoning>",
+    "<|end|>",
+    "<|return|>",
+]
 AROUND = [
     "```",
     "```json",
@@ -125,6 +182,10 @@ class _Counted(str):
         "```</think>\n",
         "think`",
         FINAL,
+        "<analysis>",
+        "<analysis></think>",
+        "<cot></cot>",
+        "<|begin_of_solution|>",
     ],
 )
 @pytest.mark.parametrize("start", ["", "think ", f"<|channel|>analysis<|message|>x{FINAL}"])

@@ -415,3 +415,11 @@ async def test_a_stream_that_failed_is_billed_where_its_last_chunk_counts_it(
         row = lab.ledger.attempts().iloc[0]
     assert (row["tokens_in"], row["tokens_out"]) == (1000, 100)
     assert row["billing"] == ("billed" if is_counted else "unknown")
+
+
+@pytest.mark.parametrize("nothing", ["\u200b", " \u2060\ufeff\n", "<think>a</think>\u200b"])
+async def test_an_answer_that_nobody_can_see_is_empty(tmp_path: Path, nothing: str) -> None:
+    async with bench(tmp_path, {"m-one": openai(nothing), "m-two": openai(nothing)}, shadowed()) as made:
+        await made.ask()
+        pair = (await made.pairs()).iloc[0]
+    assert (pair["primary_ending"], pair["shadow_ending"], pair["agreement"]) == ("empty", "empty", 0.0)

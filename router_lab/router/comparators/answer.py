@@ -15,7 +15,7 @@ from router_lab.router.comparators.base import Comparator, Pair, Verdict
 from router_lab.router.comparators.loading import UserComparator
 from router_lab.router.comparators.structure import Json
 from router_lab.router.comparators.tools import Tools, named
-from router_lab.router.endings import WORDS
+from router_lab.router.endings import WORDS, is_blank
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ def call_against_text(pair: Pair) -> Verdict | None:
 
 def _endings(pair: Pair) -> Iterator[tuple[Side, Ending]]:
     """How each side ended; one with nothing in it is empty, whatever was said of it."""
-    primary = pair.primary_tool_calls or pair.primary_data is not None or pair.primary_text.strip()
-    shadow = pair.shadow_tool_calls or pair.shadow_data is not None or pair.shadow_text.strip()
+    primary = pair.primary_tool_calls or pair.primary_data is not None or not is_blank(pair.primary_text)
+    shadow = pair.shadow_tool_calls or pair.shadow_data is not None or not is_blank(pair.shadow_text)
     yield "primary", pair.primary_ending if primary or pair.primary_ending != "complete" else "empty"
     yield "shadow", pair.shadow_ending if shadow or pair.shadow_ending != "complete" else "empty"
 

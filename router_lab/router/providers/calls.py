@@ -28,7 +28,11 @@ def read_calls(
 
 def message_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The calls of a message of the chat completions format, the older single one included."""
-    calls = wire.objects(message.get("tool_calls"))
+    given = message.get("tool_calls")
+    if isinstance(given, dict):  # the one call itself, or calls by their numbers
+        is_call = bool(wire.member(given, "function") or wire.text_of(given.get("name")))
+        given = [given] if is_call else list(given.values())
+    calls = wire.objects(given)
     legacy = wire.member(message, "function_call")
     return calls or ([{"function": legacy}] if wire.text_of(legacy.get("name")) else [])
 
@@ -38,21 +42,34 @@ class CallPieces:
 
     Pieces belong to the call of their id, or else of their index, or else to the last one. A call of
     another id and a name of its own begins anew, even under an index that was used before; so does one
-    with a name, without an id, where the arguments before it are complete.
+    with a name, without an id, where the arguments before it are complete. A whole call that an earlier
+    chunk has sent already is that call again, unless its id or index says otherwise; two equal calls of one
+    chunk are two.
     """
 
     def __init__(self) -> None:
         self._calls: list[_Call] = []
+        self._of_chunk: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
 
     def add(self, position: int, piece: Mapping[str, Any]) -> None:
         """Take one piece; `position` is its place in its chunk, which stands in for a missing index."""
         function = wire.member(piece, "function") or piece
         call_id, name = wire.text_of(piece.get("id")), wire.text_of(function.get("name"))
-        call = self._call(wire.count(piece.get("index")), position, call_id, name)
+        index = wire.count(piece.get("index"))
+        arguments = function.get("arguments", function.get("input", function.get("parameters")))
+        if not position:
+            self._of_chunk = []
+        call = self._sent_before(index, call_id, name, arguments)
+        if call is not None:
+            call.id = call.id or call_id
+            self._of_chunk.append(call)
+            return
+        call = self._call(index, position, call_id, name)
+        self._of_chunk.append(call)
         call.id = call.id or call_id
         call.name = call.name or name
-        arguments = function.get("arguments")
+        call.index = index if call.index is None else call.index
         if isinstance(arguments, str) and call.repeats(arguments):
             return  # some servers end with the whole call once more
         if isinstance(arguments, str):
@@ -66,6 +83,18 @@ class CallPieces:
             {"id": call.id, "function": {"name": call.name, "arguments": call.arguments()}}
             for call in self._calls
         ]
+
+    def _sent_before(self, index: int | None, call_id: str, name: str, arguments: Any) -> _Call | None:
+        for call in self._calls if name else ():
+            if (
+                call.name == name
+                and (index is None or call.index is None or call.index == index)
+                and not (call_id and call.id and call_id != call.id)
+                and not any(call is one for one in self._of_chunk)
+                and call.says(arguments)
+            ):
+                return call
+        return None
 
     def _call(self, index: int | None, position: int, call_id: str, name: str) -> _Call:
         known = next((call for call in self._calls if call_id and call.id == call_id), None)
@@ -83,10 +112,11 @@ class CallPieces:
 
 
 class _Call:
-    __slots__ = ("id", "name", "pieces", "whole")
+    __slots__ = ("id", "index", "name", "pieces", "whole")
 
     def __init__(self) -> None:
         self.id = ""
+        self.index: int | None = None
         self.name = ""
         self.pieces: list[str] = []
         self.whole: Any = None
@@ -102,6 +132,14 @@ class _Call:
     def arguments(self) -> Any:
         text = "".join(self.pieces)
         return text if text.strip() or self.whole is None else self.whole
+
+    def says(self, arguments: Any) -> bool:
+        """Whether `arguments` are whole, and those that came before."""
+        if isinstance(arguments, str):
+            return self.repeats(arguments)
+        if not isinstance(arguments, dict) or self.pieces:
+            return False
+        return bool(self.whole == wire.scrub_all(arguments))
 
     def repeats(self, piece: str) -> bool:
         """Whether a piece is the whole arguments again, after which nothing could follow."""

@@ -15,11 +15,12 @@ from router_lab.parameters import Parameters
 from router_lab.records import Message, Reply, ToolCall, Usage
 from router_lab.router.providers import wire
 from router_lab.router.providers.base import Chunk, ModelCall, WireRequest
-from router_lab.router.providers.calls import read_calls
+from router_lab.router.providers.calls import CallPieces, message_calls, read_calls
 from router_lab.router.providers.failures import event_error, no_answer, response_error, success_error
 from router_lab.router.providers.requests import posted, sampling
 from router_lab.router.providers.stops import was_cut
 from router_lab.router.providers.streams import Decoder
+from router_lab.router.providers.thinking import thinking_of
 from router_lab.router.providers.usage import is_complete, read_usage
 from router_lab.router.providers.whole import decode_answer, reply_of_events, usage_of_events
 
@@ -101,8 +102,8 @@ class Ollama:
         if data.get("done") is not True:
             # More than 30 identical chunks in a row make the server give up with status 200.
             raise ResponseParseError("ollama: the server gave up before the answer was complete", text=text)
-        calls = read_calls(wire.objects(message.get("tool_calls")), text)
-        return _reply(data, text, wire.text_of(message.get("thinking")), calls)
+        calls = read_calls(message_calls(message), text)
+        return _reply(data, text, thinking_of(message), calls)
 
     def error(
         self,
@@ -131,7 +132,7 @@ class OllamaDecoder(Decoder):
         self._final: dict[str, Any] = {}
         self._text: list[str] = []
         self._thinking: list[str] = []
-        self._calls: list[ToolCall] = []
+        self._calls = CallPieces()
 
     def _line(self, line: bytes) -> Iterator[Chunk]:
         if not line.strip():
@@ -150,10 +151,9 @@ class OllamaDecoder(Decoder):
                 yield Chunk(usage=usage)
             raise event_error(self.provider, wire.scrub_all(payload))
         message = wire.member(payload, "message")
-        self._thinking.append(wire.text_of(message.get("thinking")))
-        if calls := wire.objects(message.get("tool_calls")):
-            # Joining the text for every line would take time in its square.
-            self._calls.extend(read_calls(wire.scrub_all(calls), "".join(self._text), len(self._calls)))
+        self._thinking.append(thinking_of(message))
+        for position, call in enumerate(message_calls(message)):
+            self._calls.add(position, {"index": wire.member(call, "function").get("index"), **call})
         if text := wire.text_of(message.get("content")):
             self._text.append(text)
             if shown := self._halves.feed(text):
@@ -171,7 +171,9 @@ class OllamaDecoder(Decoder):
         return False
 
     def _reply(self) -> Reply:
-        return _reply(self._final, "".join(self._text), "".join(self._thinking), tuple(self._calls))
+        text = "".join(self._text)
+        calls = read_calls(self._calls.calls(), wire.scrub(text))
+        return _reply(self._final, text, "".join(self._thinking), calls)
 
 
 def _sampling(asked: Parameters) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from router_lab.router.providers.failures import (
 from router_lab.router.providers.requests import not_taken, posted, sampling
 from router_lab.router.providers.stops import was_cut
 from router_lab.router.providers.streams import Decoder, Events, looks_like_events
+from router_lab.router.providers.thinking import is_thought, thinking_of
 from router_lab.router.providers.usage import is_complete, read_usage
 from router_lab.router.providers.whole import decode_answer, usage_of_events
 
@@ -315,37 +316,7 @@ def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
     parts = wire.objects(content)
-    return "".join(wire.text_of(part.get("text")) for part in parts if not _is_thought(part))
-
-
-def thinking_of(message: Mapping[str, Any]) -> str:
-    """A message's thoughts, in the field that its server keeps them in; several hold the same."""
-    for name in ("reasoning_content", "reasoning", "thinking", "thinking_content", "reasoning_text"):
-        if text := _thought(message.get(name)):
-            return text
-    for name in ("reasoning_details", "thinking_blocks"):
-        if text := "".join(map(_thought, wire.objects(message.get(name)))):
-            return text
-    parts = wire.objects(message.get("content"))
-    return "".join(_thought(part) for part in parts if _is_thought(part))
-
-
-def _is_thought(part: Mapping[str, Any]) -> bool:
-    return part.get("type") in ("thinking", "reasoning")
-
-
-def _thought(value: Any) -> str:
-    """The text of a thought: itself, or under one of the names it has in an object or a list of them."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return "".join(map(_thought, wire.objects(value)))
-    if not isinstance(value, dict):
-        return ""
-    for name in ("text", "thinking", "summary", "content", "reasoning"):
-        if isinstance(inner := value.get(name), str | list) and (text := _thought(inner)):
-            return text
-    return ""
+    return "".join(wire.text_of(part.get("text")) for part in parts if not is_thought(part))
 
 
 def _reply(

@@ -313,3 +313,123 @@ def test_answers_in_other_encodings_are_read(coding: str) -> None:
     read = openai.reply(body.encode(coding))
     assert read.text == ("H\ufffdllo" if coding == "latin-1" else "Héllo")
     assert read.usage == openai.usage(body.encode(coding)) == Usage(9, 2)
+
+
+def _calls(
+    provider: str, chunks: list[list[dict[str, Any]]], *, whole: bool = False
+) -> list[tuple[str, Any]]:
+    """The calls of a stream whose chunks hold these; `whole` puts the last chunk's in a message."""
+    decoder = PROVIDERS[provider].decoder()
+    if provider == "ollama":
+        sent = [{"message": {"tool_calls": calls}, "done": False} for calls in chunks]
+        end = {"message": {}, "done": True, "prompt_eval_count": 4, "eval_count": 2}
+        body = "".join(json.dumps(one) + "\n" for one in [*sent, end])
+    else:
+        sent = [{"choices": [{"index": 0, "delta": {"tool_calls": calls}}]} for calls in chunks]
+        sent += [{"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}]
+        body = "".join(f"data: {json.dumps(one)}\n\n" for one in sent) + "data: [DONE]\n\n"
+    for _ in decoder.feed(body.encode()):
+        pass
+    return [(call.name, dict(call.arguments)) for call in decoder.close().tool_calls]
+
+
+def _call(value: Any, **more: Any) -> dict[str, Any]:
+    return {"function": {"name": "f", "arguments": value}, **more}
+
+
+ONE = [("f", {"a": 1})]
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, '{"a": 1}'])
+@pytest.mark.parametrize("provider", ["openai", "ollama"])
+@pytest.mark.parametrize(
+    ("chunks", "number"),
+    [
+        ([[{}], [{}]], 1),
+        ([[{}, {}]], 2),
+        ([[{}, {}], [{}, {}]], 2),
+        ([[{"index": 0}], [{"index": 0}]], 1),
+        ([[{"index": 0}], [{"index": 1}]], 2),
+        ([[{"id": "x"}], [{"id": "y"}]], 2),
+        ([[{"id": "x"}], [{}]], 1),
+        ([[{}], [{"id": "x"}]], 1),
+    ],
+)
+def test_a_call_that_comes_again_is_one_and_two_equal_calls_are_two(
+    provider: str, value: Any, chunks: list[list[dict[str, Any]]], number: int
+) -> None:
+    sent = [[_call(value, **more) for more in chunk] for chunk in chunks]
+    assert _calls(provider, sent) == ONE * number
+
+
+@pytest.mark.parametrize("value", [None, "", " ", "null", {}, "{}", []])
+@pytest.mark.parametrize("provider", ["openai", "ollama"])
+def test_arguments_that_are_nothing_are_none(provider: str, value: Any) -> None:
+    assert _calls(provider, [[_call(value)]]) == [("f", {})]
+    message = {"role": "assistant", "content": None, "tool_calls": [_call(value)]}
+    assert PROVIDERS[provider].reply(_whole(provider, message)).tool_calls[0].arguments == {}
+
+
+@pytest.mark.parametrize("provider", ["openai", "ollama"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"id": "x", "function": {"name": "f", "arguments": {"a": 1}}},
+        {"name": "f", "arguments": '{"a": 1}'},
+        {"0": {"function": {"name": "f", "arguments": '{"a": 1}'}}},
+    ],
+)
+def test_calls_that_are_no_list_are_read(provider: str, given: Any) -> None:
+    message = {"role": "assistant", "content": "", "tool_calls": given}
+    [call] = PROVIDERS[provider].reply(_whole(provider, message)).tool_calls
+    assert (call.name, dict(call.arguments)) == ("f", {"a": 1})
+    assert _calls(provider, [given]) == ONE
+
+
+@pytest.mark.parametrize("provider", ["openai", "ollama"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {name: "why"}
+        for name in ("thoughts", "thought", "analysis", "reasoning", "thinking", "reasoning_content")
+    ]
+    + [{"thoughts": ["why"]}, {"reasoning_summary": [{"text": "why"}]}],
+)
+def test_thoughts_in_any_field_are_thoughts_whole_and_streamed(provider: str, said: dict[str, Any]) -> None:
+    message = {"role": "assistant", "content": "Paris", **said}
+    reply = PROVIDERS[provider].reply(_whole(provider, message))
+    assert (reply.text, reply.thinking) == ("Paris", "why")
+    decoder = PROVIDERS[provider].decoder()
+    if provider == "ollama":
+        body = json.dumps({"message": said}) + "\n" + _whole(provider, {"content": "Paris"}).decode() + "\n"
+    else:
+        chunks = [{"delta": said}, {"delta": {"content": "Paris"}, "finish_reason": "stop"}]
+        body = "".join(f"data: {json.dumps({'choices': [one]})}\n\n" for one in chunks)
+    for _ in decoder.feed(body.encode()):
+        pass
+    reply = decoder.close()
+    assert (reply.text, reply.thinking) == ("Paris", "why")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "thought", "thought": "why"},
+        {"type": "thought", "text": "why"},
+        {"type": "text", "text": "why", "thought": True},
+        {"type": "thinking", "thinking": [{"type": "text", "text": "why"}]},
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "why"}]},
+    ],
+)
+def test_parts_of_a_content_that_are_thoughts(part: dict[str, Any]) -> None:
+    message = {"role": "assistant", "content": [part, {"type": "text", "text": "Paris"}]}
+    reply = PROVIDERS["openai"].reply(_whole("openai", message))
+    assert (reply.text, reply.thinking) == ("Paris", "why")
+
+
+def _whole(provider: str, message: dict[str, Any]) -> bytes:
+    if provider == "ollama":
+        return json.dumps(
+            {"message": message, "done": True, "prompt_eval_count": 4, "eval_count": 2}
+        ).encode()
+    return json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
