@@ -298,8 +298,8 @@ def _usage(data: Any) -> Usage | None:
 
     The two kinds of cache writes, for five minutes and for an hour, are disjoint in our `Usage`.
     """
-    usage = wire.member(data, "usage")
-    return read_usage((usage, wire.member(wire.member(data, "message"), "usage")), excludes_cache=True)
+    places = (data, wire.member(data, "message")) if isinstance(data, dict) else ()
+    return read_usage((place.get("usage") for place in places), excludes_cache=True)
 
 
 def _reply(message: Mapping[str, Any], blocks: list[dict[str, Any]], usage: Usage | None) -> Reply:

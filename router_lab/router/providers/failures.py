@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from router_lab.errors import ContextOverflowError, ProviderError
-from router_lab.router.providers.overflow import known_wording, likely_wording
+from router_lab.router.providers.overflow import KINDS, known_wording, likely_wording
 from router_lab.router.providers.refusals import refused_fields
 from router_lab.router.providers.waits import reset_after, retry_after, wait_in_body
 from router_lab.router.providers.wire import count, decode, excerpt, text_of
@@ -50,6 +50,18 @@ _NO_FUNDS = frozenset(
         "exceeded_current_quota_error",
         "Arrearage",
         "AllocationQuota.FreeTierOnly",
+        "AccountOverdueError",
+        "account_deactivated",
+        "insufficient_balance",
+        # Zhipu, SiliconFlow, Baidu, Spark
+        "1113",
+        "30001",
+        "336006",
+        "11200",
+        "11201",
+        # MiniMax
+        "base_resp 1008",
+        "base_resp 2056",
     }
 )
 
@@ -78,7 +90,15 @@ _NO_FUNDS_TEXT = re.compile(
     r"|(?:usage|spend(?:ing)?) limits? (?:has been |was |is )?(?:reached|exceeded)"
     r"|key limit exceeded|used (?:up )?all (?:of )?(?:your |its |the )?(?:available )?credits"
     r"|reach(?:ed|ing) (?:the|its) (?:monthly|weekly|daily) spend(?:ing)? limit|free tier .{0,40}exhausted"
-    r"|reached your .{0,30}(?:usage|spend(?:ing)?) limit|arrearage|overdue payment|余额不足|欠费",
+    r"|reached your .{0,30}(?:usage|spend(?:ing)?) limit|arrear(?:s|age)\b"
+    r"|overdue (?:payment|balance|bill|invoice)|account(?: is)? overdue"
+    r"|unpaid (?:invoice|balance|bill)|past invoices"
+    r"|account (?:is|was|has been) (?:not active|inactive|deactivated|suspended|frozen)"
+    r"|trial key.{0,40}limited to [\d,]+ api calls ?(?:/|per) ?month"
+    r"|(?:spend(?:ing)?|budget) cap\b|(?:enable billing|billing to be enabled|requires billing)"
+    r"|daily (?:request |usage |free )?(?:limit|quota) (?:is |has been )?(?:reached|exceeded)"
+    r"|(?:not|n't) (?:have )?enough (?:credits?|balance|funds|quota)|\brecharge (?:your|the|and)\b"
+    r"|\btop[ -]?up your\b|余额不足|欠费|充值|额度(?:已)?(?:用尽|不足|用完)",
     re.IGNORECASE,
 )
 # A request larger than what the account may send in a minute: no waiting mends that.
@@ -266,16 +286,24 @@ def _read_object(payload: Mapping[str, Any]) -> Failure:
     kind = payload.get("type")
     code = next((payload[name] for name in _CODES if payload.get(name) is not None), None)
     message = next((payload[name] for name in _MESSAGES if payload.get(name)), "")
-    number = count(int(code) if isinstance(code, str) and code.isdigit() and len(code) < 6 else code)
+    number = count(int(code) if isinstance(code, str) and code.isdecimal() and len(code) < 6 else code)
     return Failure(
         message=str(message)[:_MESSAGE_LIMIT],
-        # A code such as `insufficient_quota` says more than a type such as `invalid_request_error`.
-        kind=code if isinstance(code, str) and code else kind if isinstance(kind, str) else None,
+        kind=_kind(payload, code, kind),
         code=number if number is not None and 400 <= number < 600 else None,
         tokens_in=count(payload.get("n_prompt_tokens")),
         context_window=count(payload.get("n_ctx")),
         param=payload["param"] if isinstance(payload.get("param"), str) else None,
     )
+
+
+def _kind(payload: Mapping[str, Any], code: Any, kind: Any) -> str | None:
+    """A code such as `insufficient_quota` says more than a type such as `invalid_request_error`."""
+    if isinstance(code, str) and code and "status_msg" not in payload:
+        return code
+    number = str(code) if isinstance(code, str) or (type(code) is int and 0 <= code < 10**7) else ""
+    named = f"base_resp {number[:20]}" if "status_msg" in payload else number
+    return named if named in _NO_FUNDS or named in KINDS else kind if isinstance(kind, str) else None
 
 
 def _with_outer(failure: Failure, payload: Mapping[str, Any]) -> Failure:

@@ -11,7 +11,7 @@ import re
 
 from router_lab.router.providers.wire import count
 
-_KINDS = frozenset(
+KINDS = frozenset(
     {
         "context_length_exceeded",
         "exceed_context_size_error",
@@ -19,6 +19,12 @@ _KINDS = frozenset(
         "prompt_too_long",
         "model_context_window_exceeded",
         "tokens_limit_reached",
+        "model_max_prompt_tokens_exceeded",
+        # Spark, Baidu, Zhipu
+        "10907",
+        "336007",
+        "336103",
+        "1261",
     }
 )
 
@@ -47,6 +53,18 @@ _TEXTS = tuple(
         # Text Generation Inference
         r"`inputs` tokens \+ `max_new_tokens` must be <= (?P<window>\d+)\. "
         r"Given: (?P<tokens>\d+) `inputs` tokens",
+        # Cohere
+        r"size limit exceeded by (?P<excess>\d+) tokens.{0,120}?limit for this model is (?P<window>\d+)",
+        # MiniMax: the number behind it is the error's own
+        r"context window exceeds limit",
+        # Bedrock, in characters
+        r"(?:input request: |#/(?:messages|prompt|input|inputText|system|contents?)\b[^:\s]{0,80}: )"
+        r"expected maxLength: \d+, actual: \d+",
+        # Spark, Baidu
+        r"tokens?\s?(?:数量|数|长度|总数)?\s?(?:超过|超出)\s?(?:上限|最大|限制)",
+        r"over session length",
+        r"\b(?:prompt|inputs?|conversation) (?:is |was |are )?too (?:long|large|big) for (?:the|this) model",
+        r"exceeds? (?:the |its )?(?:model's |model )?max(?:imum)? context\b",
         # Mistral
         r"prompt contains (?P<tokens>\d+) tokens.{0,60}?too large for model with (?P<window>\d+) maximum",
     )
@@ -62,7 +80,7 @@ _LIMIT = re.compile(
     r"\bexceed(?:s|ed|ing)?\b|\btoo (?:long|large|many|big)\b"
     r"|\b(?:longer|larger|greater|more|less|fewer) than\b"
     r"|\boverflow(?:s|ed)?\b|\bmax(?:imum|imal)?\b|\blimit(?:ed)?\b|\bat most\b|\bcannot be\b|\bnot fit\b"
-    r"|\bmust (?:be|have) (?:less|at most|<)|\bshould be (?:in )?\[|\breduce\b|\bshorten\b"
+    r"|\bonly supports?\b|\bmust (?:be|have) (?:less|at most|<)|\bshould be (?:in )?\[|\breduce\b|\bshorten\b"
     r"|超过|超出|超长|最大|过长",
     re.I,
 )
@@ -77,6 +95,10 @@ _OTHER_LIMITS = re.compile(
 _RATE = re.compile(
     r"\bper[ _-]?(?:minute|min|hour|day|second|month)\b|\b[tr]p[md]\b|rate.?limit|throttl|please wait"
     r"|try again (?:in|later)|\bquota\b|\bbilling\b|\bcredits?\b|\bbalance\b",
+    re.I,
+)
+_ONLY = re.compile(
+    r"\bonly supports? (?:up to |at most |a maximum of )?\d[\d,]{3,9}\b(?!\s*(?:x\b|px|output|completion))",
     re.I,
 )
 _NUMBER = re.compile(r"(?<![\w.])\d[\d,_]{2,17}(?![\w.]*\w)")
@@ -96,8 +118,11 @@ def known_wording(kind: str | None, message: str) -> tuple[int | None, int | Non
     """(prompt's tokens, window's) where a server's code or well-known words say so, else None."""
     found = next(filter(None, (pattern.search(message) for pattern in _TEXTS)), None)
     if found is None:
-        return (None, None) if kind in _KINDS else None
+        return (None, None) if kind in KINDS else None
     said = found.groupdict()
+    if said.get("excess"):
+        window = int(said["window"][:20])
+        return count(window + int(said["excess"][:20])), count(window)
     tokens = next((said[name] for name in ("tokens", "in_messages", "input_tokens") if said.get(name)), None)
     return _count(tokens), _count(said.get("window"))
 
@@ -116,6 +141,9 @@ def _score(status: int, kind: str, text: str) -> int:
     field = _FIELD.search(text)
     if field and field[1].lower() not in _PROMPT_FIELDS and not about_window:
         return 0
+    is_bare = bool(_ONLY.search(text)) and not (_OUTPUT.search(text) or _OTHER_LIMITS.search(text))
+    if is_bare and status != 500 and not _RATE.search(text):
+        return _ENOUGH
     if not limits or not (about_window or unit):
         return 0
     tokens, window = _numbers(text)
@@ -123,7 +151,9 @@ def _score(status: int, kind: str, text: str) -> int:
     score += bool(window and (tokens or 0) > window) + (status in (400, 413, 422))
     score += 2 * bool(re.search(r"context|too_(?:long|large)|length", kind, re.I))
     score += 2 * bool(
-        re.search(r"\b(?:prompt|input|conversation|context)\W+(?:is|was) too (?:long|large)", text, re.I)
+        re.search(
+            r"\b(?:prompt|input|conversation|context)\W+(?:is|was) too (?:long|large|big)\b", text, re.I
+        )
     )
     if _RATE.search(text):
         score -= 4

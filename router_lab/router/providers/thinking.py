@@ -12,9 +12,7 @@ _FIELDS = (
     "analysis", "thought_content", "reasoning_output",
 )  # fmt: skip
 _LISTS = ("reasoning_details", "thinking_blocks", "reasoning_summary", "thinking_details")
-_PARTS = frozenset(
-    {"thinking", "reasoning", "thought", "thoughts", "analysis", "reasoning_text", "redacted_thinking"}
-)
+_PARTS = ("thinking", "reasoning", "thought", "thoughts", "analysis", "reasoning_text", "redacted_thinking")
 
 
 def thinking_of(message: Mapping[str, Any]) -> str:

@@ -8,12 +8,13 @@ total decides. A prompt is never empty, so a count of zero says that nobody coun
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from router_lab.records import Reply, Usage
-from router_lab.router.providers.wire import count, member, objects, text_of
+from router_lab.router.providers.wire import count, decode, member, objects, text_of
 
 # Each list is in the order of preference; a dot leads into an object.
 _PROMPT = (
@@ -116,13 +117,17 @@ _COST = (
 )
 _XAI_TICKS_PER_USD = 10**10
 
+# Numbers that are written as texts.
+_DIGITS = re.compile(r"\s*[0-9]{1,11}\s*")
+_USD = re.compile(r"\s*\$?\s*([0-9]{1,12}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,2})?)\s*(?:USD)?\s*", re.I)
+
 
 def read_usage(places: Iterable[Any], *, excludes_cache: bool = False) -> Usage | None:
     """The usage in the first of `places` that has a whole one, else what all of them say together.
 
     `excludes_cache`: the prompt's count never holds cached tokens (Anthropic's wire format).
     """
-    known = [place for place in places if isinstance(place, Mapping)]
+    known = [usage for place in places if isinstance(usage := _object(place), Mapping)]
     found = [usage for place in known if (usage := _read(place, excludes_cache)) is not None]
     if not found:
         return None
@@ -137,6 +142,16 @@ def read_usage(places: Iterable[Any], *, excludes_cache: bool = False) -> Usage 
             else other.provider_cost_usd,
         )
     return best
+
+
+def _object(place: Any) -> Any:
+    """A usage that is written as JSON text, or that stands alone in a list. Of several none is the whole."""
+    if isinstance(place, str) and place.lstrip()[:1] in ("{", "["):
+        try:
+            place = decode(place.encode("utf-8", "replace"))
+        except ValueError:
+            return None
+    return place[0] if isinstance(place, list) and len(place) == 1 else place
 
 
 def is_complete(usage: Usage | None) -> bool:
@@ -178,7 +193,7 @@ def _read(raw: Mapping[str, Any], excludes_cache: bool) -> Usage | None:
     excludes = excludes_cache and _is_anthropic(raw, stated)
     if stated is not None and (excludes or _leaves_cache_out(raw, stated, answer, total)):
         prompt = stated + read + written
-    elif stated is None and (missed := count(raw.get("prompt_cache_miss_tokens"))) is not None:
+    elif stated is None and (missed := _tokens(raw.get("prompt_cache_miss_tokens"))) is not None:
         prompt = missed + read
     prompt, answer, reasoning = _settle(prompt or None, answer, total or None, reasoning)
     read = min(read, prompt or 0)
@@ -266,7 +281,7 @@ def _with_iterations(usage: Usage, raw: Mapping[str, Any]) -> Usage:
 
 
 def _cost(raw: Mapping[str, Any]) -> float | None:
-    ticks = count(raw.get("cost_in_usd_ticks"))
+    ticks = _tokens(raw.get("cost_in_usd_ticks"))
     if ticks is not None:
         return ticks / _XAI_TICKS_PER_USD
     cost = next((amount for name in _COST if (amount := _amount(_at(raw, name))) is not None), None)
@@ -278,6 +293,8 @@ def _cost(raw: Mapping[str, Any]) -> float | None:
 
 
 def _amount(value: Any) -> float | None:
+    if isinstance(value, str) and (found := _USD.fullmatch(value)):
+        value = float(found[1])
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) and value >= 0 else None
@@ -287,11 +304,17 @@ def _first(raw: Mapping[str, Any], names: Iterable[str]) -> int | None:
     """The first count that is not zero, else zero if any name has one."""
     zero = None
     for name in names:
-        found = count(_at(raw, name))
+        found = _tokens(_at(raw, name))
         if found:
             return found
         zero = found if zero is None else zero
     return zero
+
+
+def _tokens(value: Any) -> int | None:
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        return count(int(value))
+    return count(value)
 
 
 def _at(raw: Mapping[str, Any], name: str) -> Any:

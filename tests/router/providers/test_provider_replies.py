@@ -153,7 +153,7 @@ def test_ollama_that_gave_up_has_no_usage_and_no_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [None, -1, True, "12", 1.5, 10**30, float("nan"), float("inf"), [], {}], ids=repr
+    "wrong", [None, -1, True, "twelve", "-1", "²", 1.5, 10**30, float("nan"), float("inf"), [], {}], ids=repr
 )
 def test_counts_that_are_none_are_not_taken(wrong: Any) -> None:
     bodies = {
