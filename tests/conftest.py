@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from router_lab import sim
+from router_lab.router.dialects import PROCESS
 
 # A busy machine is no failure: properties are checked, their speed is not.
 settings.register_profile("router_lab", deadline=None)
@@ -25,6 +26,12 @@ LONGEST = ("test_notebooks.py", "test_quality_end_to_end.py")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest modules first; the rest, and the tests of a module, keep their order."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+@pytest.fixture(autouse=True)
+def nothing_learnt() -> None:
+    """Ports come again: what one test's server did not take is not known of the next one's."""
+    PROCESS.forget()
 
 
 @pytest.fixture

@@ -4,11 +4,15 @@ A refusal that names a field (`ProviderError.refused`) leads to another attempt 
 is an attempt like any other. Each way of saying something is tried once at each server and model, so
 that no two refusals chase one another; where none is taken, the first is kept, and its refusals are the
 caller's. What the YAML says of a dialect is never changed.
+
+A server says it to the process, not to one router: what was learnt is kept by its address and model for
+every router of the process, and a forked child begins with what its parent knew.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from threading import Lock
@@ -38,40 +42,65 @@ _WAYS: Mapping[Wire, Mapping[str, tuple[Any, ...]]] = {
 _Key = tuple[str, str]
 
 
-class Dialects:
-    """The dialect of each server and model, as guessed and as learnt since. Safe to share between threads."""
+class Memory:
+    """What servers were found not to take, and what they get instead. Safe to share between threads."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._learnt: dict[_Key, dict[str, Any]] = {}
-        self._refused: dict[tuple[_Key, str], set[Any]] = {}
+        self.lock = Lock()
+        # Whole mappings replace one another here, so that they can be read without the lock.
+        self.learnt: dict[_Key, Mapping[str, Any]] = {}
+        self.refused: dict[tuple[_Key, str], set[Any]] = {}
+
+    def forget(self) -> None:
+        """Know nothing again."""
+        with self.lock:
+            self.learnt.clear()
+            self.refused.clear()
+
+    def renew_lock(self) -> None:
+        """For a forked child: another thread of the parent may have held the lock."""
+        self.lock = Lock()
+
+
+PROCESS = Memory()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=PROCESS.renew_lock)
+
+
+class Dialects:
+    """The dialect of each server and model, as guessed and as learnt since, in `memory`."""
+
+    def __init__(self, memory: Memory = PROCESS) -> None:
+        self._memory = memory
 
     def of(self, target: Target) -> Dialect:
         """What to speak to a model now."""
-        learnt = self._learnt.get(_key(target))
-        return replace(target.dialect, **learnt) if learnt else target.dialect
+        learnt = self._memory.learnt.get(_key(target))
+        if not learnt:
+            return target.dialect
+        free = {name: value for name, value in learnt.items() if not _is_set(target, name)}
+        return replace(target.dialect, **free) if free else target.dialect
 
     def learn(self, target: Target, call: ModelCall, error: ProviderError) -> bool:
         """Whether the refusal of `call` is of a field that can be said otherwise, from now on or already."""
         said = error.refused & _said_in(call)
         is_worth_it = False
         for name in sorted(said & _WAYS[target.settings.wire].keys()):
-            if getattr(target.settings.dialect, name, None) is None:
+            if not _is_set(target, name):
                 is_worth_it |= self._say_otherwise(target, name, getattr(call.dialect, name))
         return is_worth_it
 
     def _say_otherwise(self, target: Target, name: str, used: Any) -> bool:
-        key = _key(target)
-        with self._lock:
-            refused = self._refused.setdefault((key, name), set())
+        key, memory = _key(target), self._memory
+        with memory.lock:
+            refused = memory.refused.setdefault((key, name), set())
             refused.add(used)
             now = getattr(self.of(target), name)
             if now not in refused:
                 return True  # another call has learnt it meanwhile
             left = [way for way in _WAYS[target.settings.wire][name] if way not in refused]
-            learnt = dict(self._learnt.get(key, {}))
-            learnt[name] = left[0] if left else getattr(target.dialect, name)
-            self._learnt[key] = learnt
+            way = left[0] if left else getattr(target.dialect, name)
+            memory.learnt[key] = {**memory.learnt.get(key, {}), name: way}
         if left:
             _log.warning(
                 "models.%s: %s takes no %s %s for %s and gets %s from now on; with dialect: {%s: %s} under "
@@ -106,6 +135,11 @@ def _said_in(call: ModelCall) -> set[str]:
     if call.parameters.think is True:
         said.add("thinking")
     return said
+
+
+def _is_set(target: Target, name: str) -> bool:
+    """Whether the YAML says it."""
+    return getattr(target.settings.dialect, name, None) is not None
 
 
 def _key(target: Target) -> _Key:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 import router_lab as rl
 from router_lab.errors import ConfigError, ProviderError
-from router_lab.router.dialects import Dialects
+from router_lab.router.dialects import PROCESS, Dialects, Memory
 from router_lab.router.request import Request
 from router_lab.router.routing import RouteTable
 from router_lab.router.targets import build_targets
@@ -374,7 +375,7 @@ def test_whatever_a_server_takes_it_is_found_or_given_up_and_no_way_is_tried_twi
     read = rl.settings.parse(text)
     target, route = build_targets(read)["one"], RouteTable(read).resolve("t")
     request = Request.build("hi", task_type="t", system="Be brief.", schema=SCHEMA)
-    dialects = Dialects()
+    dialects = Dialects(Memory())
     asked = 0
     for _ in range(calls):
         for _ in range(20):
@@ -389,3 +390,40 @@ def test_whatever_a_server_takes_it_is_found_or_given_up_and_no_way_is_tried_twi
     assert asked <= 10 + calls
     if all(ways - {False, "none", "user"} for ways in taken.values()):
         assert not wrong
+
+
+def _newer(body: dict[str, Any]) -> Any:
+    return refused("Unsupported parameter: 'max_tokens'", "max_tokens") if "max_tokens" in body else None
+
+
+def test_what_one_router_learnt_every_router_of_the_process_knows_and_it_is_told_once(tmp_path, caplog):
+    server = Strict(_newer, openai("hi"))
+
+    async def ask_both() -> None:
+        async with scripted({"m-1": server}) as running:
+            for number, more in enumerate(("", "", ", dialect: {max_tokens_field: max_tokens}")):
+                text = YAML.format(provider="vllm", url=f"{running.url}/v1", more=more, route="")
+                with rl.Ledger(tmp_path / f"ledger-{number}") as ledger:
+                    async with rl.Router(rl.settings.parse(text), ledger=ledger) as router:
+                        if more:
+                            with pytest.raises(ProviderError):  # what the YAML says is said
+                                await router.complete("hi", task_type="t")
+                        else:
+                            await router.complete("hi", task_type="t")
+
+    with caplog.at_level(logging.WARNING, "router_lab.dialects"):
+        asyncio.run(ask_both())
+    assert ["max_tokens" in body for body in server.bodies] == [True, False, False, True]
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_knows_it_too_and_never_waits_for_its_parents_lock():
+    PROCESS.learnt[("http://h", "m")] = {"system_role": "user"}
+    with PROCESS.lock:
+        child = os.fork()
+        if not child:
+            is_free = PROCESS.lock.acquire(timeout=5)
+            os._exit(0 if is_free and ("http://h", "m") in PROCESS.learnt else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
