@@ -28,8 +28,6 @@ from router_lab.router.schema_checks import bounded, time_for_patterns
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
-    from router_lab.router.request import Request
-
 # Longer texts, and schemas with patterns, are read beside the event loop.
 _QUICK_CHARS = 4_000
 
@@ -37,6 +35,7 @@ _QUICK_CHARS = 4_000
 _MAX_GROUPS = 2_000
 
 Output = Literal["auto", "json", "text"]
+Schema = Mapping[str, Any]
 
 # A schema is tried on this many readings of one text; what comes later is not the answer.
 _MAX_CANDIDATES = 8
@@ -75,21 +74,21 @@ class AnswerLimits:
         )
 
 
-def is_quickly_read(reply: Reply, request: Request) -> bool:
+def is_quickly_read(reply: Reply, schema: Schema | None) -> bool:
     """Whether `read_answer` takes well under a millisecond."""
-    has_patterns = request.schema is not None and '"pattern' in json.dumps(request.schema)
+    has_patterns = schema is not None and '"pattern' in json.dumps(schema)
     return len(reply.text) <= _QUICK_CHARS and not has_patterns
 
 
-def read_answer(reply: Reply, request: Request, output: Output, max_chars: int | None = None) -> Any:
+def read_answer(reply: Reply, schema: Schema | None, output: Output, max_chars: int | None = None) -> Any:
     """The data in an answer, or None where the answer is text. Of more than `max_chars` nothing is read.
 
-    A schema in the request, or `output="json"`, demands data: without it, or without any that
+    A schema, or `output="json"`, demands data: without it, or without any that
     satisfies the schema, `ResponseParseError` names what is wrong and where. `auto` takes data where
     there is some: an object or array that is the whole text, in a fence, or an object in prose; a
     bare number or word stays text. A reply that calls tools has no data to give.
     """
-    demanded = output == "json" or request.schema is not None
+    demanded = output == "json" or schema is not None
     if reply.tool_calls or (output == "text" and not demanded):
         return None
     if max_chars is not None and len(reply.text) > max_chars:
@@ -101,7 +100,7 @@ def read_answer(reply: Reply, request: Request, output: Output, max_chars: int |
         )
     if not demanded:
         return next(_evident(reply.text), None)
-    return _demanded(reply, request.schema)
+    return _demanded(reply, schema)
 
 
 async def ready_for_schemas() -> None:
@@ -145,7 +144,7 @@ def schema_validator(schema_json: str) -> Validator:
     return validator
 
 
-def _demanded(reply: Reply, schema: Mapping[str, Any] | None) -> Any:
+def _demanded(reply: Reply, schema: Schema | None) -> Any:
     validator = schema_validator(json.dumps(schema)) if schema is not None else None
     complaint = ""
     for number, data in enumerate(_candidates(reply.text)):

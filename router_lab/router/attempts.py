@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from router_lab.errors import (
     BudgetExceededError,
@@ -28,6 +27,7 @@ from router_lab.records import Attempt, Completion, CostSource, Reply, Usage
 from router_lab.router import settlement, tokens, truncation
 from router_lab.router.alerts import Alerts
 from router_lab.router.answers import AnswerLimits, is_quickly_read, read_answer
+from router_lab.router.aside import TookTooLongError
 from router_lab.router.breaker import Admission
 from router_lab.router.budgets import Budgets
 from router_lab.router.dialects import Dialects
@@ -50,6 +50,12 @@ from router_lab.router.writes import WAITED, has_event_loop, within
 
 # What an answer that is there waits for its row at least, however late it is.
 _LEAST_WAIT_S = 5.0
+
+# What reading a shadow's answer may take, and how large a body is read at once.
+_READ_S = 30.0
+_QUICK_BYTES = 32_768
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +227,7 @@ class Attempts:
                 max_body_bytes=plan.limits.body_bytes,
             )
             # Before anything is read of the body: whatever goes wrong from here on, this is owed.
-            usage = plan.target.provider.usage(response.body) if _is_success(response.status) else None
+            usage = await self._usage(job, plan, response) if _is_success(response.status) else None
             settled = await self._judge(attempt, response, usage)
         except ProviderError as error:
             settled = settlement.from_transport_error(error)
@@ -310,13 +316,17 @@ class Attempts:
     async def _read(self, job: Job, plan: Plan, reply: Reply) -> Any:
         """The data in an answer; read beside the event loop where that may take a while.
 
-        Those of shadows are read in turn: no primary waits for a thread behind several of them.
+        Those of shadows are read in another process: no primary waits for the interpreter's lock behind them.
         """
-        read = partial(read_answer, reply, job.request, job.route.output, plan.limits.text_chars)
-        if is_quickly_read(reply, job.request):
+        read = partial(read_answer, reply, job.request.schema, job.route.output, plan.limits.text_chars)
+        if is_quickly_read(reply, job.request.schema):
             return read()
-        async with job.reading or nullcontext():
+        if job.worker is None:
             return await asyncio.to_thread(read)
+        try:
+            return await job.worker.run(read, within_s=_READ_S)
+        except TookTooLongError as error:
+            raise ResponseParseError(f"the answer cannot be read: it {error}", text=reply.text) from None
 
     async def _judge(self, attempt: OpenAttempt, response: WireResponse, usage: Usage | None) -> Settlement:
         provider = attempt.plan.target.provider
@@ -331,7 +341,7 @@ class Attempts:
             turns = len(attempt.job.request.messages)
             return settlement.from_refusal(error, response.status, messages=turns)
         try:
-            reply = provider.reply(response.body)
+            reply = await self._decoded(attempt.job, response, provider.reply)
         except (ProviderError, ContextOverflowError, ResponseParseError) as broken:
             if response.cut is not None:
                 return settlement.from_transport_error(response.cut, usage=usage, whole=True)
@@ -341,6 +351,21 @@ class Attempts:
         if response.cut is not None and not is_complete(usage):
             return settlement.from_transport_error(response.cut, usage=usage, whole=True)
         return await self.judge_reply(attempt, reply, usage, response.status)
+
+    async def _usage(self, job: Job, plan: Plan, response: WireResponse) -> Usage | None:
+        try:
+            return await self._decoded(job, response, plan.target.provider.usage)
+        except ResponseParseError:
+            return None
+
+    async def _decoded(self, job: Job, response: WireResponse, decode: Callable[[bytes], T]) -> T:
+        """What a body holds; a shadow's long one, which may be dear to read, is read in another process."""
+        if job.worker is None or len(response.body) <= _QUICK_BYTES:
+            return decode(response.body)
+        try:
+            return await job.worker.run(partial(decode, response.body), within_s=_READ_S)
+        except TookTooLongError as error:
+            raise ResponseParseError(f"the answer cannot be read: it {error}") from None
 
     def _truncation(
         self, attempt: OpenAttempt, reply: Reply, usage: Usage | None, window: Window

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import partial
 from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Any
@@ -48,6 +49,7 @@ from router_lab.router.comparators.tools import Tools
 from router_lab.router.routing import RouteTable
 from router_lab.router.thoughts import separated
 from router_lab.router.tool_calls import read_calls
+from router_lab.router.worker import Worker
 from router_lab.settings.models import Settings
 
 __all__ = [
@@ -138,8 +140,11 @@ def compare(comparator: Comparator, pair: Pair) -> Verdict:
         return Verdict(None, f"{type(error).__name__}: {error}"[:500], failed=True)
 
 
-async def compare_aside(comparator: Comparator, pair: Pair) -> Verdict:
-    """As `compare`, beside the event loop where it may take a while: for long answers and a user's code."""
+async def compare_aside(comparator: Comparator, pair: Pair, worker: Worker | None = None) -> Verdict:
+    """As `compare`, beside the event loop where it may take a while: for long answers and a user's code.
+
+    What is not a user's is compared by the `worker`, if there is one.
+    """
     size = max(len(pair.primary_text), len(pair.shadow_text))
     if size > MAX_CHARS:
         return Verdict(None, f"an answer has {size:,} characters: beyond {MAX_CHARS:,} none is compared")
@@ -147,10 +152,20 @@ async def compare_aside(comparator: Comparator, pair: Pair) -> Verdict:
     calls = pair.primary_tool_calls or pair.shadow_tool_calls
     if size <= _QUICK_CHARS and not calls and not isinstance(texts, (UserComparator, Embedding)):
         return compare(comparator, pair)
+    work = partial(compare, comparator, pair)
+    is_users = isinstance(texts, UserComparator) or (
+        isinstance(texts, Embedding) and texts.encoder is not None
+    )
     try:
-        return await aside(lambda: compare(comparator, pair), within_s=COMPARATOR_S)
+        if worker is not None and not is_users:
+            return await worker.run(work, within_s=COMPARATOR_S)
+        return await aside(work, within_s=COMPARATOR_S)
     except TookTooLongError as error:
         return Verdict(None, f"the comparator {error}", failed=True)
+
+
+def _has_users_encoder(texts: Comparator) -> bool:
+    return isinstance(texts, Embedding) and texts.encoder is not None
 
 
 def stored_pair(
@@ -182,10 +197,8 @@ def stored_pair(
 
 def _stored_data(text: str) -> Any:
     from router_lab.router.answers import read_answer
-    from router_lab.router.request import Request
 
-    request = Request.build("stored", task_type="compare")
-    return read_answer(Reply(text, usage=None, stop_reason=None, model=None), request, "auto")
+    return read_answer(Reply(text, usage=None, stop_reason=None, model=None), None, "auto")
 
 
 def _configured(kind: type[Options], options: dict[str, Any]) -> Comparator | Judge:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 
 from router_lab.records import Attempt, Completion, CompletionMetadata
@@ -11,13 +10,14 @@ from router_lab.router.request import Request
 from router_lab.router.routing import Route
 from router_lab.router.settlement import Settlement
 from router_lab.router.tokens import Features
+from router_lab.router.worker import Worker
 
 
 @dataclass(slots=True)
 class Job:
     """One call of the public API, primary or shadow.
 
-    `deadline` is on the monotonic clock. `reading` is held while an answer is read beside the event loop.
+    `deadline` is on the monotonic clock. `worker` reads a shadow's answers that take long to read.
     """
 
     request: Request
@@ -30,7 +30,7 @@ class Job:
     comparison_id: str | None = None
     is_shadow: bool = False
     overflow_escalated: bool = False
-    reading: asyncio.Lock | None = None
+    worker: Worker | None = None
     rows: list[Attempt] = field(default_factory=list)
 
     def remaining_s(self, clock: Clock) -> float:

@@ -39,7 +39,12 @@ class Lane:
                     await self.shadows.drain()
             await self.shadows.cancel()
         finally:
-            await self.transport.close()
+            await self.close()
+
+    async def close(self) -> None:
+        """Close the sockets and end the process that reads for shadows."""
+        self.shadows.close()
+        await self.transport.close()
 
 
 class Lanes:
@@ -92,7 +97,7 @@ class Lanes:
         finally:
             if process == os.getpid():
                 self._kept.pop(loop, None)
-                await lane.transport.close()
+                await lane.close()
 
 
 def _begun(guard: AsyncGenerator[None, None]) -> AsyncGenerator[None, None]:

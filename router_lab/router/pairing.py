@@ -19,6 +19,7 @@ from router_lab.router.job import Job
 from router_lab.router.misconfiguration import Misconfigurations
 from router_lab.router.ports import Accounts
 from router_lab.router.secrets import Secrets
+from router_lab.router.worker import Worker
 from router_lab.router.writes import Writes, has_event_loop
 from router_lab.settings.models import ShadowRoute
 
@@ -151,7 +152,7 @@ class PairWriter:
             shadow_ending=shadow.ending,
         )
         try:
-            verdict = await self._verdict(pairing, primary.job, pair)
+            verdict = await self._verdict(pairing, primary.job, pair, shadow.job.worker)
         except asyncio.CancelledError:
             self._write(pairing, primary, shadow, "cancelled", None)
             raise
@@ -174,7 +175,7 @@ class PairWriter:
         name = f"judge: {self._judging_model(comparator)}"
         return replace(verdict, details={**verdict.details, "judge": name})
 
-    async def _verdict(self, pairing: Pairing, job: Job, pair: Pair) -> Verdict:
+    async def _verdict(self, pairing: Pairing, job: Job, pair: Pair, worker: Worker | None) -> Verdict:
         comparator = self._comparators[job.route.name]
         if isinstance(comparator, Judge):
             judge = comparator
@@ -186,7 +187,7 @@ class PairWriter:
                 return await judge.compare(job.request.prompt_text, pair, ask)
             except RouterLabError as error:  # the judge could not be asked: nothing is known of the pair
                 return Verdict(None, _said(error))
-        return await compare_aside(comparator, pair)
+        return await compare_aside(comparator, pair, worker)
 
     async def drain(self) -> None:
         """Wait until every pair written so far is durable, or has failed and been logged."""

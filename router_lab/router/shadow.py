@@ -23,6 +23,7 @@ from router_lab.router.ports import Clock, Switch
 from router_lab.router.request import Request
 from router_lab.router.routing import Route
 from router_lab.router.sampling import NOISE, SHADOW, sampled
+from router_lab.router.worker import Worker
 from router_lab.settings.models import ShadowSettings
 
 _log = logging.getLogger("router_lab.shadow")
@@ -100,7 +101,7 @@ class Shadows:
         self._writer = writer
         self._run = run
         self._shadow_job = shadow_job
-        self._reading = asyncio.Lock()
+        self._worker = Worker()
         self._queue: deque[_Waiting] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
@@ -150,6 +151,10 @@ class Shadows:
         await self._stop_watch()
         await self._writer.drain()
 
+    def close(self) -> None:
+        """End what reads long answers; a shadow that is started all the same starts another."""
+        self._worker.close()
+
     def _start(self, waiting: _Waiting) -> None:
         task = asyncio.create_task(self._shadow(waiting), name="shadow")
         self._running.add(task)
@@ -175,7 +180,7 @@ class Shadows:
             self._writer.write_missing(pairing, primary, "off")
             return
         job = self._shadow_job(primary, pairing, state)
-        job.reading = self._reading
+        job.worker = self._worker
         try:
             done = await self._run(job, pairing.shadow_alias)
         except asyncio.CancelledError:

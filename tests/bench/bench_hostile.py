@@ -1,7 +1,8 @@
 """What a shadow with hostile answers costs its primary: latency with shadows on against off.
 
 The primary's server answers after `--latency-ms`; the shadow's at once, with what is dear to read: 20 MB of
-`{}`, 20 MB of words, thousands of objects under `uniqueItems`, a text that makes a `pattern` backtrack.
+`{}`, 20 MB of words, a megabyte of content blocks, thousands of objects under `uniqueItems`, a text that
+makes a `pattern` backtrack.
 Rounds with the switch on and off alternate in one run over one router and one ledger. Printed for each
 answer: p50 and p99 of the primary's calls, and per pair of rounds the ratio on / off, as median and range.
 
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 import instant_server
@@ -31,19 +33,20 @@ SCHEMA = {
         "b": {"type": "string", "pattern": "^(a+)+$"},
     },
 }
-HOSTILE = {
+HOSTILE: dict[str, Callable[[], Any]] = {
     "an ordinary answer": lambda: PLAIN,
     "20 MB of {}": lambda: "{}" * 10_000_000,
     "20 MB of words": lambda: "word " * 4_000_000,
+    "1 MB of blocks": lambda: [{"type": "text", "text": "a"}] * 30_000,
     "uniqueItems": lambda: json.dumps({"a": [{"i": number} for number in range(8_000)]}),
     "pattern": lambda: json.dumps({"b": "a" * 28 + "!"}),
 }
 
 
-def response(text: str) -> bytes:
-    """A whole answer in the Anthropic format."""
+def response(content: str | list[dict[str, str]]) -> bytes:
+    """A whole answer in the Anthropic format: of this text, or of these blocks."""
     whole = json.loads(instant_server.ANSWER)
-    whole["content"] = [{"type": "text", "text": text}]
+    whole["content"] = [{"type": "text", "text": content}] if isinstance(content, str) else content
     body = json.dumps(whole).encode()
     return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (
         len(body),
@@ -85,6 +88,8 @@ async def measure(options: argparse.Namespace, ports: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder, Ledger(folder) as ledger:
         async with Router(settings, ledger=ledger) as router:
             for number, name in enumerate(HOSTILE, start=1):
+                if options.only not in name:
+                    continue
                 rounds: dict[str, list[list[float]]] = {"off": [], "on": []}
                 for place in range(options.rounds + 1):
                     for state in ("off", "on") if place % 2 else ("on", "off"):
@@ -115,6 +120,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--calls", type=int, default=150)
     parser.add_argument("--latency-ms", type=float, default=10.0)
+    parser.add_argument("--only", default="", help="part of the name of the answers to measure")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:

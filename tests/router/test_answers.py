@@ -25,7 +25,7 @@ def reply(text: str, **changes: Any) -> Reply:
 
 
 def data(text: str, output: Any = "auto", request: Request = PLAIN) -> Any:
-    return read_answer(reply(text), request, output)
+    return read_answer(reply(text), request.schema, output)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_json_that_is_not_there_is_an_error_with_the_text(text: str) -> None:
         data(text, "json")
     assert caught.value.text == text
     with pytest.raises(ResponseParseError, match="max_tokens"):
-        read_answer(reply(text, token_limited=True), PLAIN, "json")
+        read_answer(reply(text, token_limited=True), None, "json")
 
 
 def test_a_schema_is_demanded_whatever_the_route_says() -> None:
@@ -116,7 +116,7 @@ def test_the_message_is_short_however_long_the_answer() -> None:
 
 def test_a_call_for_a_tool_is_no_missing_data() -> None:
     calls = (ToolCall("c", "weather", {}),)
-    assert read_answer(reply("", tool_calls=calls), DEMANDING, "json") is None
+    assert read_answer(reply("", tool_calls=calls), DEMANDING.schema, "json") is None
 
 
 @pytest.mark.parametrize(
@@ -237,17 +237,17 @@ def test_a_part_of_a_broken_answer_never_passes_for_the_whole(text: str, output:
     """Seen on a malformed order: the inner customer object came back as the order."""
     reply, request = Reply(text, None, None, None), Request.build("x", task_type="t")
     if output == "auto":
-        assert read_answer(reply, request, "auto") is None
+        assert read_answer(reply, request.schema, "auto") is None
     else:
         with pytest.raises(ResponseParseError):
-            read_answer(reply, request, "json")
+            read_answer(reply, request.schema, "json")
 
 
 def unique(items: str, text: str) -> bool:
     schema = {"type": "array", "uniqueItems": True}
     request = Request.build("x", task_type="t", schema=schema)
     try:
-        return read_answer(reply(items), request, "auto") is not None
+        return read_answer(reply(items), request.schema, "auto") is not None
     except ResponseParseError as error:
         assert text in str(error)
         return False
@@ -290,7 +290,7 @@ HOSTILE = "a" * 40 + "!"
 def test_a_pattern_that_would_take_for_ever_is_given_up(schema: dict[str, Any], data: Any) -> None:
     request = Request.build("x", task_type="t", schema=schema)
     try:
-        assert read_answer(reply(json.dumps(data)), request, "auto") == data
+        assert read_answer(reply(json.dumps(data)), request.schema, "auto") == data
     except ResponseParseError as error:
         assert "schema" in str(error)
 
@@ -305,7 +305,7 @@ def test_patterns_and_other_properties_are_checked_as_ever() -> None:
 
     def fault(data: Any) -> str:
         try:
-            read_answer(reply(json.dumps(data)), request, "auto")
+            read_answer(reply(json.dumps(data)), request.schema, "auto")
         except ResponseParseError as error:
             return str(error)
         return ""
@@ -321,16 +321,16 @@ def test_more_than_max_tokens_can_hold_is_not_read(output: Any) -> None:
     limits = AnswerLimits.of(16)
     text = '{"a": 1} ' + "word " * limits.text_chars
     if output == "auto":
-        assert read_answer(reply(text), PLAIN, output, limits.text_chars) is None
+        assert read_answer(reply(text), None, output, limits.text_chars) is None
         return
     with pytest.raises(ResponseParseError, match="more than its max_tokens hold"):
-        read_answer(reply(text), PLAIN, output, limits.text_chars)
+        read_answer(reply(text), None, output, limits.text_chars)
 
 
 @pytest.mark.parametrize("unit", ["{}", '{"a":1}', "[1] ", "```\n{\n```\n", "[{", '{"', "}{"])
 def test_odd_json_is_given_up_soon(unit: str) -> None:
     text = unit * (200_000 // len(unit))
-    found = read_answer(reply(text), PLAIN, "auto")
+    found = read_answer(reply(text), None, "auto")
     assert found is None or isinstance(found, dict | list)
 
 

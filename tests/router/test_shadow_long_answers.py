@@ -1,0 +1,86 @@
+"""Shadows whose answers take long to read: the same pairs, by another process that ends with the router."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router_lab import Ledger, Router, settings
+from scripted_server import openai, scripted
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "a": {"type": "array", "uniqueItems": True},
+        "b": {"type": "string", "pattern": "^(a+)+$"},
+    },
+}
+MANY = {"a": [{"i": number} for number in range(3_000)]}
+ROUTER = """
+models:
+  big: {{provider: openai, base_url: "{url}", model: big, price: {{input: 1, output: 1}}}}
+  small: {{provider: openai, base_url: "{url}", model: small, price: {{input: 1, output: 1}}}}
+routing:
+  ask: {{model: big, max_tokens: 8000, shadow: {{model: small, comparator: json}}}}
+"""
+
+
+def children() -> list[str]:
+    """The processes that are ours."""
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+
+
+async def pair_of(folder: Path, primary: Any, shadow: Any) -> tuple[dict[str, Any], int]:
+    """The pair of one call, and how many processes it took."""
+    before = children()
+    async with scripted({"big": primary, "small": shadow}) as server:
+        with Ledger(folder) as ledger, ledger.switch.on(reason="test"):
+            parsed = settings.parse(ROUTER.format(url=server.url))
+            async with Router(parsed, ledger=ledger) as router:
+                await router.complete("Say.", task_type="ask", schema=SCHEMA)
+                await router.drain()
+                taken = len(children()) - len(before)
+            assert children() == before
+            [pair] = ledger.comparisons().to_dict("records")
+            return pair, taken
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (openai(json.dumps(MANY)), "complete"),
+        (openai(json.dumps({"a": [1] * 3_000})), "shadow_failed"),
+        (openai("word " * 10_000), "shadow_failed"),
+        (openai(json.dumps({"b": "a" * 28 + "!"})), "shadow_failed"),
+        (openai(json.dumps(MANY)) | {"service_tier": [{}] * 50_000}, "complete"),
+        ({"choices": [{}] * 50_000}, "shadow_failed"),
+    ],
+    ids=["unique", "not unique", "words", "pattern", "long body", "no answer"],
+)
+async def test_they_make_the_pairs_that_short_ones_make(tmp_path: Path, answer: Any, status: str) -> None:
+    pair, processes = await pair_of(tmp_path, openai(json.dumps({"a": [{"i": 0}]})), answer)
+    assert pair["status"] == status
+    assert processes == 1
+    if status == "complete":
+        assert pair["agreement"] == pytest.approx(1 / 3_000)
+
+
+async def test_short_ones_take_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(SCHEMA["properties"], "b")  # type: ignore[arg-type]
+    pair, processes = await pair_of(tmp_path, openai('{"a": [1]}'), openai('{"a": [1]}'))
+    assert (pair["status"], pair["agreement"], processes) == ("complete", 1.0, 0)
+
+
+async def test_one_that_cannot_be_read_in_time_is_a_failure_of_the_shadow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router_lab.router.attempts._READ_S", 1e-4)
+    answer = openai(json.dumps(MANY))
+    pair, _ = await pair_of(tmp_path, openai(json.dumps({"a": []})), answer)
+    assert pair["status"] == "shadow_failed"
+    assert "took longer than" in pair["details"]
+    assert pair["shadow_cost_usd"] > 0
