@@ -20,6 +20,7 @@ __all__ = [
     "choice_error",
     "event_error",
     "has_failed_status",
+    "is_error",
     "is_page",
     "no_answer",
     "not_json",
@@ -66,7 +67,11 @@ _NO_FUNDS = frozenset(
 )
 
 # Reasons to stop that no model has, only a server that failed: DeepSeek, Zhipu, SGLang, Ollama and others.
-_FAILED = frozenset({"error", "insufficient_system_resource", "network_error", "abort", "aborted", "failed"})
+_FAILED = frozenset(
+    {"error", "insufficient_system_resource", "network_error", "abort", "aborted", "failed", "server_error"}
+    | {"internal_error", "internal_server_error", "timeout", "overloaded", "malformed_function_call"}
+    | {"unexpected_tool_call"}
+)
 
 # Error events inside a 200 stream carry a type and no status. These are the caller's fault.
 _CALLERS_FAULT = _NO_FUNDS | {
@@ -134,10 +139,15 @@ def read_failure(payload: Any, depth: int = 0) -> Failure:
         return _read_text(payload, depth)
     if not isinstance(payload, dict):
         return Failure("" if payload is None else str(payload)[:_MESSAGE_LIMIT])
-    inner = next((payload[name] for name in _CONTAINERS if payload.get(name)), None)
+    inner = next((payload[name] for name in _CONTAINERS if _holds(payload.get(name))), None)
     if inner is not None and inner is not payload and depth < 4:
         return _with_outer(read_failure(inner, depth + 1), payload)
     return _read_object(payload)
+
+
+def _holds(value: Any) -> bool:
+    """Whether something is said there; `true` only says that the reason stands elsewhere."""
+    return bool(value) and value is not True
 
 
 def response_error(
@@ -170,12 +180,19 @@ def success_error(provider: str, payload: Any) -> ProviderError | ContextOverflo
     """What a decoded body of status 200 says went wrong, if that is what it says."""
     if not isinstance(payload, Mapping):
         return None
-    if payload.get("error") or payload.get("type") == "error" or payload.get("object") == "error":
+    if is_error(payload.get("error")) or payload.get("type") == "error" or payload.get("object") == "error":
         return event_error(provider, payload, during=f"{provider} answered 200 with an error")
     if has_failed_status(payload):
         told = {"base_resp": payload["base_resp"]}
         return event_error(provider, told, during=f"{provider} answered 200 with an error")
     return None
+
+
+def is_error(error: Any) -> bool:
+    """Whether an `error` is one: some servers send one of code 0 without a message beside every answer."""
+    if not isinstance(error, Mapping):
+        return bool(error)
+    return any(value not in (None, "", 0, "0", False) for value in error.values())
 
 
 def has_failed_status(payload: Mapping[str, Any]) -> bool:

@@ -22,6 +22,7 @@ from router_lab.router.providers.failures import (
     choice_error,
     event_error,
     has_failed_status,
+    is_error,
     no_answer,
     response_error,
     success_error,
@@ -154,7 +155,7 @@ class OpenAIDecoder(Decoder):
             ) from error
         if not isinstance(payload, dict):
             return
-        failed = payload.get("error") or payload.get("object") == "error" or event.name == "error"
+        failed = is_error(payload.get("error")) or payload.get("object") == "error" or event.name == "error"
         failed = failed or has_failed_status(payload)
         choices = wire.objects(payload.get("choices"))[:1]
         if usage := _usage(payload):
@@ -296,6 +297,7 @@ def _usage(data: Any) -> Usage | None:
             choice.get("usage"),
             wire.member(choice, "message").get("usage"),
             wire.member(choice, "delta").get("usage"),
+            wire.member(wire.member(choice, "message"), "metadata").get("usage"),
             wire.member(data, "response").get("usage"),
             wire.member(data, "metadata").get("usage"),
             data.get("usageMetadata"),
@@ -315,7 +317,7 @@ def _usage(data: Any) -> Usage | None:
 def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
-    parts = wire.objects(content)
+    parts = [content] if isinstance(content, dict) else wire.objects(content)
     return "".join(wire.text_of(part.get("text")) for part in parts if not is_thought(part))
 
 

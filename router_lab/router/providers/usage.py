@@ -29,6 +29,8 @@ _PROMPT = (
     "prompt_eval_count",
     "prompt_token",
     "num_prompt_tokens",
+    "prompt_tokens_count",
+    "tokens.input_tokens",
 )
 _ANSWER = (
     "completion_tokens",
@@ -43,6 +45,9 @@ _ANSWER = (
     "generated_tokens",
     "generation_tokens",
     "num_completion_tokens",
+    "completion_tokens_count",
+    "generated_token_count",
+    "tokens.output_tokens",
 )
 _TOTAL = ("total_tokens", "totalTokens", "totalTokenCount", "total_token_count")
 _CACHE_READ = (

@@ -433,3 +433,44 @@ def _whole(provider: str, message: dict[str, Any]) -> bytes:
             {"message": message, "done": True, "prompt_eval_count": 4, "eval_count": 2}
         ).encode()
     return json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {
+            "billed_units": {"input_tokens": 9, "output_tokens": 3},
+            "tokens": {"input_tokens": 70, "output_tokens": 4},
+        },
+        {"prompt_tokens_count": 70, "completion_tokens_count": 4, "total_tokens": 74},
+        {"input_token_count": 70, "generated_token_count": 4},
+    ],
+)
+def test_counts_under_rarer_names(usage: dict[str, Any]) -> None:
+    found = PROVIDERS["openai"].usage(completion(usage))
+    assert found is not None
+    assert (found.tokens_in, found.tokens_out) == (70, 4)
+
+
+@pytest.mark.parametrize("reason", ["server_error", "timeout", "MALFORMED_FUNCTION_CALL", "internal_error"])
+def test_a_reason_to_stop_that_is_a_failure_is_one(reason: str) -> None:
+    with pytest.raises(ProviderError) as raised:
+        PROVIDERS["openai"].reply(completion(finish=reason))
+    assert raised.value.retryable
+
+
+@pytest.mark.parametrize(
+    "error", [{}, {"code": 0, "message": ""}, {"code": "0", "message": None}, False, None]
+)
+def test_an_error_that_says_nothing_is_none(error: Any) -> None:
+    assert PROVIDERS["openai"].reply(completion(error=error)).text == "Hello"
+
+
+def test_the_reason_stands_beside_an_error_that_is_only_true() -> None:
+    with pytest.raises(ProviderError, match="no capacity"):
+        PROVIDERS["openai"].reply(json.dumps({"error": True, "message": "no capacity"}).encode())
+
+
+def test_a_content_that_is_one_part_is_read() -> None:
+    reply = PROVIDERS["openai"].reply(completion(message={"content": {"type": "text", "text": "Hello"}}))
+    assert reply.text == "Hello"
