@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, overload
 from uuid import uuid4
 
+from router_lab.analysis.tables import arrow_of
 from router_lab.errors import ConfigError
 from router_lab.escape import Html, join, plain, show, tag
 from router_lab.mark_design import Candidate, Design, Drawn, candidates, differing_more, draw, random_bytes
@@ -207,7 +208,7 @@ def spot_checks(
         raise ConfigError("by='': say who will give the scores")
     tables = ledger.tables()
     pairs = _with_answers(tables.comparisons, task_type)
-    keys = pairs.select("comparison_id", "task_type", "comparator", "agreement", "created_at").to_pyarrow()
+    keys = arrow_of(pairs.select("comparison_id", "task_type", "comparator", "agreement", "created_at"))
     marked = drawn_marks(ledger, by)
     queue = draw(candidates(keys), marked, count, seed=seed, design=design or differing_more())
     if not queue:
@@ -358,7 +359,7 @@ def _check(
 
 
 def _rows(expression: Any) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = expression.to_pyarrow().to_pylist()
+    rows: list[dict[str, Any]] = arrow_of(expression).to_pylist()
     return rows
 
 

@@ -114,12 +114,17 @@ def worst_usd(attempts: Any) -> Any:
 
 def frame_of(expression: Any) -> pd.DataFrame:
     """Run an Ibis expression; dates become timestamps. Raises `LedgerError` naming an unreadable file."""
+    # By way of Arrow: Ibis's own to_pandas sets an option that pandas 3 warns of.
+    frame: pd.DataFrame = arrow_of(expression).to_pandas(date_as_object=False)
+    return frame
+
+
+def arrow_of(expression: Any) -> Any:
+    """Run an Ibis expression: a pyarrow table or scalar. Raises `LedgerError` naming an unreadable file."""
     try:
-        # By way of Arrow: Ibis's own to_pandas sets an option that pandas 3 warns of.
-        frame: pd.DataFrame = expression.to_pyarrow().to_pandas(date_as_object=False)
+        return expression.to_pyarrow()
     except Exception as error:
         raise unreadable(error) from error
-    return frame
 
 
 # What DuckDB says of a file that is not there any more, before it opens it and after.

@@ -62,6 +62,13 @@ class Panel(widgets.VBox, Generic[Data]):  # type: ignore[misc] # ipywidgets has
                 return self._reread()
         return self._reread()
 
+    def _readable(self) -> Data:
+        """As `_read`, of the source as it is by now if sealed files went since it was opened."""
+        try:
+            return self._read()
+        except ReplacedFilesError:
+            return self._newest()
+
     def refresh(self) -> None:
         """Show the source as it is now."""
         self._draw(self._newest())

@@ -91,7 +91,7 @@ class ComparePanel(Panel[Shown]):
         ]
         self._place = widgets.VBox(self._browsing, layout=WIDE)
         super().__init__(widgets.HTML(page(title(_HEADING))), self.mode, self._place)
-        self._draw(self._read())
+        self._draw(self._readable())
         self._listen()
         self.mode.value = mode
 
@@ -104,12 +104,12 @@ class ComparePanel(Panel[Shown]):
         except TypeError as error:
             raise ConfigError(f"{error}; filters are {', '.join(asdict(self._filter))}") from None
         self._filter, self._number = wanted, 1
-        self._draw(self._read())
+        self._draw(self._readable())
 
     def go_to(self, number: int) -> None:
         """Show page `number`, or the nearest there is."""
         self._number = number
-        self._draw(self._read())
+        self._draw(self._readable())
 
     def mark(self, number: int, verdict: VerdictWord, note: str = "") -> HumanVerdict:
         """Give the pair with this `number` on the page a verdict; store it, then show it as saved."""

@@ -222,8 +222,11 @@ class PairSource:
     def frame(self, wanted: PairFilter) -> pd.DataFrame:
         """All pairs that pass, in order, as a frame with the columns of `Comparison`."""
         pairs = filtered(self._pairs, wanted)
+        from router_lab.analysis.tables import arrow_of
+
         with self._lock:
-            return pairs.order_by(ordering(pairs, wanted.order)).to_pyarrow().to_pandas()
+            table = arrow_of(pairs.order_by(ordering(pairs, wanted.order)))
+        return table.to_pandas()
 
     def _rows(self, expression: Any) -> list[dict[str, Any]]:
         with self._lock:

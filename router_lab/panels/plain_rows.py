@@ -14,8 +14,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def plain_rows(expression: Any) -> list[dict[str, Any]]:
-    """One mapping per row; times are UTC and timezone-aware, those without a zone are taken as UTC."""
-    table = _arrow(expression)
+    """One mapping per row; times are UTC and timezone-aware, those without a zone are taken as UTC.
+
+    Raises `LedgerError` naming an unreadable file.
+    """
+    try:
+        table = _arrow(expression)
+    except Exception as error:
+        from router_lab.analysis.tables import unreadable
+
+        raise unreadable(error) from error
     times = [field.name for field in table.schema if str(field.type).startswith("timestamp")]
     for name in times:
         table = table.set_column(table.column_names.index(name), name, _microseconds(table[name]))

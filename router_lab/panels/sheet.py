@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from router_lab.analysis.tables import arrow_of
 from router_lab.escape import Html, plain, show, tag
 from router_lab.panels.base import ROW, WIDE, Panel, control
 from router_lab.panels.style import note, page, table, title, usd
@@ -63,7 +64,7 @@ class SheetPanel(Panel[Sheet]):
             widgets.HBox([*controls, self.again], layout=ROW),
             self._body,
         )
-        if _in_a_notebook() and self._open().attempts.count().to_pyarrow().as_py() > READ_ASIDE_ABOVE:
+        if _in_a_notebook() and arrow_of(self._open().attempts.count()).as_py() > READ_ASIDE_ABOVE:
             self._read_aside()
         else:
             self.refresh()

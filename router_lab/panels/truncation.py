@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import ibis
 import ipywidgets as widgets
 
+from router_lab.analysis.tables import arrow_of
 from router_lab.panels.base import control
 from router_lab.panels.sheet import Sheet, SheetPanel, in_words
 from router_lab.panels.sources import tables_opener
@@ -68,15 +69,11 @@ def _suspects(attempts: Any) -> pd.DataFrame:
     suspects = attempts.filter(attempts.truncation_signal.notnull())
     newest = suspects.select("started_at").order_by(ibis.desc("started_at")).limit(_MOST)
     # Where they begin is found first: the wide rows of older files are then never read.
-    since = newest.aggregate(since=newest.started_at.min()).to_pyarrow()["since"][0].as_py()
+    since = arrow_of(newest.aggregate(since=newest.started_at.min()))["since"][0].as_py()
     if since is not None:
         suspects = suspects.filter(suspects.started_at >= ibis.timestamp(since))
-    frame: pd.DataFrame = (
-        suspects.order_by(suspects.started_at.desc(), suspects.attempt_id)
-        .limit(_MOST)
-        .to_pyarrow()
-        .to_pandas()
-    )
+    shown = suspects.order_by(suspects.started_at.desc(), suspects.attempt_id).limit(_MOST)
+    frame: pd.DataFrame = arrow_of(shown).to_pandas()
     return frame
 
 

@@ -34,3 +34,26 @@ def test_a_panel_reads_anew_when_sealed_files_are_replaced_meanwhile(tmp_path: P
             panel.refresh()
             other.join()
         assert lab.ledger.status().tables[0].sealed_files < 5
+
+
+PAIRS = "routing: {ask: {model: local, shadow: small}}"
+
+
+async def pairs(lab: Lab) -> None:
+    """Pairs in sealed files of their own."""
+    async with lab.router(PAIRS) as router:
+        for number in range(3):
+            await router.complete(f"What is {number}?", task_type="ask")
+            await router.drain()
+            lab.ledger.seal()
+
+
+def test_pairs_are_paged_through_after_the_files_they_were_in_were_replaced(tmp_path: Path) -> None:
+    """Seen in a mixed day, raw: no files found that match the pattern."""
+    with laboratory(tmp_path / "ledger") as lab, lab.ledger.switch.on(reason="test"):
+        asyncio.run(pairs(lab))
+        panel = rl.panels.ComparePanel(lab.ledger)
+        for use in (lambda: panel.filter(task_type="ask"), lambda: panel.go_to(1), panel.refresh):
+            asyncio.run(pairs(lab))
+            lab.ledger.compact()
+            use()
