@@ -197,7 +197,9 @@ def _floor(rows: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
     if noise.empty:
         return [_nothing(main, "floor")]
     floor = noise.drop_duplicates("request_id").set_index("request_id")
-    known = main[_is_alike(main) & main["request_id"].isin(floor.index)]
+    known = main[_is_alike(main)]
+    # As objects: pandas looks texts up one by one.
+    known = known[known["request_id"].astype(object).isin(floor.index.astype(object))]
     # Of no rows, a map of texts would be texts.
     own = floor[["agreement", "sample_probability"]].reindex(known["request_id"]).set_index(known.index)
     value = known["agreement"] - own["agreement"]

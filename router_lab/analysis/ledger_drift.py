@@ -127,7 +127,7 @@ def watched(row: Any) -> str:
 def _pairs(judged: pd.DataFrame, threshold: float, last: int, basis: str | None) -> Iterator[dict[str, Any]]:
     for task_type, group in judged.groupby("task_type"):
         main = group[~group["is_noise"]]
-        for alias, own in main.groupby("shadow_alias"):
+        for alias, own in main.groupby("shadow_alias", observed=True):
             # The shadow of a noise pair is the primary itself.
             noise = group[group["is_noise"] & group["request_id"].isin(own["request_id"])]
             newest = pd.concat([own.tail(last), noise]).sort_index()

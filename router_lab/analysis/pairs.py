@@ -9,7 +9,7 @@ A shadow that could not have worked (no such model, no key) says nothing of qual
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,12 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
+# Few texts over many rows: as categories they take a byte a row, and are told apart at once.
+_FEW_TEXTS = (
+    "status", "comparator", "primary_alias", "shadow_alias", "primary_model", "shadow_model",
+    "primary_parameters", "shadow_parameters", "primary_ending", "shadow_ending", "shadow_error", "judge",
+)  # fmt: skip
+
 # Columns of scores, each kind of scorer its own; see `stored_pairs.scores_of_pairs`.
 SCORE_COLUMNS = (
     *(f"{prefix}{name}" for prefix in PREFIX.values() for name in SCORED),
@@ -106,7 +112,7 @@ def judged_pairs(
     """
     check_basis(basis)
     wanted = [by, "request_id", "input_hash", "created_at", *_DEFAULTS, *SCORE_COLUMNS, *keep]
-    frame, is_sorted = _as_frame(pairs, wanted, basis, scored_by)
+    frame, is_sorted = _as_frame(pairs, wanted, {by, *keep}, basis, scored_by)
     _require(frame, by)
     rows = frame[[column for column in dict.fromkeys(wanted) if column in frame]].copy()
     for column, default in _DEFAULTS.items():
@@ -133,19 +139,19 @@ def distinct_values(column: pd.Series) -> list[str]:
 
 
 def _as_frame(
-    pairs: Any, wanted: Sequence[str], basis: str | None, scored_by: str | None
+    pairs: Any, wanted: Sequence[str], keys: Collection[str], basis: str | None, scored_by: str | None
 ) -> tuple[pd.DataFrame, bool]:
-    """The columns wanted that there are, and whether they come oldest first."""
+    """The columns wanted that there are, those in `keys` as they are, and whether they come oldest first."""
     if isinstance(pairs, pd.DataFrame):
         return _kept_scores(_with_details(pairs), scored_by), False
     if (tables := tables_if_any(pairs)) is not None:
         # Not before: those who pass frames need no query engine.
         from router_lab.analysis.stored_pairs import billed_pairs, with_scores
 
-        frame, is_sorted = _selected(billed_pairs(tables), wanted)
+        frame, is_sorted = _selected(billed_pairs(tables), wanted, keys)
         return with_scores(frame, tables, scored_by, needed=basis == "scores"), is_sorted
     if hasattr(pairs, "to_pyarrow"):
-        frame, is_sorted = _selected(pairs, wanted)
+        frame, is_sorted = _selected(pairs, wanted, keys)
         return _kept_scores(frame, scored_by), is_sorted
     try:
         return _kept_scores(pd.DataFrame(pairs), scored_by), False
@@ -156,7 +162,7 @@ def _as_frame(
         ) from error
 
 
-def _selected(table: Any, wanted: Sequence[str]) -> tuple[pd.DataFrame, bool]:
+def _selected(table: Any, wanted: Sequence[str], keys: Collection[str]) -> tuple[pd.DataFrame, bool]:
     """The columns wanted of an Ibis table, and whether they come oldest first."""
     if {"details", "comparator"} <= set(table.columns) and "preference" not in table.columns:
         from router_lab.analysis.stored_pairs import judge_name, likeness, preference, shadow_error
@@ -168,13 +174,28 @@ def _selected(table: Any, wanted: Sequence[str]) -> tuple[pd.DataFrame, bool]:
             judge=judge_name(table),
         )
     found = table.select([name for name in dict.fromkeys(wanted) if name in table.columns])
-    can_sort = set(_ORDER) <= set(found.columns)
-    frame = frame_of(found.order_by(list(_ORDER)) if can_sort else found)
+    few = [name for name in _FEW_TEXTS if name in found.columns and name not in keys]
+    frame = frame_of(found, categories=[name for name in few if found[name].type().is_string()])
     for column in ("shadow_error", "judge"):
         if column in frame:
-            texts = frame[column].dropna()
+            texts = frame[column].dropna().astype(str)
             frame[column] = texts.map(lambda one: json.loads(f'"{one}"')).reindex(frame.index)
-    return frame, can_sort
+    return _oldest_first(frame)
+
+
+def _oldest_first(frame: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
+    """The rows in `_ORDER`, and whether they are. Engines give them nearly so, and sort wide rows slowly."""
+    if not set(_ORDER) <= set(frame.columns) or frame["created_at"].isna().any():
+        return frame, False
+    times = frame["created_at"].to_numpy(dtype="datetime64[us]").astype(np.int64)
+    order = np.argsort(times, kind="stable")
+    is_next = np.diff(times[order]) == 0
+    tied = np.flatnonzero(np.append(is_next, False) | np.append(False, is_next))
+    if len(tied):
+        rows = order[tied]
+        order[tied] = rows[np.lexsort([frame["comparison_id"].to_numpy()[rows].astype(str), times[rows]])]
+    is_there = bool((order == np.arange(len(order))).all())
+    return (frame if is_there else frame.take(order).reset_index(drop=True)), True
 
 
 def _with_details(frame: pd.DataFrame) -> pd.DataFrame:
@@ -231,7 +252,10 @@ def _require(frame: pd.DataFrame, by: str) -> None:
 
 
 def _with_uses(rows: pd.DataFrame) -> pd.DataFrame:
-    use = rows["status"].map(USE_OF_STATUS).fillna("unscored").astype(_USES)
+    # By way of distinct statuses, which are few.
+    place, statuses = pd.factorize(rows["status"])
+    uses = [USE_OF_STATUS.get(status, "unscored") for status in statuses]
+    use = pd.Series(pd.Categorical([*uses, "unscored"], dtype=_USES)[place], index=rows.index)
     primary, shadow = (_ended_badly(rows[f"{side}_ending"]) for side in ("primary", "shadow"))
     asked = use.isin(["scored", "unscored", "shadow_failed"])
     failed = use == "shadow_failed"

@@ -70,8 +70,10 @@ def parted(evidence: pd.DataFrame, first: pd.DataFrame, weights: Floats) -> str:
 def never_compared(latest: pd.DataFrame, evidence: pd.DataFrame) -> str:
     """That inputs with a part of the calls each were never compared, in words; "" where there are none."""
     calls = latest.loc[~latest["is_noise"], "input_hash"].dropna().value_counts(sort=False)
-    unseen = calls[~calls.index.isin(evidence["input_hash"])]
-    heavy = unseen[(unseen >= _HEAVY * calls.sum()) & (unseen > 1)]
+    heavy = calls[(calls >= _HEAVY * calls.sum()) & (calls > 1)]
+    # Of the heavy ones, which are few, those that were compared: not the other way round.
+    compared = evidence.loc[evidence["input_hash"].isin(heavy.index), "input_hash"]
+    heavy = heavy.drop(compared.unique())
     if heavy.empty:
         return ""
     share = percent(float(heavy.sum() / calls.sum()))

@@ -119,7 +119,7 @@ def _completeness(main: pd.DataFrame, evidence: Evidence) -> list[Finding]:
 
 def _endings(pairs: pd.DataFrame, side: str) -> str:
     """How the answers of one side ended, the most frequent first."""
-    counts = pairs[f"{side}_ending"].value_counts()
+    counts = pairs[f"{side}_ending"].dropna().astype(str).value_counts()
     return ", ".join(str(name).replace("_", " ") for name in counts.index if name != "complete")
 
 
@@ -131,7 +131,7 @@ def _dropped(main: pd.DataFrame) -> list[Finding]:
     sampled = int(uses.drop("not_run", errors="ignore").sum())
     usable = int(uses.reindex(["scored", "shadow_failed", "shadow_unusable"]).sum())
     if dropped:
-        reasons = main.loc[main["use"] == "dropped", "status"].value_counts().index
+        reasons = main.loc[main["use"] == "dropped", "status"].astype(str).value_counts().index
         why = ", ".join(str(name).replace("_", " ") for name in reasons)
         message = f"{dropped / sampled:.1%} of the sampled pairs were dropped ({why})"
         refuses = dropped > MOST_DROPPED * sampled

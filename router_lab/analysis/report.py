@@ -134,14 +134,15 @@ def _plan_of(margin: float) -> ExitPlan:
 
 
 def _statuses(pairs: pd.DataFrame) -> pd.DataFrame:
-    return pairs.groupby(["task_type", "status"]).size().rename("pairs").reset_index()
+    counted = pairs.groupby(["task_type", "status"], observed=True).size()
+    return counted.rename("pairs").reset_index().astype({"status": "str"})
 
 
 def _sides(pairs: pd.DataFrame) -> pd.DataFrame:
     """Who was compared last, per task type: task_type, primary, shadow (aliases)."""
     main = pairs[~pairs["is_noise"].fillna(False).astype(bool)].sort_values("created_at", kind="stable")
     last = main.groupby("task_type")[["primary_alias", "shadow_alias"]].last().reset_index()
-    return last.set_axis(["task_type", "primary", "shadow"], axis=1)
+    return last.set_axis(["task_type", "primary", "shadow"], axis=1).astype("str")
 
 
 def _pictures(tables: Tables, judged: AbResult, standing: MonitorResult) -> Iterable[tuple[str, bytes]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
@@ -112,10 +113,15 @@ def worst_usd(attempts: Any) -> Any:
     return attempts.worst_usd.fill_null(attempts.cost_usd)
 
 
-def frame_of(expression: Any) -> pd.DataFrame:
-    """Run an Ibis expression; dates become timestamps. Raises `LedgerError` naming an unreadable file."""
+def frame_of(expression: Any, categories: Sequence[str] = ()) -> pd.DataFrame:
+    """Run an Ibis expression; dates become timestamps, texts in `categories` sorted ones.
+
+    Raises `LedgerError` naming an unreadable file.
+    """
     # By way of Arrow: Ibis's own to_pandas sets an option that pandas 3 warns of.
-    frame: pd.DataFrame = arrow_of(expression).to_pandas(date_as_object=False)
+    frame: pd.DataFrame = arrow_of(expression).to_pandas(date_as_object=False, categories=list(categories))
+    for name in categories:
+        frame[name] = frame[name].cat.reorder_categories(sorted(frame[name].cat.categories))
     return frame
 
 
