@@ -5,6 +5,11 @@ it by `1 - c + c X / m` per pair. If the true mean is at most m, wealth cannot b
 so `E(m) = (1/12) sum_j prod_i (1 - c_j + c_j X_i / m) >= 1/alpha` happens with probability at most
 alpha, however often one looks (Ville's inequality). `below` bets on 1 - X against 1 - m.
 
+Inputs need not stay as they are: that holds for the null "the mean of the values so far, each at what was
+to be expected before it was seen, is at most m". Of a fraction c that stays the same,
+`prod_i (1 + c (mu_i / m - 1)) <= exp(c sum_i (mu_i / m - 1)) <= 1` while the mean of the mu_i is at most m,
+and E over that product is a martingale. Where inputs vary in time E is thus about the time of its pairs.
+
 A value that may lie up to its `reach` beyond 0 and 1, which is fixed before it is seen, is bet on with as
 much less: `1 - c + c (X + reach) / (m + reach)`.
 

@@ -29,6 +29,7 @@ from router_lab.analysis.betting import (
 )
 from router_lab.analysis.evidence import QUALITY
 from router_lab.analysis.stopping import chance_of_verdict
+from router_lab.analysis.wording import interval_kind
 from router_lab.defaults import ALPHA, BAR
 from router_lab.errors import ConfigError
 
@@ -98,7 +99,8 @@ class ExitPlan:
 class Decision:
     """Where one run stands. `decided_after` counts pairs up to the latched crossing.
 
-    `lower` and `upper` are the confidence sequence now, at 1 - `alpha`, valid at any time.
+    `lower` and `upper` are the confidence sequence now, valid at any time: each end is where the test of its
+    side, at `alpha`, stands, so that it is an interval at 1 - 2 `alpha` and a verdict lies outside of it.
     `pairs_needed` is the forecast total, a whole number: NaN when settled or refused, infinite when
     neither side is being won. `leaning` is the side it is forecast for.
     """
@@ -116,6 +118,11 @@ class Decision:
     pairs_needed: float = field(compare=False)  # NaN equals nothing; the rest decides it
     decided_after: int | None = None
     leaning: Side | None = None
+
+    @property
+    def interval(self) -> str:
+        """What `lower` to `upper` is, in words."""
+        return interval_kind(2 * self.alpha, anytime=True)
 
 
 def decide(
@@ -148,7 +155,11 @@ def decide(
         outcome, reason = _settled(crossing, is_quality, better)
     else:
         outcome, reason = _open(seen, needed, bar, error, plan, newest, now)
-    lower, upper = confidence_interval(seen, error)
+    lower, upper = interval_of(seen, error)
+    if crossing is not None and crossing[1] == "above" and seen.mean >= bar:
+        lower = max(lower, bar)
+    if crossing is not None and crossing[1] == "below" and seen.mean <= bar:
+        upper = min(upper, bar)
     return Decision(
         outcome=outcome,
         reason=reason,
@@ -164,6 +175,14 @@ def decide(
         decided_after=crossing[0] if crossing else None,
         leaning=crossing[1] if crossing else leaning,
     )
+
+
+def interval_of(seen: Tally, alpha: float) -> tuple[float, float]:
+    """The means that a verdict at `alpha` a side does not rule out: a confidence sequence at 1 - 2 alpha.
+
+    After a verdict the bar is no longer among them: ends of earlier looks stay valid.
+    """
+    return confidence_interval(seen, 2 * alpha)
 
 
 def first_crossing(

@@ -3,9 +3,10 @@
 The evidence is that of the A/B (`evidence`), rebuilt from the comparisons each time. A run begins at the
 last change of models, aliases, parameters or comparator, or at a re-arm; within it only the first pair of
 each distinct input counts, so repeats cannot fake certainty (the question is about distinct inputs).
-Pairs are weighted by least sampling probability over their own. With K task types each is judged
-at alpha / K, so that a wrong exit anywhere happens with probability at most alpha. Intervals are
-valid at any time; those of `ab` are for a single look, and narrower.
+Pairs count the same where a rate was common to all inputs, else they are weighted by least sampling
+probability over their own; the estimand says of which mean the verdict is then (see `rates`). With K task
+types each is judged at alpha / K, so that a wrong exit anywhere happens with probability at most alpha.
+Intervals are valid at any time; those of `ab` are for a single look, and narrower.
 
 The plan of each watch and its verdict are kept in the ledger when `steer` applies (see `watches`): from
 then on they stand, whatever comes later. Until then a verdict is of the pairs there are now.
@@ -21,8 +22,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from router_lab.analysis.betting import confidence_interval, log_e_path, tally
-from router_lab.analysis.decision import Decision, ExitPlan, Outcome, decide
+from router_lab.analysis.betting import log_e_path, tally
+from router_lab.analysis.decision import Decision, ExitPlan, Outcome, decide, interval_of
 from router_lab.analysis.evidence import HELPED, Evidence, asked_basis
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.history import Standing, standings
@@ -56,7 +57,7 @@ from router_lab.analysis.watches import (
     what_ended,
     what_refuted,
 )
-from router_lab.analysis.wording import count, html_table, interval_kind, pairs_of, plain, scoring
+from router_lab.analysis.wording import count, html_table, pairs_of, plain, scoring
 from router_lab.errors import ConfigError
 from router_lab.records import Watch
 
@@ -67,9 +68,10 @@ _MOST_LOOKS = 200
 class MonitorResult:
     """One `Decision`, `Run` and `Watch` per task type; `frame` has a row for each; print it for the words.
 
-    `lower` and `upper` are the confidence sequence at 1 - `alpha` (the task type's share): valid
-    however often one looks, as `interval` says. `watches` are the plans they are judged by, of which
-    `recorded` are in the ledger; `to_keep` are the plans and verdicts which it lacks.
+    `lower` and `upper` are the confidence sequence that the verdict goes by: each end tested at `alpha`
+    (the task type's share), so at 1 - 2 `alpha`, and valid however often one looks, as `interval` says.
+    `watches` are the plans they are judged by, of which `recorded` are in the ledger; `to_keep` are the
+    plans and verdicts which it lacks.
     """
 
     decisions: Mapping[str, Decision] = field(repr=False)
@@ -133,7 +135,7 @@ class MonitorResult:
             "outcome": decision.outcome.value,
             "of_pairs": run.of,
             "standing": standing.state if standing else "measuring",
-            "interval": interval_kind(decision.alpha, anytime=True),
+            "interval": decision.interval,
             "usd_needed": to_go * run.usd_per_pair,
             "scores_needed": scores_needed(run, decision),
             "plan_recorded": name in self.recorded,
@@ -369,7 +371,7 @@ def _path(run: Run, alpha: float) -> pd.DataFrame:
     total = len(run.values)
     looks = np.unique(np.geomspace(1, max(total, 1), min(total, _MOST_LOOKS)).round().astype(int))
     reach = np.zeros(total) if run.reach is None else run.reach
-    ends = [confidence_interval(tally(run.values[:n], run.weights[:n], reach[:n]), alpha) for n in looks]
+    ends = [interval_of(tally(run.values[:n], run.weights[:n], reach[:n]), alpha) for n in looks]
     lower, upper = np.array(ends).reshape(-1, 2).T
     at = looks - 1
     return pd.DataFrame(
@@ -420,15 +422,15 @@ def _sentence(run: Run, decision: Decision, watch: Watch | None) -> str:
         more = f"; {_outlook(run, decision)}"
     if decision.outcome is Outcome.DIFFERS:
         more = f"; {scoring(scores_needed(run, decision), run.task_type)}"
-    kind = interval_kind(decision.alpha, anytime=True)
     mean, lower, upper, bar = (
         on_scale(one, run.basis)
         for one in (decision.mean, decision.lower, decision.upper, decision.threshold)
     )
     notes = f" Note: {run.warnings}." if run.warnings else ""
     return (
-        f"{word}: {decision.reason}{more}. By {judged_by(run)}: mean {mean} ({lower} to {upper}, {kind}) "
-        f"against the bar {bar}, {decision.pairs:,} distinct inputs in {pairs_of(run.rows, run.of)}; "
+        f"{word}: {decision.reason}{more}. By {judged_by(run)}: mean {mean} ({lower} to {upper}, "
+        f"{decision.interval}) against the bar {bar}, {decision.pairs:,} distinct inputs in "
+        f"{pairs_of(run.rows, run.of)}; "
         f"{run.estimand}{_said_alone(run, decision.alpha)}.{because}{notes}"
     )
 
@@ -439,7 +441,7 @@ def _beside(run: Run, alpha: float) -> dict[str, float]:
         return {}
     found: dict[str, float] = {}
     for who, said in (("people", run.beside.people), ("judge", run.beside.judge)):
-        lower, upper = confidence_interval(said, alpha)
+        lower, upper = interval_of(said, alpha)
         found |= {f"{who}_mean": said.mean, f"{who}_lower": lower, f"{who}_upper": upper}
     return found
 

@@ -30,7 +30,14 @@ from router_lab.analysis.population import (
 from router_lab.analysis.prediction_powered_betting import helped
 from router_lab.analysis.prompts import settled
 from router_lab.analysis.quality import inspect
-from router_lab.analysis.rates import chances, common_rates, weights_of
+from router_lab.analysis.rates import (
+    chances,
+    common_rates,
+    count_alike,
+    moved_together,
+    of_which_mean,
+    weights_of,
+)
 from router_lab.analysis.watches import COMPARED, changed
 from router_lab.analysis.wording import basis_of, points
 from router_lab.records import Watch
@@ -99,8 +106,10 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
     if found.is_helped:
         first = first.sort_values("marked", kind="stable")
     values, reach, beside = first["scaled"].to_numpy(), None, None
-    weigh = partial(weights_of, least_probability=watch.least_probability, is_common=common_rates(latest))
-    weights = weigh(first, values)
+    is_common = common_rates(latest)
+    alike = count_alike(first, values, bar, is_common=is_common)
+    weigh = partial(weights_of, least_probability=watch.least_probability, alike=alike)
+    weights = weigh(first)
     if found.is_helped:
         values, reach, beside = _helped(latest, found, first, weights, weigh, watch.margin, standing)
     cycle = cycles(first)
@@ -108,12 +117,17 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
     likeness, audit_likeness = _likeness(latest, standing)
     before = latest[~_audits(latest, standing)]
     findings = [one for one in inspect(before, found, None) if one.code not in _NO_MATTER]
-    told = (parted(evidence[~audit], first, weights), never_compared(before, evidence[~audit]), cycle)
+    told = (
+        moved_together(first, first["scaled"].to_numpy()) if is_common and not alike else "",
+        parted(evidence[~audit], first, weights),
+        never_compared(before, evidence[~audit]),
+        cycle,
+    )
     return Run(
         task_type=name,
         basis=found.basis,
         whose=found.whose,
-        estimand=_estimand(found, first, watch.cluster),
+        estimand=_estimand(found, first, watch.cluster) + of_which_mean(first, alike=alike),
         of=found.of,
         bar=bar,
         values=values,
@@ -139,7 +153,7 @@ def _helped(
     found: Evidence,
     first: pd.DataFrame,
     weights: Floats,
-    weigh: Callable[[pd.DataFrame, Floats], Floats],
+    weigh: Callable[[pd.DataFrame], Floats],
     margin: float,
     standing: Standing,
 ) -> tuple[Floats, Floats, Beside]:
@@ -161,8 +175,7 @@ def _helped(
         weights=1 / everywhere["sample_probability"],
     )
     said = everywhere.assign(probability=everywhere["sample_probability"])
-    weighed = weigh(said, everywhere["judged"].to_numpy())
-    beside = Beside(tally(first["scaled"], weights), tally(everywhere["judged"], weighed))
+    beside = Beside(tally(first["scaled"], weights), tally(everywhere["judged"], weigh(said)))
     return values.values, values.reach, beside
 
 

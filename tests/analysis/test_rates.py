@@ -10,11 +10,11 @@ from pair_frames import NOW, pairs_frame
 from router_lab.analysis import Outcome, monitor
 from router_lab.analysis.betting import log_e_path
 from router_lab.analysis.pairs import judged_pairs
-from router_lab.analysis.rates import common_rates, weights_of
+from router_lab.analysis.rates import common_rates, count_alike, weights_of
 
 LATER = (NOW + pd.Timedelta(hours=1)).to_pydatetime()
 BAR = 0.95
-MOST_FALSE = 0.15
+MOST_FALSE = 0.10
 RAISED = [(500, 0.98, 0.1), (100_000, 0.98, 1.0)]
 
 
@@ -36,7 +36,7 @@ def weights(agreed: np.ndarray, rates: np.ndarray) -> np.ndarray:
     at = pd.date_range("2026-11-01", periods=len(rates), freq="min")
     rows = pd.DataFrame({"created_at": at, "probability": rates, "is_noise": False, "status": "complete"})
     rows["sample_probability"] = rows["probability"]
-    return weights_of(rows, agreed, 1.0, is_common=common_rates(rows))
+    return weights_of(rows, 1.0, alike=count_alike(rows, agreed, BAR, is_common=common_rates(rows)))
 
 
 def exit_after(seed: int, stretches, pairs: int, look: int = 50) -> float:
@@ -120,3 +120,72 @@ def test_rates_with_2000_replications():
         false = exits(stretches, runs=2_000, pairs=2_000, look=200)
         print(f"{name}: {false:.4f} false exits in 2,000 runs")
         assert false <= MOST_FALSE, name
+
+
+# How inputs vary in time: (mean agreement, sampling rate) of each pair in turn.
+VARYING = {
+    "constant": (np.full(2_000, 0.95), np.ones(2_000)),
+    "turns of 100": (np.where(np.arange(2_000) // 50 % 2, 0.98, 0.92), np.ones(2_000)),
+    "turns of 500": (np.where(np.arange(2_000) // 250 % 2, 0.98, 0.92), np.ones(2_000)),
+    "turns of 2,000": (np.where(np.arange(2_000) < 1_000, 0.92, 0.98), np.ones(2_000)),
+    "a trend": (np.linspace(0.90, 1.0, 2_000), np.ones(2_000)),
+    "rates go along": (np.where(np.arange(2_000) % 550 < 50, 0.90, 0.955), np.ones(2_000)),
+}
+
+
+def ever_wrong(name: str, runs: int, seed: int = 9) -> float:
+    """How often an exit comes while the mean of what was to be expected of the pairs is not above the bar."""
+    mean, weights_ = VARYING[name]
+    rng = np.random.default_rng(seed)
+    is_null = np.cumsum(weights_ * (mean - BAR)) <= 1e-9
+    wrong = [
+        bool((is_null & (log_e_path((rng.random(len(mean)) < mean).astype(float), BAR) >= np.log(20))).any())
+        for _ in range(runs)
+    ]
+    return float(np.mean(wrong))
+
+
+@pytest.mark.parametrize("name", VARYING)
+def test_however_inputs_vary_an_exit_is_right_about_the_mean_of_its_pairs(name):
+    assert ever_wrong(name, 150) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 150)
+
+
+def test_a_mean_that_was_above_the_bar_for_long_and_falls_below_it_does_exit():
+    """The negative control: of the mean that comes, an exit says nothing."""
+    mean = np.r_[np.full(1_000, 0.98), np.full(1_000, 0.92)]
+    rng = np.random.default_rng(1)
+    paths = [log_e_path((rng.random(2_000) < mean).astype(float), BAR) for _ in range(20)]
+    assert np.mean([path.max() >= np.log(20) for path in paths]) > 0.9
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", VARYING)
+def test_varying_inputs_with_2000_replications(name):
+    wrong = ever_wrong(name, 2_000)
+    print(f"{name}: {wrong:.4f} exits while the mean of the pairs was not above the bar, 2,000 runs")
+    assert wrong <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 2_000)
+
+
+def test_a_verdict_says_which_mean_it_is_about():
+    part = np.tile(np.r_[np.ones(49), 0.0], 4)
+    rates = np.repeat([0.1, 1.0], len(part))
+    same = monitor(pairs_frame(np.tile(part, 2), sample_probability=rates), now=LATER)
+    assert "over the pairs: each counts the same though the sampling rate changed (0.1, 1)" in repr(same)
+    assert "changed together" not in repr(same)
+    worse = np.tile(np.r_[np.ones(9), 0.0], 20)
+    apart = monitor(pairs_frame(np.r_[worse, np.ones(200)], sample_probability=rates), now=LATER)
+    assert "over the calls: weighted by one over the sampling rate (0.1, 1)" in repr(apart)
+    assert "the pairs' mean is 0.950, that of the calls they stand for 0.909" in repr(apart)
+    one = repr(monitor(pairs_frame(part), now=LATER))
+    assert "over the pairs" not in one and "over the calls" not in one
+
+
+def test_the_interval_is_the_one_that_the_verdict_goes_by():
+    """At 105 agreements a bar of .95 is passed at .05, where an interval at .025 a side still holds it."""
+    result = monitor(pairs_frame(np.ones(105)), now=LATER)
+    (decision,) = result.decisions.values()
+    assert decision.outcome is Outcome.NON_INFERIOR and decision.lower >= BAR
+    assert decision.interval == result.frame["interval"].iloc[0] == "90% interval, valid at any time"
+    assert "(0.95" in result.sentence("classify::ticket") and "90% interval" in repr(result)
+    before = monitor(pairs_frame(np.ones(90)), now=LATER).decisions["classify::ticket"]
+    assert before.outcome is Outcome.CONTINUE and before.lower < BAR

@@ -126,7 +126,7 @@ def test_what_never_was_good_is_not_told_as_a_change(report):
 def test_each_range_says_what_it_is(report):
     page = report.html()
     assert "Ranges: 95% interval, fixed sample" in page
-    assert "Ranges: 99.2% interval, valid at any time" in page
+    assert "Ranges: 98.3% interval, valid at any time" in page
 
 
 def test_numbers_are_written_for_people(report):

@@ -143,7 +143,7 @@ def monitor_section(report: Report) -> list[str]:
             "Inputs needed": [_needed(row) for row in records],
         }
     )
-    kind = interval_kind(report.standing.plan.alpha / len(frame), anytime=True)
+    kind = " or ".join(sorted(frame["interval"].unique()))
     note = f"Ranges: {kind}: look as often as you like; they are wider than those of one look, above."
     if (frame["basis"] != "agreement").any():
         note += (

@@ -112,7 +112,7 @@ def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = Non
     name = f"Confidence band of {plain(task_type)}"
     if data.empty:
         return nothing(axes, name, data, "no usable pairs yet")
-    band = interval_kind(decision.alpha, anytime=True)
+    band = decision.interval
     axes.fill_between(data["pairs"], data["lower"], data["upper"], color=SKY, alpha=0.35, label=band)
     marker = "o" if len(data) == 1 else None
     axes.plot(data["pairs"], data["mean"], color=BLUE, marker=marker, label="mean so far")
