@@ -79,7 +79,7 @@ def test_looking_after_every_drawing_with_2000_replications(side, correlation):
     erred = np.mean([judged_alike(seed, side, correlation) for seed in range(2_000)], axis=0)
     print(f"correlation {correlation}, {side}: with help {erred[0]:.4f}, alone {erred[1]:.4f}")
     assert erred[0] <= 0.0598  # .05 and two standard errors
-    assert erred[2] == (1.0 if side == "above" else 0.0)
+    assert erred[2] >= 0.99 if side == "above" else erred[2] <= 0.01
 
 
 def marks_to_settle(
