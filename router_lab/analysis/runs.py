@@ -22,10 +22,11 @@ from router_lab.analysis.population import (
     as_they_were,
     cycles,
     first_of_each,
+    neighbours_alike,
     never_compared,
     parted,
     span_days,
-    too_early,
+    why_waiting,
 )
 from router_lab.analysis.prediction_powered_betting import helped
 from router_lab.analysis.prompts import settled
@@ -112,7 +113,7 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
     weights = weigh(first)
     if found.is_helped:
         values, reach, beside = _helped(latest, found, first, weights, weigh, watch.margin, standing)
-    cycle = cycles(first)
+    cycle, near = cycles(first), neighbours_alike(first)
     times = evidence["created_at"].dropna()
     likeness, audit_likeness = _likeness(latest, standing)
     before = latest[~_audits(latest, standing)]
@@ -122,6 +123,7 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
         parted(evidence[~audit], first, weights),
         never_compared(before, evidence[~audit]),
         cycle,
+        near,
     )
     return Run(
         task_type=name,
@@ -144,7 +146,7 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
         usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
         reach=reach,
         beside=beside,
-        waits=too_early(span_days(first), watch.at_least_days or 0.0, cycle),
+        waits=why_waiting(span_days(first), watch.at_least_days or 0.0, cycle, near, watch.cluster),
     )
 
 

@@ -49,13 +49,15 @@ class SteeringPolicy:
 
     That answers differ is no reason to stop, so it is told and nothing more unless `on_differs` says so. A
     verdict that is refused is told too: nothing is concluded, and nothing switched.
-    An audit of `audit_share` of the pairs seen per `audit_every_days` (at least `audit_pairs`) costs
-    at most `audit_usd`; a re-arm at most `rearm_usd`.
+    An exit is applied once its pairs span `exit_after_days`, which is told until then: the default, a week,
+    shows every hour and every weekday. An audit of `audit_share` of the pairs seen per `audit_every_days`
+    (at least `audit_pairs`) costs at most `audit_usd`; a re-arm at most `rearm_usd`.
     """
 
     on_worse: Reaction = "alert"
     on_differs: Reaction = "alert"
     on_futile: Reaction = "alert"
+    exit_after_days: float = 7.0
     audit_every_days: float = 1.0
     audit_share: float = 0.01
     audit_pairs: int = 10
@@ -66,6 +68,8 @@ class SteeringPolicy:
         for name in ("on_worse", "on_differs", "on_futile"):
             if getattr(self, name) not in ("alert", "off"):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; it is 'alert' or 'off'")
+        if not 0 <= self.exit_after_days < float("inf"):
+            raise ConfigError(f"exit_after_days is {self.exit_after_days!r}; it must be 0 or more days")
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,11 +241,16 @@ def _afresh(name: str, watch: Watch | None, standing: Standing, rules: SteeringP
 
 def _while_measuring(run: Run, decision: Decision, rules: SteeringPolicy) -> Action | None:
     key = f"{run.task_type}/{decision.outcome}/{run.basis}/{run.started}"
-    if decision.outcome is Outcome.NON_INFERIOR:
-        reason = f"stable: {_evidence(run, decision)}; {_watchfulness(run, rules, run.newest)}"
-        return Action("exit", run.task_type, reason, key)
-    if decision.outcome is Outcome.SUPERIOR:
-        reason = f"superior: {_evidence(run, decision)}; {_watchfulness(run, rules, run.newest)}"
+    if decision.outcome in (Outcome.NON_INFERIOR, Outcome.SUPERIOR):
+        word = "stable" if decision.outcome is Outcome.NON_INFERIOR else "superior"
+        days = _days(run)
+        if days < rules.exit_after_days:
+            reason = (
+                f"{word}, to be applied once the pairs span {rules.exit_after_days:g} days, where they span "
+                f"{days:.2g}: {_evidence(run, decision)}"
+            )
+            return Action("alert", run.task_type, reason, f"{key}/waits")
+        reason = f"{word}: {_evidence(run, decision)}; {_watchfulness(run, rules, run.newest)}"
         return Action("exit", run.task_type, reason, key)
     reaction = {
         Outcome.WORSE: rules.on_worse,
@@ -329,6 +338,13 @@ def _watchfulness(run: Run, rules: SteeringPolicy, exited: datetime | None) -> s
         f"at audits of {pairs} pairs {every} a mean of {on_scale(fallen, run.basis)}, twice the loss "
         f"accepted, would be found after {after}"
     )
+
+
+def _days(run: Run) -> float:
+    """Days from the first pair to the newest."""
+    if run.started is None or run.newest is None:
+        return 0.0
+    return (run.newest - run.started).total_seconds() / 86_400
 
 
 def _pairs_per_day(run: Run, exited: datetime) -> float:

@@ -65,7 +65,10 @@ def add_to(commands: Commands) -> None:
         help="count the first pair of each value of this column, or of a tag of the calls: tag:NAME",
     )
     monitor.add_argument(
-        "--at-least-days", type=float, metavar="DAYS", help="an exit waits until the pairs span so many days"
+        "--at-least-days",
+        type=float,
+        metavar="DAYS",
+        help="an exit waits until the pairs span so many days (default: 7 before the switch is flipped)",
     )
     monitor.add_argument(
         "--apply", action="store_true", help="keep plans and verdicts, flip the switch and raise the alerts"
@@ -78,8 +81,9 @@ def run_monitor(arguments: argparse.Namespace) -> int:
     """Print where every task type stands, and what was or would be done."""
     from router_lab.analysis import SteeringPolicy, steer
 
+    days = {} if arguments.at_least_days is None else {"exit_after_days": arguments.at_least_days}
     policy = SteeringPolicy(
-        on_worse=arguments.on_worse, on_differs=arguments.on_differs, on_futile=arguments.on_futile
+        on_worse=arguments.on_worse, on_differs=arguments.on_differs, on_futile=arguments.on_futile, **days
     )
     with existing_ledger(arguments.ledger) as ledger:
         steered = steer(

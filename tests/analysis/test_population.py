@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from pair_frames import NOW, agreeing, pairs_frame
 from test_watches import LATER, NAME, pairs, write
 
-from router_lab.analysis import ExitPlan, Outcome, monitor, steer
+from router_lab.analysis import ExitPlan, Outcome, SteeringPolicy, monitor, steer
 from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
 
@@ -38,7 +39,7 @@ def false_exits(runs: int, size: int, clusters: int, cluster: str | None) -> flo
 
 
 def test_near_duplicates_in_bursts_count_once_per_cluster():
-    first, all_of_them = false_exits(30, 50, 60, "template"), false_exits(12, 50, 60, None)
+    first, all_of_them = false_exits(30, 50, 60, "template"), false_exits(12, 50, 60, "input_hash")
     print(f"bursts of 50 near duplicates: first of each {first:.3f}, each {all_of_them:.3f} false exits")
     assert first <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 30)
     assert all_of_them > 0.2  # the negative control must fail
@@ -115,3 +116,38 @@ def test_the_plan_in_the_ledger_keeps_cluster_and_least_duration(tmp_path: Path)
         assert (kept.cluster, kept.at_least_days) == ("input_hash", 7)
         assert "the exit waits" in look() and len(ledger.watches()) == 1
         assert monitor(ledger, now=LATER).decisions[NAME].outcome is Outcome.CONTINUE
+
+
+def test_neighbours_that_are_alike_hold_an_exit_until_somebody_says_what_counts():
+    frame = bursts(1, 50, 60)
+    agreed = frame["agreement"].to_numpy(copy=True)
+    agreed[:600] = 1.0  # the first templates agree, and would settle it
+    result = monitor(frame.assign(agreement=agreed), now=LATER)
+    assert result.decisions[NAME].outcome is Outcome.CONTINUE
+    assert "the exit waits: neighbours in time are alike" in repr(result) and "cluster=" in repr(result)
+    assert outcome(frame.assign(agreement=agreed), cluster="input_hash") is Outcome.NON_INFERIOR
+    assert outcome(frame.assign(agreement=agreed), cluster="template") is not Outcome.REFUSED
+    for seed in range(20):
+        alone = pairs_frame((np.random.default_rng(seed).random(1_000) < 0.98).astype(float))
+        assert "neighbours" not in repr(monitor(alone, now=LATER))
+
+
+def test_an_exit_is_applied_after_a_week_and_told_before(tmp_path: Path):
+    days = np.linspace(0, 8, 400)
+    rows = [replace(one, created_at=one.created_at - timedelta(days=8 - day))
+            for one, day in zip(pairs(np.ones(400), run_id=None), days, strict=True)]  # fmt: skip
+    with Ledger(tmp_path / "week") as ledger:
+        write(ledger, rows[:200])
+        early = asyncio.run(steer(ledger, apply=True, now=LATER))
+        assert [one.kind for one in early.done] == ["alert"]
+        assert "stable, to be applied once the pairs span 7 days, where they span 4" in repr(early)
+        assert not asyncio.run(steer(ledger, apply=True, now=LATER)).done  # said once
+        write(ledger, rows[200:])
+        late = asyncio.run(steer(ledger, apply=True, now=LATER))
+        assert [one.kind for one in late.done] == ["exit"]
+    with Ledger(tmp_path / "asked") as ledger:
+        write(ledger, rows[:200])
+        asked = asyncio.run(steer(ledger, None, SteeringPolicy(exit_after_days=1), apply=True, now=LATER))
+        assert [one.kind for one in asked.done] == ["exit"]
+    with pytest.raises(ConfigError, match="exit_after_days"):
+        SteeringPolicy(exit_after_days=-1)

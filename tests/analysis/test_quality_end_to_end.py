@@ -18,7 +18,7 @@ from pair_frames import NOW, pairs_frame
 
 import router_lab as rl
 from lab import laboratory
-from router_lab.analysis import ab, monitor, plan_experiment, report, steer
+from router_lab.analysis import SteeringPolicy, ab, monitor, plan_experiment, report, steer
 from router_lab.cli.main import main
 from router_lab.defaults import BASES
 from router_lab.ledger import Ledger
@@ -42,6 +42,9 @@ ledger: {{durability: os}}
 
 # Nobody says so of answers that only differ.
 CONDEMNED = re.compile(r"(?<!known to be )(?<!no )\b[Ww]orse|WORSE|\bNo\b, do not|[Dd]o not replace|not_non")
+
+
+AT_ONCE = SteeringPolicy(exit_after_days=0)
 
 
 def ledger_of(
@@ -90,7 +93,7 @@ def surfaces(folder: Path, capsys: pytest.CaptureFixture[str], *options: str) ->
         said = {
             "ab": repr(ab(ledger, basis=basis)),
             "monitor": repr(monitor(ledger, basis=basis, now=moment)),
-            "steer": repr(asyncio.run(steer(ledger, basis=basis, now=moment))),
+            "steer": repr(asyncio.run(steer(ledger, policy=AT_ONCE, basis=basis, now=moment))),
             "report": text_of(made.html()),
             "panel": repr(panel) + text_of(panel._repr_mimebundle_()["text/html"]),
         }
@@ -174,7 +177,7 @@ def said_by_functions(ledger: Ledger, **options: Any) -> dict[str, str]:
     return {
         "ab": repr(ab(ledger, **options)),
         "monitor": repr(monitor(ledger, now=moment, **options)),
-        "steer": repr(asyncio.run(steer(ledger, now=moment, **options))).split("Actions")[1],
+        "steer": repr(asyncio.run(steer(ledger, policy=AT_ONCE, now=moment, **options))).split("Actions")[1],
         "report": text_of(report(ledger, pictures=False, now=moment, **options).html()),
     }
 
@@ -332,7 +335,7 @@ async def test_a_likeness_of_ones_own_is_named_so_wherever_a_verdict_rests_on_it
 def latched(folder: Path) -> Ledger:
     """A ledger in which the likeness of 110 pairs has been found to pass, and that is kept."""
     ledger = ledger_of(folder, np.ones(110), comparator="number")
-    asyncio.run(steer(ledger, apply=True, now=NOW.to_pydatetime()))
+    asyncio.run(steer(ledger, policy=AT_ONCE, apply=True, now=NOW.to_pydatetime()))
     return ledger
 
 
@@ -375,7 +378,7 @@ def watched_by(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, st
         panel.task_type.value = NAME if NAME in dict(panel.task_type.options).values() else ""
         return {
             "monitor": repr(monitor(ledger, now=moment)),
-            "steer": repr(asyncio.run(steer(ledger, now=moment))),
+            "steer": repr(asyncio.run(steer(ledger, policy=AT_ONCE, now=moment))),
             "report": text_of(report(ledger, pictures=False, now=moment).html()),
             "panel": text_of(panel._repr_mimebundle_()["text/html"]),
             "CLI": told,
@@ -385,7 +388,7 @@ def watched_by(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, st
 def test_equally_good_marks_change_the_verdict_at_every_place(tmp_path, capsys):
     ledger_of(tmp_path, np.zeros(307)).close()
     with Ledger(tmp_path / "ledger") as ledger:
-        asyncio.run(steer(ledger, apply=True, now=NOW.to_pydatetime()))
+        asyncio.run(steer(ledger, policy=AT_ONCE, apply=True, now=NOW.to_pydatetime()))
     for place, said in watched_by(tmp_path, capsys).items():
         assert "differ" in said.lower(), place
     with Ledger(tmp_path / "ledger") as ledger:
@@ -399,7 +402,7 @@ def test_equally_good_marks_change_the_verdict_at_every_place(tmp_path, capsys):
 def test_another_judge_opens_a_new_watch_and_says_so(tmp_path):
     details = [json.dumps({"preference": 1.0, "judge": "judge: one"})] * 110
     with ledger_of(tmp_path, np.ones(110), details=details, comparator="judge") as ledger:
-        asyncio.run(steer(ledger, apply=True, now=NOW.to_pydatetime()))
+        asyncio.run(steer(ledger, policy=AT_ONCE, apply=True, now=NOW.to_pydatetime()))
         assert list(ledger.watches()["scorer"]) == ["judge: one"] * 2
         ledger.score(*marks([(1.0, 0.0)] * 110, "judge: two", "judge"))
         said = repr(monitor(ledger, now=NOW.to_pydatetime()))

@@ -31,7 +31,10 @@ def events(*rows) -> pd.DataFrame:
     )
 
 
-def kinds(frame, now=LATER, policy=None, switch_events=None) -> list[str]:
+AT_ONCE = SteeringPolicy(exit_after_days=0)
+
+
+def kinds(frame, now=LATER, policy=AT_ONCE, switch_events=None) -> list[str]:
     result = monitor(frame, now=now, switch_events=switch_events)
     return [action.kind for action in plan_actions(result, policy, now=now)]
 
@@ -43,13 +46,13 @@ def test_a_stable_type_exits_and_an_undecided_one_does_not():
 
 def test_an_exit_says_how_soon_its_audits_would_find_a_fall():
     """Of 300 pairs in 5 hours a hundredth a day are 15; a fall to .90 is found after about 200 of them."""
-    (action,) = plan_actions(monitor(pairs_frame(np.ones(300)), now=LATER), now=LATER)
+    (action,) = plan_actions(monitor(pairs_frame(np.ones(300)), now=LATER), AT_ONCE, now=LATER)
     days = float(
         re.search(r"at audits of (\d+) pairs a day .* found after about (\d+) days", action.reason)[2]
     )
     assert "a mean of 0.9000, twice the loss accepted" in action.reason
     assert 10 <= days <= 18
-    rare = SteeringPolicy(audit_every_days=7)
+    rare = SteeringPolicy(audit_every_days=7, exit_after_days=0)
     (action,) = plan_actions(monitor(pairs_frame(np.ones(300)), now=LATER), rare, now=LATER)
     assert "pairs every 7 days" in action.reason
 
@@ -84,7 +87,9 @@ def test_a_real_ledger_is_steered_once(tmp_path):
     frame = pairs_frame(np.ones(400))
     with Ledger(tmp_path / "ledger") as ledger:
         ledger.switch.on(reason="experiment")
-        first = plan_actions(monitor(frame, now=LATER, switch_events=ledger.switch_events()), now=LATER)
+        first = plan_actions(
+            monitor(frame, now=LATER, switch_events=ledger.switch_events()), AT_ONCE, now=LATER
+        )
         act(first, ledger.switch, now=LATER)
         assert not ledger.switch.read("classify::ticket").on
         assert ledger.switch.read("another::type").on
@@ -119,17 +124,17 @@ async def test_steer_from_pairs_in_the_ledger_to_its_switch(tmp_path, agreement,
     with Ledger(tmp_path / "ledger") as ledger:
         ledger.switch.on(reason="experiment")
         await asyncio.gather(*(ledger.record_comparison(comparison(i, agreement)) for i in range(300)))
-        looked = await steer(ledger, now=LATER)
+        looked = await steer(ledger, policy=AT_ONCE, now=LATER)
         assert [one.kind for one in looked.actions] == [kind] and looked.done == ()
         assert ledger.switch.read("math::word").on
 
-        first = await steer(ledger, apply=True, now=LATER)
+        first = await steer(ledger, policy=AT_ONCE, apply=True, now=LATER)
         assert [one.kind for one in first.done] == [kind]
         assert ledger.switch.read("math::word").on is (kind == "alert")
         assert list(ledger.alerts()["kind"]) == [f"monitor_{kind}"]
         assert f"{kind} math::word" in repr(first)
 
-        second = await steer(ledger, apply=True, now=LATER)
+        second = await steer(ledger, policy=AT_ONCE, apply=True, now=LATER)
         assert second.done == ()
         assert len(ledger.alerts()) == 1
 
@@ -144,7 +149,7 @@ def test_alerts_are_said_once(tmp_path):
             for _ in range(2):
                 waiting: list[asyncio.Future[None]] = []
                 act(
-                    plan_actions(monitor(frame, now=LATER), now=LATER),
+                    plan_actions(monitor(frame, now=LATER), AT_ONCE, now=LATER),
                     ledger.switch,
                     lambda alert, waiting=waiting: waiting.append(ledger.record_alert(alert)),
                     known_alerts=set(ledger.alerts()["alert_id"]),

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from pair_frames import NOW, agreeing, pairs_frame
 
-from router_lab.analysis import ExitPlan, Outcome, ab, monitor, steer
+from router_lab.analysis import ExitPlan, Outcome, SteeringPolicy, ab, monitor, steer
 from router_lab.cli.main import main
 from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
@@ -48,8 +48,11 @@ def write(ledger: Ledger, rows: Sequence[Comparison]) -> None:
     asyncio.run(run())
 
 
+AT_ONCE = SteeringPolicy(exit_after_days=0)
+
+
 def apply(ledger: Ledger, **options: object) -> str:
-    return repr(asyncio.run(steer(ledger, apply=True, **{"now": LATER, **options})))
+    return repr(asyncio.run(steer(ledger, apply=True, **{"now": LATER, "policy": AT_ONCE, **options})))
 
 
 def told(ledger: Ledger) -> tuple[object, ...]:
