@@ -22,6 +22,7 @@ from router_lab.router.compare import (
     compare,
     stored_pair,
 )
+from router_lab.router.endings import is_blank
 
 LABELS = {"labels": ["urgent", "not urgent", "refund", "正面"]}
 CONFIGURED = [
@@ -235,7 +236,7 @@ def test_every_comparator_keeps_its_promises(
     assert there.agreement is not None and 0 <= there.agreement <= 1
     assert there.agreement == back.agreement
     assert there.reason
-    is_answer = bool(primary.strip()) or left is not None
+    is_answer = not is_blank(primary) or left is not None
     assert made(Pair(primary, primary, left, left)).agreement == float(is_answer)
     json.dumps(dict(there.details))  # it must fit in a row
 
