@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from router_lab import arguments
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import is_hash
 from router_lab.records import Ending
@@ -66,6 +67,9 @@ def recompare(
     """
     import pandas as pd
 
+    if task_type is not None:
+        arguments.text("task_type", task_type, "a task type, or None for all")
+    arguments.text("comparator", comparator, "a comparator's name, such as 'text'")
     chosen = comparator_called(comparator, options)
     if isinstance(chosen, Judge):
         from router_lab.judging import judge_stored, plan_judging

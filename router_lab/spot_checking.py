@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, overload
 from uuid import uuid4
 
+from router_lab import arguments
 from router_lab.analysis.tables import arrow_of
 from router_lab.errors import ConfigError
 from router_lab.escape import Html, join, plain, show, tag
+from router_lab.ledger.scores import check_scorer
 from router_lab.mark_design import Candidate, Design, Drawn, candidates, differing_more, draw, random_bytes
 from router_lab.records import VERDICT_SCORES, Score, ScoreVerdict, Side
 
@@ -204,8 +206,10 @@ def spot_checks(
     the score. `task_type` takes in what is below it. Noise pairs, and pairs whose answers are missing or
     were not stored, are left out. Raises `ConfigError` for an empty `by`.
     """
-    if not by.strip():
-        raise ConfigError("by='': say who will give the scores")
+    if not callable(getattr(ledger, "score", None)):
+        raise arguments.wrong("ledger", ledger, "a Ledger, such as rl.Ledger(path)")
+    check_scorer(by)
+    arguments.whole("count", count)
     tables = ledger.tables()
     pairs = _with_answers(tables.comparisons, task_type)
     keys = arrow_of(pairs.select("comparison_id", "task_type", "comparator", "agreement", "created_at"))

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from router_lab import arguments
 from router_lab.analysis.ab_power import detectable
 from router_lab.analysis.clustered import ClusteredMean, cluster_mean, holm
 from router_lab.analysis.cost_and_latency import COST_AND_LATENCY, cost_and_latency, latency_words
@@ -147,15 +147,13 @@ def ab(
     with a reason; `allow` names refusals you accept (`quality.REFUSALS`). Raises `ConfigError` for a
     missing column, an unknown basis, scorer or refusal, or an impossible margin or alpha.
     """
-    if not (_is_number(margin) and 0 <= margin < 1):
-        raise ConfigError(f"margin is {margin!r}; it is a share in [0, 1), such as 0.05 for five points")
-    if not (_is_number(alpha) and 0 < alpha < 0.5):
-        raise ConfigError(f"alpha is {alpha!r}; it must lie strictly between 0 and 0.5")
-    unknown = [allow] if isinstance(allow, str) else sorted(set(allow) - {*REFUSALS}, key=str)
-    if unknown:
-        raise ConfigError(
-            f"allow names {', '.join(map(repr, unknown))}; it is a set of some of {', '.join(REFUSALS)}"
-        )
+    arguments.share("margin", margin, from_zero=True)
+    arguments.error_rate("alpha", alpha)
+    if cluster is not None:
+        arguments.text("cluster", cluster, "a column of the pairs, or None")
+    of_refusals = f"a set of some of {', '.join(REFUSALS)}"
+    if unknown := sorted({*arguments.texts("allow", allow, of_refusals)} - {*REFUSALS}):
+        raise ConfigError(f"allow names {', '.join(map(repr, unknown))}; it is {of_refusals}")
     basis = asked_basis(basis, scored_by)
     rows = judged_pairs(pairs, by, keep=[cluster] if cluster else [], basis=basis, scored_by=scored_by)
     if cluster and cluster not in rows:
@@ -170,10 +168,6 @@ def ab(
         record["warnings"] = "; ".join(filter(None, [record["warnings"], *told]))
     frame = _corrected(pd.DataFrame(results, columns=[*COLUMNS, "evidence"]), margin, alpha)
     return AbResult(frame=frame, margin=margin, alpha=alpha, by=by)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real)
 
 
 def _planned(pairs: Any) -> dict[str, Watch]:
@@ -273,9 +267,10 @@ def _beside(helped: HelpedMean, people: ClusteredMean, alpha: float) -> dict[str
 
 def _estimand(found: Evidence) -> str:
     """What the difference is about: of which calls, by what, when."""
+    by = f", by {found.whose}" if found.whose else ""
     of = {
-        "scores": f"score of the shadow less score of the primary, by {found.whose}",
-        "judge": f"pairs won less pairs lost, by {found.whose}",
+        "scores": f"score of the shadow less score of the primary{by}",
+        "judge": f"pairs won less pairs lost{by}",
         "floor": "agreement less the primary's with itself",
         "agreement": "agreement less full agreement",
     }

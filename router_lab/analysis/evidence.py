@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import mannwhitneyu
 
+from router_lab import arguments
 from router_lab.analysis.wording import plain
 from router_lab.defaults import BASES
 from router_lab.errors import ConfigError
@@ -93,17 +94,26 @@ class Evidence:
 
 def check_basis(basis: str | None) -> None:
     """Raises `ConfigError` for a basis there is not, listing those there are."""
-    if basis is not None and basis not in BASES:
+    if basis is not None and not (isinstance(basis, str) and basis in BASES):
         known = ", ".join(map(repr, BASES))
         raise ConfigError(f"basis is {basis!r}; it is one of {known}, or None for the best there is")
 
 
 def asked_basis(basis: str | None, scored_by: str | None) -> str | None:
-    """The basis that is asked for, if only by naming whose scores to use. Raises `ConfigError` as above."""
+    """The basis that is asked for, if only by naming whose scores to use. Raises `ConfigError` as above, and
+    where the two do not go together.
+    """
     check_basis(basis)
-    if scored_by is None or basis is not None:
+    if scored_by is None:
         return basis
-    return "judge" if scored_by == "judge" else "scores"
+    arguments.text("scored_by", scored_by, "'truth', 'people', 'judge' or one scorer's name")
+    own = "judge" if scored_by == "judge" else "scores"
+    if basis not in (None, own):
+        raise ConfigError(
+            f"basis is {basis!r} and scored_by is {scored_by!r}, which do not go together: leave one out, or "
+            f"say basis={own!r}"
+        )
+    return own
 
 
 def evidence(rows: pd.DataFrame, basis: str | None = None) -> Evidence:

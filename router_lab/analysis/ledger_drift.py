@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from router_lab import arguments
 from router_lab.analysis.drift import Drift, detect, detect_shift
 from router_lab.analysis.evidence import Evidence, asked_basis
 from router_lab.analysis.evidence import evidence as evidence_of
@@ -112,6 +113,8 @@ def drift(
     average; with many series, expect proportionally more. Raises `ConfigError` for an unknown basis or
     scorer.
     """
+    arguments.share("threshold", threshold)
+    arguments.whole("last", last)
     basis = asked_basis(basis, scored_by)
     tables = tables_of(source)
     pairs = judged_pairs(tables, basis=basis, scored_by=scored_by)

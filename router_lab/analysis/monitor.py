@@ -22,16 +22,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from router_lab import arguments
 from router_lab.analysis.betting import log_e_path, tally
 from router_lab.analysis.decision import Decision, ExitPlan, Outcome, decide, interval_of
-from router_lab.analysis.evidence import HELPED, Evidence, asked_basis
+from router_lab.analysis.evidence import HELPED, QUALITY, Evidence, asked_basis
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.history import Standing, standings
 from router_lab.analysis.pairs import judged_pairs
 from router_lab.analysis.people_and_judge import NEARLY_ALL, by_chance, judged_beside
 from router_lab.analysis.population import TAG
 from router_lab.analysis.prediction_powered import FEWEST_MARKED
-from router_lab.analysis.quality import FEWEST_CLUSTERS
+from router_lab.analysis.quality import FEWEST_CLUSTERS, NOTHING
 from router_lab.analysis.runs import (
     LEAST_JUDGED,
     Run,
@@ -171,7 +172,13 @@ def monitor(
     default the present. Nothing is written: that is for `steer`. Raises `ConfigError` for missing columns
     and unknown bases or scorers.
     """
-    moment = now or datetime.now(UTC)
+    moment = datetime.now(UTC) if now is None else arguments.moment("now", now)
+    if plan is not None:
+        arguments.instance("plan", plan, ExitPlan, "an ExitPlan, such as rl.analysis.ExitPlan()")
+    if task_types is not None:
+        arguments.whole("task_types", task_types)
+    if least_probability is not None:
+        arguments.share("least_probability", least_probability, to_one=True)
     basis = asked_basis(basis, scored_by)
     tables = tables_if_any(pairs)
     if tables is not None and by == "task_type":
@@ -416,7 +423,8 @@ def _sentence(run: Run, decision: Decision, watch: Watch | None) -> str:
     because = f" New watch: {watch.opened_because}." if watch and watch.opened_because else ""
     if not decision.pairs:
         refused = f"{decision.reason}; " if decision.outcome is Outcome.REFUSED else ""
-        return f"{word}: {refused}no usable pair yet.{because}"
+        nothing = f"{NOTHING[run.basis]}." if run.basis in QUALITY else "no usable pair yet."
+        return f"{word}: {refused}{nothing}{because}"
     more = ""
     if decision.outcome is Outcome.CONTINUE:
         more = f"; {_outlook(run, decision)}"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from router_lab import arguments
 from router_lab.analysis.evidence import PREFIX, SCORED, check_basis
 from router_lab.analysis.tables import ACCEPTED, frame_of, tables_if_any
 from router_lab.errors import ConfigError
@@ -111,6 +112,7 @@ def judged_pairs(
     scorer who scored nothing, or what is accepted.
     """
     check_basis(basis)
+    arguments.text("by", by, "a column of the pairs")
     wanted = [by, "request_id", "input_hash", "created_at", *_DEFAULTS, *SCORE_COLUMNS, *keep]
     frame, is_sorted = _as_frame(pairs, wanted, {by, *keep}, basis, scored_by)
     _require(frame, by)
@@ -154,6 +156,8 @@ def _as_frame(
         frame, is_sorted = _selected(pairs, wanted, keys)
         return _kept_scores(frame, scored_by), is_sorted
     try:
+        if pairs is None:
+            raise TypeError("None is no frame")
         return _kept_scores(pd.DataFrame(pairs), scored_by), False
     except (TypeError, ValueError) as error:
         raise ConfigError(

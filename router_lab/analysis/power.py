@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from router_lab import arguments
 from router_lab.analysis.ab_power import POWER, binary_pairs, graded_pairs
 from router_lab.analysis.betting import Floats, Tally
 from router_lab.analysis.clustered import ClusteredMean, cluster_mean
@@ -148,7 +149,16 @@ def ab_pairs(
     that mean and deviation. Times the design effect. Infinite when the truth is no better than -margin.
     A deviation greater than differences in [-1, 1] can have is read as the greatest. Raises `ConfigError`.
     """
-    given = np.asarray(deviation, dtype=np.float64)
+    if np.ndim(deviation) == 0:
+        arguments.number("deviation", deviation, "a standard deviation, or differences in [-1, 1]")
+        given = np.asarray(deviation, dtype=np.float64)
+    else:
+        given = arguments.numbers("deviation", deviation)
+    arguments.share("margin", margin, from_zero=True)
+    arguments.number("difference", difference, "a difference in [-1, 1]")
+    arguments.error_rate("alpha", alpha)
+    arguments.share("power", power)
+    arguments.amount("design_effect", design_effect)
     truth = difference if given.ndim == 0 else float(given.mean())
     variance = float(given) ** 2 if given.ndim == 0 else float(given.var())
     if not (abs(truth) <= 1 and variance >= 0 and (given.ndim > 0 or given >= 0)):

@@ -42,6 +42,16 @@ MOST_DROPPED = 0.20
 # Below this agreement between scorers not even tentative conclusions hold (Krippendorff).
 LEAST_ALPHA = 0.667
 
+# What a basis is asked of that no pair holds, and where it comes from.
+NOTHING = {
+    "scores": 'no pair has scores; score some with rl.spot_checks(ledger, 100, by="you") or '
+    "ledger.import_scores(...)",
+    "judge": 'no pair has a judge\'s preference; have some judged with rl.recompare(ledger, "judge", '
+    "router=...)",
+    "floor": "no noise pairs to hold the agreement against; set noise_rate of the shadow",
+    "agreement": "no pair has an agreement",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -56,7 +66,7 @@ def inspect(group: pd.DataFrame, found: Evidence, cluster: str | None) -> list[F
     """Findings on one group: `group` as `pairs.judged_pairs` made it, `found` what counts of it."""
     main = group[~group["is_noise"]]
     return [
-        *_size(found.rows, cluster),
+        *_size(found, cluster),
         *_completeness(main, found),
         *_dropped(main),
         *_marks(found),
@@ -68,7 +78,13 @@ def inspect(group: pd.DataFrame, found: Evidence, cluster: str | None) -> list[F
     ]
 
 
-def _size(evidence: pd.DataFrame, cluster: str | None) -> list[Finding]:
+def _size(found: Evidence, cluster: str | None) -> list[Finding]:
+    if found.rows.empty:
+        return [Finding("too_few_clusters", NOTHING[found.basis], refuses=True)]
+    return _size_of(found.rows, cluster)
+
+
+def _size_of(evidence: pd.DataFrame, cluster: str | None) -> list[Finding]:
     sizes = evidence.groupby(cluster, dropna=False).size() if cluster else pd.Series(1, index=evidence.index)
     if len(sizes) < FEWEST_CLUSTERS:
         message = f"{len(sizes)} distinct inputs, at least {FEWEST_CLUSTERS} are needed"

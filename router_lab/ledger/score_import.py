@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed
 from router_lab.ledger.score_files import NARROWING, On, Problem, Rated, Ratings
-from router_lab.ledger.scores import store_scores
+from router_lab.ledger.scores import check_scorer, store_scores
 from router_lab.records import Score, ScoreKind, Side
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ class ScoreSource:
     drawn: Literal["all"] | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.by, str) or not self.by.strip():
-            raise ConfigError(f"by={self.by!r}: say who gave the scores")
+        check_scorer(self.by)
         if self.kind not in get_args(ScoreKind):
             raise ConfigError(f"kind={self.kind!r}: one of {', '.join(get_args(ScoreKind))}")
         if self.drawn not in (None, "all"):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
+from router_lab.defaults import BASES
 from router_lab.errors import ConfigError
 from router_lab.ledger.operations import Append, Books
 from router_lab.ledger.schema import SCORES
@@ -14,6 +15,9 @@ from router_lab.records import Score, ScoreKind, ScoreVerdict
 
 if TYPE_CHECKING:
     from router_lab.ledger.core import Core
+
+# What `scored_by=` and `basis=` mean something else by.
+_RESERVED = frozenset({"truth", "people", "judge", *BASES})
 
 
 def store_scores(core: Core, scores: Sequence[Score]) -> None:
@@ -30,10 +34,20 @@ def store_scores(core: Core, scores: Sequence[Score]) -> None:
     core.transact(write)
 
 
+def check_scorer(by: Any) -> None:
+    """Raises `ConfigError` for what is no name, or a word that chooses among scorers or kinds of evidence."""
+    if not isinstance(by, str) or not by.strip():
+        raise ConfigError(f"by={by!r}: say who gives the scores, by a name such as 'ana'")
+    if by.strip().lower() in _RESERVED:
+        raise ConfigError(
+            f"by={by!r}: scored_by= and basis= mean a kind of scores by this word; give a name, such as "
+            "'ana', and say who scores with kind="
+        )
+
+
 def _check(score: Score) -> None:
     _check_worth(score)
-    if not score.by.strip():
-        raise ConfigError("by='': say who gave the score")
+    check_scorer(score.by)
     if (score.comparison_id is None) == (score.attempt_id is None):
         raise ConfigError("a score is of one pair (`comparison_id` and `side`) or of one `attempt_id`")
     if score.comparison_id is not None and score.side not in ("primary", "shadow"):

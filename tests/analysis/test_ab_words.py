@@ -37,7 +37,7 @@ def test_a_margin_wider_than_the_one_planned_is_told(tmp_path, margin, is_told):
         ({"margin": "5%"}, "margin is '5%'; it is a share"),
         ({"alpha": None}, "alpha is None"),
         ({"allow": {"typo"}}, "allow names 'typo'; it is a set of some of too_few_clusters, "),
-        ({"allow": "dropped"}, "allow names 'dropped'; it is a set"),
+        ({"allow": "dropped"}, "allow is 'dropped'; pass them as a list"),
     ],
 )
 def test_arguments_that_mean_nothing_are_told(arguments, said):

@@ -1,0 +1,122 @@
+"""What a caller passed, checked where it comes in: an error names argument and value, and what it may be."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from math import isfinite
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from router_lab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from numpy import float64
+    from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+_LONGEST = 120
+
+
+def number(name: str, value: Any, what: str) -> float:
+    """A finite number. `what` says in the error which numbers it may be."""
+    if not isinstance(value, Real) or _is_flag(value) or not isfinite(value):
+        raise wrong(name, value, what)
+    return float(value)
+
+
+def share(name: str, value: Any, *, from_zero: bool = False, to_one: bool = False) -> float:
+    """A share between 0 and 1; the ends only where they are asked for."""
+    left, right = "[" if from_zero else "(", "]" if to_one else ")"
+    what = f"a share in {left}0, 1{right}"
+    found = number(name, value, what)
+    if not (found > 0 or (from_zero and found == 0)) or not (found < 1 or (to_one and found == 1)):
+        raise wrong(name, value, what)
+    return found
+
+
+def error_rate(name: str, value: Any) -> float:
+    """The error rate of a test, strictly between 0 and 0.5."""
+    what = "a number strictly between 0 and 0.5"
+    found = number(name, value, what)
+    if not 0 < found < 0.5:
+        raise wrong(name, value, what)
+    return found
+
+
+def amount(name: str, value: Any, *, from_zero: bool = False) -> float:
+    """A number above 0, or 0 too."""
+    what = f"a number {'of at least' if from_zero else 'above'} 0"
+    found = number(name, value, what)
+    if not (found > 0 or (from_zero and found == 0)):
+        raise wrong(name, value, what)
+    return found
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """A whole number of at least `least`."""
+    if not isinstance(value, Integral) or _is_flag(value) or value < least:
+        raise wrong(name, value, f"a whole number of at least {least}")
+    return int(value)
+
+
+def text(name: str, value: Any, what: str = "a text that is not empty") -> str:
+    """A text that says something."""
+    if not isinstance(value, str) or not value.strip():
+        raise wrong(name, value, what)
+    return value
+
+
+def texts(name: str, value: Any, what: str) -> list[str]:
+    """Several texts, in order; a text by itself is a mistake for a list of one."""
+    if isinstance(value, str):
+        raise ConfigError(f"{name} is {_shown(value)}; pass them as a list, [{_shown(value)}]")
+    try:
+        found = list(value)
+    except TypeError:
+        raise wrong(name, value, what) from None
+    if not all(isinstance(one, str) for one in found):
+        raise wrong(name, value, what)
+    return found
+
+
+def instance(name: str, value: Any, kind: type[T], how: str) -> T:
+    """A `kind`; `how` says in the error how to make one."""
+    if not isinstance(value, kind):
+        raise wrong(name, value, how)
+    return value
+
+
+def moment(name: str, value: Any) -> datetime:
+    """A time with its zone."""
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        raise wrong(name, value, "a datetime with a time zone, such as datetime.now(UTC)")
+    return value
+
+
+def numbers(name: str, values: Any) -> NDArray[float64]:
+    """A sequence of numbers as an array of one dimension; NaN may be among them."""
+    import numpy as np
+
+    try:
+        found = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise wrong(name, values, "a sequence of numbers") from None
+    if found.ndim != 1:
+        raise wrong(name, values, "a sequence of numbers")
+    return found
+
+
+def wrong(name: str, value: Any, what: str) -> ConfigError:
+    """The error: what the argument is, and what it may be."""
+    return ConfigError(f"{name} is {_shown(value)}; it is {what}")
+
+
+def _is_flag(value: Any) -> bool:
+    # NumPy's flags are no numbers either, but it does not say so of their type.
+    return isinstance(value, bool)
+
+
+def _shown(value: Any) -> str:
+    said = repr(value).replace("\n", " ")
+    return said if len(said) <= _LONGEST else said[: _LONGEST - 1] + "…"
