@@ -173,7 +173,7 @@ def test_sampling_weights_undo_unequal_sampling():
         ),
         (lambda f: f.assign(sample_probability=0.0), "no sampling probability"),
         (lambda f: f.assign(sample_probability=np.nan), "no sampling probability"),
-        (lambda f: f.assign(status="comparator_error"), "0 distinct inputs"),
+        (lambda f: f.assign(status="comparator_error"), "no pair has an agreement"),
     ],
 )
 def test_it_refuses_and_says_why(change, words):
