@@ -26,7 +26,7 @@ from router_lab.analysis.clustered import ClusteredMean, cluster_mean, holm
 from router_lab.analysis.cost_and_latency import COST_AND_LATENCY, cost_and_latency, latency_words
 from router_lab.analysis.evidence import BOUNDS, HELPED_ON_THE_REST, QUALITY, Evidence, asked_basis
 from router_lab.analysis.evidence import evidence as evidence_of
-from router_lab.analysis.outlook import more_pairs, scores_to_settle
+from router_lab.analysis.outlook import more_pairs, more_pairs_between, scores_to_settle
 from router_lab.analysis.pairs import judged_pairs
 from router_lab.analysis.people_and_judge import HelpedMean, people_and_judge
 from router_lab.analysis.quality import REFUSALS, Finding, inspect
@@ -54,12 +54,15 @@ COLUMNS = (
     "primary_mean", "shadow_mean", "difference", "low", "high", "interval", "shrunk_difference",
     "people_difference", "people_low", "people_high", "judge_difference", "judge_low", "judge_high",
     "marks_worth", "equal_share", "badly_off_share",
-    "p_non_inferior", "p_superior", "p_worse", "detectable", "more_pairs", "scores_needed",
+    "p_non_inferior", "p_superior", "p_worse", "detectable",
+    "more_pairs", "more_pairs_low", "more_pairs_high", "scores_needed",
     *COST_AND_LATENCY, "warnings",
 )  # fmt: skip
 
 
 _WORDS = ["task_type", "verdict", "reason", "basis", "whose", "estimand", "interval", "warnings"]
+
+_MORE = ("more_pairs", "more_pairs_low", "more_pairs_high")
 
 _BESIDE = ("people_difference", "judge_difference", "marks_worth")
 
@@ -80,7 +83,9 @@ class AbResult:
     `scores_needed` is how many pairs to score when a type differs, or may. `effective_pairs` is how many
     independent pairs would say as much; `detectable` how far above -margin the truth must lie to be
     found there with 80% power, by a type judged alone;
-    `more_pairs` how many more settle an inconclusive type in four of five cases if nothing changes.
+    `more_pairs` how many more settle an inconclusive type in four of five cases if the truth is what was
+    seen, `more_pairs_low` and `more_pairs_high` if it is farther from the margin or nearer to it, as it is in
+    one of five cases (see `outlook.more_pairs_between`).
     `shrunk_difference` is the difference drawn towards those of the other types by its noise (see
     `shrinkage`): the better guess where many types have few pairs, for reading only; no verdict uses it.
     `interval` says what `low` and `high` are: each type's own, not corrected for their number. The `p_`
@@ -324,10 +329,14 @@ def _corrected(frame: pd.DataFrame, margin: float, alpha: float) -> pd.DataFrame
         )
     frame.loc[judged, "verdict"] = [_verdict(row, alpha) for row in _rows(frame[judged])]
     is_open = frame["verdict"] == "inconclusive"
-    frame.loc[judged & ~is_open, "more_pairs"] = 0.0
+    frame.loc[judged & ~is_open, [*_MORE]] = 0.0
     # The least p-value of those still open is multiplied by their number: plan for the worst place.
     level = alpha / 2 / max(int(is_open.sum()), 1)
-    frame.loc[is_open, "more_pairs"] = [more_pairs(one, -margin, level) for one in evidence[is_open]]
+    needed = [
+        (more_pairs(one, -margin, level), *more_pairs_between(one, -margin, level))
+        for one in evidence[is_open]
+    ]
+    frame.loc[is_open, [*_MORE]] = np.array(needed, dtype=np.float64).reshape(-1, len(_MORE))
     frame[["pairs", "clusters"]] = frame[["pairs", "clusters"]].astype(np.int64)
     return frame
 
@@ -371,7 +380,11 @@ def _outlook(row: Mapping[str, Any], margin: float) -> str:
     leans = f"leans to {leaning} {limit} points"
     if not np.isfinite(more):
         return f"{leans}, too close to that margin to settle with {count(more)} more pairs"
-    return f"{leans}; about {count(more)} more pair{'' if more == 1 else 's'} would settle it at that margin"
+    spread = f"{count(row['more_pairs_low'])} to {count(row['more_pairs_high'])}"
+    return (
+        f"{leans}; about {count(more)} more pair{'' if more == 1 else 's'} would settle it at that margin "
+        f"({spread}, as far as these pairs tell)"
+    )
 
 
 def _sentence(row: Mapping[str, Any], margin: float, alpha: float) -> str:

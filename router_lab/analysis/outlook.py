@@ -10,6 +10,8 @@ from scipy.special import ndtri
 from router_lab.analysis.ab_power import MOST_PAIRS, POWER
 from router_lab.analysis.clustered import ClusteredMean
 
+_WITHIN = 0.8
+
 
 def more_pairs(mean: ClusteredMean, bar: float, level: float) -> float:
     """Further pairs until the mean is found above or below `bar` at one-sided `level`, with 80% power.
@@ -33,6 +35,21 @@ def more_pairs(mean: ClusteredMean, bar: float, level: float) -> float:
         low, high = (low, middle) if settles(middle) else (middle, high)
     needed = max(1.0, float(np.ceil((high - mean.clusters) * each)))
     return needed if needed <= MOST_PAIRS else float("inf")
+
+
+def more_pairs_between(mean: ClusteredMean, bar: float, level: float) -> tuple[float, float]:
+    """`more_pairs` if the truth lies farther from `bar` than was seen, and nearer: in four of five cases it
+    lies between, 1.28 standard errors to either side. Infinite where the nearer truth is beyond the bar.
+    """
+    away = float(ndtri(1 - (1 - _WITHIN) / 2)) * (1 if mean.mean > bar else -1)
+    farther, nearer = (_future(mean, mean.clusters, luck) for luck in (away, -away))
+    fewest = 1.0 if _is_settled(farther, bar, level) else more_pairs(farther, bar, level)
+    is_beyond = (nearer.mean > bar) != (mean.mean > bar)
+    return fewest, float("inf") if is_beyond else more_pairs(nearer, bar, level)
+
+
+def _is_settled(mean: ClusteredMean, bar: float, level: float) -> bool:
+    return min(mean.p_above(bar), mean.p_below(bar)) < level
 
 
 def _unlucky_p_value(mean: ClusteredMean, bar: float, clusters: float) -> float:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from pair_frames import pairs_frame
 
 from router_lab.analysis import ab
+from router_lab.analysis.ab_power import binary_pairs
 from router_lab.analysis.clustered import ClusteredMean, cluster_mean
-from router_lab.analysis.outlook import more_pairs
+from router_lab.analysis.outlook import more_pairs, more_pairs_between
 
 LEVEL = 0.025
 
@@ -88,3 +89,50 @@ def test_holm_is_planned_for():
     alone = ab(pairs_frame(agreement, "a")).frame["more_pairs"].iloc[0]
     beside = ab(pd.concat([pairs_frame(agreement, name) for name in "abcdef"])).frame["more_pairs"]
     assert (beside > 1.2 * alone).all()
+
+
+def test_the_spread_of_the_forecast_is_shown():
+    row = ab(pairs_frame(np.repeat([0.0, 1.0], [1, 399])), margin=0.05).frame.iloc[0]
+    assert row["verdict"] == "non-inferior" and row["more_pairs_low"] == row["more_pairs_high"] == 0
+    result = ab(pairs_frame(np.repeat([0.0, 1.0], [4, 146])), margin=0.05)
+    row = result.frame.iloc[0]
+    assert 1 <= row["more_pairs_low"] < row["more_pairs"] < row["more_pairs_high"]
+    assert f"({row['more_pairs_low']:,.0f} to " in repr(result) and "as far as these pairs tell" in repr(
+        result
+    )
+
+
+def spread_holds(rate: float, pairs: int, margin: float, runs: int) -> tuple[float, float]:
+    """Of open samples: the share that the pairs asked for settle, and that whose spread holds the number
+    that the truth asks for."""
+    rng = np.random.default_rng([8, pairs])
+    truth = binary_pairs(rate, margin, LEVEL)
+    settled, held = [], []
+    for _ in range(runs):
+        found = seen(int(rng.binomial(pairs, rate)), pairs)
+        if min(found.p_above(-margin), found.p_below(-margin)) < LEVEL:
+            continue
+        more = more_pairs(found, -margin, LEVEL)
+        low, high = more_pairs_between(found, -margin, LEVEL)
+        held.append(low <= truth - pairs <= high)
+        failures = -found.parts @ found.counts
+        if np.isfinite(more):
+            total = pairs + int(more)
+            again = seen(int(failures + rng.binomial(int(more), rate)), total)
+            settled.append(again.p_above(-margin) < LEVEL)
+    return float(np.mean(settled)), float(np.mean(held))
+
+
+@pytest.mark.parametrize(("rate", "pairs"), [(0.02, 100), (0.03, 200)])
+def test_pairs_asked_for_settle_four_of_five(rate, pairs):
+    settled, held = spread_holds(rate, pairs, 0.05, 150)
+    print(f"failures {rate}, {pairs} pairs: settled {settled:.3f}, spread holds {held:.3f}")
+    assert 0.68 <= settled <= 0.92 and held >= 0.65
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("rate", "pairs"), [(0.02, 100), (0.03, 200), (0.01, 100)])
+def test_pairs_asked_for_settle_four_of_five_with_2000_replications(rate, pairs):
+    settled, held = spread_holds(rate, pairs, 0.05, 2_000)
+    print(f"failures {rate}, {pairs} pairs, 2,000 runs: settled {settled:.3f}, spread holds {held:.3f}")
+    assert 0.75 <= settled <= 0.90

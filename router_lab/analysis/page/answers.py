@@ -157,4 +157,5 @@ def _outlook(row: Mapping[str, Any], saved: pd.Series | None, margin: float) -> 
     if more == float("inf"):
         return f"{leans}, but is too close to {limit} for any affordable number of pairs."
     price = "" if saved is None else f", for about {usd(more * saved['shadow_usd'] / saved['pairs'])},"
-    return f"{leans}: about {count(more)} more pairs{price} would settle it at {limit}."
+    spread = f"{count(row['more_pairs_low'])} to {count(row['more_pairs_high'])}"
+    return f"{leans}: about {count(more)} more pairs{price} would settle it at {limit} ({spread})."
