@@ -3,7 +3,9 @@
 The monitor's mean is of distinct inputs, of calls at one time. What the calls would say besides is told: the
 mean over calls where a few inputs that repeat part it from the mean over inputs, inputs that are asked for
 often and were never compared, values that go with the hour or the weekday, and neighbours in time that are
-alike, as near duplicates in bursts are: each of them counts as if it were news.
+alike, as near duplicates in bursts are: each of them counts as if it were news. Seeing that they are alike
+halves the false exits of such bursts at best (of 10: .34 to .17, of 50: .72 to .53 in 500 runs, looked at
+every 100 pairs), for none is seen while all agree; naming the cluster leaves under .01.
 """
 
 from __future__ import annotations
