@@ -118,7 +118,7 @@ def _scores(pair: Mapping[str, Any], row: Row, scorer: Scorer) -> Iterator[Score
         if worth is None:
             continue
         yield Score(
-            score_id=_score_id(pair["comparison_id"], side, by, row),
+            score_id=_score_id(pair["comparison_id"], side, by, row, scorer.options_for(row)),
             at=datetime.now(UTC),
             quality_score=worth,
             by=by,
@@ -140,7 +140,8 @@ def _worth(pair: Mapping[str, Any], side: Side, row: Row, scorer: Scorer) -> tup
     return scorer.score_stored(row, text or "", calls, ending)
 
 
-def _score_id(comparison_id: str, side: Side, by: str, row: Row) -> str:
+def _score_id(comparison_id: str, side: Side, by: str, row: Row, options: Mapping[str, Any]) -> str:
     """The same for the same question, so that a second replay adds nothing; another for another one."""
-    asked = json.dumps([comparison_id, side, by, row.expected, row.options], sort_keys=True, default=repr)
+    said = [comparison_id, side, by, row.expected, options]
+    asked = json.dumps(said, sort_keys=True, default=repr)
     return f"replay-{blake2b(asked.encode('utf-8', 'surrogatepass'), digest_size=12).hexdigest()}"

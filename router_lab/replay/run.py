@@ -49,9 +49,10 @@ async def replay(
 
     `resume` skips rows whose `task_id` has an answer of the same task type in the ledger (`ledger`, or
     the router's own), or those in a given set of ids. `progress` is True for a bar, or called with
-    (done, total). Answers to rows with `expected` are scored by the row's own comparator, the one
-    given here, or `text` (`json` for objects, `tools` for calls: a list of `name` and `arguments`); an
-    answer that was cut, is empty or was refused scores 0. So are both answers of their pairs, in this run or
+    (done, total). Answers to rows with `expected` are scored by the row's own comparator, else the one
+    given here, else the one that their route's shadow is compared with, unless that is `judge`; where that
+    is `text`, or there is none, by `json` for objects and `tools` for calls (a list of `name` and
+    `arguments`). An answer that was cut, is empty or was refused scores 0. So are both answers of their pairs, in this run or
     stored by an earlier one, as scores in the ledger.
 
     A row that fails is part of the result; a ledger that fails or a budget that is used up ends the
@@ -61,7 +62,7 @@ async def replay(
     """
     if concurrency < 1:
         raise ConfigError(f"concurrency must be at least 1, not {concurrency}")
-    scorer = Scorer(comparator, options)
+    scorer = Scorer(comparator, options, router.settings)
     began = datetime.now(UTC)
     done = await _answered(router, resume, ledger)
     total = count_rows(rows)

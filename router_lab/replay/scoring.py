@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from router_lab.defaults import OWN_LIKENESS, SIMILARITIES
-from router_lab.errors import ConfigError
+from router_lab.errors import ConfigError, RoutingError
 from router_lab.records import Ending, ToolCall
 from router_lab.router.compare import (
     Comparator,
@@ -24,11 +24,16 @@ from router_lab.router.compare import (
     stored_pair,
 )
 from router_lab.router.endings import ending, is_blank
+from router_lab.router.routing import RouteTable
 from router_lab.router.tool_calls import is_call, read_calls
 
 if TYPE_CHECKING:
     from router_lab.records import Completion
     from router_lab.replay.rows import Row
+    from router_lab.settings.models import Settings
+
+# What a route that names no comparator has: it says nothing of what is expected.
+_FOR_ANY_TEXT = "text"
 
 _Make = Callable[[str, Mapping[str, Any]], Comparator | Judge]
 
@@ -36,12 +41,16 @@ _Make = Callable[[str, Mapping[str, Any]], Comparator | Judge]
 class Scorer:
     """Compares answers with `expected`; comparators are built once per name and options.
 
-    Raises `ConfigError` when made with a comparator that does not exist.
+    A row's own comparator comes first, then `name`, then the one that the shadow of the row's route in
+    `settings` is compared with. Raises `ConfigError` when made with a comparator that does not exist.
     """
 
-    def __init__(self, name: str | None, options: Mapping[str, Any] | None) -> None:
+    def __init__(
+        self, name: str | None, options: Mapping[str, Any] | None, settings: Settings | None = None
+    ) -> None:
         self._default = name
         self._options = options or {}
+        self._routes = None if settings is None else RouteTable(settings)
         self._made: dict[str, Comparator] = {}
         if name is not None:
             self._get(name, self._options)
@@ -75,11 +84,11 @@ class Scorer:
 
     def name_for(self, row: Row) -> str:
         """The comparator that a row's answers are scored with."""
-        if row.comparator is not None or self._default is not None:
-            return row.comparator or self._default or ""
-        if row.tools and _expected_calls(row.expected):
-            return "tools"
-        return "json" if isinstance(row.expected, (dict, list)) else "text"
+        return self._asked_for(row)[0]
+
+    def options_for(self, row: Row) -> Mapping[str, Any]:
+        """The options that a row, or its route, has for that comparator."""
+        return row.options if row.comparator is not None else self._of_route(row)[1]
 
     def signature(self, row: Row) -> str:
         """What a row's scores are signed with; that they measure likeness is said where no name says it."""
@@ -88,11 +97,32 @@ class Scorer:
         return f"replay: {self.name_for(row)}{OWN_LIKENESS if is_own_likeness else ''}"
 
     def _for(self, row: Row) -> Comparator:
+        name, options = self._asked_for(row)
+        return self._get(name, options, registered_comparator if row.comparator is not None else comparator)
+
+    def _asked_for(self, row: Row) -> tuple[str, Mapping[str, Any]]:
         if row.comparator is not None:
-            return self._get(row.comparator, row.options, registered_comparator)
+            return row.comparator, row.options
         if self._default is not None:
-            return self._get(self._default, self._options)
-        return self._get(self.name_for(row), {})
+            return self._default, self._options
+        name, options = self._of_route(row)
+        if name not in ("", _FOR_ANY_TEXT):
+            return name, options
+        if row.tools and _expected_calls(row.expected):
+            return "tools", {}
+        return ("json", {}) if isinstance(row.expected, (dict, list)) else (_FOR_ANY_TEXT, options)
+
+    def _of_route(self, row: Row) -> tuple[str, Mapping[str, Any]]:
+        """What the shadow of the row's route is compared with; "" for none, or a judge, who scores nothing."""
+        if self._routes is None or self._default is not None:
+            return "", {}
+        try:
+            shadow = self._routes.resolve(row.task_type).shadow
+        except RoutingError:  # the call says so
+            return "", {}
+        if shadow is None or shadow.comparator == Judge.name:
+            return "", {}
+        return shadow.comparator, shadow.options
 
     def _get(self, name: str, options: Mapping[str, Any], make: _Make = comparator) -> Comparator:
         key = json.dumps([name, options, make is comparator], sort_keys=True, default=repr)

@@ -83,3 +83,29 @@ async def test_tables_without_scores_say_so(tmp_path: Path) -> None:
         tables = lab.ledger.tables()
         with pytest.raises(ConfigError, match="those of a ledger"):
             ab(SimpleNamespace(attempts=tables.attempts, comparisons=tables.comparisons), basis="scores")
+
+
+@pytest.mark.parametrize(
+    ("comparator", "expected", "signed"),
+    [
+        ("number", "4", "replay: number"),
+        ("label, options: {labels: [billing, delivery]}", "billing", "replay: label"),
+        ("number", {"n": 4}, "replay: number"),
+        ("text", "4", "replay: text"),
+        ("text", {"n": 4}, "replay: json"),
+        ("judge", "4", "replay: text"),
+    ],
+)
+async def test_what_is_expected_is_compared_as_the_routes_shadow_is(tmp_path, comparator, expected, signed):
+    routing = (
+        f"routing: {{judge: {{model: cloud}}, classify: {{model: cloud, max_tokens: 16, "
+        f"shadow: {{model: small, comparator: {comparator}}}}}}}"
+    )
+    rows = [{"id": "a", "task_type": "classify::two", "prompt": "Two and two?", "expected": expected}]
+    with laboratory(tmp_path / "ledger") as lab:
+        async with lab.router(routing) as router:
+            with lab.ledger.switch.on(reason="test"):
+                await replay(router, rows)
+            assert set(lab.ledger.scores()["by"]) == {signed}
+            await replay(router, [{**rows[0], "comparator": "exact"}])
+        assert set(lab.ledger.scores()["by"]) == {signed, "replay: exact"}
