@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
-from router_lab.analysis.tables import arrow_of
 from router_lab.errors import LedgerError
 from router_lab.ledger.content import is_hash
 from router_lab.records import Score, Side
@@ -64,11 +63,18 @@ def _score_whole(ledger: Any, expectations: Expectations, scorer: Scorer) -> int
     raise AssertionError("unreachable")
 
 
+def _arrow_of(expression: Any) -> Any:
+    """Not imported before: whoever only replays loads no data frames."""
+    from router_lab.analysis.tables import arrow_of
+
+    return arrow_of(expression)
+
+
 def _score_all(ledger: Any, expectations: Expectations, scorer: Scorer) -> int:
     tables = ledger.tables()
     of_pair = dict(_expected_pairs(tables, expectations))
     known = set(
-        arrow_of(tables.scores.filter(tables.scores.score_id.startswith("replay-")).score_id).to_pylist()
+        _arrow_of(tables.scores.filter(tables.scores.score_id.startswith("replay-")).score_id).to_pylist()
     )
     scored, waiting = 0, []
     for pair in _answers(tables, list(of_pair)):
@@ -91,7 +97,7 @@ def _expected_pairs(tables: Any, expectations: Expectations) -> Iterator[tuple[s
     requests = asked.select("request_id", "task_id").distinct()
     finished = pairs.filter(pairs.status.isin(["complete", "shadow_failed"]) & ~pairs.is_noise)
     found = finished.select("comparison_id", "request_id", "task_type").inner_join(requests, "request_id")
-    for batch in arrow_of(found.select("comparison_id", "task_id", "task_type")).to_batches(_AT_ONCE):
+    for batch in _arrow_of(found.select("comparison_id", "task_id", "task_type")).to_batches(_AT_ONCE):
         for one in batch.to_pylist():
             row = expectations.get((one["task_id"], one["task_type"]))
             if row is not None:
@@ -106,7 +112,7 @@ def _answers(tables: Any, comparison_ids: list[str]) -> Iterator[Mapping[str, An
         wanted = ibis.memtable(pa.table({"comparison_id": comparison_ids[start : start + _IN_MEMORY]}))
         pairs = tables.comparisons.semi_join(wanted, "comparison_id")
         chosen = pairs.select("comparison_id", "status", *_ANSWERS)
-        for batch in arrow_of(chosen).to_batches(_AT_ONCE):
+        for batch in _arrow_of(chosen).to_batches(_AT_ONCE):
             yield from batch.to_pylist()
 
 

@@ -52,8 +52,8 @@ async def replay(
     (done, total). Answers to rows with `expected` are scored by the row's own comparator, else the one
     given here, else the one that their route's shadow is compared with, unless that is `judge`; where that
     is `text`, or there is none, by `json` for objects and `tools` for calls (a list of `name` and
-    `arguments`). An answer that was cut, is empty or was refused scores 0. So are both answers of their pairs, in this run or
-    stored by an earlier one, as scores in the ledger.
+    `arguments`). An answer that was cut, is empty or was refused scores 0. So are both answers of their
+    pairs, in this run or stored by an earlier one, as scores in the ledger.
 
     A row that fails is part of the result; a ledger that fails or a budget that is used up ends the
     run, and the result says how far it got. Cancelling cancels the calls in flight, which leave their

@@ -113,7 +113,7 @@ class Scorer:
         return ("json", {}) if isinstance(row.expected, (dict, list)) else (_FOR_ANY_TEXT, options)
 
     def _of_route(self, row: Row) -> tuple[str, Mapping[str, Any]]:
-        """What the shadow of the row's route is compared with; "" for none, or a judge, who scores nothing."""
+        """What the shadow of the row's route is compared with; "" for none, and for a judge."""
         if self._routes is None or self._default is not None:
             return "", {}
         try:
