@@ -224,7 +224,7 @@ def test_wrong_scores_are_refused_and_nothing_of_them_is_kept(lab: Lab):
     for wrong, said in (
         ({"attempt_id": "x", "quality_score": 1.01}, "from 0 to 1"),
         ({"attempt_id": "x", "quality_score": float("nan")}, "a finite number"),
-        ({"attempt_id": "x", "by": " "}, "who gave"),
+        ({"attempt_id": "x", "by": " "}, "who gives"),
         ({"attempt_id": "x", "comparison_id": "y", "side": "primary"}, "one pair"),
         ({}, "one pair"),
         ({"comparison_id": "y"}, "which answer"),
