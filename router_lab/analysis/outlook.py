@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 from scipy.special import ndtri
 
 from router_lab.analysis.ab_power import MOST_PAIRS, POWER
 from router_lab.analysis.clustered import ClusteredMean
-from router_lab.analysis.evidence import FAILED
 
 _WITHIN = 0.8
 
@@ -59,13 +57,6 @@ def _unlucky_p_value(mean: ClusteredMean, bar: float, clusters: float) -> float:
     upwards = mean.mean > bar
     future = _future(mean, clusters, luck=float(-ndtri(POWER) if upwards else ndtri(POWER)))
     return future.p_above(bar) if upwards else future.p_below(bar)
-
-
-def led_by_failures(rows: pd.DataFrame) -> bool:
-    """Whether at least half of what `rows` of likeness fall short by are shadows that gave nothing."""
-    short = -rows["value"].clip(upper=0.0)
-    failed = short[rows["use"].isin(FAILED)].sum()
-    return bool(failed > 0 and failed >= short.sum() / 2)
 
 
 def _future(mean: ClusteredMean, clusters: float, luck: float) -> ClusteredMean:

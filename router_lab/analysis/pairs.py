@@ -204,7 +204,7 @@ def _oldest_first(frame: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
 
 def _with_details(frame: pd.DataFrame) -> pd.DataFrame:
     """A frame with what stands in `details`, a mapping or its JSON: the `preference` of its judge and which
-    that is, the `shadow_error` of shadows that failed, whether a comparator measures likeness.
+    that is, the `shadow_error` of shadows set up wrongly, whether a comparator measures likeness.
     """
     if not {"details", "comparator", "status"} <= set(frame.columns):
         return frame
@@ -212,7 +212,7 @@ def _with_details(frame: pd.DataFrame) -> pd.DataFrame:
     for column, rows in (
         ("preference", is_judged),
         ("judge", is_judged),
-        ("shadow_error", frame["status"].isin(["shadow_failed", "shadow_misconfigured"])),
+        ("shadow_error", frame["status"] == "shadow_misconfigured"),
         ("is_likeness", frame["details"].map(lambda one: _LIKENESS in str(one))),
     ):
         if column not in frame:

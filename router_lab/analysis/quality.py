@@ -121,7 +121,7 @@ def _completeness(main: pd.DataFrame, evidence: Evidence) -> list[Finding]:
          "have no answer on either side", 1),
         ("no_primary", int(uses.get("no_primary", 0)), "have no primary answer and are left out", 1),
         ("shadow_failed", int(uses.get("shadow_failed", 0)),
-         f"have a failed shadow, counted as its failure{_last_error(main, 'shadow_failed')}", 1),
+         "have a failed shadow, counted as its failure", 1),
         ("shadow_unusable", int(uses.get("shadow_unusable", 0)),
          f"have no answer of the shadow's ({_endings(main[main['use'] == 'shadow_unusable'], 'shadow')}), "
          "counted as its failure", 1),
@@ -155,17 +155,15 @@ def _dropped(main: pd.DataFrame) -> list[Finding]:
             message += ", and those that were not are no random part: raise the shadow's budget or queue"
         found.append(Finding("dropped", message, refuses))
     if wrong:
-        message = (
-            f"{wrong:,} shadows could not work{_last_error(main, 'misconfigured')}: mend it and compare again"
-        )
+        message = f"{wrong:,} shadows could not work{_first_error(main)}: mend it and compare again"
         refuses = wrong > MOST_MISCONFIGURED * sampled or usable < wrong
         found.append(Finding("misconfigured", message, refuses))
     return found
 
 
-def _last_error(main: pd.DataFrame, use: str) -> str:
-    """The last message of a shadow that failed, or was set up wrongly: it says of what, or what to do."""
-    messages = main.loc[main["use"] == use, "shadow_error"].dropna()
+def _first_error(main: pd.DataFrame) -> str:
+    """The last message of a shadow that was set up wrongly, which says what to do."""
+    messages = main.loc[main["use"] == "misconfigured", "shadow_error"].dropna()
     return f" ({plain_text(messages.iloc[-1])})" if len(messages) else ""
 
 

@@ -16,7 +16,7 @@ from router_lab.analysis.decision import Decision
 from router_lab.analysis.evidence import HELPED_ON_THE_REST, PREFIX, QUALITY, Evidence
 from router_lab.analysis.evidence import evidence as evidence_of
 from router_lab.analysis.history import Standing
-from router_lab.analysis.outlook import led_by_failures, scores_to_settle
+from router_lab.analysis.outlook import scores_to_settle
 from router_lab.analysis.people_and_judge import judged_beside
 from router_lab.analysis.population import (
     as_they_were,
@@ -59,9 +59,7 @@ class Run:
     `basis` is what it is judged by, on pairs of the `of` that might have spoken, by `whose` scores or
     preference ("" for likeness); `estimand` what the mean is about. `bar` is what it is held against.
     `reach` is how far beyond [0, 1] a value may lie (see `betting`; None: none does); `beside` is what people
-    and a judge say each alone, where the judge helps people's marks. Of the values `markable` are of pairs
-    with two answers; `is_led_by_failures`: they fall short mostly by shadows that gave nothing. `waits` is
-    why an exit waits ("": not).
+    and a judge say each alone, where the judge helps people's marks. `waits` is why an exit waits ("": not).
     `newest` and `started` are None when nothing ran. `refusal` says why no verdict may rest on these pairs
     ("" for none), `sampled` how many there were to be. `audits` are the values seen since an exit, which
     the verdict does not use, `audit_likeness` their agreement, `likeness` that before. `usd_per_pair` is
@@ -89,8 +87,6 @@ class Run:
     reach: Floats | None = field(default=None, repr=False)
     beside: Beside | None = None
     waits: str = ""
-    markable: int = 0
-    is_led_by_failures: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +146,6 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
         usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
         reach=reach,
         beside=beside,
-        markable=int((first["use"] == "scored").sum()),
-        is_led_by_failures=led_by_failures(first),
         waits=why_waiting(span_days(first), watch.at_least_days or 0.0, cycle, near, watch.cluster),
     )
 
@@ -258,11 +252,9 @@ def scores_needed(run: Run, decision: Decision) -> float:
     """How many pairs to score, of those there are, to tell better from worse; NaN where it is told."""
     if run.basis in QUALITY or not decision.pairs:
         return float("nan")
-    if run.is_led_by_failures:
-        return 0.0
     same = decision.mean if run.basis == "agreement" else 1 + min(2 * decision.mean - 1, 0.0)
     margin = 1 - run.bar if run.basis == "agreement" else 1 - 2 * run.bar
-    return scores_to_settle(same, margin, decision.alpha, run.markable)
+    return scores_to_settle(same, margin, decision.alpha, decision.pairs)
 
 
 def _estimand(found: Evidence, first: pd.DataFrame, cluster: str | None) -> str:

@@ -18,7 +18,7 @@ from router_lab.analysis.scorers import scorer_agreement
 from router_lab.analysis.tables import Tables, frame_of, worst_usd
 from router_lab.defaults import OWN_LIKENESS, SIMILARITIES
 from router_lab.errors import ConfigError
-from router_lab.records import VERDICT_SCORES, Side
+from router_lab.records import Side
 
 # Whose scores may be asked for, besides one scorer's by name.
 _KINDS = ("truth", "people", "judge")
@@ -27,9 +27,6 @@ _KINDS = ("truth", "people", "judge")
 _PREFERENCE = r'"preference": ?([0-9.]+)'
 _JUDGE = r'"judge": ?"((?:[^"\\]|\\.)*)"'
 _SHADOW_ERROR = r'"shadow_error": ?"((?:[^"\\]|\\.)*)"'
-
-# Of pairs whose shadow failed.
-FAILED_STATUSES = ("shadow_failed", "shadow_misconfigured")
 
 SIDES: tuple[Side, Side] = ("primary", "shadow")
 
@@ -120,9 +117,9 @@ def judge_name(pairs: Any) -> Any:
 
 
 def shadow_error(pairs: Any) -> Any:
-    """What a shadow failed of, as it stands in the JSON, a column; else null."""
+    """What a shadow that was set up wrongly failed of, as it stands in the JSON, a column; else null."""
     found = pairs.details.re_extract(_SHADOW_ERROR, 1).nullif("")
-    return pairs.status.isin(FAILED_STATUSES).ifelse(found, ibis.null("string"))
+    return (pairs.status == "shadow_misconfigured").ifelse(found, ibis.null("string"))
 
 
 def with_scores(
@@ -167,8 +164,7 @@ def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
         _check_scorer(tables.scores, own_name)
     said = marks_table(tables, by=own_name)
     kind = ibis.literal("given") if own_name is not None else said.kind
-    comparative = (said.kind == "judge") | said.verdict.isin(list(VERDICT_SCORES)).fill_null(False)
-    said = said.mutate(kind=(kind == "person").ifelse("people", kind), comparative=comparative)
+    said = said.mutate(kind=(kind == "person").ifelse("people", kind))
     if scored_by in _KINDS:
         said = said.filter(said.kind == scored_by)
     # Likeness to an expected answer gives way to what says whether an answer is right.
@@ -187,7 +183,6 @@ def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
         chosen=said.chosen.all(),
         unsure=(said.verdict == "unsure").any(),
         likeness_by=said.likeness_by.min(),
-        comparative=said.comparative.any(),
         marked_at=said["at"].max(where=drawn),
         names=said.by.min(),
         scorers=said.by.nunique(),

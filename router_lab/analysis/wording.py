@@ -70,10 +70,7 @@ def shares(equal: float, far: float, *, is_quality: bool) -> str:
 
 
 def scoring(needed: float, task_type: str) -> str:
-    """What to do where answers only differ: to score so many pairs, and how; 0 where most are no answers."""
-    if not needed:
-        cause = "mostly because the shadow gave no answer: mend that first"
-        return f"{cause}; not known to be worse: score some pairs once it answers"
+    """What to do where answers only differ: to score so many pairs, and how."""
     command = f'rl.spot_checks(ledger, {needed:.0f}, by="you", task_type={task_type!r})'
     return f"not known to be worse: score some pairs, about {count(needed)} to begin with ({command})"
 

@@ -400,31 +400,3 @@ def test_a_noise_rate_that_changes_is_weighted_away_and_told():
         assert watched.frame["outcome"].iloc[0] != Outcome.NON_INFERIOR
         assert ("noise rate changed (0.05, 0.5)" in judged["warnings"]) is is_told
         assert ("noise rate changed" in repr(watched)) is is_told
-
-
-def test_what_the_primary_fails_at_is_not_read_from_marks_that_compare(tmp_path: Path):
-    """ "Equally good" is stored as 1 and 1, and says nothing of what either is worth."""
-    words = "larger than all that the primary fails at"
-    for place, (verdict, is_told) in enumerate((("equally good", False), (None, True))):
-        with scored_ledger(tmp_path / str(place), np.ones(60)) as ledger:
-            ledger.score(*marks(range(60), (1.0, 1.0), verdict=verdict))
-            for scored_by in (None, "people", "ana"):
-                assert (words in ab(ledger, scored_by=scored_by).frame["warnings"].iloc[0]) is is_told
-
-
-@pytest.mark.parametrize("failed", [200, 100])
-def test_where_shadows_failed_that_comes_first_and_no_marks_are_asked_for(tmp_path: Path, failed: int):
-    frame = {"status": ["shadow_failed"] * failed + ["complete"] * (200 - failed)}
-    details = [{"shadow_error": "HTTP 500: out of memory"}] * failed + [{}] * (200 - failed)
-    with scored_ledger(tmp_path, np.ones(200), details=details, **frame) as ledger:
-        for pairs in (ledger, ledger.comparisons()):
-            result, watched = ab(pairs), monitor(pairs, now=NOW.to_pydatetime())
-            assert result.verdict(NAME) == "differs"
-            for said in (repr(result), repr(watched)):
-                assert "mostly because the shadow gave no answer" in said and "out of memory" in said
-                assert "spot_checks" not in said
-            assert watched.frame["scores_needed"].iloc[0] == result.frame["scores_needed"].iloc[0] == 0
-        assert "mostly because the shadow gave no answer" in report(ledger, pictures=False).html()
-    few = pairs_frame(agreeing(0.5, 200))
-    few.loc[few.index[:5], "status"] = "shadow_failed"
-    assert "rl.spot_checks" in repr(ab(few))
