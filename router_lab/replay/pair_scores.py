@@ -10,11 +10,12 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
-from router_lab.errors import LedgerError
+from router_lab.errors import LedgerError, ReplacedFilesError
 from router_lab.ledger.content import is_hash
 from router_lab.records import Score, Side
 from router_lab.replay.rows import Row
@@ -50,17 +51,10 @@ async def score_pairs(ledger: Any, expectations: Expectations, scorer: Scorer) -
 
 def _score_whole(ledger: Any, expectations: Expectations, scorer: Scorer) -> int:
     """All of them, anew when another process replaced files meanwhile: none gets a second score."""
-    import duckdb
-
-    for last in (False,) * (_TRIES - 1) + (True,):
-        try:
+    for _ in range(_TRIES - 1):
+        with suppress(ReplacedFilesError):
             return _score_all(ledger, expectations, scorer)
-        except duckdb.Error as error:
-            if last:
-                raise LedgerError(
-                    f"the pairs could not be read ({error}); score them with another replay"
-                ) from error
-    raise AssertionError("unreachable")
+    return _score_all(ledger, expectations, scorer)
 
 
 def _arrow_of(expression: Any) -> Any:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from lab import FAST, laboratory
+from lab import FAST, Lab, laboratory
 from router_lab.analysis import ab
 from router_lab.errors import ConfigError
+from router_lab.ledger import Ledger
 from router_lab.replay import replay
 
 ROUTING = "routing: {classify: {model: cloud, max_tokens: 16, shadow: {model: small, comparator: label}}}"
@@ -74,6 +75,34 @@ async def test_answers_kept_as_hashes_are_not_scored(tmp_path: Path) -> None:
                 result = await replay(router, ROWS[:5])
         assert (result.counts["ok"], result.scored_pairs) == (5, 0)
         assert lab.ledger.scores().empty
+
+
+class CompactedLedger(Ledger):
+    """Its files are replaced once, between the opening of its tables and their reading."""
+
+    is_compacted = False
+
+    def tables(self, *given: Any, **options: Any) -> Any:
+        opened = super().tables(*given, **options)
+        if not self.is_compacted:
+            self.is_compacted = True
+            self.compact()
+        return opened
+
+
+async def test_pairs_are_scored_when_their_files_are_replaced_meanwhile(tmp_path: Path) -> None:
+    bare = [{name: row[name] for name in ("id", "task_type", "prompt")} for row in ROWS[:6]]
+    with laboratory(tmp_path / "ledger", workload=ROWS) as lab:
+        async with lab.router(ROUTING) as router:
+            with lab.ledger.switch.on(reason="test"):
+                for start in (0, 3):
+                    await replay(router, bare[start : start + 3])
+                    lab.ledger.seal()
+        with CompactedLedger(lab.folder) as ledger:
+            async with Lab(lab.server, ledger, lab.folder).router(ROUTING) as router:
+                again = await replay(router, ROWS[:6], ledger=ledger)
+            assert ledger.is_compacted
+    assert again.scored_pairs == 6
 
 
 async def test_tables_without_scores_say_so(tmp_path: Path) -> None:
