@@ -44,11 +44,11 @@ def error_rate(name: str, value: Any) -> float:
     return found
 
 
-def amount(name: str, value: Any, *, from_zero: bool = False) -> float:
-    """A number above 0, or 0 too."""
-    what = f"a number {'of at least' if from_zero else 'above'} 0"
+def amount(name: str, value: Any) -> float:
+    """A number above 0."""
+    what = "a number above 0"
     found = number(name, value, what)
-    if not (found > 0 or (from_zero and found == 0)):
+    if not found > 0:
         raise wrong(name, value, what)
     return found
 

@@ -81,21 +81,18 @@ def inspect(group: pd.DataFrame, found: Evidence, cluster: str | None) -> list[F
 def _size(found: Evidence, cluster: str | None) -> list[Finding]:
     if found.rows.empty:
         return [Finding("too_few_clusters", NOTHING[found.basis], refuses=True)]
-    return _size_of(found.rows, cluster)
-
-
-def _size_of(evidence: pd.DataFrame, cluster: str | None) -> list[Finding]:
+    evidence = found.rows
     sizes = evidence.groupby(cluster, dropna=False).size() if cluster else pd.Series(1, index=evidence.index)
     if len(sizes) < FEWEST_CLUSTERS:
         message = f"{len(sizes)} distinct inputs, at least {FEWEST_CLUSTERS} are needed"
         return [Finding("too_few_clusters", message, refuses=True)]
-    found = []
+    findings = []
     if len(sizes) < FEW_CLUSTERS:
-        found.append(Finding("few_clusters", f"only {len(sizes)} distinct inputs", refuses=False))
+        findings.append(Finding("few_clusters", f"only {len(sizes)} distinct inputs", refuses=False))
     if sizes.max() > LARGEST_SHARE * len(evidence):
         share = f"{sizes.max() / len(evidence):.0%}"
-        found.append(Finding("large_cluster", f"one input makes up {share} of the pairs", refuses=False))
-    return found
+        findings.append(Finding("large_cluster", f"one input makes up {share} of the pairs", refuses=False))
+    return findings
 
 
 def _completeness(main: pd.DataFrame, evidence: Evidence) -> list[Finding]:

@@ -243,7 +243,7 @@ def _while_measuring(run: Run, decision: Decision, rules: SteeringPolicy) -> Act
     key = f"{run.task_type}/{decision.outcome}/{run.basis}/{run.started}"
     if decision.outcome in (Outcome.NON_INFERIOR, Outcome.SUPERIOR):
         word = "stable" if decision.outcome is Outcome.NON_INFERIOR else "superior"
-        days = _days(run)
+        days = _days_to(run, run.newest)
         if days < rules.exit_after_days:
             reason = (
                 f"{word}, to be applied once the pairs span {rules.exit_after_days:g} days, where they span "
@@ -340,15 +340,15 @@ def _watchfulness(run: Run, rules: SteeringPolicy, exited: datetime | None) -> s
     )
 
 
-def _days(run: Run) -> float:
-    """Days from the first pair to the newest."""
-    if run.started is None or run.newest is None:
+def _days_to(run: Run, end: datetime | None) -> float:
+    """Days from the first pair to `end`; 0 without either."""
+    if run.started is None or end is None:
         return 0.0
-    return (run.newest - run.started).total_seconds() / 86_400
+    return (end - run.started).total_seconds() / 86_400
 
 
 def _pairs_per_day(run: Run, exited: datetime) -> float:
-    days = (exited - run.started).total_seconds() / 86_400 if run.started else 0.0
+    days = _days_to(run, exited)
     return len(run.values) / days if days > 0 else 0.0
 
 

@@ -153,19 +153,17 @@ async def compare_aside(comparator: Comparator, pair: Pair, worker: Worker | Non
     if size <= _QUICK_CHARS and not calls and not isinstance(texts, (UserComparator, Embedding)):
         return compare(comparator, pair)
     work = partial(compare, comparator, pair)
-    is_users = isinstance(texts, UserComparator) or (
-        isinstance(texts, Embedding) and texts.encoder is not None
-    )
     try:
-        if worker is not None and not is_users:
+        if worker is not None and not _is_users(texts):
             return await worker.run(work, within_s=COMPARATOR_S)
         return await aside(work, within_s=COMPARATOR_S)
     except TookTooLongError as error:
         return Verdict(None, f"the comparator {error}", failed=True)
 
 
-def _has_users_encoder(texts: Comparator) -> bool:
-    return isinstance(texts, Embedding) and texts.encoder is not None
+def _is_users(texts: Comparator) -> bool:
+    """Whether code of the user's compares, or encodes."""
+    return isinstance(texts, UserComparator) or (isinstance(texts, Embedding) and texts.encoder is not None)
 
 
 def stored_pair(

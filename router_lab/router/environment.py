@@ -30,17 +30,14 @@ class Proxies:
         self._known = dict(getproxies() if known is None else known)
         self._around = [rule for rule in _split(self._known.get("no", "")) if rule]
 
-    def said(self, url: httpx.URL) -> str:
-        """Which variable names the proxy on the way to `url`, and its address; nothing without one."""
-        proxy = self.of(url)
-        if proxy is None:
-            return ""
-        kind = url.scheme if self._known.get(url.scheme) else "all"
-        return f"{_variable(f'{kind}_proxy')} ({proxy.url.host}:{proxy.url.port or _PORTS[proxy.url.scheme]})"
+    def said(self, url: httpx.URL, proxy: httpx.Proxy) -> str:
+        """Which variable names the `proxy` on the way to `url`, and its address."""
+        address = f"{proxy.url.host}:{proxy.url.port or _PORTS[proxy.url.scheme]}"
+        return f"{_variable(f'{self._kind(url)}_proxy')} ({address})"
 
     def of(self, url: httpx.URL) -> httpx.Proxy | None:
         """The proxy on the way to `url`, if any. Raises `ProviderError` for one that cannot be used."""
-        kind = url.scheme if self._known.get(url.scheme) else "all"
+        kind = self._kind(url)
         address = self._known.get(kind)
         if not address or any(_covers(rule, url) for rule in self._around):
             return None
@@ -62,6 +59,9 @@ class Proxies:
                 f"{_variable(f'{kind}_proxy')} is no address of a proxy; write it as http://host:port",
             ) from None
         return proxy
+
+    def _kind(self, url: httpx.URL) -> str:
+        return url.scheme if self._known.get(url.scheme) else "all"
 
 
 def _unusable(url: httpx.URL, what: str) -> ProviderError:

@@ -85,7 +85,7 @@ class Pools(httpx.AsyncBaseTransport):
         """Send it on its way. Raises `ProviderError` where the environment names no usable one."""
         proxy = self._proxies.of(request.url)
         if proxy is not None:
-            _current.get().proxy = self._proxies.said(request.url)
+            _current.get().proxy = self._proxies.said(request.url, proxy)
             _current.get().connected = None  # of a connection behind the proxy nobody can tell
         is_secure = "https" in (request.url.scheme, proxy.url.scheme if proxy is not None else "")
         way = (str(proxy.url) if proxy is not None else "", is_secure)
