@@ -151,11 +151,11 @@ def ab_pairs(
     """
     if np.ndim(deviation) == 0:
         arguments.number("deviation", deviation, "a standard deviation, or differences in [-1, 1]")
+        arguments.number("difference", difference, "a difference in [-1, 1]")
         given = np.asarray(deviation, dtype=np.float64)
     else:
         given = arguments.numbers("deviation", deviation)
     arguments.share("margin", margin, from_zero=True)
-    arguments.number("difference", difference, "a difference in [-1, 1]")
     arguments.error_rate("alpha", alpha)
     arguments.share("power", power)
     arguments.amount("design_effect", design_effect)

@@ -34,11 +34,14 @@ def store_scores(core: Core, scores: Sequence[Score]) -> None:
     core.transact(write)
 
 
-def check_scorer(by: Any) -> None:
-    """Raises `ConfigError` for what is no name, or a word that chooses among scorers or kinds of evidence."""
+def check_scorer(by: Any, kind: ScoreKind | None = None) -> None:
+    """Raises `ConfigError` for what is no name, or a word that chooses among scorers or kinds of evidence.
+
+    The word of its own `kind` chooses a scorer among others: a judge may be called so.
+    """
     if not isinstance(by, str) or not by.strip():
         raise ConfigError(f"by={by!r}: say who gives the scores, by a name such as 'ana'")
-    if by.strip().lower() in _RESERVED:
+    if by.strip().lower() in _RESERVED - {kind}:
         raise ConfigError(
             f"by={by!r}: scored_by= and basis= mean a kind of scores by this word; give a name, such as "
             "'ana', and say who scores with kind="
@@ -47,7 +50,7 @@ def check_scorer(by: Any) -> None:
 
 def _check(score: Score) -> None:
     _check_worth(score)
-    check_scorer(score.by)
+    check_scorer(score.by, score.kind)
     if (score.comparison_id is None) == (score.attempt_id is None):
         raise ConfigError("a score is of one pair (`comparison_id` and `side`) or of one `attempt_id`")
     if score.comparison_id is not None and score.side not in ("primary", "shadow"):
