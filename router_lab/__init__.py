@@ -25,13 +25,13 @@ from router_lab.errors import (
 )
 
 if TYPE_CHECKING:
-    from router_lab import analysis, panels, replay, settings, sim
+    from router_lab import analysis, panels, replay, scores, settings, sim, steering
     from router_lab.analysis import plots
     from router_lab.ledger import Ledger
-    from router_lab.recomparison import recompare
     from router_lab.records import Completion, Message, Score, Tool
     from router_lab.router import Router
-    from router_lab.spot_checking import spot_checks
+    from router_lab.scores import recompare, spot_checks
+    from router_lab.steering import steer
 
 __version__ = "0.1.0"
 
@@ -61,9 +61,12 @@ __all__ = [
     "plots",
     "recompare",
     "replay",
+    "scores",
     "settings",
     "sim",
     "spot_checks",
+    "steer",
+    "steering",
 ]
 
 _LAZY = {
@@ -76,11 +79,14 @@ _LAZY = {
     "analysis": ("router_lab.analysis", None),
     "panels": ("router_lab.panels", None),
     "plots": ("router_lab.analysis.plots", None),
-    "recompare": ("router_lab.recomparison", "recompare"),
+    "recompare": ("router_lab.scores", "recompare"),
     "replay": ("router_lab.replay", None),
+    "scores": ("router_lab.scores", None),
     "settings": ("router_lab.settings", None),
     "sim": ("router_lab.sim", None),
-    "spot_checks": ("router_lab.spot_checking", "spot_checks"),
+    "spot_checks": ("router_lab.scores", "spot_checks"),
+    "steer": ("router_lab.steering", "steer"),
+    "steering": ("router_lab.steering", None),
 }
 
 
@@ -101,7 +107,7 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """`%load_ext router_lab` adds `%%route` and `%ledger`; see `router_lab.jupyter`."""
-    from router_lab import jupyter
+    """`%load_ext router_lab` adds `%%route` and `%ledger`; see `router_lab.panels.magics`."""
+    from router_lab.panels import magics
 
-    jupyter.load_ipython_extension(shell)
+    magics.load_ipython_extension(shell)

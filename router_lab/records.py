@@ -128,6 +128,18 @@ class CompletionMetadata:
     token_limited: bool
     stop_reason: str | None
 
+    def facts(self) -> list[str]:
+        """The line below an answer: route, model, tokens, cost, and what was unusual."""
+        facts = [self.task_type, f"{self.model_alias} ({self.model_actual or 'model unknown'})"]
+        if self.tokens_in is not None and self.tokens_out is not None:
+            facts.append(f"{self.tokens_in:,} tokens in, {self.tokens_out:,} out")
+        facts.append(f"${self.cost_usd:.6f}")
+        if self.attempts != 1:
+            facts.append(f"{self.attempts} attempts")
+        if self.token_limited:
+            facts.append("cut at the token limit")
+        return facts
+
 
 @dataclass(frozen=True, slots=True)
 class Completion:
@@ -143,9 +155,10 @@ class Completion:
     thoughts: str = field(default="", repr=False)
 
     def _repr_html_(self) -> str:
-        from router_lab.completion_html import completion_html
+        from router_lab.shown.answer import answer_html
 
-        return completion_html(self)
+        calls = [(call.name, call.arguments) for call in self.tool_calls]
+        return answer_html(self.text, calls, self.metadata.facts())
 
 
 @dataclass(frozen=True, slots=True)

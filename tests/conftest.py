@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from router_lab import sim
-from router_lab.router.dialects import PROCESS
+from router_lab.router.request.dialects import PROCESS
 
 # A busy machine is no failure: properties are checked, their speed is not.
 settings.register_profile("router_lab", deadline=None)

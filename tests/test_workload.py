@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from router_lab.router.compare import Pair, comparator
+from router_lab.router.comparators.compare import Pair, comparator
 
 DATA = Path(__file__).parents[1] / "data"
 ROWS = [json.loads(line) for line in (DATA / "workload.jsonl").read_text(encoding="utf-8").splitlines()]

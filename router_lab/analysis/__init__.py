@@ -6,14 +6,24 @@ Nothing here calls a model.
 
 from __future__ import annotations
 
+import warnings
+from importlib import import_module
+from typing import Any
+
 from router_lab.analysis import metrics
-from router_lab.analysis.ab import AbResult, ab
-from router_lab.analysis.decision import Decision, ExitPlan, Outcome, decide
-from router_lab.analysis.drift import Drift, detect, detect_shift
+from router_lab.analysis.ab_verdict import AbResult, ab
 from router_lab.analysis.estimators import Calibrated, Constant, EstimatorReplay, replay_estimators
-from router_lab.analysis.judge_checks import JudgeChecks, judge_checks
+from router_lab.analysis.evidence.judge_checks import JudgeChecks, judge_checks
+from router_lab.analysis.evidence.marks import StratifiedMean, marks, stratified_mean
+from router_lab.analysis.evidence.scorers import krippendorff_alpha, scorer_agreement
+from router_lab.analysis.exit.decision import (
+    Decision,
+    ExitPlan,
+    Outcome,
+    decide,
+)
+from router_lab.analysis.exit.monitor import MonitorResult, monitor
 from router_lab.analysis.ledger_drift import DriftReport, drift
-from router_lab.analysis.marks import StratifiedMean, marks, stratified_mean
 from router_lab.analysis.metrics import (
     agreement,
     attempts_per_request,
@@ -28,12 +38,10 @@ from router_lab.analysis.metrics import (
     truncation,
     truncation_by_signal,
 )
-from router_lab.analysis.monitor import MonitorResult, monitor
 from router_lab.analysis.power import PowerPlan, ab_pairs, plan_experiment
-from router_lab.analysis.report import Report, report
-from router_lab.analysis.scorers import krippendorff_alpha, scorer_agreement
-from router_lab.analysis.steering import Action, Steered, SteeringPolicy, act, plan_actions, steer
-from router_lab.analysis.stopping import StoppingLaw, stopping_law
+from router_lab.analysis.reports.report import Report, report
+from router_lab.analysis.statistics.shift import Drift, detect, detect_shift
+from router_lab.analysis.statistics.stopping import StoppingLaw, stopping_law
 from router_lab.analysis.tables import Source, open  # noqa: A004 - rl.analysis.open(path) reads well
 from router_lab.defaults import BAR, MARGIN
 
@@ -41,7 +49,6 @@ __all__ = [
     "BAR",
     "MARGIN",
     "AbResult",
-    "Action",
     "Calibrated",
     "Constant",
     "Decision",
@@ -55,13 +62,10 @@ __all__ = [
     "PowerPlan",
     "Report",
     "Source",
-    "Steered",
-    "SteeringPolicy",
     "StoppingLaw",
     "StratifiedMean",
     "ab",
     "ab_pairs",
-    "act",
     "agreement",
     "attempts_per_request",
     "beyond_noise",
@@ -79,7 +83,6 @@ __all__ = [
     "metrics",
     "monitor",
     "open",
-    "plan_actions",
     "plan_experiment",
     "rates",
     "replay_estimators",
@@ -87,9 +90,18 @@ __all__ = [
     "savings",
     "scorer_agreement",
     "spend",
-    "steer",
     "stopping_law",
     "stratified_mean",
     "truncation",
     "truncation_by_signal",
 ]
+
+_MOVED = {"Action", "Steered", "SteeringPolicy", "act", "plan_actions", "steer"}
+
+
+def __getattr__(name: str) -> Any:
+    """What acts on the switch stood here once; notebooks of that time go on."""
+    if name not in _MOVED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"rl.analysis.{name} is rl.steering.{name} now", DeprecationWarning, stacklevel=2)
+    return getattr(import_module("router_lab.steering"), name)

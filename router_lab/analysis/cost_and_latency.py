@@ -13,11 +13,11 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from router_lab.analysis.clustered import cluster_mean
-from router_lab.analysis.evidence import FAILED
-from router_lab.analysis.paired_latency import paired_latency
-from router_lab.analysis.totals import ratio_of_totals
-from router_lab.analysis.wording import percent, seconds
+from router_lab.analysis.evidence.ladder import FAILED
+from router_lab.analysis.statistics.clustered import cluster_mean
+from router_lab.analysis.statistics.paired_latency import paired_latency
+from router_lab.analysis.statistics.totals import ratio_of_totals
+from router_lab.shown.wording import percent, seconds
 
 COST_AND_LATENCY: Final = tuple(
     f"{name}{end}"

@@ -9,12 +9,17 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from router_lab.analysis.metrics.estimates import intact_calls
+from router_lab.analysis.metrics.token_estimates import intact_calls
 from router_lab.analysis.tables import Source, frame_of, tables_of
-from router_lab.analysis.wording import html_table
 from router_lab.errors import ConfigError
-from router_lab.router.tokens import Calibrator, Features, Sample, features
+from router_lab.router.attempts.tokens import (
+    Calibrator,
+    Features,
+    Sample,
+    features,
+)
 from router_lab.settings.models import TokenEstimation
+from router_lab.shown.wording import html_table
 
 
 @dataclass(frozen=True, slots=True)

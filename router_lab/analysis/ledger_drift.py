@@ -9,16 +9,22 @@ from typing import Any, Literal
 import pandas as pd
 
 from router_lab import arguments
-from router_lab.analysis.drift import Drift, detect, detect_shift
-from router_lab.analysis.evidence import Evidence, asked_basis
-from router_lab.analysis.evidence import evidence as evidence_of
-from router_lab.analysis.metrics.estimates import intact_calls
-from router_lab.analysis.pairs import judged_pairs
-from router_lab.analysis.quality import inspect
-from router_lab.analysis.runs import betting_scale, on_scale
+from router_lab.analysis.evidence.ladder import Evidence, asked_basis
+from router_lab.analysis.evidence.ladder import evidence as evidence_of
+from router_lab.analysis.evidence.pairs import judged_pairs
+from router_lab.analysis.evidence.quality import inspect
+from router_lab.analysis.exit.runs import betting_scale, on_scale
+from router_lab.analysis.metrics.token_estimates import intact_calls
+from router_lab.analysis.statistics.shift import Drift, detect, detect_shift
 from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
-from router_lab.analysis.wording import basis_of, html_table, pairs_of, plain, plain_text
 from router_lab.defaults import BAR, BASES
+from router_lab.shown.wording import (
+    basis_of,
+    html_table,
+    pairs_of,
+    plain,
+    plain_text,
+)
 
 CHANGED = "changed"
 FROM_START = "below the bar from the start"

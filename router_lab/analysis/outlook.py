@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import ndtri
 
-from router_lab.analysis.ab_power import MOST_PAIRS, POWER
-from router_lab.analysis.clustered import ClusteredMean
+from router_lab.analysis.statistics.ab_power import MOST_PAIRS, POWER
+from router_lab.analysis.statistics.clustered import ClusteredMean
 
 _WITHIN = 0.8
 

@@ -17,19 +17,26 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from router_lab import arguments
-from router_lab.analysis.ab_power import POWER, binary_pairs, graded_pairs
-from router_lab.analysis.betting import Floats, Tally
-from router_lab.analysis.clustered import ClusteredMean, cluster_mean
-from router_lab.analysis.decision import ExitPlan
-from router_lab.analysis.evidence import BOUNDS, QUALITY, asked_basis
-from router_lab.analysis.evidence import evidence as evidence_of
-from router_lab.analysis.pairs import judged_pairs
-from router_lab.analysis.people_and_judge import by_chance
-from router_lab.analysis.runs import betting_scale
-from router_lab.analysis.stopping import resampled_law, stopping_law
-from router_lab.analysis.wording import basis_of, count, html_table, plain, unconfirmed, usd
+from router_lab.analysis.evidence.ladder import BOUNDS, QUALITY, asked_basis
+from router_lab.analysis.evidence.ladder import evidence as evidence_of
+from router_lab.analysis.evidence.pairs import judged_pairs
+from router_lab.analysis.evidence.people_and_judge import by_chance
+from router_lab.analysis.exit.decision import ExitPlan
+from router_lab.analysis.exit.runs import betting_scale
+from router_lab.analysis.statistics.ab_power import POWER, binary_pairs, graded_pairs
+from router_lab.analysis.statistics.betting import Floats, Tally
+from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean
+from router_lab.analysis.statistics.stopping import resampled_law, stopping_law
 from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
+from router_lab.shown.wording import (
+    basis_of,
+    count,
+    html_table,
+    plain,
+    unconfirmed,
+    usd,
+)
 
 COLUMNS = (
     "task_type", "basis", "whose", "agreement", "pairs_mean", "pairs_p90",

@@ -69,7 +69,7 @@ def open(path: str | Path, backend: str = "duckdb", connection: Any = None) -> A
     `backend` is `duckdb` or `pyspark`, `connection` an Ibis connection of that kind to use. Raises
     `LedgerError` when there is no ledger, or when a file cannot be read: the message names it.
     """
-    from router_lab.ledger.tables import tables_in
+    from router_lab.ledger.reading.tables import tables_in
 
     if "://" not in str(path) and not Path(path).is_dir():
         raise LedgerError(f"{path}: no such folder. Pass the folder a Ledger was opened on, or its copy")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from router_lab.cli.main import main
+from router_lab.cli.command import main
 
 __all__ = ["main"]

@@ -2,6 +2,6 @@
 
 import sys
 
-from router_lab.cli.main import main
+from router_lab.cli.command import main
 
 sys.exit(main())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.cli.common import Commands, add_command, add_config_option, add_ledger_option
 from router_lab.errors import ConfigError
-from router_lab.escape import plain
+from router_lab.shown.escape import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +53,7 @@ def add_to(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compare, print old against new by task type, and say what could not be compared."""
     from router_lab.ledger import Ledger
-    from router_lab.recomparison import recompare
+    from router_lab.scores.recomparison import recompare
 
     if arguments.out is not None and arguments.out.suffix not in _FORMATS:
         raise ConfigError(f"--out {arguments.out}: the name must end in {' or '.join(_FORMATS)}")
@@ -76,10 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _judged(ledger: Ledger, options: Mapping[str, Any], arguments: argparse.Namespace) -> pd.DataFrame | None:
     """Say what a judge will be asked and may cost; ask it if that is wanted."""
-    from router_lab.analysis.wording import usd
-    from router_lab.judging import judge_stored, plan_judging
     from router_lab.router import Router
-    from router_lab.router.compare import Judge, comparator
+    from router_lab.router.comparators.compare import Judge, comparator
+    from router_lab.scores.judging import judge_stored, plan_judging
+    from router_lab.shown.wording import usd
 
     judge = comparator("judge", options)
     assert isinstance(judge, Judge)  # noqa: S101 - by its name
@@ -111,7 +111,7 @@ def _option(text: str) -> tuple[str, Any]:
 
 
 def _report(again: pd.DataFrame) -> str:
-    from router_lab.recomparison import summary
+    from router_lab.scores.recomparison import summary
 
     lines = [
         f"{'task type':28}{'pairs':>8}{'compared':>10}{'in both':>9}{'old':>8}{'new':>8}{'changed':>9}",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger
 from router_lab.errors import ConfigError, LedgerError
-from router_lab.escape import plain
+from router_lab.shown.escape import plain
 
 if TYPE_CHECKING:
     from router_lab.ledger import Ledger

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from router_lab.cli.common import Commands, add_command
 from router_lab.errors import ConfigError
-from router_lab.private import make_file, make_folders
+from router_lab.private_files import make_file, make_folders
 
 EXAMPLES = """\
   router-lab notebooks copy trial

@@ -79,7 +79,7 @@ def add_to(commands: Commands) -> None:
 
 def run_monitor(arguments: argparse.Namespace) -> int:
     """Print where every task type stands, and what was or would be done."""
-    from router_lab.analysis import SteeringPolicy, steer
+    from router_lab.steering import SteeringPolicy, steer
 
     days = {} if arguments.at_least_days is None else {"exit_after_days": arguments.at_least_days}
     policy = SteeringPolicy(

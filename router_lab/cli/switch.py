@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger
-from router_lab.escape import plain
+from router_lab.shown.escape import plain
 
 EXAMPLES = """\
   router-lab switch on --reason "week 48 trial" --minutes 60

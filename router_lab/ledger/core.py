@@ -14,20 +14,31 @@ from typing import Protocol, TypeVar
 
 from router_lab.errors import LedgerError
 from router_lab.forking import renewed_in_child
-from router_lab.ledger.calibration import CalibrationStates
-from router_lab.ledger.files import Files
-from router_lab.ledger.journal import LOCKS_NAME, Durability, open_reader, vacuum
-from router_lab.ledger.journal_use import closed_before_forks, journal_in_use
-from router_lab.ledger.locks import WRITE_LOCK, FileLock, is_dead, locked
-from router_lab.ledger.operations import Append, Books
-from router_lab.ledger.place import Place
+from router_lab.ledger.disk.files import Files
+from router_lab.ledger.disk.locks import (
+    WRITE_LOCK,
+    FileLock,
+    is_dead,
+    locked,
+)
+from router_lab.ledger.disk.place import Place
+from router_lab.ledger.disk.problems import explain
+from router_lab.ledger.journal.calibration import CalibrationStates
+from router_lab.ledger.journal.file import (
+    LOCKS_NAME,
+    Durability,
+    open_reader,
+    vacuum,
+)
+from router_lab.ledger.journal.forks import closed_before_forks, journal_in_use
+from router_lab.ledger.journal.operations import Append, Books
+from router_lab.ledger.journal.recovery import recover
+from router_lab.ledger.journal.writer import Writer
 from router_lab.ledger.privacy import kept_privacy, tighten
-from router_lab.ledger.problems import explain
-from router_lab.ledger.reader import Reader
-from router_lab.ledger.recovery import recover
-from router_lab.ledger.rewrite import Shelf, remove_strays
-from router_lab.ledger.seal import Sealer
-from router_lab.ledger.writer import Writer
+from router_lab.ledger.reading.reader import Reader
+from router_lab.ledger.sealed.rewrite import remove_strays
+from router_lab.ledger.sealed.seal import Sealer
+from router_lab.ledger.sealed.store import SealedStore
 from router_lab.records import Alert
 
 _Result = TypeVar("_Result")
@@ -185,7 +196,7 @@ class Core:
             if not ours:
                 return 0
             moved = self._sealer().run()
-            remove_strays(self.shelf)
+            remove_strays(self.store)
         self.problem = ""
         return moved
 
@@ -205,17 +216,17 @@ class Core:
             lock.close()
 
     @property
-    def shelf(self) -> Shelf:
+    def store(self) -> SealedStore:
         """What rewriting sealed files needs; use it within `upkeep`."""
-        return Shelf(self.files, self.transact, self.reader.snapshot)
+        return SealedStore(self.files, self.transact, self.reader.snapshot)
 
-    def rewrite(self, change: Callable[[Shelf], _Result]) -> _Result:
+    def rewrite(self, change: Callable[[SealedStore], _Result]) -> _Result:
         """Seal everything, apply `change` to the sealed files, delete strays, wipe freed journal pages."""
         self.recover()
         with self.upkeep():
             self._sealer().run()
-            result = change(self.shelf)
-            remove_strays(self.shelf)
+            result = change(self.store)
+            remove_strays(self.store)
         with locked(self._locks / WRITE_LOCK):
             vacuum(self.folder)
         return result

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from router_lab.errors import LedgerError, RouterLabError
-from router_lab.ledger.journal import known_columns
-from router_lab.ledger.lines import number
+from router_lab.ledger.journal.file import known_columns
+from router_lab.ledger.journal.lines import number
 from router_lab.ledger.schema import TABLES, microseconds
-from router_lab.ledger.seal import batches
+from router_lab.ledger.sealed.seal import batches
 from router_lab.records import Alert
 
 if TYPE_CHECKING:

@@ -13,10 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import Content, attempt_content, comparison_content
 from router_lab.ledger.core import Core, Now
+from router_lab.ledger.disk.place import place_of
 from router_lab.ledger.housekeeping import Housekeeper
-from router_lab.ledger.operations import Append, Open, Settle, Withdraw
-from router_lab.ledger.pair_operations import OpenPair, RecordPair
-from router_lab.ledger.place import place_of
+from router_lab.ledger.journal.operations import (
+    Append,
+    Open,
+    Settle,
+    Withdraw,
+)
+from router_lab.ledger.journal.pair_operations import OpenPair, RecordPair
 from router_lab.ledger.schema import aware
 from router_lab.ledger.status import Status, read_status
 from router_lab.ledger.switch import LedgerSwitch
@@ -26,11 +31,11 @@ from router_lab.router.clock import SystemClock
 if TYPE_CHECKING:
     import pandas as pd
 
-    from router_lab.ledger.importing import Imported, Source
-    from router_lab.ledger.score_files import On
-    from router_lab.ledger.score_import import ScoreImport
-    from router_lab.ledger.tables import Tables
-    from router_lab.ledger.verify import Report
+    from router_lab.ledger.exchange.imports.importing import Imported, Source
+    from router_lab.ledger.exchange.score_files import On
+    from router_lab.ledger.exchange.score_import import ScoreImport
+    from router_lab.ledger.reading.tables import Tables
+    from router_lab.ledger.verify.verify import Report
     from router_lab.router.ports import Fold
     from router_lab.settings.models import Settings
 
@@ -186,8 +191,8 @@ class Ledger:
         there, has no two answers or is one of several, and for a score off the scale; with `strict=False`
         these are left out, and `.refused` of the result has them.
         """
-        from router_lab.ledger.score_files import read_ratings
-        from router_lab.ledger.score_import import ScoreSource, import_scores
+        from router_lab.ledger.exchange.score_files import read_ratings
+        from router_lab.ledger.exchange.score_import import ScoreSource, import_scores
 
         who = ScoreSource(by=by, kind=kind, drawn=drawn)
         ratings = read_ratings(source, on, scale, columns)
@@ -219,7 +224,7 @@ class Ledger:
 
         `backend` is `duckdb` or `pyspark`; `connection` an Ibis connection of that kind to use.
         """
-        from router_lab.ledger.tables import open_tables
+        from router_lab.ledger.reading.tables import open_tables
 
         return open_tables(self._core.reader, self._core.files, backend, connection)
 
@@ -233,7 +238,7 @@ class Ledger:
         against, in the periods of `cost.timezone`. With one (`UTC`, `Asia/Tokyo`), spending is added up anew
         from the attempts by that zone's days and months; nothing is held there and limits do not apply.
         """
-        from router_lab.ledger.spend import spend
+        from router_lab.ledger.reading.spend import spend
 
         return spend(self._core.reader, timezone)
 
@@ -261,7 +266,7 @@ class Ledger:
         Like `prune` and `redact`, it takes over the files of a journal that was lost, and raises
         `LedgerError` rather than rewrite a file that was changed since it was sealed.
         """
-        from router_lab.ledger.rewrite import compact
+        from router_lab.ledger.sealed.rewrite import compact
 
         return self._core.rewrite(compact)
 
@@ -271,7 +276,7 @@ class Ledger:
         The history of the switch and of watches stays. Budget counters stay until their period is over and
         all their rows are gone, calibration as long as it learns.
         """
-        from router_lab.ledger.rewrite import prune
+        from router_lab.ledger.sealed.rewrite import prune
 
         return self._core.rewrite(lambda shelf: prune(shelf, aware(before)))
 
@@ -280,7 +285,7 @@ class Ledger:
 
         Prompts, outputs, and what comparison details and the notes of scores may quote of them.
         """
-        from router_lab.ledger.rewrite import redact
+        from router_lab.ledger.sealed.rewrite import redact
 
         return self._core.rewrite(lambda shelf: redact(shelf, aware(before)))
 
@@ -289,7 +294,7 @@ class Ledger:
 
         In CSV a text that a spreadsheet would take for a formula begins with an apostrophe, unless `raw`.
         """
-        from router_lab.ledger.exporting import export
+        from router_lab.ledger.exchange.exporting import export
 
         return export(self._core, Path(path), table, raw=raw)
 
@@ -312,7 +317,7 @@ class Ledger:
         result's `problems`. Raises `ConfigError`, before anything is added, where none can be, for two calls
         under one id, and with `strict` for any row.
         """
-        from router_lab.ledger.importing import import_file
+        from router_lab.ledger.exchange.imports.importing import import_file
 
         return import_file(self._core, Path(path), source, columns, content or self._content, strict=strict)
 
@@ -338,13 +343,13 @@ class Ledger:
         and budgets count them so; `settled_rows` says how many. Doing it again changes nothing. Nothing is
         written with `settle=False`, or where the ledger can only be read.
         """
-        from router_lab.ledger.reconcile import reconcile
+        from router_lab.ledger.exchange.reconcile import reconcile
 
         return reconcile(self._core, provider, Path(path), columns, settle=settle)
 
     def verify(self) -> Report:
         """Check everything checkable: `report.ok`, `report.problems`, `print(report)`. Changes nothing."""
-        from router_lab.ledger.verify import verify
+        from router_lab.ledger.verify.verify import verify
 
         return verify(self._core)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from router_lab.defaults import BASES
 from router_lab.errors import ConfigError
-from router_lab.ledger.operations import Append, Books
+from router_lab.ledger.journal.operations import Append, Books
 from router_lab.ledger.schema import SCORES
 from router_lab.ledger.values import fitted_record
 from router_lab.records import Score, ScoreKind, ScoreVerdict

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from router_lab.errors import LedgerError
-from router_lab.escape import show
-from router_lab.ledger.files import Files
-from router_lab.ledger.foreign import foreign_among
-from router_lab.ledger.journal import JOURNAL_NAME, LOCKS_NAME
-from router_lab.ledger.locks import is_dead
+from router_lab.ledger.disk.files import Files
+from router_lab.ledger.disk.locks import is_dead
+from router_lab.ledger.journal.file import JOURNAL_NAME, LOCKS_NAME
 from router_lab.ledger.schema import TABLES
-from router_lab.ledger.seal import unsealed
-from router_lab.ledger.sealed_files import read_footer
+from router_lab.ledger.sealed.foreign import foreign_among
+from router_lab.ledger.sealed.seal import unsealed
+from router_lab.ledger.sealed.sealed_files import read_footer
+from router_lab.shown.escape import show
 
 if TYPE_CHECKING:
     from router_lab.ledger.core import Core

@@ -15,12 +15,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from router_lab.errors import ConfigError
-from router_lab.escape import plain, show
-from router_lab.ledger.money import MOST_USD, is_amount
-from router_lab.ledger.operations import Books
-from router_lab.ledger.schema import SWITCH_EVENTS, microseconds
-from router_lab.ledger.switch_holds import Leaving, hold, take_away
-from router_lab.ledger.switch_store import (
+from router_lab.ledger.journal.money import MOST_USD, is_amount
+from router_lab.ledger.journal.operations import Books
+from router_lab.ledger.journal.switch_holds import Leaving, hold, take_away
+from router_lab.ledger.journal.switch_store import (
     all_flips,
     applicable,
     decide,
@@ -30,9 +28,11 @@ from router_lab.ledger.switch_store import (
     standing,
     store,
 )
+from router_lab.ledger.schema import SWITCH_EVENTS, microseconds
 from router_lab.ledger.values import as_text, fitted_record, shown
 from router_lab.ledger.with_blocks import is_entered
 from router_lab.records import SwitchEvent, SwitchState
+from router_lab.shown.escape import plain, show
 
 if TYPE_CHECKING:
     import pandas as pd

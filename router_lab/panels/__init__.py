@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from router_lab.panels.compare import ComparePanel
-from router_lab.panels.dashboard import Dashboard, dashboard
+from router_lab.panels.compare.compare import ComparePanel
+from router_lab.panels.compare.marking import MarkingPanel
 from router_lab.panels.divisor import DivisorPanel
-from router_lab.panels.marking import MarkingPanel
 from router_lab.panels.monitor import MonitorPanel
+from router_lab.panels.overview import Dashboard, dashboard
 from router_lab.panels.spend import SpendPanel
 from router_lab.panels.switch import SwitchPanel
 from router_lab.panels.truncation import TruncationPanel

@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 import ipywidgets as widgets
 
 from router_lab.errors import ReplacedFilesError, RouterLabError
-from router_lab.escape import Html, plain
-from router_lab.panels.style import note, page
+from router_lab.shown.escape import Html, plain
+from router_lab.shown.style import note, page
 
 Data = TypeVar("Data")
 # How often sealed files may be replaced under a reading before it is given up.

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
-from router_lab.escape import Html, show, tag
 from router_lab.panels.plain_rows import plain_rows
-from router_lab.panels.style import note, table, usd
+from router_lab.shown.escape import Html, show, tag
+from router_lab.shown.style import note, table, usd
 
 if TYPE_CHECKING:
     from router_lab.ledger import Ledger

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from router_lab.defaults import ALPHA, BAR, BASES
-from router_lab.escape import plain
 from router_lab.panels.base import control
 from router_lab.panels.sheet import Sheet, SheetPanel, chooser, chosen
 from router_lab.panels.sources import tables_opener
+from router_lab.shown.escape import plain
 
 if TYPE_CHECKING:
     from router_lab.analysis import MonitorResult
@@ -40,7 +40,7 @@ _SHOWN = [
 class MonitorPanel(SheetPanel):
     """The stable-state exit over a ledger (a `Ledger`, its tables, or a path).
 
-    It only looks: acting on a verdict, and keeping it, is for `rl.analysis.steer`. With the fields as they
+    It only looks: acting on a verdict, and keeping it, is for `rl.steer`. With the fields as they
     are at first, the plans in the ledger are shown. `.selection()` has a row per task type. Raises
     `ConfigError` for another source.
     """

@@ -8,9 +8,9 @@ from typing import Any
 
 import ibis
 
-from router_lab.escape import plain
 from router_lab.panels.plain_rows import plain_rows
-from router_lab.panels.style import usd
+from router_lab.shown.escape import plain
+from router_lab.shown.style import usd
 
 WINDOW = timedelta(days=7)
 # Calls are counted over at least this long, so that a burst of seconds is not taken for a day's rate.

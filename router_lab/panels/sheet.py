@@ -13,9 +13,20 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from router_lab.analysis.tables import arrow_of
-from router_lab.escape import Html, plain, show, tag
 from router_lab.panels.base import ROW, WIDE, Panel, control
-from router_lab.panels.style import note, page, table, title, usd
+from router_lab.shown.escape import (
+    Html,
+    plain,
+    show,
+    tag,
+)
+from router_lab.shown.style import (
+    note,
+    page,
+    table,
+    title,
+    usd,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 from router_lab.panels.base import control
 from router_lab.panels.sheet import Sheet, SheetPanel, in_words
 from router_lab.panels.sources import tables_opener
-from router_lab.panels.style import usd
+from router_lab.shown.style import usd
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +102,7 @@ def _summed(spent: pd.DataFrame, key: str) -> pd.DataFrame:
 def _sentence(causes: pd.DataFrame) -> str:
     if causes.empty:
         return "No attempts yet"
-    from router_lab.analysis.wording import with_unconfirmed
+    from router_lab.shown.wording import with_unconfirmed
 
     unknown, at_most = float(causes["unknown_usd"].sum()), float(causes["at_most_usd"].sum())
     cost = float(causes["cost_usd"].sum())

@@ -9,12 +9,23 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from router_lab.errors import ConfigError
-from router_lab.escape import Html, plain, show, tag
 from router_lab.panels.base import ROW, WIDE, Panel, control
 from router_lab.panels.live import Live, live_html, read_live
 from router_lab.panels.shadow_cost import ShadowRate, daily_cost, shadow_rates
-from router_lab.panels.style import note, page, table, title, usd
 from router_lab.records import SwitchState
+from router_lab.shown.escape import (
+    Html,
+    plain,
+    show,
+    tag,
+)
+from router_lab.shown.style import (
+    note,
+    page,
+    table,
+    title,
+    usd,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

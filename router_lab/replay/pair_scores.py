@@ -20,7 +20,7 @@ from router_lab.ledger.content import is_hash
 from router_lab.records import Score, Side
 from router_lab.replay.rows import Row
 from router_lab.replay.scoring import Scorer
-from router_lab.router.endings import WORDS
+from router_lab.router.answers.endings import WORDS
 
 _AT_ONCE = 1_000
 _TRIES = 5

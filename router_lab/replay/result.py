@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
-from router_lab.escape import show
+from router_lab.shown.escape import show
 
 if TYPE_CHECKING:
     import pandas as pd

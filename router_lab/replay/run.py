@@ -17,7 +17,7 @@ from router_lab.replay.progress import Progress, reporting
 from router_lab.replay.result import ReplayResult, RowResult
 from router_lab.replay.rows import Row, count_rows, read_rows
 from router_lab.replay.scoring import Scorer
-from router_lab.router.tool_calls import canonical_json
+from router_lab.router.answers.tool_calls import canonical_json
 
 if TYPE_CHECKING:
     from router_lab.records import Completion

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from router_lab.defaults import OWN_LIKENESS, SIMILARITIES
 from router_lab.errors import ConfigError, RoutingError
 from router_lab.records import Ending, ToolCall
-from router_lab.router.compare import (
+from router_lab.router.answers.endings import ending, is_blank
+from router_lab.router.answers.tool_calls import is_call, read_calls
+from router_lab.router.comparators.compare import (
     Comparator,
     Judge,
     Pair,
@@ -23,9 +25,7 @@ from router_lab.router.compare import (
     registered_comparator,
     stored_pair,
 )
-from router_lab.router.endings import ending, is_blank
 from router_lab.router.routing import RouteTable
-from router_lab.router.tool_calls import is_call, read_calls
 
 if TYPE_CHECKING:
     from router_lab.records import Completion

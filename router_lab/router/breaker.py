@@ -18,10 +18,10 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from router_lab.errors import CircuitOpenError
-from router_lab.escape import show
 from router_lab.forking import renewed_in_child
 from router_lab.router.ports import Clock
 from router_lab.settings.models import BreakerSettings
+from router_lab.shown.escape import show
 
 State = Literal["closed", "open", "half-open"]
 

@@ -22,33 +22,39 @@ from router_lab import settings as settings_module
 from router_lab.errors import ConfigError, RouterLabError
 from router_lab.records import Completion, StreamChunk, SwitchState
 from router_lab.router.alerts import Alerts
-from router_lab.router.answers import ready_for_schemas
-from router_lab.router.attempts import Attempts, Plan
+from router_lab.router.answers.data import ready_for_schemas
+from router_lab.router.attempts.attempts import Attempts
+from router_lab.router.attempts.job import Job
+from router_lab.router.attempts.plan import Plan
+from router_lab.router.attempts.settlement import Settlement
+from router_lab.router.attempts.tokens import Calibrator, prompt_features
+from router_lab.router.attempts.windows import Windows
 from router_lab.router.breaker import Admission, Breakers, Change
 from router_lab.router.budgets import Budgets
+from router_lab.router.calls.dispatch import Dispatch
+from router_lab.router.calls.lane import EXIT_GRACE_S, Lane, Lanes
+from router_lab.router.calls.loop_thread import LoopThread
+from router_lab.router.calls.streaming import OpenStream, first_piece
 from router_lab.router.clock import SystemClock, new_id
+from router_lab.router.comparators.compare import (
+    Judge,
+    StoredPair,
+    Verdict,
+    route_comparators,
+)
 from router_lab.router.comparators.judge import Question
-from router_lab.router.compare import Judge, StoredPair, Verdict, route_comparators
-from router_lab.router.dialects import Dialects
-from router_lab.router.dispatch import Dispatch
-from router_lab.router.job import Job
-from router_lab.router.lane import EXIT_GRACE_S, Lane, Lanes
-from router_lab.router.loop_thread import LoopThread
-from router_lab.router.misconfiguration import Misconfigurations
-from router_lab.router.pairing import Answered, Pairing, PairWriter
 from router_lab.router.ports import AlertCallback, Clock, LedgerPort, checked
 from router_lab.router.pricing import PriceBook
-from router_lab.router.request import Request
+from router_lab.router.request.dialects import Dialects
+from router_lab.router.request.request import Request
+from router_lab.router.request.targets import build_targets
 from router_lab.router.routing import Route, RouteTable
 from router_lab.router.secrets import Secrets
-from router_lab.router.settlement import Settlement
-from router_lab.router.shadow import Shadows, SwitchedOffError, plan_pairings
-from router_lab.router.streaming import OpenStream, first_piece
-from router_lab.router.targets import build_targets
-from router_lab.router.tokens import Calibrator, prompt_features
-from router_lab.router.transport import Transport
+from router_lab.router.shadows.misconfiguration import Misconfigurations
+from router_lab.router.shadows.pairing import Answered, Pairing, PairWriter
+from router_lab.router.shadows.shadow import Shadows, SwitchedOffError, plan_pairings
+from router_lab.router.transport.transport import Transport
 from router_lab.router.view import routes_html
-from router_lab.router.windows import Windows
 from router_lab.settings.models import Settings
 
 T = TypeVar("T")

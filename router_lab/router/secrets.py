@@ -16,7 +16,12 @@ from typing import Any, TypeVar
 
 from router_lab.errors import RouterLabError
 from router_lab.parameters import bare_secret, expanded, is_secret_header
-from router_lab.router.quoted_key import MASK, SHORTEST, begins, parts
+from router_lab.router.transport.quoted_key import (
+    MASK,
+    SHORTEST,
+    begins,
+    parts,
+)
 from router_lab.settings.models import Settings
 
 T = TypeVar("T")

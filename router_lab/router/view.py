@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from router_lab.escape import show
 from router_lab.settings.models import Settings
+from router_lab.shown.escape import show
 
 
 def routes_html(settings: Settings) -> str:

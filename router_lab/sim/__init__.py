@@ -23,7 +23,7 @@ from router_lab.sim.asked import prompt_hash
 from router_lab.sim.catalog import DEFAULT_MODELS, SimModel
 from router_lab.sim.faults import FAULT_NAMES, Chaos, Fault
 from router_lab.sim.log import Served
-from router_lab.sim.personas import PERSONAS
+from router_lab.sim.openai.personas import PERSONAS
 from router_lab.sim.pointing import pointed_at
 from router_lab.sim.server import SimServer, run, serve
 

@@ -16,18 +16,19 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
-from router_lab.sim import log, ollama_models, tokenizer
-from router_lab.sim.answers import Mind, Workload
-from router_lab.sim.anthropic import Anthropic
+from router_lab.sim import log, tokenizer
+from router_lab.sim.anthropic.api import Anthropic
 from router_lab.sim.asked import Ask, hash_turns
 from router_lab.sim.catalog import DEFAULT_MODELS, PROVIDERS, Provider, SimModel
 from router_lab.sim.exchange import JSON, Exchange, Header, Refused, Request, dump
 from router_lab.sim.faults import OK, Chaos, Fault, FaultLike, Script
 from router_lab.sim.log import Log, Served
-from router_lab.sim.ollama import Ollama
+from router_lab.sim.minds.answers import Mind, Workload
+from router_lab.sim.ollama import models as ollama_models
+from router_lab.sim.ollama.api import Ollama
 from router_lab.sim.ollama_context import Behaviour, parse_version
-from router_lab.sim.openai import OpenAI
-from router_lab.sim.personas import PERSONAS, PLAIN, Persona
+from router_lab.sim.openai.api import OpenAI
+from router_lab.sim.openai.personas import PERSONAS, PLAIN, Persona
 from router_lab.sim.playing import Receive, Scope, Send, faulty, play
 from router_lab.sim.world import World
 

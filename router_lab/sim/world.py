@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from router_lab.sim import tokenizer
-from router_lab.sim.answers import Mind
 from router_lab.sim.asked import Answer, Ask, Turn, hash_turns
 from router_lab.sim.catalog import Provider, SimModel
 from router_lab.sim.exchange import seen_half
 from router_lab.sim.faults import Fault
+from router_lab.sim.minds.answers import Mind
 from router_lab.sim.ollama_context import Behaviour
 from router_lab.sim.tokenizer import Tokenizer
 

@@ -10,9 +10,17 @@ import pytest
 from pair_frames import agreeing, pairs_frame
 from scipy import stats
 
-from router_lab.analysis import BAR, MARGIN, ExitPlan, Outcome, ab, monitor, plan_experiment
-from router_lab.analysis.bounded import lower_bound
-from router_lab.analysis.clustered import holm
+from router_lab.analysis import (
+    BAR,
+    MARGIN,
+    ExitPlan,
+    Outcome,
+    ab,
+    monitor,
+    plan_experiment,
+)
+from router_lab.analysis.statistics.bounded import lower_bound
+from router_lab.analysis.statistics.clustered import holm
 from router_lab.errors import ConfigError
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router_lab.analysis.betting import (
+from router_lab.analysis.statistics.betting import (
     FRACTIONS,
     confidence_interval,
     forecast_pairs,

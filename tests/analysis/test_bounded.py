@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from router_lab.analysis.bounded import lower_bound, p_above
-from router_lab.analysis.clustered import cluster_mean
+from router_lab.analysis.statistics.bounded import lower_bound, p_above
+from router_lab.analysis.statistics.clustered import cluster_mean
 
 
 def counted(failures: int, trials: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from router_lab.analysis.clustered import cluster_mean, holm, wilson
+from router_lab.analysis.statistics.clustered import cluster_mean, holm, wilson
 from router_lab.errors import ConfigError
 
 

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from router_lab.analysis.drift import FRACTIONS, delay, detect, detect_shift
+from router_lab.analysis.statistics.shift import (
+    FRACTIONS,
+    delay,
+    detect,
+    detect_shift,
+)
 from router_lab.errors import ConfigError
 
 

@@ -14,8 +14,8 @@ import pytest
 from pair_frames import NOW, agreeing, pairs_frame
 
 from router_lab.analysis import Outcome, ab, monitor, report, stratified_mean
-from router_lab.analysis.evidence import BASES, evidence
-from router_lab.analysis.pairs import judged_pairs
+from router_lab.analysis.evidence.ladder import BASES, evidence
+from router_lab.analysis.evidence.pairs import judged_pairs
 from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
 from router_lab.records import Score

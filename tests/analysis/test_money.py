@@ -17,9 +17,9 @@ from pair_frames import pairs_frame
 
 import router_lab.analysis as analysis
 from lab import Lab, laboratory
-from router_lab.analysis.metrics.spend import CAUSES
-from router_lab.analysis.wording import usd
+from router_lab.analysis.metrics.spending import CAUSES
 from router_lab.panels import SpendPanel
+from router_lab.shown.wording import usd
 from router_lab.sim import Fault
 
 ROUTING = "routing: {ask: {model: cloud, max_tokens: 64, shadow: {model: cheap, comparator: text}}}"

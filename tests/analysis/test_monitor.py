@@ -10,9 +10,14 @@ import pytest
 from pair_frames import NOW, agreeing, pairs_frame
 
 from router_lab.analysis import ExitPlan, Outcome, monitor
-from router_lab.analysis.betting import FRACTIONS, log_e_path, log_factors, mix
-from router_lab.analysis.clustered import wilson
-from router_lab.analysis.stopping import boundaries
+from router_lab.analysis.statistics.betting import (
+    FRACTIONS,
+    log_e_path,
+    log_factors,
+    mix,
+)
+from router_lab.analysis.statistics.clustered import wilson
+from router_lab.analysis.statistics.stopping import boundaries
 from router_lab.errors import ConfigError
 
 # The reference figures of facts/stats.md are of three points against the floor.

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pair_frames import pairs_frame
 
 from router_lab.analysis import ab
-from router_lab.analysis.ab_power import binary_pairs
-from router_lab.analysis.clustered import ClusteredMean, cluster_mean
 from router_lab.analysis.outlook import more_pairs, more_pairs_between
+from router_lab.analysis.statistics.ab_power import binary_pairs
+from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean
 
 LEVEL = 0.025
 

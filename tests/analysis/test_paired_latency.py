@@ -16,7 +16,7 @@ from scipy import stats
 import router_lab as rl
 from lab import FAST, laboratory
 from router_lab.analysis import ab, report
-from router_lab.analysis.paired_latency import paired_latency, quantile_interval
+from router_lab.analysis.statistics.paired_latency import paired_latency, quantile_interval
 from router_lab.errors import ConfigError
 
 SPREAD = 0.8  # of the logarithms: the slowest twentieth takes 3.7 times the median and more

@@ -13,9 +13,10 @@ import pytest
 from pair_frames import NOW, agreeing, pairs_frame
 from test_watches import LATER, NAME, pairs, write
 
-from router_lab.analysis import ExitPlan, Outcome, SteeringPolicy, monitor, steer
+from router_lab.analysis import ExitPlan, Outcome, monitor
 from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
+from router_lab.steering import SteeringPolicy, steer
 
 
 def outcome(frame: pd.DataFrame, plan: ExitPlan | None = None, **options) -> Outcome:

@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 from pair_frames import agreeing, pairs_frame
 
-from router_lab.analysis import ExitPlan, ab, ab_pairs, plan_experiment, stopping_law
-from router_lab.analysis.ab_power import detectable
-from router_lab.analysis.clustered import cluster_mean
+from router_lab.analysis import (
+    ExitPlan,
+    ab,
+    ab_pairs,
+    plan_experiment,
+    stopping_law,
+)
+from router_lab.analysis.statistics.ab_power import detectable
+from router_lab.analysis.statistics.clustered import cluster_mean
 from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
 

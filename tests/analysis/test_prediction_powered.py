@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from scipy.special import stdtrit
 
-from router_lab.analysis.clustered import cluster_mean
-from router_lab.analysis.prediction_powered import PredictionPoweredMean, prediction_powered_mean
+from router_lab.analysis.statistics.clustered import cluster_mean
+from router_lab.analysis.statistics.prediction_powered import PredictionPoweredMean, prediction_powered_mean
 from router_lab.errors import ConfigError
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "pandalm_humans_and_judges.parquet"

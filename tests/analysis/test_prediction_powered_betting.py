@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from router_lab.analysis.betting import confidence_interval, log_e_path, tally
-from router_lab.analysis.prediction_powered_betting import HelpedValues, helped
+from router_lab.analysis.statistics.betting import confidence_interval, log_e_path, tally
+from router_lab.analysis.statistics.prediction_powered_betting import HelpedValues, helped
 from router_lab.errors import ConfigError
 
 ALPHA = 0.05

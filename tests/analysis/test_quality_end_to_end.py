@@ -18,14 +18,20 @@ from pair_frames import NOW, pairs_frame
 
 import router_lab as rl
 from lab import laboratory
-from router_lab.analysis import SteeringPolicy, ab, monitor, plan_experiment, report, steer
-from router_lab.cli.main import main
+from router_lab.analysis import (
+    ab,
+    monitor,
+    plan_experiment,
+    report,
+)
+from router_lab.cli.command import main
 from router_lab.defaults import BASES
 from router_lab.ledger import Ledger
 from router_lab.records import Score
 from router_lab.replay import replay
-from router_lab.router.compare import comparator, compare, stored_pair
+from router_lab.router.comparators.compare import comparator, compare, stored_pair
 from router_lab.settings import parse
+from router_lab.steering import SteeringPolicy, steer
 from scripted_server import openai, scripted
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "gsm8k_responses.csv"

@@ -8,9 +8,9 @@ import pytest
 from pair_frames import NOW, pairs_frame
 
 from router_lab.analysis import Outcome, monitor
-from router_lab.analysis.betting import log_e_path
-from router_lab.analysis.pairs import judged_pairs
-from router_lab.analysis.rates import common_rates, count_alike, weights_of
+from router_lab.analysis.evidence.pairs import judged_pairs
+from router_lab.analysis.statistics.betting import log_e_path
+from router_lab.analysis.statistics.rates import common_rates, count_alike, weights_of
 
 LATER = (NOW + pd.Timedelta(hours=1)).to_pydatetime()
 BAR = 0.95

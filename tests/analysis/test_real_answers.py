@@ -11,10 +11,10 @@ import pytest
 from pair_frames import pairs_frame
 
 from router_lab.analysis import ExitPlan, Outcome, ab, monitor, report
-from router_lab.analysis.clustered import cluster_mean
+from router_lab.analysis.statistics.clustered import cluster_mean
 from router_lab.ledger import Ledger
 from router_lab.records import Score
-from router_lab.router.compare import comparator, compare, stored_pair
+from router_lab.router.comparators.compare import comparator, compare, stored_pair
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "gsm8k_responses.csv"
 

@@ -12,7 +12,7 @@ import pytest
 from pair_frames import NOW
 
 from router_lab.analysis import metrics
-from router_lab.analysis.clustered import wilson
+from router_lab.analysis.statistics.clustered import wilson
 
 RATE = 0.03
 

@@ -11,8 +11,8 @@ from pair_frames import NOW, pairs_frame
 from scipy import stats
 
 from router_lab.analysis import ab, monitor
-from router_lab.analysis.clustered import cluster_mean
-from router_lab.analysis.shrinkage import shrunk_means
+from router_lab.analysis.statistics.clustered import cluster_mean
+from router_lab.analysis.statistics.shrinkage import shrunk_means
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "mmlu_two_models.parquet"
 SHADOW, PRIMARY = "mistralai/Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"

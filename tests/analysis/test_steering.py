@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 from pair_frames import NOW, agreeing, pairs_frame
 
-from router_lab.analysis import SteeringPolicy, act, monitor, plan_actions, steer
+from router_lab.analysis import monitor
 from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
 from router_lab.records import Comparison
+from router_lab.steering import SteeringPolicy, act, plan_actions, steer
 
 LATER = (NOW + pd.Timedelta(hours=1)).to_pydatetime()
 DAY = timedelta(days=1)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from router_lab.analysis.betting import log_e_path, tally_of_counts
-from router_lab.analysis.clustered import wilson
-from router_lab.analysis.decision import ExitPlan, Outcome, decide, first_crossing
-from router_lab.analysis.stopping import boundaries, chance_of_verdict, stopping_law
+from router_lab.analysis.exit.decision import (
+    ExitPlan,
+    Outcome,
+    decide,
+    first_crossing,
+)
+from router_lab.analysis.statistics.betting import log_e_path, tally_of_counts
+from router_lab.analysis.statistics.clustered import wilson
+from router_lab.analysis.statistics.stopping import boundaries, chance_of_verdict, stopping_law
 
 LOOKS = np.arange(100, 2_001, 100)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import router_lab as rl
-from router_lab.analysis.pairs import USE_OF_STATUS, judged_pairs
+from router_lab.analysis.evidence.pairs import USE_OF_STATUS, judged_pairs
 
 PAIRS = st.lists(
     st.tuples(

@@ -13,11 +13,17 @@ import pandas as pd
 import pytest
 from pair_frames import NOW, agreeing, pairs_frame
 
-from router_lab.analysis import ExitPlan, Outcome, SteeringPolicy, ab, monitor, steer
-from router_lab.cli.main import main
+from router_lab.analysis import (
+    ExitPlan,
+    Outcome,
+    ab,
+    monitor,
+)
+from router_lab.cli.command import main
 from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
 from router_lab.records import Comparison, Score
+from router_lab.steering import SteeringPolicy, steer
 
 NAME = "classify::ticket"
 START = NOW.to_pydatetime() - timedelta(days=2)

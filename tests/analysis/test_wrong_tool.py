@@ -13,11 +13,17 @@ import pytest
 from pair_frames import NOW, pairs_frame
 
 import router_lab as rl
-from router_lab.analysis import Outcome, ab, monitor, steer
+from router_lab.analysis import Outcome, ab, monitor
 from router_lab.records import ToolCall
-from router_lab.router.compare import comparator, comparator_names, compare, stored_pair
-from router_lab.router.tool_calls import canonical_json
+from router_lab.router.answers.tool_calls import canonical_json
+from router_lab.router.comparators.compare import (
+    comparator,
+    comparator_names,
+    compare,
+    stored_pair,
+)
 from router_lab.settings import parse
+from router_lab.steering import steer
 from scripted_server import openai, scripted
 
 PAIRS = 150

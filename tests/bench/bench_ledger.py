@@ -322,9 +322,9 @@ def generate(folder: Path, rows: int) -> None:
     import numpy as np
     import pyarrow as pa
 
-    from router_lab.ledger.rewrite import add_files
-    from router_lab.ledger.rows import split_by_date
+    from router_lab.ledger.journal.arrow_rows import split_by_date
     from router_lab.ledger.schema import ATTEMPTS, arrow_table, microseconds, moment
+    from router_lab.ledger.sealed.rewrite import add_files
 
     generator = np.random.default_rng(7)
     first = microseconds(datetime(2026, 9, 23, tzinfo=UTC))
@@ -388,7 +388,7 @@ READS = {
 PEAK = "[line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')][0]"
 IMPORTS = """
 import duckdb, ibis, pandas, pyarrow.csv, pyarrow.dataset, pyarrow.parquet
-import router_lab.ledger, router_lab.ledger.tables
+import router_lab.ledger, router_lab.ledger.reading.tables
 import time
 ibis.memtable({"a": [1]}).count().to_pyarrow()
 began = time.perf_counter()

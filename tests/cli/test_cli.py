@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import pandas as pd
 import pytest
 
-from router_lab.cli.main import main, parser
+from router_lab.cli.command import main, parser
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from router_lab.cli.main import main
+from router_lab.cli.command import main
 from router_lab.ledger import Ledger
 
 

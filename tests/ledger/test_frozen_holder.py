@@ -15,13 +15,14 @@ import pytest
 from ledger_rows import make_call
 
 from router_lab import LedgerError
-from router_lab.ledger import Ledger, locks
-from router_lab.ledger.locks import FileLock
+from router_lab.ledger import Ledger
+from router_lab.ledger.disk import locks
+from router_lab.ledger.disk.locks import FileLock
 
 HOLD = """
 import sys
 from pathlib import Path
-from router_lab.ledger.locks import FileLock
+from router_lab.ledger.disk.locks import FileLock
 lock = FileLock(Path(sys.argv[1]))
 lock.acquire()
 print("held", flush=True)

@@ -21,9 +21,9 @@ from ledger_rows import NOON, make_call, pair
 
 from router_lab.errors import LedgerError
 from router_lab.ledger import Ledger
-from router_lab.ledger.files import LocalFiles
-from router_lab.ledger.parquet import DayFile
-from router_lab.ledger.reader import Reader
+from router_lab.ledger.disk.files import LocalFiles
+from router_lab.ledger.reading.reader import Reader
+from router_lab.ledger.sealed.parquet import DayFile
 from router_lab.records import Score
 
 JOURNAL = "_journal.sqlite"

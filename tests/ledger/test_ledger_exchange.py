@@ -11,7 +11,8 @@ import pytest
 from ledger_rows import NOON, alert, make_call, pair, settings
 
 from router_lab.errors import ConfigError, LedgerError
-from router_lab.ledger import Ledger, exporting
+from router_lab.ledger import Ledger
+from router_lab.ledger.exchange import exporting
 from router_lab.records import Score
 
 

@@ -369,7 +369,7 @@ def read_as_nobody(folder: Path) -> list[str]:
         from ledger_rows import settings
         from router_lab.errors import LedgerError
         from router_lab.ledger import Ledger
-        import router_lab.ledger.tables, router_lab.ledger.spend
+        import router_lab.ledger.reading.tables, router_lab.ledger.reading.spend
 
         list(Ledger(sys.argv[1]).attempts().columns)  # imports everything reading needs
         os.setgid(65534); os.setuid(65534)

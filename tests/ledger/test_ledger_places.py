@@ -15,7 +15,7 @@ from ledger_rows import answered, lost, make_call
 
 from router_lab.errors import LedgerError
 from router_lab.ledger import Ledger
-from router_lab.ledger.place import place_of
+from router_lab.ledger.disk.place import place_of
 from router_lab.records import BudgetLine
 
 JOURNAL = "_journal.sqlite"

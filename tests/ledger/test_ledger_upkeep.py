@@ -22,7 +22,8 @@ import pytest
 from ledger_rows import NOON, alert, answered, lost, make_call, settings
 
 from router_lab.errors import LedgerError
-from router_lab.ledger import Ledger, calibration
+from router_lab.ledger import Ledger
+from router_lab.ledger.journal import calibration
 from router_lab.records import BudgetLine
 
 FIXTURES = Path(__file__).parent / "fixtures"

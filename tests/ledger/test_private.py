@@ -14,7 +14,7 @@ import pytest
 from ledger_rows import lost, make_call, settings
 
 from router_lab.ledger import Ledger
-from router_lab.private import write_text
+from router_lab.private_files import write_text
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ import pytest
 from refresh import NOTEBOOKS
 
 import router_lab as rl
-from router_lab.cli.notebooks import execute
+from router_lab.cli.demo.notebooks import execute
 from router_lab.records import Comparison
 from router_lab.settings import parse
 

@@ -9,7 +9,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from router_lab.cli.main import main
+from router_lab.cli.command import main
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -51,7 +51,7 @@ def test_an_installed_wheel_has_the_notebooks_too(tmp_path: Path) -> None:
     # From another folder and with the wheel's files first, so that the checkout is not found.
     run = (
         f"import sys; sys.path.insert(0, {str(installed)!r})\n"
-        "from router_lab.cli.main import main\n"
+        "from router_lab.cli.command import main\n"
         "sys.exit(main())"
     )
     copy = [sys.executable, "-c", run, "notebooks", "copy", "trial"]

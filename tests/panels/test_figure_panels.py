@@ -15,7 +15,16 @@ from pair_rows import HOSTILE, START
 from written_ledger import CALLS
 
 import router_lab as rl
-from router_lab.panels import DivisorPanel, MonitorPanel, SpendPanel, TruncationPanel, dashboard, sheet
+from router_lab.panels import (
+    DivisorPanel,
+    MonitorPanel,
+    SpendPanel,
+    TruncationPanel,
+    sheet,
+)
+from router_lab.panels import (
+    overview as dashboard,
+)
 from router_lab.panels.sheet import SheetPanel, frame_html
 from router_lab.panels.truncation import _suspects
 

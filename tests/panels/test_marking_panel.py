@@ -13,7 +13,7 @@ from pair_rows import HOSTILE, row
 
 import router_lab as rl
 from router_lab.panels import MarkingPanel
-from router_lab.panels.marking import KEYS
+from router_lab.panels.compare.marking import KEYS
 from router_lab.records import Comparison
 
 ALIASES = {"primary_alias": "cloud-alias", "shadow_alias": "local-alias"}

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 from pair_rows import HOSTILE, frame, row
 
-from router_lab.panels.compare import ComparePanel
-from router_lab.panels.pair_filter import PairFilter
-from router_lab.panels.sources import pair_source
+from router_lab.panels.compare.compare import ComparePanel
+from router_lab.panels.compare.pair_filter import PairFilter
+from router_lab.panels.compare.pair_sources import pair_source
 
 ORDER = '[{"arguments":{"id":7},"name":"get_order"}]'
 REFUND = '[{"arguments":{"amount":99},"name":"refund"}]'

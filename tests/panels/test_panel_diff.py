@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pair_rows import HOSTILE
 
-from router_lab.panels.diff import COMPARED, fields, fields_html, pieces, text_html
+from router_lab.panels.compare.diff import (
+    COMPARED,
+    fields,
+    fields_html,
+    pieces,
+    text_html,
+)
 
 TEXT = st.text(alphabet="ab \n.é世", max_size=60)
 JSON = st.recursive(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pair_rows import HOSTILE
 
-from router_lab.escape import plain, show, tag
+from router_lab.shown.escape import plain, show, tag
 
 ANYTHING = st.text(st.characters(codec=None, exclude_categories=()), max_size=300)
 

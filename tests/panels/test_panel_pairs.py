@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pair_rows import frame, mixed, row
 
 import router_lab as rl
-from router_lab.panels.pair_filter import Order, PairFilter
-from router_lab.panels.pairs import PairSource
-from router_lab.panels.sources import pair_source
+from router_lab.panels.compare.pair_filter import Order, PairFilter
+from router_lab.panels.compare.pair_sources import pair_source
+from router_lab.panels.compare.pairs import PairSource
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from browsing import CHROMIUM, browser_page, jupyterlab, notebook, voila
 
 import router_lab as rl
-from router_lab.spot_checking import scored_pairs
+from router_lab.scores.spot_checking import scored_pairs
 
 _MISSING = [name for name in ("playwright", "voila", "jupyterlab") if find_spec(name) is None]
 pytestmark = [

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from router_lab.errors import ResponseParseError
 from router_lab.records import Reply, ToolCall
-from router_lab.router.answers import AnswerLimits, read_answer
-from router_lab.router.request import Request
+from router_lab.router.answers.data import AnswerLimits, read_answer
+from router_lab.router.request.request import Request
 
 PLAIN = Request.build("x", task_type="t")
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}, "required": ["n"]}

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router_lab.errors import ConfigError
-from router_lab.router.compare import (
+from router_lab.router.answers.endings import is_blank
+from router_lab.router.comparators.compare import (
     Comparator,
     Judge,
     Pair,
@@ -22,7 +23,6 @@ from router_lab.router.compare import (
     compare,
     stored_pair,
 )
-from router_lab.router.endings import is_blank
 
 LABELS = {"labels": ["urgent", "not urgent", "refund", "正面"]}
 CONFIGURED = [
@@ -315,7 +315,7 @@ def test_bad_names_and_options_say_what_to_do(name: str, options: dict[str, obje
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed package with comparators of its own, as a user would have one."""
     (tmp_path / "shop_comparators.py").write_text(
-        "from router_lab.router.compare import Verdict\n"
+        "from router_lab.router.comparators.compare import Verdict\n"
         "def lengths(pair, *, slack=0):\n"
         "    return float(abs(len(pair.primary_text) - len(pair.shadow_text)) <= slack)\n"
         "def broken(pair):\n    raise RuntimeError('out of luck')\n"

@@ -10,8 +10,13 @@ from hypothesis import strategies as st
 
 from router_lab.errors import ConfigError, ProviderError
 from router_lab.records import ToolCall
+from router_lab.router.comparators.compare import (
+    Judge,
+    Pair,
+    Verdict,
+    comparator,
+)
 from router_lab.router.comparators.judge import Question, combine
-from router_lab.router.compare import Judge, Pair, Verdict, comparator
 
 PAIR = Pair("Paris", "Lyon")
 

@@ -11,8 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_lab.records import Ending, ToolCall
-from router_lab.router.compare import Comparator, Judge, Pair, Verdict, comparator, compare, stored_pair
-from router_lab.router.tool_calls import canonical_json, read_calls
+from router_lab.router.answers.tool_calls import canonical_json, read_calls
+from router_lab.router.comparators.compare import (
+    Comparator,
+    Judge,
+    Pair,
+    Verdict,
+    comparator,
+    compare,
+    stored_pair,
+)
 
 NAMES = ["exact", "json", "label", "normalized", "number", "similarity", "text", "tools", "lab:broken"]
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 import router_lab as rl
 from router_lab.errors import ConfigError, ProviderError
-from router_lab.router.dialects import PROCESS, Dialects, Memory
-from router_lab.router.request import Request
+from router_lab.router.request.dialects import PROCESS, Dialects, Memory
+from router_lab.router.request.request import Request
+from router_lab.router.request.targets import build_targets
 from router_lab.router.routing import RouteTable
-from router_lab.router.targets import build_targets
 from scripted_server import anthropic, ollama, openai, scripted
 
 YAML = """

@@ -274,7 +274,7 @@ def test_the_order_of_precedence_is_associative_and_loses_nothing(call, route, m
     ],
 )
 def test_what_json_does_not_have_is_refused_by_its_place(body, said):
-    from router_lab.router.request import Request
+    from router_lab.router.request.request import Request
 
     with pytest.raises(ConfigError, match=said):
         Request.build("hi", task_type="t", extra_body=body)

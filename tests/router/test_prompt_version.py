@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import router_lab as rl
 from lab import Lab
-from router_lab.router.request import Request
+from router_lab.router.request.request import Request
 
 TOOL = rl.Tool("get_order", "An order by its number.", {"type": "object"})
 

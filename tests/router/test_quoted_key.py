@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router_lab.router.providers.base import WireRequest
-from router_lab.router.quoted_key import ArrivingText, redacted
+from router_lab.router.transport.quoted_key import ArrivingText, redacted
 
 KEY = "tok+AbC/0123456789abcdef=="
 REQUEST = WireRequest("http://h", {"authorization": f"Bearer {KEY}"}, b"")

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from router_lab.errors import ConfigError
 from router_lab.records import Image, Message, Tool, ToolCall
 from router_lab.router.providers import PROVIDERS, ModelCall
-from router_lab.router.request import Request
+from router_lab.router.request.request import Request
 
 PNG = "iVBORw0KGgo="
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -62,7 +62,7 @@ def test_the_hash_is_the_same_on_every_machine_and_in_every_release() -> None:
     )
     assert rich.input_hash == "5a0843c9e3541d65ff3d57b96c0b4c096d00afff577296b70434164ad2c1c528"
     code = (
-        "from router_lab.router.request import Request; "
+        "from router_lab.router.request.request import Request; "
         "print(Request.build('Hello', task_type='t').input_hash)"
     )
     done = subprocess.run(

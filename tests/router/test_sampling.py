@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router_lab.router.sampling import NOISE, SHADOW, position, sampled
+from router_lab.router.shadows.sampling import (
+    NOISE,
+    SHADOW,
+    position,
+    sampled,
+)
 
 KEYS = [f"request {number}" for number in range(20_000)]
 
@@ -33,7 +38,7 @@ def test_positions_never_change(key: str, stream: str, salt: str, expected: floa
 def test_another_process_decides_alike() -> None:
     """Python's own hash differs between processes; ours may not."""
     script = (
-        "from router_lab.router.sampling import sampled\n"
+        "from router_lab.router.shadows.sampling import sampled\n"
         "print([sampled(f'request {number}', 0.3) for number in range(50)])"
     )
     told = subprocess.run(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lab import FAST, Lab
-from router_lab.router.compare import Pair, Verdict
+from router_lab.router.comparators.compare import Pair, Verdict
 from router_lab.sim import Fault
 
 ASK = "routing: {ask: {model: cloud, max_tokens: 64, shadow: local}}"
@@ -147,7 +147,7 @@ async def test_a_slow_comparator_holds_up_nobody(lab: Lab):
 async def test_a_comparator_that_does_not_end_costs_its_pair_and_no_more(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("router_lab.router.compare.COMPARATOR_S", 0.2)
+    monkeypatch.setattr("router_lab.router.comparators.compare.COMPARATOR_S", 0.2)
     routing = (
         "routing: {ask: {model: cloud, max_tokens: 64, "
         "shadow: {model: local, comparator: 'test_shadow_edges:waits'}}}"

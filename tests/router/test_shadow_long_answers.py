@@ -78,7 +78,7 @@ async def test_short_ones_take_no_process(tmp_path: Path, monkeypatch: pytest.Mo
 async def test_one_that_cannot_be_read_in_time_is_a_failure_of_the_shadow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("router_lab.router.attempts._READ_S", 1e-4)
+    monkeypatch.setattr("router_lab.router.attempts.attempts._READ_S", 1e-4)
     answer = openai(json.dumps(MANY))
     pair, _ = await pair_of(tmp_path, openai(json.dumps({"a": []})), answer)
     assert pair["status"] == "shadow_failed"

@@ -25,7 +25,7 @@ import yaml
 
 from lab import Lab, laboratory
 from router_lab.errors import RouterLabError
-from router_lab.router.sampling import NOISE, sampled
+from router_lab.router.shadows.sampling import NOISE, sampled
 from router_lab.sim import Fault, Served
 from router_lab.sim.log import bill
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_lab.records import Reply
-from router_lab.router.thoughts import separated, without_thoughts
+from router_lab.router.answers.thoughts import separated, without_thoughts
 
 FINAL = "<|start|>assistant<|channel|>final<|message|>"
 

@@ -6,10 +6,18 @@ from hypothesis import strategies as st
 from token_streams import MemoryStore
 
 from router_lab.records import Usage
-from router_lab.router import tokens
+from router_lab.router.attempts import tokens
+from router_lab.router.attempts.tokens import (
+    Calibrator,
+    Features,
+    Sample,
+    features,
+    fits,
+    hard_bound,
+    sample,
+)
+from router_lab.router.attempts.truncation import Signal
 from router_lab.router.estimators.coverage import OWN_SAMPLES
-from router_lab.router.tokens import Calibrator, Features, Sample, features, fits, hard_bound, sample
-from router_lab.router.truncation import Signal
 from router_lab.settings.models import TokenEstimation
 
 TEXT = features("The quick brown fox jumps over the lazy dog. " * 50)

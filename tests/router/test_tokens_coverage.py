@@ -15,8 +15,14 @@ from hypothesis import strategies as st
 from token_streams import SOURCES, MemoryStore, calibrated, constant, stream
 from truncation_oracle import corpus, pieces
 
+from router_lab.router.attempts.tokens import (
+    Calibrator,
+    Features,
+    Sample,
+    features,
+    hard_bound,
+)
 from router_lab.router.estimators.coverage import CoverageEstimator
-from router_lab.router.tokens import Calibrator, Features, Sample, features, hard_bound
 from router_lab.settings.models import TokenEstimation
 
 COVERAGE = TokenEstimation(estimator="coverage")

@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_lab.records import Image, Message, Tool, ToolCall
-from router_lab.router.tokens import Features, droppable_features, features, prompt_features
+from router_lab.router.attempts.tokens import (
+    Features,
+    droppable_features,
+    features,
+    prompt_features,
+)
 
 PUNCTUATION = set(string.punctuation) | {chr(code) for code in range(0x21, 0x7F)} - set(
     string.ascii_letters + string.digits

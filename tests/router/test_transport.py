@@ -19,9 +19,9 @@ import httpx
 import pytest
 
 from router_lab.errors import ProviderError
-from router_lab.router import transport_errors
 from router_lab.router.providers.base import WireRequest
-from router_lab.router.transport import Transport
+from router_lab.router.transport import errors as transport_errors
+from router_lab.router.transport.transport import Transport
 
 KEY = "sk-very-secret-key"
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
@@ -660,7 +660,7 @@ def test_importing_the_transport_loads_no_http_library() -> None:
     import sys
 
     code = (
-        "import sys, router_lab.router.transport; "
+        "import sys, router_lab.router.transport.transport; "
         "print({'httpx', 'aiohttp', 'pandas', 'pyarrow', 'jsonschema'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,9 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_lab.records import Usage
-from router_lab.router.tokens import Estimate, features
-from router_lab.router.truncation import Evidence, Signal, cut_counts, inspect, may_drop_silently
-from router_lab.router.windows import Window
+from router_lab.router.attempts.tokens import Estimate, features
+from router_lab.router.attempts.truncation import (
+    Evidence,
+    Signal,
+    cut_counts,
+    inspect,
+    may_drop_silently,
+)
+from router_lab.router.attempts.windows import Window
 
 TEXT = features("word " * 1000)
 

@@ -18,9 +18,14 @@ from token_streams import MemoryStore
 from truncation_oracle import Prompt, Server, random_prompt
 
 from router_lab.records import Usage
-from router_lab.router.tokens import Calibrator, Sample, fits, sample
-from router_lab.router.truncation import Evidence, inspect, may_drop_silently
-from router_lab.router.windows import Window
+from router_lab.router.attempts.tokens import (
+    Calibrator,
+    Sample,
+    fits,
+    sample,
+)
+from router_lab.router.attempts.truncation import Evidence, inspect, may_drop_silently
+from router_lab.router.attempts.windows import Window
 from router_lab.settings.models import TokenEstimation
 
 FAMILIES = {

@@ -14,7 +14,13 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from router_lab.router.windows import UNKNOWN_WINDOW, Window, Windows, parse_version, true_window
+from router_lab.router.attempts.windows import (
+    UNKNOWN_WINDOW,
+    Window,
+    Windows,
+    parse_version,
+    true_window,
+)
 from router_lab.settings.models import ModelSettings
 
 

@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 
 from router_lab.errors import ResponseParseError
-from router_lab.router.aside import TookTooLongError
-from router_lab.router.worker import Worker
+from router_lab.router.comparators.aside import TookTooLongError
+from router_lab.router.comparators.worker import Worker
 
 SCRIPT = """
 import asyncio, os
-from router_lab.router.worker import Worker
+from router_lab.router.comparators.worker import Worker
 worker = Worker()
 print(asyncio.run(worker.run(os.getpid, within_s=30)), flush=True)
 """

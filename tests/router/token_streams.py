@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from truncation_oracle import Piece, pieces
 
-from router_lab.router.tokens import Calibrator, Sample
+from router_lab.router.attempts.tokens import Calibrator, Sample
 from router_lab.settings.models import TokenEstimation
 
 TEMPLATE = 8  # tokens of a chat template around one message

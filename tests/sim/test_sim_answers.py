@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from router_lab import sim
 from router_lab.sim import tokenizer
-from router_lab.sim.answers import Mind, Workload
 from router_lab.sim.asked import Ask, Turn
+from router_lab.sim.minds.answers import Mind, Workload
 
 LABELS = ("billing", "shipping", "technical", "account")
 SYSTEM = "Answer with one label."

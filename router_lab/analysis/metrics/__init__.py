@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from router_lab.analysis.metrics.agreement import agreement, beyond_noise
-from router_lab.analysis.metrics.estimates import estimates
+from router_lab.analysis.metrics.agreements import agreement, beyond_noise
 from router_lab.analysis.metrics.flips import flip_rate
-from router_lab.analysis.metrics.latency import latency
+from router_lab.analysis.metrics.latencies import latency
 from router_lab.analysis.metrics.reliability import attempts_per_request, breaker_timeline, rates
-from router_lab.analysis.metrics.savings import savings
-from router_lab.analysis.metrics.spend import spend
-from router_lab.analysis.metrics.truncation import truncation, truncation_by_signal
+from router_lab.analysis.metrics.saved_money import savings
+from router_lab.analysis.metrics.spending import spend
+from router_lab.analysis.metrics.token_estimates import estimates
+from router_lab.analysis.metrics.truncations import truncation, truncation_by_signal
 
 __all__ = [
     "agreement",

@@ -8,7 +8,12 @@ from __future__ import annotations
 from router_lab.analysis.plots.base import Plot
 from router_lab.analysis.plots.money import latency_quantiles, spend_by_cause
 from router_lab.analysis.plots.tokens import divisor_convergence, truncation_over_time
-from router_lab.analysis.plots.verdicts import agreement_by_task_type, confidence_band, evidence, verdicts
+from router_lab.analysis.plots.verdict_charts import (
+    agreement_by_task_type,
+    confidence_band,
+    evidence,
+    verdicts,
+)
 
 __all__ = [
     "Plot",

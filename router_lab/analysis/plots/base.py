@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from router_lab.analysis.wording import plain
+from router_lab.shown.wording import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

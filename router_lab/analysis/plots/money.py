@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from router_lab.analysis.metrics import latency, spend
-from router_lab.analysis.metrics.spend import CAUSES
+from router_lab.analysis.metrics.spending import CAUSES
 from router_lab.analysis.plots.base import (
     BLUE,
     GREEN,
@@ -28,7 +28,12 @@ from router_lab.analysis.plots.base import (
     top,
 )
 from router_lab.analysis.tables import Source
-from router_lab.analysis.wording import number, plain, usd, with_unconfirmed
+from router_lab.shown.wording import (
+    number,
+    plain,
+    usd,
+    with_unconfirmed,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -24,7 +24,7 @@ from router_lab.analysis.plots.base import (
     nothing,
 )
 from router_lab.analysis.tables import Source
-from router_lab.analysis.wording import plain
+from router_lab.shown.wording import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

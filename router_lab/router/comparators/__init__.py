@@ -1,1 +1,1 @@
-"""One small class per way of comparing two answers; `router_lab.router.compare` is the way in."""
+"""One small class per way of comparing two answers; `router_lab.router.comparators.compare` is the way in."""

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from router_lab.records import Ending, Side
+from router_lab.router.answers.endings import WORDS, is_blank
 from router_lab.router.comparators.base import Comparator, Pair, Verdict
 from router_lab.router.comparators.loading import UserComparator
 from router_lab.router.comparators.structure import Json
 from router_lab.router.comparators.tools import Tools, named
-from router_lab.router.endings import WORDS, is_blank
 
 
 @dataclass(frozen=True, slots=True)

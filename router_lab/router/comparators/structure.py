@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from router_lab.router.answers.schema_checks import bounded, time_for_patterns
 from router_lab.router.comparators.base import Options, Pair, Tolerance, Verdict
 from router_lab.router.comparators.normalise import normalise
-from router_lab.router.schema_checks import bounded, time_for_patterns
 
 # Matching two unordered lists looks at every pair of values below them; beyond this many pairs, the
 # lists are matched in sorted order instead, which finds equal items but not the most similar ones.

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from router_lab.records import ToolCall
+from router_lab.router.answers.tool_calls import canonical_json
 from router_lab.router.comparators.base import Pair, Verdict
 from router_lab.router.comparators.normalise import normalise, shorten
 from router_lab.router.comparators.structure import FieldOptions, Json
-from router_lab.router.tool_calls import canonical_json
 
 # Calls that differ in writing are tried against each other up to this many pairs, else by place.
 MAX_MATCHED = 10_000

@@ -1,0 +1,361 @@
+"""One ladder of evidence: what of a group of pairs speaks for quality, best first.
+
+`scores`: what both answers are worth, by ground truth or by people. `judge`: a judge's stored preference,
+ties between. `floor`: agreement less the agreement of the primary with itself. `agreement`: likeness alone.
+The first two tell better from worse; the last two only tell that answers are the same, or that they differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from scipy.stats import mannwhitneyu
+
+from router_lab import arguments
+from router_lab.defaults import BASES
+from router_lab.errors import ConfigError
+from router_lab.shown.wording import plain
+
+# What tells better from worse; the others tell the same from different.
+QUALITY: Final = ("scores", "judge")
+
+# The least and the greatest difference possible: agreement can only fall short of full agreement.
+BOUNDS: Final = {"scores": (-1.0, 1.0), "judge": (-1.0, 1.0), "floor": (-1.0, 1.0), "agreement": (-1.0, 0.0)}
+
+# A rung that only a part of the pairs hold needs so many of them, or nearly all.
+FEWEST_PAIRS: Final = 30
+_NEARLY_ALL = 0.9
+
+# Pairs that were picked by their likeness are found out at this level.
+_SELECTION_LEVEL = 0.01
+
+# The columns of each kind of scorer begin with these. `given` are scores that came with a frame.
+PREFIX: Final = {"given": "", "truth": "truth_", "people": "people_", "judge": "judged_"}
+_WORDS = {"given": "scores", "truth": "ground truth", "people": "people", "judge": "a judge"}
+
+# What is known of the scores of a pair by one kind of scorer, after the prefix.
+SCORED: Final = (
+    "primary_score", "shadow_score", "chance", "chosen", "unsure", "likeness_by", "marked_at", "names",
+)  # fmt: skip
+
+# Of a scorer that a judge helps.
+HELPED: Final = " with a judge's help"
+HELPED_ON_THE_REST: Final = f",{HELPED} on the pairs that nobody marked"
+
+# Uses of a pair (see `pairs`): shadows that gave nothing, what has a likeness, all that was paid for.
+FAILED: Final = ("shadow_failed", "shadow_unusable")
+_ALIKE = ("scored", *FAILED)
+_RAN = (*_ALIKE, "unscored", "primary_unusable", "both_unusable")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The rows of one group that speak, and what as.
+
+    `rows` have `value`, shadow less reference in [-1, 1] (see `BOUNDS`), and `probability`, the chance that
+    a row is here: of being sampled, times that of being drawn for marking. `of` is how many pairs might
+    have spoken; `whose` scores or preference it is, in words, and `scorer` what kind of scorer that is
+    (`truth`, `people`, `judge`, `given` or a name; "" for likeness); `chosen` counts scored
+    pairs left out because a person chose them freely; `selected` says how the rows differ from the rest if
+    they are no random part (else ""); `unknown_design`: nobody knows how the part that is scored was drawn.
+    `unsure` counts marked pairs of which nobody could tell; `passed_over` says why better rungs are not used.
+    `similarity` is the comparator of scores that only measure likeness to an expected answer (else "");
+    `is_helped`: a judge's verdicts on the pairs that nobody marked are used besides.
+    """
+
+    rows: pd.DataFrame = field(repr=False, compare=False)
+    basis: str
+    of: int
+    whose: str = ""
+    chosen: int = 0
+    selected: str = ""
+    unknown_design: bool = False
+    unsure: int = 0
+    passed_over: tuple[str, ...] = ()
+    scorer: str = ""
+    similarity: str = ""
+    is_helped: bool = False
+
+    @property
+    def told_by(self) -> str:
+        """The kind of scorer, and whether a judge helps it."""
+        return f"{self.scorer}{HELPED}" if self.is_helped else self.scorer
+
+    @property
+    def is_quality(self) -> bool:
+        """Whether it tells better from worse, and not only the same from different."""
+        return self.basis in QUALITY
+
+
+def check_basis(basis: str | None) -> None:
+    """Raises `ConfigError` for a basis there is not, listing those there are."""
+    if basis is not None and not (isinstance(basis, str) and basis in BASES):
+        known = ", ".join(map(repr, BASES))
+        raise ConfigError(f"basis is {basis!r}; it is one of {known}, or None for the best there is")
+
+
+def asked_basis(basis: str | None, scored_by: str | None) -> str | None:
+    """The basis that is asked for, if only by naming whose scores to use. Raises `ConfigError` as above, and
+    where the two do not go together.
+    """
+    check_basis(basis)
+    if scored_by is None:
+        return basis
+    arguments.text("scored_by", scored_by, "'truth', 'people', 'judge' or one scorer's name")
+    own = "judge" if scored_by == "judge" else "scores"
+    if basis not in (None, own):
+        raise ConfigError(
+            f"basis is {basis!r} and scored_by is {scored_by!r}, which do not go together: leave one out, or "
+            f"say basis={own!r}"
+        )
+    return own
+
+
+def evidence(rows: pd.DataFrame, basis: str | None = None) -> Evidence:
+    """What the rows of one group (as `pairs.judged_pairs` gives them) say, by the highest rung they hold.
+
+    A rung that nearly all pairs hold is used; one that only a part holds needs `FEWEST_PAIRS` of them that
+    were drawn at random, or at least do not differ from the others in their agreement. `basis` forces a
+    rung. Raises `ConfigError` for an unknown basis.
+    """
+    check_basis(basis)
+    main = rows[~rows["is_noise"]]
+    found: list[Evidence] = []
+    for rung in [basis] if basis else BASES:
+        found += _RUNGS[rung](rows, main)
+        place = next((place for place, one in enumerate(found) if _is_enough(one)), None)
+        if place is not None:
+            break
+    else:
+        # Agreement, if anything has one; of a forced rung, and of a judge's few verdicts, the most there is.
+        held = [len(one.rows) for one in found]
+        last = len(held) - 1
+        place = last if basis is None and (held[-1] or not any(held)) else held.index(max(held))
+    above = tuple(_why_not(one) for one in found[:place] if _was_there(one))
+    return replace(found[place], passed_over=above)
+
+
+def _scores(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
+    found = [_scored_by(main, scorer) for scorer in ("given", "truth", "people")]
+    return [one for one in found if one is not None] or [_nothing(main, "scores")]
+
+
+def _judge(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
+    """What a judge said of each pair last, as wins less losses: later, or with the pair."""
+    live = main["preference"].between(0, 1) & main["use"].isin(_ALIKE)
+    later = later_verdicts(main)
+    if not later.notna().any():
+        known = main[live]
+        if known.empty:
+            return [_nothing(main, "judge")]
+        value = _valued(known, 2 * known["preference"] - 1)
+        return [_judged_by(Evidence(value, "judge", _run(main), "a judge"), known)]
+    before = live & later.isna()
+    primary, shadow = (f"{PREFIX['judge']}{side}_score" for side in ("primary", "shadow"))
+    merged = main.assign(
+        **{
+            primary: main[primary].mask(before, 1 - main["preference"]),
+            shadow: main[shadow].mask(before, main["preference"]),
+        }
+    )
+    found = _scored_by(merged, "judge")
+    if found is None:
+        return [_nothing(main, "judge")]
+    return [_judged_by(found, main[later.notna() | before])]
+
+
+def _judged_by(found: Evidence, rows: pd.DataFrame) -> Evidence:
+    """What a judge says of `rows`, with whose preference that is: one by name is a scorer of its own."""
+    names = judges(rows)
+    if len(names) == 1:
+        return replace(found, basis="judge", scorer=names[0])
+    whose = f"several judges ({', '.join(map(plain, names))})" if names else found.whose
+    return replace(found, basis="judge", whose=whose, scorer="judge")
+
+
+def preferences(rows: pd.DataFrame) -> pd.Series:
+    """What a judge said last of each pair, as a difference in [-1, 1]: later, or with the pair; missing
+    where it said nothing. A shadow that gave nothing has lost.
+    """
+    live = (2 * rows["preference"] - 1).where(rows["preference"].between(0, 1))
+    later = later_verdicts(rows)
+    return later.fillna(live).mask(rows["use"].isin(FAILED) & (later.notna() | live.notna()).any(), -1.0)
+
+
+def later_verdicts(rows: pd.DataFrame) -> pd.Series:
+    """What judges said of stored pairs, as differences in [-1, 1]; missing where they said nothing."""
+    primary, shadow = (f"{PREFIX['judge']}{side}_score" for side in ("primary", "shadow"))
+    if primary not in rows or shadow not in rows:
+        return pd.Series(np.nan, index=rows.index)
+    return rows[shadow] - rows[primary]
+
+
+def judges(rows: pd.DataFrame) -> list[str]:
+    """The names of those who judged these pairs last, as far as they are stored, sorted."""
+    later = later_verdicts(rows).notna()
+    named = _column(rows, f"{PREFIX['judge']}names", None).where(later, _column(rows, "judge", None))
+    return sorted(set(map(str, named[~rows["use"].isin(FAILED)].dropna())))
+
+
+def _floor(rows: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
+    noise = rows[rows["is_noise"] & rows["use"].isin(_ALIKE) & rows["agreement"].between(0, 1)]
+    if noise.empty:
+        return [_nothing(main, "floor")]
+    floor = noise.drop_duplicates("request_id").set_index("request_id")
+    known = main[_is_alike(main)]
+    # As objects: pandas looks texts up one by one.
+    known = known[known["request_id"].astype(object).isin(floor.index.astype(object))]
+    # Of no rows, a map of texts would be texts.
+    own = floor[["agreement", "sample_probability"]].reindex(known["request_id"]).set_index(known.index)
+    value = known["agreement"] - own["agreement"]
+    # That both ran is as likely as that the noise pair did, which is drawn among the shadowed.
+    chance = np.fmin(own["sample_probability"], known["sample_probability"])
+    return [Evidence(_valued(known, value).assign(probability=chance), "floor", _run(main))]
+
+
+def _agreement(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
+    usable = main[_is_alike(main)]
+    return [Evidence(_valued(usable, usable["agreement"] - 1.0), "agreement", _run(main))]
+
+
+_RUNGS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], list[Evidence]]] = {
+    "scores": _scores,
+    "judge": _judge,
+    "floor": _floor,
+    "agreement": _agreement,
+}
+
+
+def _is_enough(found: Evidence) -> bool:
+    held = len(found.rows)
+    return held > 0 and not found.selected and (held >= FEWEST_PAIRS or held >= _NEARLY_ALL * found.of)
+
+
+def _was_there(found: Evidence) -> bool:
+    return len(found.rows) + found.chosen > 0
+
+
+def _why_not(found: Evidence) -> str:
+    """Why a rung that a part of the pairs holds is not used, in words."""
+    held, what = len(found.rows), found.whose or "the primary against itself"
+    if found.selected:
+        return (
+            f"{what} on {held:,} of {found.of:,} pairs is not used, they are no random part: {found.selected}"
+        )
+    if held:
+        return f"{what} on {held:,} of {found.of:,} pairs is not used, at least {FEWEST_PAIRS} are needed"
+    return f"{what} on {found.chosen:,} of {found.of:,} pairs is not used, these were chosen by hand"
+
+
+def _is_alike(main: pd.DataFrame) -> pd.Series:
+    """Where a pair has a likeness; what a judge calls agreement, that the primary did not win, is none."""
+    is_judged = main["comparator"].eq("judge") & main["use"].eq("scored")
+    return main["use"].isin(_ALIKE) & main["agreement"].between(0, 1) & ~is_judged
+
+
+def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:
+    """The pairs whose two answers were scored by one kind of scorer; None where there are none."""
+    prefix = PREFIX[scorer]
+    primary, shadow = f"{prefix}primary_score", f"{prefix}shadow_score"
+    if primary not in main or shadow not in main:
+        return None
+    ran = main[main["use"].isin(_RAN)]
+    failed = ran["use"].isin(FAILED)
+    # A shadow that gave nothing is worth nothing.
+    worth, other = ran[primary], ran[shadow].mask(ran[shadow].isna() & failed, 0.0)
+    known = worth.between(0, 1) & other.between(0, 1)
+    if not known.any():
+        return None
+    scored = ran[known].assign(reference_score=worth[known], other_score=other[known])
+    rest = ran[failed & ~known]
+    chance = _column(scored, f"{prefix}chance", np.nan).astype(float)
+    is_chosen = _column(scored, f"{prefix}chosen", False).fillna(False).astype(bool)
+    unsure = _column(ran, f"{prefix}unsure", False).fillna(False).astype(bool) & ~known
+    alike = _column(scored, f"{prefix}likeness_by", None).dropna()
+    found = partial(
+        Evidence,
+        basis="scores",
+        of=max(_run(main), len(scored)),
+        whose=_whose(scored, scorer, len(alike)),
+        similarity=str(alike.iloc[0]) if len(alike) else "",
+        unsure=int(unsure.sum()),
+        scorer=str(scored["scored_by"].iloc[0]) if "scored_by" in scored and scorer == "given" else scorer,
+    )
+    missing = ran["use"].isin(("scored", "unscored")) & ~known
+    if not missing.any():
+        # All of them: nothing was picked, however it came about.
+        return found(_with_failures(scored, scored["sample_probability"], rest))
+    if scorer == "truth":
+        # Known beforehand of these inputs, whatever the answers; failures on other inputs are others'.
+        return found(_with_failures(scored, scored["sample_probability"], rest.iloc[:0]))
+    drawn = chance.between(0, 1, inclusive="right") & ~is_chosen
+    if drawn.sum() >= FEWEST_PAIRS or (drawn | is_chosen).all():
+        rows = _with_failures(scored[drawn], (scored["sample_probability"] * chance)[drawn], rest)
+        return found(rows, chosen=int(is_chosen.sum()))
+    part = scored[~is_chosen]
+    share = len(part) / (len(part) + int(missing.sum()) + int(is_chosen.sum()))
+    rows = _with_failures(part, part["sample_probability"] * share, rest)
+    return found(rows, chosen=int(is_chosen.sum()), selected=_selection(main, part), unknown_design=True)
+
+
+def _with_failures(scored: pd.DataFrame, probability: pd.Series, failed: pd.DataFrame) -> pd.DataFrame:
+    """The differences of scored pairs, and of pairs whose shadow gave nothing that anybody could score.
+
+    What the primary's answer to those is worth nobody said: what its answers are worth on average.
+    """
+    value = scored["other_score"] - scored["reference_score"]
+    rows = scored.assign(value=value, probability=probability)
+    if failed.empty or scored.empty:
+        return rows
+    weights = (1 / probability).where(probability.between(0, 1, inclusive="right"))
+    usual = float((weights * scored["reference_score"]).sum() / weights.sum())
+    more = failed.assign(
+        reference_score=usual, other_score=0.0, value=-usual, probability=failed["sample_probability"]
+    )
+    return pd.concat([rows, more]).sort_index()
+
+
+def _valued(rows: pd.DataFrame, value: pd.Series) -> pd.DataFrame:
+    return rows.assign(value=value, probability=rows["sample_probability"])
+
+
+def _nothing(main: pd.DataFrame, basis: str) -> Evidence:
+    none = main.iloc[:0]
+    return Evidence(_valued(none, none["agreement"]), basis, _run(main))
+
+
+def _run(main: pd.DataFrame) -> int:
+    """How many pairs have an answer of the primary to be held against."""
+    return int(main["use"].isin((*_ALIKE, "unscored")).sum())
+
+
+def _selection(main: pd.DataFrame, part: pd.DataFrame) -> str:
+    """How the agreement of a part differs from that of the rest, if it does by more than chance."""
+    alike = main.loc[main["use"].isin(_ALIKE), "agreement"].dropna()
+    is_inside = alike.index.isin(part.index)
+    inside, outside = alike[is_inside], alike[~is_inside]
+    if len(inside) < 2 or len(outside) < 2 or mannwhitneyu(inside, outside).pvalue >= _SELECTION_LEVEL:
+        return ""
+    return f"their mean agreement is {inside.mean():.2f}, that of the others {outside.mean():.2f}"
+
+
+def _whose(scored: pd.DataFrame, scorer: str, alike: int) -> str:
+    """Whose scores they are, in words; `alike` of them only measure likeness to an expected answer."""
+    if alike:
+        rest = len(scored) - alike
+        return "likeness to the expected answer" + (f" and, on {rest:,}, ground truth" if rest else "")
+    if scorer == "given" and "scored_by" in scored:
+        return plain(scored["scored_by"].iloc[0])
+    if scorer == "people" and "people" in scored:
+        most = int(scored["people"].max())
+        return "one person" if most <= 1 else f"people (up to {most} a pair, averaged)"
+    return _WORDS[scorer]
+
+
+def _column(rows: pd.DataFrame, name: str, default: object) -> pd.Series:
+    return rows[name] if name in rows else pd.Series(default, index=rows.index)

@@ -1,0 +1,288 @@
+"""Comparisons as rows that can be judged: what counts, as what, and what is left out and why.
+
+A shadow that failed, or whose answer was cut, empty or refused, is an outcome (it agrees with nothing),
+not a missing value. A primary that did is no reference, so its pair is left out and counted; so is one
+that fell back or whose prompt was truncated. A verdict the comparator could not give is unscored, never 0.
+A shadow that could not have worked (no such model, no key) says nothing of quality.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from router_lab import arguments
+from router_lab.analysis.evidence.ladder import PREFIX, SCORED, check_basis
+from router_lab.analysis.tables import ACCEPTED, frame_of, tables_if_any
+from router_lab.errors import ConfigError
+
+USE_OF_STATUS = {
+    "complete": "scored",
+    "shadow_failed": "shadow_failed",
+    "shadow_misconfigured": "misconfigured",
+    "primary_truncated": "truncated",
+    "primary_failed": "no_primary",
+    "primary_fell_back": "no_primary",
+    "both_failed": "no_primary",
+    "comparator_error": "unscored",
+    "unknown": "unscored",
+    "budget": "dropped",
+    "queue_full": "dropped",
+    "breaker_open": "dropped",
+    "cancelled": "dropped",
+    "off": "not_run",
+    "not_sampled": "not_run",
+}
+
+# Few values over many rows: as categories they are told apart at once.
+_USES = pd.CategoricalDtype(
+    sorted({*USE_OF_STATUS.values(), "shadow_unusable", "primary_unusable", "both_unusable"})
+)
+
+_DEFAULTS: dict[str, Any] = {
+    "comparison_id": "",
+    "status": "complete",
+    "comparator": "",
+    "agreement": np.nan,
+    "is_noise": False,
+    "sample_probability": 1.0,
+    "switch_epoch": 0,
+    "primary_alias": "",
+    "shadow_alias": "",
+    "primary_model": None,
+    "shadow_model": None,
+    "primary_parameters": None,
+    "shadow_parameters": None,
+    "prompt_version": None,
+    "primary_ending": None,
+    "shadow_ending": None,
+    "preference": np.nan,
+    "judge": None,
+    "is_likeness": None,
+    "shadow_error": None,
+    "primary_cost_usd": np.nan,
+    "shadow_cost_usd": np.nan,
+    "primary_unknown_usd": 0.0,
+    "shadow_unknown_usd": 0.0,
+    "primary_latency_ms": np.nan,
+    "shadow_latency_ms": np.nan,
+}
+
+
+# Few texts over many rows: as categories they take a byte a row, and are told apart at once.
+_FEW_TEXTS = (
+    "status", "comparator", "primary_alias", "shadow_alias", "primary_model", "shadow_model",
+    "primary_parameters", "shadow_parameters", "primary_ending", "shadow_ending", "shadow_error", "judge",
+)  # fmt: skip
+
+# Columns of scores, each kind of scorer its own; see `stored_pairs.scores_of_pairs`.
+SCORE_COLUMNS = (
+    *(f"{prefix}{name}" for prefix in PREFIX.values() for name in SCORED),
+    "people", "scored_by", "scorer_pairs", "scorer_same", "scorer_alpha",
+)  # fmt: skip
+
+_LIKENESS = "is_likeness"
+
+# Oldest first, and the same for every engine.
+_ORDER = ("created_at", "comparison_id")
+
+
+def judged_pairs(
+    pairs: Any,
+    by: str = "task_type",
+    keep: Sequence[str] = (),
+    *,
+    basis: str | None = None,
+    scored_by: str | None = None,
+) -> pd.DataFrame:
+    """A tidy copy of `pairs`, oldest first: those of a ledger (a `Ledger`, its path or its tables), or a
+    frame, an Ibis table or a mapping of columns.
+
+    A ledger's costs are what was billed, with `_unknown_usd` beside them, and the scores in it are looked
+    up; columns are taken as they are. Needs `by` and `agreement`, a judge's `preference`, or both
+    `primary_score` and `shadow_score`, all in [0, 1]; other columns of the `comparisons` table are used
+    when present. `keep` names further columns to carry along; `scored_by` keeps the scores of `truth`,
+    `people`, `judge` or one scorer by name. Adds `use` (scored, shadow_failed, shadow_unusable,
+    primary_unusable, both_unusable, misconfigured, truncated, no_primary, unscored, dropped, not_run), and
+    `agreement` set to 0 where the shadow gave nothing. Raises `ConfigError` naming a missing column, a
+    scorer who scored nothing, or what is accepted.
+    """
+    check_basis(basis)
+    arguments.text("by", by, "a column of the pairs")
+    wanted = [by, "request_id", "input_hash", "created_at", *_DEFAULTS, *SCORE_COLUMNS, *keep]
+    frame, is_sorted = _as_frame(pairs, wanted, {by, *keep}, basis, scored_by)
+    _require(frame, by)
+    rows = frame[[column for column in dict.fromkeys(wanted) if column in frame]].copy()
+    for column, default in _DEFAULTS.items():
+        if column not in rows:
+            rows[column] = default
+    numbers = [name for name, default in _DEFAULTS.items() if isinstance(default, float)]
+    numbers += [name for name in rows if str(name).endswith(("_score", "chance"))]
+    rows[numbers] = rows[numbers].apply(pd.to_numeric, errors="coerce").astype(np.float64)
+    rows["is_noise"] = rows["is_noise"].fillna(False).astype(bool)
+    for column in ("request_id", "input_hash"):
+        if column not in rows:
+            rows[column] = np.arange(len(rows)).astype(str)
+    if "created_at" not in rows:
+        rows["created_at"] = pd.NaT
+    rows["created_at"] = pd.to_datetime(rows["created_at"], utc=True)
+    if not is_sorted:
+        rows = rows.sort_values(list(_ORDER), kind="stable", ignore_index=True)
+    return _with_uses(rows)
+
+
+def distinct_values(column: pd.Series) -> list[str]:
+    """The distinct non-null values, as sorted text."""
+    return sorted(str(value) for value in column.dropna().unique())
+
+
+def _as_frame(
+    pairs: Any, wanted: Sequence[str], keys: Collection[str], basis: str | None, scored_by: str | None
+) -> tuple[pd.DataFrame, bool]:
+    """The columns wanted that there are, those in `keys` as they are, and whether they come oldest first."""
+    if isinstance(pairs, pd.DataFrame):
+        return _kept_scores(_with_details(pairs), scored_by), False
+    if (tables := tables_if_any(pairs)) is not None:
+        # Not before: those who pass frames need no query engine.
+        from router_lab.analysis.evidence.stored_pairs import billed_pairs, with_scores
+
+        frame, is_sorted = _selected(billed_pairs(tables), wanted, keys)
+        return with_scores(frame, tables, scored_by, needed=basis == "scores"), is_sorted
+    if hasattr(pairs, "to_pyarrow"):
+        frame, is_sorted = _selected(pairs, wanted, keys)
+        return _kept_scores(frame, scored_by), is_sorted
+    try:
+        if pairs is None:
+            raise TypeError("None is no frame")
+        return _kept_scores(pd.DataFrame(pairs), scored_by), False
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"pairs is a {type(pairs).__name__}; pass {ACCEPTED}; or pairs as a DataFrame, an Ibis table or "
+            "a mapping of columns"
+        ) from error
+
+
+def _selected(table: Any, wanted: Sequence[str], keys: Collection[str]) -> tuple[pd.DataFrame, bool]:
+    """The columns wanted of an Ibis table, and whether they come oldest first."""
+    if {"details", "comparator"} <= set(table.columns) and "preference" not in table.columns:
+        from router_lab.analysis.evidence.stored_pairs import (
+            judge_name,
+            likeness,
+            preference,
+            shadow_error,
+        )
+
+        table = table.mutate(
+            preference=preference(table),
+            shadow_error=shadow_error(table),
+            is_likeness=likeness(table),
+            judge=judge_name(table),
+        )
+    found = table.select([name for name in dict.fromkeys(wanted) if name in table.columns])
+    few = [name for name in _FEW_TEXTS if name in found.columns and name not in keys]
+    frame = frame_of(found, categories=[name for name in few if found[name].type().is_string()])
+    for column in ("shadow_error", "judge"):
+        if column in frame:
+            texts = frame[column].dropna().astype(str)
+            frame[column] = texts.map(lambda one: json.loads(f'"{one}"')).reindex(frame.index)
+    return _oldest_first(frame)
+
+
+def _oldest_first(frame: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
+    """The rows in `_ORDER`, and whether they are. Engines give them nearly so, and sort wide rows slowly."""
+    if not set(_ORDER) <= set(frame.columns) or frame["created_at"].isna().any():
+        return frame, False
+    times = frame["created_at"].to_numpy(dtype="datetime64[us]").astype(np.int64)
+    order = np.argsort(times, kind="stable")
+    is_next = np.diff(times[order]) == 0
+    tied = np.flatnonzero(np.append(is_next, False) | np.append(False, is_next))
+    if len(tied):
+        rows = order[tied]
+        order[tied] = rows[np.lexsort([frame["comparison_id"].to_numpy()[rows].astype(str), times[rows]])]
+    is_there = bool((order == np.arange(len(order))).all())
+    return (frame if is_there else frame.take(order).reset_index(drop=True)), True
+
+
+def _with_details(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame with what stands in `details`, a mapping or its JSON: the `preference` of its judge and which
+    that is, the `shadow_error` of shadows set up wrongly, whether a comparator measures likeness.
+    """
+    if not {"details", "comparator", "status"} <= set(frame.columns):
+        return frame
+    is_judged = frame["comparator"] == "judge"
+    for column, rows in (
+        ("preference", is_judged),
+        ("judge", is_judged),
+        ("shadow_error", frame["status"] == "shadow_misconfigured"),
+        ("is_likeness", frame["details"].map(lambda one: _LIKENESS in str(one))),
+    ):
+        if column not in frame:
+            found = frame.loc[rows, "details"].map(lambda one, name=column: _mapping(one).get(name))
+            frame = frame.assign(**{column: found.reindex(frame.index)})
+    return frame
+
+
+def _mapping(details: object) -> Mapping[str, Any]:
+    if isinstance(details, str):
+        try:
+            details = json.loads(details)
+        except ValueError:
+            return {}
+    return details if isinstance(details, Mapping) else {}
+
+
+def _kept_scores(frame: pd.DataFrame, scored_by: str | None) -> pd.DataFrame:
+    """A frame with the scores of one kind of scorer alone. Raises `ConfigError` if it has none."""
+    if scored_by is None:
+        return frame
+    own = PREFIX.get(scored_by)
+    if own is None or f"{own}primary_score" not in frame:
+        raise ConfigError(
+            f"scored_by is {scored_by!r}, but these pairs do not say who scored them: pass the ledger"
+        )
+    others = [prefix for prefix in PREFIX.values() if prefix != own]
+    return frame.drop(columns=[f"{one}primary_score" for one in others], errors="ignore")
+
+
+def _require(frame: pd.DataFrame, by: str) -> None:
+    if by not in frame:
+        raise ConfigError(
+            f"pairs has no column {by!r}; it has {', '.join(map(str, frame.columns)) or 'none'}"
+        )
+    scores = [{f"{prefix}primary_score", f"{prefix}shadow_score"} for prefix in PREFIX.values()]
+    if not {"agreement", "preference"} & set(frame.columns) and not any(
+        pair <= set(frame.columns) for pair in scores
+    ):
+        raise ConfigError("pairs needs the column 'agreement', or both 'primary_score' and 'shadow_score'")
+
+
+def _with_uses(rows: pd.DataFrame) -> pd.DataFrame:
+    # By way of distinct statuses, which are few.
+    place, statuses = pd.factorize(rows["status"])
+    uses = [USE_OF_STATUS.get(status, "unscored") for status in statuses]
+    use = pd.Series(pd.Categorical([*uses, "unscored"], dtype=_USES)[place], index=rows.index)
+    primary, shadow = (_ended_badly(rows[f"{side}_ending"]) for side in ("primary", "shadow"))
+    asked = use.isin(["scored", "unscored", "shadow_failed"])
+    failed = use == "shadow_failed"
+    use[asked & shadow & ~failed] = "shadow_unusable"
+    use[asked & primary] = "primary_unusable"
+    use[asked & primary & (shadow | failed)] = "both_unusable"
+    gave_nothing = use.isin(["shadow_failed", "shadow_unusable"])
+    rows.loc[gave_nothing, "agreement"] = 0.0
+    rows.loc[gave_nothing & (rows["comparator"] == "judge"), "preference"] = 0.0
+    usable = rows["agreement"].between(0, 1) | rows["preference"].between(0, 1)
+    for prefix in PREFIX.values():
+        if f"{prefix}primary_score" in rows and f"{prefix}shadow_score" in rows:
+            usable |= rows[[f"{prefix}primary_score", f"{prefix}shadow_score"]].notna().all(axis=1)
+    use[(use == "scored") & ~usable] = "unscored"
+    rows["use"] = use
+    return rows
+
+
+def _ended_badly(ending: pd.Series) -> pd.Series:
+    """Where an answer is known to be none: cut, empty, refused, filtered or failed."""
+    return ending.notna() & (ending != "complete")

@@ -1,0 +1,296 @@
+"""What in the pairs of one group could mislead: findings, some of which refuse a conclusion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from router_lab.analysis.evidence.ladder import Evidence
+from router_lab.analysis.evidence.pairs import distinct_values
+from router_lab.analysis.evidence.people_and_judge import by_chance, judged_beside
+from router_lab.analysis.evidence.prompts import COLUMN as PROMPT
+from router_lab.analysis.evidence.prompts import varies
+from router_lab.defaults import SIMILARITIES
+from router_lab.shown.wording import percent, plain, plain_text
+
+REFUSALS = (
+    "too_few_clusters",
+    "unscored",
+    "selected_scores",
+    "judge_by_chance",
+    "truncated_primaries",
+    "primary_unusable",
+    "misconfigured",
+    "dropped",
+    "mixed_comparators",
+    "mixed_models",
+    "mixed_parameters",
+    "bad_sampling",
+    "sampling_changed",
+)
+
+FEWEST_CLUSTERS = 10
+FEW_CLUSTERS = 50
+LARGEST_SHARE = 0.10
+MOST_UNSCORED = 0.05
+MOST_TRUNCATED = 0.02
+MOST_UNUSABLE = 0.02
+MOST_MISCONFIGURED = 0.05
+MOST_DROPPED = 0.20
+
+# Below this agreement between scorers not even tentative conclusions hold (Krippendorff).
+LEAST_ALPHA = 0.667
+
+# What a basis is asked of that no pair holds, and where it comes from.
+NOTHING = {
+    "scores": 'no pair has scores; score some with rl.spot_checks(ledger, 100, by="you") or '
+    "ledger.import_scores(...)",
+    "judge": 'no pair has a judge\'s preference; have some judged with rl.recompare(ledger, "judge", '
+    "router=...)",
+    "floor": "no noise pairs to hold the agreement against; set noise_rate of the shadow",
+    "agreement": "no pair has an agreement",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing wrong with the data. `refuses` means no verdict unless the caller allows `code`."""
+
+    code: str
+    message: str
+    refuses: bool
+
+
+def inspect(group: pd.DataFrame, found: Evidence, cluster: str | None) -> list[Finding]:
+    """Findings on one group: `group` as `pairs.judged_pairs` made it, `found` what counts of it."""
+    main = group[~group["is_noise"]]
+    return [
+        *_size(found, cluster),
+        *_completeness(main, found),
+        *_dropped(main),
+        *_marks(found),
+        *_scorers(found),
+        *_judge(group, found),
+        *_likeness(found),
+        *_mixtures(found),
+        *_sampling(found),
+    ]
+
+
+def _size(found: Evidence, cluster: str | None) -> list[Finding]:
+    if found.rows.empty:
+        return [Finding("too_few_clusters", NOTHING[found.basis], refuses=True)]
+    evidence = found.rows
+    sizes = evidence.groupby(cluster, dropna=False).size() if cluster else pd.Series(1, index=evidence.index)
+    if len(sizes) < FEWEST_CLUSTERS:
+        message = f"{len(sizes)} distinct inputs, at least {FEWEST_CLUSTERS} are needed"
+        return [Finding("too_few_clusters", message, refuses=True)]
+    findings = []
+    if len(sizes) < FEW_CLUSTERS:
+        findings.append(Finding("few_clusters", f"only {len(sizes)} distinct inputs", refuses=False))
+    if sizes.max() > LARGEST_SHARE * len(evidence):
+        share = f"{sizes.max() / len(evidence):.0%}"
+        findings.append(Finding("large_cluster", f"one input makes up {share} of the pairs", refuses=False))
+    return findings
+
+
+def _completeness(main: pd.DataFrame, evidence: Evidence) -> list[Finding]:
+    """Pairs that ran and do not count, or count as a failure of the shadow."""
+    uses = main["use"].value_counts()
+    ran = int(uses.drop(["misconfigured", "dropped", "not_run"], errors="ignore").sum())
+    if not ran:
+        return []
+    # Scores of a part are a matter of how that part was drawn; see `_marks`.
+    silent = 0 if evidence.basis == "scores" else int(uses.get("unscored", 0))
+    left_out = main[main["use"].isin(["primary_unusable", "both_unusable"])].index.difference(
+        evidence.rows.index
+    )
+    ended = main.loc[left_out, "use"].value_counts()
+    told = (
+        ("unscored", silent, "have no usable score", MOST_UNSCORED),
+        ("truncated_primaries", int(uses.get("truncated", 0)), "have a truncated primary", MOST_TRUNCATED),
+        # Also where the shadow has none either: it is a failure of the primary's that nothing is said of.
+        ("primary_unusable", len(left_out),
+         f"have no answer of the primary's ({_endings(main.loc[left_out], 'primary')}) and are left out",
+         MOST_UNUSABLE),
+        ("both_unusable", int(ended.get("both_unusable", 0)),
+         "have no answer on either side", 1),
+        ("no_primary", int(uses.get("no_primary", 0)), "have no primary answer and are left out", 1),
+        ("shadow_failed", int(uses.get("shadow_failed", 0)),
+         "have a failed shadow, counted as its failure", 1),
+        ("shadow_unusable", int(uses.get("shadow_unusable", 0)),
+         f"have no answer of the shadow's ({_endings(main[main['use'] == 'shadow_unusable'], 'shadow')}), "
+         "counted as its failure", 1),
+    )  # fmt: skip
+    return [
+        Finding(code, f"{number / ran:.1%} of the pairs {what}", refuses=number / ran > limit)
+        for code, number, what, limit in told
+        if number
+    ]
+
+
+def _endings(pairs: pd.DataFrame, side: str) -> str:
+    """How the answers of one side ended, the most frequent first."""
+    counts = pairs[f"{side}_ending"].dropna().astype(str).value_counts()
+    return ", ".join(str(name).replace("_", " ") for name in counts.index if name != "complete")
+
+
+def _dropped(main: pd.DataFrame) -> list[Finding]:
+    """Pairs that were sampled and have no answer of the shadow for a reason that is not the shadow's."""
+    found = []
+    uses = main["use"].value_counts()
+    dropped, wrong = int(uses.get("dropped", 0)), int(uses.get("misconfigured", 0))
+    sampled = int(uses.drop("not_run", errors="ignore").sum())
+    usable = int(uses.reindex(["scored", "shadow_failed", "shadow_unusable"]).sum())
+    if dropped:
+        reasons = main.loc[main["use"] == "dropped", "status"].astype(str).value_counts().index
+        why = ", ".join(str(name).replace("_", " ") for name in reasons)
+        message = f"{dropped / sampled:.1%} of the sampled pairs were dropped ({why})"
+        refuses = dropped > MOST_DROPPED * sampled
+        if refuses:
+            message += ", and those that were not are no random part: raise the shadow's budget or queue"
+        found.append(Finding("dropped", message, refuses))
+    if wrong:
+        message = f"{wrong:,} shadows could not work{_first_error(main)}: mend it and compare again"
+        refuses = wrong > MOST_MISCONFIGURED * sampled or usable < wrong
+        found.append(Finding("misconfigured", message, refuses))
+    return found
+
+
+def _first_error(main: pd.DataFrame) -> str:
+    """The last message of a shadow that was set up wrongly, which says what to do."""
+    messages = main.loc[main["use"] == "misconfigured", "shadow_error"].dropna()
+    return f" ({plain_text(messages.iloc[-1])})" if len(messages) else ""
+
+
+def _marks(evidence: Evidence) -> list[Finding]:
+    """How the pairs that are scored were come by."""
+    found = [Finding("passed_over", message, refuses=False) for message in evidence.passed_over]
+    held, of = len(evidence.rows), evidence.of
+    if evidence.selected:
+        message = (
+            f"scored are {held:,} of {of:,} pairs, which are no random part ({evidence.selected}): "
+            "have pairs drawn by rl.spot_checks"
+        )
+        found.append(Finding("selected_scores", message, refuses=True))
+    elif evidence.unknown_design and held < of:
+        message = f"how the {held:,} scored of {of:,} pairs were drawn is not known"
+        found.append(Finding("unknown_design", message, refuses=False))
+    if evidence.unsure:
+        message = f"of {evidence.unsure:,} marked pairs nobody could tell, and they are left out"
+        found.append(Finding("unsure", message, refuses=False))
+    if evidence.chosen:
+        message = f"{evidence.chosen:,} scored pairs were chosen by hand and are left out"
+        found.append(Finding("chosen", message, refuses=False))
+    return found
+
+
+def _scorers(evidence: Evidence) -> list[Finding]:
+    """How far people agree who scored the same pairs."""
+    rows = evidence.rows
+    if evidence.scorer != "people" or "scorer_pairs" not in rows or rows["scorer_pairs"].isna().all():
+        return []
+    pairs, same, alpha = (rows[f"scorer_{name}"].max() for name in ("pairs", "same", "alpha"))
+    message = f"of {pairs:,.0f} pairs that several people scored, they said the same of {percent(same)}"
+    if alpha == alpha:
+        message += f" (Krippendorff's alpha {alpha:.2f}: 1 is full agreement, 0 what chance gives)"
+    if alpha < LEAST_ALPHA:
+        message += ", too little to rely on: agree first on what makes an answer the better one"
+    return [Finding("scorers", message, refuses=False)]
+
+
+def _judge(group: pd.DataFrame, evidence: Evidence) -> list[Finding]:
+    """A judge that knows nothing: refused as evidence, and no help to people's marks."""
+    is_judged, may_help = evidence.basis == "judge", judged_beside(group, evidence) is not None
+    message = by_chance(group) if is_judged or may_help else ""
+    if not message:
+        return []
+    if is_judged:
+        message += ": its preference is no evidence; use another judge, or people's marks"
+        return [Finding("judge_by_chance", message, refuses=True)]
+    return [Finding("judge_by_chance", f"{message}, and is no help beside their marks", refuses=False)]
+
+
+def _likeness(evidence: Evidence) -> list[Finding]:
+    if evidence.similarity:
+        message = (
+            f"`{evidence.similarity}` measures how alike an answer and the expected one are, not whether "
+            "it is right: score with a stricter comparator, or have people mark some pairs"
+        )
+        return [Finding("similarity", message, refuses=False)]
+    if evidence.is_quality:
+        return []
+    rows = evidence.rows
+    is_likeness = rows["comparator"].isin(SIMILARITIES) | rows["is_likeness"].eq(True)
+    graded = distinct_values(rows.loc[is_likeness, "comparator"])
+    if not graded:
+        return []
+    message = (
+        f"`{plain(graded[0])}` measures how alike two answers are, not whether they are right: "
+        "score some pairs, or use a judge"
+    )
+    return [Finding("similarity", message, refuses=False)]
+
+
+def _mixtures(found_evidence: Evidence) -> list[Finding]:
+    found, evidence = [], found_evidence.rows
+    comparators = distinct_values(evidence["comparator"])
+    if len(comparators) > 1 and not found_evidence.is_quality:
+        message = f"several comparators ({', '.join(comparators)}): compare again with one, or filter"
+        found.append(Finding("mixed_comparators", message, refuses=True))
+    for side in ("primary", "shadow"):
+        models = distinct_values(evidence[f"{side}_model"]) or distinct_values(evidence[f"{side}_alias"])
+        if len(models) > 1:
+            message = f"several {side} models ({', '.join(models)}): filter to one"
+            found.append(Finding("mixed_models", message, refuses=True))
+        asked = distinct_values(evidence[f"{side}_parameters"])
+        if len(asked) > 1:
+            shown = ", ".join(asked[:3]) + (" ..." if len(asked) > 3 else "")
+            message = f"the {side} was asked with several parameters ({shown[:300]}): filter to one"
+            found.append(Finding("mixed_parameters", message, refuses=True))
+    return [*found, *_prompts(evidence)]
+
+
+def _prompts(evidence: pd.DataFrame) -> list[Finding]:
+    """Whether the prompt stayed the same, as far as that can be told."""
+    if varies(evidence):
+        message = (
+            "the system text, tools or schema change from call to call, so that a change of the prompt is "
+            'only seen where it has a name: tags={"prompt_version": "v2"}'
+        )
+        return [Finding("varying_prompts", message, refuses=False)]
+    versions = evidence[PROMPT].dropna().value_counts(sort=False)
+    if len(versions) < 2:
+        return []
+    told = ", ".join(f"{plain(name)} on {pairs:,}" for name, pairs in versions.head(3).items())
+    told += ", ..." if len(versions) > 3 else ""
+    message = f"the prompt changed between these pairs ({told}): filter `{PROMPT}` to one for its own verdict"
+    return [Finding("mixed_prompts", message, refuses=False)]
+
+
+def _sampling(found: Evidence) -> list[Finding]:
+    evidence = found.rows
+    probability = evidence["sample_probability"]
+    broken = int((~probability.between(0, 1, inclusive="right")).sum())
+    if broken:
+        message = f"{broken:,} pairs have no sampling probability in (0, 1]"
+        return [Finding("bad_sampling", message, refuses=True)]
+    if probability.nunique() > 1:
+        rates = ", ".join(f"{rate:g}" for rate in sorted(probability.unique())[:5])
+        message = (
+            f"the sampling rate changed ({rates}): filter to one epoch, "
+            "or allow={'sampling_changed'} to weight by one over it"
+        )
+        return [Finding("sampling_changed", message, refuses=True)]
+    return _noise_rate(evidence) if found.basis == "floor" else []
+
+
+def _noise_rate(evidence: pd.DataFrame) -> list[Finding]:
+    """That a request was asked of the primary twice has a chance of its own, which may have changed."""
+    rates = (evidence["probability"] / evidence["sample_probability"]).round(6)
+    if rates.nunique() < 2:
+        return []
+    told = ", ".join(f"{rate:g}" for rate in sorted(rates.unique())[:5])
+    message = f"the noise rate changed ({told}): each pair is weighted by one over its own"
+    return [Finding("noise_rate_changed", message, refuses=False)]

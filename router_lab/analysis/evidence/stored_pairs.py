@@ -1,0 +1,224 @@
+"""Pairs with what was found out about them elsewhere in the ledger: what was billed, what scores say.
+
+The recorded cost of a side of a pair sums up its attempts, and an attempt whose bill is unknown (a timeout, a
+lost process) carries the likely figure, and beside it the worst case. Those attempts are few: they are
+looked up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ibis
+import pandas as pd
+
+from router_lab.analysis.evidence.ladder import PREFIX, SCORED
+from router_lab.analysis.evidence.marks import REPLAY, marks_table
+from router_lab.analysis.evidence.scorers import scorer_agreement
+from router_lab.analysis.tables import Tables, frame_of, worst_usd
+from router_lab.defaults import OWN_LIKENESS, SIMILARITIES
+from router_lab.errors import ConfigError
+from router_lab.records import Side
+
+# Whose scores may be asked for, besides one scorer's by name.
+_KINDS = ("truth", "people", "judge")
+
+# In the stored JSON; text quoted inside it has its quotes escaped, so it cannot pass for a key.
+_PREFERENCE = r'"preference": ?([0-9.]+)'
+_JUDGE = r'"judge": ?"((?:[^"\\]|\\.)*)"'
+_SHADOW_ERROR = r'"shadow_error": ?"((?:[^"\\]|\\.)*)"'
+
+SIDES: tuple[Side, Side] = ("primary", "shadow")
+
+
+def billed_pairs(tables: Tables) -> Any:
+    """The comparisons with `primary_cost_usd` and `shadow_cost_usd` as billed, as an Ibis table.
+
+    Adds `primary_unknown_usd` and `shadow_unknown_usd`, what else may have been charged, at most. Where a
+    shadow failed, `shadow_latency_ms` is what its attempts took, as far as that is known.
+    """
+    pairs = _with_time_to_fail(with_reservations(tables), tables)
+    billed = {f"{side}_cost_usd": billed_usd(pairs, side) for side in SIDES}
+    unknown = {f"{side}_unknown_usd": unknown_usd(pairs, side) for side in SIDES}
+    kept = [name for name in tables.comparisons.columns if name not in billed]
+    return pairs.select(*kept, **billed, **unknown)
+
+
+def with_reservations(tables: Tables) -> Any:
+    """The comparisons with `primary_reserved` and `shadow_reserved`, the likely sums over attempts whose bill
+    is unknown, and `primary_worst` and `shadow_worst`, the most (all null for none), as an Ibis table.
+    """
+    pairs = tables.comparisons
+    reserved = tables.attempts.filter(tables.attempts.billing == "unknown")
+    own, other = reserved.filter(~reserved.is_shadow), reserved.filter(reserved.is_shadow)
+    primaries = own.group_by(own_request="request_id").aggregate(
+        primary_reserved=own.cost_usd.sum(), primary_worst=worst_usd(own).sum()
+    )
+    # A judge's attempts are under the same comparison, but not of the shadow's alias and task type.
+    shadows = other.group_by(
+        own_comparison="comparison_id", own_type="task_type", own_alias="model_alias"
+    ).aggregate(shadow_reserved=other.cost_usd.sum(), shadow_worst=worst_usd(other).sum())
+    return pairs.left_join(primaries, pairs.request_id == primaries.own_request).left_join(
+        shadows,
+        (pairs.comparison_id == shadows.own_comparison)
+        & (pairs.task_type == shadows.own_type)
+        & (pairs.shadow_alias == shadows.own_alias),
+    )
+
+
+def _with_time_to_fail(pairs: Any, tables: Tables) -> Any:
+    """Pairs with the time that a shadow took to fail: who falls back waits for it too."""
+    attempts = tables.attempts
+    failed = attempts.filter(attempts.is_shadow & (attempts.outcome != "ok") & attempts.latency_ms.notnull())
+    taken = failed.group_by(
+        failed_comparison="comparison_id", failed_type="task_type", failed_alias="model_alias"
+    ).aggregate(failed_ms=failed.latency_ms.sum())
+    joined = pairs.left_join(
+        taken,
+        (pairs.comparison_id == taken.failed_comparison)
+        & (pairs.task_type == taken.failed_type)
+        & (pairs.shadow_alias == taken.failed_alias)
+        & (pairs.status == "shadow_failed"),
+    )
+    latency = joined.shadow_latency_ms.fill_null(joined.failed_ms)
+    return joined.mutate(shadow_latency_ms=latency)
+
+
+def unknown_usd(pairs: Any, side: Side) -> Any:
+    """What may have been charged for one side besides what was billed, at most: for `with_reservations`."""
+    return pairs[f"{side}_worst"].fill_null(0.0)
+
+
+def billed_usd(pairs: Any, side: Side) -> Any:
+    """What was billed for one side, for `with_reservations`; null where the cost is not known.
+
+    What is taken off is at most the pair's cost, in which another tool may not have counted retries.
+    """
+    cost = pairs[f"{side}_cost_usd"]
+    return cost - ibis.least(cost, pairs[f"{side}_reserved"].fill_null(0.0))
+
+
+def preference(pairs: Any) -> Any:
+    """What the judge of a pair preferred (1 the shadow, 0 the primary), a column; null for other pairs."""
+    found = pairs.details.re_extract(_PREFERENCE, 1).nullif("").cast("float64")
+    return (pairs.comparator == "judge").ifelse(found, ibis.null("float64"))
+
+
+def likeness(pairs: Any) -> Any:
+    """Whether a user's own comparator said that it measures likeness, a column; null where it did not."""
+    said = [pairs.details.contains(f'"is_likeness":{space}true') for space in ("", " ")]
+    return (said[0] | said[1]).nullif(False)
+
+
+def judge_name(pairs: Any) -> Any:
+    """Which judge was asked with the pair, as it stands in the JSON, a column; null for what is not known."""
+    found = pairs.details.re_extract(_JUDGE, 1).nullif("")
+    return (pairs.comparator == "judge").ifelse(found, ibis.null("string"))
+
+
+def shadow_error(pairs: Any) -> Any:
+    """What a shadow that was set up wrongly failed of, as it stands in the JSON, a column; else null."""
+    found = pairs.details.re_extract(_SHADOW_ERROR, 1).nullif("")
+    return (pairs.status == "shadow_misconfigured").ifelse(found, ibis.null("string"))
+
+
+def with_scores(
+    frame: pd.DataFrame, tables: Any, scored_by: str | None = None, *, needed: bool = False
+) -> pd.DataFrame:
+    """Pairs with the scores that the ledger has of them, as columns of `pairs.SCORE_COLUMNS`.
+
+    Raises `ConfigError` for a scorer who gave none, and, if scores are `needed`, for tables without any.
+    """
+    if not hasattr(tables, "scores"):
+        if needed or scored_by is not None:
+            raise ConfigError("scores are asked for: they are those of a ledger, and these tables have none")
+        return frame
+    if scored_by is None and not len(frame_of(tables.scores.select("score_id").limit(1))):
+        return frame
+    found = scores_of_pairs(tables, scored_by)
+    if found.empty:
+        return frame
+    return _with_agreement(frame.merge(found, on="comparison_id", how="left"), tables)
+
+
+def _with_agreement(frame: pd.DataFrame, tables: Any) -> pd.DataFrame:
+    """Pairs with how far people agree who scored the same pairs of their task type, where several did."""
+    if "task_type" not in frame or "people" not in frame or not frame["people"].ge(2).any():
+        return frame
+    found = scorer_agreement(tables).set_index("task_type")
+    told = {"scorer_pairs": "pairs", "scorer_same": "same", "scorer_alpha": "alpha_verdict"}
+    return frame.assign(**{name: frame["task_type"].map(found[column]) for name, column in told.items()})
+
+
+def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
+    """One row per scored pair: `comparison_id`, and for each kind of scorer the mean score of either side,
+    the chance that the pair was drawn for marking (null: unknown) and whether it was only chosen freely.
+
+    The columns of ground truth, people and judges begin with `truth_`, `people_` and `judged_`; `people`
+    counts them. One scorer by name has columns without a prefix, and `scored_by`. Of several scores by one
+    scorer the last counts; scores of pairs that were drawn are not mixed with those chosen freely, nor
+    likeness to an expected answer with ground truth.
+    """
+    own_name = scored_by if scored_by not in (None, *_KINDS) else None
+    if own_name is not None:
+        _check_scorer(tables.scores, own_name)
+    said = marks_table(tables, by=own_name)
+    kind = ibis.literal("given") if own_name is not None else said.kind
+    said = said.mutate(kind=(kind == "person").ifelse("people", kind))
+    if scored_by in _KINDS:
+        said = said.filter(said.kind == scored_by)
+    # Likeness to an expected answer gives way to what says whether an answer is right.
+    said = said.mutate(likeness_by=_likeness_by(said))
+    own = ibis.window(group_by=["comparison_id", "kind"])
+    is_outranked = said.likeness_by.notnull() & said.likeness_by.isnull().any().over(own)
+    said = said.mutate(is_outranked=is_outranked).filter(lambda row: ~row.is_outranked)
+    drawn = ~said.chosen
+    each = said.group_by("comparison_id", "kind").aggregate(
+        **{
+            name: said[name].mean(where=drawn).fill_null(said[name].mean())
+            for name in ("primary_score", "shadow_score")
+        },
+        people=said.by.nunique(where=drawn).nullif(0).fill_null(said.by.nunique()),
+        chance=said.chance.max(where=drawn),
+        chosen=said.chosen.all(),
+        unsure=(said.verdict == "unsure").any(),
+        likeness_by=said.likeness_by.min(),
+        marked_at=said["at"].max(where=drawn),
+        names=said.by.min(),
+        scorers=said.by.nunique(),
+    )
+    # Several of one kind on a pair have no one name.
+    each = each.mutate(names=(each.scorers == 1).ifelse(each.names, ibis.null("string"))).drop("scorers")
+    return _wide(frame_of(each), scored_by)
+
+
+def _likeness_by(said: Any) -> Any:
+    """The comparator of scores that measure likeness to an expected answer, a column; else null."""
+    name = said.by.substr(len(REPLAY))
+    is_own = name.endswith(OWN_LIKENESS)
+    is_likeness = said.by.startswith(REPLAY) & (name.isin(SIMILARITIES) | is_own)
+    bare = is_own.ifelse(name.substr(0, name.length() - len(OWN_LIKENESS)), name)
+    return is_likeness.ifelse(bare, ibis.null("string"))
+
+
+def _check_scorer(scores: Any, name: str) -> None:
+    known = sorted(frame_of(scores.filter(scores.comparison_id.notnull()).select("by").distinct())["by"])
+    if name not in known:
+        names = ", ".join(map(repr, known[:20])) or "nobody yet"
+        raise ConfigError(
+            f"scored_by is {name!r}, who scored no pair here; it is 'truth', 'people', 'judge' or one of: "
+            f"{names}"
+        )
+
+
+def _wide(each: pd.DataFrame, scored_by: str | None) -> pd.DataFrame:
+    """One row per pair, the columns of each kind of scorer beside those of the others."""
+    found = pd.DataFrame({"comparison_id": sorted(each["comparison_id"].unique())})
+    for kind, rows in each.groupby("kind"):
+        prefix = PREFIX[str(kind)]
+        own = rows.drop(columns=["kind"] if kind == "people" else ["kind", "people"])
+        own = own.rename(columns={name: f"{prefix}{name}" for name in SCORED})
+        found = found.merge(own, on="comparison_id", how="left")
+    if scored_by not in (None, *_KINDS) and len(found):
+        found["scored_by"] = scored_by
+    return found

@@ -1,0 +1,252 @@
+"""The stable-state exit: a plan fixed beforehand, and what the pairs so far say about it.
+
+Each side (above the bar, below it) errs with probability at most alpha over the whole run, so a pair
+of models exactly at the threshold is judged, either way, with probability at most 2 alpha: halve
+alpha if that matters. The first crossing, pair by pair, is latched; later pairs cannot undo it. Below the
+bar the shadow is worse by scores or a judge's preference; by likeness it differs, for better or worse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from router_lab.analysis.evidence.ladder import QUALITY
+from router_lab.analysis.statistics.betting import (
+    Floats,
+    Side,
+    Tally,
+    check_rows,
+    check_threshold,
+    confidence_interval,
+    forecast_pairs,
+    log_e,
+    log_e_path,
+    tally,
+)
+from router_lab.analysis.statistics.stopping import chance_of_verdict
+from router_lab.defaults import ALPHA, BAR
+from router_lab.errors import ConfigError
+from router_lab.shown.wording import interval_kind
+
+# Of values (1 + difference) / 2.
+NO_DIFFERENCE = 0.5
+
+# A verdict within the cap that is less likely than this is out of reach.
+_HOPELESS = 0.03
+
+
+class Outcome(StrEnum):
+    """What the monitor says of one task type."""
+
+    NON_INFERIOR = "non_inferior"
+    SUPERIOR = "superior"
+    WORSE = "worse"
+    DIFFERS = "differs"
+    REFUSED = "refused"
+    FUTILE = "futile"
+    CONTINUE = "continue"
+    STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitPlan:
+    """What is decided before looking.
+
+    `threshold` is the mean agreement to beat; `alpha` the error of each side; `max_pairs` the most
+    pairs worth paying for (futility, a predictive chance of a verdict by then under 3%, is asked only
+    after `futility_after`); evidence whose newest
+    pair is older than `stale_days` is stale. When pairs are read against the primary's own noise, the
+    difference accepted is `floor_delta`; when they carry scores or a judge's preference, the loss accepted is
+    `score_margin` (default: the same as on agreement, 1 - threshold). An exit waits until the pairs span
+    `at_least_days`: a week shows every weekday, less may be of one part of a cycle.
+    """
+
+    threshold: float = BAR
+    alpha: float = ALPHA
+    max_pairs: int = 10_000
+    futility_after: int = 100
+    stale_days: float = 14.0
+    floor_delta: float | None = None
+    score_margin: float | None = None
+    at_least_days: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_threshold(self.threshold)
+        if not 0 < self.alpha < 0.5:
+            raise ConfigError(f"alpha is {self.alpha!r}; it must lie strictly between 0 and 0.5")
+        if self.max_pairs < 1:
+            raise ConfigError(f"max_pairs is {self.max_pairs!r}; it must be at least 1")
+        if not 0 <= self.at_least_days < float("inf"):
+            raise ConfigError(f"at_least_days is {self.at_least_days!r}; it must be 0 or more days")
+        for name in ("floor_delta", "score_margin"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ConfigError(f"{name} is {value!r}; it must lie in [0, 1)")
+
+    def margin(self, basis: str = "agreement") -> float:
+        """What is accepted, as a share, when pairs are judged by `basis`, one of `evidence.BASES`."""
+        own = self.floor_delta if basis == "floor" else self.score_margin if basis in QUALITY else None
+        # Rounded, because 1 - 0.95 is not quite 0.05.
+        return round(1 - self.threshold, 12) if own is None else own
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where one run stands. `decided_after` counts pairs up to the latched crossing.
+
+    `lower` and `upper` are the confidence sequence now, valid at any time: each end is where the test of its
+    side, at `alpha`, stands, so that it is an interval at 1 - 2 `alpha` and a verdict lies outside of it.
+    `pairs_needed` is the forecast total, a whole number: NaN when settled or refused, infinite when
+    neither side is being won. `leaning` is the side it is forecast for.
+    """
+
+    outcome: Outcome
+    reason: str
+    pairs: int
+    mean: float
+    lower: float
+    upper: float
+    threshold: float
+    alpha: float
+    log_e_above: float
+    log_e_below: float
+    pairs_needed: float = field(compare=False)  # NaN equals nothing; the rest decides it
+    decided_after: int | None = None
+    leaning: Side | None = None
+
+    @property
+    def interval(self) -> str:
+        """What `lower` to `upper` is, in words."""
+        return interval_kind(2 * self.alpha, anytime=True)
+
+
+def decide(
+    values: ArrayLike,
+    plan: ExitPlan,
+    *,
+    weights: ArrayLike | None = None,
+    reach: Floats | None = None,
+    threshold: float | None = None,
+    alpha: float | None = None,
+    basis: str = "agreement",
+    newest: datetime | None = None,
+    now: datetime | None = None,
+) -> Decision:
+    """Judge pairs in the order they came. `values` (n,) in [0, 1]; see `betting` for `weights` and `reach`.
+
+    `threshold` and `alpha` default to the plan's; a monitor of K task types passes alpha / K. `basis` says
+    what the values are: of `scores` and `judge`, 1/2 is no difference.
+    `newest` and `now` (both aware) let evidence go stale. Raises `ConfigError` for unusable values.
+    """
+    rows, row_weights = check_rows(values, weights, reach)
+    bar = plan.threshold if threshold is None else threshold
+    error = plan.alpha if alpha is None else alpha
+    seen = tally(rows, row_weights, reach)
+    crossing = first_crossing(rows, bar, error, row_weights, reach)
+    needed, leaning = _forecast(seen, bar, error)
+    if crossing is not None:
+        is_quality = basis in QUALITY
+        better = is_quality and crossing[1] == "above" and _is_better(rows, error, row_weights, reach)
+        outcome, reason = _settled(crossing, is_quality, better)
+    else:
+        outcome, reason = _open(seen, needed, bar, error, plan, newest, now)
+    lower, upper = interval_of(seen, error)
+    if crossing is not None and crossing[1] == "above" and seen.mean >= bar:
+        lower = max(lower, bar)
+    if crossing is not None and crossing[1] == "below" and seen.mean <= bar:
+        upper = min(upper, bar)
+    return Decision(
+        outcome=outcome,
+        reason=reason,
+        pairs=seen.pairs,
+        mean=seen.mean,
+        lower=lower,
+        upper=upper,
+        threshold=bar,
+        alpha=error,
+        log_e_above=log_e(seen, bar, "above"),
+        log_e_below=log_e(seen, bar, "below"),
+        pairs_needed=np.nan if crossing else needed,
+        decided_after=crossing[0] if crossing else None,
+        leaning=crossing[1] if crossing else leaning,
+    )
+
+
+def interval_of(seen: Tally, alpha: float) -> tuple[float, float]:
+    """The means that a verdict at `alpha` a side does not rule out: a confidence sequence at 1 - 2 alpha.
+
+    After a verdict the bar is no longer among them: ends of earlier looks stay valid.
+    """
+    return confidence_interval(seen, 2 * alpha)
+
+
+def first_crossing(
+    values: ArrayLike,
+    threshold: float,
+    alpha: float,
+    weights: ArrayLike | None = None,
+    reach: Floats | None = None,
+) -> tuple[int, Side] | None:
+    """After how many pairs, and on which side, E first reached 1/alpha; None if it has not."""
+    bar = -np.log(alpha)
+    hits: list[tuple[int, Side]] = []
+    for side in ("above", "below"):
+        reached = np.flatnonzero(log_e_path(values, threshold, weights, side, reach) >= bar)
+        if len(reached):
+            hits.append((int(reached[0]) + 1, side))
+    return min(hits, default=None)
+
+
+def _forecast(seen: Tally, bar: float, alpha: float) -> tuple[float, Side | None]:
+    """Pairs in all until a side wins, and which: the one that is sooner there."""
+    sides: tuple[Side, Side] = ("above", "below")
+    needed, side = min((forecast_pairs(seen, bar, alpha, side), side) for side in sides)
+    if not np.isfinite(needed):
+        return needed, None
+    return float(np.ceil(needed)), side
+
+
+def _is_better(values: Floats, alpha: float, weights: Floats, reach: Floats | None) -> bool:
+    """Whether the mean is found above no difference. Asked only of what was found to be as good."""
+    crossing = first_crossing(values, NO_DIFFERENCE, alpha, weights, reach)
+    return crossing is not None and crossing[1] == "above"
+
+
+def _settled(crossing: tuple[int, Side], is_quality: bool, is_better: bool) -> tuple[Outcome, str]:
+    pairs, side = crossing
+    after = f"settled after {pairs:,} pairs"
+    if is_better:
+        return Outcome.SUPERIOR, f"better than the primary; that it is at least as good was {after}"
+    if side == "above":
+        return Outcome.NON_INFERIOR, f"the mean is above the bar, {after}"
+    if is_quality:
+        return Outcome.WORSE, f"the mean is below the bar, {after}"
+    return Outcome.DIFFERS, f"the mean agreement is below the bar, {after}"
+
+
+def _open(
+    seen: Tally,
+    needed: float,
+    bar: float,
+    alpha: float,
+    plan: ExitPlan,
+    newest: datetime | None,
+    now: datetime | None,
+) -> tuple[Outcome, str]:
+    cap = plan.max_pairs
+    if newest is not None and now is not None and (now - newest).total_seconds() > plan.stale_days * 86_400:
+        return Outcome.STALE, f"no new pair for more than {plan.stale_days:g} days"
+    if seen.pairs >= cap:
+        return Outcome.FUTILE, f"{seen.pairs:,} pairs reached the cap of {cap:,} without a verdict"
+    if seen.pairs >= plan.futility_after and needed > cap:
+        # The forecast alone is no reason: at every look it is off by the luck of the pairs so far.
+        within = replace(seen, values=np.clip(seen.values, 0.0, 1.0), reach=0.0)
+        chance = chance_of_verdict(within, bar, alpha, cap)
+        if chance < _HOPELESS:
+            return Outcome.FUTILE, f"the chance of a verdict within the cap of {cap:,} pairs is {chance:.1%}"
+    return Outcome.CONTINUE, f"{seen.pairs:,} pairs so far settle nothing"

@@ -1,0 +1,496 @@
+"""The stable-state exit over a ledger: where each task type stands, however often one looks.
+
+The evidence is that of the A/B (`evidence`), rebuilt from the comparisons each time. A run begins at the
+last change of models, aliases, parameters or comparator, or at a re-arm; within it only the first pair of
+each distinct input counts, so repeats cannot fake certainty (the question is about distinct inputs).
+Pairs count the same where a rate was common to all inputs, else they are weighted by least sampling
+probability over their own; the estimand says of which mean the verdict is then (see `rates`). With K task
+types each is judged at alpha / K, so that a wrong exit anywhere happens with probability at most alpha.
+Intervals are valid at any time; those of `ab` are for a single look, and narrower.
+
+The plan of each watch and its verdict are kept in the ledger when `steer` applies (see `watches`): from
+then on they stand, whatever comes later. Until then a verdict is of the pairs there are now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from router_lab import arguments
+from router_lab.analysis.evidence.ladder import (
+    HELPED,
+    QUALITY,
+    Evidence,
+    asked_basis,
+)
+from router_lab.analysis.evidence.ladder import evidence as evidence_of
+from router_lab.analysis.evidence.pairs import judged_pairs
+from router_lab.analysis.evidence.people_and_judge import NEARLY_ALL, by_chance, judged_beside
+from router_lab.analysis.evidence.population import TAG
+from router_lab.analysis.evidence.quality import FEWEST_CLUSTERS, NOTHING
+from router_lab.analysis.exit.decision import (
+    Decision,
+    ExitPlan,
+    Outcome,
+    decide,
+    interval_of,
+)
+from router_lab.analysis.exit.history import Standing, standings
+from router_lab.analysis.exit.runs import (
+    LEAST_JUDGED,
+    Run,
+    began_because,
+    compared_by,
+    judged_by,
+    latest_run,
+    on_scale,
+    run_of,
+    scores_needed,
+)
+from router_lab.analysis.exit.watches import (
+    BEGUN,
+    Asked,
+    Recorded,
+    exit_plan,
+    kept,
+    new_watch,
+    newest_watches,
+    plan_of,
+    rows_to_keep,
+    what_ended,
+    what_refuted,
+)
+from router_lab.analysis.statistics.betting import log_e_path, tally
+from router_lab.analysis.statistics.prediction_powered import FEWEST_MARKED
+from router_lab.analysis.tables import switch_history, tables_if_any, tags_of_calls, watch_history
+from router_lab.errors import ConfigError
+from router_lab.records import Watch
+from router_lab.shown.wording import (
+    count,
+    html_table,
+    pairs_of,
+    plain,
+    scoring,
+)
+
+_MOST_LOOKS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorResult:
+    """One `Decision`, `Run` and `Watch` per task type; `frame` has a row for each; print it for the words.
+
+    `lower` and `upper` are the confidence sequence that the verdict goes by: each end tested at `alpha`
+    (the task type's share), so at 1 - 2 `alpha`, and valid however often one looks, as `interval` says.
+    `watches` are the plans they are judged by, of which `recorded` are in the ledger; `to_keep` are the
+    plans and verdicts which it lacks.
+    """
+
+    decisions: Mapping[str, Decision] = field(repr=False)
+    runs: Mapping[str, Run] = field(repr=False)
+    standings: Mapping[str, Standing] = field(repr=False)
+    plan: ExitPlan
+    watches: Mapping[str, Watch] = field(default_factory=dict, repr=False)
+    recorded: frozenset[str] = frozenset()
+    to_keep: tuple[Watch, ...] = field(default=(), repr=False)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row per task type; `log_e_` columns are log e-values, `_usd` US dollars.
+
+        `pairs_needed` is a whole number: empty when settled, infinite when neither side is being won;
+        `leaning` says which side that is. `scores_needed` is how many pairs to score where answers
+        differ, or may. `plan_recorded`: later pairs do not change the plan, nor a verdict.
+        """
+        return pd.DataFrame([self._record(name) for name in self.decisions], columns=list(_RECORD))
+
+    def path(self, task_type: str) -> pd.DataFrame:
+        """Up to 200 looks of one task type: pairs, mean, lower, upper, log_e_above, log_e_below.
+
+        The ends are the running intersection of the confidence sequence, which is as valid as it is.
+        """
+        if task_type not in self.runs:
+            raise ConfigError(f"no run of {task_type!r}; there are {sorted(self.runs)}")
+        return _path(self.runs[task_type], self.decisions[task_type].alpha)
+
+    def sentence(self, task_type: str) -> str:
+        """Where one task type stands, in words. Raises `ConfigError` if it has no pairs."""
+        if task_type not in self.runs:
+            raise ConfigError(f"no run of {task_type!r}; there are {sorted(self.runs)}")
+        return _sentence(self.runs[task_type], self.decisions[task_type], self.watches.get(task_type))
+
+    def __repr__(self) -> str:
+        if not self.decisions:
+            return "Monitor: no pairs yet"
+        lines = [_heading(self), *(f"  {plain(name)}: {self.sentence(name)}" for name in self.decisions)]
+        if len(self.recorded) < len(self.decisions):
+            lines.append(_NOT_RECORDED)
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        shown = [
+            "task_type", "outcome", "basis", "whose", "pairs", "of_pairs", "mean", "lower", "upper",
+            "interval", "threshold", "pairs_needed", "scores_needed", "reason", "estimand", "warnings",
+            "plan_recorded", "opened_because",
+        ]  # fmt: skip
+        return html_table(self.frame[shown], _heading(self))
+
+    def _record(self, name: str) -> dict[str, Any]:
+        run, decision = self.runs[name], self.decisions[name]
+        standing, watch = self.standings.get(name), self.watches.get(name)
+        to_go = max(0.0, decision.pairs_needed - decision.pairs) if decision.decided_after is None else 0.0
+        found = {name: getattr(run, name) for name in _OF_RUN} | {
+            name: getattr(decision, name) for name in _OF_DECISION
+        }
+        return {
+            **found,
+            "outcome": decision.outcome.value,
+            "of_pairs": run.of,
+            "standing": standing.state if standing else "measuring",
+            "interval": decision.interval,
+            "usd_needed": to_go * run.usd_per_pair,
+            "scores_needed": scores_needed(run, decision),
+            "plan_recorded": name in self.recorded,
+            "opened_because": watch.opened_because if watch else "",
+            **_beside(run, decision.alpha),
+        }
+
+
+def monitor(
+    pairs: Any,
+    plan: ExitPlan | None = None,
+    *,
+    by: str = "task_type",
+    basis: str | None = None,
+    scored_by: str | None = None,
+    switch_events: pd.DataFrame | None = None,
+    watches: pd.DataFrame | None = None,
+    least_probability: float | None = None,
+    task_types: int | None = None,
+    begin: Collection[str] = (),
+    cluster: str | None = None,
+    now: datetime | None = None,
+) -> MonitorResult:
+    """Judge every task type of a ledger, or in `pairs` (the comparisons; see `pairs.judged_pairs`).
+
+    `plan`, `basis` (one of `evidence.BASES`) and `scored_by` (as in `ab`) are, by default, what the ledger's
+    watches have, and of a type without a watch `ExitPlan()` and the best evidence there is. `switch_events`
+    lets exits and re-arms written earlier bound the runs, `watches` keep their plans and verdicts (default:
+    a ledger's own). `least_probability` is the lowest sampling rate planned (default: the lowest seen);
+    `task_types` is K (default: how many there are). A new watch begins now for the task types in `begin`, on
+    the pairs after it. `cluster` names what makes inputs near to one another (a template, a session): a
+    column of the pairs, or `tag:NAME`, a tag of the calls; the first pair of each counts. `now` is aware;
+    default the present. Nothing is written: that is for `steer`. Raises `ConfigError` for missing columns
+    and unknown bases or scorers.
+    """
+    moment = datetime.now(UTC) if now is None else arguments.moment("now", now)
+    if plan is not None:
+        arguments.instance("plan", plan, ExitPlan, "an ExitPlan, such as rl.analysis.ExitPlan()")
+    if task_types is not None:
+        arguments.whole("task_types", task_types)
+    if least_probability is not None:
+        arguments.share("least_probability", least_probability, to_one=True)
+    basis = asked_basis(basis, scored_by)
+    tables = tables_if_any(pairs)
+    if tables is not None and by == "task_type":
+        switch_events = switch_history(tables) if switch_events is None else switch_events
+        watches = watch_history(tables) if watches is None else watches
+    kept_watches = newest_watches(watches)
+    wanted = _clusters(cluster, kept_watches)
+    source = pairs if tables is None else tables
+    rows = judged_pairs(source, by, wanted, basis=basis, scored_by=scored_by)
+    rows = _with_clusters(rows, tables, wanted)
+    names = [str(name) for name in sorted(rows[by].dropna().unique())]
+    _check_begin(begin, names)
+    known = standings(switch_events, names)
+    shared = max(task_types or len(names), 1)
+    asked = Asked(plan, basis, shared, least_probability, frozenset(begin), cluster)
+    found = [
+        _look(str(name), group, asked, known[str(name)], kept_watches.get(str(name)), moment)
+        for name, group in rows.groupby(by, sort=True)
+    ]
+    return MonitorResult(
+        decisions={one.run.task_type: one.decision for one in found},
+        runs={one.run.task_type: one.run for one in found},
+        standings=known,
+        plan=plan or ExitPlan(),
+        watches={one.run.task_type: one.watch for one in found},
+        recorded=frozenset(one.run.task_type for one in found if one.is_recorded),
+        to_keep=tuple(row for one in found for row in one.to_keep),
+    )
+
+
+def _clusters(cluster: str | None, kept_watches: Mapping[str, Recorded]) -> list[str]:
+    """Every cluster that some watch goes by."""
+    named = {cluster, *(one.plan.cluster for one in kept_watches.values())}
+    return sorted(named - {None, "input_hash"}, key=str)  # type: ignore[arg-type]
+
+
+def _with_clusters(rows: pd.DataFrame, tables: Any, wanted: Sequence[str]) -> pd.DataFrame:
+    """Rows with the tags of their calls that are clusters. Raises `ConfigError` for what is not there."""
+    for name in wanted:
+        if name.startswith(TAG) and tables is not None:
+            rows = rows.assign(
+                **{name: rows["request_id"].map(tags_of_calls(tables, name.removeprefix(TAG)))}
+            )
+        elif name not in rows:
+            raise ConfigError(
+                f"pairs has no column {name!r} to cluster by; of a ledger, a tag of the calls is {TAG}NAME"
+            )
+    return rows
+
+
+def _check_begin(begin: Collection[str], names: Sequence[str]) -> None:
+    if isinstance(begin, str):
+        raise ConfigError(f"begin is {begin!r}; pass the task types as a list, [{begin!r}]")
+    for name in begin:
+        if name not in names:
+            known = ", ".join(map(repr, names[:20])) or "none yet"
+            raise ConfigError(f"no pairs of {name!r}, so no watch of it can begin; there are {known}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look at one task type gives."""
+
+    run: Run
+    watch: Watch
+    decision: Decision
+    is_recorded: bool
+    to_keep: Sequence[Watch]
+
+
+def _look(
+    name: str,
+    rows: pd.DataFrame,
+    asked: Asked,
+    standing: Standing,
+    recorded: Recorded | None,
+    now: datetime,
+) -> _Look:
+    since = _newest(standing.evidence_since, recorded.plan.evidence_since if recorded else None)
+    latest = latest_run(rows, since)
+    if name in asked.begin:
+        watch, found = _begun(name, latest, asked, recorded, now)
+        latest = latest_run(rows, now)
+        found = evidence_of(latest, found.basis)
+    else:
+        watch, found = _watch_of(name, rows, latest, asked, standing, recorded, now)
+    run = run_of(name, latest, found, watch, standing)
+    is_recorded = recorded is not None and recorded.plan.watch_id == watch.watch_id
+    decision = decide(
+        run.values,
+        exit_plan(watch, asked.plan),
+        weights=run.weights,
+        reach=run.reach,
+        threshold=run.bar,
+        alpha=watch.alpha / watch.task_types,
+        basis=run.basis,
+        newest=run.newest,
+        now=now,
+    )
+    if recorded is not None and is_recorded and recorded.verdict is not None:
+        is_better = decision.outcome is Outcome.SUPERIOR and not run.refusal
+        if recorded.verdict.outcome != Outcome.NON_INFERIOR or not is_better:
+            decision = kept(decision, recorded.verdict)
+    elif run.refusal and (run.sampled >= FEWEST_CLUSTERS or decision.decided_after is not None):
+        decision = replace(
+            decision,
+            outcome=Outcome.REFUSED,
+            reason=run.refusal,
+            decided_after=None,
+            pairs_needed=np.nan,
+            leaning=None,
+        )
+    is_kept = recorded is not None and is_recorded and recorded.verdict is not None
+    if run.waits and not is_kept and decision.outcome in (Outcome.NON_INFERIOR, Outcome.SUPERIOR):
+        reason = f"{decision.reason}, but the exit waits: {run.waits}"
+        decision = replace(decision, outcome=Outcome.CONTINUE, reason=reason)
+    return _Look(run, watch, decision, is_recorded, rows_to_keep(recorded, watch, decision, now))
+
+
+def _begun(
+    name: str, latest: pd.DataFrame, asked: Asked, recorded: Recorded | None, now: datetime
+) -> tuple[Watch, Evidence]:
+    """A watch that begins now because somebody says so, judged by what the pairs before were judged by."""
+    found = evidence_of(latest, asked.basis)
+    again = _going_on(asked, recorded)
+    return new_watch(
+        name, compared_by(latest), found, again, at=now, evidence_since=now, opened_because=BEGUN
+    ), found
+
+
+def _going_on(asked: Asked, recorded: Recorded | None) -> Asked:
+    """What is asked for, by the plan of the watch before where nobody asks for another."""
+    if recorded is None:
+        return asked
+    plan = plan_of(recorded.plan) if asked.plan is None else asked.plan
+    return replace(asked, plan=plan, cluster=asked.cluster or recorded.plan.cluster)
+
+
+def _newest(*moments: datetime | None) -> datetime | None:
+    return max((one for one in moments if one is not None), default=None)
+
+
+def _watch_of(
+    name: str,
+    rows: pd.DataFrame,
+    latest: pd.DataFrame,
+    asked: Asked,
+    standing: Standing,
+    recorded: Recorded | None,
+    now: datetime,
+) -> tuple[Watch, Evidence]:
+    """The watch these pairs belong to, in the ledger or new, and what they say on its basis."""
+    since, compared = standing.evidence_since, compared_by(latest)
+    free = _with_help(evidence_of(latest, asked.basis), latest, NEARLY_ALL)
+    if recorded is None:
+        began = began_because(rows, latest)
+        return new_watch(
+            name, compared, free, asked, at=now, evidence_since=since, opened_because=began
+        ), free
+    watch = recorded.plan
+    least = LEAST_JUDGED if watch.scorer.endswith(HELPED) else NEARLY_ALL
+    own = _with_help(evidence_of(latest, watch.basis), latest, least)
+    # A verdict stays whether or not a judge could help its marks now.
+    is_same = recorded.verdict is not None and own.scorer == watch.scorer.removesuffix(HELPED)
+    scorer = watch.scorer if is_same else own.told_by
+    refuted = what_refuted(recorded, by_chance(latest)) if watch.basis == "judge" else ""
+    if reason := refuted or what_ended(watch, compared, free, scorer, asked, since):
+        again = _going_on(asked, recorded)
+        opened = new_watch(name, compared, free, again, at=now, evidence_since=since, opened_because=reason)
+        return opened, free
+    return watch, own
+
+
+def _with_help(found: Evidence, latest: pd.DataFrame, least: float) -> Evidence:
+    """Evidence with whether a judge helps it: with enough marks, and asked of a share of `least`."""
+    is_enough = len(found.rows) >= FEWEST_MARKED
+    return replace(found, is_helped=is_enough and judged_beside(latest, found, least) is not None)
+
+
+_OF_RUN = (
+    "task_type", "basis", "whose", "estimand", "rows", "usd_per_pair", "started", "newest", "warnings"
+)  # fmt: skip
+_OF_DECISION = (
+    "reason", "pairs", "mean", "lower", "upper", "threshold", "alpha",
+    "log_e_above", "log_e_below", "decided_after", "leaning", "pairs_needed",
+)  # fmt: skip
+_RECORD = (
+    "task_type", "outcome", "reason", "basis", "whose", "estimand", "standing", "pairs", "of_pairs", "rows",
+    "mean", "lower", "upper", "interval", "threshold", "alpha",
+    "log_e_above", "log_e_below", "decided_after", "leaning", "pairs_needed", "scores_needed",
+    "usd_per_pair", "usd_needed", "started", "newest", "warnings", "plan_recorded", "opened_because",
+    "people_mean", "people_lower", "people_upper", "judge_mean", "judge_lower", "judge_upper",
+)  # fmt: skip
+
+
+def _path(run: Run, alpha: float) -> pd.DataFrame:
+    total = len(run.values)
+    looks = np.unique(np.geomspace(1, max(total, 1), min(total, _MOST_LOOKS)).round().astype(int))
+    reach = np.zeros(total) if run.reach is None else run.reach
+    ends = [interval_of(tally(run.values[:n], run.weights[:n], reach[:n]), alpha) for n in looks]
+    lower, upper = np.array(ends).reshape(-1, 2).T
+    at = looks - 1
+    return pd.DataFrame(
+        {
+            "pairs": looks,
+            "mean": (np.cumsum(run.weights * run.values) / np.cumsum(run.weights))[at],
+            "lower": np.maximum.accumulate(lower),
+            "upper": np.minimum.accumulate(upper),
+            "log_e_above": log_e_path(run.values, run.bar, run.weights, "above", reach)[at],
+            "log_e_below": log_e_path(run.values, run.bar, run.weights, "below", reach)[at],
+        }
+    )
+
+
+WORDS = {
+    Outcome.NON_INFERIOR: "STABLE, the comparison may stop",
+    Outcome.SUPERIOR: "SUPERIOR, the comparison may stop",
+    Outcome.WORSE: "WORSE",
+    Outcome.DIFFERS: "DIFFERS",
+    Outcome.REFUSED: "REFUSED to conclude",
+    Outcome.FUTILE: "FUTILE",
+    Outcome.CONTINUE: "continue",
+    Outcome.STALE: "STALE",
+}
+
+_NOT_RECORDED = (
+    "Plans that are not recorded in a ledger may change with later pairs; "
+    "`router-lab shadow monitor --apply` or `rl.steer(ledger, apply=True)` records them."
+)
+
+
+def _heading(result: MonitorResult) -> str:
+    shares = sum(one.alpha for one in result.decisions.values())
+    plans = {one.alpha for one in result.watches.values()} or {result.plan.alpha}
+    alpha = max(plans)
+    late = f" (in all {shares:.3g}: types came after the first plan)" if shares > alpha * 1.001 else ""
+    return f"Monitor: alpha {alpha:g} over {len(result.decisions)} task type(s){late}"
+
+
+def _sentence(run: Run, decision: Decision, watch: Watch | None) -> str:
+    word = WORDS[decision.outcome]
+    because = f" New watch: {watch.opened_because}." if watch and watch.opened_because else ""
+    if not decision.pairs:
+        refused = f"{decision.reason}; " if decision.outcome is Outcome.REFUSED else ""
+        nothing = f"{NOTHING[run.basis]}." if run.basis in QUALITY else "no usable pair yet."
+        return f"{word}: {refused}{nothing}{because}"
+    more = ""
+    if decision.outcome is Outcome.CONTINUE:
+        more = f"; {_outlook(run, decision)}"
+    if decision.outcome is Outcome.DIFFERS:
+        more = f"; {scoring(scores_needed(run, decision), run.task_type)}"
+    mean, lower, upper, bar = (
+        on_scale(one, run.basis)
+        for one in (decision.mean, decision.lower, decision.upper, decision.threshold)
+    )
+    notes = f" Note: {run.warnings}." if run.warnings else ""
+    return (
+        f"{word}: {decision.reason}{more}. By {judged_by(run)}: mean {mean} ({lower} to {upper}, "
+        f"{decision.interval}) against the bar {bar}, {decision.pairs:,} distinct inputs in "
+        f"{pairs_of(run.rows, run.of)}; "
+        f"{run.estimand}{_said_alone(run, decision.alpha)}.{because}{notes}"
+    )
+
+
+def _beside(run: Run, alpha: float) -> dict[str, float]:
+    """What people and a judge say each alone, valid at any time; nothing where the judge does not help."""
+    if run.beside is None:
+        return {}
+    found: dict[str, float] = {}
+    for who, said in (("people", run.beside.people), ("judge", run.beside.judge)):
+        lower, upper = interval_of(said, alpha)
+        found |= {f"{who}_mean": said.mean, f"{who}_lower": lower, f"{who}_upper": upper}
+    return found
+
+
+def _said_alone(run: Run, alpha: float) -> str:
+    beside = _beside(run, alpha)
+    if not beside:
+        return ""
+    people, judge = (
+        [on_scale(beside[f"{who}_{end}"], run.basis) for end in ("mean", "lower", "upper")]
+        for who in ("people", "judge")
+    )
+    return (
+        f". With a judge's help; people alone {people[0]} ({people[1]} to {people[2]}), "
+        f"the judge alone {judge[0]} ({judge[1]} to {judge[2]})"
+    )
+
+
+def _outlook(run: Run, decision: Decision) -> str:
+    """Which way the evidence leans, at which bar, and how many pairs in all would settle it."""
+    limit = decision.threshold
+    bar = f"the bar {limit:.4g}" if run.basis == "agreement" else f"the bar {on_scale(limit, run.basis)}"
+    if decision.leaning is None:
+        return f"leans to neither side of {bar}"
+    return (
+        f"leans {decision.leaning} {bar}, about {count(decision.pairs_needed)} in all would settle it there"
+    )

@@ -1,0 +1,279 @@
+"""The evidence of one task type since what is compared last changed, as values that can be bet on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from router_lab.analysis.evidence.ladder import (
+    HELPED_ON_THE_REST,
+    PREFIX,
+    QUALITY,
+    Evidence,
+)
+from router_lab.analysis.evidence.ladder import evidence as evidence_of
+from router_lab.analysis.evidence.people_and_judge import judged_beside
+from router_lab.analysis.evidence.population import (
+    as_they_were,
+    cycles,
+    first_of_each,
+    neighbours_alike,
+    never_compared,
+    parted,
+    span_days,
+    why_waiting,
+)
+from router_lab.analysis.evidence.prompts import settled
+from router_lab.analysis.evidence.quality import inspect
+from router_lab.analysis.exit.decision import Decision
+from router_lab.analysis.exit.history import Standing
+from router_lab.analysis.exit.watches import COMPARED, changed
+from router_lab.analysis.outlook import scores_to_settle
+from router_lab.analysis.statistics.betting import Floats, Tally, tally
+from router_lab.analysis.statistics.prediction_powered_betting import helped
+from router_lab.analysis.statistics.rates import (
+    chances,
+    common_rates,
+    count_alike,
+    moved_together,
+    of_which_mean,
+    weights_of,
+)
+from router_lab.records import Watch
+from router_lab.shown.wording import basis_of, points
+
+# Findings of the A/B that do not concern distinct inputs that are weighted and looked at at any time.
+_NO_MATTER = ("too_few_clusters", "few_clusters", "large_cluster", "sampling_changed")
+
+# A judge that helps goes on helping while newer pairs wait for it, as long as it was asked of so many.
+LEAST_JUDGED: Final = 0.5
+
+_COMPARED_USES = ("scored", "shadow_failed", "shadow_unusable")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The evidence of one task type: values in [0, 1] in time order, and where they came from.
+
+    `basis` is what it is judged by, on pairs of the `of` that might have spoken, by `whose` scores or
+    preference ("" for likeness); `estimand` what the mean is about. `bar` is what it is held against.
+    `reach` is how far beyond [0, 1] a value may lie (see `betting`; None: none does); `beside` is what people
+    and a judge say each alone, where the judge helps people's marks. `waits` is why an exit waits ("": not).
+    `newest` and `started` are None when nothing ran. `refusal` says why no verdict may rest on these pairs
+    ("" for none), `sampled` how many there were to be. `audits` are the values seen since an exit, which
+    the verdict does not use, `audit_likeness` their agreement, `likeness` that before. `usd_per_pair` is
+    the mean known cost of a shadow answer (of a ledger: what was billed), NaN when none is known.
+    """
+
+    task_type: str
+    basis: str
+    whose: str
+    estimand: str
+    of: int
+    bar: float
+    values: Floats = field(repr=False)
+    weights: Floats = field(repr=False)
+    audits: Floats = field(repr=False)
+    likeness: Floats = field(repr=False)
+    audit_likeness: Floats = field(repr=False)
+    rows: int
+    sampled: int
+    refusal: str
+    warnings: str
+    started: datetime | None
+    newest: datetime | None
+    usd_per_pair: float
+    reach: Floats | None = field(default=None, repr=False)
+    beside: Beside | None = None
+    waits: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What people's marks and a judge's verdicts say, each without the other, as tallies to bet on."""
+
+    people: Tally
+    judge: Tally
+
+
+def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, standing: Standing) -> Run:
+    """The run of `latest`, rows of `pairs.judged_pairs`, of which `found` speak, by the plan of `watch`."""
+    evidence = found.rows[found.rows["probability"].between(0, 1, inclusive="right")]
+    scaled, bar = betting_scale(evidence["value"].to_numpy(), found.basis, watch.margin)
+    evidence = evidence.assign(scaled=scaled, marked=_marked_at(evidence))
+    audit = _audits(evidence, standing)
+    first = first_of_each(evidence[~audit], watch.cluster)
+    if found.is_helped:
+        first = first.sort_values("marked", kind="stable")
+    values, reach, beside = first["scaled"].to_numpy(), None, None
+    is_common = common_rates(latest)
+    alike = count_alike(first, values, bar, is_common=is_common)
+    weigh = partial(weights_of, least_probability=watch.least_probability, alike=alike)
+    weights = weigh(first)
+    if found.is_helped:
+        values, reach, beside = _helped(latest, found, first, weights, weigh, watch.margin, standing)
+    cycle, near = cycles(first), neighbours_alike(first)
+    times = evidence["created_at"].dropna()
+    likeness, audit_likeness = _likeness(latest, standing)
+    before = latest[~_audits(latest, standing)]
+    findings = [one for one in inspect(before, found, None) if one.code not in _NO_MATTER]
+    told = (
+        moved_together(first, first["scaled"].to_numpy()) if is_common and not alike else "",
+        parted(evidence[~audit], first, weights),
+        never_compared(before, evidence[~audit]),
+        cycle,
+        near,
+    )
+    return Run(
+        task_type=name,
+        basis=found.basis,
+        whose=found.whose,
+        estimand=_estimand(found, first, watch.cluster) + of_which_mean(first, alike=alike),
+        of=found.of,
+        bar=bar,
+        values=values,
+        weights=weights,
+        audits=first_of_each(evidence[audit], watch.cluster)["scaled"].to_numpy(),
+        likeness=likeness,
+        audit_likeness=audit_likeness,
+        rows=len(evidence),
+        sampled=int((~before["is_noise"] & (before["use"] != "not_run")).sum()),
+        refusal="; ".join(one.message for one in findings if one.refuses),
+        warnings="; ".join(filter(None, [*(one.message for one in findings if not one.refuses), *told])),
+        started=times.iloc[0].to_pydatetime() if len(times) else None,
+        newest=times.iloc[-1].to_pydatetime() if len(times) else None,
+        usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
+        reach=reach,
+        beside=beside,
+        waits=why_waiting(span_days(first), watch.at_least_days or 0.0, cycle, near, watch.cluster),
+    )
+
+
+def _helped(
+    latest: pd.DataFrame,
+    found: Evidence,
+    first: pd.DataFrame,
+    weights: Floats,
+    weigh: Callable[[pd.DataFrame], Floats],
+    margin: float,
+    standing: Standing,
+) -> tuple[Floats, Floats, Beside]:
+    """Marks with a judge's help, in the order of marking; and what either says alone."""
+    pairs = judged_beside(latest, found, LEAST_JUDGED)
+    assert pairs is not None  # noqa: S101 - that is what `is_helped` says
+    judged, _ = betting_scale(pairs.said.to_numpy(), found.basis, margin)
+    everywhere = pairs.rows.assign(judged=judged)
+    everywhere = everywhere[pairs.is_known & ~_audits(everywhere, standing)].drop_duplicates("input_hash")
+    order = pd.util.hash_array(
+        (everywhere["comparison_id"] + everywhere["request_id"]).to_numpy(dtype=object)
+    )
+    everywhere = everywhere.iloc[np.argsort(order, kind="stable")]
+    values = helped(
+        first["scaled"],
+        pd.Series(judged, pairs.rows.index).reindex(first.index),
+        everywhere["judged"],
+        masses=1 / chances(first),
+        weights=1 / everywhere["sample_probability"],
+    )
+    said = everywhere.assign(probability=everywhere["sample_probability"])
+    beside = Beside(tally(first["scaled"], weights), tally(everywhere["judged"], weigh(said)))
+    return values.values, values.reach, beside
+
+
+def _marked_at(rows: pd.DataFrame) -> pd.Series:
+    """When people marked a pair; when it was made, where that is not known."""
+    name = f"{PREFIX['people']}marked_at"
+    return rows[name].fillna(rows["created_at"]) if name in rows else rows["created_at"]
+
+
+def _audits(rows: pd.DataFrame, standing: Standing) -> pd.Series:
+    """Which rows are of after an exit."""
+    if standing.state != "exited":
+        return pd.Series(False, index=rows.index)
+    return rows["created_at"] > pd.Timestamp(standing.since)
+
+
+def _likeness(latest: pd.DataFrame, standing: Standing) -> tuple[Floats, Floats]:
+    """The agreement of distinct inputs, before an exit and since."""
+    alike = evidence_of(latest, "agreement").rows
+    audit = _audits(alike, standing)
+    before, since = (alike[one].drop_duplicates("input_hash")["agreement"] for one in (~audit, audit))
+    return before.to_numpy(dtype=float), since.to_numpy(dtype=float)
+
+
+def latest_run(rows: pd.DataFrame, since: datetime | None) -> pd.DataFrame:
+    """Rows after the last change of what is compared; nulls (a side that failed) change nothing."""
+    if since is not None:
+        rows = rows[rows["created_at"] > pd.Timestamp(since)]
+    rows = settled(rows)
+    main = rows[~rows["is_noise"] & rows["use"].isin(_COMPARED_USES)]
+    if main.empty:
+        return rows
+    start = 0
+    for column in COMPARED:
+        known = main[column].dropna()
+        changed = known.index[known != known.iloc[-1]] if len(known) else []
+        start = max(start, int(changed[-1]) + 1 if len(changed) else 0)
+    return rows.loc[start:]
+
+
+def began_because(rows: pd.DataFrame, latest: pd.DataFrame) -> str:
+    """What of the pairs changed last before the `latest` run began, in words; "" where nothing did."""
+    before = compared_by(settled(rows).loc[: latest.index[0] - 1]) if len(latest) else {}
+    now = compared_by(latest)
+    both = ((column, before.get(column), now[column]) for column in COMPARED)
+    said = (changed(column, old, new) for column, old, new in both if old and new and old != new)
+    return ", ".join(said)
+
+
+def compared_by(latest: pd.DataFrame) -> dict[str, str | None]:
+    """What the pairs of a run compare; None where it is not known."""
+    main = latest[~latest["is_noise"] & latest["use"].isin(_COMPARED_USES)]
+    newest = {column: main[column].dropna() for column in COMPARED}
+    return {column: str(known.iloc[-1]) or None if len(known) else None for column, known in newest.items()}
+
+
+def betting_scale(differences: Floats, basis: str, margin: float) -> tuple[Floats, float]:
+    """Differences in [-1, 1] as values in [0, 1], and the bar their mean must beat."""
+    if basis == "agreement":
+        return np.clip(1 + differences, 0, 1), round(1 - margin, 12)
+    return np.clip((1 + differences) / 2, 0, 1), (1 - margin) / 2
+
+
+def on_scale(value: float, basis: str) -> str:
+    """A value that was bet on, in words: agreement as it is, a difference in points."""
+    if basis == "agreement" or value != value:
+        return f"{value:.4f}"
+    return f"{points(2 * value - 1)} points"
+
+
+def scores_needed(run: Run, decision: Decision) -> float:
+    """How many pairs to score, of those there are, to tell better from worse; NaN where it is told."""
+    if run.basis in QUALITY or not decision.pairs:
+        return float("nan")
+    same = decision.mean if run.basis == "agreement" else 1 + min(2 * decision.mean - 1, 0.0)
+    margin = 1 - run.bar if run.basis == "agreement" else 1 - 2 * run.bar
+    return scores_to_settle(same, margin, decision.alpha, decision.pairs)
+
+
+def _estimand(found: Evidence, first: pd.DataFrame, cluster: str | None) -> str:
+    """What the mean is about: of which inputs, by what, when."""
+    helped_by = HELPED_ON_THE_REST if found.is_helped else ""
+    of = {
+        "scores": f"score of the shadow less score of the primary, by {found.whose}{helped_by}",
+        "judge": f"pairs won less pairs lost, by {found.whose}",
+        "floor": "agreement less the primary's with itself",
+        "agreement": "agreement",
+    }
+    return f"{of[found.basis]}; mean {as_they_were(first, cluster)}"
+
+
+def judged_by(run: Run) -> str:
+    """What a run is judged by and whose that is, such as `scores (people)`."""
+    return basis_of(run.basis, run.whose)

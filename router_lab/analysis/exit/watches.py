@@ -1,0 +1,286 @@
+"""The plan of a watch, fixed when it begins, and the verdict that stays: what the ledger keeps of both.
+
+A watch is of what is compared (models, aliases, parameters, prompt, comparator) and of who scores it. When
+one of these changes, or somebody asks for another plan, a new one begins, which says why. Pairs of other
+task types, other sampling rates and pairs of the primary with itself change neither the plan nor a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Final
+
+import pandas as pd
+
+from router_lab.analysis.evidence.ladder import QUALITY, Evidence
+from router_lab.analysis.exit.decision import Decision, ExitPlan, Outcome
+from router_lab.defaults import BASES, UNNAMED_PROMPT
+from router_lab.records import Watch
+from router_lab.shown.wording import plain
+
+# What a watch compares: columns of pairs.
+COMPARED: Final = (
+    "primary_alias", "shadow_alias", "primary_model", "shadow_model",
+    "primary_parameters", "shadow_parameters", "prompt_version", "comparator",
+)  # fmt: skip
+
+# Why a watch began that somebody asked for, and one whose verdict was refuted.
+BEGUN: Final = "a new watch was asked for"
+WITHDRAWN: Final = "the verdict was withdrawn"
+
+# Verdicts that stay.
+LATCHED: Final = (Outcome.NON_INFERIOR, Outcome.SUPERIOR, Outcome.WORSE, Outcome.DIFFERS)
+
+# A plan is kept once there are so many pairs that its basis is known.
+FEWEST_TO_PLAN: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A watch in the ledger: its plan, and its verdict (None: not decided yet)."""
+
+    plan: Watch
+    verdict: Watch | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What whoever looks asks for; None is what the ledger has, else the default."""
+
+    plan: ExitPlan | None
+    basis: str | None
+    task_types: int
+    least_probability: float | None
+    begin: frozenset[str] = frozenset()
+    cluster: str | None = None
+
+
+def newest_watches(history: pd.DataFrame | None) -> dict[str, Recorded]:
+    """The newest watch of each task type. `history` is the ledger's table of watches (None: no watch)."""
+    found: dict[str, Recorded] = {}
+    if history is None:
+        return found
+    # A plan comes before its verdict, also when both were written at once.
+    ordered = history.assign(is_verdict=history["outcome"].notna()).sort_values(["at", "is_verdict"])
+    for row in ordered.to_dict("records"):
+        one = _watch({str(name): value for name, value in row.items()})
+        known = found.get(one.task_type)
+        if known is None or (one.watch_id != known.plan.watch_id and one.outcome is None):
+            found[one.task_type] = Recorded(one, None if one.outcome is None else one)
+        elif one.watch_id == known.plan.watch_id and _may_follow(known.verdict, one):
+            found[one.task_type] = replace(known, verdict=one)
+    return found
+
+
+def _may_follow(verdict: Watch | None, later: Watch) -> bool:
+    """Whether a later row is the verdict: the first there is, or that what is as good is even better."""
+    if later.outcome is None:
+        return False
+    return verdict is None or (verdict.outcome == Outcome.NON_INFERIOR and later.outcome == Outcome.SUPERIOR)
+
+
+def _watch(row: Mapping[str, Any]) -> Watch:
+    given = {field.name: row[field.name] for field in fields(Watch) if field.name in row}
+    known: dict[str, Any] = {name: None if pd.isna(value) else value for name, value in given.items()}
+    for name in ("at", "evidence_since"):
+        if known.get(name) is not None:
+            known[name] = pd.Timestamp(known[name]).to_pydatetime()
+    for name in ("pairs", "decided_after", "task_types", "max_pairs"):
+        if known.get(name) is not None:
+            known[name] = int(known[name])
+    return Watch(**known)
+
+
+def what_refuted(recorded: Recorded, by_chance: str) -> str:
+    """Why a verdict holds no more, in words: it was a judge's, of whom people's marks since show that it
+    knows nothing (`by_chance`, see `people_and_judge`). "" while it holds.
+    """
+    if recorded.verdict is None or recorded.plan.basis != "judge" or not by_chance:
+        return ""
+    when = f"{recorded.verdict.at:%Y-%m-%d}"
+    return f"{WITHDRAWN} that was given on {when} ({recorded.verdict.outcome}): {by_chance}"
+
+
+def what_ended(
+    watch: Watch,
+    compared: Mapping[str, str | None],
+    free: Evidence,
+    scorer: str,
+    asked: Asked,
+    since: datetime | None,
+) -> str:
+    """Why `watch` does not speak of these pairs any more, in words; "" if it does.
+
+    `free` is the best evidence there is now, `scorer` who scores on the watch's own basis; `since` is the
+    re-arm after which pairs count.
+    """
+    if since is not None and watch.at <= since:
+        return f"measuring began afresh on {since:%Y-%m-%d %H:%M} UTC"
+    for name in COMPARED:
+        before, now = getattr(watch, name), compared[name]
+        if before is not None and now is not None and before != now:
+            return changed(name, before, now)
+    if asked.basis is not None and asked.basis != watch.basis:
+        return f"{asked.basis} are asked for in place of {watch.basis}"
+    if not watch.basis_forced and free.basis in QUALITY and _rank(free.basis) < _rank(watch.basis):
+        return f"{free.whose} on {len(free.rows):,} of {free.of:,} pairs took the place of {watch.basis}"
+    if watch.scorer and scorer and _is_another(watch.scorer, scorer):
+        return f"the scorer changed from {plain(watch.scorer)} to {plain(scorer)}"
+    if asked.cluster is not None and asked.cluster != (watch.cluster or "input_hash"):
+        return f"the first pair of each {plain(asked.cluster)} is asked for"
+    if asked.plan is not None and (changes := _changes(watch, asked.plan)):
+        return f"the plan changed: {changes}"
+    return ""
+
+
+def changed(column: str, before: str, now: str) -> str:
+    """That what is compared changed, in words."""
+    name = "prompt (its system text, tools or schema)" if _is_unnamed(column, now) else column
+    return f"{name.replace('_', ' ')} changed from {plain(before)} to {plain(now)}"
+
+
+def _is_unnamed(column: str, version: str) -> bool:
+    return column == "prompt_version" and version.startswith(UNNAMED_PROMPT)
+
+
+def _is_another(before: str, now: str) -> bool:
+    """Whether scorers differ; `judge` is one whose name is not known, or several."""
+    unnamed = before == "judge" or now == "judge"
+    return before != now and not (unnamed and before.startswith("judge") and now.startswith("judge"))
+
+
+def new_watch(
+    task_type: str,
+    compared: Mapping[str, str | None],
+    found: Evidence,
+    asked: Asked,
+    *,
+    at: datetime,
+    evidence_since: datetime | None,
+    opened_because: str = "",
+) -> Watch:
+    """The plan of a watch that begins now. Its id is the same for whoever begins the same watch."""
+    plan = asked.plan or ExitPlan()
+    lowest = _lowest(found.rows)
+    watch = Watch(
+        watch_id="",
+        at=at,
+        task_type=task_type,
+        basis=found.basis,
+        scorer=found.told_by,
+        basis_forced=asked.basis is not None,
+        threshold=plan.threshold,
+        margin=plan.margin(found.basis),
+        alpha=plan.alpha,
+        task_types=asked.task_types,
+        max_pairs=plan.max_pairs,
+        least_probability=lowest if asked.least_probability is None else asked.least_probability,
+        evidence_since=evidence_since,
+        opened_because=opened_because,
+        cluster=asked.cluster,
+        at_least_days=plan.at_least_days,
+    )
+    watch = replace(watch, **dict[str, Any](compared))
+    said = (
+        watch.task_type, watch.basis, watch.scorer, watch.threshold, watch.margin, watch.alpha,
+        watch.task_types, *compared.values(), evidence_since, opened_because, at.date(),
+        *((asked.cluster, plan.at_least_days) if asked.cluster or plan.at_least_days else ()),
+    )  # fmt: skip
+    return replace(watch, watch_id="watch-" + sha256(repr(said).encode()).hexdigest()[:24])
+
+
+def _lowest(rows: pd.DataFrame) -> float:
+    """The lowest chance of a pair to be compared on these rows' basis, whatever part is marked later."""
+    column = "sample_probability" if "reference_score" in rows else "probability"
+    return float(rows[column].min()) if len(rows) else 1.0
+
+
+def verdict_of(watch: Watch, decision: Decision, at: datetime) -> Watch:
+    """The row that keeps a decision."""
+    return replace(
+        watch,
+        at=at,
+        outcome=decision.outcome.value,
+        reason=decision.reason,
+        pairs=decision.pairs,
+        decided_after=decision.decided_after,
+        mean=decision.mean,
+        lower=decision.lower,
+        upper=decision.upper,
+    )
+
+
+def kept(decision: Decision, verdict: Watch) -> Decision:
+    """A decision as it was when it was made: what came later does not change it."""
+    outcome = Outcome(str(verdict.outcome))
+    return replace(
+        decision,
+        outcome=outcome,
+        reason=f"{verdict.reason}; kept since {verdict.at:%Y-%m-%d}",
+        pairs=int(verdict.pairs or 0),
+        mean=_number(verdict.mean),
+        lower=_number(verdict.lower),
+        upper=_number(verdict.upper),
+        decided_after=verdict.decided_after,
+        pairs_needed=float("nan"),
+        leaning="above" if outcome in (Outcome.NON_INFERIOR, Outcome.SUPERIOR) else "below",
+    )
+
+
+def exit_plan(watch: Watch, asked: ExitPlan | None) -> ExitPlan:
+    """The plan of a watch as the exit takes it; what a watch does not keep is as asked, or the default."""
+    return replace(
+        asked or ExitPlan(),
+        threshold=watch.threshold,
+        alpha=watch.alpha,
+        max_pairs=watch.max_pairs,
+        at_least_days=watch.at_least_days or 0.0,
+    )
+
+
+def plan_of(watch: Watch) -> ExitPlan:
+    """The plan of a watch, for one that goes on with it."""
+    own = {"floor": "floor_delta", "scores": "score_margin", "judge": "score_margin"}.get(watch.basis)
+    margins: dict[str, Any] = {own: watch.margin} if own else {}
+    days = watch.at_least_days or 0.0
+    return ExitPlan(
+        threshold=watch.threshold, alpha=watch.alpha, max_pairs=watch.max_pairs, at_least_days=days, **margins
+    )
+
+
+def rows_to_keep(
+    recorded: Recorded | None, watch: Watch, decision: Decision, at: datetime
+) -> Sequence[Watch]:
+    """What the ledger lacks of a watch: its plan, its verdict, both or nothing."""
+    is_known = recorded is not None and recorded.plan.watch_id == watch.watch_id
+    is_decided = decision.outcome in LATCHED
+    is_asked_for = watch.opened_because == BEGUN
+    if not is_known and not is_decided and not is_asked_for and decision.pairs < FEWEST_TO_PLAN:
+        return ()
+    rows = [] if is_known else [watch]
+    said = verdict_of(watch, decision, at)
+    if is_decided and _may_follow(recorded.verdict if is_known and recorded else None, said):
+        rows.append(said)
+    return rows
+
+
+def _changes(watch: Watch, plan: ExitPlan) -> str:
+    """What of a plan differs from that of the watch."""
+    pairs = (
+        ("margin", watch.margin, plan.margin(watch.basis)),
+        ("alpha", watch.alpha, plan.alpha),
+        ("cap", watch.max_pairs, plan.max_pairs),
+        ("least days", watch.at_least_days or 0.0, plan.at_least_days),
+    )
+    return ", ".join(f"{name} {before:g} to {now:g}" for name, before, now in pairs if before != now)
+
+
+def _rank(basis: str) -> int:
+    return BASES.index(basis)
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

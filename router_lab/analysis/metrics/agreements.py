@@ -1,0 +1,125 @@
+"""Do the models agree? Means with cluster-robust intervals, computed inside the engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ibis
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from router_lab.analysis.metrics.keys import COMPARISON_KEYS, Keys, grouped, keys_of, names_of
+from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
+from router_lab.shown.wording import interval_kind
+
+
+def agreement(
+    source: Source, by: Keys = ("task_type", "comparator", "switch_epoch"), alpha: float = 0.05
+) -> pd.DataFrame:
+    """Mean agreement of primary and shadow, 0 to 1; a failed shadow counts as 0.
+
+    That is how alike the answers are, not how right. What a judge calls agreement is that the primary did
+    not win, which `ab` reads as a preference: do not compare its mean with that of another comparator.
+
+    Keys: task_type, comparator, switch_epoch, day, hour, primary_alias, shadow_alias, primary_model,
+    shadow_model. Columns: the keys, `pairs`, `clusters` (distinct inputs), `mean`,
+    `standard_error` (CR3), `low`, `high` (see `_with_interval`; NaN with one cluster),
+    `interval`, what they are: for one look at a fixed sample, unlike the monitor's. Unweighted: group
+    by what was sampled at one rate, or use `ab`, which weights.
+    """
+    return _with_interval(frame_of(agreement_expression(tables_of(source), by)), alpha, least=0.0)
+
+
+def agreement_expression(tables: Tables, by: Keys) -> Any:
+    """The means and variances behind `agreement` as an Ibis table."""
+    pairs = _speaking(tables.comparisons)
+    shadowed = pairs.filter(~pairs.is_noise)
+    return _clustered(shadowed, by, value=_score(shadowed))
+
+
+def beyond_noise(source: Source, by: Keys = "task_type", alpha: float = 0.05) -> pd.DataFrame:
+    """Disagreement beyond the noise floor: how much less the shadow agrees than the primary with itself.
+
+    On requests that have both a shadow and an A/A pair, weighted by one over the chance of the latter.
+    Columns: the keys, `pairs`, `clusters`,
+    `shadow_agreement`, `floor_agreement`, `mean` (floor less shadow, -1 to 1: above 0 the shadow
+    differs more than chance does), `standard_error`, `low`, `high`, `interval` as in `agreement`.
+    """
+    return _with_interval(frame_of(beyond_noise_expression(tables_of(source), by)), alpha, least=-1.0)
+
+
+def beyond_noise_expression(tables: Tables, by: Keys) -> Any:
+    """The means and variances behind `beyond_noise` as an Ibis table."""
+    pairs = _speaking(tables.comparisons)
+    noise = pairs.filter(pairs.is_noise)
+    drawn = noise.filter((noise.sample_probability > 0) & (noise.sample_probability <= 1))
+    floors = drawn.select("request_id", floor=_score(drawn), weight=1 / drawn.sample_probability)
+    both = pairs.filter(~pairs.is_noise).inner_join(floors, "request_id")
+    score = _score(both)
+    means = {"shadow_agreement": score, "floor_agreement": both.floor}
+    return _clustered(both, by, value=both.floor - score, weight=both.weight, **means)
+
+
+def _speaking(comparisons: Any) -> Any:
+    """Pairs that have a score; see `analysis.pairs` for which do."""
+    # Spark keeps NaN apart from null, so both are ruled out by the range.
+    known = (comparisons.status == "complete") & comparisons.agreement.between(0, 1)
+    return comparisons.filter((comparisons.status == "shadow_failed") | known)
+
+
+def _score(pairs: Any) -> Any:
+    """The agreement of pairs that speak, 0 where the shadow failed."""
+    return ibis.cases((pairs.status == "shadow_failed", 0.0), else_=pairs.agreement)
+
+
+def _clustered(rows: Any, by: Keys, value: Any, weight: Any = None, **means: Any) -> Any:
+    """Mean of `value` and its CR3 variance over input hashes: one pass to clusters, one over them."""
+    names = names_of(by)
+    one_input = {**keys_of(rows, by, COMPARISON_KEYS), "input_hash": rows.input_hash}
+    inputs = rows.group_by(**one_input).aggregate(
+        size=rows.count(),
+        mass=rows.count() if weight is None else weight.sum(),
+        total=value.sum() if weight is None else (value * weight).sum(),
+        **{
+            name: column.sum() if weight is None else (column * weight).sum()
+            for name, column in means.items()
+        },
+    )
+    # Joined, for as windows over the clusters these sums would make DuckDB work out the clusters twice.
+    whole = inputs.aggregate(by=names, pairs=inputs.mass.sum(), sum=inputs.total.sum())
+    of_group = whole.rename({f"{name}_of_group": name for name in names})
+    same = [inputs[name].identical_to(of_group[f"{name}_of_group"]) for name in names]
+    spread = inputs.inner_join(of_group, same) if same else inputs.cross_join(of_group)
+    residual = spread.total - spread["sum"] / spread.pairs * spread.mass
+    pull = residual / (spread.pairs - spread.mass).nullif(0)
+    count = spread.count()
+    return grouped(
+        spread,
+        by,
+        {},
+        pairs=spread.size.sum(),
+        clusters=count,
+        mean=spread.total.sum() / spread.mass.sum(),
+        **{name: spread[name].sum() / spread.mass.sum() for name in means},
+        standard_error=((count - 1) / count * (pull * pull).sum()).sqrt(),
+    )
+
+
+def _with_interval(frame: pd.DataFrame, alpha: float, least: float) -> pd.DataFrame:
+    """Adds `low`, `high`, `interval`: t on clusters - 1, moved out as Wilson's interval moves the normal one.
+
+    With `u = t^2 / clusters` of the way to the worst value (or the best), the end lies
+    `u / 2 + sqrt((t se)^2 + u^2 / 4)` from the mean: for rare failures that is Wilson's end, so that
+    full agreement has an interval too; with many clusters `u` is lost in the standard error.
+    """
+    frame["standard_error"] = frame["standard_error"].astype(np.float64)
+    clusters = frame["clusters"].where(frame["clusters"] > 1).astype(np.float64)
+    critical = stdtrit(clusters - 1, 1 - alpha / 2)
+    half = critical * frame["standard_error"]
+    down = critical**2 / clusters * (frame["mean"] - least)
+    up = critical**2 / clusters * (1 - frame["mean"])
+    frame["low"] = (frame["mean"] - down / 2 - np.hypot(half, down / 2)).clip(lower=least)
+    frame["high"] = (frame["mean"] + up / 2 + np.hypot(half, up / 2)).clip(upper=1.0)
+    frame["interval"] = interval_kind(alpha)
+    return frame

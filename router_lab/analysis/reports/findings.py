@@ -1,0 +1,25 @@
+"""Everything a report says, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pandas as pd
+
+from router_lab.analysis.ab_verdict import AbResult
+from router_lab.analysis.exit.monitor import MonitorResult
+from router_lab.analysis.ledger_drift import DriftReport
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Verdicts, the exit's standing, drift, frames by name, and pictures as (title, PNG)."""
+
+    title: str
+    made_at: datetime
+    verdicts: AbResult
+    standing: MonitorResult
+    frames: dict[str, pd.DataFrame] = field(repr=False)
+    drift: DriftReport
+    pictures: tuple[tuple[str, bytes], ...] = field(repr=False)

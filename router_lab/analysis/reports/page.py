@@ -1,0 +1,77 @@
+"""The report as one HTML page: what to do first, then why, then what it rests on.
+
+Everything that came from a ledger is escaped. No scripts; pictures are inline; aggregates only.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from router_lab.analysis.reports.answers import answers
+from router_lab.analysis.reports.sections import (
+    drift_section,
+    latency_section,
+    monitor_section,
+    quality_section,
+    savings_section,
+    spend_section,
+    truncation_section,
+)
+from router_lab.shown.escape import text_html
+from router_lab.shown.markup import details, section
+from router_lab.shown.wording import plain
+
+if TYPE_CHECKING:
+    from router_lab.analysis.reports.findings import Findings
+
+# Pictures are drawn dark on white, so in the dark they keep their white sheet.
+_CSS = (
+    ":root{color-scheme:light dark;--faint:#555;--line:#999;--yes:#009e73;--later:#e69f00;--no:#d55e00}"
+    "@media (prefers-color-scheme:dark){:root{--faint:#aaa;--line:#666}}"
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}"
+    "h1{font-size:1.6rem;margin-bottom:0}h2{font-size:1.2rem;margin:2rem 0 .4rem}"
+    "img{max-width:100%;height:auto;background:#fff;border-radius:6px;margin:.5rem 0}"
+    "table{margin:.5rem 0}th{border-bottom:1px solid var(--line)}"
+    ".note{color:var(--faint);margin:.2rem 0}div.wide{overflow-x:auto}summary{cursor:pointer}"
+    "ul.verdicts{list-style:none;padding:0}ul.verdicts li{margin:.5rem 0;padding:.2rem .8rem}"
+    "li.yes{border-left:5px solid var(--yes)}li.later{border-left:5px solid var(--later)}"
+    "li.differs{border-left:5px solid var(--later)}"
+    "li.no{border-left:5px solid var(--no)}"
+)
+
+
+def page(report: Findings) -> str:
+    """The whole page."""
+    shown = report.frames
+    sections = [
+        section("May the shadow replace the primary?", answers(report)),
+        section("What would be saved", savings_section(shown["savings"])),
+        section("How long a call takes", latency_section(report.verdicts)),
+        section("May we stop paying for the comparison?", monitor_section(report)),
+        section("Where the money went", spend_section(shown["spend_by_cause"], shown["spend_by_task_type"])),
+        section(
+            "Answers that may rest on a cut prompt",
+            truncation_section(shown["truncation"], shown["truncation_by_signal"]),
+        ),
+        section("Has anything changed?", drift_section(report)),
+        section("What this rests on", quality_section(shown)),
+        section("Pictures", [_pictures(report.pictures)]),
+    ]
+    heading = text_html(plain(report.title))
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{heading}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_CSS}</style></head><body>'
+        f"<h1>{heading}</h1>"
+        f'<p class="note">Made {report.made_at:%Y-%m-%d %H:%M} UTC from aggregates of the ledger.</p>'
+        f"{''.join(sections)}</body></html>\n"
+    )
+
+
+def _pictures(pictures: Sequence[tuple[str, bytes]]) -> str:
+    images = [
+        f'<img alt="{text_html(name)}" src="data:image/png;base64,{b64encode(png).decode("ascii")}">'
+        for name, png in pictures
+    ]
+    return images[0] + details(f"{len(images) - 1} more", images[1:]) if images else ""

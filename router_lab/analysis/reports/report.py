@@ -1,0 +1,154 @@
+"""One file a manager can read: verdicts, saving, risk, spend, truncation and data quality.
+
+Self-contained HTML with inline pictures and no scripts, or JSON for machines. Aggregates only: no
+prompt and no output is ever in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from router_lab.analysis import metrics
+from router_lab.analysis.ab_verdict import AbResult, ab
+from router_lab.analysis.evidence.ladder import asked_basis
+from router_lab.analysis.evidence.pairs import judged_pairs
+from router_lab.analysis.exit.decision import ExitPlan
+from router_lab.analysis.exit.monitor import MonitorResult, monitor
+from router_lab.analysis.ledger_drift import drift
+from router_lab.analysis.reports.findings import Findings
+from router_lab.analysis.reports.page import page
+from router_lab.analysis.tables import Source, Tables, switch_history, tables_of, watch_history
+from router_lab.defaults import ALPHA
+from router_lab.errors import ConfigError
+from router_lab.private_files import make_folders, write_text
+from router_lab.shown.wording import plain
+
+
+class Report(Findings):
+    """Everything the report says, as data. `write` puts it into a file."""
+
+    __slots__ = ()
+
+    def html(self) -> str:
+        """The page. Everything that came from a ledger is escaped."""
+        return page(self)
+
+    def as_json(self) -> str:
+        """The same figures for machines; NaN and infinity are null."""
+        tables = {name: _records(frame) for name, frame in self.frames.items()}
+        return json.dumps(
+            {
+                "title": self.title,
+                "made_at": self.made_at.isoformat(),
+                "verdicts": _records(self.verdicts.frame),
+                "monitor": _records(self.standing.frame),
+                "drift": _records(self.drift.frame),
+                **tables,
+            },
+            indent=2,
+            allow_nan=False,
+        )
+
+    def write(self, path: str | Path, format: Literal["html", "json"] | None = None) -> Path:  # noqa: A002 - the CLI's word
+        """Write it; the format follows the suffix unless given. Raises `ConfigError` for another one."""
+        target = Path(path)
+        chosen = format or target.suffix.removeprefix(".")
+        if chosen not in ("html", "json"):
+            raise ConfigError(f"{target}: a report is .html or .json; pass format= for another ending")
+        make_folders(target.parent)
+        write_text(target, self.html() if chosen == "html" else self.as_json())
+        return target
+
+    def __repr__(self) -> str:
+        return f"Report {self.title!r}\n{self.verdicts!r}\n{self.standing!r}"
+
+    def _repr_html_(self) -> str:
+        return self.verdicts._repr_html_() + self.standing._repr_html_()
+
+
+def report(
+    source: Source,
+    *,
+    plan: ExitPlan | None = None,
+    margin: float | None = None,
+    alpha: float = ALPHA,
+    basis: str | None = None,
+    scored_by: str | None = None,
+    title: str = "router_lab report",
+    pictures: bool = True,
+    switch_events: pd.DataFrame | None = None,
+    now: datetime | None = None,
+) -> Report:
+    """Gather a report from a ledger; see `ab` for `margin`, `alpha`, `basis` and `scored_by`, `monitor` for
+    `plan` and `switch_events`.
+
+    One loss is accepted throughout: `margin` by default follows from the plan, and a plan from `margin`.
+    Raises `ConfigError` for what is no ledger, `LedgerError` for one that cannot be read.
+    """
+    tables = tables_of(source)
+    # Without a plan asked for, those of the ledger's watches go on, and their verdicts stay.
+    asked = _plan_of(margin) if plan is None and margin is not None else plan
+    plan = asked or ExitPlan()
+    moment = now or datetime.now(UTC)
+    basis = asked_basis(basis, scored_by)
+    pairs = judged_pairs(tables, basis=basis, scored_by=scored_by)
+    judged = ab(pairs, margin=plan.margin() if margin is None else margin, alpha=alpha, basis=basis)
+    events = switch_history(tables) if switch_events is None else switch_events
+    standing = monitor(
+        pairs, asked, basis=basis, switch_events=events, watches=watch_history(tables), now=moment
+    )
+    frames = {
+        "spend_by_cause": metrics.spend(tables, by="cause"),
+        "spend_by_task_type": metrics.spend(tables, by=("task_type", "model")),
+        "savings": metrics.savings(tables),
+        "truncation": metrics.truncation(tables),
+        "truncation_by_signal": metrics.truncation_by_signal(tables),
+        "flip_rate": metrics.flip_rate(tables),
+        "rates": metrics.rates(tables),
+        "pair_status": _statuses(pairs),
+        "sides": _sides(pairs),
+    }
+    drawn = tuple(_pictures(tables, judged, standing)) if pictures else ()
+    watched = drift(tables, threshold=plan.threshold, basis=basis, scored_by=scored_by)
+    return Report(title, moment, judged, standing, frames, watched, drawn)
+
+
+def _plan_of(margin: float) -> ExitPlan:
+    if not 0 < margin < 1:
+        raise ConfigError(f"margin is {margin!r}; it is a share strictly between 0 and 1, such as 0.05")
+    return ExitPlan(threshold=1 - margin)
+
+
+def _statuses(pairs: pd.DataFrame) -> pd.DataFrame:
+    counted = pairs.groupby(["task_type", "status"], observed=True).size()
+    return counted.rename("pairs").reset_index().astype({"status": "str"})
+
+
+def _sides(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Who was compared last, per task type: task_type, primary, shadow (aliases)."""
+    main = pairs[~pairs["is_noise"].fillna(False).astype(bool)].sort_values("created_at", kind="stable")
+    last = main.groupby("task_type")[["primary_alias", "shadow_alias"]].last().reset_index()
+    return last.set_axis(["task_type", "primary", "shadow"], axis=1).astype("str")
+
+
+def _pictures(tables: Tables, judged: AbResult, standing: MonitorResult) -> Iterable[tuple[str, bytes]]:
+    from router_lab.analysis import plots
+
+    yield "verdicts", plots.verdicts(judged)._repr_png_()
+    for name in list(standing.decisions)[:6]:
+        yield f"confidence band of {plain(name)}", plots.confidence_band(standing, name)._repr_png_()
+    yield "spend by cause", plots.spend_by_cause(tables)._repr_png_()
+    yield "truncation over time", plots.truncation_over_time(tables)._repr_png_()
+    yield "latency", plots.latency_quantiles(tables)._repr_png_()
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    text = frame.to_json(orient="records", date_format="iso", double_precision=15)
+    records: list[dict[str, Any]] = json.loads(text or "[]")
+    return records

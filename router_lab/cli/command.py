@@ -1,0 +1,77 @@
+"""Parse the command line, run one command, turn errors into one line and an exit code.
+
+Exit codes: 0 done, 1 a check found something wrong, 2 the command or its configuration is wrong,
+3 a provider, budget or ledger refused, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import router_lab
+from router_lab.cli import (
+    compare,
+    complete,
+    ledger,
+    notebook_copies,
+    providers,
+    report,
+    shadow,
+    simulate,
+    switch,
+)
+from router_lab.cli.demo import demo
+from router_lab.errors import ConfigError, RouterLabError, RoutingError
+
+EXAMPLES = """\
+examples:
+  router-lab demo                                   run the sample workload against simulated providers
+  router-lab sim --port 8080                        serve the simulated providers until interrupted
+  router-lab providers                              what `provider:` may name, and what each can do
+  router-lab complete --task-type summarize "..."   one accounted call
+  router-lab switch on --reason "week 48 trial"     let shadows run
+  router-lab shadow monitor                         may the comparison stop?
+  router-lab compare --again --comparator json      stored answers by another measure
+  router-lab report --out report.html               verdicts, savings, risks on one page
+  router-lab ledger status                          what the ledger holds
+  router-lab notebooks copy trial                   the notebooks, in a folder of yours
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line, for `main` and for the documentation's tests."""
+    top = argparse.ArgumentParser(
+        prog="router-lab",
+        description="Route calls to language models, account for every attempt, compare with a shadow.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"router-lab {router_lab.__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in (
+        demo, simulate, providers, complete, switch, shadow, compare, report, ledger, notebook_copies,
+    ):  # fmt: skip
+        module.add_to(commands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    parsed = parser().parse_args(arguments)
+    try:
+        code: int = parsed.run(parsed)
+    except (ConfigError, RoutingError) as error:
+        print(f"router-lab: {error}", file=sys.stderr)
+        return 2
+    except RouterLabError as error:
+        print(f"router-lab: {type(error).__name__}: {error}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("router-lab: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output is gone; nothing is left to say
+        return 0
+    return code

@@ -1,0 +1,290 @@
+"""Advisory file locks. The kernel lets them go when a process dies, however it dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from router_lab.errors import LedgerError
+from router_lab.ledger.disk.lock_holder import Holder, holder_of
+from router_lab.ledger.disk.problems import explain
+
+# Held for every write transaction and checkpoint.
+WRITE_LOCK = "write.lock"
+
+# A holder that does nothing for so long (stopped, in a paused container) is waited for no longer.
+IDLE_S = 30.0
+# The same where it was waited for in vain a moment ago, so that closing does not wait as often as it tries.
+IDLE_AGAIN_S = 2.0
+# Most waits are over before it is worth asking who holds the lock.
+_LOOK_AFTER_S = 0.5
+# The longest wait for a holder that nobody can see, and for one that works, such as a compaction of years.
+UNSEEN_S = 120.0
+LONGEST_S = 600.0
+
+
+class FileLock:
+    """An exclusive lock on a file between processes (and between instances in one process).
+
+    The file's folder is made if a cleaner took it. Raises `LedgerError` when the file cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._wait: _Wait | None = None
+        try:
+            mode = _folder_mode(path.parent) & 0o666  # as open as its folder
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+        except OSError as error:
+            raise explain(error, path) from error
+        self._name = str(path)
+        self._identity = _identity(os.fstat(self._descriptor))
+        _open_locks.add(self)
+
+    def acquire(self) -> None:
+        """Wait until the lock is ours; waiters are served in the order they came.
+
+        Raises `LedgerError`, naming the holder and the remedy, when that does nothing for `IDLE_S`.
+        """
+        idle_s = IDLE_AGAIN_S
+        if self._wait is None or not self._wait.resume():
+            self._wait = None
+            if self.try_acquire():
+                return
+            idle_s = IDLE_S
+            self._wait = _Wait(self._descriptor)
+        try:
+            self._wait_out(self._wait, idle_s)
+        except BaseException:
+            if not self._wait.give_up():
+                self._wait = None
+                self.release()
+            raise
+        self._wait = None
+
+    def _wait_out(self, wait: _Wait, idle_s: float) -> None:
+        if wait.succeeded.wait(_LOOK_AFTER_S):
+            return
+        waited, before = _LOOK_AFTER_S, holder_of(*self._identity)
+        while not wait.succeeded.wait(idle_s):
+            waited += idle_s
+            now = holder_of(*self._identity)
+            longest = LONGEST_S if now.has_worked_since(before) else UNSEEN_S if now.pid is None else idle_s
+            if waited >= longest:
+                raise _held_up(self.path, waited, now)
+            before = now
+
+    def try_acquire(self) -> bool:
+        """Take the lock if nobody has it."""
+        if self._wait is not None and not self._wait.is_over:
+            return False  # it is still waited for
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Let others have it."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def is_on_disk(self) -> bool:
+        """Whether the path still names the file we hold, which a cleaner may have removed."""
+        try:  # asked on every commit, and twice as fast as with pathlib
+            return _identity(os.stat(self._name)) == self._identity  # noqa: PTH116
+        except FileNotFoundError:
+            return False
+
+    def close(self) -> None:
+        """Release and forget."""
+        if self._wait is not None:
+            self._wait.give_up()
+        self._close()
+
+    def let_go_in_child(self) -> None:
+        """Close a forked child's copies: it would keep its parent's lock when the parent dies."""
+        if self._wait is not None:
+            self._wait.close()
+        self._close()
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class _Wait:
+    """A thread that waits in the kernel's queue: the one way to wait in turn and not for ever.
+
+    It may outlive the wish for the lock. Then it lets go of it at once, whenever it gets it.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.succeeded = threading.Event()
+        self.is_over = False
+        self._wanted = True
+        self._deciding = threading.Lock()
+        self._descriptor = os.dup(descriptor)  # the same lock, whatever becomes of the other one
+        threading.Thread(target=self._run, name="router_lab lock", daemon=True).start()
+
+    def _run(self) -> None:
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        with self._deciding:
+            self.is_over = True
+            if self._wanted:
+                self.succeeded.set()
+            else:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            self.close()
+
+    def resume(self) -> bool:
+        """Want the lock again; False if it came and went meanwhile."""
+        with self._deciding:
+            self._wanted = not self.is_over
+            return self._wanted
+
+    def give_up(self) -> bool:
+        """Want it no longer; False if it is ours already."""
+        with self._deciding:
+            self._wanted = False
+            return not self.succeeded.is_set()
+
+    def close(self) -> None:
+        """Close the descriptor; the lock stays with whoever has another one."""
+        os.close(self._descriptor)
+
+
+def _held_up(path: Path, waited: float, holder: Holder) -> LedgerError:
+    return LedgerError(
+        f"{path}: {holder} has kept the ledger locked for {waited:.0f} s. {holder.remedy}, then call again: "
+        "what is written is not lost, and what it had begun is recovered"
+    )
+
+
+def _folder_mode(folder: Path) -> int:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder.stat().st_mode
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+_open_locks: weakref.WeakSet[FileLock] = weakref.WeakSet()
+
+
+def _let_go_in_child() -> None:
+    for lock in list(_open_locks):
+        lock.let_go_in_child()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)
+
+
+@contextmanager
+def held(lock: FileLock) -> Iterator[None]:
+    """Hold `lock` within the block."""
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path` within the block."""
+    lock = FileLock(path)
+    try:
+        with held(lock):
+            yield
+    finally:
+        lock.close()
+
+
+class Owner:
+    """A writer's sign of life: a locked file named by a random id, let go when its process ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self.id = uuid4().hex
+        self._lock = _locked_file(_owner_path(folder, self.id))
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether others can see it. A cleaner may have removed the file."""
+        return self._lock.is_on_disk()
+
+    def renew(self) -> None:
+        """Show it again."""
+        gone = self._lock
+        self._lock = _locked_file(gone.path)
+        gone.close()
+
+    def close(self) -> None:
+        """Say that this writer is gone. Intents it still has may be recovered from now on."""
+        self._lock.path.unlink(missing_ok=True)
+        self._lock.close()
+
+
+def _owner_path(folder: Path, owner_id: str) -> Path:
+    return folder / f"owner-{owner_id}.lock"
+
+
+def _locked_file(path: Path) -> FileLock:
+    while True:
+        lock = FileLock(path)
+        lock.acquire()
+        if lock.is_on_disk():
+            return lock
+        lock.close()
+
+
+@contextmanager
+def claimed_if_dead(folder: Path, owner_id: str) -> Iterator[bool]:
+    """Whether the writer `owner_id` is gone; if so its file stays ours within the block, then is removed."""
+    path = _owner_path(folder, owner_id)
+    if not path.exists():
+        yield True
+        return
+    lock = FileLock(path)
+    try:
+        dead = lock.try_acquire()
+        yield dead
+        if dead:
+            path.unlink(missing_ok=True)
+    finally:
+        lock.close()
+
+
+def clear_of_the_dead(folder: Path) -> None:
+    """Remove the files of writers that are gone. Raises `LedgerError`.
+
+    Only after their intents were recovered; a writer without a file is taken for a dead one.
+    """
+    for path in folder.glob("owner-*.lock"):
+        with claimed_if_dead(folder, path.stem.removeprefix("owner-")):
+            pass  # leaving removes it
+
+
+def is_dead(folder: Path, owner_id: str) -> bool:
+    """Whether the writer `owner_id` is gone, also in a folder that can only be read. Raises `LedgerError`."""
+    path = _owner_path(folder, owner_id)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise explain(error, path) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True

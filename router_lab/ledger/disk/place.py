@@ -1,0 +1,53 @@
+"""From what a user types to where things are: a folder, or an object store plus a local journal folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from router_lab.ledger.disk.files import Files, LocalFiles, RemoteFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """`name` as the user gave it, the local folder of the journal, and the sealed files."""
+
+    name: str
+    journal_folder: Path
+    files: Files
+
+
+def place_of(path: str | Path, journal: str | Path | None) -> Place:
+    """Where the ledger `path` is; `journal` says where an object store's journal is kept locally."""
+    uri = str(path)
+    name = _without_secrets(uri)
+    if "://" not in uri:
+        # Absolute, since the working directory may change while the ledger is open.
+        folder = Path(path).absolute()
+        return Place(name, Path(journal).absolute() if journal is not None else folder, LocalFiles(folder))
+    folder = Path(journal).absolute() if journal is not None else _journal_folder(uri, name)
+    return Place(name, folder, RemoteFiles(uri, name, folder / "_outbox"))
+
+
+def _without_secrets(uri: str) -> str:
+    """Neither `key:secret@` nor the query, where pyarrow takes credentials from."""
+    if "://" not in uri:
+        return uri
+    scheme, rest = uri.split("?", 1)[0].split("://", 1)
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def _journal_folder(uri: str, name: str) -> Path:
+    """One folder per place under the user's state folder: a journal must outlive caches and reboots.
+
+    Credentials are no part of the place: they change, and the journal must still be found.
+    """
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    place = name.rstrip("/")
+    readable = "".join(letter if letter.isalnum() else "-" for letter in place.split("://", 1)[1])[:40]
+    endpoint = parse_qs(urlsplit(uri).query).get("endpoint_override", [""])[0]
+    digest = hashlib.sha256(f"{place}?{endpoint}".encode()).hexdigest()[:12]
+    return Path(state) / "router_lab" / f"{readable}-{digest}"

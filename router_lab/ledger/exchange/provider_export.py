@@ -1,0 +1,225 @@
+"""A provider's usage or cost export (CSV): what it says per UTC day and model, and which days it covers.
+
+Nothing is passed over: a value that cannot be read stops the reading with its line and column.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from router_lab.errors import ConfigError
+from router_lab.ledger.exchange.provider_values import model_name, moment, number
+
+MEASURES = ("requests", "tokens_in", "tokens_out", "cost_usd")
+# What is billed without naming a model, such as searches and credits, is part of the bill.
+NO_MODEL = "(no model)"
+# An export that was not grouped has one total a day.
+ALL_MODELS = "(all models)"
+
+Columns = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderExport:
+    """`totals` by day and model, in the order of `measures`; `first` to `last` are the days covered.
+
+    `is_grouped`: by model, else each day has one total of `ALL_MODELS`. `has_amounts`: it has a column of
+    amounts, which an export of a period without usage has not: that says nothing of what was billed later.
+    """
+
+    measures: tuple[str, ...]
+    totals: Mapping[tuple[date, str], Sequence[float]]
+    first: date
+    last: date
+    is_grouped: bool = True
+    has_amounts: bool = True
+
+
+# The columns of known exports; several columns for one of ours are added up.
+_EXPORTS: Mapping[str, tuple[Columns, ...]] = {
+    "anthropic": (
+        {
+            "date": ("usage_date_utc",),
+            "model": ("model_version",),
+            "tokens_in": (
+                "usage_input_tokens_no_cache",
+                "usage_input_tokens_cache_write_5m",
+                "usage_input_tokens_cache_write_1h",
+                "usage_input_tokens_cache_read",
+            ),
+            "tokens_out": ("usage_output_tokens",),
+        },
+        {
+            "date": ("usage_date_utc",),
+            "model": ("model_version",),
+            "tokens_in": (
+                "usage_input_tokens_no_cache",
+                "usage_input_tokens_cache_write",
+                "usage_input_tokens_cache_read",
+            ),
+            "tokens_out": ("usage_output_tokens",),
+        },
+        {"date": ("usage_date_utc",), "model": ("model",), "cost_usd": ("cost_usd",)},
+    ),
+    "openai": (
+        {
+            "date": ("start_time_iso",),
+            "model": ("model",),
+            "requests": ("num_model_requests",),
+            "tokens_in": ("input_tokens",),
+            "tokens_out": ("output_tokens",),
+        },
+        {"date": ("start_time_iso",), "model": ("line_item",), "cost_usd": ("amount_value",)},
+        {
+            "date": ("start_time",),
+            "model": ("model",),
+            "requests": ("num_model_requests",),
+            "tokens_in": ("input_tokens",),
+            "tokens_out": ("output_tokens",),
+        },
+        {"date": ("start_time",), "model": ("line_item",), "cost_usd": ("amount_value",)},
+    ),
+}
+# What an export of a period without usage has at most.
+_TIMES = frozenset({"start_time", "end_time", "start_time_iso", "end_time_iso", "usage_date_utc"})
+# Where a row tells when its period ends, the days up to then are covered, with usage or without.
+_ENDS = {"start_time_iso": "end_time_iso", "start_time": "end_time"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row by column, and where it is in the file."""
+
+    place: str
+    values: Mapping[str, str]
+
+
+def read_export(path: Path, provider: str, columns: Mapping[str, str] | None) -> ProviderExport:
+    """Add the export up. Raises `ConfigError` naming line and column of what cannot be read."""
+    header, delimiter, rows = _read_csv(path)
+    chosen = _mapped(path, header, columns) if columns is not None else _known(path, header, provider)
+    has_amounts = any(name in chosen for name in MEASURES)
+    measures = tuple(name for name in MEASURES if name in chosen or not has_amounts)
+    totals: dict[tuple[date, str], list[float]] = defaultdict(lambda: [0.0] * len(measures))
+    covered: list[date] = []
+    for row in rows:
+        day = _moment(row, chosen["date"][0]).date()
+        last = _last_day(row, chosen["date"][0], day)
+        covered += [day, last]
+        amounts = [
+            sum(_amount(row, column, name, delimiter) for column in chosen.get(name, ())) for name in measures
+        ]
+        model = model_name(row.values[chosen["model"][0]]) if "model" in chosen else ""
+        if any(amounts) and last > day:
+            raise ConfigError(f"{row.place}: covers {day} to {last}; export it by day")
+        if model or any(amounts):
+            total = totals[day, model or NO_MODEL]
+            total[:] = [before + amount for before, amount in zip(total, amounts, strict=True)]
+    if not covered:
+        raise ConfigError(f"{path}: has no rows, so it says nothing of any day")
+    is_grouped = not totals or any(model != NO_MODEL for _, model in totals)
+    if not is_grouped:
+        totals = {(day, ALL_MODELS): total for (day, _), total in totals.items()}
+    return ProviderExport(measures, totals, min(covered), max(covered), is_grouped, has_amounts)
+
+
+def _read_csv(path: Path) -> tuple[list[str], str, Iterator[_Row]]:
+    """The names of the columns, what separates them, and the rows."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+    delimiter = max(",;\t|", key=text.lstrip().split("\n", 1)[0].count)
+    filled = _filled_lines(path, csv.reader(StringIO(text), delimiter=delimiter, strict=True))
+    place, cells = next(filled, ("", []))
+    if not cells:
+        raise ConfigError(f"{path}: is empty; export it from the provider again")
+    header = [name.strip() for name in cells]
+    twice = next((name for name in header if name and header.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{place}: two columns are named {twice!r}; rename or delete one")
+    return header, delimiter, (_row(place, header, cells) for place, cells in filled)
+
+
+def _filled_lines(path: Path, lines: Any) -> Iterator[tuple[str, list[str]]]:
+    while True:
+        try:
+            cells = next(lines, None)
+        except csv.Error as error:
+            raise ConfigError(f"{path}, line {lines.line_num}: cannot be read as CSV ({error})") from error
+        if cells is None:
+            return
+        if any(cell.strip() for cell in cells):
+            yield f"{path}, line {lines.line_num}", cells
+
+
+def _row(place: str, header: Sequence[str], cells: Sequence[str]) -> _Row:
+    if len(cells) != len(header):
+        raise ConfigError(
+            f"{place}: {len(cells)} values for {len(header)} columns; "
+            "delete the line if it is no part of the table, quote values that hold the separator"
+        )
+    return _Row(place, dict(zip(header, (cell.strip() for cell in cells), strict=True)))
+
+
+def _mapped(path: Path, header: Sequence[str], columns: Mapping[str, str]) -> Columns:
+    known = {"date", "model", *MEASURES}
+    is_whole = "date" in columns and set(columns) <= known and not set(columns).isdisjoint(MEASURES)
+    if not is_whole or not set(columns.values()) <= set(header):
+        raise ConfigError(
+            f"{path}: columns={dict(columns)} must map date, model (where there is one) and at least one of "
+            f"{', '.join(MEASURES)} "
+            f"to columns of the file, which are {', '.join(header)}"
+        )
+    return {name: (theirs,) for name, theirs in columns.items()}
+
+
+def _known(path: Path, header: Sequence[str], provider: str) -> Columns:
+    layouts = _EXPORTS.get(provider, ())
+    without_model = [{ours: names for ours, names in known.items() if ours != "model"} for known in layouts]
+    for known in (*layouts, *without_model):
+        if all(name in header for names in known.values() for name in names):
+            return known
+    dates = next((known["date"] for known in layouts if known["date"][0] in header), None)
+    if dates is not None and set(header) <= _TIMES:
+        return {"date": dates}
+    raise ConfigError(
+        f"{path}: not an export of {provider!r} that we know; it has the columns {', '.join(header)}. "
+        "Map them: columns={'date': ..., 'model': ..., 'tokens_in': ...}"
+    )
+
+
+def _moment(row: _Row, column: str) -> datetime:
+    try:
+        return moment(row.values[column])
+    except ValueError as error:
+        raise _unreadable(row, column, error, "; if this is a line of totals, delete it") from error
+
+
+def _last_day(row: _Row, column: str, day: date) -> date:
+    end = _ENDS.get(column, "")
+    if not row.values.get(end):
+        return day
+    return (_moment(row, end) - timedelta(microseconds=1)).date()
+
+
+def _amount(row: _Row, column: str, measure: str, delimiter: str) -> float:
+    try:
+        # Where `;` separates columns, commas are decimal, and points may stand between thousands.
+        amount = number(row.values[column], points_may_be_thousands=delimiter == ";")
+        if measure != "cost_usd" and not amount.is_integer():
+            raise ValueError("a whole number is needed")
+    except ValueError as error:
+        raise _unreadable(row, column, error) from error
+    return amount
+
+
+def _unreadable(row: _Row, column: str, error: Exception, hint: str = "") -> ConfigError:
+    return ConfigError(f"{row.place}, column {column!r}: {row.values[column]!r}: {error}{hint}")

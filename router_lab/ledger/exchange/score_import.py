@@ -1,0 +1,222 @@
+"""Own ratings into the ledger's scores: each row finds its pair, or is refused by name.
+
+A score's id comes from what it says, so that importing a file twice adds nothing; a rating that was
+changed since is a later score, which counts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from router_lab.errors import ConfigError
+from router_lab.ledger.content import hashed
+from router_lab.ledger.exchange.score_files import (
+    NARROWING,
+    On,
+    Problem,
+    Rated,
+    Ratings,
+)
+from router_lab.ledger.scores import check_scorer, store_scores
+from router_lab.records import Score, ScoreKind, Side
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from router_lab.ledger.core import Core
+
+_PREFIX = "import-"
+_SIDES: tuple[Side, Side] = ("primary", "shadow")
+_PROBLEMS_TOLD = 5
+
+Pair = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreImport:
+    """What became of the rows of a source: so many pairs `added`, `known` as they are, `blank`, `refused`."""
+
+    added: int
+    known: int
+    blank: int
+    problems: Sequence[Problem] = field(repr=False, default=())
+
+    @property
+    def refused(self) -> pd.DataFrame:
+        """The rows that were not taken (counted from 1), by column, with what is wrong."""
+        import pandas as pd
+
+        columns = ["row", "column", "value", "problem"]
+        rows = [[one.row, one.column, one.value, one.problem] for one in self.problems]
+        return pd.DataFrame(rows, columns=columns)
+
+    def __str__(self) -> str:
+        rows = len({one.row for one in self.problems})
+        parts = [f"{self.added} pairs scored", f"{self.known} known already"]
+        parts += [f"{self.blank} rows without a score"] if self.blank else []
+        parts += [f"{rows} rows refused"] if rows else []
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreSource:
+    """Who rated, and how their pairs came to be rated: `drawn` is "all" where they are all there are."""
+
+    by: str
+    kind: ScoreKind = "person"
+    drawn: Literal["all"] | None = None
+
+    def __post_init__(self) -> None:
+        check_scorer(self.by)
+        if self.kind not in get_args(ScoreKind):
+            raise ConfigError(f"kind={self.kind!r}: one of {', '.join(get_args(ScoreKind))}")
+        if self.drawn not in (None, "all"):
+            raise ConfigError(
+                f"drawn={self.drawn!r}: 'all' where every pair was rated; for pairs drawn otherwise give "
+                "their chances in a column 'chance'"
+            )
+
+
+def import_scores(
+    core: Core, tables: Any, ratings: Ratings, on: On, source: ScoreSource, *, strict: bool
+) -> ScoreImport:
+    """Store what `ratings` say. Raises `ConfigError` naming row and column, with `strict` before anything is
+    written.
+    """
+    matched, unmatched = _matched(tables, ratings, on)
+    problems = sorted([*ratings.problems, *unmatched], key=lambda one: one.row)
+    if problems and strict:
+        raise ConfigError(_told(ratings.name, problems))
+    before = _imported_before(tables, source.by)
+    new = []
+    for rated, comparison_id in matched:
+        scores = list(_scores(rated, comparison_id, source, before))
+        new += [scores] if scores else []
+    store_scores(core, [score for scores in new for score in scores])
+    return ScoreImport(len(new), len(matched) - len(new), ratings.blank, problems)
+
+
+def _told(name: str, problems: Sequence[Problem]) -> str:
+    told = "\n".join(f"  {problem}" for problem in problems[:_PROBLEMS_TOLD])
+    more = len(problems) - _PROBLEMS_TOLD
+    rest = f"\n  and {more} more" if more > 0 else ""
+    return (
+        f"{name}: nothing was imported, since\n{told}{rest}\n"
+        "Mend these rows, or say strict=False (--skip-refused) to import the others"
+    )
+
+
+def _matched(tables: Any, ratings: Ratings, on: On) -> tuple[list[tuple[Rated, str]], list[Problem]]:
+    """Each row with its pair, and what is wrong with the rows that have none, or not one alone."""
+    pairs: defaultdict[str, list[Pair]] = defaultdict(list)
+    for key, pair in _pairs(tables, on, sorted({rated.key for rated in ratings.rated})):
+        pairs[key].append(pair)
+    first: dict[str, Rated] = {}
+    matched, problems = [], []
+    for rated in ratings.rated:
+        found, problem = _one_pair(pairs[rated.key], rated, on)
+        if found is not None:
+            earlier = first.setdefault(found, rated)
+            if (earlier.scores, earlier.verdict) != (rated.scores, rated.verdict):
+                problem = f"row {earlier.row} says something else of the same pair. Keep one of them"
+            elif earlier is rated:
+                matched.append((rated, found))
+        if problem:
+            shown = repr(rated.key) if len(rated.key) < 80 else repr(rated.key[:77] + "...")
+            problems.append(Problem(rated.row, ratings.columns[on], shown, problem))
+    return matched, problems
+
+
+def _one_pair(pairs: Sequence[Pair], rated: Rated, on: On) -> tuple[str | None, str]:
+    """The id of the only pair meant, or what is wrong."""
+    if not pairs:
+        return None, f"no pair of this ledger has this {on}. Is it the right ledger, and column?"
+    meant = [pair for pair in pairs if all(pair[name] == text for name, text in rated.narrowed.items())]
+    if not meant:
+        names = ", ".join(f"{name} {text!r}" for name, text in rated.narrowed.items())
+        return None, f"its pair is not of {names}"
+    answered = [pair for pair in meant if pair["status"] == "complete"]
+    if not answered:
+        return None, f"its pair has no two answers: its status is {meant[0]['status']}"
+    if len(answered) > 1:
+        differ = [name for name in NARROWING if len({pair[name] for pair in answered}) > 1]
+        way = f"a column {' or '.join(differ)}, or on='comparison_id'" if differ else "on='comparison_id'"
+        return None, f"{len(answered)} pairs have this {on}. Say which is meant, with {way}"
+    return str(answered[0]["comparison_id"]), ""
+
+
+def _pairs(tables: Any, on: On, keys: Sequence[str]) -> Iterator[tuple[str, Pair]]:
+    """The pairs of each key, noise pairs left out."""
+    import ibis
+    import pyarrow as pa
+
+    names = ("comparison_id", "status", *NARROWING)
+    pairs = tables.comparisons.filter(~tables.comparisons.is_noise)
+    asked = {hashed(key) if on == "prompt" else key: key for key in keys}
+    asked |= {key: key for key in keys}
+    wanted = ibis.memtable(pa.table({"wanted": pa.array(list(asked), pa.string())}))
+    for found in _keyed(tables, pairs, on, wanted):
+        rows = found.select("key", *names).distinct().order_by("comparison_id").to_pyarrow()
+        for row in rows.to_pylist():
+            yield asked[row["key"]], row
+
+
+def _keyed(tables: Any, pairs: Any, on: On, wanted: Any) -> Iterable[Any]:
+    """`pairs` with the `key` that was asked for. Older pairs have their task id in their attempts only."""
+    if on == "comparison_id":
+        return [pairs.semi_join(wanted, pairs.comparison_id == wanted.wanted).mutate(key=pairs.comparison_id)]
+    attempts = tables.attempts.filter(~tables.attempts.is_shadow)
+    asked = attempts.semi_join(wanted, attempts[on] == wanted.wanted)
+    asked = asked.select(asked_request="request_id", key=on).distinct()
+    if on == "prompt":
+        return [pairs.inner_join(asked, pairs.request_id == asked.asked_request)]
+    own = pairs.filter(pairs.task_id.notnull())
+    older = pairs.filter(pairs.task_id.isnull())
+    return [
+        own.semi_join(wanted, own.task_id == wanted.wanted).mutate(key=own.task_id),
+        older.inner_join(asked, older.request_id == asked.asked_request),
+    ]
+
+
+def _imported_before(tables: Any, by: str) -> dict[tuple[str, str], str]:
+    """The id of the last score that was imported for `by`, by pair and side."""
+    scores = tables.scores.filter(tables.scores.by == by, tables.scores.score_id.startswith(_PREFIX))
+    rows = scores.select("comparison_id", "side", "score_id", "at").order_by("at").to_pyarrow().to_pylist()
+    return {(row["comparison_id"], row["side"]): row["score_id"] for row in rows}
+
+
+def _scores(
+    rated: Rated, comparison_id: str, source: ScoreSource, before: Mapping[tuple[str, str], str]
+) -> Iterator[Score]:
+    """The two scores of a row; nothing where the last import said the same."""
+    chance = rated.chance if rated.chance is not None else 1.0 if source.drawn == "all" else None
+    for side, worth in zip(_SIDES, rated.scores, strict=True):
+        said = [source.by, source.kind, comparison_id, side, worth, rated.verdict, chance, rated.note]
+        last = before.get((comparison_id, side), "")
+        same = _digest(said)
+        if last.startswith(f"{_PREFIX}{same}"):
+            continue
+        # What was said, and after what: a rating that was changed and changed back is a third score.
+        yield Score(
+            score_id=f"{_PREFIX}{same}-{_digest([last])[:8]}",
+            at=datetime.now(UTC),
+            quality_score=worth,
+            by=source.by,
+            comparison_id=comparison_id,
+            side=side,
+            note=rated.note,
+            kind=source.kind,
+            verdict=rated.verdict,
+            chance=chance,
+            chosen=chance is None and source.kind == "person",
+        )
+
+
+def _digest(parts: Sequence[object]) -> str:
+    return blake2b(json.dumps(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

@@ -1,0 +1,266 @@
+"""What the writing thread can be asked to do, each applied inside a transaction it does not own.
+
+`apply` may run again after a rollback, so it changes nothing but the journal and the `Books`, which
+the writer rolls back with it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from router_lab.errors import ConfigError, LedgerError
+from router_lab.ledger.journal.budgets import Budgets
+from router_lab.ledger.journal.calibration import Learning
+from router_lab.ledger.journal.lines import Stored, budget_field, encoder
+from router_lab.ledger.journal.money import (
+    is_amount,
+    nano,
+    nano_up,
+    usd,
+)
+from router_lab.ledger.journal.pending_rows import PendingRows
+from router_lab.ledger.journal.switch_store import count_spending
+from router_lab.ledger.schema import aware, microseconds
+from router_lab.ledger.values import as_text, shown
+from router_lab.records import Alert, Attempt, BudgetLine, Score, Watch
+
+if TYPE_CHECKING:
+    from router_lab.router.ports import Fold
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An attempt of this writer that is not settled yet. `held` is in nano-dollars."""
+
+    seq: int
+    held: int
+    lines: tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class Books:
+    """What an operation works on: the open transaction and the writer's memory of its own intents.
+
+    `pairs` are comparisons announced and not recorded yet: their id and number in the journal.
+    `rows`, `budgets` and `learning` gather what changes and write it once, at the end.
+    """
+
+    connection: sqlite3.Connection
+    rows: PendingRows
+    budgets: Budgets
+    owner: str
+    learning: Learning
+    intents: dict[str, Intent] = field(default_factory=dict)
+    pairs: dict[str, int] = field(default_factory=dict)
+    _data_version: int = -1
+
+    def begin(self) -> None:
+        """A transaction has begun: forget what is remembered if another connection wrote meanwhile."""
+        (version,) = self.connection.execute("PRAGMA data_version").fetchone()
+        others_wrote, self._data_version = version != self._data_version, version
+        for part in (self.rows, self.budgets, self.learning):
+            part.begin(others_wrote=others_wrote)
+
+    def let_go_of_recovered(self) -> None:
+        """Forget intents that another process, which could not see this writer's lock, made into rows."""
+        ours = self.connection.execute("SELECT seq FROM attempts_journal WHERE owner = ?", (self.owner,))
+        still_ours = {seq for (seq,) in ours}
+        self.intents = {key: intent for key, intent in self.intents.items() if intent.seq in still_ours}
+
+    def flush(self) -> None:
+        """Write what has gathered; call before the commit."""
+        for part in (self.rows, self.budgets, self.learning):
+            part.flush()
+
+    def forget(self) -> None:
+        """Call after a rollback: what is in memory may never have been stored."""
+        for part in (self.rows, self.budgets, self.learning):
+            part.forget()
+
+
+class Operation(Protocol):
+    """One thing to do. `kept` operations are tried again when the disk did not take them."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether a failure of the store postpones this operation instead of dropping it."""
+
+    def apply(self, books: Books) -> Any:
+        """Do it inside the open transaction; the result goes to whoever waits."""
+
+    def committed(self, books: Books) -> None:
+        """Called once the transaction is durable."""
+
+    def rolled_back(self, books: Books) -> None:
+        """Called when it is not; undo what `apply` did to `books`."""
+
+
+class Open:
+    """Hold money and write an intent, or do neither."""
+
+    kept = False
+
+    def __init__(self, lost: Attempt, hold_usd: float, lines: Sequence[BudgetLine]) -> None:
+        self._attempt_id = as_text(lost.attempt_id)
+        self._row = encoder("attempts", keep=True)(lost)
+        self._held = _hold(hold_usd)
+        self._lines = _checked(lines)
+
+    def apply(self, books: Books) -> list[BudgetLine]:
+        """The lines that passed their warning ratio. Raises `BudgetExceededError`."""
+        if self._attempt_id in books.intents:
+            raise LedgerError(f"attempt {self._attempt_id} is open already: every attempt needs its own id")
+        warnings = books.budgets.hold(self._held, self._lines)
+        keys = tuple([(line.scope, line.period) for line in self._lines])
+        row = _charged(self._row, keys)
+        seq = books.rows.insert("attempts", row, owner=books.owner, hold=self._held, lines=_lines_text(keys))
+        books.intents[self._attempt_id] = Intent(seq, self._held, keys)
+        return warnings
+
+    def committed(self, books: Books) -> None:
+        """Nothing more to do."""
+
+    def rolled_back(self, books: Books) -> None:
+        """The intent was never written."""
+        books.intents.pop(self._attempt_id, None)
+
+
+class Settle:
+    """Replace an intent by its row, release the hold, charge the worst case, fold calibration."""
+
+    kept = True
+
+    def __init__(self, attempt: Attempt, folds: Sequence[tuple[str, Fold]]) -> None:
+        self._attempt = attempt
+        self._id = as_text(attempt.attempt_id)
+        self._row = encoder("attempts", keep=True)(attempt)
+        worst = attempt.cost_usd if attempt.worst_usd is None else attempt.worst_usd
+        self._charge = nano(worst) if is_amount(worst) and is_amount(attempt.cost_usd) else None
+        self._folds = folds
+
+    def apply(self, books: Books) -> None:
+        """Raises `LedgerError` if this writer has no such intent."""
+        attempt = self._attempt
+        intent = books.intents.get(self._id)
+        if intent is None:
+            raise LedgerError(f"attempt {self._id} is not open here, or is settled already")
+        row, charge = self._row, self._charge
+        if charge is None:  # its cost is no amount of money: what was held is the most it can be
+            charge = intent.held
+            held = usd(charge)
+            row = encoder("attempts", keep=True)(replace(attempt, cost_usd=held, worst_usd=held))
+        books.rows.replace("attempts", intent.seq, _charged(row, intent.lines))
+        books.budgets.charge(intent.lines, intent.held, charge)
+        for key, fold in self._folds:
+            books.learning.fold(key, fold, microseconds(aware(attempt.started_at)))
+        if attempt.is_shadow and charge:
+            count_spending(books.connection, attempt.task_type, charge)
+
+    def committed(self, books: Books) -> None:
+        """The attempt is closed for good."""
+        books.intents.pop(self._id, None)
+
+    def rolled_back(self, books: Books) -> None:
+        """The intent stays."""
+
+
+class Withdraw:
+    """Undo an `Open` whose caller was cancelled before it could send: a row that cost nothing."""
+
+    kept = True
+
+    def __init__(self, row: Attempt) -> None:
+        self._settle = Settle(row, ())
+        self._attempt_id = as_text(row.attempt_id)
+
+    def apply(self, books: Books) -> None:
+        """Nothing to undo if the opening was refused."""
+        if self._attempt_id in books.intents:
+            self._settle.apply(books)
+
+    def committed(self, books: Books) -> None:
+        """The attempt is closed for good."""
+        self._settle.committed(books)
+
+    def rolled_back(self, books: Books) -> None:
+        """The intent stays."""
+
+
+class Append:
+    """Add a row to a table; with `keep` whatever its values, else it may be refused with `ConfigError`."""
+
+    kept = True
+
+    def __init__(self, name: str, record: Alert | Score | Watch, *, keep: bool = False) -> None:
+        self._name = name
+        self._row = encoder(name, keep=keep)(record)
+
+    def apply(self, books: Books) -> None:
+        """Add it."""
+        books.rows.insert(self._name, self._row)
+
+    def committed(self, books: Books) -> None:
+        """Nothing more to do."""
+
+    def rolled_back(self, books: Books) -> None:
+        """Nothing to undo."""
+
+
+class Run:
+    """Anything else, from a function of the books. Callers wait for it, so it is not kept."""
+
+    kept = False
+
+    def __init__(self, function: Callable[[Books], Any]) -> None:
+        self._function = function
+
+    def apply(self, books: Books) -> Any:
+        """Whatever the function returns; it sees what came before it in the transaction."""
+        books.flush()
+        return self._function(books)
+
+    def committed(self, books: Books) -> None:
+        """Nothing more to do."""
+
+    def rolled_back(self, books: Books) -> None:
+        """Nothing to undo."""
+
+
+def _hold(hold_usd: float) -> int:
+    if not is_amount(hold_usd):
+        raise ConfigError(
+            f"this call may cost {shown(hold_usd)} USD, which is no amount to hold in a budget: "
+            "check max_tokens and the model's prices and sizes"
+        )
+    return nano_up(hold_usd)
+
+
+def _checked(lines: Sequence[BudgetLine]) -> Sequence[BudgetLine]:
+    """`lines` as the counters can keep them. Raises `ConfigError`."""
+    for line in lines:
+        try:
+            str.encode(line.scope), str.encode(line.period)
+        except (TypeError, UnicodeEncodeError):
+            raise ConfigError(f"{shown(line)}: the scope and the period of a budget are texts") from None
+        if line.limit_usd is not None and not is_amount(line.limit_usd):
+            raise ConfigError(
+                f"limit_usd={shown(line.limit_usd)}: a budget of {line.scope!r} is an amount of USD"
+            )
+        if not is_amount(line.warning_ratio):
+            raise ConfigError(f"warning_ratio={shown(line.warning_ratio)}: a share, such as 0.9")
+    return lines
+
+
+def _charged(row: Stored, keys: tuple[tuple[str, str], ...]) -> Stored:
+    line, *texts = row
+    return line + budget_field(keys), *texts
+
+
+@lru_cache(maxsize=1024)
+def _lines_text(keys: tuple[tuple[str, str], ...]) -> str:
+    return json.dumps(keys)

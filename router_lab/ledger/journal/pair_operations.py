@@ -1,0 +1,58 @@
+"""Pairs: announced with an intent while their shadow waits or runs, then recorded once."""
+
+from __future__ import annotations
+
+from router_lab.ledger.journal.lines import encoder
+from router_lab.ledger.journal.operations import Books
+from router_lab.ledger.journal.switch_store import count_pair
+from router_lab.ledger.values import as_text
+from router_lab.records import Comparison
+
+
+class OpenPair:
+    """Write an intent: the row as it reads if this writer ends before the pair is recorded."""
+
+    kept = True
+
+    def __init__(self, lost: Comparison) -> None:
+        self._comparison_id = as_text(lost.comparison_id)
+        self._row = encoder("comparisons", keep=True)(lost)
+
+    def apply(self, books: Books) -> None:
+        """Insert it."""
+        books.pairs[self._comparison_id] = books.rows.insert("comparisons", self._row, owner=books.owner)
+
+    def committed(self, books: Books) -> None:
+        """Nothing more to do."""
+
+    def rolled_back(self, books: Books) -> None:
+        """The intent was never written."""
+        books.pairs.pop(self._comparison_id, None)
+
+
+class RecordPair:
+    """Replace a pair's intent by its row; one that was never announced is simply added."""
+
+    kept = True
+
+    def __init__(self, comparison: Comparison) -> None:
+        self._comparison = comparison
+        self._comparison_id = as_text(comparison.comparison_id)
+        self._row = encoder("comparisons", keep=True)(comparison)
+
+    def apply(self, books: Books) -> None:
+        """Write it; a complete pair counts towards the switch's limits."""
+        seq = books.pairs.get(self._comparison_id)
+        if seq is None:
+            books.rows.insert("comparisons", self._row)
+        else:
+            books.rows.replace("comparisons", seq, self._row)
+        if self._comparison.status == "complete":
+            count_pair(books.connection, self._comparison.task_type)
+
+    def committed(self, books: Books) -> None:
+        """The pair is closed for good."""
+        books.pairs.pop(self._comparison_id, None)
+
+    def rolled_back(self, books: Books) -> None:
+        """An intent stays."""

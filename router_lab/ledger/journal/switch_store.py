@@ -1,0 +1,249 @@
+"""The switch's rows in the journal: reading which flip decides, and counting towards its limits.
+
+Of a prefix the newest flip stands, lasting or held; when a held one leaves (its block or its process
+ends, or its limit is reached) the next newest does. A lasting on that reaches its limit of time, pairs or
+money is an off from then on, within its own epoch.
+
+Between prefixes: an off stops every older on below it; an on never lifts a more specific off. So a global
+off stops everything at once, and turning one prefix on afterwards starts just that prefix again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache
+
+from router_lab.ledger.journal.lines import LINES_VERSION, encoder
+from router_lab.ledger.journal.money import nano_up
+from router_lab.ledger.schema import microseconds
+from router_lab.ledger.values import as_text
+from router_lab.records import SwitchEvent, SwitchState
+
+NEVER_FLIPPED = SwitchState(on=False, epoch=0, reason="never turned on")
+
+# A flip may be taken back while newer ones stand, so some older lasting ones of a prefix are kept.
+_MOST_LASTING = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A flip of one prefix. Times are microseconds since 1970 UTC, money nano-dollars.
+
+    `owner` is the writer that holds it, None for one that lasts. `again` is the epoch since which it
+    stands again, after one that hid it was taken away; None when that has not happened.
+    """
+
+    prefix: str
+    epoch: int
+    is_on: bool
+    reason: str
+    expires_at: int | None
+    expires_pairs: int | None
+    expires_nano: int | None
+    pairs: int
+    spent: int
+    owner: str | None = None
+    again: int | None = None
+
+    @property
+    def stands_under(self) -> int:
+        """The epoch that rows are written under while this flip stands."""
+        return self.epoch if self.again is None else self.again
+
+    def expired(self, now: int) -> str:
+        """Why an on no longer holds, or an empty string."""
+        if not self.is_on:
+            return ""
+        if self.expires_at is not None and now >= self.expires_at:
+            return "its time is up"
+        if self.expires_pairs is not None and self.pairs >= self.expires_pairs:
+            return f"{self.pairs} pairs were made"
+        if self.expires_nano is not None and self.spent >= self.expires_nano:
+            return f"${self.spent / 1e9:.6f} was spent"
+        return ""
+
+
+_SELECT = (
+    "SELECT prefix, epoch, is_on, reason, expires_at, expires_pairs, expires_nano, pairs, spent, owner, "
+    "again FROM switch_flips"
+)
+
+
+def create_flips(connection: sqlite3.Connection, *, temporary: bool = False) -> None:
+    """The SQLite table of the flips that may stand, unless it is there."""
+    connection.execute(
+        f"CREATE {'TEMPORARY' if temporary else ''} TABLE IF NOT EXISTS switch_flips ("
+        "epoch INTEGER PRIMARY KEY, prefix TEXT NOT NULL, is_on INTEGER NOT NULL, reason TEXT NOT NULL, "
+        "author TEXT NOT NULL, expires_at INTEGER, expires_pairs INTEGER, expires_nano INTEGER, "
+        "pairs INTEGER NOT NULL DEFAULT 0, spent INTEGER NOT NULL DEFAULT 0, owner TEXT, again INTEGER)"
+    )
+
+
+@lru_cache(maxsize=1024)
+def prefixes(task_type: str) -> tuple[str, ...]:
+    """The global prefix and every `::` prefix of `task_type`, general to specific."""
+    parts = task_type.split("::")
+    found = ["", *("::".join(parts[: end + 1]) for end in range(len(parts)))]
+    return tuple(dict.fromkeys(found))
+
+
+def applicable(connection: sqlite3.Connection, task_type: str) -> list[Flip]:
+    """The flips that bear on `task_type`, newest first."""
+    names = prefixes(task_type)
+    marks = ",".join("?" * len(names))
+    rows = connection.execute(f"{_SELECT} WHERE prefix IN ({marks}) ORDER BY epoch DESC", names)
+    return [_flip(row) for row in rows]
+
+
+def all_flips(connection: sqlite3.Connection) -> list[Flip]:
+    """Every flip that may stand, newest first."""
+    return [_flip(row) for row in connection.execute(f"{_SELECT} ORDER BY epoch DESC")]
+
+
+def _flip(row: Sequence[object]) -> Flip:
+    prefix, epoch, is_on, *rest = row
+    return Flip(prefix, epoch, bool(is_on), *rest)  # type: ignore[arg-type]
+
+
+def standing(
+    flips: Sequence[Flip], now: int, is_gone: Callable[[str], bool] = lambda _owner: False
+) -> list[Flip]:
+    """Of `flips`, newest first, the one that stands of each prefix, general to specific.
+
+    `is_gone` says of a writer that it is dead, and what it held with it.
+    """
+    found: dict[str, Flip] = {}
+    for flip in flips:
+        if flip.prefix in found:
+            continue
+        if flip.owner is not None and (flip.expired(now) or is_gone(flip.owner)):
+            continue
+        found[flip.prefix] = flip
+    return sorted(found.values(), key=lambda flip: len(flip.prefix))
+
+
+def decide(flips: Sequence[Flip], now: int) -> SwitchState:
+    """The state that `flips`, general to specific, add up to at `now` (microseconds)."""
+    state = NEVER_FLIPPED
+    newest_off = 0
+    for flip in flips:
+        why = flip.expired(now)
+        if flip.is_on and not why:
+            if flip.epoch > newest_off:
+                state = SwitchState(on=True, epoch=flip.stands_under, prefix=flip.prefix, reason=flip.reason)
+            continue
+        if flip.epoch >= newest_off:
+            newest_off = flip.epoch
+        reason = f"{flip.reason} (ended: {why})" if why else flip.reason
+        state = SwitchState(on=False, epoch=flip.stands_under, prefix=flip.prefix, reason=reason)
+    return state
+
+
+def count_pair(connection: sqlite3.Connection, task_type: str) -> None:
+    """One more complete pair of `task_type`."""
+    _count(connection, task_type, "pairs = pairs + ?", 1)
+
+
+def count_spending(connection: sqlite3.Connection, task_type: str, nanos: int) -> None:
+    """A shadow of `task_type` cost `nanos`."""
+    _count(connection, task_type, "spent = spent + ?", nanos)
+
+
+def _count(connection: sqlite3.Connection, task_type: str, change: str, amount: int) -> None:
+    names = prefixes(as_text(task_type))
+    marks = ",".join("?" * len(names))
+    connection.execute(
+        f"UPDATE switch_flips SET {change} WHERE is_on AND prefix IN ({marks}) "  # noqa: S608 - only marks
+        "AND (expires_pairs IS NOT NULL OR expires_nano IS NOT NULL)",
+        (amount, *names),
+    )
+
+
+def newest_epoch(journal: sqlite3.Connection) -> int:
+    """The epoch of the newest flip, 0 before any."""
+    row = journal.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def next_epoch(journal: sqlite3.Connection) -> int:
+    """Begin an epoch."""
+    epoch = newest_epoch(journal) + 1
+    journal.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (str(epoch),))
+    return epoch
+
+
+def store(journal: sqlite3.Connection, event: SwitchEvent, owner: str | None = None) -> SwitchEvent:
+    """Make `event` the newest flip of its prefix under the next epoch, and record it.
+
+    It lasts, unless the writer `owner` holds it.
+    """
+    event = replace(event, epoch=next_epoch(journal))
+    journal.execute(
+        "INSERT INTO switch_flips "
+        "(epoch, prefix, is_on, reason, author, expires_at, expires_pairs, expires_nano, owner) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            event.epoch,
+            event.prefix,
+            event.on,
+            event.reason,
+            event.author,
+            None if event.expires_at is None else microseconds(event.expires_at),
+            event.expires_pairs,
+            None if event.expires_usd is None else nano_up(event.expires_usd),
+            owner,
+        ),
+    )
+    journal.execute(
+        "DELETE FROM switch_flips WHERE prefix = :prefix AND owner IS NULL AND epoch NOT IN "
+        "(SELECT epoch FROM switch_flips WHERE prefix = :prefix AND owner IS NULL "
+        "ORDER BY epoch DESC LIMIT :most)",
+        {"prefix": event.prefix, "most": _MOST_LASTING},
+    )
+    record(journal, event)
+    return event
+
+
+def record(journal: sqlite3.Connection, event: SwitchEvent) -> None:
+    """Add `event` to the history."""
+    journal.execute(
+        "INSERT INTO switch_events_journal (schema, line) VALUES (?, ?)",
+        (LINES_VERSION, *encoder("switch_events")(event)),
+    )
+
+
+def end_expired(journal: sqlite3.Connection, now: datetime) -> None:
+    """Turn off, and record, every on that has reached its limit. One that was held is gone with that."""
+    superseded: set[str] = set()
+    for flip in all_flips(journal):
+        why = flip.expired(microseconds(now))
+        is_superseded = flip.prefix in superseded
+        if flip.owner is None:
+            superseded.add(flip.prefix)
+        if not why:
+            continue
+        reason = f"{flip.reason} (ended: {why})"
+        if flip.owner is None:
+            journal.execute(
+                "UPDATE switch_flips SET is_on = 0, reason = ? WHERE epoch = ?", (reason, flip.epoch)
+            )
+        else:
+            journal.execute("DELETE FROM switch_flips WHERE epoch = ?", (flip.epoch,))
+        if not is_superseded:
+            record(journal, _ended(flip, reason, now))
+
+
+def _ended(flip: Flip, reason: str, now: datetime) -> SwitchEvent:
+    details = {"ended_on_its_own": True, "pairs": flip.pairs, "usd": flip.spent / 1e9}
+    return SwitchEvent(
+        epoch=flip.epoch,
+        at=now,
+        prefix=flip.prefix,
+        on=False,
+        reason=reason,
+        author="router_lab",
+        details=details,
+    )

@@ -1,0 +1,4 @@
+"""Sealed and unsealed rows as one table, each row exactly once, as of one instant.
+
+Begin with `reader`; `tables` gives Ibis over it.
+"""

@@ -1,0 +1,4 @@
+"""Parquet: how settled rows leave the journal, and how sealed files are replaced by others.
+
+In come batches of the journal; out go files that the manifest names. Begin with `seal`, then `rewrite`.
+"""

@@ -1,0 +1,262 @@
+"""Replacing sealed files by others: compaction, redaction and retention, safe while others read and write.
+
+The caller holds the seal lock. New files are written under new names first; one transaction changes
+the manifest; then the old files go. Killed before the transaction, the new files are strays;
+killed after it, the old ones are; `remove_strays` deletes either. This ledger's own readers follow
+the manifest, so they never see a row twice. A program that lists the folder by itself may, for the
+moment between writing the new file and deleting the old ones.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from sqlite3 import Connection
+from typing import Any
+
+from router_lab.ledger.journal.budgets import forget_periods, line_totals
+from router_lab.ledger.journal.calibration import forget_before
+from router_lab.ledger.journal.damage import blank_set_aside, forget_set_aside
+from router_lab.ledger.journal.manifest import (
+    SealedFile,
+    add_to_manifest,
+    ledger_id_of,
+    may_be_stray,
+    next_batch,
+)
+from router_lab.ledger.journal.operations import Books
+from router_lab.ledger.schema import ATTEMPTS, SWITCH_EVENTS, TABLES, WATCHES, Table, microseconds
+from router_lab.ledger.sealed.foreign import adopt_foreign
+from router_lab.ledger.sealed.parquet import DayFile, in_order, write_file
+from router_lab.ledger.sealed.redaction import Redaction
+from router_lab.ledger.sealed.seal import batches
+from router_lab.ledger.sealed.sealed_files import check_unchanged, row_groups
+from router_lab.ledger.sealed.store import ListedFile, SealedStore
+
+TARGET_BYTES = 128 << 20
+# Of rows in memory, which are more than they are in a compressed file.
+_SORTED_AT_ONCE = 64 << 20
+
+
+def compact(store: SealedStore, target_bytes: int = TARGET_BYTES) -> int:
+    """Merge small files of a day until they are near `target_bytes`; returns how many files went.
+
+    Rows are sorted some at a time, however many there are. Raises `LedgerError`.
+    """
+    adopt_foreign(store)
+    gone = 0
+    for small in _mergeable(listed_files(store), target_bytes):
+        _replace(store, small, _in_order(small[0].table, _rows(store, small)))
+        gone += len(small) - 1
+    return gone
+
+
+def _mergeable(manifest: Iterable[ListedFile], target_bytes: int) -> Iterator[list[ListedFile]]:
+    days: dict[tuple[str, str], list[ListedFile]] = defaultdict(list)
+    for file in manifest:
+        if file.bytes < target_bytes // 2:
+            days[file.table.name, file.date].append(file)
+    for files in days.values():
+        group: list[ListedFile] = []
+        for file in files:
+            if group and sum(member.bytes for member in group) + file.bytes > target_bytes:
+                if len(group) > 1:
+                    yield group
+                group = []
+            group.append(file)
+        if len(group) > 1:
+            yield group
+
+
+def _in_order(table: Table, parts: Iterable[Any]) -> Iterator[Any]:
+    gathered: list[Any] = []
+    for part in parts:
+        if gathered and sum(some.nbytes for some in gathered) + part.nbytes > _SORTED_AT_ONCE:
+            yield _sorted(table, gathered)
+        gathered.append(part)
+    if gathered:
+        yield _sorted(table, gathered)
+
+
+def _sorted(table: Table, parts: list[Any]) -> Any:
+    """The rows of `parts`, which is empty afterwards, so that they are in memory only once."""
+    import pyarrow as pa
+
+    together = pa.concat_tables(parts)
+    parts.clear()
+    return in_order(table, together)
+
+
+def redact(store: SealedStore, before: datetime) -> int:
+    """Hash prompts, outputs, and what details and notes quote of them; returns the rows changed."""
+    adopt_foreign(store)
+    redaction = Redaction(store.files, before.astimezone(UTC))
+    changed = 0
+    for file in listed_files(store):
+        if not redaction.concerns(file.table, file.date):
+            continue
+        count = sum(redaction.changed(file.table, part)[1] for part in _rows(store, [file]))
+        if count:
+            redacted = (redaction.changed(file.table, part)[0] for part in _rows(store, [file]))
+            _replace(store, [file], redacted)
+            changed += count
+    store.transact(lambda books: blank_set_aside(books.connection))
+    return changed
+
+
+def prune(store: SealedStore, before: datetime) -> int:
+    """Delete rows from before that time, but never the history of the switch or of watches; returns how many.
+
+    Budget counters keep what the deleted attempts cost, and go with the last of them once their period is
+    over. Calibration that has learnt nothing since goes too. Raises `LedgerError`.
+    """
+    adopt_foreign(store)
+    when = before.astimezone(UTC)
+    removed = 0
+    for file in listed_files(store):
+        if file.table not in (SWITCH_EVENTS, WATCHES) and file.date <= when.date().isoformat():
+            removed += _prune_file(store, file, when)
+
+    def forget(books: Books) -> None:
+        forget_set_aside(books.connection, when)
+        forget_before(books.connection, microseconds(when))
+        forget_periods(books.connection, when)
+        books.forget()  # the writer's memory of these
+
+    store.transact(forget)
+    return removed
+
+
+def _prune_file(store: SealedStore, file: ListedFile, before: datetime) -> int:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    first_kept = pa.scalar(before, pa.timestamp("us", tz="UTC"))
+    charges = ["cost_usd", "worst_usd", "budget_lines"] if file.table is ATTEMPTS else []
+    count, spent = 0, Counter[tuple[str, str]]()
+    for part in row_groups(store.files, file.table, file.path, [file.table.time, *charges]):
+        old = part.filter(pc.less(part[file.table.time], first_kept))
+        count += old.num_rows
+        if charges:
+            spent.update(line_totals(old))
+    if not count:
+        return 0
+
+    def account(books: Books) -> None:
+        books.connection.executemany(
+            "UPDATE budgets SET pruned = pruned + ? WHERE scope = ? AND period = ?",
+            [(amount, scope, period) for (scope, period), amount in spent.items()],
+        )
+        books.connection.execute(
+            "INSERT INTO meta VALUES ('pruned_before', ?) "
+            "ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)",
+            (before.isoformat(),),
+        )
+
+    kept = (part.filter(pc.greater_equal(part[file.table.time], first_kept)) for part in _rows(store, [file]))
+    _replace(store, [file], kept if count < file.rows else (), account)
+    return count
+
+
+def add_files(store: SealedStore, parts: Sequence[tuple[Table, str, Any]]) -> int:
+    """Enter new rows (an import) as sealed files, `(table, date, rows)`; returns the rows added."""
+    names = _new_names(store, [(table, date) for table, date, _ in parts])
+    new = [
+        write_file(store.files, table, name, date, data)
+        for (table, date, data), name in zip(parts, names, strict=True)
+    ]
+    store.transact(lambda books: add_to_manifest(books.connection, new))
+    return sum(data.num_rows for _, _, data in parts)
+
+
+def remove_strays(store: SealedStore) -> list[str]:
+    """Delete what this journal left behind when it was killed: files that no manifest or batch names."""
+    listed = [name for table in TABLES for name in store.files.names(table)]
+    with store.snapshot() as journal:
+        known = {path for (path,) in journal.execute("SELECT path FROM files")}
+        under_way = {batch.file_name(ledger_id_of(journal)) for batch in batches(journal)}
+        strays = [
+            path
+            for path in listed
+            if path not in known
+            and PurePosixPath(path).name not in under_way
+            and may_be_stray(journal, PurePosixPath(path).name)
+        ]
+    for path in strays:
+        store.files.remove(path)
+    return strays
+
+
+def listed_files(store: SealedStore) -> list[ListedFile]:
+    """The files of the manifest now."""
+    with store.snapshot() as journal:
+        rows = journal.execute(
+            "SELECT path, name, date, rows, bytes, sha256 FROM files ORDER BY path"
+        ).fetchall()
+    return [ListedFile(path, TABLES[name], *others) for path, name, *others in rows]
+
+
+def rows_of(store: SealedStore, file: ListedFile) -> Iterator[Any]:
+    """The rows of a file, a row group at a time."""
+    return row_groups(store.files, file.table, file.path)
+
+
+def replace_file(
+    store: SealedStore, file: ListedFile, rows: Iterable[Any], account: Callable[[Books], None] | None = None
+) -> None:
+    """Put `rows` in the place of those of `file`; `account` runs in the same transaction."""
+    _replace(store, [file], rows, account)
+
+
+def _rows(store: SealedStore, files: Iterable[ListedFile]) -> Iterator[Any]:
+    for file in files:
+        yield from row_groups(store.files, file.table, file.path)
+
+
+def _replace(
+    store: SealedStore,
+    old: Sequence[ListedFile],
+    rows: Iterable[Any],
+    account: Callable[[Books], None] | None = None,
+) -> None:
+    """Put one file with `rows`, none if there are none, in the place of the `old` ones of a day."""
+    for file in old:
+        check_unchanged(store.files, file.path, file.sha256)
+    new = _written(store, old, rows)
+
+    def swap(books: Books) -> None:
+        _swap(books.connection, [file.path for file in old], new)
+        if account is not None:
+            account(books)
+
+    store.transact(swap)
+    for file in old:
+        store.files.remove(file.path)
+
+
+def _written(store: SealedStore, old: Sequence[ListedFile], rows: Iterable[Any]) -> list[SealedFile]:
+    table, date = old[0].table, old[0].date
+    (name,) = _new_names(store, [(table, date)])
+    file = DayFile(store.files, table, name, date, replaces=[file.path for file in old])
+    written = 0
+    try:
+        for part in rows:
+            file.write(part)
+            written += part.num_rows
+        return [file.publish()] if written else []
+    finally:
+        file.discard()
+
+
+def _new_names(store: SealedStore, days: Sequence[tuple[Table, str]]) -> list[str]:
+    number = store.transact(lambda books: next_batch(books.connection))
+    with store.snapshot() as journal:
+        own = ledger_id_of(journal)
+    return [f"{table.name}/date={date}/{own}-{number:08d}.parquet" for table, date in days]
+
+
+def _swap(journal: Connection, old: Sequence[str], new: Sequence[SealedFile]) -> None:
+    journal.executemany("DELETE FROM files WHERE path = ?", [(path,) for path in old])
+    add_to_manifest(journal, new)

@@ -1,0 +1,1 @@
+"""Everything about a ledger that can be checked, checked. Begin with `verify`."""

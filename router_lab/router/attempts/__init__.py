@@ -1,0 +1,4 @@
+"""The accounting boundary around one HTTP request, from reservation to row.
+
+In comes a plan; out goes exactly one row of `attempts`, whatever happened. Begin with `attempts`.
+"""

@@ -1,0 +1,124 @@
+"""Which model gets the next attempt: retries at one model, then the route's fallbacks.
+
+A model whose server does not take a field is asked again at once in another dialect, see `dialects.py`.
+The order of a route is its model, then its fallbacks. The next one is tried when the present one
+cannot answer: its breaker is open, it failed and its retries are spent, its quota is, the prompt does
+not fit its window, or its answer was cut at `max_tokens` before it could be used. Anything else is the
+caller's fault and ends the call.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+from router_lab.errors import (
+    CircuitOpenError,
+    ContextOverflowError,
+    ProviderError,
+    ResponseParseError,
+    UnsupportedError,
+)
+from router_lab.router.attempts.attempts import Attempts
+from router_lab.router.attempts.job import Job
+from router_lab.router.attempts.plan import Plan
+from router_lab.router.breaker import Admission, Breakers
+from router_lab.router.calls.retry import RetrySchedule, asked_wait_s
+from router_lab.router.ports import Clock
+from router_lab.router.request.dialects import Dialects, advise
+from router_lab.router.request.targets import Target
+from router_lab.settings.models import RetrySettings
+
+T = TypeVar("T")
+
+# Sends one planned and admitted attempt. Raises, after its row is durable, when it gave no answer.
+Send = Callable[[Job, Plan, Admission], Awaitable[T]]
+
+# Refusals that no retry mends, yet another provider may: its quota or credit is used up.
+_EXHAUSTED = frozenset({402, 429})
+
+
+class Dispatch:
+    """Walks a route's models until one answers."""
+
+    def __init__(
+        self,
+        *,
+        targets: Mapping[str, Target],
+        attempts: Attempts,
+        breakers: Breakers,
+        dialects: Dialects,
+        retry: RetrySettings,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._dialects = dialects
+        self._targets = targets
+        self._attempts = attempts
+        self._breakers = breakers
+        self._retry = retry
+        self._clock = clock
+        self._rng = rng
+
+    async def run(self, job: Job, aliases: Sequence[str], send: Send[T], *, stream: bool = False) -> T:
+        """The first answer. Raises the error of the last model tried."""
+        before: Exception | None = None
+        for alias, is_last in _marked(aliases):
+            try:
+                return await self._at(job, self._targets[alias], send, stream, is_last)
+            except UnsupportedError as error:  # a fallback that cannot be asked this hides no other's failure
+                if before is None:
+                    raise
+                before.add_note(f"the fallback {alias} was not asked: {error}")
+                if is_last:
+                    raise before from None
+            except (CircuitOpenError, ContextOverflowError, ProviderError, ResponseParseError) as error:
+                if is_last or not _may_fall_back(job, error) or job.remaining_s(self._clock) <= 0:
+                    raise
+                if isinstance(error, ContextOverflowError):
+                    job.overflow_escalated = True
+                before = error
+        raise AssertionError("a route has at least one model")
+
+    async def _at(self, job: Job, target: Target, send: Send[T], stream: bool, is_last: bool) -> T:
+        breaker = self._breakers.of(target.breaker_key)
+        schedule = RetrySchedule(getattr(self._retry.policies, job.route.policy), self._rng)
+        plan = self._attempts.plan(job, target, stream=stream)
+        plan.check_window()
+        while True:
+            admission = breaker.admit(is_shadow=job.is_shadow)
+            try:
+                return await send(job, plan, admission)
+            except (ProviderError, ResponseParseError) as error:
+                if self._said_otherwise(job, target, plan, error):
+                    plan = self._attempts.plan(job, target, stream=stream)
+                    plan.check_window()
+                    continue
+                delay = schedule.next_delay(error)
+                if not is_last and asked_wait_s(error) > self._retry.wait_at_most_s:
+                    raise  # another model answers sooner
+                if delay is None or delay >= job.remaining_s(self._clock) or breaker.state == "open":
+                    raise
+            await self._clock.sleep(delay)
+
+    def _said_otherwise(self, job: Job, target: Target, plan: Plan, error: Exception) -> bool:
+        """Whether to ask again at once: the server does not take a field, and there is another for it."""
+        if not isinstance(error, ProviderError) or not error.refused:
+            return False
+        advise(target, plan.call, error)
+        return self._dialects.learn(target, plan.call, error) and job.remaining_s(self._clock) > 0
+
+
+def _marked(aliases: Sequence[str]) -> list[tuple[str, bool]]:
+    return [(alias, position == len(aliases) - 1) for position, alias in enumerate(aliases)]
+
+
+def _may_fall_back(job: Job, error: Exception) -> bool:
+    if isinstance(error, ContextOverflowError):
+        return not job.overflow_escalated  # once: a second overflow is not softened
+    if isinstance(error, ProviderError):
+        return error.retryable or error.exhausted or error.status in _EXHAUSTED
+    if isinstance(error, ResponseParseError):
+        return error.token_limited  # any other answer that cannot be read is as likely elsewhere
+    return True

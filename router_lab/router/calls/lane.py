@@ -1,0 +1,106 @@
+"""What belongs to one event loop: sockets, shadows and open streams cannot move between loops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from weakref import WeakSet
+
+from router_lab.forking import renewed_in_child
+from router_lab.router.calls.streaming import OpenStream
+from router_lab.router.shadows.shadow import Shadows
+from router_lab.router.transport.transport import Transport
+
+# How long a script that ends without `close_sync()` waits for its shadows.
+EXIT_GRACE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The parts of a router that live on one event loop."""
+
+    transport: Transport
+    shadows: Shadows
+    streams: WeakSet[OpenStream] = field(default_factory=WeakSet)
+
+    async def finish(self, within_s: float | None) -> None:
+        """End open streams, settle all shadows, then close the sockets.
+
+        Shadows that are not done `within_s` seconds are cancelled and recorded; None waits for all.
+        """
+        try:
+            for stream in list(self.streams):
+                await stream.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await self.shadows.drain()
+            await self.shadows.cancel()
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close the sockets and end the process that reads for shadows."""
+        self.shadows.close()
+        await self.transport.close()
+
+
+class Lanes:
+    """The lanes of one router, each made when its event loop first needs it, and gone with that loop."""
+
+    def __init__(self, make: Callable[[], Lane]) -> None:
+        self._make = make
+        self._kept: dict[asyncio.AbstractEventLoop, tuple[Lane, AsyncGenerator[None, None]]] = {}
+        self._inherited: list[object] = []
+        renewed_in_child(self)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def here(self) -> Lane:
+        """The lane of the running event loop."""
+        loop = asyncio.get_running_loop()
+        kept = self._kept.get(loop)
+        if kept is not None:
+            return kept[0]
+        for closed in [other for other in list(self._kept) if other.is_closed()]:
+            self._kept.pop(closed, None)
+        lane = self._make()
+        self._kept[loop] = lane, _begun(self._until_the_end_of(loop, lane))
+        return lane
+
+    async def finish(self, within_s: float | None) -> None:
+        """Finish the lane of the running event loop, if it has one; see `Lane.finish`."""
+        loop = asyncio.get_running_loop()
+        if kept := self._kept.get(loop):
+            lane, guard = kept
+            await lane.finish(within_s)
+            await guard.aclose()  # only now: waited for shadows send through the lane
+
+    def begin_in_child(self) -> None:
+        """Connections are the parent's: closing them here would cut them off there."""
+        for lane, _ in self._kept.values():
+            lane.transport.abandon()
+        self._inherited.append(self._kept)
+        self._kept = {}
+
+    async def _until_the_end_of(
+        self, loop: asyncio.AbstractEventLoop, lane: Lane
+    ) -> AsyncGenerator[None, None]:
+        """Frees the sockets: `asyncio.run` closes asynchronous generators before it closes their loop."""
+        process = os.getpid()
+        try:
+            yield
+        finally:
+            if process == os.getpid():
+                self._kept.pop(loop, None)
+                await lane.close()
+
+
+def _begun(guard: AsyncGenerator[None, None]) -> AsyncGenerator[None, None]:
+    with suppress(StopIteration):
+        guard.asend(None).send(None)
+    return guard

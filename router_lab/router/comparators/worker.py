@@ -1,0 +1,229 @@
+"""A process for work that would hold this one's interpreter lock, on answers that may be hostile.
+
+A thread beside the event loop is not enough for it: whenever the loop wakes up, it waits for the lock until
+the thread has to give it away, five milliseconds each time. The process is started by the first work
+and serves all that follows, in turn; work whose time is over is killed with it, and the next starts another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import IO, Any, TypeVar, cast
+
+from router_lab.forking import renewed_in_child
+from router_lab.router.comparators.aside import TookTooLongError, aside
+
+T = TypeVar("T")
+
+_START = (
+    "import sys; sys.path[:] = sys.argv[1:]; from router_lab.router.comparators.worker import serve; serve()"
+)
+_READY = b"router_lab worker"
+_LENGTH_BYTES = 8
+# What goes on this long after its time, because nobody was left to kill it, ends itself.
+_GRACE_S = 5.0
+_START_S = 20.0
+# Primaries come first on a machine that is busy.
+_NICENESS = 5
+
+
+class Worker:
+    """At most one process, for one event loop. It ends with `close()`, with this object, and with its parent.
+
+    What is run there and its result are pickled: give functions of modules, and data.
+    """
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._process: _Process | None = None
+        self._end: Callable[[], object] | None = None
+        self._works_here = False
+        renewed_in_child(self)
+
+    async def run(self, work: Callable[[], T], *, within_s: float) -> T:
+        """`work()` in the process. Raises what it raises, and `TookTooLongError`.
+
+        Where no process can be had, and for what cannot be pickled, the work is done on a thread here.
+        """
+        async with self._turn:
+            request = _pickled(work, within_s)
+            if request is not None and not self._works_here:
+                try:
+                    return cast(T, await self._ask(request, within_s))
+                except _NoProcessError:
+                    self._works_here = True
+            return await aside(work, within_s=within_s)
+
+    def close(self) -> None:
+        """End the process. Another `run()` starts another."""
+        end, self._process, self._end = self._end, None, None
+        if end is not None:
+            end()
+
+    def begin_in_child(self) -> None:
+        """The process is the parent's; its pipes are closed here, so that it ends when the parent does."""
+        if self._process is not None:
+            self._process.forget()
+        self._turn = asyncio.Lock()
+        self._process = self._end = None
+
+    async def _ask(self, request: bytes, within_s: float) -> Any:
+        process = self._process or self._start()
+        try:
+            if not process.is_ready:
+                await aside(process.wait_until_ready, within_s=_START_S)
+            outcome = await aside(partial(process.ask, request), within_s=within_s)
+        except BaseException as error:
+            self.close()
+            if not process.is_ready and isinstance(error, (OSError, TookTooLongError)):
+                raise _NoProcessError from None
+            if isinstance(error, OSError):
+                raise TookTooLongError("took more memory than there is, or was killed") from None
+            raise
+        if isinstance(outcome, _Raised):
+            raise outcome.error
+        return outcome
+
+    def _start(self) -> _Process:
+        try:
+            process = _Process()
+        except OSError:
+            raise _NoProcessError from None
+        self._process, self._end = process, weakref.finalize(self, process.end)
+        return process
+
+
+def _pickled(work: Callable[[], object], within_s: float) -> bytes | None:
+    try:
+        return pickle.dumps((work, within_s))
+    except Exception:  # such as a nesting that only the reader of JSON bears
+        return None
+
+
+class _NoProcessError(Exception):
+    """None can be started here, or what is started is not ours."""
+
+
+class _Process:
+    """The parent's end of the pipes. Methods that wait are called on threads, one at a time."""
+
+    def __init__(self) -> None:
+        self.is_ready = False
+        self._parent = os.getpid()
+        self._busy = threading.Lock()
+        self._popen = subprocess.Popen(  # noqa: S603 - Python, and nothing that anybody gave
+            [sys.executable, "-c", _START, *sys.path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            start_new_session=True,  # an interrupt at the terminal is the parent's affair
+        )
+
+    def wait_until_ready(self) -> None:
+        """Raises `OSError` when something else answers, or nothing."""
+        with self._busy:
+            if _read(self._stdout, len(_READY)) != _READY:
+                raise OSError
+            self.is_ready = True
+
+    def ask(self, request: bytes) -> Any:
+        """What came of it. Raises `OSError` when the process is gone."""
+        with self._busy:
+            _write(self._stdin, request)
+            return pickle.loads(_message(self._stdout))  # noqa: S301 - pickled by `serve`
+
+    def end(self) -> None:
+        """Kill it, and leave nothing behind."""
+        if os.getpid() != self._parent:
+            return
+        self._popen.kill()
+        with self._busy:  # whoever reads from it finds the end, now that it is dead
+            self.forget()
+        self._popen.wait()
+
+    def forget(self) -> None:
+        """Close the pipes."""
+        for pipe in (self._stdin, self._stdout):
+            with suppress(OSError):
+                pipe.close()
+        if os.getpid() != self._parent:
+            self._popen.returncode = 0  # not for this process to wait for
+
+    @property
+    def _stdin(self) -> IO[bytes]:
+        assert self._popen.stdin is not None  # noqa: S101 - a pipe was asked for
+        return self._popen.stdin
+
+    @property
+    def _stdout(self) -> IO[bytes]:
+        assert self._popen.stdout is not None  # noqa: S101 - a pipe was asked for
+        return self._popen.stdout
+
+
+class _Raised:
+    """What the work raised."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def serve() -> None:
+    """The process itself: does one work after the other, until its input ends."""
+    stdin, stdout = os.fdopen(os.dup(0), "rb", 0), os.fdopen(os.dup(1), "wb", 0)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1):  # so that whatever prints does not print into the answers
+        os.dup2(nothing, standard)
+    if hasattr(os, "nice"):
+        os.nice(_NICENESS)
+    stdout.write(_READY)
+    with suppress(OSError):  # nobody is there any more
+        while True:
+            _write(stdout, _answer(_message(stdin)))
+
+
+def _answer(request: bytes) -> bytes:
+    try:
+        work, within_s = pickle.loads(request)  # noqa: S301 - from the parent
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, within_s + _GRACE_S)
+        result = work()
+    except Exception as error:
+        result = _Raised(error)
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        return pickle.dumps(result)
+    except Exception as error:
+        return pickle.dumps(_Raised(RuntimeError(f"the result cannot be sent: {error}"[:500])))
+
+
+def _message(pipe: IO[bytes]) -> bytes:
+    return _read(pipe, int.from_bytes(_read(pipe, _LENGTH_BYTES)))
+
+
+def _read(pipe: IO[bytes], size: int) -> bytes:
+    parts: list[bytes] = []
+    while size:
+        part = pipe.read(min(size, 1 << 20))
+        if not part:
+            raise OSError("the other end is closed")
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _write(pipe: IO[bytes], message: bytes) -> None:
+    left = memoryview(len(message).to_bytes(_LENGTH_BYTES) + message)
+    while left:
+        left = left[pipe.write(left) :]

@@ -1,0 +1,222 @@
+"""When a shadow runs, in what order, and how each pair is accounted.
+
+Whether a request is shadowed is decided from the request alone, before its primary runs; the pair is
+offered afterwards whatever came of the primary, so that failures are compared too. An eligible
+request always leaves a row in `comparisons`: a pair, or the reason there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from router_lab.errors import BudgetExceededError, CircuitOpenError, LedgerError, RouterLabError
+from router_lab.records import Completion, SwitchState
+from router_lab.router.attempts.job import Job
+from router_lab.router.clock import new_id
+from router_lab.router.comparators.worker import Worker
+from router_lab.router.ports import Clock, Switch
+from router_lab.router.request.request import Request
+from router_lab.router.routing import Route
+from router_lab.router.shadows.pairing import Answered, Pairing, PairWriter
+from router_lab.router.shadows.sampling import NOISE, SHADOW, sampled
+from router_lab.settings.models import ShadowSettings
+
+_log = logging.getLogger("router_lab.shadow")
+
+# How soon a flip to off reaches pairs that wait behind slow shadows.
+_QUEUE_CHECK_S = 0.25
+
+
+class SwitchedOffError(RouterLabError):
+    """The switch went off after a shadow began; no further request of it is sent."""
+
+
+# Runs one shadow job on one alias, through the same boundary as a primary.
+RunShadow = Callable[[Job, str], Awaitable[Completion]]
+
+
+def plan_pairings(request: Request, route: Route, state: SwitchState, clock: Clock) -> tuple[Pairing, ...]:
+    """The pairs this request shall have, from the request and the switch alone.
+
+    The first is the shadow named by the route. A second, the noise pair, repeats the primary's own
+    model on a share of the sampled requests, so that disagreement can be read against its own.
+    """
+    shadow = route.shadow
+    if shadow is None:
+        return ()
+    missing: Literal["off", "not_sampled"] | None = None
+    if not state.on:
+        missing = "off"
+    elif not sampled(request.input_hash, shadow.sample_rate, SHADOW):
+        missing = "not_sampled"
+    now = clock.now()
+    pair = Pairing(
+        comparison_id=new_id(now),
+        created_at=now,
+        shadow_alias=shadow.model,
+        shadow=shadow,
+        probability=shadow.sample_rate,
+        epoch=state.epoch,
+        missing=missing,
+    )
+    if missing is not None or not sampled(request.input_hash, shadow.noise_rate, NOISE):
+        return (pair,)
+    noise = Pairing(
+        comparison_id=new_id(now),
+        created_at=now,
+        shadow_alias=route.model,
+        shadow=shadow,
+        probability=shadow.sample_rate * shadow.noise_rate,
+        epoch=state.epoch,
+        is_noise=True,
+    )
+    return pair, noise
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    pairing: Pairing
+    primary: Answered
+
+
+class Shadows:
+    """The shadows of one event loop: at most `max_concurrent` run, at most `max_queued` wait."""
+
+    def __init__(
+        self,
+        *,
+        settings: ShadowSettings,
+        switch: Switch,
+        writer: PairWriter,
+        run: RunShadow,
+        shadow_job: Callable[[Answered, Pairing, SwitchState], Job],
+    ) -> None:
+        self._settings = settings
+        self._switch = switch
+        self._writer = writer
+        self._run = run
+        self._shadow_job = shadow_job
+        self._worker = Worker()
+        self._queue: deque[_Waiting] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+        self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def running(self) -> int:
+        """Shadows on the wire now."""
+        return len(self._running)
+
+    @property
+    def queued(self) -> int:
+        """Shadows waiting for a place."""
+        return len(self._queue)
+
+    def offer(self, pairing: Pairing, primary: Answered) -> None:
+        """Take a pair whose primary is done. Returns at once and raises nothing."""
+        waiting = _Waiting(pairing, primary)
+        if pairing.missing is not None:
+            self._writer.write_missing(pairing, primary, pairing.missing)
+        elif primary.was_cancelled:  # its caller wants nothing more done, or the loop is being torn down
+            self._writer.write_missing(pairing, primary, "cancelled")
+        elif len(self._running) < self._settings.max_concurrent:
+            self._writer.open(pairing, primary)
+            self._start(waiting)
+        elif len(self._queue) < self._settings.max_queued:
+            self._writer.open(pairing, primary)
+            self._queue.append(waiting)
+            if self._watch is None or self._watch.done():
+                self._watch = asyncio.create_task(self._watch_queue(), name="shadow-queue")
+        else:
+            self._writer.write_missing(pairing, primary, "queue_full")
+
+    async def drain(self) -> None:
+        """Wait until every pair offered so far is durable."""
+        while self._running or self._queue:
+            await asyncio.wait(self._running)
+        await self._stop_watch()
+        await self._writer.drain()
+
+    async def cancel(self) -> None:
+        """Start nothing more; cancel what runs (its attempts settle as cancelled) and record it all."""
+        self._cancel_queued()
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+        await self._stop_watch()
+        await self._writer.drain()
+
+    def close(self) -> None:
+        """End what reads long answers; a shadow that is started all the same starts another."""
+        self._worker.close()
+
+    def _start(self, waiting: _Waiting) -> None:
+        task = asyncio.create_task(self._shadow(waiting), name="shadow")
+        self._running.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if task.cancelled():  # by `cancel()`, or by a loop that is being torn down: nothing more may start
+            self._cancel_queued()
+        while self._queue and len(self._running) < self._settings.max_concurrent:
+            self._start(self._queue.popleft())
+
+    def _cancel_queued(self) -> None:
+        while self._queue:
+            waiting = self._queue.popleft()
+            self._writer.write_missing(waiting.pairing, waiting.primary, "cancelled")
+
+    async def _shadow(self, waiting: _Waiting) -> None:
+        """Run one shadow and record its pair, whatever happens."""
+        pairing, primary = waiting.pairing, waiting.primary
+        state = self._switch.read(primary.job.request.task_type)
+        if not state.on:
+            self._writer.write_missing(pairing, primary, "off")
+            return
+        job = self._shadow_job(primary, pairing, state)
+        job.worker = self._worker
+        try:
+            done = await self._run(job, pairing.shadow_alias)
+        except asyncio.CancelledError:
+            self._writer.write_missing(pairing, primary, "cancelled", job)
+            raise
+        except SwitchedOffError as error:
+            self._writer.write_missing(pairing, primary, "off", job, error)
+        except BudgetExceededError as error:
+            self._writer.write_missing(pairing, primary, "budget", job, error)
+        except CircuitOpenError as error:
+            self._writer.write_missing(pairing, primary, "breaker_open", job, error)
+        except LedgerError as error:
+            _log.error("a shadow could not be accounted for: %s", error)
+            self._writer.write_missing(pairing, primary, "cancelled", job, error)
+        except RouterLabError as error:
+            self._writer.write_failed(pairing, primary, job, error)
+        except Exception as error:  # a fault of ours says nothing of the model
+            _log.exception("a shadow broke")
+            self._writer.write_missing(pairing, primary, "unknown", job, error)
+        else:
+            await self._writer.write_compared(pairing, primary, Answered(job, done))
+
+    async def _watch_queue(self) -> None:
+        """Drop waiting pairs soon after the switch goes off, not only when their turn comes."""
+        while self._queue:
+            await asyncio.sleep(_QUEUE_CHECK_S)
+            task_types = {waiting.primary.job.request.task_type for waiting in self._queue}
+            off = {task_type for task_type in task_types if not self._switch.read(task_type).on}
+            for _ in range(len(self._queue) if off else 0):
+                waiting = self._queue.popleft()
+                if waiting.primary.job.request.task_type in off:
+                    self._writer.write_missing(waiting.pairing, waiting.primary, "off")
+                else:
+                    self._queue.append(waiting)
+
+    async def _stop_watch(self) -> None:
+        if self._watch is not None and not self._watch.done():
+            self._watch.cancel()
+            await asyncio.wait([self._watch])

@@ -1,0 +1,346 @@
+"""Spot checks: a person scores stored pairs that were drawn for it, without knowing which model said what.
+
+Pairs are drawn with known chances (`mark_design` says how and why), which are stored with the scores, so
+that an estimate can weight by them. Scores given out of turn, and marks on pairs that a person picked, are
+kept as `chosen`: they say something of that pair and nothing of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from router_lab import arguments
+from router_lab.analysis.tables import arrow_of
+from router_lab.errors import ConfigError
+from router_lab.ledger.scores import check_scorer
+from router_lab.records import ScoreVerdict, Side
+from router_lab.scores.mark_design import (
+    Candidate,
+    Design,
+    Drawn,
+    candidates,
+    differing_more,
+    draw,
+    random_bytes,
+)
+from router_lab.scores.verdicts import SIDES, new_score, withdraw
+from router_lab.shown.escape import (
+    Html,
+    join,
+    plain,
+    show,
+    tag,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from router_lab.ledger import Ledger
+
+Letter = Literal["A", "B"]
+Better = Literal["A", "B", "equal", "both wrong"]
+
+
+@dataclass(frozen=True, slots=True)
+class SpotCheck:
+    """A pair to score. `a` and `b` are its answers in an order that says nothing of who gave them."""
+
+    comparison_id: str
+    task_type: str
+    prompt: str | None = field(repr=False)
+    a: str = field(repr=False)
+    b: str = field(repr=False)
+    primary_is: Letter = field(repr=False)
+    drawn: Drawn = field(repr=False)
+    aliases: tuple[str, str] = field(repr=False)  # of primary and shadow; not for the eyes of who marks
+
+    def _repr_html_(self) -> str:
+        texts = (("Task", self.prompt), ("A", self.a), ("B", self.b))
+        return tag(
+            "div",
+            *(_block(heading, text) for heading, text in texts if text is not None),
+            class_="spot-check",
+        )
+
+
+class SpotChecks(Sequence[SpotCheck]):
+    """A queue to work through: look at `checks[0]`, then `checks.score(0, a=1, b=0.5)`.
+
+    It may be left at any point: the first pairs of a queue are a smaller random sample. A score given out
+    of turn, to a pair while an earlier one of its stratum waits, is kept as `chosen`; when its turn comes
+    it is asked for again.
+    """
+
+    def __init__(
+        self, ledger: Ledger, by: str, checks: Sequence[SpotCheck], marked: Mapping[str, str]
+    ) -> None:
+        self._ledger = ledger
+        self._by = by
+        self._checks = tuple(checks)
+        self._marked = dict(marked)  # pairs that were drawn and marked, with their strata
+        self._given: list[SpotCheck] = []
+
+    @property
+    def left(self) -> list[SpotCheck]:
+        """Those not scored yet, in turn."""
+        return [check for check in self._checks if check.comparison_id not in self._marked]
+
+    def score(self, which: int | SpotCheck, *, a: float, b: float, note: str = "") -> None:
+        """Store what both answers are worth, each from 0 to 1; durable when this returns.
+
+        Raises `ConfigError` for a score outside [0, 1].
+        """
+        self._store(which, {"A": a, "B": b}, None, note)
+
+    def say(
+        self, which: int | SpotCheck, better: Letter | Literal["equal", "both wrong"], note: str = ""
+    ) -> None:
+        """Store which answer is better, "A" or "B", or that they are "equal" (both good) or "both wrong"."""
+        worth: dict[str, dict[Letter, float]] = {
+            "A": {"A": 1.0, "B": 0.0},
+            "B": {"A": 0.0, "B": 1.0},
+            "equal": {"A": 1.0, "B": 1.0},
+            "both wrong": {"A": 0.0, "B": 0.0},
+        }
+        if better not in worth:
+            raise ConfigError(f"better={better!r}: choose one of {', '.join(worth)}")
+        check = self._checks[which] if isinstance(which, int) else which
+        if better in ("A", "B"):
+            verdict: ScoreVerdict = "primary better" if better == check.primary_is else "shadow better"
+        else:
+            verdict = "equally good" if better == "equal" else "both wrong"
+        self._store(check, worth[better], verdict, note)
+
+    def unsure(self, which: int | SpotCheck, note: str = "") -> None:
+        """Store that one cannot tell: it counts as marked, and says nothing of either answer."""
+        self._store(which, {"A": None, "B": None}, "unsure", note)
+
+    def undo(self) -> SpotCheck | None:
+        """Take back the last mark given here, so that it is that pair's turn again; None if there is none."""
+        if not self._given:
+            return None
+        check = self._given[-1]
+        withdraw(self._ledger, self._by, check.comparison_id)
+        self._given.pop()
+        self._marked.pop(check.comparison_id, None)
+        return check
+
+    def _store(
+        self,
+        which: int | SpotCheck,
+        worth: Mapping[Letter, float | None],
+        verdict: ScoreVerdict | None,
+        note: str,
+    ) -> None:
+        check = self._checks[which] if isinstance(which, int) else which
+        in_turn = self._in_turn(check)
+        sampled = _sampled(check.drawn, self._marked) if in_turn else {"chosen": True}
+        letters: tuple[Letter, Letter] = ("A", "B")
+        self._ledger.score(
+            *(
+                new_score(
+                    check.comparison_id,
+                    "primary" if letter == check.primary_is else "shadow",
+                    worth[letter],
+                    self._by,
+                    shown_as=letter,
+                    verdict=verdict,
+                    note=note,
+                    **sampled,
+                )
+                for letter in letters
+            )
+        )
+        if in_turn:
+            self._marked[check.comparison_id] = check.drawn.stratum
+        self._given.append(check)
+
+    def _in_turn(self, check: SpotCheck) -> bool:
+        """Whether all that come before it in its stratum are marked, here or elsewhere by now."""
+        if self._none_before(check):
+            return True
+        self._marked |= drawn_marks(self._ledger, self._by)
+        return self._none_before(check)
+
+    def _none_before(self, check: SpotCheck) -> bool:
+        for one in self._checks:
+            if one.comparison_id == check.comparison_id:
+                return True
+            if one.drawn.stratum == check.drawn.stratum and one.comparison_id not in self._marked:
+                return False
+        return False
+
+    @overload
+    def __getitem__(self, at: int) -> SpotCheck: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[SpotCheck]: ...
+
+    def __getitem__(self, at: int | slice) -> SpotCheck | Sequence[SpotCheck]:
+        return self._checks[at]
+
+    def __len__(self) -> int:
+        return len(self._checks)
+
+    def __iter__(self) -> Iterator[SpotCheck]:
+        return iter(self._checks)
+
+    def __repr__(self) -> str:
+        return f"<SpotChecks by {plain(self._by)}: {len(self.left)} of {len(self)} left>"
+
+    def _repr_html_(self) -> str:
+        return tag("div", tag("p", show(repr(self))), *(Html(check._repr_html_()) for check in self.left))
+
+
+def spot_checks(
+    ledger: Ledger,
+    count: int,
+    *,
+    by: str,
+    seed: int = 0,
+    task_type: str | None = None,
+    design: Design | None = None,
+) -> SpotChecks:
+    """Up to `count` pairs of stored answers for `by` to mark, drawn with known chances, in turn.
+
+    Task types share the marks evenly; of each, five in eight go to pairs that differ and the rest to the
+    others (`design`: `rl.scores.differing_more()` with other numbers, or a `Design` of your own).
+    Every pair has a chance, which is stored with its scores; calling again asks for more of the same
+    sample, and takes in the pairs that came since. See `router_lab.scores.mark_design` for why estimates
+    weighted by `rl.analysis.marks` are unbiased however far one gets.
+
+    The order depends on `seed` and the pairs, so that several people given the same seed score the same
+    pairs and can be compared; which answer is shown as A differs from person to person and is stored with
+    the score. `task_type` takes in what is below it. Noise pairs, and pairs whose answers are missing or
+    were not stored, are left out. Raises `ConfigError` for an empty `by`.
+    """
+    if not callable(getattr(ledger, "score", None)):
+        raise arguments.wrong("ledger", ledger, "a Ledger, such as rl.Ledger(path)")
+    check_scorer(by)
+    arguments.whole("count", count)
+    tables = ledger.tables()
+    pairs = _with_answers(tables.comparisons, task_type)
+    keys = arrow_of(pairs.select("comparison_id", "task_type", "comparator", "agreement", "created_at"))
+    marked = drawn_marks(ledger, by)
+    queue = draw(candidates(keys), marked, count, seed=seed, design=design or differing_more())
+    if not queue:
+        return SpotChecks(ledger, by, (), marked)
+    chosen = [one.comparison_id for one in queue]
+    found = {row["comparison_id"]: row for row in _rows(pairs.filter(pairs.comparison_id.isin(chosen)))}
+    asked = tables.attempts.filter(
+        tables.attempts.attempt_id.isin([row["primary_attempt_id"] for row in found.values()])
+    )
+    prompts = {row["attempt_id"]: row["prompt"] for row in _rows(asked.select("attempt_id", "prompt"))}
+    checks = [_check(found[one.comparison_id], prompts, seed, by, one) for one in queue]
+    return SpotChecks(ledger, by, checks, marked)
+
+
+def uncertain_more(ledger: Ledger, share: float = 0.75) -> Design:
+    """A design by which most marks, `share` of them, go to pairs where the judges are least certain.
+
+    Those are the pairs whose verdict changed with the order, was a tie or could not be read, or of which
+    no judge has said anything; the others get the rest, so that every pair has a chance. What a judge says
+    later changes the design: give it other marks only after all pairs were judged. Raises `ConfigError`
+    for a share outside (0, 1).
+    """
+    if not 0 < share < 1:
+        raise ConfigError(
+            f"share is {share!r}; it must lie strictly between 0 and 1, so that none is left out"
+        )
+    from router_lab.analysis.evidence.judge_checks import certain_pairs
+
+    certain = certain_pairs(ledger)
+
+    def group(pair: Candidate) -> str:
+        return "certain" if pair.comparison_id in certain else "uncertain"
+
+    return Design("judge", group, {"uncertain": share, "certain": 1 - share})
+
+
+def drawn_marks(ledger: Ledger, by: str) -> dict[str, str]:
+    """The pairs that were drawn for `by` and marked, with their strata; what was withdrawn left out."""
+    from router_lab.analysis.evidence.marks import marks_table
+
+    given = marks_table(ledger.tables(), by=by)
+    rows = _rows(given.filter(given.stratum.notnull()).select("comparison_id", "stratum"))
+    return {row["comparison_id"]: row["stratum"] for row in rows}
+
+
+def scored_pairs(ledger: Ledger, by: str | None = None) -> pd.DataFrame:
+    """The comparisons that were scored, with `primary_score` and `shadow_score`, for `rl.analysis.ab`.
+
+    Without `by`, ground truth outranks people, people a judge, marks on drawn pairs those on chosen ones;
+    what several of the same rank said is averaged, and `scorers` counts them. `chance` and `chosen` say of
+    which other pairs a score speaks, as in `rl.analysis.marks`.
+    """
+    from router_lab.analysis.evidence.marks import marks
+
+    said = marks(ledger, by=by).dropna(subset=["primary_score", "shadow_score"], how="all")
+    rank = said["kind"].map({"truth": 0, "person": 2, "judge": 4}) + said["chosen"]
+    best = said[rank == rank.groupby(said["comparison_id"]).transform("min")]
+    scores = best.groupby("comparison_id", as_index=False).agg(
+        primary_score=("primary_score", "mean"),
+        shadow_score=("shadow_score", "mean"),
+        chance=("chance", "max"),
+        chosen=("chosen", "all"),
+        scorers=("by", "nunique"),
+    )
+    frame: pd.DataFrame = ledger.comparisons().merge(scores, on="comparison_id", how="inner")
+    return frame
+
+
+def _sampled(drawn: Drawn, marked: Mapping[str, str]) -> dict[str, Any]:
+    """The chance that a pair of this stratum is marked by now, this one included."""
+    others = sum(stratum == drawn.stratum and one != drawn.comparison_id for one, stratum in marked.items())
+    chance = min(1.0, (others + 1) / drawn.stratum_pairs)
+    return {"chance": chance, "stratum": drawn.stratum, "stratum_pairs": drawn.stratum_pairs}
+
+
+def _with_answers(comparisons: Any, task_type: str | None) -> Any:
+    tests = [comparisons.status == "complete", ~comparisons.is_noise]
+    for side in SIDES:
+        text, calls = comparisons[f"{side}_output"], comparisons[f"{side}_tool_calls"]
+        tests.append(text.notnull() | calls.notnull())
+        tests += [~one.startswith("sha256:").fill_null(False) for one in (text, calls)]
+    if task_type is not None:
+        name = comparisons.task_type
+        tests.append((name == task_type) | name.startswith(f"{task_type}::"))
+    return comparisons.filter(*tests)
+
+
+def _answer(row: Mapping[str, Any], side: Side) -> str:
+    """All that a side answered: its text, and below it the tools it asked for."""
+    parts = [row[f"{side}_output"], row[f"{side}_tool_calls"]]
+    return "\n\nTool calls: ".join(part or "" for part in parts) if parts[1] else parts[0] or ""
+
+
+def _check(
+    row: dict[str, Any], prompts: Mapping[str, str | None], seed: int, by: str, drawn: Drawn
+) -> SpotCheck:
+    answers = tuple(_answer(row, side) for side in SIDES)
+    swapped = random_bytes(seed, row["comparison_id"], by)[0] % 2 == 1
+    a, b = reversed(answers) if swapped else answers
+    return SpotCheck(
+        comparison_id=row["comparison_id"],
+        task_type=row["task_type"],
+        prompt=prompts.get(row["primary_attempt_id"]),
+        a=a,
+        b=b,
+        primary_is="B" if swapped else "A",
+        drawn=drawn,
+        aliases=(row["primary_alias"], row["shadow_alias"]),
+    )
+
+
+def _rows(expression: Any) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = arrow_of(expression).to_pylist()
+    return rows
+
+
+def _block(heading: str, text: str) -> Html:
+    style = (
+        "white-space:pre-wrap;border:1px solid currentColor;border-radius:6px;padding:6px;margin:4px 0 10px"
+    )
+    return join([tag("strong", show(heading)), tag("div", show(text), style=style)])

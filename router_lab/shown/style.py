@@ -1,0 +1,95 @@
+"""The look of every panel: inline styles that read well on a light and on a dark page.
+
+Inline, because notebook viewers drop style sheets from saved outputs. Colours are transparent
+tints over whatever the page has, from a colour-blind safe pair, and never the only sign.
+"""
+
+from __future__ import annotations
+
+from router_lab.shown.escape import (
+    Html,
+    join,
+    show,
+    tag,
+)
+
+LINE = "1px solid rgba(128,128,128,.4)"
+FAINT = "opacity:.75"
+FONT = "font-family:system-ui,sans-serif;font-size:13px;line-height:1.45;color:inherit"
+CARD = f"border:{LINE};border-radius:6px;margin:0 0 10px 0;overflow:hidden"
+CURRENT = "outline:2px solid #0072b2;outline-offset:-1px"
+HEAD = (
+    "display:flex;flex-wrap:wrap;gap:4px 16px;align-items:baseline;padding:6px 10px;"
+    "background:rgba(128,128,128,.12)"
+)
+COLUMNS = "display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr)"
+TEXT = (
+    "white-space:pre-wrap;overflow-wrap:anywhere;word-break:normal;"
+    "overflow-x:hidden;overflow-y:auto;max-height:28em;"
+    "font-family:ui-monospace,monospace;font-size:12px;line-height:1.5;margin:0"
+)
+GONE = "background:rgba(213,94,0,.25);text-decoration:line-through"
+CAME = "background:rgba(0,114,178,.28);text-decoration:underline"
+CELL = (
+    f"border-bottom:{LINE};padding:3px 12px 3px 0;text-align:left;vertical-align:top;overflow-wrap:anywhere"
+)
+NUMBER = f"{CELL};text-align:right;font-variant-numeric:tabular-nums"
+WARNING = "border-left:4px solid #d55e00;padding:4px 8px;background:rgba(213,94,0,.12)"
+NOTICE = "border-left:4px solid #0072b2;padding:4px 8px;background:rgba(0,114,178,.10)"
+# Classes that keep JupyterLab from reading dollar signs in answers as formulas.
+NO_FORMULAS = "tex2jax_ignore mathjax_ignore"
+
+
+def page(*children: Html) -> Html:
+    """The outermost element of anything shown."""
+    return tag("div", *children, class_=NO_FORMULAS, style=FONT)
+
+
+def title(text: str) -> Html:
+    """A panel's heading."""
+    return tag("div", show(text), style="font-weight:600;font-size:14px;margin:2px 0 6px 0")
+
+
+def note(text: str, *, warning: bool = False) -> Html:
+    """One line a reader should see; a warning says so in words too."""
+    words = f"Problem: {text}" if warning else text
+    return tag(
+        "div", show(words), role="alert" if warning else "status", style=WARNING if warning else NOTICE
+    )
+
+
+def table(headings: list[str], rows: list[list[object]], *, numbers: frozenset[int] = frozenset()) -> Html:
+    """A plain table; `numbers` are the columns aligned right."""
+    head = [
+        tag("th", show(heading), scope="col", style=NUMBER if place in numbers else CELL)
+        for place, heading in enumerate(headings)
+    ]
+    body = [
+        tag("tr", *[_cell(value, NUMBER if place in numbers else CELL) for place, value in enumerate(row)])
+        for row in rows
+    ]
+    return tag(
+        "table",
+        tag("thead", tag("tr", *head)),
+        tag("tbody", *body),
+        style="border-collapse:collapse;max-width:100%",
+    )
+
+
+def _cell(value: object, style: str) -> Html:
+    return tag("td", show("–" if value is None else value, limit=300), style=style)
+
+
+def facts(parts: list[str]) -> Html:
+    """Short facts on one line, separated by dots."""
+    return tag("span", join([show(part) for part in parts], " · "))
+
+
+def usd(amount: float | None) -> str:
+    """An amount in US dollars with as many digits as it takes to tell it from zero."""
+    if amount is None:
+        return "–"
+    if amount == 0:
+        return "$0"
+    digits = 2 if abs(amount) >= 1 else 4 if abs(amount) >= 0.001 else 6
+    return f"${amount:,.{digits}f}"

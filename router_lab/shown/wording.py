@@ -1,0 +1,171 @@
+"""Numbers and frames as text and HTML, escaped in one place: task types are hostile input."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import pandas as pd
+
+from router_lab.shown.escape import text_html
+
+_UNPRINTABLE = [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_CONTROL = dict.fromkeys(_UNPRINTABLE, "\N{REPLACEMENT CHARACTER}")
+_LONGEST = 120
+
+
+def plain(value: object) -> str:
+    """A name made safe to print: no control or direction-changing characters, at most 120 long."""
+    text = str(value).translate(_CONTROL)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def plain_text(value: object) -> str:
+    """Like `plain`, for sentences of ours that may hold names: as long as they are."""
+    return str(value).translate(_CONTROL)
+
+
+def points(difference: float, *, signed: bool = True) -> str:
+    """A difference of shares in percentage points, such as `-21.8`."""
+    # Adding 0 takes the sign off a zero that rounding left.
+    rounded = round(100 * difference, 1) + 0.0
+    return f"{rounded:{'+' if signed and rounded else ''}.1f}"
+
+
+def count(number: float) -> str:
+    """A count such as `1,319`; `more than a million` beyond what anyone would pay for."""
+    if number != number or number > 1_000_000:
+        return "more than a million"
+    return f"{number:,.0f}"
+
+
+def pairs_of(pairs: float, of: float) -> str:
+    """How many pairs spoke, such as `300 pairs` or `120 of 300 pairs`."""
+    known = count(pairs) if pairs >= of else f"{count(pairs)} of {count(of)}"
+    return f"{known} pair{'' if max(pairs, of) == 1 else 's'}"
+
+
+def basis_of(basis: str, whose: str) -> str:
+    """A basis and whose it is, such as `scores (people)`."""
+    if basis == "judge":
+        return f"the preference of {whose or 'a judge'}"
+    return f"{basis} ({whose})" if whose not in ("", basis) else basis
+
+
+def period(times: pd.Series) -> str:
+    """The days of `times`, such as `2026-11-21` or `2026-11-20 to 2026-11-21`."""
+    first, last = f"{times.min():%Y-%m-%d}", f"{times.max():%Y-%m-%d}"
+    return first if first == last else f"{first} to {last}"
+
+
+def shares(equal: float, far: float, *, is_quality: bool) -> str:
+    """How many answers are the same and how many have little in common; "" where that is not known.
+
+    Beside scores that is no loss: an answer unlike the primary's may be the better one.
+    """
+    if equal != equal:
+        return ""
+    if is_quality:
+        return f"answers alike: {percent(equal)} equal, {percent(far)} unlike"
+    return f"{percent(equal)} equal, {percent(far)} badly off"
+
+
+def scoring(needed: float, task_type: str) -> str:
+    """What to do where answers only differ: to score so many pairs, and how."""
+    command = f'rl.spot_checks(ledger, {needed:.0f}, by="you", task_type={task_type!r})'
+    return f"not known to be worse: score some pairs, about {count(needed)} to begin with ({command})"
+
+
+def usd(amount: float) -> str:
+    """An amount such as `$12.30`, with more digits for small sums."""
+    if amount != amount:
+        return "unknown"
+    if abs(amount) >= 0.1 or amount == 0:
+        return f"${amount:,.2f}"
+    return f"${amount:.4f}" if abs(amount) >= 0.0001 else f"${amount:.7f}"
+
+
+def seconds(time: float) -> str:
+    """A time or a difference of times such as `1.25 s`; a dash when unknown, `∞` without an end."""
+    if time != time:
+        return "–"
+    if time in (float("inf"), float("-inf")):
+        return "∞" if time > 0 else "-∞"
+    digits = 1 if abs(time) >= 10 else 2 if abs(time) >= 0.1 else 3 if abs(time) >= 0.01 else 4
+    return f"{round(time, digits) + 0.0:,.{digits}f} s"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share such as `95.8%`; a dash when unknown."""
+    return "–" if share != share else f"{100 * share:,.{digits}f}%"
+
+
+def interval_kind(alpha: float, *, anytime: bool = False) -> str:
+    """What an interval is: one for a single look at a sample fixed beforehand, or one for every look.
+
+    Of the same pairs the second is the wider; they answer different questions and do not contradict.
+    """
+    return f"{100 * (1 - alpha):.3g}% interval, {'valid at any time' if anytime else 'fixed sample'}"
+
+
+def with_unconfirmed(cost: float, unknown: float, at_most: float) -> str:
+    """The end of a sentence on what was billed: the `cost` with unknown bills as is likely, and at most.
+
+    Empty where no bill is unknown, that is where `unknown`, the likely part of it, and the rest are nothing.
+    """
+    if not unknown and not at_most > cost * (1 + 1e-9):
+        return ""
+    return f"; with unconfirmed bills likely {usd(cost)}, at most {usd(at_most)}"
+
+
+def unconfirmed(more: float, less: float = 0.0) -> str:
+    """Money whose bill is unknown, as an aside such as ` (up to $1.20 more, unconfirmed)`; empty for none."""
+    parts = [f"up to {usd(amount)} {word}" for amount, word in ((more, "more"), (less, "less")) if amount > 0]
+    return f" ({' or '.join(parts)}, unconfirmed)" if parts else ""
+
+
+def number(value: float) -> str:
+    """About four significant digits, never an exponent; a dash when unknown."""
+    if value != value:
+        return "–"
+    if value in (float("inf"), float("-inf")):
+        return "∞" if value > 0 else "-∞"
+    if abs(value) >= 1_000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.7f}"
+
+
+def html_table(frame: pd.DataFrame, caption: str = "", right: Collection[str] = ()) -> str:
+    """A plain, inline-styled table, every cell escaped. Numbers stand right, as do the columns `right`."""
+    cell = 'style="padding:2px 12px 2px 0;text-align:{}"'
+    numeric = [pd.api.types.is_numeric_dtype(kind) or name in right for name, kind in frame.dtypes.items()]
+    aligned = [cell.format("right;white-space:nowrap" if one else "left") for one in numeric]
+    head = "".join(
+        f"<th {style}>{text_html(plain(name))}</th>"
+        for name, style in zip(frame.columns, aligned, strict=True)
+    )
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f"<td {style}>{text_html(_cell(value))}</td>" for value, style in zip(row, aligned, strict=True)
+        )
+        + "</tr>"
+        for row in frame.itertuples(index=False, name=None)
+    )
+    title = (
+        f'<caption style="text-align:left;font-weight:600">{text_html(caption)}</caption>' if caption else ""
+    )
+    return (
+        f'<table style="border-collapse:collapse;font-size:90%">{title}'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if value != value else number(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "" if value is None or value is pd.NaT else plain(value)

@@ -1,0 +1,384 @@
+"""From what the monitor says to what is done about it: actions as data, then one place that acts.
+
+After a stable exit the shadow is off for that task type but for light audits: a short window now
+and then, bounded in pairs and dollars. The audits feed the drift detector; when it sounds, the
+shadow goes on again within a budget and measuring begins afresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from math import ceil
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pandas as pd
+
+from router_lab.analysis.exit.decision import (
+    NO_DIFFERENCE,
+    Decision,
+    ExitPlan,
+    Outcome,
+)
+from router_lab.analysis.exit.history import Standing, Step, author_of
+from router_lab.analysis.exit.monitor import MonitorResult, monitor
+from router_lab.analysis.exit.runs import (
+    Run,
+    judged_by,
+    on_scale,
+    scores_needed,
+)
+from router_lab.analysis.exit.watches import BEGUN, WITHDRAWN
+from router_lab.analysis.statistics.betting import confidence_interval, tally
+from router_lab.analysis.statistics.shift import Drift, delay, detect
+from router_lab.errors import ConfigError
+from router_lab.records import Alert, Watch
+from router_lab.shown.wording import plain, plain_text, scoring
+
+Reaction = Literal["alert", "off"]
+
+_LIKENESS_ALPHA = 0.05
+
+
+class SwitchHandle(Protocol):
+    """The part of `ledger.switch` that steering uses."""
+
+    def on(self, reason: str, *, prefix: str, author: str, pairs: int | None, usd: float | None) -> Any:
+        """Turn shadows on for a prefix, until so many pairs or dollars are spent."""
+
+    def off(self, reason: str, *, prefix: str, author: str) -> Any:
+        """Turn shadows off for a prefix."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SteeringPolicy:
+    """What to do on each outcome, and how lightly to keep watching afterwards.
+
+    That answers differ is no reason to stop, so it is told and nothing more unless `on_differs` says so. A
+    verdict that is refused is told too: nothing is concluded, and nothing switched.
+    An exit is applied once its pairs span `exit_after_days`, which is told until then: the default, a week,
+    shows every hour and every weekday. An audit of `audit_share` of the pairs seen per `audit_every_days`
+    (at least `audit_pairs`) costs at most `audit_usd`; a re-arm at most `rearm_usd`.
+    """
+
+    on_worse: Reaction = "alert"
+    on_differs: Reaction = "alert"
+    on_futile: Reaction = "alert"
+    exit_after_days: float = 7.0
+    audit_every_days: float = 1.0
+    audit_share: float = 0.01
+    audit_pairs: int = 10
+    audit_usd: float = 1.0
+    rearm_usd: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("on_worse", "on_differs", "on_futile"):
+            if getattr(self, name) not in ("alert", "off"):
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; it is 'alert' or 'off'")
+        if not 0 <= self.exit_after_days < float("inf"):
+            raise ConfigError(f"exit_after_days is {self.exit_after_days!r}; it must be 0 or more days")
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing to do: `exit` and `stop` turn the shadow off, `audit` and `rearm` on, `alert` tells.
+
+    `key` is the same for the same finding on the same run, however often it is found.
+    """
+
+    kind: Literal["exit", "stop", "audit", "rearm", "alert"]
+    task_type: str
+    reason: str
+    key: str
+    pairs: int | None = None
+    usd: float | None = None
+
+
+class LedgerHandle(Protocol):
+    """The part of a ledger that `steer` uses."""
+
+    @property
+    def switch(self) -> Any:
+        """A `SwitchHandle`."""
+
+    def tables(self) -> Any:
+        """The ledger's tables."""
+
+    def switch_events(self) -> pd.DataFrame:
+        """Every flip so far."""
+
+    def alerts(self) -> pd.DataFrame:
+        """Every alert so far."""
+
+    def record_alert(self, alert: Alert) -> Awaitable[None]:
+        """Queue an alert; awaiting the result waits until it is durable."""
+
+    def record_watch(self, watch: Watch) -> Awaitable[None]:
+        """Queue the plan or the verdict of a watch; awaiting waits until it is durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """What the monitor found, what that asks for, and which of it was done (nothing unless applied)."""
+
+    result: MonitorResult
+    actions: tuple[Action, ...]
+    done: tuple[Action, ...]
+
+    def __repr__(self) -> str:
+        lines = [f"  {one.kind} {plain(one.task_type)}: {plain_text(one.reason)}" for one in self.actions]
+        heading = f"Actions ({len(self.done)} done):" if self.actions else "Actions: none"
+        return "\n".join([repr(self.result), heading, *lines])
+
+
+async def steer(
+    ledger: LedgerHandle,
+    plan: ExitPlan | None = None,
+    policy: SteeringPolicy | None = None,
+    *,
+    apply: bool = False,
+    basis: str | None = None,
+    scored_by: str | None = None,
+    task_types: int | None = None,
+    least_probability: float | None = None,
+    begin: Collection[str] = (),
+    cluster: str | None = None,
+    now: datetime | None = None,
+) -> Steered:
+    """Monitor a ledger and, with `apply`, act on what is found. Safe to run as often as one likes.
+
+    `apply` also keeps the plan of every watch that begins, and every verdict, in the ledger: these stand
+    from then on, whatever pairs come later, until what is compared or who scores it changes, or a new watch
+    is asked for: `begin` names the task types. Without
+    `plan`, `basis` and `scored_by` the plans in the ledger go on; see `monitor`. Everything it knows is
+    read back from the ledger, so that any machine and any cron job agree. Raises `ConfigError` for
+    anything but a ledger.
+    """
+    if not hasattr(ledger, "switch_events"):
+        raise ConfigError(f"a {type(ledger).__name__} cannot be steered; pass a Ledger, which has the switch")
+    history = ledger.switch_events()
+    result = monitor(
+        ledger.tables(),
+        plan,
+        basis=basis,
+        scored_by=scored_by,
+        switch_events=history,
+        task_types=task_types,
+        least_probability=least_probability,
+        begin=begin,
+        cluster=cluster,
+        now=now,
+    )
+    actions = plan_actions(result, policy, now=now)
+    if not apply:
+        return Steered(result, tuple(actions), ())
+    known = set(ledger.alerts()["alert_id"])
+    # What was decided is kept before anything is done about it.
+    for watch in result.to_keep:
+        await ledger.record_watch(watch)
+    known_plans = result.recorded | {watch.task_type for watch in result.to_keep}
+    result = replace(result, recorded=known_plans, to_keep=())
+    waiting: list[Awaitable[None]] = []
+    done = act(
+        actions,
+        ledger.switch,
+        lambda alert: waiting.append(ledger.record_alert(alert)),
+        known_alerts=known,
+        now=now,
+    )
+    for durable in waiting:
+        await durable
+    return Steered(result, tuple(actions), tuple(done))
+
+
+def plan_actions(
+    result: MonitorResult, policy: SteeringPolicy | None = None, *, now: datetime | None = None
+) -> list[Action]:
+    """What the findings ask for, at most one action per task type. Pure: nothing is switched."""
+    rules, moment = policy or SteeringPolicy(), now or datetime.now(UTC)
+    found: list[Action | None] = []
+    for name, decision in result.decisions.items():
+        standing, run = result.standings[name], result.runs[name]
+        if afresh := _afresh(name, result.watches.get(name), standing, rules):
+            found.append(afresh)
+        elif standing.state == "measuring":
+            found.append(_while_measuring(run, decision, rules))
+        elif standing.state == "exited":
+            found.append(_while_exited(run, decision, standing, rules, moment))
+    return [action for action in found if action is not None]
+
+
+def act(
+    actions: Sequence[Action],
+    switch: SwitchHandle,
+    record_alert: Callable[[Alert], object] | None = None,
+    *,
+    known_alerts: Collection[str] = (),
+    now: datetime | None = None,
+) -> list[Action]:
+    """Flip the switch with reason and evidence, and record each new finding as an alert.
+
+    `known_alerts` are the ids already in the ledger: said once, an alert is not said again. Returns
+    the actions that did something.
+    """
+    done = []
+    for action in actions:
+        alert = _alert(action, now or datetime.now(UTC))
+        news = record_alert is not None and alert.alert_id not in known_alerts and action.kind != "audit"
+        if record_alert is not None and news:
+            record_alert(alert)
+        if _flip(action, switch) or news:
+            done.append(action)
+    return done
+
+
+def _afresh(name: str, watch: Watch | None, standing: Standing, rules: SteeringPolicy) -> Action | None:
+    """Measuring again where it had ended: somebody asked for it, or the verdict was withdrawn."""
+    if (
+        watch is None
+        or standing.state == "measuring"
+        or not watch.opened_because.startswith((BEGUN, WITHDRAWN))
+    ):
+        return None
+    if standing.since is not None and watch.at <= standing.since:
+        return None
+    key = f"{name}/{watch.watch_id}/afresh"
+    return Action("rearm", name, f"{watch.opened_because}: measuring again", key, usd=rules.rearm_usd)
+
+
+def _while_measuring(run: Run, decision: Decision, rules: SteeringPolicy) -> Action | None:
+    key = f"{run.task_type}/{decision.outcome}/{run.basis}/{run.started}"
+    if decision.outcome in (Outcome.NON_INFERIOR, Outcome.SUPERIOR):
+        word = "stable" if decision.outcome is Outcome.NON_INFERIOR else "superior"
+        days = _days_to(run, run.newest)
+        if days < rules.exit_after_days:
+            reason = (
+                f"{word}, to be applied once the pairs span {rules.exit_after_days:g} days, where they span "
+                f"{days:.2g}: {_evidence(run, decision)}"
+            )
+            return Action("alert", run.task_type, reason, f"{key}/waits")
+        reason = f"{word}: {_evidence(run, decision)}; {_watchfulness(run, rules, run.newest)}"
+        return Action("exit", run.task_type, reason, key)
+    reaction = {
+        Outcome.WORSE: rules.on_worse,
+        Outcome.DIFFERS: rules.on_differs,
+        Outcome.FUTILE: rules.on_futile,
+    }.get(decision.outcome)
+    if reaction is not None:
+        kind: Literal["stop", "alert"] = "stop" if reaction == "off" else "alert"
+        return Action(kind, run.task_type, f"{decision.outcome}: {_evidence(run, decision)}", key)
+    if decision.outcome in (Outcome.STALE, Outcome.REFUSED):
+        return Action("alert", run.task_type, f"{decision.outcome}: {decision.reason}", key)
+    return None
+
+
+def _evidence(run: Run, decision: Decision) -> str:
+    """What a decision rests on, in words."""
+    mean, lower, upper, bar = (
+        on_scale(one, run.basis)
+        for one in (decision.mean, decision.lower, decision.upper, decision.threshold)
+    )
+    told = ""
+    if decision.outcome is Outcome.DIFFERS:
+        told = f"; {scoring(scores_needed(run, decision), run.task_type)}"
+    return (
+        f"{decision.reason}: mean {mean} against the bar {bar} ({lower} to {upper}; "
+        f"{decision.pairs:,} distinct inputs, by {judged_by(run)}), {run.estimand}{told}"
+    )
+
+
+def _while_exited(
+    run: Run, decision: Decision, standing: Standing, rules: SteeringPolicy, now: datetime
+) -> Action | None:
+    exited = standing.since or now
+    key = f"{run.task_type}/exit/{exited}"
+    if decision.outcome is Outcome.WORSE:
+        # Scored since: what was taken for as good by its likeness is not.
+        reason = f"worse, after the exit: {_evidence(run, decision)}"
+        return Action("alert", run.task_type, reason, f"{key}/worse/{run.basis}")
+    if not len(run.values) and len(run.audits):
+        reason = "a model or the comparator changed since the exit: measuring again"
+        return Action("rearm", run.task_type, reason, f"{key}/changed", usd=rules.rearm_usd)
+    drift, basis = _drift(run)
+    if drift.alarmed:
+        mean, bar = on_scale(1 - drift.observed, basis), on_scale(1 - drift.allowed, basis)
+        reason = (
+            f"drift: mean {mean} by {basis} over {drift.observations:,} audited pairs against {bar}; "
+            f"a false alarm comes once in {drift.mean_run:,.0f} pairs or more"
+        )
+        return Action("rearm", run.task_type, reason, f"{key}/drift", usd=rules.rearm_usd)
+    if now - (standing.audited_at or exited) < timedelta(days=rules.audit_every_days):
+        return None
+    pairs = _audit_pairs(run, rules, exited)
+    reason = (
+        f"audit: {pairs} pairs or ${rules.audit_usd:g}, whichever comes first; "
+        f"{_watchfulness(run, rules, exited)}"
+    )
+    return Action("audit", run.task_type, reason, key, pairs=pairs, usd=rules.audit_usd)
+
+
+def _drift(run: Run) -> tuple[Drift, str]:
+    """What the audits show, by the basis of the exit; where none of them is scored, by their likeness.
+
+    Likeness is then held against what it was before the exit, at its least.
+    """
+    if len(run.audits) or not len(run.audit_likeness) or not len(run.likeness):
+        return detect(1 - run.audits, 1 - run.bar), run.basis
+    least, _ = confidence_interval(tally(run.likeness), _LIKENESS_ALPHA)
+    return detect(1 - run.audit_likeness, float(np.clip(1 - least, 0.001, 0.999))), "agreement"
+
+
+def _audit_pairs(run: Run, rules: SteeringPolicy, exited: datetime) -> int:
+    share = rules.audit_share * _pairs_per_day(run, exited) * rules.audit_every_days
+    return max(rules.audit_pairs, ceil(share))
+
+
+def _watchfulness(run: Run, rules: SteeringPolicy, exited: datetime | None) -> str:
+    """How soon audits at this rate would find out, in words."""
+    pairs = _audit_pairs(run, rules, exited) if exited else rules.audit_pairs
+    every = "a day" if rules.audit_every_days == 1 else f"every {rules.audit_every_days:g} days"
+    accepted = (1.0 if run.basis == "agreement" else NO_DIFFERENCE) - run.bar
+    fallen = run.bar - accepted
+    needed = delay(run.values, run.bar, fallen) if fallen > 0 else np.inf
+    after = f"about {needed / pairs * rules.audit_every_days:,.0f} days" if np.isfinite(needed) else "years"
+    return (
+        f"at audits of {pairs} pairs {every} a mean of {on_scale(fallen, run.basis)}, twice the loss "
+        f"accepted, would be found after {after}"
+    )
+
+
+def _days_to(run: Run, end: datetime | None) -> float:
+    """Days from the first pair to `end`; 0 without either."""
+    if run.started is None or end is None:
+        return 0.0
+    return (end - run.started).total_seconds() / 86_400
+
+
+def _pairs_per_day(run: Run, exited: datetime) -> float:
+    days = _days_to(run, exited)
+    return len(run.values) / days if days > 0 else 0.0
+
+
+def _flip(action: Action, switch: SwitchHandle) -> bool:
+    if action.kind in ("exit", "stop"):
+        step: Step = "exit" if action.kind == "exit" else "stop"
+        switch.off(action.reason, prefix=action.task_type, author=author_of(step))
+    elif action.kind in ("audit", "rearm"):
+        step = "audit" if action.kind == "audit" else "rearm"
+        author = author_of(step)
+        switch.on(action.reason, prefix=action.task_type, author=author, pairs=action.pairs, usd=action.usd)
+    return action.kind != "alert"
+
+
+def _alert(action: Action, at: datetime) -> Alert:
+    return Alert(
+        alert_id="monitor-" + sha256(action.key.encode()).hexdigest()[:24],
+        at=at,
+        kind=f"monitor_{action.kind}",
+        subject=action.task_type,
+        message=action.reason,
+        details={"pairs": action.pairs, "usd": action.usd},
+    )
