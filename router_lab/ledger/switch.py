@@ -33,6 +33,7 @@ from router_lab.ledger.values import as_text, fitted_record, shown
 from router_lab.ledger.with_blocks import is_entered
 from router_lab.records import SwitchEvent, SwitchState
 from router_lab.shown.escape import plain, show
+from router_lab.task_types import SEPARATOR, is_within
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -221,7 +222,7 @@ class LedgerSwitch:
         if not prefix or not self._routes:
             return
         if any(
-            f"{one}::".startswith(f"{other}::")
+            is_within(one, other)
             for route in self._routes
             for one, other in ((route, prefix), (prefix, route))
         ):
@@ -278,7 +279,7 @@ class Flipped:
 def _prefix(prefix: str) -> str:
     if not isinstance(prefix, str):
         raise ConfigError(f"prefix={shown(prefix)}: the beginning of task types, as a text")
-    return as_text(prefix).removesuffix("::")
+    return as_text(prefix).removesuffix(SEPARATOR)
 
 
 def _after(now: datetime, minutes: float) -> datetime:

@@ -11,6 +11,7 @@ import ibis
 from router_lab.panels.plain_rows import plain_rows
 from router_lab.shown.escape import plain
 from router_lab.shown.style import usd
+from router_lab.task_types import is_within
 
 WINDOW = timedelta(days=7)
 # Calls are counted over at least this long, so that a burst of seconds is not taken for a day's rate.
@@ -74,11 +75,7 @@ def shadow_rates(comparisons: Any) -> list[ShadowRate]:
 
 def daily_cost(rates: list[ShadowRate], prefix: str) -> DailyCost:
     """The sum over the task types at or below `prefix`; an empty prefix means all."""
-    chosen = [
-        rate
-        for rate in rates
-        if not prefix or rate.task_type == prefix or rate.task_type.startswith(f"{prefix}::")
-    ]
+    chosen = [rate for rate in rates if is_within(rate.task_type, prefix)]
     return DailyCost(
         usd=sum(rate.shadows_per_day * (rate.usd_per_shadow or 0.0) for rate in chosen),
         calls_per_day=sum(rate.calls_per_day for rate in chosen),

@@ -26,6 +26,7 @@ from router_lab.shown.style import (
     title,
     usd,
 )
+from router_lab.task_types import lineage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -250,8 +251,7 @@ class SwitchPanel(Panel[Standing]):
 def _offer_scopes(scope: Any, data: Standing) -> None:
     prefixes = {prefix for prefix in data.states if prefix}
     for rate in data.rates:
-        parts = rate.task_type.split("::")
-        prefixes |= {"::".join(parts[: end + 1]) for end in range(len(parts))}
+        prefixes.update(lineage(rate.task_type))
     options = [("everything", ""), *((plain(prefix), prefix) for prefix in sorted(prefixes - {""}))]
     if tuple(options) == tuple(scope.options):
         return

@@ -21,8 +21,8 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from router_lab.records import BudgetLine
-from router_lab.router.routing import prefixes
 from router_lab.settings.models import CostSettings, ScopeBudget
+from router_lab.task_types import depth, lineage
 
 
 class Periods(NamedTuple):
@@ -53,7 +53,7 @@ class Budgets:
     def __init__(self, cost: CostSettings) -> None:
         self._cost = cost
         self._zone = ZoneInfo(cost.timezone)
-        self._deepest = max((name.count("::") + 1 for name in cost.scopes), default=0)
+        self._deepest = max(map(depth, cost.scopes), default=0)
         self._of_period = lru_cache(maxsize=1024)(self._lines)
 
     def lines(
@@ -75,7 +75,7 @@ class Budgets:
         ]
         if is_shadow:
             lines.append(BudgetLine("shadow/daily", current.daily, cost.shadow_daily_usd, cost.warning_ratio))
-        for prefix in reversed(prefixes(task_type, self._deepest)):
+        for prefix in reversed(lineage(task_type, self._deepest)):
             if prefix in cost.scopes:
                 lines += self._pair(f"task:{prefix}", cost.scopes[prefix], current)
         user = self._user_budget(user_id)

@@ -9,6 +9,7 @@ from typing import Literal
 from router_lab.errors import RoutingError
 from router_lab.parameters import Parameters
 from router_lab.settings.models import Settings, ShadowRoute
+from router_lab.task_types import depth, family, is_within, lineage
 
 MAX_LISTED = 10
 MAX_SHOWN = 80
@@ -50,7 +51,7 @@ class RouteTable:
             )
             for name, route in settings.routing.items()
         }
-        self._deepest = max((name.count("::") + 1 for name in self._routes), default=0)
+        self._deepest = max(map(depth, self._routes), default=0)
 
     def resolve(self, task_type: str) -> Route:
         """The route of a task type. Raises `RoutingError` naming the nearest routes; never guesses."""
@@ -59,7 +60,7 @@ class RouteTable:
         route = self._routes.get(task_type)
         if route is not None:
             return route
-        for prefix in prefixes(task_type, self._deepest):
+        for prefix in lineage(task_type, self._deepest):
             if prefix in self._routes:
                 return self._routes[prefix]
         raise RoutingError(self._no_route(task_type))
@@ -67,9 +68,8 @@ class RouteTable:
     def _no_route(self, task_type: str) -> str:
         # A task type is hostile input: what is compared and shown of it has a bounded length.
         asked = task_type[:MAX_SHOWN]
-        family = asked.split("::", 1)[0]
         names = sorted(self._routes)
-        near = [name for name in names if name.startswith(f"{family}::")]
+        near = [name for name in names if name != family(asked) and is_within(name, family(asked))]
         near += [name for name in difflib.get_close_matches(asked, names, n=3) if name not in near]
         suggestion = f"; did you mean {_listed(near[:3])}?" if near else "."
         shown = repr(asked + "…" if len(task_type) > MAX_SHOWN else asked)
@@ -77,17 +77,6 @@ class RouteTable:
             f"no route matches task type {shown}{suggestion} "
             f"Known routes: {_listed(names)}. Add it, or a prefix of it, under `routing`."
         )
-
-
-def prefixes(task_type: str, deepest: int) -> list[str]:
-    """The task type's ancestors and itself, longest first, of at most `deepest` segments.
-
-    `prefixes("a::b::c", 2)` is `["a::b", "a"]`. The cost grows with `deepest`, not with the segments
-    of a hostile task type.
-    """
-    segments = task_type.split("::", deepest)
-    depth = min(len(segments), deepest)
-    return ["::".join(segments[:count]) for count in range(depth, 0, -1)]
 
 
 def _listed(names: list[str]) -> str:

@@ -33,6 +33,7 @@ from router_lab.shown.escape import (
     show,
     tag,
 )
+from router_lab.task_types import within
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -305,8 +306,7 @@ def _with_answers(comparisons: Any, task_type: str | None) -> Any:
         tests.append(text.notnull() | calls.notnull())
         tests += [~one.startswith("sha256:").fill_null(False) for one in (text, calls)]
     if task_type is not None:
-        name = comparisons.task_type
-        tests.append((name == task_type) | name.startswith(f"{task_type}::"))
+        tests.append(within(comparisons.task_type, task_type))
     return comparisons.filter(*tests)
 
 

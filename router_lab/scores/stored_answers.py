@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from router_lab.ledger.content import is_hash
 from router_lab.records import Ending
 from router_lab.router.comparators.compare import Pair, stored_pair
+from router_lab.task_types import within
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,5 +85,4 @@ def below(frame: pd.DataFrame, task_type: str | None) -> pd.DataFrame:
     """The rows of a task type and of those below it."""
     if task_type is None:
         return frame
-    inside = (frame["task_type"] == task_type) | frame["task_type"].str.startswith(f"{task_type}::")
-    return frame[inside]
+    return frame[within(frame["task_type"], task_type)]

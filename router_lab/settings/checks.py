@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 from router_lab.settings.models import ModelSettings, RouteSettings
 from router_lab.settings.price_list import listed_price
 from router_lab.settings.problems import Path, Problem, did_you_mean, quoted
+from router_lab.task_types import is_complete
 
 
 def check_task_types(section: Path, names: Collection[str]) -> Iterator[Problem]:
     """Names under `section` are task types: segments between `::`, none of them empty."""
     for name in names:
-        if not all(name.split("::")):
+        if not is_complete(name):
             message = "a task type needs text before, between and after each `::`; remove the empty part"
             yield Problem((*section, name), message)
 

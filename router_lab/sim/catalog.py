@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from router_lab.sim.tokenizer import TokenizerName
+from router_lab.task_types import lineage
 
 Provider = Literal["anthropic", "ollama", "openai"]
 
@@ -51,12 +52,7 @@ class SimModel:
 
     def skill_for(self, task_type: str) -> float:
         """The share of right answers at `task_type`: the longest matching `::` prefix wins."""
-        prefix = task_type
-        while prefix:
-            if prefix in self.skills:
-                return self.skills[prefix]
-            prefix = prefix.rpartition("::")[0]
-        return self.skill
+        return next((self.skills[name] for name in lineage(task_type) if name in self.skills), self.skill)
 
 
 DEFAULT_MODELS: tuple[SimModel, ...] = (

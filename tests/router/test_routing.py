@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from router_lab import settings
 from router_lab.errors import RoutingError
-from router_lab.router.routing import RouteTable, prefixes
+from router_lab.router.routing import RouteTable
+from router_lab.task_types import lineage
 
 MODELS = """\
 models:
@@ -116,6 +117,6 @@ def test_resolving_agrees_with_the_definition(names: list[str], asked: str) -> N
 
 
 def test_prefixes_stop_at_the_depth_that_can_match() -> None:
-    assert prefixes("a::b::c", 2) == ["a::b", "a"]
-    assert prefixes("a", 5) == ["a"]
-    assert prefixes("a::b", 0) == []
+    assert lineage("a::b::c", 2) == ["a::b", "a"]
+    assert lineage("a", 5) == ["a"]
+    assert lineage("a::b", 0) == []

@@ -21,6 +21,7 @@ from router_lab.ledger.journal.money import nano_up
 from router_lab.ledger.schema import microseconds
 from router_lab.ledger.values import as_text
 from router_lab.records import SwitchEvent, SwitchState
+from router_lab.task_types import lineage
 
 NEVER_FLIPPED = SwitchState(on=False, epoch=0, reason="never turned on")
 
@@ -85,9 +86,7 @@ def create_flips(connection: sqlite3.Connection, *, temporary: bool = False) -> 
 @lru_cache(maxsize=1024)
 def prefixes(task_type: str) -> tuple[str, ...]:
     """The global prefix and every `::` prefix of `task_type`, general to specific."""
-    parts = task_type.split("::")
-    found = ["", *("::".join(parts[: end + 1]) for end in range(len(parts)))]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(("", *reversed(lineage(task_type)))))
 
 
 def applicable(connection: sqlite3.Connection, task_type: str) -> list[Flip]:

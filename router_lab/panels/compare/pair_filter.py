@@ -8,6 +8,8 @@ from functools import reduce
 from operator import or_
 from typing import Any, Literal
 
+from router_lab.task_types import within
+
 Order = Literal["differing first", "newest first"]
 
 _SEARCHED = ("primary_output", "shadow_output", "primary_tool_calls", "shadow_tool_calls")
@@ -33,8 +35,7 @@ def filtered(pairs: Any, wanted: PairFilter) -> Any:
     """The pairs that pass."""
     tests = []
     if wanted.task_type is not None:
-        below = pairs.task_type.startswith(f"{wanted.task_type}::")
-        tests.append((pairs.task_type == wanted.task_type) | below)
+        tests.append(within(pairs.task_type, wanted.task_type))
     if wanted.models is not None:
         tests.append((pairs.primary_alias == wanted.models[0]) & (pairs.shadow_alias == wanted.models[1]))
     if wanted.status is not None:

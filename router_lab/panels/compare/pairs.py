@@ -19,6 +19,7 @@ from router_lab.panels.compare.pair_filter import PairFilter, filtered, ordering
 from router_lab.panels.compare.pair_table import conformed, record
 from router_lab.panels.plain_rows import plain_rows
 from router_lab.records import Comparison, Ending, Side
+from router_lab.task_types import lineage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +96,7 @@ class PairSource:
         counted = self._rows(self._pairs.group_by(names).aggregate(pairs=self._pairs.count()))
         return Choices(
             task_types=_commonest(
-                (above, row["pairs"]) for row in counted for above in _above(row["task_type"])
+                (above, row["pairs"]) for row in counted for above in lineage(row["task_type"] or "")
             ),
             models=_commonest(((row["primary_alias"], row["shadow_alias"]), row["pairs"]) for row in counted),
             statuses=_commonest((row["status"], row["pairs"]) for row in counted),
@@ -253,11 +254,6 @@ def _repeats(rows: list[dict[str, Any]]) -> list[Repeats]:
         )
         for group in groups.values()
     ]
-
-
-def _above(task_type: str | None) -> list[str]:
-    parts = (task_type or "").split("::")
-    return ["::".join(parts[: end + 1]) for end in range(len(parts))]
 
 
 def _commonest(counted: Iterable[tuple[Any, int]]) -> tuple[Any, ...]:
