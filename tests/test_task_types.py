@@ -37,7 +37,7 @@ def test_a_column_is_asked_as_its_values_are(names, prefix):
 
 def test_a_database_is_asked_as_its_values_are():
     names = ["a", "a::b", "ab", "a:b", "b::a", "%", "%::x", "a::"]
-    table = ibis.duckdb.connect().create_table("named", pa.table({"name": names}))
+    table = ibis.memtable(pa.table({"name": names}))
     for prefix in ("a", "%", "a::b"):
         found = table.mutate(found=within(table["name"], prefix)).to_pyarrow()
         said = dict(zip(found["name"].to_pylist(), found["found"].to_pylist(), strict=True))
