@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from pair_frames import agreeing, pairs_frame
-from test_watches import apply, pairs, write
+from watched_pairs import apply, pairs, write
 
 from router_lab.analysis import ExitPlan, ab
 from router_lab.errors import ConfigError

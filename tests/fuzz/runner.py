@@ -20,7 +20,7 @@ from tempfile import gettempdir
 from types import FrameType
 
 TESTS = Path(__file__).parents[1]
-sys.path[:0] = [str(TESTS), *(str(TESTS / folder) for folder in ("ledger", "router/providers"))]
+sys.path[:0] = [str(TESTS), *(str(TESTS / folder) for folder in ("ledger", "router"))]
 
 from fuzz.mutation import mutated  # noqa: E402
 from fuzz.targets import Target, target  # noqa: E402

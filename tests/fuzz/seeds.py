@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 
 import pandas as pd
-from test_ledger_exchange import LITELLM, span
-from test_provider_replies import WHOLE, openai
-from test_stream_decoders import STREAMS as DECODED
+from provider_replies import WHOLE, openai
+from provider_streams import STREAMS as DECODED
+from short_logs import LITELLM, span
 
 CONFIG = Path(__file__).parents[2] / "config"
 

@@ -11,7 +11,7 @@ of 304). So pairs weigh the same where there are few stretches, each with one ra
 quarter of an unseen failure allowed for, does not lie towards the bar from the pairs' mean by more than
 `_PARTED` standard errors. No rule can do this without ever missing inputs that became easier as the rate was
 raised: of 50 pairs at .98 three in four have one failure at most, but so has one in twelve at .92. How often
-such streams pass an alpha of .05 is in `tests/analysis/test_rates.py`: up to .09.
+such streams pass an alpha of .05 is in `tests/analysis/statistics/test_rates.py`: up to .09.
 """
 
 from __future__ import annotations

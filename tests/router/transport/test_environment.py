@@ -6,7 +6,7 @@ import ssl
 from pathlib import Path
 
 import pytest
-from test_transport import OK, answering, request, serving
+from raw_server import OK, answering, request, serving
 
 from router_lab import Router, settings
 from router_lab.errors import ProviderError

@@ -15,7 +15,7 @@ from router_lab.analysis.statistics.clustered import cluster_mean
 from router_lab.analysis.statistics.prediction_powered import PredictionPoweredMean, prediction_powered_mean
 from router_lab.errors import ConfigError
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "pandalm_humans_and_judges.parquet"
+DATA = Path(__file__).parents[4] / "shared" / "data" / "pandalm_humans_and_judges.parquet"
 PAIRS = 2_000
 
 World = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_import_formats import LOGS, TUNED
+from tool_logs import LOGS, TUNED
 
 from mutations import WRONG, mutated, places
 from router_lab.ledger import Ledger

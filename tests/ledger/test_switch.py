@@ -9,8 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from ledger_rows import answered, lost, pair, settings
-from test_ledger_rows import run_script
+from ledger_rows import answered, lost, pair, run_script, settings
 
 from manual_clock import ManualClock
 from router_lab.errors import ConfigError

@@ -17,8 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ledger_rows import answered, lost, make_call, settings
-from test_ledger_rows import run_script
+from ledger_rows import answered, lost, make_call, run_script, settings
 
 from router_lab.errors import LedgerError
 from router_lab.ledger import Ledger

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from ledger_rows import answered, lost, make_call, settings
-from test_ledger_rows import run_script
+from ledger_rows import answered, lost, make_call, run_script, settings
 
 from router_lab.errors import BudgetExceededError, ConfigError
 from router_lab.ledger import Ledger

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pair_frames import NOW, agreeing, pairs_frame
-from test_watches import LATER, NAME, pairs, write
+from watched_pairs import LATER, NAME, pairs, write
 
 from router_lab.analysis import ExitPlan, Outcome, monitor
 from router_lab.errors import ConfigError

@@ -14,7 +14,7 @@ from router_lab.analysis import ab, monitor
 from router_lab.analysis.statistics.clustered import cluster_mean
 from router_lab.analysis.statistics.shrinkage import shrunk_means
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "mmlu_two_models.parquet"
+DATA = Path(__file__).parents[4] / "shared" / "data" / "mmlu_two_models.parquet"
 SHADOW, PRIMARY = "mistralai/Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"
 LATER = (NOW + pd.Timedelta(hours=1)).to_pydatetime()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from pair_frames import NOW, agreeing, pairs_frame
+from pair_frames import agreeing, pairs_frame
+from watched_pairs import LATER, NAME, apply, pairs, write
 
 from router_lab.analysis import (
     ExitPlan,
@@ -23,42 +23,6 @@ from router_lab.cli.command import main
 from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
 from router_lab.records import Comparison, Score
-from router_lab.steering import SteeringPolicy, steer
-
-NAME = "classify::ticket"
-START = NOW.to_pydatetime() - timedelta(days=2)
-LATER = NOW.to_pydatetime()
-
-
-def pairs(agreement: Sequence[float], first: int = 0, **changes: object) -> list[Comparison]:
-    """One complete pair per agreement, one a minute from the `first`th minute on."""
-    made = [
-        Comparison(
-            comparison_id=f"{changes.get('task_type', NAME)}-{number}-{changes.get('is_noise', False)}",
-            request_id=f"r{number}", task_type=NAME, created_at=START + timedelta(minutes=number),
-            primary_attempt_id=None, shadow_attempt_id=None, primary_alias="cloud", shadow_alias="local",
-            primary_model="big", shadow_model="small", input_hash=f"h{number}", sample_probability=0.5,
-            switch_epoch=1, status="complete", comparator="label", agreement=float(value),
-            primary_output="1", shadow_output="1", primary_cost_usd=0.01, shadow_cost_usd=0.001,
-            primary_latency_ms=900.0, shadow_latency_ms=300.0, details={}, primary_parameters="{}",
-        )
-        for number, value in enumerate(agreement, first)
-    ]  # fmt: skip
-    return [replace(one, **changes) for one in made]
-
-
-def write(ledger: Ledger, rows: Sequence[Comparison]) -> None:
-    async def run() -> None:
-        await asyncio.gather(*(ledger.record_comparison(one) for one in rows))
-
-    asyncio.run(run())
-
-
-AT_ONCE = SteeringPolicy(exit_after_days=0)
-
-
-def apply(ledger: Ledger, **options: object) -> str:
-    return repr(asyncio.run(steer(ledger, apply=True, **{"now": LATER, "policy": AT_ONCE, **options})))
 
 
 def told(ledger: Ledger) -> tuple[object, ...]:
@@ -234,7 +198,7 @@ def test_a_better_shadow_is_superior_by_scores_and_differs_by_likeness():
 
 
 def test_gsm8k_swapped_is_superior_on_real_answers():
-    data = Path(__file__).parents[3] / "shared" / "data" / "gsm8k_responses.csv"
+    data = Path(__file__).parents[4] / "shared" / "data" / "gsm8k_responses.csv"
     if not data.exists():
         pytest.skip("the real GSM8K answers are not on this machine; the same is tested on made data above")
     answers = pd.read_csv(data).head(300)

@@ -24,7 +24,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from ledger_rows import NOON, alert, answered, lost, make_call, pair, settings
+from ledger_rows import NOON, alert, answered, lost, make_call, pair, run_script, settings
 
 from router_lab.errors import LedgerError
 from router_lab.ledger import Ledger
@@ -239,14 +239,6 @@ def test_a_script_that_never_closes_loses_nothing(tmp_path: Path) -> None:
     run_script(script, tmp_path)
     with Ledger(tmp_path) as ledger:
         assert ledger.attempts()["outcome"].tolist() == ["ok"] * 20
-
-
-def run_script(script: str, *arguments: Path | str) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    command = [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)]
-    return subprocess.run(
-        command, env=environment, check=True, capture_output=True, text=True, timeout=60
-    ).stdout
 
 
 @pytest.mark.parametrize("first", ["register", "call"])
