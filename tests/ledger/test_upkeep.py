@@ -175,7 +175,9 @@ async def test_a_seal_that_was_killed_midway_is_finished(tmp_path: Path, moment:
     """With its batch put aside, then with its files there too; the crash test meets these only by chance."""
     script = """
         import os, sys
-        from router_lab.ledger import Ledger, files, seal
+        from router_lab.ledger import Ledger
+        from router_lab.ledger.disk import files
+        from router_lab.ledger.sealed import seal
         *place, name = sys.argv[2].split(".")
         setattr(files.LocalFiles if place[0] == "files" else seal, name, lambda *_: os._exit(7))
         Ledger(sys.argv[1]).seal()

@@ -20,10 +20,8 @@ from router_lab.panels import (
     MonitorPanel,
     SpendPanel,
     TruncationPanel,
+    dashboard,
     sheet,
-)
-from router_lab.panels import (
-    overview as dashboard,
 )
 from router_lab.panels.sheet import SheetPanel, frame_html
 from router_lab.panels.truncation import _suspects

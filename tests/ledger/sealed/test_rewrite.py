@@ -126,7 +126,8 @@ async def test_what_a_killed_compaction_left_is_not_adopted_twice(tmp_path: Path
     """The merged file and those it replaces are all there, and the journal that tells them apart is lost."""
     script = """
         import os, sys
-        from router_lab.ledger import Ledger, files
+        from router_lab.ledger import Ledger
+        from router_lab.ledger.disk import files
         files.LocalFiles.remove = lambda *_: os._exit(7)
         Ledger(sys.argv[1]).compact()
     """
