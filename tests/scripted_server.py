@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-# A JSON body with status 200, a status with its body, or a function from the request to either.
+# A JSON body with status 200, a status with its body and headers, or a function from the request to either.
 Answer = Any
 
 
@@ -86,7 +86,7 @@ def ollama(text: str = "", done_reason: str = "stop", **message: Any) -> dict[st
 def _response(answer: Answer, request: Mapping[str, Any]) -> bytes:
     if callable(answer):
         answer = answer(request)
-    status, body = answer if isinstance(answer, tuple) else (200, answer)
+    status, body, *headers = answer if isinstance(answer, tuple) else (200, answer)
     kind, data = ("text/event-stream", body) if isinstance(body, bytes) else ("application/json", b"")
     data = data or json.dumps(body).encode()
     head = [
@@ -94,5 +94,6 @@ def _response(answer: Answer, request: Mapping[str, Any]) -> bytes:
         f"content-type: {kind}",
         f"content-length: {len(data) + 9 * isinstance(body, Cut)}",
         "connection: close",
+        *headers,
     ]
     return "\r\n".join(head).encode() + b"\r\n\r\n" + data

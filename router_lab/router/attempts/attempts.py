@@ -42,6 +42,7 @@ from router_lab.router.comparators.aside import TookTooLongError
 from router_lab.router.ports import Accounts, Clock
 from router_lab.router.pricing import PriceBook
 from router_lab.router.providers.base import ModelCall
+from router_lab.router.providers.failures import heed_headers
 from router_lab.router.providers.usage import is_complete
 from router_lab.router.request.dialects import Dialects
 from router_lab.router.request.targets import Target
@@ -310,6 +311,7 @@ class Attempts:
         try:
             reply = await self._decoded(attempt.job, response, provider.reply)
         except (ProviderError, ContextOverflowError, ResponseParseError) as broken:
+            heed_headers(broken, response.headers, self._clock.now())
             if response.cut is not None:
                 return settlement.from_transport_error(response.cut, usage=usage, whole=True)
             if isinstance(broken, ResponseParseError):

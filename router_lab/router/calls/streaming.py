@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from router_lab.router.attempts.settlement import Settlement
 from router_lab.router.breaker import Admission
 from router_lab.router.calls.dispatch import Dispatch
 from router_lab.router.providers.base import StreamDecoder
+from router_lab.router.providers.failures import heed_headers
 from router_lab.router.shadows.pairing import Answered
 from router_lab.router.transport.transport import StreamResponse, Transport
 
@@ -132,6 +133,7 @@ async def stream_attempt(
     text: list[str] = []
     arriving = plan.mask.arriving()
     on_the_wire = True
+    headers: Mapping[str, str] = {}
     try:
         async with transport.stream(
             plan.wire,
@@ -139,6 +141,7 @@ async def stream_attempt(
             timeout_s=attempts.timeout_s(job, plan),
             max_body_bytes=plan.limits.stream_bytes,
         ) as response:
+            headers = response.headers
             if not 200 <= response.status < 300:
                 settled = await _refused(plan, response, attempts.now())
             else:
@@ -163,6 +166,7 @@ async def stream_attempt(
                     text.append(settled.text)
                     yield settled.text
     except (ProviderError, ContextOverflowError, ResponseParseError) as error:
+        heed_headers(error, headers, attempts.now())
         if isinstance(error, ProviderError) and (on_the_wire or error.kind == "cut_stream"):
             settled = settlement.from_transport_error(error, usage=decoder.usage, text="".join(text))
         else:

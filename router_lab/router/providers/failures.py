@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from router_lab.errors import ContextOverflowError, ProviderError
+from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
+from router_lab.router.providers.funds import NO_FUNDS, is_out_of_funds
 from router_lab.router.providers.overflow import KINDS, known_wording, likely_wording
 from router_lab.router.providers.refusals import refused_fields
-from router_lab.router.providers.waits import reset_after, retry_after, wait_in_body
+from router_lab.router.providers.waits import asked_wait, reset_after, retry_after, wait_in_body
 from router_lab.router.providers.wire import count, decode, excerpt, text_of
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "choice_error",
     "event_error",
     "has_failed_status",
+    "heed_headers",
     "is_error",
     "is_page",
     "no_answer",
@@ -40,32 +42,6 @@ _CONTAINERS = ("error", "detail", "errors", "fault", "Error", "base_resp")
 _CODES = ("code", "status_code", "error_code", "errorCode")
 _MESSAGES = ("message", "msg", "error_msg", "errorMessage", "status_msg", "error_message", "detail", "title")
 
-# Errors that waiting does not mend although their status says so: the account is out of money.
-_NO_FUNDS = frozenset(
-    {
-        "insufficient_quota",
-        "credit_balance_exhausted",
-        "billing_error",
-        "billing_not_active",
-        "billing_hard_limit_reached",
-        "exceeded_current_quota_error",
-        "Arrearage",
-        "AllocationQuota.FreeTierOnly",
-        "AccountOverdueError",
-        "account_deactivated",
-        "insufficient_balance",
-        # Zhipu, SiliconFlow, Baidu, Spark
-        "1113",
-        "30001",
-        "336006",
-        "11200",
-        "11201",
-        # MiniMax
-        "base_resp 1008",
-        "base_resp 2056",
-    }
-)
-
 # Reasons to stop that no model has, only a server that failed: DeepSeek, Zhipu, SGLang, Ollama and others.
 _FAILED = frozenset(
     {"error", "insufficient_system_resource", "network_error", "abort", "aborted", "failed", "server_error"}
@@ -74,7 +50,7 @@ _FAILED = frozenset(
 )
 
 # Error events inside a 200 stream carry a type and no status. These are the caller's fault.
-_CALLERS_FAULT = _NO_FUNDS | {
+_CALLERS_FAULT = NO_FUNDS | {
     "invalid_request_error",
     "authentication_error",
     "permission_error",
@@ -83,33 +59,8 @@ _CALLERS_FAULT = _NO_FUNDS | {
     "BadRequestError",
 }
 
-# An account out of quota or credit, in the words of many servers and whatever the status.
-_NO_FUNDS_TEXT = re.compile(
-    r"insufficient[ _-]?(?:balance|quota|credits?|funds)"
-    r"|(?:credit )?balance is (?:too low|insufficient|not enough)"
-    r"|exceeded your current quota|out of (?:credits?|funds|quota)|(?:no|not enough|more|add|purchase|buy)"
-    r" (?:remaining |prepaid )?credits|billing (?:hard )?limit|payment (?:is )?required"
-    r"|quota (?:is |has been )?"
-    r"(?:exhausted|used up|depleted)|exceeded your (?:monthly|weekly|daily|included|free)\b.{0,40}"
-    r"(?:credits?|quota|usage|limit)"
-    r"|(?:usage|spend(?:ing)?) limits? (?:has been |was |is )?(?:reached|exceeded)"
-    r"|key limit exceeded|used (?:up )?all (?:of )?(?:your |its |the )?(?:available )?credits"
-    r"|reach(?:ed|ing) (?:the|its) (?:monthly|weekly|daily) spend(?:ing)? limit|free tier .{0,40}exhausted"
-    r"|reached your .{0,30}(?:usage|spend(?:ing)?) limit|arrear(?:s|age)\b"
-    r"|overdue (?:payment|balance|bill|invoice)|account(?: is)? overdue"
-    r"|unpaid (?:invoice|balance|bill)|past invoices"
-    r"|account (?:is|was|has been) (?:not active|inactive|deactivated|suspended|frozen)"
-    r"|trial key.{0,40}limited to [\d,]+ api calls ?(?:/|per) ?month"
-    r"|(?:spend(?:ing)?|budget) cap\b|(?:enable billing|billing to be enabled|requires billing)"
-    r"|daily (?:request |usage |free )?(?:limit|quota) (?:is |has been )?(?:reached|exceeded)"
-    r"|(?:not|n't) (?:have )?enough (?:credits?|balance|funds|quota)|\brecharge (?:your|the|and)\b"
-    r"|\btop[ -]?up your\b|余额不足|欠费|充值|额度(?:已)?(?:用尽|不足|用完)",
-    re.IGNORECASE,
-)
-# A request larger than what the account may send in a minute: no waiting mends that.
-_OVER_RATE = re.compile(
-    r"tokens per (?:min|minute|day).{0,80}?limit:? (\d+).{0,40}?requested:? (\d+)", re.I | re.S
-)
+_LIMIT_KINDS = re.compile(r"rate.?limit|too.?many|throttl|overload|unavailable", re.I)
+_TOLD = {"true": True, "false": False}
 _TRANSIENT_KINDS = re.compile(
     r"rate.?limit|too.?many|overload|unavailable|timeout|server.?error|internal|busy", re.I
 )
@@ -161,10 +112,11 @@ def response_error(
     if 400 <= status <= 500 and (overflow := overflow_error(provider, failure, status)):
         return overflow
     label = f"{provider} answered {status}" + (f" {excerpt(failure.kind, 60)}" if failure.kind else "")
-    wait = retry_after(lowered, now)
-    if wait is None and status in (429, 503) and not lowered.get("retry-after", "").strip():
+    wait = asked_wait(lowered, now)
+    if wait is None and status in (429, 503):
         wait = wait_in_body(payload, failure.message, now) or reset_after(lowered, now)
-    exhausted = _is_exhausted(failure, wait) or status == 402
+    wait = wait or None
+    exhausted = is_out_of_funds(failure.kind, failure.message, wait) or status == 402
     return ProviderError(
         f"{label}: {excerpt(_reason(failure)) or 'the body is empty'}{_where(status, url)}",
         status=status,
@@ -186,6 +138,27 @@ def success_error(provider: str, payload: Any) -> ProviderError | ContextOverflo
         told = {"base_resp": payload["base_resp"]}
         return event_error(provider, told, during=f"{provider} answered 200 with an error")
     return None
+
+
+def heed_headers(
+    error: ProviderError | ContextOverflowError | ResponseParseError,
+    headers: Mapping[str, str],
+    now: datetime,
+) -> None:
+    """Let the headers of a 2xx answer say of the error in its body what they say of any other.
+
+    How long to wait, and whether to try again; what the body says itself comes first.
+    """
+    if not isinstance(error, ProviderError):
+        return
+    lowered = {name.lower(): value for name, value in headers.items()}
+    wait = asked_wait(lowered, now)
+    is_limit = error.code in (429, 503) or _LIMIT_KINDS.search(error.kind or "")
+    if wait is None and error.retry_after_s is None and is_limit:
+        wait = reset_after(lowered, now)
+    error.retry_after_s = error.retry_after_s if wait is None else wait or None
+    told = _TOLD.get(lowered.get("x-should-retry", "").strip().lower())
+    error.retryable = error.retryable if told is None or error.exhausted else told
 
 
 def is_error(error: Any) -> bool:
@@ -259,7 +232,7 @@ def event_error(
     if overflow := overflow_error(provider, failure, failure.code or 200):
         return overflow
     wait = wait_in_body(payload, failure.message)
-    exhausted = _is_exhausted(failure, wait) or failure.code == 402
+    exhausted = is_out_of_funds(failure.kind, failure.message, wait) or failure.code == 402
     status = failure.code or (400 if _is_callers_fault(failure) else 200)
     label = (during or f"{provider} broke off its stream") + (
         f" with {excerpt(failure.kind, 60)}" if failure.kind and during is None else ""
@@ -320,7 +293,7 @@ def _kind(payload: Mapping[str, Any], code: Any, kind: Any) -> str | None:
         return code
     number = str(code) if isinstance(code, str) or (type(code) is int and 0 <= code < 10**7) else ""
     named = f"base_resp {number[:20]}" if "status_msg" in payload else number
-    return named if named in _NO_FUNDS or named in KINDS else kind if isinstance(kind, str) else None
+    return named if named in NO_FUNDS or named in KINDS else kind if isinstance(kind, str) else None
 
 
 def _with_outer(failure: Failure, payload: Mapping[str, Any]) -> Failure:
@@ -361,15 +334,6 @@ def _where(status: int, url: str) -> str:
     return said
 
 
-def _is_exhausted(failure: Failure, wait: float | None) -> bool:
-    if failure.kind in _NO_FUNDS:
-        return True
-    if (over := _OVER_RATE.search(failure.message)) and int(over[2][:18]) > int(over[1][:18]):
-        return True
-    # A limit that comes back by itself is a rate, whatever it is called.
-    return wait is None and bool(_NO_FUNDS_TEXT.search(failure.message))
-
-
 def _is_callers_fault(failure: Failure) -> bool:
     if failure.kind in _CALLERS_FAULT:
         return True
@@ -400,7 +364,7 @@ def _redirect_error(provider: str, status: int, headers: Mapping[str, str]) -> P
 
 
 def _retryable(status: int, kind: str | None, should_retry: str) -> bool:
-    told = {"true": True, "false": False}.get(should_retry.strip().lower())
+    told = _TOLD.get(should_retry.strip().lower())
     if told is not None:
         return told
-    return kind not in _NO_FUNDS and (status in _TRANSIENT or status >= 500)
+    return kind not in NO_FUNDS and (status in _TRANSIENT or status >= 500)

@@ -9,37 +9,57 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-_DURATION = re.compile(
-    r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?"
-)
-_UNITS_S = (86400.0, 3600.0, 60.0, 1.0, 0.001)
-_WORDS = re.compile(
-    r"(?:try again|retry|wait)(?: in| after)?(?: about)? (\d[\d.]*(?:d|h|ms|m|s)[\ddhms.]*|\d+(?:\.\d+)?)"
-    r"(?: ?(seconds?|secs?|minutes?|mins?|hours?))?",
+from router_lab.router.providers.durations import duration, leading_duration
+
+# What leads to a wait in an error's words, and what may stand between.
+_LEAD = re.compile(
+    r"(?:\bagain|\bretry(?:ing)?|\bwait(?:ing)?|\bresets?|\bresetting|\bcool[ -]?down"
+    r"|\brenew(?:s|ed)?|\brefill(?:s|ed)?|\breplenish(?:es|ed)?|\btry)"
+    r"(?:[\s:=\"'_~≈-]|(?:in|after|for|at|until|on|about|approximately|around|roughly|another|later|within|least"
+    r"|the|next|is|of|time|seconds|secs|s)(?![^\W_]))*(?P<thousandths>(?<=[_ -])ms[\s:=\"']+)?",
     re.IGNORECASE,
 )
-_WORD_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+# A number alone is one of seconds, unless a word of another matter follows it.
+_SECONDS = re.compile(
+    r"(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,12}(?:\.\d{1,12})?)(?![\w-])"
+    r"(?=[^\w%]*(?:$|[.;:)]|,(?! ?\d)|(?:before|or|and|to|then|until|please|if|for|since|because|as)\b))",
+    re.IGNORECASE,
+)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?")
+_CHINESE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(毫秒|秒钟?|分钟?|小时|天)\s*(?:之|以)?后")
+_CHINESE_UNITS_S = {"毫": 0.001, "秒": 1.0, "分": 60.0, "小": 3600.0, "天": 86400.0}
+# Members of an error's body that say it, too, and the seconds of their unit.
+_MEMBERS_S = {
+    **dict.fromkeys(("retry_after", "retryAfter", "retry-after", "Retry-After", "retryDelay"), 1.0),
+    **dict.fromkeys(("retry_after_seconds", "retryAfterSeconds", "retry_after_s", "retry_after_sec"), 1.0),
+    **dict.fromkeys(("retry_after_ms", "retryAfterMs", "retry_after_milliseconds"), 0.001),
+}
 # A number this large is a point in time: seconds, or milliseconds, since 1970.
 _EPOCH_S, _EPOCH_MS = 10**9, 10**12
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """The wait a server asks for, in seconds; `headers` has lower-case names.
+    """The wait a server asks for, in seconds; `headers` has lower-case names."""
+    return _positive(asked_wait(headers, now) or 0.0)
 
-    `retry-after-ms` comes first, then `retry-after` as seconds, then as an HTTP date (RFC 9110,
-    10.2.3) against the answer's own `date`, so that clocks that disagree do no harm.
+
+def asked_wait(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """As `retry_after`, but 0 where a server says that nobody need wait, None where it says nothing.
+
+    `retry-after-ms` comes first, then `retry-after`: seconds, an HTTP date (RFC 9110, 10.2.3) or another
+    moment against the answer's own `date`, so that clocks that disagree do no harm, or a duration in words.
     """
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return _positive(milliseconds / 1000)
-    asked = headers.get("retry-after") or headers.get("x-retry-after")
-    seconds = _number(asked)
-    if seconds is not None:
-        return _positive(seconds)
-    until, sent = _date(asked), _date(headers.get("date")) or now
-    if until is None or sent is None:
-        return duration(asked)
-    return _positive((until - sent).total_seconds())
+    at = _date(headers.get("date")) or now
+    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
+        if (milliseconds := _number(headers.get(name))) is not None and math.isfinite(milliseconds):
+            return max(0.0, milliseconds / 1000)
+    for name in ("retry-after", "x-retry-after"):
+        value = headers.get(name, "")
+        # A header that came twice is one with a comma; so is a date.
+        for one in (value, *value.split(",")):
+            if (wait := _until(one, at)) is not None:
+                return max(0.0, wait)
+    return None
 
 
 def reset_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
@@ -53,60 +73,75 @@ def reset_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
     spent: list[float] = []
     open_: list[float] = []
     for name, value in headers.items():
-        wait = _until(value, at) if "ratelimit" in name and "reset" in name else None
+        is_reset = "ratelimit" in name.replace("rate-limit", "ratelimit") and "reset" in name
+        wait = _positive(_until(value, at) or 0.0) if is_reset else None
         if wait is None:
             continue
         left = _number(headers.get(name.replace("reset", "remaining")))
         (spent if left is not None and left <= 0 else open_).append(wait)
-    spent += filter(None, (_structured(value) for value in (headers.get("ratelimit", ""),)))
+    spent += _structured(headers.get("ratelimit", ""))
     return max(spent) if spent else min(open_, default=None)
 
 
 def wait_in_body(payload: Any, message: str, now: datetime | None = None) -> float | None:
-    """Seconds to wait from an error's body: Gemini's `retryDelay`, a router's headers, or its words."""
+    """Seconds to wait from an error's body: a member of its own, a router's headers, or its words."""
     for details in _objects(payload):
-        if (delay := duration(details.get("retryDelay"))) is not None:
-            return delay
+        for name, unit_s in _MEMBERS_S.items():
+            value = details.get(name)
+            known = isinstance(value, str | int | float) and not isinstance(value, bool)
+            if known and (wait := _until(str(value), now)) is not None:
+                return _positive(wait * unit_s)
         headers = details.get("headers")
         if isinstance(headers, Mapping):
             lowered = {str(name).lower(): str(value) for name, value in headers.items()}
-            return retry_after(lowered, now) or reset_after(lowered, now)
-    if (said := _WORDS.search(message)) is None:
-        return None
-    # The sentence may end behind it: `Please try again in 7m12s.`
-    asked = said[1].rstrip(".")
-    number = _number(asked)
-    unit = _WORD_UNITS_S[said[2][0].lower()] if said[2] else 1.0
-    return _positive(number * unit) if number is not None else duration(asked)
+            if (wait := retry_after(lowered, now) or reset_after(lowered, now)) is not None:
+                return wait
+    return _in_words(message, now)
 
 
-def duration(value: Any) -> float | None:
-    """Seconds of a duration such as `1h2m`, `7.66s` or `120ms`; None for anything else."""
-    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) and value.strip() else None
-    if found is None or len(found[0]) > 60:
-        return None
-    return _positive(
-        sum(float(part) * unit for part, unit in zip(found.groups(), _UNITS_S, strict=True) if part)
-    )
+def _in_words(message: str, now: datetime | None) -> float | None:
+    for lead in _LEAD.finditer(message):
+        rest = message[lead.end() : lead.end() + 100]
+        wait = leading_duration(rest)
+        if wait is None and (alone := _SECONDS.match(rest)):
+            wait = float(alone[1].replace(",", "")) * (0.001 if lead["thousandths"] else 1.0)
+        if wait is None and now is not None and (moment := _MOMENT.match(rest)):
+            wait = _until(moment[0].replace(" UTC", "Z"), now)
+        if wait is not None:
+            return _positive(wait)
+    if said := _CHINESE.search(message):
+        return _positive(float(said[1]) * _CHINESE_UNITS_S[said[2][0]])
+    return None
 
 
 def _until(value: str, at: datetime | None) -> float | None:
+    """Seconds from `at` to what `value` says: a duration, or a moment, which may have passed."""
     number = _number(value)
     if number is None:
         if (seconds := duration(value)) is not None:
             return seconds
         moment = _moment(value)
-        return _positive((moment - at).total_seconds()) if moment is not None and at is not None else None
+        return (moment - at).total_seconds() if moment is not None and at is not None else None
+    if not math.isfinite(number) or number < 0:
+        return None
     if number < _EPOCH_S:
-        return _positive(number)
+        return number
     since_1970 = number / 1000 if number >= _EPOCH_MS else number
-    return None if at is None else _positive(since_1970 - at.timestamp())
+    return None if at is None else since_1970 - at.timestamp()
 
 
-def _structured(value: str) -> float | None:
-    """The `t` of a limit without any `r` left, in the form of the IETF's draft (`"default";r=0;t=30`)."""
-    found = re.search(r"\br=0\b[^,]*?\bt=(\d{1,9})|remaining=0\b.{0,40}?reset=(\d{1,9})", value)
-    return _positive(float(found[1] or found[2])) if found else None
+def _structured(value: str) -> list[float]:
+    """The `t` of the limits that are spent, in the forms of the IETF's drafts (`"default";r=0;t=30`)."""
+    items = [("r", "t", item) for item in value.split(",")]
+    waits = []
+    for left, after, item in (*items, ("remaining", "reset", value.replace(",", ";"))):
+        said = {name.lower(): int(number) for name, number in _PARAMETERS.findall(item)}
+        if said.get(left) == 0 and said.get(after):
+            waits.append(float(said[after]))
+    return waits
+
+
+_PARAMETERS = re.compile(r"(?:^|[;\s])(\w{1,9})=(\d{1,9})(?![\d.])")
 
 
 def _objects(payload: Any, depth: int = 0) -> Iterable[Mapping[str, Any]]:

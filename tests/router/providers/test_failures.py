@@ -180,6 +180,54 @@ def test_an_account_without_money_is_known_in_other_words(status: int, body: str
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        "Your prepayment credits are depleted. Please go to AI Studio to manage your project and billing.",
+        "You have depleted your monthly included credits. Subscribe to PRO to get 20x more included usage.",
+        "Account balance is negative",
+        "Your account has zero balance, please deposit",
+        "Balance not sufficient",
+        "Your credit balance: $0.00",
+        "Your wallet is empty",
+        "Your funds have run out",
+        "You have 0 credits left",
+        "Budget has been exceeded! Current cost: 10.2, Max budget: 10.0",
+        "ExceededBudget: User over budget",
+        "You requested up to 4096 tokens, but can only afford 2000",
+        "Your team has run out of its monthly allowance",
+        "Your free trial has expired",
+        "No payment method on file",
+        "Ihr Guthaben ist aufgebraucht",
+        "您的账户余额已用尽",
+    ],
+)
+@pytest.mark.parametrize("status", [400, 403, 429, 500])
+def test_out_of_credit_whatever_the_order_of_the_words_and_the_status(words: str, status: int) -> None:
+    failed = error("openai", status, openai(words, None))
+    assert isinstance(failed, ProviderError)
+    assert (failed.exhausted, failed.retryable) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Resource has been exhausted (e.g. check quota).",
+        "Quota exceeded for requests per minute, none left",
+        "thinking budget exceeded the maximum",
+        "`max_tokens` must be greater than `thinking.budget_tokens`: the budget is exceeded",
+        "The model is overloaded",
+        "max_tokens is too low",
+        "temperature must not be negative",
+        "messages.0: text content blocks must not be empty",
+        "Rate limit reached: the free tier allows 3 requests per minute",
+    ],
+)
+def test_rates_and_the_callers_own_faults_are_no_lack_of_credit(words: str) -> None:
+    failed = error("openai", 429, openai(words, None))
+    assert isinstance(failed, ProviderError) and not failed.exhausted
+
+
+@pytest.mark.parametrize(
     ("words", "seconds"),
     [("Please try again in 2s.", 2.0), ("try again in 7m12s. Need more?", 432.0), ("Wait 1.5s", 1.5)],
 )
