@@ -22,14 +22,18 @@ from pydantic_core import from_json
 
 from router_lab.errors import ConfigError, ResponseParseError
 from router_lab.records import Reply
-from router_lab.router.answers.schema_checks import bounded, time_for_patterns
+from router_lab.router.answers.schema_checks import check_schema, checker, is_plain, time_to_check
 from router_lab.router.providers.wire import scrub_all
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
-# Longer texts, and schemas with patterns, are read beside the event loop.
+# Longer texts, and schemas that are not plain, are read beside the event loop.
 _QUICK_CHARS = 4_000
+_QUICK_DATA_CHARS = 1_000
+
+# Longer ones are no schemas of an answer.
+_MAX_SCHEMA_CHARS = 200_000
 
 # Side by side in one text; whoever writes more of them means none.
 _MAX_GROUPS = 2_000
@@ -76,8 +80,9 @@ class AnswerLimits:
 
 def is_quickly_read(reply: Reply, schema: Schema | None) -> bool:
     """Whether `read_answer` takes well under a millisecond."""
-    has_patterns = schema is not None and '"pattern' in json.dumps(schema)
-    return len(reply.text) <= _QUICK_CHARS and not has_patterns
+    if schema is None:
+        return len(reply.text) <= _QUICK_CHARS
+    return len(reply.text) <= _QUICK_DATA_CHARS and is_plain(schema)
 
 
 def read_answer(reply: Reply, schema: Schema | None, output: Output, max_chars: int | None = None) -> Any:
@@ -100,7 +105,8 @@ def read_answer(reply: Reply, schema: Schema | None, output: Output, max_chars: 
         )
     if not demanded:
         return next(_evident(reply.text), None)
-    return _demanded(reply, schema)
+    with time_to_check():
+        return _demanded(reply, schema)
 
 
 async def ready_for_schemas() -> None:
@@ -114,24 +120,32 @@ def _jsonschema() -> ModuleType:
     return import_module("jsonschema")
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def schema_validator(schema_json: str) -> Validator:
     """A compiled JSON schema; `schema_json` is its JSON text. Raises `ConfigError`.
 
-    The dialect is the one `$schema` names, else 2020-12. References stay inside the schema: one to
-    another document would be fetched from the network.
+    It is to be used within `time_to_check`. The dialect is the one `$schema` names, else 2020-12.
+    References stay inside the schema: one to another document would be fetched from the network.
     """
     from jsonschema import Draft202012Validator, SchemaError, validators
     from referencing import Registry
     from referencing.exceptions import Unresolvable
     from referencing.jsonschema import DRAFT202012
 
+    if len(schema_json) > _MAX_SCHEMA_CHARS:
+        raise ConfigError(
+            f"schema: has {len(schema_json):,} characters of JSON, more than the {_MAX_SCHEMA_CHARS:,} that "
+            "are read"
+        )
     schema = json.loads(schema_json)
     validator_type = validators.validator_for(schema, default=Draft202012Validator)
     try:
-        validator_type.check_schema(schema)
+        check_schema(validator_type, schema)
     except SchemaError as error:
-        raise ConfigError(f"schema: not a JSON schema at {error.json_path}: {error.message[:300]}") from error
+        why = str(error.cause or error.message)[:300]
+        raise ConfigError(f"schema: not a JSON schema at {error.json_path[:200]}: {why}") from error
+    except (TimeoutError, RecursionError):
+        raise ConfigError("schema: it takes too long to check; make it smaller, and flatter") from None
     resolver = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
     for reference in _references(schema):
         try:
@@ -140,7 +154,7 @@ def schema_validator(schema_json: str) -> Validator:
             resolver.lookup(reference)
         except Unresolvable as error:
             raise ConfigError(f"schema: $ref {reference[:200]!r} points at nothing") from error
-    validator: Validator = bounded(validator_type)(schema, registry=Registry())
+    validator: Validator = checker(validator_type, schema, registry=Registry())
     return validator
 
 
@@ -168,10 +182,9 @@ def _fault(validator: Validator, data: Any) -> str | None:
     from jsonschema.exceptions import best_match
 
     try:
-        with time_for_patterns():
-            faults = list(islice(validator.iter_errors(data), _MAX_FAULTS))
+        faults = list(islice(validator.iter_errors(data), _MAX_FAULTS))
     except TimeoutError:
-        return "the answer cannot be checked against the schema: its patterns take too long on it"
+        return "the answer cannot be checked against the schema: that takes too long"
     except (ArithmeticError, RecursionError, TypeError, ValueError, re.error) as failure:
         return f"the answer cannot be checked against the schema: {type(failure).__name__}"
     if not faults:

@@ -1,7 +1,9 @@
-"""The keywords of JSON Schema whose checking can take for ever on a hostile answer, in bounded time.
+"""Checking answers against JSON schemas, both of which may be hostile, in bounded time.
 
-`uniqueItems` compares every item with every other in jsonschema, and Python's patterns backtrack: 28
-characters can keep one busy for minutes, with the interpreter's lock held.
+jsonschema compares every item with every other for `uniqueItems`, looks at a value again for every way
+that alternatives and references lead to it (twice as often with every level of a recursive union), and
+searches with patterns that backtrack with the interpreter's lock held. Here a value is looked at once
+for every reference to a schema, and the time is looked at in every keyword.
 """
 
 from __future__ import annotations
@@ -11,39 +13,169 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, lru_cache, partial
 from typing import Any
 
-# For all patterns of a schema on one reading of an answer.
-_PATTERN_S = 0.25
+from router_lab.router.answers.patterns import compiled, is_found
+from router_lab.router.answers.unevaluated import unevaluated_indexes, unevaluated_keys
 
-_deadline: ContextVar[float] = ContextVar("pattern_deadline")
+# Of a processor, for one reading of an answer: a machine that is busy judges as one that is not.
+_CHECK_S = 1.0
+
+_Check = Callable[..., Iterator[Any] | None]
+_DYNAMIC = ('"$dynamicRef"', '"$recursiveRef"')
+
+# These alone look at every value at most a few times, and at nothing for long.
+_PLAIN = frozenset(
+    {
+        *("type", "title", "description", "default", "examples", "enum", "const", "required", "format"),
+        *("$schema", "$comment", "deprecated", "readOnly", "writeOnly"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"),
+        *("minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"),
+    }
+)
+_PLAIN_CHARS = 4_000
+_MAX_ALTERNATIVES = 3
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What is known while one answer is checked: when its time ends, and what every reference has come to."""
+
+    ends: float
+    known: dict[tuple[int, int], Any] = field(default_factory=dict)
+
+    @property
+    def left_s(self) -> float:
+        return self.ends - time.thread_time()
+
+
+_reading: ContextVar[_Reading] = ContextVar("reading")
 
 
 @contextmanager
-def time_for_patterns() -> Iterator[None]:
-    """Within, the patterns of a `bounded` validator have a quarter of a second; then `TimeoutError`."""
-    token = _deadline.set(time.monotonic() + _PATTERN_S)
+def time_to_check() -> Iterator[None]:
+    """Within, `bounded` validators have a second of the processor; then `TimeoutError`."""
+    token = _reading.set(_Reading(time.thread_time() + _CHECK_S))
     try:
         yield
     finally:
-        _deadline.reset(token)
+        _reading.reset(token)
+
+
+def is_plain(schema: Mapping[str, Any]) -> bool:
+    """Whether a short answer is checked against `schema` in well under a millisecond."""
+    return _is_plain(json.dumps(schema))
+
+
+@lru_cache(maxsize=256)
+def _is_plain(schema_json: str) -> bool:
+    return len(schema_json) <= _PLAIN_CHARS and _has_plain_keywords(json.loads(schema_json))
+
+
+def _has_plain_keywords(schema: Any) -> bool:
+    if not isinstance(schema, dict):
+        return isinstance(schema, bool)
+    below: list[Any] = []
+    for keyword, value in schema.items():
+        if keyword == "properties" and isinstance(value, dict):
+            below += value.values()
+        elif keyword == "anyOf" and isinstance(value, list) and len(value) <= _MAX_ALTERNATIVES:
+            below += value
+        elif keyword in ("items", "additionalProperties"):
+            below.append(value)
+        elif keyword not in _PLAIN:
+            return False
+    return all(map(_has_plain_keywords, below))
+
+
+def checker(validator_type: Any, schema: Any, **options: Any) -> Any:
+    """A jsonschema validator for `schema`, to be used within `time_to_check`."""
+    text = json.dumps(schema)
+    return _bounded(validator_type, not any(word in text for word in _DYNAMIC))(schema, **options)
+
+
+def check_schema(validator_type: Any, schema: Any) -> None:
+    """As `validator_type.check_schema`, in bounded time. Raises `SchemaError`, and `TimeoutError`."""
+    from jsonschema import FormatChecker, SchemaError
+    from jsonschema.validators import validator_for
+
+    formats = FormatChecker(formats=())
+    formats.checks("regex", raises=ValueError)(_is_pattern)
+    meta_type = validator_for(validator_type.META_SCHEMA, default=validator_type)
+    meta = _bounded(meta_type, False)(validator_type.META_SCHEMA, format_checker=formats)
+    with time_to_check():
+        for error in meta.iter_errors(schema):
+            raise SchemaError.create_from(error)
+
+
+def _is_pattern(value: Any) -> bool:
+    return not isinstance(value, str) or compiled(value) is not None
 
 
 @cache
-def bounded(validator_type: Any) -> Any:
-    """A jsonschema validator class with these keywords checked in bounded time, everything else as it is."""
+def _bounded(validator_type: Any, remembers: bool) -> Any:
+    """A validator class that checks as `validator_type` does, with the time looked at in every keyword.
+
+    One that `remembers` looks at a value once for every reference; what a dynamic reference leads to
+    depends on the way there.
+    """
     from jsonschema import validators
 
     extend: Any = validators.extend
-    checks: dict[str, Callable[..., Iterator[Any]]] = {
+    own: dict[str, _Check] = {
         "uniqueItems": _unique_items,
         "pattern": _pattern,
         "patternProperties": _pattern_properties,
         "additionalProperties": _additional_properties,
+        "unevaluatedProperties": _unevaluated_properties,
+        "unevaluatedItems": _unevaluated_items,
     }
-    known = {name: check for name, check in checks.items() if name in validator_type.VALIDATORS}
-    return extend(validator_type, known)
+    checks: dict[str, _Check] = {
+        name: own.get(name, check) for name, check in validator_type.VALIDATORS.items()
+    }
+    if remembers and "$ref" in checks:
+        checks["$ref"] = partial(_remembered, checks["$ref"])
+    return extend(validator_type, {name: partial(_timed, check) for name, check in checks.items()})
+
+
+def _timed(check: _Check, validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any] | None:
+    if _reading.get().left_s <= 0:
+        raise TimeoutError
+    return check(validator, value, instance, schema)
+
+
+def _remembered(check: _Check, validator: Any, reference: str, instance: Any, schema: Any) -> Iterator[Any]:
+    """The faults of `instance` under a reference; the first of them, when it was checked before."""
+    known, key = _reading.get().known, (id(schema), id(instance))
+    if key in known:
+        if known[key] is not None:
+            yield _copied(known[key])
+        return
+    is_first = True
+    for fault in check(validator, reference, instance, schema) or ():
+        if is_first:
+            known[key] = _copied(fault)
+            is_first = False
+        yield fault
+    if is_first:
+        known[key] = None
+
+
+def _copied(fault: Any) -> Any:
+    """A fault without what led to it; those who pass a fault on write where it was found into it."""
+    from jsonschema import ValidationError
+
+    return ValidationError(
+        fault.message,
+        validator=fault.validator,
+        path=tuple(fault.relative_path),
+        validator_value=fault.validator_value,
+        instance=fault.instance,
+        schema=fault.schema,
+        schema_path=tuple(fault.relative_schema_path),
+    )
 
 
 def _unique_items(validator: Any, wanted: Any, instance: Any, _schema: Any) -> Iterator[Any]:
@@ -102,18 +234,31 @@ def _additional_properties(validator: Any, below: Any, instance: Any, schema: An
         for key in extras:
             yield from validator.descend(instance[key], below, path=key)
     elif not below and extras:
-        names = ", ".join(repr(key) for key in extras[:5])
-        yield ValidationError(f"additional properties are not allowed ({names} were unexpected)")
+        yield ValidationError(f"additional properties are not allowed ({_named(extras)} were unexpected)")
+
+
+def _unevaluated_properties(validator: Any, below: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    from jsonschema import ValidationError
+
+    if not validator.is_type(instance, "object"):
+        return
+    if extras := unevaluated_keys(validator, below, instance, schema, _found):
+        yield ValidationError(f"unevaluated properties are not allowed ({_named(extras)} were unexpected)")
+
+
+def _unevaluated_items(validator: Any, below: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    from jsonschema import ValidationError
+
+    if not validator.is_type(instance, "array"):
+        return
+    if extras := unevaluated_indexes(validator, below, instance, schema):
+        places = ", ".join(map(str, extras[:5]))
+        yield ValidationError(f"unevaluated items are not allowed (those at {places} were unexpected)")
+
+
+def _named(keys: list[str]) -> str:
+    return ", ".join(repr(key) for key in keys[:5])
 
 
 def _found(pattern: str, text: str) -> bool:
-    """Whether `pattern` is in `text`. Raises `TimeoutError`, and `ValueError` for what is no pattern."""
-    import regex
-
-    left = _deadline.get(time.monotonic() + _PATTERN_S) - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    try:
-        return regex.search(pattern, text, timeout=left, concurrent=True) is not None
-    except regex.error as error:
-        raise ValueError(str(error)) from error
+    return is_found(pattern, text, _reading.get().left_s)

@@ -8,7 +8,6 @@ settle  exactly one row replaces the intent: answer, error, timeout or cancellat
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -38,7 +37,7 @@ from router_lab.router.attempts.unknown_sizes import UnknownSizes
 from router_lab.router.attempts.windows import UNKNOWN_WINDOW, Window, Windows
 from router_lab.router.breaker import Admission
 from router_lab.router.budgets import Budgets
-from router_lab.router.comparators.aside import TookTooLongError
+from router_lab.router.comparators.aside import TookTooLongError, aside
 from router_lab.router.ports import Accounts, Clock
 from router_lab.router.pricing import PriceBook
 from router_lab.router.providers.base import ModelCall
@@ -289,9 +288,9 @@ class Attempts:
         read = partial(read_answer, reply, job.request.schema, job.route.output, plan.limits.text_chars)
         if is_quickly_read(reply, job.request.schema):
             return read()
-        if job.worker is None:
-            return await asyncio.to_thread(read)
         try:
+            if job.worker is None:
+                return await aside(read, within_s=_READ_S)
             return await job.worker.run(read, within_s=_READ_S)
         except TookTooLongError as error:
             raise ResponseParseError(f"the answer cannot be read: it {error}", text=reply.text) from None

@@ -35,6 +35,7 @@ from pydantic import ValidationError
 
 from router_lab.errors import ConfigError
 from router_lab.records import Ending, Reply
+from router_lab.router.answers.schema_checks import is_plain
 from router_lab.router.answers.thoughts import separated
 from router_lab.router.answers.tool_calls import read_calls
 from router_lab.router.comparators.answer import AnswerComparator
@@ -150,7 +151,8 @@ async def compare_aside(comparator: Comparator, pair: Pair, worker: Worker | Non
         return Verdict(None, f"an answer has {size:,} characters: beyond {MAX_CHARS:,} none is compared")
     texts = comparator.texts if isinstance(comparator, AnswerComparator) else comparator
     calls = pair.primary_tool_calls or pair.shadow_tool_calls
-    if size <= _QUICK_CHARS and not calls and not isinstance(texts, (UserComparator, Embedding)):
+    is_quick = size <= _QUICK_CHARS and not calls and (pair.schema is None or is_plain(pair.schema))
+    if is_quick and not isinstance(texts, (UserComparator, Embedding)):
         return compare(comparator, pair)
     work = partial(compare, comparator, pair)
     try:

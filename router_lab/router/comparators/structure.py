@@ -11,7 +11,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from router_lab.router.answers.schema_checks import bounded, time_for_patterns
+from router_lab.errors import ConfigError
+from router_lab.router.answers.data import schema_validator
+from router_lab.router.answers.schema_checks import time_to_check
 from router_lab.router.comparators.base import Options, Pair, Tolerance, Verdict
 from router_lab.router.comparators.normalise import normalise
 
@@ -243,18 +245,10 @@ def _validity(pair: Pair) -> dict[str, Any]:
     """Whether each side satisfies the schema; nothing when there is no schema or it is no schema."""
     if pair.schema is None:
         return {}
-    from jsonschema import SchemaError
-    from jsonschema.validators import validator_for
-    from referencing import Registry
-
-    schema = dict(pair.schema)
-    validator_class = validator_for(schema)
     try:
-        validator_class.check_schema(schema)
-    except SchemaError as error:
-        return {"schema_error": error.message}
-    # An empty registry: a `$ref` to the web is an error, not a request.
-    validator = bounded(validator_class)(schema, registry=Registry())
+        validator = schema_validator(json.dumps(dict(pair.schema)))
+    except ConfigError as error:
+        return {"schema_error": str(error)}
     return {
         f"{side}_valid": data is not None and _is_valid(validator, data)
         for side, data in (("primary", pair.primary_data), ("shadow", pair.shadow_data))
@@ -263,7 +257,7 @@ def _validity(pair: Pair) -> dict[str, Any]:
 
 def _is_valid(validator: Any, data: Any) -> bool | None:
     try:
-        with time_for_patterns():
+        with time_to_check():
             return bool(validator.is_valid(data))
     except Exception:  # an unresolvable reference, a bad pattern, nesting: the schema cannot say
         return None
