@@ -311,10 +311,10 @@ def alike(pair: Any) -> float:
 
 alike.is_likeness = True  # type: ignore[attr-defined]
 
-ROUTING = """
+ROUTING = f"""
 routing:
-  answer: {model: local, shadow: {model: small, comparator: "test_quality_end_to_end:alike"}}
-shadow: {enabled: true}
+  answer: {{model: local, shadow: {{model: small, comparator: "{__name__}:alike"}}}}
+shadow: {{enabled: true}}
 """
 
 
@@ -326,16 +326,16 @@ async def test_a_likeness_of_ones_own_is_named_so_wherever_a_verdict_rests_on_it
             await router.drain()
         frame = lab.comparisons
         for place in (ab(lab.ledger), ab(frame), monitor(lab.ledger), report(lab.ledger, pictures=False)):
-            assert "test_quality_end_to_end:alike` measures how alike two answers are" in repr(place)
+            assert f"{__name__}:alike` measures how alike two answers are" in repr(place)
         rows = [
             {"task_type": "answer", "prompt": f"Question {number}?", "expected": "Yes."}
             for number in range(12)
         ]
         async with lab.router(ROUTING) as router:
-            await rl.replay.replay(router, rows, comparator="test_quality_end_to_end:alike")
+            await rl.replay.replay(router, rows, comparator=f"{__name__}:alike")
         said = repr(ab(lab.ledger, basis="scores"))
         assert "likeness to the expected answer" in said and "ground truth" not in said
-        assert "`test_quality_end_to_end:alike` measures how alike an answer and the expected one are" in said
+        assert f"`{__name__}:alike` measures how alike an answer and the expected one are" in said
 
 
 def latched(folder: Path) -> Ledger:

@@ -236,7 +236,7 @@ async def test_rows_never_name_code(
 async def test_code_named_by_an_argument_scores_rows(lab: Lab) -> None:
     async with lab.router(ROUTING) as router:
         result = await replay(
-            router, [{"task_type": "ask", "prompt": "x", "expected": "y"}], comparator="test_replay:always"
+            router, [{"task_type": "ask", "prompt": "x", "expected": "y"}], comparator=f"{__name__}:always"
         )
     assert result.rows[0].correct == 1.0
 

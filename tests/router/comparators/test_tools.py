@@ -119,9 +119,9 @@ def test_tools_on_answers_in_text() -> None:
 
 def test_a_users_comparator_sees_the_calls_and_may_find_fault_but_not_excuse() -> None:
     same = pair([call("a", x=1)], [call("a", x=1)], "one", "two")
-    assert made("test_compare_tools:_by_text")(same).agreement == 0.0
-    assert made("test_compare_tools:_by_calls")(same).agreement == 1.0
-    assert made("test_compare_tools:_by_calls")(pair([call("a", x=1)], [call("b", x=1)])).agreement == 0.0
+    assert made(f"{__name__}:_by_text")(same).agreement == 0.0
+    assert made(f"{__name__}:_by_calls")(same).agreement == 1.0
+    assert made(f"{__name__}:_by_calls")(pair([call("a", x=1)], [call("b", x=1)])).agreement == 0.0
 
 
 def _by_text(pair: Pair) -> float:

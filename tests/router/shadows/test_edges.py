@@ -129,7 +129,7 @@ def waits(pair: Pair) -> float:
 async def test_a_slow_comparator_holds_up_nobody(lab: Lab):
     routing = (
         "routing: {ask: {model: cloud, max_tokens: 64, shadow: {model: local, comparator: "
-        "'test_shadow_edges:waits'}}, other: {model: cloud, max_tokens: 64}}"
+        f"'{__name__}:waits'}}}}, other: {{model: cloud, max_tokens: 64}}}}"
     )
     RELEASE.clear()
     with lab.ledger.switch.on(reason="test"):
@@ -150,7 +150,7 @@ async def test_a_comparator_that_does_not_end_costs_its_pair_and_no_more(
     monkeypatch.setattr("router_lab.router.comparators.compare.COMPARATOR_S", 0.2)
     routing = (
         "routing: {ask: {model: cloud, max_tokens: 64, "
-        "shadow: {model: local, comparator: 'test_shadow_edges:waits'}}}"
+        f"shadow: {{model: local, comparator: '{__name__}:waits'}}}}}}"
     )
     RELEASE.clear()
     with lab.ledger.switch.on(reason="test"):
@@ -178,7 +178,7 @@ def circular(pair: Pair) -> Verdict:
 async def test_details_that_json_cannot_say_lose_no_pair(lab: Lab, comparator: str):
     routing = (
         "routing: {ask: {model: cloud, max_tokens: 64, "
-        f"shadow: {{model: local, comparator: 'test_shadow_edges:{comparator}'}}}}}}"
+        f"shadow: {{model: local, comparator: '{__name__}:{comparator}'}}}}}}"
     )
     with lab.ledger.switch.on(reason="test"):
         async with lab.router(routing, FAST) as router:
