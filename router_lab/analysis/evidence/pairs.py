@@ -38,6 +38,12 @@ USE_OF_STATUS = {
     "not_sampled": "not_run",
 }
 
+# Statuses that say of a side that it gave nothing, where its ending is not known.
+_GAVE_NOTHING: dict[str, Collection[str]] = {
+    "primary": ("primary_failed", "both_failed"),
+    "shadow": ("shadow_failed", "both_failed", "shadow_misconfigured"),
+}
+
 # Few values over many rows: as categories they are told apart at once.
 _USES = pd.CategoricalDtype(
     sorted({*USE_OF_STATUS.values(), "shadow_unusable", "primary_unusable", "both_unusable"})
@@ -265,9 +271,13 @@ def _with_uses(rows: pd.DataFrame) -> pd.DataFrame:
     place, statuses = pd.factorize(rows["status"])
     uses = [USE_OF_STATUS.get(status, "unscored") for status in statuses]
     use = pd.Series(pd.Categorical([*uses, "unscored"], dtype=_USES)[place], index=rows.index)
+    for side, statuses in _GAVE_NOTHING.items():
+        rows[f"{side}_model"] = rows[f"{side}_model"].mask(_failed(rows, side, statuses))
     primary, shadow = (_ended_badly(rows[f"{side}_ending"]) for side in ("primary", "shadow"))
-    asked = use.isin(["scored", "unscored", "shadow_failed"])
-    failed = use == "shadow_failed"
+    # An answer that could not be used, such as JSON cut at the token limit, makes a pair that failed.
+    no_json = rows["status"].isin(_GAVE_NOTHING["primary"]) & primary & rows["primary_ending"].ne("failed")
+    asked = use.isin(["scored", "unscored", "shadow_failed"]) | no_json
+    failed = (use == "shadow_failed") | rows["status"].eq("both_failed")
     use[asked & shadow & ~failed] = "shadow_unusable"
     use[asked & primary] = "primary_unusable"
     use[asked & primary & (shadow | failed)] = "both_unusable"
@@ -281,6 +291,12 @@ def _with_uses(rows: pd.DataFrame) -> pd.DataFrame:
     use[(use == "scored") & ~usable] = "unscored"
     rows["use"] = use
     return rows
+
+
+def _failed(rows: pd.DataFrame, side: str, statuses: Collection[str]) -> pd.Series:
+    """Where a side failed, so that no model said its name: a name there is the one that was asked for."""
+    ending = rows[f"{side}_ending"]
+    return ending.eq("failed") | (ending.isna() & rows["status"].isin(statuses))
 
 
 def _ended_badly(ending: pd.Series) -> pd.Series:

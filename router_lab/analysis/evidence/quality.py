@@ -21,6 +21,7 @@ REFUSALS = (
     "judge_by_chance",
     "truncated_primaries",
     "primary_unusable",
+    "no_primary",
     "misconfigured",
     "dropped",
     "mixed_comparators",
@@ -103,20 +104,21 @@ def _completeness(main: pd.DataFrame, evidence: Evidence) -> list[Finding]:
         return []
     # Scores of a part are a matter of how that part was drawn; see `_marks`.
     silent = 0 if evidence.basis == "scores" else int(uses.get("unscored", 0))
-    left_out = main[main["use"].isin(["primary_unusable", "both_unusable"])].index.difference(
-        evidence.rows.index
-    )
-    ended = main.loc[left_out, "use"].value_counts()
+    # Also those whose answers are scored: 0 points for no answer say nothing of an answer.
+    no_answer = main[main["use"].isin(["primary_unusable", "both_unusable"])]
+    is_left_out = no_answer.index.difference(evidence.rows.index).size > 0
     told = (
         ("unscored", silent, "have no usable score", MOST_UNSCORED),
         ("truncated_primaries", int(uses.get("truncated", 0)), "have a truncated primary", MOST_TRUNCATED),
         # Also where the shadow has none either: it is a failure of the primary's that nothing is said of.
-        ("primary_unusable", len(left_out),
-         f"have no answer of the primary's ({_endings(main.loc[left_out], 'primary')}) and are left out",
+        ("primary_unusable", len(no_answer),
+         f"have no answer of the primary's ({_endings(no_answer, 'primary')})"
+         + (" and are left out" if is_left_out else ""),
          MOST_UNUSABLE),
-        ("both_unusable", int(ended.get("both_unusable", 0)),
+        ("both_unusable", int(uses.get("both_unusable", 0)),
          "have no answer on either side", 1),
-        ("no_primary", int(uses.get("no_primary", 0)), "have no primary answer and are left out", 1),
+        ("no_primary", int(uses.get("no_primary", 0)), "have no primary answer and are left out",
+         MOST_DROPPED),
         ("shadow_failed", int(uses.get("shadow_failed", 0)),
          "have a failed shadow, counted as its failure", 1),
         ("shadow_unusable", int(uses.get("shadow_unusable", 0)),

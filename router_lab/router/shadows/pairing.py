@@ -260,7 +260,7 @@ def _side(name: str, side: Answered | None) -> dict[str, Any]:
     row = side.row if side is not None else None
     return {
         f"{name}_attempt_id": row.attempt_id if row is not None else None,
-        f"{name}_model": (row.model_actual or row.model_requested) if row is not None else None,
+        f"{name}_model": _model(side),
         f"{name}_parameters": setting(row.parameters) if row is not None else None,
         f"{name}_output": side.output if side is not None else None,
         f"{name}_tool_calls": row.tool_calls if row is not None else None,
@@ -269,6 +269,14 @@ def _side(name: str, side: Answered | None) -> dict[str, Any]:
         if side is not None and side.done is not None
         else None,
     }
+
+
+def _model(side: Answered | None) -> str | None:
+    """What the server says answered. One that failed said nothing, which is no other model."""
+    row = side.row if side is not None else None
+    if side is None or row is None:
+        return None
+    return row.model_actual or (row.model_requested if side.done is not None else None)
 
 
 def _status(primary: Answered, verdict: Verdict) -> ComparisonStatus:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from router_lab import Ledger, Router, settings
+from router_lab.analysis import ab, monitor
 from router_lab.errors import ResponseParseError, RouterLabError
 from router_lab.records import Alert, Completion
 from router_lab.replay import replay
@@ -423,3 +424,47 @@ async def test_an_answer_that_nobody_can_see_is_empty(tmp_path: Path, nothing: s
         await made.ask()
         pair = (await made.pairs()).iloc[0]
     assert (pair["primary_ending"], pair["shadow_ending"], pair["agreement"]) == ("empty", "empty", 0.0)
+
+
+# --- what a side that failed is called ----------------------------------------------------------
+
+
+async def test_a_failed_side_is_no_other_model_than_the_one_whose_dated_name_answers(tmp_path: Path) -> None:
+    def two(request: dict[str, Any]) -> Any:
+        fails = any(f"Question {n}?" in json.dumps(request) for n in (2, 12))
+        return (
+            (500, {"error": {"message": "oops"}}) if fails else {**openai("yes"), "model": "m-two-2026-01-01"}
+        )
+
+    rows = [{"id": f"q{n}", "prompt": f"Question {n}?", "task_type": "t"} for n in range(20)]
+    async with bench(tmp_path, {"m-one": openai("yes"), "m-two": two}, shadowed("label")) as made:
+        await replay(made.router, rows, concurrency=1)
+        pairs = await made.pairs()
+        judged, watched = ab(made.ledger), monitor(made.ledger).frame.iloc[0]
+    failed = pairs["status"] == "shadow_failed"
+    assert failed.sum() == 2
+    assert pairs.loc[failed, "shadow_model"].isna().all()
+    assert set(pairs.loc[~failed, "shadow_model"]) == {"m-two-2026-01-01"}
+    assert "several shadow models" not in repr(judged)
+    assert (watched["pairs"], watched["opened_because"]) == (20, "")
+
+
+@pytest.mark.parametrize("both", [True, False], ids=["both cut", "primary cut"])
+async def test_json_cut_at_the_limit_is_refused_above_a_share_as_text_is(tmp_path: Path, both: bool) -> None:
+    def answer(is_cut: bool) -> Any:
+        def said(request: dict[str, Any]) -> Any:
+            is_hit = is_cut and any(f"Question {n}?" in json.dumps(request) for n in range(1, 40, 4))
+            return openai('{"a": 1', finish="length") if is_hit else openai('{"a": 1}')
+
+        return said
+
+    rows = [
+        {"id": f"q{n}", "prompt": f"Question {n}?", "task_type": "t", "schema": SCHEMA} for n in range(40)
+    ]
+    async with bench(tmp_path, {"m-one": answer(True), "m-two": answer(both)}, shadowed("json")) as made:
+        await replay(made.router, rows)
+        pairs = await made.pairs()
+        result = ab(made.ledger)
+    assert (pairs["primary_ending"] == "token_limited").sum() == 10
+    assert result.verdict("t") == "refused"
+    assert "25.0% of the pairs have no answer of the primary's (token limited)" in repr(result)

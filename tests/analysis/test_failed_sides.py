@@ -1,0 +1,155 @@
+"""A side of a pair that gave nothing: no other model, no answer to be scored, no reference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pair_frames import pairs_frame
+from test_watches import LATER, NAME, apply, pairs, write
+
+from router_lab.analysis import ab, monitor
+from router_lab.ledger import Ledger
+from router_lab.records import Comparison, Score
+
+DATED = "gpt-4o-2024-08-06"  # what the server says answered, where "gpt-4o" was asked for
+
+
+def good(count: int, first: int = 0, **changes: object) -> list[Comparison]:
+    return pairs(np.ones(count), first, shadow_model=DATED, **changes)
+
+
+def failed(count: int, first: int = 0, **changes: object) -> list[Comparison]:
+    nothing = {"status": "shadow_failed", "shadow_ending": "failed", "shadow_output": None, "agreement": None}
+    made = pairs(np.zeros(count), first, shadow_model="gpt-4o")
+    return [replace(one, **{**nothing, **changes}) for one in made]
+
+
+def outcome(ledger: Ledger) -> str:
+    return str(monitor(ledger, now=LATER).decisions[NAME].outcome.value)
+
+
+# --- a failure is no other model ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["failed", None], ids=["ending known", "older row"])
+def test_failures_among_answers_are_evidence_of_one_run(tmp_path: Path, ending: str | None) -> None:
+    with Ledger(tmp_path) as ledger:
+        for number in range(20):
+            write(ledger, [*good(1, 2 * number), *failed(1, 2 * number + 1, shadow_ending=ending)])
+        write(ledger, good(150, 200))
+        judged, watched = ab(ledger), monitor(ledger, now=LATER).frame.iloc[0]
+    assert "several shadow models" not in repr(judged)
+    assert (watched["pairs"], watched["opened_because"]) == (190, "")
+    assert watched["outcome"] != "non_inferior"
+
+
+def test_primaries_that_failed_are_no_other_model_either(tmp_path: Path) -> None:
+    nothing = {"status": "primary_failed", "primary_ending": "failed", "primary_output": None}
+    with Ledger(tmp_path) as ledger:
+        away = [replace(one, **nothing, primary_model="asked-for") for one in pairs(np.zeros(3), 300)]
+        write(ledger, [*good(100), *away])
+        ledger.score(*_truth([*good(100), *away], [1.0] * 100 + [0.0] * 3))
+        judged = ab(ledger)
+    assert "several primary models" not in repr(judged)
+
+
+def test_one_failure_undoes_no_verdict_and_arms_nothing(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        write(ledger, good(150))
+        assert "exit" in apply(ledger)
+        write(ledger, failed(1, 200))
+        assert outcome(ledger) == "non_inferior"
+        at = datetime.now(UTC) + timedelta(minutes=1)
+        audits = [*good(5, 1000), *failed(1, 1005), *good(9, 1006)]
+        write(ledger, [replace(one, created_at=at + timedelta(minutes=k)) for k, one in enumerate(audits)])
+        assert "rearm" not in apply(ledger, now=at + timedelta(hours=1))
+
+
+def test_a_new_model_that_answers_is_still_a_change(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        write(ledger, [*good(50), *failed(2, 50), *pairs(np.ones(60), 60, shadow_model="gpt-4o-2025-01-01")])
+        one = monitor(ledger, now=LATER).frame.iloc[0]
+    assert one["pairs"] == 62  # the failures came after the old model's last answer
+    assert "shadow model changed" in one["opened_because"]
+
+
+# --- what has no answer is no reference, whoever scored it ----------------------------------------
+
+
+def _truth(rows: list[Comparison], primary: list[float], shadow: list[float] | None = None) -> list[Score]:
+    both = {"primary": primary, "shadow": primary if shadow is None else shadow}
+    return [
+        Score(
+            score_id=f"{one.comparison_id}-{side}", at=LATER, quality_score=worth[place], by="replay: label",
+            comparison_id=one.comparison_id, side=side, kind="truth", chance=1.0,
+        )
+        for side, worth in both.items()
+        for place, one in enumerate(rows)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", ["token_limited", "content_filter"])
+@pytest.mark.parametrize("worth", [0.0, 1.0], ids=["neither answered", "the shadow answered"])
+def test_primaries_without_an_answer_are_told_and_refused_by_ground_truth(
+    tmp_path: Path, ending: str, worth: float
+) -> None:
+    with Ledger(tmp_path) as ledger:
+        other = "complete" if worth else ending
+        cut = pairs(np.zeros(60), primary_ending=ending, shadow_ending=other)
+        whole = pairs(np.ones(140), 100, primary_ending="complete", shadow_ending="complete")
+        write(ledger, cut + whole)
+        ledger.score(*_truth(cut + whole, [0.0] * 60 + [1.0] * 140, [worth] * 60 + [1.0] * 140))
+        judged = ab(ledger)
+        assert judged.verdict(NAME) == "refused"
+        assert f"30.0% of the pairs have no answer of the primary's ({ending.replace('_', ' ')})" in repr(
+            judged
+        )
+        assert outcome(ledger) == "refused"
+        accepted = ab(ledger, allow={"primary_unusable"})
+    assert accepted.verdict(NAME) == ("superior" if worth else "non-inferior")
+
+
+def test_a_few_primaries_without_an_answer_are_told_by_ground_truth(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        rows = [*pairs(np.zeros(2), 500, primary_ending="empty", shadow_ending="empty"), *pairs(np.ones(200))]
+        write(ledger, rows)
+        ledger.score(*_truth(rows, [0.0] * 2 + [1.0] * 200))
+        judged = ab(ledger)
+    assert judged.verdict(NAME) == "non-inferior"
+    assert "1.0% of the pairs have no answer of the primary's (empty). " in repr(judged).replace(";", ".")
+
+
+# --- JSON that could not be used ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["token_limited", "empty", "refused", "content_filter"])
+@pytest.mark.parametrize("status", ["primary_failed", "both_failed"])
+def test_json_that_was_cut_is_refused_above_the_share_that_text_is(status: str, ending: str) -> None:
+    cut = pairs_frame(np.full(6, np.nan), status=status, primary_ending=ending, shadow_ending=None)
+    whole = pairs_frame(np.ones(200), status="complete", primary_ending="complete", shadow_ending="complete")
+    rows = pd.concat([whole, cut.assign(input_hash=[f"cut{n}" for n in range(6)])], ignore_index=True)
+    judged = ab(rows)
+    assert judged.verdict("classify::ticket") == "refused"
+    assert ending.replace("_", " ") in repr(judged)
+
+
+@pytest.mark.parametrize(("failures", "verdict"), [(20, "non-inferior"), (100, "refused")])
+def test_primaries_that_failed_are_left_out_up_to_a_fifth(failures: int, verdict: str) -> None:
+    away = pairs_frame(np.full(failures, np.nan), status="primary_failed", primary_ending="failed")
+    rows = pd.concat([pairs_frame(np.ones(200)), away.assign(input_hash="x")], ignore_index=True)
+    judged = ab(rows)
+    assert judged.verdict("classify::ticket") == verdict
+    assert "have no primary answer and are left out" in repr(judged)
+
+
+def test_a_fallback_that_answered_is_no_answer_of_the_primary_and_no_failure_of_its_words() -> None:
+    away = pairs_frame(np.full(9, np.nan), status="primary_fell_back", primary_ending="complete")
+    rows = pd.concat([pairs_frame(np.ones(200)), away.assign(input_hash="x")], ignore_index=True)
+    judged = ab(rows)
+    assert judged.verdict("classify::ticket") == "non-inferior"
+    assert "have no primary answer and are left out" in repr(judged)
