@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pair_frames import pairs_frame
-from test_watches import LATER, NAME, apply, pairs, write
+from watched_pairs import LATER, NAME, apply, pairs, write
 
 from router_lab.analysis import ab, monitor
 from router_lab.ledger import Ledger
