@@ -23,6 +23,7 @@ from router_lab.errors import (
     UnpricedModelError,
     UnsupportedError,
 )
+from router_lab.extras import imported
 
 if TYPE_CHECKING:
     from router_lab import analysis, panels, replay, scores, settings, sim, steering
@@ -95,9 +96,10 @@ def __getattr__(name: str) -> Any:
         module, attribute = _LAZY[name]
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    value: Any = import_module(module)
-    if attribute is not None:
-        value = getattr(value, attribute)
+    with imported():
+        value: Any = import_module(module)
+        if attribute is not None:
+            value = getattr(value, attribute)
     globals()[name] = value
     return value
 

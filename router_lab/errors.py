@@ -5,7 +5,7 @@ RouterLabError
 │   └── UnsupportedError     this provider cannot do what was asked (tools, schema, images ...)
 ├── RoutingError             no route matches the task type
 ├── UnpricedModelError       no price is known, so nothing was sent
-├── BudgetExceededError      a budget has no room for the worst case, so nothing was sent
+├── BudgetExceededError      a budget has no room for the worst case of the next attempt, which was not sent
 ├── CircuitOpenError         the provider's breaker is open and there is no fallback
 ├── ProviderError            the provider refused, failed or could not be reached
 ├── ContextOverflowError     the prompt does not fit, or was silently cut to fit
@@ -18,12 +18,27 @@ from __future__ import annotations
 
 from datetime import datetime
 
+__all__ = [
+    "BudgetExceededError",
+    "CircuitOpenError",
+    "ConfigError",
+    "ContextOverflowError",
+    "LedgerError",
+    "ProviderError",
+    "ReplacedFilesError",
+    "ResponseParseError",
+    "RouterLabError",
+    "RoutingError",
+    "UnpricedModelError",
+    "UnsupportedError",
+]
+
 
 class RouterLabError(Exception):
     """Base of every error this package raises on purpose."""
 
 
-class ConfigError(RouterLabError):
+class ConfigError(RouterLabError, ValueError):
     """A setting, argument or environment variable is wrong; the message names it and the mend."""
 
 
@@ -40,8 +55,9 @@ class UnpricedModelError(RouterLabError):
 
 
 class BudgetExceededError(RouterLabError):
-    """The worst case of this call does not fit a budget; nothing was sent.
+    """The worst case of an attempt does not fit a budget, so that attempt was not sent.
 
+    It may be a retry or the fallback: what was sent before it, and may be billed, has its rows in the ledger.
     Amounts are in USD; `scope` and `period` name the budget, such as `daily` and `2026-11-22`.
     """
 

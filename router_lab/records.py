@@ -12,6 +12,37 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+__all__ = [
+    "VERDICT_SCORES",
+    "Alert",
+    "Attempt",
+    "Billing",
+    "BudgetLine",
+    "Comparison",
+    "ComparisonStatus",
+    "Completion",
+    "CompletionMetadata",
+    "CostSource",
+    "Ending",
+    "Image",
+    "Message",
+    "Origin",
+    "Outcome",
+    "Reply",
+    "Role",
+    "Score",
+    "ScoreKind",
+    "ScoreVerdict",
+    "Side",
+    "StreamChunk",
+    "SwitchEvent",
+    "SwitchState",
+    "Tool",
+    "ToolCall",
+    "Usage",
+    "Watch",
+]
+
 Billing = Literal["billed", "unbilled", "unknown"]
 Role = Literal["user", "assistant", "tool"]
 
@@ -110,7 +141,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class CompletionMetadata:
-    """What one `complete()` cost and how it went; sums run over every attempt of the call."""
+    """What one `complete()` cost and how it went.
+
+    `cost_usd` (US dollars), `attempts` and `latency_ms` are of all its attempts together; models, tokens and
+    `stop_reason` are of the attempt that answered.
+    """
 
     request_id: str
     task_type: str

@@ -24,6 +24,7 @@ from router_lab.cli import (
 )
 from router_lab.cli.demo import demo
 from router_lab.errors import ConfigError, RouterLabError, RoutingError
+from router_lab.extras import missing
 
 EXAMPLES = """\
 examples:
@@ -64,6 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = parsed.run(parsed)
     except (ConfigError, RoutingError) as error:
         print(f"router-lab: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"router-lab: {missing(error)}", file=sys.stderr)
         return 2
     except RouterLabError as error:
         print(f"router-lab: {type(error).__name__}: {error}", file=sys.stderr)

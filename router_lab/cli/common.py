@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,12 @@ def add_command(commands: Commands, name: str, text: str, examples: str) -> argp
 
 
 def add_ledger_option(parser: argparse.ArgumentParser) -> None:
-    """`--ledger FOLDER`, the same everywhere."""
+    """`--ledger FOLDER`, the same everywhere; by default the one that `ROUTER_LAB_LEDGER` names."""
     parser.add_argument(
-        "--ledger", default="ledger", metavar="FOLDER", help="the ledger's folder (default: ledger)"
+        "--ledger",
+        default=os.environ.get("ROUTER_LAB_LEDGER") or "ledger",
+        metavar="FOLDER",
+        help="the ledger's folder (default: ROUTER_LAB_LEDGER where it is set, else ledger)",
     )
 
 
@@ -48,5 +52,5 @@ def existing_ledger(folder: str) -> Ledger:
     if "://" not in folder:
         path = Path(folder)
         if not any((path / name).exists() for name in ("_journal.sqlite", "attempts", "comparisons")):
-            raise ConfigError(f"{path.resolve()} holds no ledger; check --ledger")
+            raise ConfigError(f"{path.resolve()} holds no ledger; check --ledger, or ROUTER_LAB_LEDGER")
     return Ledger(folder)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from router_lab.errors import ConfigError
+from router_lab.extras import imported
 from router_lab.ledger.content import Content, attempt_content, comparison_content
 from router_lab.ledger.core import Core, Now
 from router_lab.ledger.disk.place import place_of
@@ -25,7 +26,17 @@ from router_lab.ledger.journal.pair_operations import OpenPair, RecordPair
 from router_lab.ledger.schema import aware
 from router_lab.ledger.status import Status, read_status
 from router_lab.ledger.switch import LedgerSwitch
-from router_lab.records import Alert, Attempt, BudgetLine, Comparison, Score, ScoreKind, Watch
+from router_lab.records import (
+    Alert,
+    Attempt,
+    BudgetLine,
+    Comparison,
+    Score,
+    ScoreKind,
+    ScoreVerdict,
+    Side,
+    Watch,
+)
 from router_lab.router.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -151,13 +162,31 @@ class Ledger:
         """One row per alert, oldest first."""
         return self._frame("alerts", since, until, None)
 
-    def score(self, *scores: Score) -> None:
+    def score(
+        self,
+        *scores: Score,
+        comparison_id: str | None = None,
+        attempt_id: str | None = None,
+        side: Side | None = None,
+        value: float | None = None,
+        by: str | None = None,
+        kind: ScoreKind = "person",
+        verdict: ScoreVerdict | None = None,
+        note: str = "",
+    ) -> None:
         """Keep what somebody says answers are worth; durable, all or none, when this returns.
 
+        Either `scores`, or one by its parts:
+        `ledger.score(comparison_id=one, side="shadow", value=0.5, by="ana")`. `value` is from 0 (useless)
+        to 1 (as good as it gets); of a pair picked by hand, it says nothing of others.
         Raises `ConfigError` for a score outside [0, 1], one of nothing or of two things, or by nobody.
         """
-        from router_lab.ledger.scores import store_scores
+        from router_lab.ledger.scores import Subject, new_score, store_scores
 
+        if any(part is not None for part in (comparison_id, attempt_id, side, value, by, verdict)):
+            subject = Subject(comparison_id, attempt_id, side)
+            given = new_score(subject, value, by, self._core.now(), kind=kind, verdict=verdict, note=note)
+            scores = (*scores, given)
         store_scores(self._core, scores)
 
     def scores(self, *, since: datetime | None = None, until: datetime | None = None) -> pd.DataFrame:
@@ -191,12 +220,13 @@ class Ledger:
         there, has no two answers or is one of several, and for a score off the scale; with `strict=False`
         these are left out, and `.refused` of the result has them.
         """
-        from router_lab.ledger.exchange.score_files import read_ratings
-        from router_lab.ledger.exchange.score_import import ScoreSource, import_scores
+        with imported():
+            from router_lab.ledger.exchange.score_files import read_ratings
+            from router_lab.ledger.exchange.score_import import ScoreSource, import_scores
 
-        who = ScoreSource(by=by, kind=kind, drawn=drawn)
-        ratings = read_ratings(source, on, scale, columns)
-        return import_scores(self._core, self.tables(), ratings, on, who, strict=strict)
+            who = ScoreSource(by=by, kind=kind, drawn=drawn)
+            ratings = read_ratings(source, on, scale, columns)
+            return import_scores(self._core, self.tables(), ratings, on, who, strict=strict)
 
     def switch_events(self, *, since: datetime | None = None, until: datetime | None = None) -> pd.DataFrame:
         """One row per flip of the switch, oldest first."""
@@ -214,9 +244,10 @@ class Ledger:
         Ends when there was nothing new for `timeout_s` seconds, by default never. Rows whose call began
         more than an hour ago are left out.
         """
-        from router_lab.ledger.follow import follow
+        with imported():
+            from router_lab.ledger.follow import follow
 
-        return follow(self._core, table, poll_s, timeout_s)
+            return follow(self._core, table, poll_s, timeout_s)
 
     def tables(self, backend: str = "duckdb", connection: Any = None) -> Tables:
         """Ibis tables `.attempts`, `.comparisons`, `.alerts`, `.switch_events`, `.scores`, `.watches`,
@@ -224,9 +255,10 @@ class Ledger:
 
         `backend` is `duckdb` or `pyspark`; `connection` an Ibis connection of that kind to use.
         """
-        from router_lab.ledger.reading.tables import open_tables
+        with imported():
+            from router_lab.ledger.reading.tables import open_tables
 
-        return open_tables(self._core.reader, self._core.files, backend, connection)
+            return open_tables(self._core.reader, self._core.files, backend, connection)
 
     def spend(self, timezone: str | None = None) -> pd.DataFrame:
         """Budgets now: one row per scope and period with `limit_usd`, `spent_usd`, `likely_usd`, `held_usd`,
@@ -238,9 +270,10 @@ class Ledger:
         against, in the periods of `cost.timezone`. With one (`UTC`, `Asia/Tokyo`), spending is added up anew
         from the attempts by that zone's days and months; nothing is held there and limits do not apply.
         """
-        from router_lab.ledger.reading.spend import spend
+        with imported():
+            from router_lab.ledger.reading.spend import spend
 
-        return spend(self._core.reader, timezone)
+            return spend(self._core.reader, timezone)
 
     @property
     def writable(self) -> bool:
@@ -294,9 +327,10 @@ class Ledger:
 
         In CSV a text that a spreadsheet would take for a formula begins with an apostrophe, unless `raw`.
         """
-        from router_lab.ledger.exchange.exporting import export
+        with imported():
+            from router_lab.ledger.exchange.exporting import export
 
-        return export(self._core, Path(path), table, raw=raw)
+            return export(self._core, Path(path), table, raw=raw)
 
     def import_file(
         self,
@@ -317,9 +351,12 @@ class Ledger:
         result's `problems`. Raises `ConfigError`, before anything is added, where none can be, for two calls
         under one id, and with `strict` for any row.
         """
-        from router_lab.ledger.exchange.imports.importing import import_file
+        with imported():
+            from router_lab.ledger.exchange.imports.importing import import_file
 
-        return import_file(self._core, Path(path), source, columns, content or self._content, strict=strict)
+            return import_file(
+                self._core, Path(path), source, columns, content or self._content, strict=strict
+            )
 
     def reconcile(
         self,
@@ -343,9 +380,10 @@ class Ledger:
         and budgets count them so; `settled_rows` says how many. Doing it again changes nothing. Nothing is
         written with `settle=False`, or where the ledger can only be read.
         """
-        from router_lab.ledger.exchange.reconcile import reconcile
+        with imported():
+            from router_lab.ledger.exchange.reconcile import reconcile
 
-        return reconcile(self._core, provider, Path(path), columns, settle=settle)
+            return reconcile(self._core, provider, Path(path), columns, settle=settle)
 
     def verify(self) -> Report:
         """Check everything checkable: `report.ok`, `report.problems`, `print(report)`. Changes nothing."""
@@ -367,7 +405,8 @@ class Ledger:
     def _frame(
         self, name: str, since: datetime | None, until: datetime | None, columns: Sequence[str] | None
     ) -> pd.DataFrame:
-        return self._core.reader.arrow(name, since=since, until=until, columns=columns).to_pandas()
+        with imported():
+            return self._core.reader.arrow(name, since=since, until=until, columns=columns).to_pandas()
 
     def __enter__(self) -> Ledger:
         return self

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from numbers import Real
 from typing import TYPE_CHECKING, Any, get_args
+from uuid import uuid4
 
 from router_lab.defaults import BASES
 from router_lab.errors import ConfigError
 from router_lab.ledger.journal.operations import Append, Books
 from router_lab.ledger.schema import SCORES
 from router_lab.ledger.values import fitted_record
-from router_lab.records import Score, ScoreKind, ScoreVerdict
+from router_lab.records import Score, ScoreKind, ScoreVerdict, Side
 
 if TYPE_CHECKING:
     from router_lab.ledger.core import Core
@@ -32,6 +35,33 @@ def store_scores(core: Core, scores: Sequence[Score]) -> None:
             row.apply(books)
 
     core.transact(write)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a score is of: one side of a pair, or one attempt."""
+
+    comparison_id: str | None = None
+    attempt_id: str | None = None
+    side: Side | None = None
+
+
+def new_score(subject: Subject, value: float | None, by: str | None, at: datetime, **others: Any) -> Score:
+    """A score with an id of its own; `others` are further fields of `Score`. Raises `ConfigError`."""
+    if by is None:
+        raise ConfigError("by=None: say who gives the score, by a name such as 'ana'")
+    if value is None and others.get("verdict") is None:
+        raise ConfigError("value=None: say what the answer is worth, from 0 to 1, or verdict='unsure'")
+    return Score(
+        score_id=uuid4().hex,
+        at=at,
+        quality_score=value,
+        by=by,
+        comparison_id=subject.comparison_id,
+        side=subject.side,
+        attempt_id=subject.attempt_id,
+        **others,
+    )
 
 
 def check_scorer(by: Any, kind: ScoreKind | None = None) -> None:

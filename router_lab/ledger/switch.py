@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from router_lab.errors import ConfigError
+from router_lab.extras import imported
 from router_lab.ledger.journal.money import MOST_USD, is_amount
 from router_lab.ledger.journal.operations import Books
 from router_lab.ledger.journal.switch_holds import Leaving, hold, take_away
@@ -146,7 +147,8 @@ class LedgerSwitch:
 
     def history(self) -> pd.DataFrame:
         """Every flip ever, oldest first, as a frame of `switch_events`."""
-        return self._core.reader.arrow("switch_events").to_pandas()
+        with imported():
+            return self._core.reader.arrow("switch_events").to_pandas()
 
     def __repr__(self) -> str:
         return "; ".join(

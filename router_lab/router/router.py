@@ -53,6 +53,7 @@ from router_lab.router.secrets import Secrets
 from router_lab.router.shadows.misconfiguration import Misconfigurations
 from router_lab.router.shadows.pairing import Answered, Pairing, PairWriter
 from router_lab.router.shadows.shadow import Shadows, SwitchedOffError, plan_pairings
+from router_lab.router.signatures import takes_what
 from router_lab.router.transport.transport import Transport
 from router_lab.router.view import routes_html
 from router_lab.settings.models import Settings
@@ -162,9 +163,17 @@ class Router:
         `extra_headers`, which go to the server of the route's own model alone. What a provider cannot
         take is a `ConfigError`.
 
-        Returns when the row of every attempt is durable. Raises the errors of `router_lab.errors`;
-        those raised before sending (`ConfigError`, `RoutingError`, `BudgetExceededError`,
-        `UnpricedModelError`, `LedgerError`) have spent nothing.
+        Of the input: `prompt`, or `messages` as OpenAI, Anthropic or Ollama write them; `system`; `tools` the
+        model may call, in OpenAI's or Anthropic's form or as `rl.Tool`; `schema`, a JSON schema or a
+        pydantic model class that `data` has to satisfy; `max_tokens` of the answer at most (by default the
+        route's). For the books: `task_type`, such as "extract::order", names the route; `user_id` has a
+        budget of its own where the YAML gives one; `task_id` and `tags` are kept with the rows.
+
+        Returns when the row of every attempt is durable. Raises, before anything was sent: `ConfigError`
+        for an argument, `RoutingError`, `UnpricedModelError`; for an attempt that was not sent, after others
+        that may have been: `BudgetExceededError`, `CircuitOpenError`, `LedgerError`; for an answer:
+        `ProviderError`, `ContextOverflowError` (the prompt does not fit, or was cut), `ResponseParseError`.
+        Whatever was sent, and may be billed, has its row.
         """
         if schema is not None:
             await ready_for_schemas()
@@ -199,10 +208,15 @@ class Router:
         self._offer(pairings, Answered(job, done))
         return done
 
+    @takes_what(complete)
     def complete_sync(self, prompt: str | None = None, **arguments: Any) -> Completion:
-        """`complete()` for plain scripts: runs on a thread of the router's own, blocks until done."""
+        """`complete()` for plain scripts: runs on a thread of the router's own, blocks until done.
+
+        `with Router(...) as router:` ends that thread; so does `close_sync()`.
+        """
         return self.run_sync(self.complete(prompt, **arguments))
 
+    @takes_what(complete)
     async def stream(
         self, prompt: str | None = None, *, task_type: str, **arguments: Any
     ) -> AsyncGenerator[StreamChunk, None]:
@@ -281,14 +295,22 @@ class Router:
         """End what `complete_sync()` started, shadows in flight included."""
         self._thread.stop(self.close)
 
+    def __enter__(self) -> Self:
+        """For scripts that call `complete_sync()`; where an event loop runs, `async with`."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.stop(lambda: self._close(_grace(error)))
+
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # An interrupt wants the prompt back: what is in flight is cancelled and recorded as such.
-        await self._close(within_s=0 if error is not None and not isinstance(error, Exception) else None)
+        await self._close(_grace(error))
 
     async def _close(self, within_s: float | None) -> None:
         await self._lanes.finish(within_s)
@@ -396,6 +418,14 @@ class Router:
 
     def _repr_html_(self) -> str:
         return routes_html(self.settings) + self._breakers._repr_html_()
+
+
+def _grace(error: BaseException | None) -> float | None:
+    """Seconds to wait for what is in flight, None for all it takes.
+
+    An interrupt wants the prompt back: what is in flight is cancelled and recorded as such.
+    """
+    return 0.0 if error is not None and not isinstance(error, Exception) else None
 
 
 def _aliases(job: Job) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
+from router_lab.extras import missing
+
 if TYPE_CHECKING:
     import tiktoken
 
@@ -87,9 +89,7 @@ def _tekken() -> tuple[str, list[bytes]]:
 
     package = find_spec("mistral_common")
     if package is None or package.origin is None:
-        raise ModuleNotFoundError(
-            "mistral_common is missing: install the simulated servers with `pip install 'router-lab[sim]'`"
-        )
+        raise missing(ModuleNotFoundError(name="mistral_common"))
     file = Path(package.origin).parent / "data" / "tekken_240911.json"
     data = json.loads(file.read_bytes())
     config = data["config"]

@@ -24,6 +24,8 @@ def pair_source(source: object) -> PairSource:
     """Pairs from anything a user may hold. Raises `ConfigError` that lists what is accepted."""
     try:
         return PairSource(_opener(source))
+    except ConfigError:
+        raise
     except (ValueError, TypeError, FileNotFoundError) as error:
         raise ConfigError(f"ComparePanel(source): {error}. Accepted: {_ACCEPTED}") from error
 
