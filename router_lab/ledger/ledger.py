@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -12,30 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from router_lab.errors import ConfigError
 from router_lab.extras import imported
-from router_lab.ledger.content import Content, attempt_content, comparison_content
+from router_lab.ledger.accounts import LedgerAccounts
+from router_lab.ledger.content import Content
 from router_lab.ledger.core import Core, Now
 from router_lab.ledger.disk.place import place_of
-from router_lab.ledger.housekeeping import Housekeeper
-from router_lab.ledger.journal.operations import (
-    Append,
-    Open,
-    Settle,
-    Withdraw,
-)
-from router_lab.ledger.journal.pair_operations import OpenPair, RecordPair
 from router_lab.ledger.schema import aware
 from router_lab.ledger.status import Status, read_status
 from router_lab.ledger.switch import LedgerSwitch
 from router_lab.records import (
-    Alert,
-    Attempt,
-    BudgetLine,
-    Comparison,
     Score,
     ScoreKind,
     ScoreVerdict,
     Side,
-    Watch,
 )
 from router_lab.router.clock import SystemClock
 
@@ -47,8 +33,6 @@ if TYPE_CHECKING:
     from router_lab.ledger.exchange.score_import import ScoreImport
     from router_lab.ledger.reading.tables import Tables
     from router_lab.ledger.verify.verify import Report
-    from router_lab.router.ports import Fold
-    from router_lab.settings.models import Settings
 
 
 class Ledger:
@@ -64,76 +48,8 @@ class Ledger:
         self, path: str | Path, *, clock: Now | None = None, journal: str | Path | None = None
     ) -> None:
         self._core = Core(place_of(path, journal), clock or SystemClock())
-        self._content: Content = "full"
-        self._housekeeper: Housekeeper | None = None
         self.switch = LedgerSwitch(self._core)
-
-    # What the router calls ------------------------------------------------------------------------------
-
-    def configure(self, settings: Settings) -> None:
-        """Take over the `ledger`, `shadow` sections; opens the journal. Raises `LedgerError`."""
-        stored = settings.ledger
-        self._content = stored.content
-        self._core.set_durability(stored.durability)
-        self._core.set_private(stored.private)
-        self.switch.start(
-            enabled=settings.shadow.enabled,
-            locked_off=settings.shadow.locked_off,
-            routes=sorted(settings.routing),
-        )
-        if self._housekeeper is not None:
-            self._housekeeper.stop()
-        self._housekeeper = Housekeeper(self._core, self.switch, stored.seal_rows, stored.seal_seconds)
-
-    async def open_attempt(
-        self, lost: Attempt, hold_usd: float, lines: Sequence[BudgetLine]
-    ) -> Sequence[BudgetLine]:
-        """Hold money and write the intent durably, or neither; see `router.ports.Accounts`."""
-        writer = self._core.writer
-        stored = attempt_content(lost, self._content)
-        opened: asyncio.Future[Sequence[BudgetLine]] = writer.submit(Open(stored, hold_usd, lines))
-        try:
-            return await opened
-        except asyncio.CancelledError:
-            never_sent = replace(
-                stored,
-                outcome="cancelled",
-                billing="unbilled",
-                cost_usd=0.0,
-                worst_usd=0.0,
-                cost_source="none",
-                interrupted=False,
-            )
-            writer.post(Withdraw(never_sent))
-            raise
-
-    def settle(self, attempt: Attempt, folds: Sequence[tuple[str, Fold]] = ()) -> asyncio.Future[None]:
-        """Replace the intent by its one row; see `router.ports.Accounts`."""
-        return self._core.writer.submit(Settle(attempt_content(attempt, self._content), folds))
-
-    def open_comparison(self, lost: Comparison) -> None:
-        """Queue a pair as it must read if it is never recorded; see `router.ports.Accounts`."""
-        self._core.writer.post(OpenPair(comparison_content(lost, self._content)))
-
-    def record_comparison(self, comparison: Comparison) -> asyncio.Future[None]:
-        """Queue one pair; the future is done when it is durable."""
-        return self._core.writer.submit(RecordPair(comparison_content(comparison, self._content)))
-
-    def record_alert(self, alert: Alert) -> asyncio.Future[None]:
-        """Queue one alert; the future is done when it is durable."""
-        return self._core.writer.submit(Append("alerts", alert, keep=True))
-
-    def record_watch(self, watch: Watch) -> asyncio.Future[None]:
-        """Queue the plan or the verdict of a watch; the future is done when it is durable."""
-        return self._core.writer.submit(Append("watches", watch))
-
-    def calibration(self, key: str) -> bytes | None:
-        """The newest durable calibration state under `key`, from any process."""
-        if not self._core.has_written and not self._core.reader.has_journal:
-            return None
-        return self._core.calibration.get(key)
-
-    # What people read -----------------------------------------------------------------------------------
+        self.accounts = LedgerAccounts(self._core, self.switch)
 
     def attempts(
         self,
@@ -355,7 +271,7 @@ class Ledger:
             from router_lab.ledger.exchange.imports.importing import import_file
 
             return import_file(
-                self._core, Path(path), source, columns, content or self._content, strict=strict
+                self._core, Path(path), source, columns, content or self.accounts.content, strict=strict
             )
 
     def reconcile(
@@ -397,9 +313,7 @@ class Ledger:
 
     def close(self) -> None:
         """Write what is queued, seal what this ledger wrote, let go. Closing twice is fine."""
-        if self._housekeeper is not None:
-            self._housekeeper.stop()
-            self._housekeeper = None
+        self.accounts.close()
         self._core.close()
 
     def _frame(

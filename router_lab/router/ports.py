@@ -82,8 +82,12 @@ class Clock(Protocol):
 AlertCallback = Callable[[Alert], None]
 
 
-class LedgerPort(Accounts, Protocol):
+class LedgerPort(Protocol):
     """Everything a router is given by whoever keeps its books."""
+
+    @property
+    def accounts(self) -> Accounts:
+        """Intents, rows, budgets and calibration."""
 
     @property
     def switch(self) -> Switch:
@@ -92,6 +96,6 @@ class LedgerPort(Accounts, Protocol):
 
 def checked(ledger: LedgerPort) -> LedgerPort:
     """`ledger`, unless it is something else, such as its path. Raises `ConfigError`."""
-    if callable(getattr(ledger, "open_attempt", None)):
+    if callable(getattr(getattr(ledger, "accounts", None), "open_attempt", None)):
         return ledger
     raise ConfigError(f"ledger={ledger!r}: pass a ledger, such as rl.Ledger({str(ledger)!r})")

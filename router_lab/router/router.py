@@ -85,16 +85,16 @@ class Router:
         self._clock = clock or SystemClock()
         self._routes = RouteTable(settings)
         self._secrets = Secrets(settings)
-        self._alerts = Alerts(ledger, self._clock, on_alert, self._secrets)
+        self._alerts = Alerts(ledger.accounts, self._clock, on_alert, self._secrets)
         self._breakers = Breakers(settings.breaker, self._clock, self._breaker_changed)
         self._windows = Windows(lambda url: self._lane().transport.get_json(url))
         dialects = Dialects()
         self._attempts = Attempts(
-            accounts=ledger,
+            accounts=ledger.accounts,
             alerts=self._alerts,
             book=PriceBook(settings),
             budgets=Budgets(settings.cost),
-            calibrator=Calibrator(settings.ollama.token_estimation, ledger),
+            calibrator=Calibrator(settings.ollama.token_estimation, ledger.accounts),
             windows=self._windows,
             dialects=dialects,
             secrets=self._secrets,
@@ -112,7 +112,7 @@ class Router:
         )
         self._misconfigurations = Misconfigurations(settings.models, self._alerts)
         self._pairs = PairWriter(
-            ledger,
+            ledger.accounts,
             route_comparators(settings),
             self._ask_judge,
             self._misconfigurations,
@@ -122,7 +122,7 @@ class Router:
         )
         self._lanes = Lanes(self._make_lane)
         self._thread = LoopThread("router-lab", at_exit=lambda: self._close(EXIT_GRACE_S))
-        ledger.configure(settings)
+        ledger.accounts.configure(settings)
 
     @classmethod
     def from_yaml(cls, path: str | Path, *, ledger: LedgerPort, **options: Any) -> Self:

@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from math import ceil
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 
 from router_lab.analysis.exit.decision import (
     NO_DIFFERENCE,
@@ -38,19 +37,13 @@ from router_lab.errors import ConfigError
 from router_lab.records import Alert, Watch
 from router_lab.shown.wording import plain, plain_text, scoring
 
+if TYPE_CHECKING:
+    from router_lab.ledger import Ledger
+    from router_lab.ledger.switch import LedgerSwitch
+
 Reaction = Literal["alert", "off"]
 
 _LIKENESS_ALPHA = 0.05
-
-
-class SwitchHandle(Protocol):
-    """The part of `ledger.switch` that steering uses."""
-
-    def on(self, reason: str, *, prefix: str, author: str, pairs: int | None, usd: float | None) -> Any:
-        """Turn shadows on for a prefix, until so many pairs or dollars are spent."""
-
-    def off(self, reason: str, *, prefix: str, author: str) -> Any:
-        """Turn shadows off for a prefix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,29 +90,6 @@ class Action:
     usd: float | None = None
 
 
-class LedgerHandle(Protocol):
-    """The part of a ledger that `steer` uses."""
-
-    @property
-    def switch(self) -> Any:
-        """A `SwitchHandle`."""
-
-    def tables(self) -> Any:
-        """The ledger's tables."""
-
-    def switch_events(self) -> pd.DataFrame:
-        """Every flip so far."""
-
-    def alerts(self) -> pd.DataFrame:
-        """Every alert so far."""
-
-    def record_alert(self, alert: Alert) -> Awaitable[None]:
-        """Queue an alert; awaiting the result waits until it is durable."""
-
-    def record_watch(self, watch: Watch) -> Awaitable[None]:
-        """Queue the plan or the verdict of a watch; awaiting waits until it is durable."""
-
-
 @dataclass(frozen=True, slots=True)
 class Steered:
     """What the monitor found, what that asks for, and which of it was done (nothing unless applied)."""
@@ -135,7 +105,7 @@ class Steered:
 
 
 async def steer(
-    ledger: LedgerHandle,
+    ledger: Ledger,
     plan: ExitPlan | None = None,
     policy: SteeringPolicy | None = None,
     *,
@@ -178,14 +148,14 @@ async def steer(
     known = set(ledger.alerts()["alert_id"])
     # What was decided is kept before anything is done about it.
     for watch in result.to_keep:
-        await ledger.record_watch(watch)
+        await ledger.accounts.record_watch(watch)
     known_plans = result.recorded | {watch.task_type for watch in result.to_keep}
     result = replace(result, recorded=known_plans, to_keep=())
     waiting: list[Awaitable[None]] = []
     done = act(
         actions,
         ledger.switch,
-        lambda alert: waiting.append(ledger.record_alert(alert)),
+        lambda alert: waiting.append(ledger.accounts.record_alert(alert)),
         known_alerts=known,
         now=now,
     )
@@ -213,7 +183,7 @@ def plan_actions(
 
 def act(
     actions: Sequence[Action],
-    switch: SwitchHandle,
+    switch: LedgerSwitch,
     record_alert: Callable[[Alert], object] | None = None,
     *,
     known_alerts: Collection[str] = (),
@@ -362,7 +332,7 @@ def _pairs_per_day(run: Run, exited: datetime) -> float:
     return len(run.values) / days if days > 0 else 0.0
 
 
-def _flip(action: Action, switch: SwitchHandle) -> bool:
+def _flip(action: Action, switch: LedgerSwitch) -> bool:
     if action.kind in ("exit", "stop"):
         step: Step = "exit" if action.kind == "exit" else "stop"
         switch.off(action.reason, prefix=action.task_type, author=author_of(step))

@@ -37,7 +37,7 @@ def pairs(agreement: Sequence[float], first: int = 0, **changes: object) -> list
 
 def write(ledger: Ledger, rows: Sequence[Comparison]) -> None:
     async def run() -> None:
-        await asyncio.gather(*(ledger.record_comparison(one) for one in rows))
+        await asyncio.gather(*(ledger.accounts.record_comparison(one) for one in rows))
 
     asyncio.run(run())
 

@@ -91,10 +91,10 @@ class OurStore:
         self._ledger = Ledger(folder)
 
     async def open(self, intent: Attempt) -> None:
-        await self._ledger.open_attempt(intent, 0.01, LINES)
+        await self._ledger.accounts.open_attempt(intent, 0.01, LINES)
 
     async def settle(self, row: Attempt) -> None:
-        await self._ledger.settle(row)
+        await self._ledger.accounts.settle(row)
 
 
 class BareStore:

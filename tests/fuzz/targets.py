@@ -127,7 +127,7 @@ def filled(folder: Path) -> Ledger:
 async def _fill(ledger: Ledger) -> None:
     for number in range(6):
         await make_call(ledger, provider="anthropic", model_requested="claude-sonnet-4-5")
-        await ledger.record_comparison(pair(comparison_id=f"c{number}"))
+        await ledger.accounts.record_comparison(pair(comparison_id=f"c{number}"))
         if number == 3:
             ledger.switch.on("trial", "ask")
             ledger.score(

@@ -37,12 +37,12 @@ async def ask_server(port: int, attempt_id: str) -> None:
 async def keep_calling(ledger: Ledger, port: int, acks: int, rng: random.Random) -> None:
     while True:
         intent = lost(started_at=NOON - timedelta(hours=rng.randrange(48)), prompt="p" * rng.randrange(9000))
-        await ledger.open_attempt(intent, 0.01, [LINE])
+        await ledger.accounts.open_attempt(intent, 0.01, [LINE])
         await ask_server(port, intent.attempt_id)
-        await ledger.settle(answered(intent))
+        await ledger.accounts.settle(answered(intent))
         os.write(acks, f"{intent.attempt_id}\n".encode())
         if rng.random() < 0.2:
-            await ledger.record_comparison(pair(primary_attempt_id=intent.attempt_id))
+            await ledger.accounts.record_comparison(pair(primary_attempt_id=intent.attempt_id))
 
 
 def keep_house(ledger: Ledger, rng: random.Random) -> None:
@@ -53,7 +53,7 @@ def keep_house(ledger: Ledger, rng: random.Random) -> None:
 async def write_until_killed(folder: str, port: int, acks: int, seed: int) -> None:
     rng = random.Random(seed)
     ledger = Ledger(folder)
-    ledger.configure(settings(ledger={"seal_rows": 7, "seal_seconds": 3600, "durability": "os"}))
+    ledger.accounts.configure(settings(ledger={"seal_rows": 7, "seal_seconds": 3600, "durability": "os"}))
     if rng.random() < 0.7:
         threading.Thread(target=keep_house, args=(ledger, rng), daemon=True).start()
     await asyncio.gather(*(keep_calling(ledger, port, acks, random.Random(rng.random())) for _ in range(3)))

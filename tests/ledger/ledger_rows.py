@@ -88,9 +88,9 @@ def answered(attempt: Attempt, **changes: Any) -> Attempt:
 async def make_call(ledger: Ledger, *lines: BudgetLine, **changes: Any) -> Attempt:
     """One whole accounted call; returns its row."""
     intent = lost(**changes)
-    await ledger.open_attempt(intent, 0.01, lines)
+    await ledger.accounts.open_attempt(intent, 0.01, lines)
     row = answered(intent)
-    await ledger.settle(row)
+    await ledger.accounts.settle(row)
     return row
 
 

@@ -99,8 +99,8 @@ def some(record: Any) -> st.SearchStrategy[dict[str, int]]:
 async def call(ledger: Ledger, opened: dict[str, Any], settled: dict[str, Any], hold: Any) -> None:
     intent = replace(lost(), **opened)
     line = BudgetLine("daily", "2026-11-22", 1e6)
-    await ledger.open_attempt(intent, hold, [line])
-    await ledger.settle(replace(answered(intent), **settled | {"attempt_id": intent.attempt_id}))
+    await ledger.accounts.open_attempt(intent, hold, [line])
+    await ledger.accounts.settle(replace(answered(intent), **settled | {"attempt_id": intent.attempt_id}))
 
 
 def write(ledger: Ledger, writer: str, numbers: dict[str, int], number: int) -> None:
@@ -211,8 +211,8 @@ async def test_a_damaged_row_is_named_and_hides_no_other(tmp_path: Path, table: 
     with Ledger(tmp_path / "ledger") as ledger:
         for number in range(3):
             await make_call(ledger, is_shadow=bool(number))
-            await ledger.record_comparison(pair())
-            await ledger.record_alert(alert())
+            await ledger.accounts.record_comparison(pair())
+            await ledger.accounts.record_alert(alert())
             ledger.score(Score(score_id=f"{number}", at=NOON, quality_score=0.5, by="ann", attempt_id="a"))
             ledger.switch.on("go")
         with sqlite3.connect(tmp_path / "ledger" / "_journal.sqlite") as journal:

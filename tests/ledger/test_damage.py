@@ -205,7 +205,7 @@ async def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
             ),
             Score(score_id="2", at=NOON, quality_score=0.5, by="me", attempt_id="a"),
         )
-        await ledger.record_comparison(
+        await ledger.accounts.record_comparison(
             pair(agreement=np.float32(0.75), details={"distance": np.float32(0.25)})
         )
         ledger.switch.on("trial", author=42)  # type: ignore[arg-type]
@@ -246,7 +246,7 @@ async def test_rows_of_a_process_that_died_meanwhile_are_redacted_too(tmp_path: 
         import asyncio, os, sys
         from ledger_rows import lost
         from router_lab.ledger import Ledger
-        asyncio.run(Ledger(sys.argv[1]).open_attempt(lost(prompt="zebra secret"), 0.01, []))
+        asyncio.run(Ledger(sys.argv[1]).accounts.open_attempt(lost(prompt="zebra secret"), 0.01, []))
         os._exit(9)
     """
     with Ledger(tmp_path) as ledger:

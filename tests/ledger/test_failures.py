@@ -40,15 +40,15 @@ def test_a_full_disk_refuses_before_spending_and_loses_nothing(tmp_path: Path) -
             ledger = Ledger(sys.argv[1])
             await make_call(ledger)
             paid = lost(prompt="x" * 50_000)
-            await ledger.open_attempt(paid, 0.01, [])
+            await ledger.accounts.open_attempt(paid, 0.01, [])
             limits = resource.getrlimit(resource.RLIMIT_FSIZE)
             resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
             try:
-                await ledger.settle(answered(paid, output="y" * 400_000))
+                await ledger.accounts.settle(answered(paid, output="y" * 400_000))
             except LedgerError as error:
                 print("settle:", error)
             try:
-                await ledger.open_attempt(lost(prompt="x" * 400_000), 0.01, [])
+                await ledger.accounts.open_attempt(lost(prompt="x" * 400_000), 0.01, [])
             except LedgerError as error:
                 print("open:", error)
             print("postponed", ledger.status().postponed)
@@ -75,7 +75,7 @@ async def test_a_locked_journal_is_named(tmp_path: Path) -> None:
         other = sqlite3.connect(tmp_path / JOURNAL, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(LedgerError, match="another program keeps the journal locked"):
-            await ledger.open_attempt(lost(), 0.01, [])
+            await ledger.accounts.open_attempt(lost(), 0.01, [])
         other.execute("ROLLBACK")
         other.close()
         await make_call(ledger)
@@ -250,7 +250,7 @@ def test_a_damaged_journal_is_named_and_sealed_rows_stay_readable(tmp_path: Path
         asyncio.run(make_call(ledger))
     (tmp_path / JOURNAL).write_bytes(b"\0garbage" * 4096)
     with pytest.raises(LedgerError, match=r"_journal\.sqlite: the journal is damaged"):
-        Ledger(tmp_path).configure(settings())
+        Ledger(tmp_path).accounts.configure(settings())
     with pytest.raises(LedgerError, match="damaged"):
         Ledger(tmp_path).attempts()
     (tmp_path / JOURNAL).unlink()
@@ -259,11 +259,11 @@ def test_a_damaged_journal_is_named_and_sealed_rows_stay_readable(tmp_path: Path
 
 def test_a_journal_from_a_newer_version_is_refused(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
-        ledger.configure(settings())
+        ledger.accounts.configure(settings())
     with sqlite3.connect(tmp_path / JOURNAL) as journal:
         journal.execute("PRAGMA user_version = 99")
     journal.close()
-    for use in (lambda: Ledger(tmp_path).configure(settings()), lambda: Ledger(tmp_path).attempts()):
+    for use in (lambda: Ledger(tmp_path).accounts.configure(settings()), lambda: Ledger(tmp_path).attempts()):
         with pytest.raises(LedgerError, match=r"newer router_lab .*Upgrade"):
             use()
 
@@ -274,7 +274,7 @@ async def test_a_journal_removed_while_in_use_is_noticed(tmp_path: Path) -> None
     await make_call(ledger)
     (tmp_path / "ledger" / JOURNAL).rename(tmp_path / "moved")
     with pytest.raises(LedgerError, match=r"removed or replaced while in use|cannot be read"):
-        await ledger.open_attempt(lost(), 0.01, [])
+        await ledger.accounts.open_attempt(lost(), 0.01, [])
     (tmp_path / "moved").rename(tmp_path / "ledger" / JOURNAL)
     await make_call(ledger)
     ledger.close()
@@ -315,7 +315,7 @@ async def test_what_else_this_process_opens_leaves_sqlites_locks(tmp_path: Path,
 def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "ledger").write_text("a file")
     with pytest.raises(LedgerError, match="ledger"):
-        Ledger(tmp_path / "ledger").configure(settings())
+        Ledger(tmp_path / "ledger").accounts.configure(settings())
 
 
 def test_a_missing_folder_is_not_an_empty_ledger(tmp_path: Path) -> None:
@@ -325,11 +325,11 @@ def test_a_missing_folder_is_not_an_empty_ledger(tmp_path: Path) -> None:
 
 def test_a_closed_ledger_says_so(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    ledger.configure(settings())
+    ledger.accounts.configure(settings())
     ledger.close()
     ledger.close()
     with pytest.raises(LedgerError, match="closed"):
-        ledger.configure(settings())
+        ledger.accounts.configure(settings())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
@@ -375,7 +375,7 @@ def read_as_nobody(folder: Path) -> list[str]:
         ledger = Ledger(sys.argv[1])
         print(len(ledger.attempts()))
         try:
-            ledger.configure(settings())
+            ledger.accounts.configure(settings())
         except LedgerError as error:
             print(type(error).__name__)
             print("permission" if "permission" in str(error) else error)
@@ -389,26 +389,28 @@ async def test_a_faulty_fold_costs_no_row(tmp_path: Path) -> None:
 
     with Ledger(tmp_path) as ledger:
         intent = lost()
-        await ledger.open_attempt(intent, 0.01, [])
-        await ledger.settle(answered(intent), [("a", faulty), ("b", lambda state: (state or b"") + b"+")])
+        await ledger.accounts.open_attempt(intent, 0.01, [])
+        await ledger.accounts.settle(
+            answered(intent), [("a", faulty), ("b", lambda state: (state or b"") + b"+")]
+        )
         assert len(ledger.attempts()) == 1
-        assert (ledger.calibration("a"), ledger.calibration("b")) == (None, b"+")
+        assert (ledger.accounts.calibration("a"), ledger.accounts.calibration("b")) == (None, b"+")
 
 
 async def test_calibration_is_shared_and_loses_no_sample(tmp_path: Path) -> None:
     with Ledger(tmp_path) as one, Ledger(tmp_path) as two:
         for ledger in (one, two) * 5:
             intent = lost()
-            await ledger.open_attempt(intent, 0.0, [])
-            await ledger.settle(answered(intent), [("k", lambda state: (state or b"") + b"+")])
-        assert one.calibration("k") == two.calibration("k") == b"+" * 10
+            await ledger.accounts.open_attempt(intent, 0.0, [])
+            await ledger.accounts.settle(answered(intent), [("k", lambda state: (state or b"") + b"+")])
+        assert one.accounts.calibration("k") == two.accounts.calibration("k") == b"+" * 10
 
 
 async def test_a_cancelled_caller_loses_no_row(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         intent = lost()
-        await ledger.open_attempt(intent, 0.01, [BudgetLine("daily", "2026-11-22", 1.0)])
-        ledger.settle(answered(intent)).cancel()
+        await ledger.accounts.open_attempt(intent, 0.01, [BudgetLine("daily", "2026-11-22", 1.0)])
+        ledger.accounts.settle(answered(intent)).cancel()
         ledger.recover()
         assert ledger.attempts()["outcome"].tolist() == ["ok"]
 
@@ -420,7 +422,7 @@ async def test_the_living_are_not_recovered_and_the_dead_are(tmp_path: Path) -> 
         from router_lab.ledger import Ledger
         from router_lab.records import BudgetLine
         ledger = Ledger(sys.argv[1])
-        asyncio.run(ledger.open_attempt(lost(), 0.01, [BudgetLine("daily", "2026-11-22", 1.0)]))
+        asyncio.run(ledger.accounts.open_attempt(lost(), 0.01, [BudgetLine("daily", "2026-11-22", 1.0)]))
         print("open", flush=True)
         sys.stdin.read()
         os._exit(1)
@@ -448,10 +450,10 @@ async def test_the_living_are_not_recovered_and_the_dead_are(tmp_path: Path) -> 
 
 async def test_batch_durability_acknowledges_early_and_still_writes(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
-        ledger.configure(settings(ledger={"durability": "batch"}))
+        ledger.accounts.configure(settings(ledger={"durability": "batch"}))
         intent = lost()
-        await ledger.open_attempt(intent, 0.01, [])
-        settled = ledger.settle(answered(intent))
+        await ledger.accounts.open_attempt(intent, 0.01, [])
+        settled = ledger.accounts.settle(answered(intent))
         assert settled.done()
         await make_call(ledger)
     assert Ledger(tmp_path).attempts()["outcome"].tolist() == ["ok", "ok"]

@@ -22,7 +22,7 @@ async def test_tables_are_of_one_instant(tmp_path: Path) -> None:
             async def rows() -> None:
                 while not stop.is_set():
                     attempt = await make_call(ledger)
-                    await ledger.record_comparison(pair(primary_attempt_id=attempt.attempt_id))
+                    await ledger.accounts.record_comparison(pair(primary_attempt_id=attempt.attempt_id))
 
             asyncio.run(rows())
 
@@ -42,7 +42,7 @@ def test_what_nobody_waits_for_is_written_when_the_loop_ends(tmp_path: Path) -> 
     """Writes are handed over once per turn of the loop; the last turn is no exception."""
 
     async def leave() -> None:
-        ledger.record_alert(alert())
+        ledger.accounts.record_alert(alert())
 
     with Ledger(tmp_path) as ledger:
         asyncio.run(leave())
@@ -54,9 +54,9 @@ async def test_a_crowd_is_written_in_full_in_one_transaction(tmp_path: Path) -> 
     """More rows than one statement takes, opened and settled in the same turns of the loop."""
     with Ledger(tmp_path) as ledger:
         intents = [lost(task_id=str(number)) for number in range(101)]
-        await asyncio.gather(*(ledger.open_attempt(intent, 0.01, []) for intent in intents))
+        await asyncio.gather(*(ledger.accounts.open_attempt(intent, 0.01, []) for intent in intents))
         assert ledger.status().in_flight == 101
-        await asyncio.gather(*(ledger.settle(answered(intent)) for intent in intents))
+        await asyncio.gather(*(ledger.accounts.settle(answered(intent)) for intent in intents))
         found = ledger.attempts()
         assert sorted(found["task_id"], key=int) == [str(number) for number in range(101)]
         assert set(found["outcome"]) == {"ok"}

@@ -16,13 +16,13 @@ from router_lab.ledger import Ledger
 @pytest.mark.parametrize("durability", ["batch", "os", "full"])
 async def test_what_was_written_is_read_at_once(tmp_path: Path, durability: str) -> None:
     with Ledger(tmp_path / "ledger") as ledger:
-        ledger.configure(settings(ledger={"durability": durability}))
+        ledger.accounts.configure(settings(ledger={"durability": durability}))
         for number in range(1, 6):
             intent = lost()
-            await ledger.open_attempt(intent, 0.01, [])
-            ledger.settle(answered(intent))
-            ledger.record_comparison(pair(primary_attempt_id=intent.attempt_id))
-            ledger.record_alert(alert())
+            await ledger.accounts.open_attempt(intent, 0.01, [])
+            ledger.accounts.settle(answered(intent))
+            ledger.accounts.record_comparison(pair(primary_attempt_id=intent.attempt_id))
+            ledger.accounts.record_alert(alert())
             assert ledger.attempts()["outcome"].tolist() == ["ok"] * number
             assert len(ledger.comparisons()) == len(ledger.alerts()) == number
             assert ledger.tables().attempts.count().to_pyarrow().as_py() == number

@@ -49,7 +49,7 @@ async def test_files_and_folders_are_private_whatever_the_umask(tmp_path: Path) 
 
 async def test_a_setting_opens_them(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger") as ledger:
-        ledger.configure(settings(ledger={"private": False}))
+        ledger.accounts.configure(settings(ledger={"private": False}))
         await write_everything(ledger, tmp_path)
         assert {mode for mode in modes(tmp_path) if mode != "-644"} == {"d777", "-666"}  # SQLite makes 644
 
@@ -59,7 +59,7 @@ async def test_files_of_a_time_when_they_were_open_are_closed_unless_they_are_sh
         folder = tmp_path / name / "ledger"
         with Ledger(folder) as ledger:
             await write_everything(ledger, tmp_path / name)
-            ledger.configure(settings(ledger={"private": private}))
+            ledger.accounts.configure(settings(ledger={"private": private}))
         for path in [folder, *folder.rglob("*")]:
             path.chmod(0o755 if path.is_dir() else 0o644)
         (folder / "notes.txt").touch(0o644)
@@ -112,7 +112,7 @@ async def test_killed_processes_leave_no_lock_files(tmp_path: Path) -> None:
             process.send_signal(signal.SIGKILL)
     with Ledger(tmp_path) as ledger, Ledger(tmp_path) as other:
         other.recover()
-        await ledger.open_attempt(lost(), 0.01, [])
+        await ledger.accounts.open_attempt(lost(), 0.01, [])
         assert other.recover() == 0, "its writer lives"
         assert len(list(tmp_path.glob("_locks/owner-*"))) == 2
     assert not list(tmp_path.glob("_locks/owner-*"))

@@ -65,11 +65,11 @@ async def test_a_row_reads_the_same_before_and_after_sealing(tmp_path: Path) -> 
 async def test_an_open_attempt_is_no_row_until_it_is_settled(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         intent = lost()
-        await ledger.open_attempt(intent, 0.01, [])
+        await ledger.accounts.open_attempt(intent, 0.01, [])
         assert len(ledger.attempts()) == 0
         assert ledger.status().in_flight == 1
         ledger.seal()
-        await ledger.settle(answered(intent))
+        await ledger.accounts.settle(answered(intent))
         assert list(ledger.attempts()["attempt_id"]) == [intent.attempt_id]
 
 
@@ -77,16 +77,18 @@ async def test_an_attempt_settles_once(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         row = await make_call(ledger)
         with pytest.raises(LedgerError, match="settled already"):
-            await ledger.settle(row)
+            await ledger.accounts.settle(row)
         with pytest.raises(LedgerError, match="not open here"):
-            await ledger.settle(lost())
+            await ledger.accounts.settle(lost())
         assert len(ledger.attempts()) == 1
 
 
 async def test_comparisons_and_alerts_are_tables_too(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         compared, raised = pair(agreement=float("nan")), alert()
-        await asyncio.gather(ledger.record_comparison(compared), ledger.record_alert(raised))
+        await asyncio.gather(
+            ledger.accounts.record_comparison(compared), ledger.accounts.record_alert(raised)
+        )
         assert ledger.comparisons()["comparison_id"].tolist() == [compared.comparison_id]
         assert json.loads(ledger.alerts()["details"][0]) == {"failures": 5}
         ledger.seal()
@@ -109,15 +111,15 @@ def test_any_text_and_number_survives(
     async def write(ledger: Ledger) -> None:
         for user in (text, None, ""):
             intent = lost(prompt=text, task_type=text, tags=tags, user_id=user)
-            await ledger.open_attempt(intent, 0.0, [])
-            await ledger.settle(answered(intent, output=text, latency_ms=number))
+            await ledger.accounts.open_attempt(intent, 0.0, [])
+            await ledger.accounts.settle(answered(intent, output=text, latency_ms=number))
 
     def stored(value: str) -> str:
         return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
     folder = tmp_path_factory.mktemp("ledger")
     with Ledger(folder) as ledger:
-        ledger.configure(settings(ledger={"durability": "os"}))
+        ledger.accounts.configure(settings(ledger={"durability": "os"}))
         asyncio.run(write(ledger))
         for _ in ("unsealed", "sealed"):
             rows = ledger._core.reader.arrow("attempts").to_pylist()
@@ -136,9 +138,11 @@ async def test_content_can_be_hashed_or_left_out(tmp_path: Path) -> None:
     digest = "sha256:" + __import__("hashlib").sha256(b"the prompt").hexdigest()
     for content, expected in (("hash", digest), ("none", None)):
         with Ledger(tmp_path / content) as ledger:
-            ledger.configure(settings(ledger={"content": content}))
+            ledger.accounts.configure(settings(ledger={"content": content}))
             await make_call(ledger)
-            await ledger.record_comparison(pair(details={"why": "secret words", "nested": ["secret", 1]}))
+            await ledger.accounts.record_comparison(
+                pair(details={"why": "secret words", "nested": ["secret", 1]})
+            )
             row = ledger.attempts().iloc[0]
             assert (row["prompt"] if expected else None) == expected
         stored = b"".join(path.read_bytes() for path in (tmp_path / content).rglob("*") if path.is_file())
@@ -230,8 +234,8 @@ def test_a_script_that_never_closes_loses_nothing(tmp_path: Path) -> None:
             ledger = Ledger(sys.argv[1])
             for _ in range(20):
                 intent = lost()
-                await ledger.open_attempt(intent, 0.01, [])
-                ledger.settle(answered(intent))  # not even awaited
+                await ledger.accounts.open_attempt(intent, 0.01, [])
+                ledger.accounts.settle(answered(intent))  # not even awaited
             return ledger
 
         ledger = asyncio.run(main())

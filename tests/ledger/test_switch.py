@@ -113,18 +113,18 @@ async def test_limits_of_time_pairs_and_money(tmp_path: Path) -> None:
         assert "time is up" in ledger.switch.state.reason
 
         ledger.switch.on("two pairs", pairs=2)
-        await ledger.record_comparison(pair(status="shadow_failed"))
-        await ledger.record_comparison(pair())
+        await ledger.accounts.record_comparison(pair(status="shadow_failed"))
+        await ledger.accounts.record_comparison(pair())
         assert ledger.switch.state.on
-        await ledger.record_comparison(pair())
+        await ledger.accounts.record_comparison(pair())
         assert not ledger.switch.state.on
 
         ledger.switch.on("one cent", usd=0.01)
         for _ in range(2):
             assert ledger.switch.read("summarize").on
             shadow = lost(is_shadow=True)
-            await ledger.open_attempt(shadow, 0.01, [])
-            await ledger.settle(answered(shadow, cost_usd=0.005))
+            await ledger.accounts.open_attempt(shadow, 0.01, [])
+            await ledger.accounts.settle(answered(shadow, cost_usd=0.005))
         assert not ledger.switch.read("summarize").on
         ledger.switch.off("bye")
         ends = ledger.switch.history()
@@ -134,17 +134,17 @@ async def test_limits_of_time_pairs_and_money(tmp_path: Path) -> None:
 
 def test_configuration_sets_only_the_first_state(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
-        ledger.configure(settings(shadow={"enabled": True}))
+        ledger.accounts.configure(settings(shadow={"enabled": True}))
         assert ledger.switch.state.on
         ledger.switch.off("no")
-        ledger.configure(settings(shadow={"enabled": True}))
+        ledger.accounts.configure(settings(shadow={"enabled": True}))
         assert not ledger.switch.state.on
 
 
 def test_a_locked_process_stays_off_while_others_flip(tmp_path: Path) -> None:
     with Ledger(tmp_path) as locked, Ledger(tmp_path) as free:
         free.switch.on("go")
-        locked.configure(settings(shadow={"locked_off": True}))
+        locked.accounts.configure(settings(shadow={"locked_off": True}))
         assert not locked.switch.read("a").on
         with pytest.raises(ConfigError, match="locked_off"):
             locked.switch.on("please")
@@ -230,14 +230,16 @@ def test_opening_a_ledger_takes_back_what_a_killed_process_turned_on(tmp_path: P
     with holding(tmp_path) as process:
         process.kill()
     with Ledger(tmp_path) as ledger:
-        ledger.configure(settings())
+        ledger.accounts.configure(settings())
         assert not ledger.switch.read("a").on
 
 
 def test_a_prefix_without_a_route_is_told(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         ledger.switch.on("nothing is configured yet", prefix="anything")
-        ledger.configure(settings(routing={"ask": {"model": "local"}, "sum::short": {"model": "local"}}))
+        ledger.accounts.configure(
+            settings(routing={"ask": {"model": "local"}, "sum::short": {"model": "local"}})
+        )
         for known in ("ask", "ask::long", "sum", "sum::short", ""):
             ledger.switch.on("a route, a part of one, or above one", prefix=known)
         with pytest.warns(UserWarning, match="prefix='askk': no route .* did you mean 'ask'"):

@@ -28,7 +28,7 @@ async def test_the_first_pair_of_each_session_counts(tmp_path: Path) -> None:
                 comparator="label",
                 agreement=1.0,
             )
-            await ledger.record_comparison(row)
+            await ledger.accounts.record_comparison(row)
         later = NOON + timedelta(hours=3)
         result = monitor(ledger, now=later, cluster="tag:session")
         assert result.decisions[NAME].pairs == 3 + 12

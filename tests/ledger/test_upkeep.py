@@ -33,7 +33,7 @@ LINES = [BudgetLine("daily", "2026-11-22", 10.0), BudgetLine("monthly", "2026-11
 async def test_a_reader_sees_each_row_once_at_any_instant(tmp_path: Path) -> None:
     """One thread seals and compacts without pause, rows keep coming, and a reader from outside counts."""
     with Ledger(tmp_path) as ledger:
-        ledger.configure(settings(ledger={"durability": "os", "seal_rows": 5}))
+        ledger.accounts.configure(settings(ledger={"durability": "os", "seal_rows": 5}))
         stop = threading.Event()
         failures: list[BaseException] = []
 
@@ -75,7 +75,7 @@ async def test_a_reader_sees_each_row_once_at_any_instant(tmp_path: Path) -> Non
 async def test_sealing_happens_by_itself_by_age_and_by_size(tmp_path: Path) -> None:
     for name, chosen in (("age", {"seal_seconds": 0.2}), ("size", {"seal_rows": 3, "seal_seconds": 0.2})):
         with Ledger(tmp_path / name) as ledger:
-            ledger.configure(settings(ledger=chosen))
+            ledger.accounts.configure(settings(ledger=chosen))
             for _ in range(4):
                 await make_call(ledger, started_at=datetime.now(UTC))
             async with asyncio.timeout(60):
@@ -86,7 +86,7 @@ async def test_sealing_happens_by_itself_by_age_and_by_size(tmp_path: Path) -> N
 async def test_trouble_in_the_background_is_reported_once_and_mended(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         (tmp_path / "attempts").write_text("in the way")
-        ledger.configure(settings(ledger={"seal_seconds": 0.1}))
+        ledger.accounts.configure(settings(ledger={"seal_seconds": 0.1}))
         await make_call(ledger)
         async with asyncio.timeout(60):
             while not ledger.status().problem:
@@ -133,7 +133,7 @@ async def test_columns_an_older_file_lacks_are_null(tmp_path: Path) -> None:
 async def test_journal_rows_of_an_older_version_are_filled(tmp_path: Path) -> None:
     """A newer program opens a journal whose unsealed rows know fewer columns."""
     with Ledger(tmp_path) as ledger:
-        await ledger.record_alert(alert(alert_id="a"))
+        await ledger.accounts.record_alert(alert(alert_id="a"))
         with sqlite3.connect(tmp_path / "_journal.sqlite") as journal:
             columns = json.dumps(["at", "details", "alert_id", "message"])
             journal.execute("INSERT INTO schemas VALUES ('alerts', 0, ?)", (columns,))
@@ -186,13 +186,13 @@ async def test_a_seal_that_was_killed_midway_is_finished(tmp_path: Path, moment:
         for _ in range(3):
             await make_call(ledger)
         in_flight = lost()
-        await ledger.open_attempt(in_flight, 0.01, LINES)
+        await ledger.accounts.open_attempt(in_flight, 0.01, LINES)
         killed = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(script), tmp_path, moment], check=False
         )
         assert killed.returncode == 7
         assert len(ledger.attempts()) == 3
-        await ledger.settle(answered(in_flight))
+        await ledger.accounts.settle(answered(in_flight))
         await make_call(ledger)
         assert len(ledger.attempts()) == 5
         assert ledger.seal() == 5
@@ -219,18 +219,20 @@ async def test_counters_and_calibration_of_made_up_names_are_pruned_with_their_r
                 BudgetLine(f"user:{day}/daily", f"2026-11-{day:02}", 1.0),
             ]
             intent = lost(started_at=at, cost_usd=0.01 * day)
-            await ledger.open_attempt(intent, 0.01, lines)
-            await ledger.settle(replace(intent, billing="billed"), [(f"tokens/{day}", lambda _: b"learnt")])
+            await ledger.accounts.open_attempt(intent, 0.01, lines)
+            await ledger.accounts.settle(
+                replace(intent, billing="billed"), [(f"tokens/{day}", lambda _: b"learnt")]
+            )
         ledger.prune("2026-11-05")
         counters = ledger.spend().set_index(["scope", "period"])["spent_usd"]
         kept = [f"2026-11-{day:02}" for day in range(4, 9)]
         assert sorted({period for _, period in counters.index}) == ["2026-11", *kept]
         assert counters["monthly", "2026-11"] == pytest.approx(0.36)
-        assert [day for day in range(1, 9) if ledger.calibration(f"tokens/{day}")] == [5, 6, 7, 8]
+        assert [day for day in range(1, 9) if ledger.accounts.calibration(f"tokens/{day}")] == [5, 6, 7, 8]
         assert ledger.verify().ok, ledger.verify()
         again = lost(started_at=datetime(2026, 11, 1, 12, tzinfo=UTC))  # a clock that went back
-        await ledger.open_attempt(again, 0.01, [BudgetLine("daily", "2026-11-01", 1.0)])
-        await ledger.settle(again)
+        await ledger.accounts.open_attempt(again, 0.01, [BudgetLine("daily", "2026-11-01", 1.0)])
+        await ledger.accounts.settle(again)
         assert ledger.verify().ok, ledger.verify()
         ledger.prune("2026-12-09")
         assert ledger.spend().empty
@@ -244,8 +246,8 @@ async def test_calibration_is_bounded_however_many_names_there_are(
     with Ledger(tmp_path) as ledger:
         for number in range(6):
             intent = lost(started_at=NOON + timedelta(seconds=number))
-            await ledger.open_attempt(intent, 0.01, [])
-            await ledger.settle(intent, [(f"tokens/{number}", lambda _: b"learnt")])
+            await ledger.accounts.open_attempt(intent, 0.01, [])
+            await ledger.accounts.settle(intent, [(f"tokens/{number}", lambda _: b"learnt")])
         ledger.seal()
     with Ledger(tmp_path) as ledger:
-        assert [number for number in range(6) if ledger.calibration(f"tokens/{number}")] == [3, 4, 5]
+        assert [number for number in range(6) if ledger.accounts.calibration(f"tokens/{number}")] == [3, 4, 5]

@@ -60,7 +60,7 @@ def ledger_with(folder: Path, *pairs: Comparison) -> Path:
     async def write() -> None:
         with rl.Ledger(folder) as ledger:
             for pair in pairs:
-                await ledger.record_comparison(pair)
+                await ledger.accounts.record_comparison(pair)
 
     asyncio.run(write())
     return folder

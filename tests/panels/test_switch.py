@@ -31,7 +31,7 @@ def ledger(tmp_path: Path) -> Iterator[rl.Ledger]:
 def add(ledger: rl.Ledger, *rows: dict[str, Any]) -> None:
     async def write() -> None:
         for one in rows:
-            await ledger.record_comparison(Comparison(**{**one, "details": {}}))
+            await ledger.accounts.record_comparison(Comparison(**{**one, "details": {}}))
 
     asyncio.run(write())
 
@@ -201,8 +201,8 @@ import router_lab as rl
 from pair_rows import row
 from router_lab.records import Comparison
 async def open_one_and_record_another(ledger):
-    ledger.open_comparison(Comparison(**{**row(1), "details": {}}))
-    await ledger.record_comparison(Comparison(**{**row(2), "details": {}}))
+    ledger.accounts.open_comparison(Comparison(**{**row(1), "details": {}}))
+    await ledger.accounts.record_comparison(Comparison(**{**row(2), "details": {}}))
 with rl.Ledger(sys.argv[1]) as ledger:
     asyncio.run(open_one_and_record_another(ledger))
     print("waiting", flush=True)
@@ -284,8 +284,8 @@ from router_lab import Ledger
 async def main():
     with Ledger(sys.argv[1]) as ledger:
         row = lost(is_shadow=True, cost_usd=0.25, worst_usd=0.75, started_at=datetime.now(UTC))
-        await ledger.open_attempt(row, 0.75, [])
-        await ledger.settle(row)
+        await ledger.accounts.open_attempt(row, 0.75, [])
+        await ledger.accounts.settle(row)
         print("written", flush=True)
         sys.stdin.read()
 asyncio.run(main())

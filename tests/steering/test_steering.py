@@ -124,7 +124,9 @@ async def test_steer_from_pairs_in_the_ledger_to_its_switch(tmp_path, agreement,
     """End to end, twice, as a cron job would: the second run finds nothing left to do."""
     with Ledger(tmp_path / "ledger") as ledger:
         ledger.switch.on(reason="experiment")
-        await asyncio.gather(*(ledger.record_comparison(comparison(i, agreement)) for i in range(300)))
+        await asyncio.gather(
+            *(ledger.accounts.record_comparison(comparison(i, agreement)) for i in range(300))
+        )
         looked = await steer(ledger, policy=AT_ONCE, now=LATER)
         assert [one.kind for one in looked.actions] == [kind] and looked.done == ()
         assert ledger.switch.read("math::word").on
@@ -152,7 +154,7 @@ def test_alerts_are_said_once(tmp_path):
                 act(
                     plan_actions(monitor(frame, now=LATER), AT_ONCE, now=LATER),
                     ledger.switch,
-                    lambda alert, waiting=waiting: waiting.append(ledger.record_alert(alert)),
+                    lambda alert, waiting=waiting: waiting.append(ledger.accounts.record_alert(alert)),
                     known_alerts=set(ledger.alerts()["alert_id"]),
                 )
                 await asyncio.gather(*waiting)

@@ -77,7 +77,7 @@ def pair(number: int) -> Comparison:
 async def test_scores_of_all_pairs_speak_for_all_whatever_their_time(tmp_path: Path) -> None:
     with rl.Ledger(tmp_path) as ledger:
         for number in range(3):
-            await ledger.record_comparison(pair(number))
+            await ledger.accounts.record_comparison(pair(number))
         for number in range(3):
             one = {"by": "ana", "at": START - timedelta(days=9), "comparison_id": f"c{number:06d}"}
             ledger.score(
@@ -99,7 +99,7 @@ async def test_scores_from_before_they_said_who_gives_them(tmp_path: Path) -> No
     ]
     with rl.Ledger(tmp_path) as ledger:
         for number in range(3):
-            await ledger.record_comparison(pair(number))
+            await ledger.accounts.record_comparison(pair(number))
         tables = ledger.tables()
         old = SimpleNamespace(
             attempts=tables.attempts,
@@ -121,7 +121,7 @@ async def test_scorers_of_a_ledger(tmp_path: Path) -> None:
     said = {"ana": "ppss==u", "bo": "ppss=pu", "judge": "ssss=p="}
     with rl.Ledger(tmp_path) as ledger:
         for number in range(7):
-            await ledger.record_comparison(pair(number))
+            await ledger.accounts.record_comparison(pair(number))
         ledger.score(
             *(
                 Score(

@@ -93,9 +93,9 @@ async def test_a_relative_ledger_stays_where_it_was_opened(
     monkeypatch.chdir(tmp_path)
     with Ledger("ledger") as ledger:
         paid = lost()
-        await ledger.open_attempt(paid, 0.01, [])
+        await ledger.accounts.open_attempt(paid, 0.01, [])
         monkeypatch.chdir(tmp_path / "elsewhere")
-        await ledger.settle(answered(paid))
+        await ledger.accounts.settle(answered(paid))
         assert len(ledger.attempts()) == 1
     assert not list((tmp_path / "elsewhere").iterdir())
 
@@ -125,7 +125,7 @@ def test_a_forked_child_does_not_keep_its_dead_parents_intents_alive(tmp_path: P
     told, tell = os.pipe()
     parent = os.fork()
     if parent == 0:
-        asyncio.run(Ledger(tmp_path).open_attempt(lost(), 0.01, [LINE]))
+        asyncio.run(Ledger(tmp_path).accounts.open_attempt(lost(), 0.01, [LINE]))
         child = os.fork()
         if child == 0:
             os.write(tell, str(os.getpid()).encode())
@@ -148,17 +148,17 @@ async def test_a_removed_owner_lock_never_doubles_a_row_or_its_cost(tmp_path: Pa
     """Cleaners of /tmp remove files by age; people delete `*.lock`."""
     with Ledger(tmp_path) as ledger:
         taken, kept = lost(), lost()
-        await ledger.open_attempt(taken, 0.01, [LINE])
+        await ledger.accounts.open_attempt(taken, 0.01, [LINE])
         for path in (tmp_path / "_locks").glob("owner-*"):
             path.unlink()
         with Ledger(tmp_path) as other:
             other.recover()
-        await ledger.open_attempt(kept, 0.01, [LINE])
+        await ledger.accounts.open_attempt(kept, 0.01, [LINE])
         with Ledger(tmp_path) as other:  # the lock is there again
             assert other.recover() == 0
         with pytest.raises(LedgerError, match="not open here"):
-            await ledger.settle(answered(taken))
-        await ledger.settle(answered(kept))
+            await ledger.accounts.settle(answered(taken))
+        await ledger.accounts.settle(answered(kept))
         assert sorted(ledger.attempts()["outcome"]) == ["lost", "ok"]
         report = ledger.verify()
         assert report.ok, str(report)

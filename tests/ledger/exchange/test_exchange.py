@@ -21,7 +21,7 @@ async def test_export_writes_every_format_whole(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger") as ledger:
         for number in range(5):
             await make_call(ledger, prompt=f'a "quoted", text\n{number}')
-            await ledger.record_comparison(pair())
+            await ledger.accounts.record_comparison(pair())
             if number == 2:
                 ledger.seal()
         assert [ledger.export(tmp_path / f"all.{kind}") for kind in ("parquet", "csv", "jsonl")] == [5, 5, 5]
@@ -41,7 +41,7 @@ async def test_export_writes_every_format_whole(tmp_path: Path) -> None:
 async def test_tables_whose_column_is_a_word_of_the_database_are_exported(tmp_path: Path, table: str) -> None:
     """Seen once: `at` unquoted, and the target was said to be unwritable."""
     with Ledger(tmp_path / "ledger") as ledger:
-        await ledger.record_alert(alert())
+        await ledger.accounts.record_alert(alert())
         ledger.switch.on("trial")
         ledger.score(Score(score_id="1", at=NOON, quality_score=0.5, by="me", attempt_id="a"))
         assert ledger.export(tmp_path / "out.csv", table) == 1
@@ -133,7 +133,7 @@ def test_jsonl_with_a_mapping(tmp_path: Path) -> None:
     path.write_text("\n".join(map(json.dumps, rows)))
     mapping = {"id": "key", "started_at": "when", "model": "llm", "tokens_in": "usage.in", "prompt": "q"}
     with Ledger(tmp_path / "ledger") as ledger:
-        ledger.configure(settings(ledger={"content": "hash"}))
+        ledger.accounts.configure(settings(ledger={"content": "hash"}))
         assert ledger.import_file(path, "jsonl", mapping) == 3
         frame = ledger.attempts()
         assert frame["tokens_in"].tolist() == [5, 5, 5]

@@ -24,11 +24,13 @@ async def fill(ledger: Ledger) -> str:
     for day, hour in ((20, 1), (20, 23), (21, 0)):
         await make_call(ledger, started_at=datetime(2026, 11, day, hour, tzinfo=UTC), **MODEL)
     unknown = lost(started_at=datetime(2026, 11, 21, 5, tzinfo=UTC), **MODEL)
-    await ledger.open_attempt(unknown, 0.01, [])
-    await ledger.settle(unknown)
+    await ledger.accounts.open_attempt(unknown, 0.01, [])
+    await ledger.accounts.settle(unknown)
     unbilled = lost(started_at=datetime(2026, 11, 21, 6, tzinfo=UTC), **MODEL)
-    await ledger.open_attempt(unbilled, 0.01, [])
-    await ledger.settle(answered(unbilled, billing="unbilled", cost_usd=0.0, tokens_in=None, tokens_out=None))
+    await ledger.accounts.open_attempt(unbilled, 0.01, [])
+    await ledger.accounts.settle(
+        answered(unbilled, billing="unbilled", cost_usd=0.0, tokens_in=None, tokens_out=None)
+    )
     return unknown.attempt_id
 
 
@@ -270,8 +272,8 @@ async def unsure(ledger: Ledger, worst_usd: float, *lines: BudgetLine, **changes
     """An attempt whose bill nobody saw."""
     given = {"cost_usd": worst_usd / 2, "worst_usd": worst_usd, "started_at": DAY, **MODEL, **changes}
     row = lost(**given)
-    await ledger.open_attempt(row, worst_usd, [*LINES, *lines])
-    await ledger.settle(row)
+    await ledger.accounts.open_attempt(row, worst_usd, [*LINES, *lines])
+    await ledger.accounts.settle(row)
 
 
 def cost_export(folder: Path, usd: float) -> Path:
@@ -444,8 +446,8 @@ async def test_an_export_that_is_not_grouped_is_compared_by_day(tmp_path: Path, 
 async def test_an_export_without_any_amount_counts_nothing_and_settles_nothing(tmp_path: Path) -> None:
     with await calls_of_two_models(tmp_path) as ledger:
         unknown = lost(started_at=datetime(2026, 11, 20, 6, tzinfo=UTC), provider="openai")
-        await ledger.open_attempt(unknown, 0.01, [])
-        await ledger.settle(unknown)
+        await ledger.accounts.open_attempt(unknown, 0.01, [])
+        await ledger.accounts.settle(unknown)
         (tmp_path / "export.csv").write_text(f"{OPENAI_TIMES}\n{OPENAI_DAY}\n")
         found = ledger.reconcile("openai", tmp_path / "export.csv")
         assert set(found["verdict"]) == {"the ledger counts more"}

@@ -29,13 +29,17 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 async def filled(ledger: Ledger) -> Ledger:
     """Pairs p0..p3 of tasks 007, 1, 2, 3; the last one's task is in its attempt only, with its prompt."""
     for number, task in enumerate(["007", "1", "2"]):
-        await ledger.record_comparison(pair(comparison_id=f"p{number}", task_id=task))
+        await ledger.accounts.record_comparison(pair(comparison_id=f"p{number}", task_id=task))
     call = await make_call(ledger, task_id="3", prompt=PROMPT)
-    await ledger.record_comparison(pair(comparison_id="p3", request_id=call.request_id))
-    await ledger.record_comparison(pair(comparison_id="noise", task_id="1", is_noise=True))
-    await ledger.record_comparison(pair(comparison_id="down", task_id="down", status="shadow_failed"))
+    await ledger.accounts.record_comparison(pair(comparison_id="p3", request_id=call.request_id))
+    await ledger.accounts.record_comparison(pair(comparison_id="noise", task_id="1", is_noise=True))
+    await ledger.accounts.record_comparison(
+        pair(comparison_id="down", task_id="down", status="shadow_failed")
+    )
     for number, alias in enumerate(["cloud", "small"]):
-        await ledger.record_comparison(pair(comparison_id=f"two{number}", task_id="two", shadow_alias=alias))
+        await ledger.accounts.record_comparison(
+            pair(comparison_id=f"two{number}", task_id="two", shadow_alias=alias)
+        )
     return ledger
 
 

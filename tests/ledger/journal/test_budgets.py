@@ -22,9 +22,9 @@ DAY = "2026-11-22"
 async def test_a_call_that_does_not_fit_is_refused_and_leaves_no_trace(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         daily, user = BudgetLine("daily", DAY, 10.0), BudgetLine("user:ann/daily", DAY, 0.015)
-        await ledger.open_attempt(lost(), 0.01, [daily, user])
+        await ledger.accounts.open_attempt(lost(), 0.01, [daily, user])
         with pytest.raises(BudgetExceededError) as caught:
-            await ledger.open_attempt(lost(), 0.01, [daily, user])
+            await ledger.accounts.open_attempt(lost(), 0.01, [daily, user])
         error = caught.value
         assert (error.scope, error.period) == ("user:ann/daily", DAY)
         assert (error.limit_usd, error.spent_usd, error.held_usd, error.asked_usd) == (0.015, 0.0, 0.01, 0.01)
@@ -37,7 +37,7 @@ async def test_a_refusal_does_not_fail_its_neighbours(tmp_path: Path) -> None:
     line = BudgetLine("daily", DAY, 0.05)
     with Ledger(tmp_path) as ledger:
         results = await asyncio.gather(
-            *(ledger.open_attempt(lost(), 0.01, [line]) for _ in range(20)), return_exceptions=True
+            *(ledger.accounts.open_attempt(lost(), 0.01, [line]) for _ in range(20)), return_exceptions=True
         )
     refused = [result for result in results if isinstance(result, BudgetExceededError)]
     assert (len(results), len(refused)) == (20, 15)
@@ -48,29 +48,31 @@ async def test_the_limit_itself_can_be_spent_to_the_last_nano_dollar(tmp_path: P
     line = BudgetLine("daily", DAY, 1.0)
     with Ledger(tmp_path) as ledger:
         for _ in range(10):
-            await ledger.open_attempt(lost(), 0.1, [line])
+            await ledger.accounts.open_attempt(lost(), 0.1, [line])
         with pytest.raises(BudgetExceededError):
-            await ledger.open_attempt(lost(), 0.000000001, [line])
+            await ledger.accounts.open_attempt(lost(), 0.000000001, [line])
 
 
 async def test_each_line_warns_once_per_period(tmp_path: Path) -> None:
     line, next_day = BudgetLine("daily", DAY, 0.1, 0.9), BudgetLine("daily", "2026-11-23", 0.1, 0.9)
     with Ledger(tmp_path) as ledger:
-        warnings = [await ledger.open_attempt(lost(), 0.01, [line]) for _ in range(10)]
+        warnings = [await ledger.accounts.open_attempt(lost(), 0.01, [line]) for _ in range(10)]
         assert [len(found) for found in warnings] == [0] * 8 + [1, 0]
         assert warnings[8][0] == line
-        assert await ledger.open_attempt(lost(), 0.1, [next_day]) == [next_day]
+        assert await ledger.accounts.open_attempt(lost(), 0.1, [next_day]) == [next_day]
 
 
 async def test_an_unlimited_line_counts_and_never_refuses(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
-        assert await ledger.open_attempt(lost(), 1e6, [BudgetLine("monthly", "2026-11", None)]) == []
+        assert await ledger.accounts.open_attempt(lost(), 1e6, [BudgetLine("monthly", "2026-11", None)]) == []
 
 
 async def test_cancelling_before_the_intent_is_confirmed_gives_the_hold_back(tmp_path: Path) -> None:
     line = BudgetLine("daily", DAY, 1.0)
     with Ledger(tmp_path) as ledger:
-        opening = [asyncio.ensure_future(ledger.open_attempt(lost(), 0.01, [line])) for _ in range(10)]
+        opening = [
+            asyncio.ensure_future(ledger.accounts.open_attempt(lost(), 0.01, [line])) for _ in range(10)
+        ]
         await asyncio.sleep(0)  # let them start: each has queued its intent
         for task in opening:
             task.cancel()
@@ -99,7 +101,7 @@ def test_counters_agree_with_a_plain_sum(
     async def play(ledger: Ledger) -> None:
         for scope, hold, cost, settles in calls:
             intent = lost()
-            opening = ledger.open_attempt(intent, hold / 100, [BudgetLine(scope, DAY, 1.0)])
+            opening = ledger.accounts.open_attempt(intent, hold / 100, [BudgetLine(scope, DAY, 1.0)])
             if spent[scope] + held[scope] + hold > 100:
                 with pytest.raises(BudgetExceededError):
                     await opening
@@ -107,13 +109,13 @@ def test_counters_agree_with_a_plain_sum(
             await opening
             held[scope] += hold
             if settles:
-                await ledger.settle(answered(intent, cost_usd=cost / 100))
+                await ledger.accounts.settle(answered(intent, cost_usd=cost / 100))
                 held[scope] -= hold
                 spent[scope] += cost
 
     folder = tmp_path_factory.mktemp("ledger")
     with Ledger(folder) as ledger:
-        ledger.configure(settings(ledger={"durability": "os"}))
+        ledger.accounts.configure(settings(ledger={"durability": "os"}))
         asyncio.run(play(ledger))
         found = ledger.spend().set_index("scope")
     for scope in found.index:
@@ -135,11 +137,11 @@ def test_200_calls_from_4_processes_against_a_budget_for_50(tmp_path: Path) -> N
         async def call(ledger):
             intent = lost()
             try:
-                await ledger.open_attempt(intent, 0.01, [LINE])
+                await ledger.accounts.open_attempt(intent, 0.01, [LINE])
             except BudgetExceededError:
                 return 0
             await asyncio.sleep(0)
-            await ledger.settle(answered(intent, cost_usd=0.01))
+            await ledger.accounts.settle(answered(intent, cost_usd=0.01))
             return 1
 
         async def main():
@@ -185,7 +187,7 @@ async def test_what_is_likely_stands_beside_what_counts(tmp_path: Path, sealed: 
 
         async def main():
             line = BudgetLine("daily", "2026-11-22", 1.0)
-            await Ledger(sys.argv[1]).open_attempt(lost(cost_usd=0.02, worst_usd=0.05), 0.05, [line])
+            await Ledger(sys.argv[1]).accounts.open_attempt(lost(cost_usd=0.02, worst_usd=0.05), 0.05, [line])
             os._exit(0)
 
         asyncio.run(main())
@@ -198,11 +200,11 @@ async def test_what_is_likely_stands_beside_what_counts(tmp_path: Path, sealed: 
         assert (before["spent_usd"], before["likely_usd"], before["held_usd"]) == (0.004, 0.004, 0.05)
     with Ledger(tmp_path) as ledger:
         timed_out = lost(cost_usd=0.01, worst_usd=0.03)
-        await ledger.open_attempt(timed_out, 0.03, [daily, user])
-        await ledger.settle(timed_out)
+        await ledger.accounts.open_attempt(timed_out, 0.03, [daily, user])
+        await ledger.accounts.settle(timed_out)
         old = lost(cost_usd=0.01)
-        await ledger.open_attempt(old, 0.01, [daily])
-        await ledger.settle(old)
+        await ledger.accounts.open_attempt(old, 0.01, [daily])
+        await ledger.accounts.settle(old)
         if sealed:
             ledger.seal()
         found = ledger.spend().set_index("scope")[["spent_usd", "likely_usd", "held_usd"]]

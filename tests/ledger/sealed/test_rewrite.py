@@ -63,7 +63,7 @@ async def test_pruning_removes_rows_and_keeps_the_books(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         for hours in (0, 10, 20, 50):
             row = await make_call(ledger, *LINES, started_at=NOON - timedelta(hours=hours))
-            await ledger.record_comparison(
+            await ledger.accounts.record_comparison(
                 pair(created_at=NOON - timedelta(hours=hours), primary_attempt_id=row.attempt_id)
             )
         ledger.switch.on("kept for ever")
@@ -82,7 +82,7 @@ async def test_redaction_leaves_no_old_text_anywhere(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         old = NOON - timedelta(days=2)
         await make_call(ledger, prompt="an old secret", started_at=old)
-        await ledger.record_comparison(
+        await ledger.accounts.record_comparison(
             pair(created_at=old, primary_output="an old secret", details={"quote": "old secret", "n": 1})
         )
         await make_call(ledger, prompt="a new text")
@@ -232,7 +232,7 @@ async def test_notes_of_scores_are_as_old_as_the_answers(tmp_path: Path) -> None
     with Ledger(tmp_path) as ledger:
         attempts = {when: await make_call(ledger, started_at=when) for when in (OLD, NOON)}
         for when in attempts:
-            await ledger.record_comparison(pair(comparison_id=f"{when:%d}", created_at=when))
+            await ledger.accounts.record_comparison(pair(comparison_id=f"{when:%d}", created_at=when))
         ledger.score(
             said(1, comparison_id=f"{OLD:%d}", side="primary"),
             said(2, comparison_id=f"{NOON:%d}", side="primary", note="stays"),
@@ -269,8 +269,8 @@ async def test_details_keep_nothing_of_the_answers(tmp_path: Path, comparator: s
         "nested": [{"4111111111111111": 4111111111111111}],
     }
     with Ledger(tmp_path) as ledger:
-        ledger.configure(settings(ledger={"content": content}))
-        await ledger.record_comparison(pair(details=details))
+        ledger.accounts.configure(settings(ledger={"content": content}))
+        await ledger.accounts.record_comparison(pair(details=details))
         stored = ledger.comparisons()["details"][0]
         assert ("4111" in stored) == (content == "full")
         if content == "full":
@@ -286,7 +286,7 @@ async def test_what_analysis_reads_in_details_stays(tmp_path: Path) -> None:
     """Figures and flags of a comparator, such as whether a judge changed its mind."""
     details = dict(combine("shadow", "primary").details)
     with Ledger(tmp_path) as ledger:
-        await ledger.record_comparison(pair(comparator="judge", details=details))
+        await ledger.accounts.record_comparison(pair(comparator="judge", details=details))
         ledger.redact(LATER)
         kept = json.loads(ledger.comparisons()["details"][0])
         assert set(kept) == set(details)

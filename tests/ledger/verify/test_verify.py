@@ -81,8 +81,8 @@ def copy_half(folder: Path) -> None:
 async def test_verify_finds_what_is_wrong(tmp_path: Path, damage: Damage, found: str) -> None:
     with Ledger(tmp_path) as ledger:
         row = await make_call(ledger, *LINES)
-        await ledger.record_comparison(pair(primary_attempt_id=row.attempt_id))
-        await ledger.record_alert(alert())
+        await ledger.accounts.record_comparison(pair(primary_attempt_id=row.attempt_id))
+        await ledger.accounts.record_alert(alert())
         ledger.seal()
         assert ledger.verify().ok
         damage(tmp_path)
@@ -95,8 +95,8 @@ async def test_verify_finds_what_is_wrong(tmp_path: Path, damage: Damage, found:
 async def test_verify_finds_rows_that_cannot_be_decoded(tmp_path: Path, table: str) -> None:
     ledger = Ledger(tmp_path)
     row = await make_call(ledger)
-    await ledger.record_comparison(pair(primary_attempt_id=row.attempt_id))
-    await ledger.record_alert(alert())
+    await ledger.accounts.record_comparison(pair(primary_attempt_id=row.attempt_id))
+    await ledger.accounts.record_alert(alert())
     ledger.switch.on("a trial")
     ledger.score(Score(score_id="s", at=NOON, quality_score=1.0, by="me", attempt_id=row.attempt_id))
     assert ledger.verify().ok
@@ -109,8 +109,8 @@ async def test_verify_finds_rows_that_cannot_be_decoded(tmp_path: Path, table: s
 
 async def test_verify_finds_intents_of_the_dead(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    await ledger.open_attempt(lost(), 0.01, LINES)
-    ledger.open_comparison(pair())
+    await ledger.accounts.open_attempt(lost(), 0.01, LINES)
+    ledger.accounts.open_comparison(pair())
     ledger.close()  # with both in flight, as a service that is stopped
     report = Ledger(tmp_path).verify()
     assert not report.ok
@@ -126,12 +126,12 @@ def test_verify_agrees_while_pairs_are_written(tmp_path: Path) -> None:
     """A pair written between looking at the attempts and at the pairs pointed nowhere."""
     stop = threading.Event()
     with Ledger(tmp_path) as ledger:
-        ledger.configure(settings(ledger={"durability": "os", "seal_rows": 50, "seal_seconds": 0.2}))
+        ledger.accounts.configure(settings(ledger={"durability": "os", "seal_rows": 50, "seal_seconds": 0.2}))
 
         async def work() -> None:
             while not stop.is_set():
                 row = await make_call(ledger)
-                await ledger.record_comparison(pair(primary_attempt_id=row.attempt_id))
+                await ledger.accounts.record_comparison(pair(primary_attempt_id=row.attempt_id))
 
         thread = threading.Thread(target=lambda: asyncio.run(work()))
         thread.start()
@@ -148,11 +148,13 @@ async def test_verify_agrees_after_a_cut_through_a_pair(tmp_path: Path) -> None:
     midnight, moment = datetime(2026, 11, 22, tzinfo=UTC), timedelta(milliseconds=5)
     with Ledger(tmp_path) as ledger:
         row = await make_call(ledger, started_at=midnight - moment)
-        await ledger.record_comparison(pair(primary_attempt_id=row.attempt_id, created_at=midnight + moment))
+        await ledger.accounts.record_comparison(
+            pair(primary_attempt_id=row.attempt_id, created_at=midnight + moment)
+        )
         assert ledger.prune(midnight) == 1
         report = ledger.verify()
         assert report.ok, str(report)
-        await ledger.record_comparison(
+        await ledger.accounts.record_comparison(
             pair(primary_attempt_id="nowhere", created_at=midnight + timedelta(days=2))
         )
         assert "nowhere is no attempt" in str(ledger.verify())

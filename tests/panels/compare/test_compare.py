@@ -160,7 +160,7 @@ async def folder(tmp_path: Path) -> Path:
     """A ledger of three pairs."""
     with rl.Ledger(tmp_path / "ledger") as ledger:
         for number in range(1, 4):
-            await ledger.record_comparison(comparison(number))
+            await ledger.accounts.record_comparison(comparison(number))
     return tmp_path / "ledger"
 
 
@@ -361,13 +361,13 @@ def test_a_source_that_breaks_shows_its_error(tmp_path: Path) -> None:
 
 async def test_following_a_ledger_shows_pairs_written_by_another_ledger_object(tmp_path: Path) -> None:
     with rl.Ledger(tmp_path) as writer:
-        await writer.record_comparison(comparison(1))
+        await writer.accounts.record_comparison(comparison(1))
         with rl.Ledger(tmp_path) as reader:
             panel = ComparePanel(reader)
             changed = asyncio.Event()
             panel._body.observe(lambda _: changed.set(), names="value")
             panel.follow(every_s=0.01)
-            await writer.record_comparison(comparison(2))
+            await writer.accounts.record_comparison(comparison(2))
             await asyncio.wait_for(changed.wait(), timeout=30)
             panel.stop()
     assert repr(panel).startswith("ComparePanel(2 pairs")

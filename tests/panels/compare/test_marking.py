@@ -30,7 +30,7 @@ async def ledger(tmp_path: Path) -> AsyncIterator[rl.Ledger]:
 
 
 async def add(ledger: rl.Ledger, number: int, **changes: Any) -> None:
-    await ledger.record_comparison(
+    await ledger.accounts.record_comparison(
         Comparison(**{**row(number, **ALIASES, **MODELS, **changes), "details": {}})
     )
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from lab import Lab
 from router_lab import Ledger, sim
+from router_lab.ledger.accounts import LedgerAccounts
 from router_lab.records import Attempt, BudgetLine
 
 ROUTING = """
@@ -27,33 +29,33 @@ STORY = (
 FLIP = "import sys; from router_lab import Ledger; Ledger(sys.argv[1]).switch.off('enough')"
 
 
-class SlowLedger(Ledger):
+class SlowAccounts(LedgerAccounts):
     """Somebody flips the switch while an intent of this provider is written."""
 
-    provider = "ollama"
-    elsewhere = False
-    folder = ""
+    def __init__(self, ledger: Ledger, provider: str, flip: Callable[[], object]) -> None:
+        super().__init__(ledger._core, ledger.switch)
+        self._provider = provider
+        self._flip = flip
 
     async def open_attempt(
         self, lost: Attempt, hold_usd: float, lines: Sequence[BudgetLine]
     ) -> Sequence[BudgetLine]:
         passed = await super().open_attempt(lost, hold_usd, lines)
-        if lost.provider == self.provider:
+        if lost.provider == self._provider:
             await asyncio.to_thread(self._flip)
         return passed
 
-    def _flip(self) -> None:
-        if self.elsewhere:
-            subprocess.run([sys.executable, "-c", FLIP, self.folder], check=True)
-        else:
-            self.switch.off("enough")
+
+def _elsewhere(folder: Path) -> None:
+    subprocess.run([sys.executable, "-c", FLIP, str(folder)], check=True)
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
 @pytest.mark.parametrize("provider", ["ollama", "openai"])
 async def test_nothing_arrives_and_nothing_is_owed(tmp_path: Path, provider: str, elsewhere: bool) -> None:
-    with sim.serve(sim.app()) as server, SlowLedger(tmp_path / "ledger") as ledger:
-        ledger.provider, ledger.elsewhere, ledger.folder = provider, elsewhere, str(tmp_path / "ledger")
+    with sim.serve(sim.app()) as server, Ledger(tmp_path / "ledger") as ledger:
+        flip = partial(_elsewhere, tmp_path / "ledger") if elsewhere else partial(ledger.switch.off, "enough")
+        ledger.accounts = SlowAccounts(ledger, provider, flip)
         lab = Lab(server, ledger, tmp_path / "ledger")
         ledger.switch.on(reason="test")
         async with lab.router(ROUTING) as router:

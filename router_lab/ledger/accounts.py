@@ -1,0 +1,96 @@
+"""What the router calls: intents, rows, pairs, alerts and calibration; see `router.ports.Accounts`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from router_lab.ledger.content import Content, attempt_content, comparison_content
+from router_lab.ledger.core import Core
+from router_lab.ledger.housekeeping import Housekeeper
+from router_lab.ledger.journal.operations import Append, Open, Settle, Withdraw
+from router_lab.ledger.journal.pair_operations import OpenPair, RecordPair
+from router_lab.ledger.switch import LedgerSwitch
+from router_lab.records import Alert, Attempt, BudgetLine, Comparison, Watch
+from router_lab.router.ports import Fold
+from router_lab.settings.models import Settings
+
+
+class LedgerAccounts:
+    """The money side of a ledger. `content` says what of texts is kept, from `configure()` on."""
+
+    def __init__(self, core: Core, switch: LedgerSwitch) -> None:
+        self._core = core
+        self._switch = switch
+        self.content: Content = "full"
+        self._housekeeper: Housekeeper | None = None
+
+    def configure(self, settings: Settings) -> None:
+        """Take over the `ledger`, `shadow` sections; opens the journal. Raises `LedgerError`."""
+        stored = settings.ledger
+        self.content = stored.content
+        self._core.set_durability(stored.durability)
+        self._core.set_private(stored.private)
+        self._switch.start(
+            enabled=settings.shadow.enabled,
+            locked_off=settings.shadow.locked_off,
+            routes=sorted(settings.routing),
+        )
+        if self._housekeeper is not None:
+            self._housekeeper.stop()
+        self._housekeeper = Housekeeper(self._core, self._switch, stored.seal_rows, stored.seal_seconds)
+
+    async def open_attempt(
+        self, lost: Attempt, hold_usd: float, lines: Sequence[BudgetLine]
+    ) -> Sequence[BudgetLine]:
+        """Hold money and write the intent durably, or neither; see `router.ports.Accounts`."""
+        writer = self._core.writer
+        stored = attempt_content(lost, self.content)
+        opened: asyncio.Future[Sequence[BudgetLine]] = writer.submit(Open(stored, hold_usd, lines))
+        try:
+            return await opened
+        except asyncio.CancelledError:
+            never_sent = replace(
+                stored,
+                outcome="cancelled",
+                billing="unbilled",
+                cost_usd=0.0,
+                worst_usd=0.0,
+                cost_source="none",
+                interrupted=False,
+            )
+            writer.post(Withdraw(never_sent))
+            raise
+
+    def settle(self, attempt: Attempt, folds: Sequence[tuple[str, Fold]] = ()) -> asyncio.Future[None]:
+        """Replace the intent by its one row; see `router.ports.Accounts`."""
+        return self._core.writer.submit(Settle(attempt_content(attempt, self.content), folds))
+
+    def open_comparison(self, lost: Comparison) -> None:
+        """Queue a pair as it must read if it is never recorded; see `router.ports.Accounts`."""
+        self._core.writer.post(OpenPair(comparison_content(lost, self.content)))
+
+    def record_comparison(self, comparison: Comparison) -> asyncio.Future[None]:
+        """Queue one pair; the future is done when it is durable."""
+        return self._core.writer.submit(RecordPair(comparison_content(comparison, self.content)))
+
+    def record_alert(self, alert: Alert) -> asyncio.Future[None]:
+        """Queue one alert; the future is done when it is durable."""
+        return self._core.writer.submit(Append("alerts", alert, keep=True))
+
+    def record_watch(self, watch: Watch) -> asyncio.Future[None]:
+        """Queue the plan or the verdict of a watch; the future is done when it is durable."""
+        return self._core.writer.submit(Append("watches", watch))
+
+    def calibration(self, key: str) -> bytes | None:
+        """The newest durable calibration state under `key`, from any process."""
+        if not self._core.has_written and not self._core.reader.has_journal:
+            return None
+        return self._core.calibration.get(key)
+
+    def close(self) -> None:
+        """End the sealing in the background that `configure()` began."""
+        if self._housekeeper is not None:
+            self._housekeeper.stop()
+            self._housekeeper = None
