@@ -42,7 +42,7 @@ from router_lab.router.ports import Accounts, Clock
 from router_lab.router.pricing import PriceBook
 from router_lab.router.providers.base import ModelCall
 from router_lab.router.providers.failures import heed_headers
-from router_lab.router.providers.usage import is_complete
+from router_lab.router.providers.usage import is_complete, with_header_cost
 from router_lab.router.request.dialects import Dialects
 from router_lab.router.request.targets import Target
 from router_lab.router.secrets import Secrets, mask_of
@@ -322,9 +322,10 @@ class Attempts:
 
     async def _usage(self, job: Job, plan: Plan, response: WireResponse) -> Usage | None:
         try:
-            return await self._decoded(job, response, plan.target.provider.usage)
+            usage = await self._decoded(job, response, plan.target.provider.usage)
         except ResponseParseError:
             return None
+        return with_header_cost(usage, response.headers)
 
     async def _decoded(self, job: Job, response: WireResponse, decode: Callable[[bytes], T]) -> T:
         """What a body holds; a shadow's long one, which may be dear to read, is read in another process."""

@@ -19,6 +19,7 @@ from router_lab.router.breaker import Admission
 from router_lab.router.calls.dispatch import Dispatch
 from router_lab.router.providers.base import StreamDecoder
 from router_lab.router.providers.failures import heed_headers
+from router_lab.router.providers.usage import with_header_cost
 from router_lab.router.shadows.pairing import Answered
 from router_lab.router.transport.transport import StreamResponse, Transport
 
@@ -157,9 +158,8 @@ async def stream_attempt(
                     text.append(rest)
                     yield rest
                 reply = decoder.close()
-                settled = await attempts.judge_reply(
-                    attempt, reply, decoder.usage or reply.usage, response.status, begun=bool(text)
-                )
+                usage = with_header_cost(decoder.usage or reply.usage, headers)
+                settled = await attempts.judge_reply(attempt, reply, usage, response.status, begun=bool(text))
                 if (
                     settled.text and not text and settled.error is None
                 ):  # whole, though a stream was asked for

@@ -21,7 +21,7 @@ from router_lab.router.providers.failures import event_error, no_answer, respons
 from router_lab.router.providers.requests import not_taken, posted, sampling
 from router_lab.router.providers.stops import was_cut
 from router_lab.router.providers.streams import Decoder, Events, looks_like_events
-from router_lab.router.providers.usage import read_usage
+from router_lab.router.providers.usage import read_usage, stated_cost
 from router_lab.router.providers.whole import decode_answer, usage_of_events
 
 _VERSION = "2023-06-01"
@@ -298,8 +298,10 @@ def _usage(data: Any) -> Usage | None:
 
     The two kinds of cache writes, for five minutes and for an hour, are disjoint in our `Usage`.
     """
-    places = (data, wire.member(data, "message")) if isinstance(data, dict) else ()
-    return read_usage((place.get("usage") for place in places), excludes_cache=True)
+    if not isinstance(data, dict):
+        return None
+    usages = (data.get("usage"), wire.member(data, "message").get("usage"))
+    return read_usage((*usages, stated_cost(data)), excludes_cache=True)
 
 
 def _reply(message: Mapping[str, Any], blocks: list[dict[str, Any]], usage: Usage | None) -> Reply:

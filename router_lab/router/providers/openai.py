@@ -31,7 +31,7 @@ from router_lab.router.providers.requests import not_taken, posted, sampling
 from router_lab.router.providers.stops import was_cut
 from router_lab.router.providers.streams import Decoder, Events, looks_like_events
 from router_lab.router.providers.thinking import is_thought, thinking_of
-from router_lab.router.providers.usage import is_complete, read_usage
+from router_lab.router.providers.usage import is_complete, read_usage, stated_cost
 from router_lab.router.providers.whole import decode_answer, usage_of_events
 
 
@@ -305,6 +305,7 @@ def _usage(data: Any) -> Usage | None:
             wire.member(data, "meta").get("tokens"),
             timings,
             {name: data[name] for name in ("prompt_eval_count", "eval_count") if name in data},
+            stated_cost(data),
         )
     )
     cached = wire.count(timings.get("cache_n"))

@@ -120,6 +120,12 @@ _COST = (
     "cost_estimate",
     "_hidden_params.response_cost",
 )
+# Where it may stand beside the usage, in the body itself.
+_COST_MEMBERS = (
+    *dict.fromkeys(name.partition(".")[0] for name in _COST),
+    "cost_details",
+    "cost_in_usd_ticks",
+)
 _XAI_TICKS_PER_USD = 10**10
 
 # Numbers that are written as texts.
@@ -147,6 +153,20 @@ def read_usage(places: Iterable[Any], *, excludes_cache: bool = False) -> Usage 
             else other.provider_cost_usd,
         )
     return best
+
+
+def stated_cost(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a body says of its cost beside its usage: a place for `read_usage`, behind the others."""
+    return {name: body[name] for name in _COST_MEMBERS if name in body}
+
+
+def with_header_cost(usage: Usage | None, headers: Mapping[str, str]) -> Usage | None:
+    """`usage` with the cost that LiteLLM's proxy states in a header, where the body states none."""
+    if usage is None or usage.provider_cost_usd is not None:
+        return usage
+    lowered = {name.lower(): value for name, value in headers.items()}
+    # A stream's headers come before its cost is known: zero there.
+    return replace(usage, provider_cost_usd=_amount(lowered.get("x-litellm-response-cost")) or None)
 
 
 def _object(place: Any) -> Any:
@@ -194,13 +214,16 @@ def _read(raw: Mapping[str, Any], excludes_cache: bool) -> Usage | None:
     cost, tier = _cost(raw), text_of(raw.get("service_tier")) or None
     if stated is None and answer is None and (total is None or total == 0) and cost is None:
         return _timings(raw)
-    prompt = stated
-    excludes = excludes_cache and _is_anthropic(raw, stated)
-    if stated is not None and (excludes or _leaves_cache_out(raw, stated, answer, total)):
-        prompt = stated + read + written
-    elif stated is None and (missed := _tokens(raw.get("prompt_cache_miss_tokens"))) is not None:
+    prompt, missed = stated, _tokens(raw.get("prompt_cache_miss_tokens"))
+    if stated is not None and (read or written):
+        stands_beside = (excludes_cache and _is_anthropic(raw, stated)) or _is_named_beside(raw, stated)
+        rest = None if not total or answer is None else total - stated - answer
+        prompt = stated + _beside(stated, read, written, rest, stands_beside or missed == stated)
+    elif stated is None and missed is not None:
         prompt = missed + read
     prompt, answer, reasoning = _settle(prompt or None, answer, total or None, reasoning)
+    if stated is None and prompt is not None and read + written > prompt:
+        prompt += read + written
     read = min(read, prompt or 0)
     written = min(written, (prompt or 0) - read)
     written_1h = min(written_1h, written)
@@ -236,24 +259,38 @@ def _is_anthropic(raw: Mapping[str, Any], stated: int | None) -> bool:
     """Whether most of the names are Anthropic's: proxies write OpenAI's, whose prompt holds the cache."""
     is_named = _first(raw, _BESIDE) == stated
     has_details = bool(member(raw, "prompt_tokens_details") or member(raw, "input_tokens_details"))
-    return is_named + bool(_beside(raw)) + (not has_details) >= 2
+    return is_named + bool(_named_beside(raw)) + (not has_details) >= 2
 
 
-def _beside(raw: Mapping[str, Any]) -> int:
+def _beside(stated: int, read: int, written: int, rest: int | None, is_named: bool) -> int:
+    """How many of the cached tokens the prompt's count of `stated` leaves out.
+
+    `rest` is what the total has more than the prompt and the answer. It decides; then that more tokens than
+    there are cannot be a part of them; then the names, which `is_named` says stand for tokens beside.
+    """
+    cached = read + written
+    if rest and rest in (cached, read, written):
+        return rest
+    if cached > stated:
+        return cached
+    return cached if is_named and rest != 0 else 0
+
+
+def _is_named_beside(raw: Mapping[str, Any], stated: int) -> bool:
+    """Whether all of the names are of servers whose prompt count leaves the cached tokens out."""
+    return (
+        bool(_named_beside(raw))
+        and _first(raw, _BESIDE) == stated
+        and not any(name in raw for name in _PROMPT[:1])
+    )
+
+
+def _named_beside(raw: Mapping[str, Any]) -> int:
     """The cached tokens under names that stand beside the prompt's count."""
     written = _first(raw, _WRITE_BESIDE) or sum(
         _first(raw, names[:1]) or 0 for names in (_CACHE_WRITE_5M, _CACHE_WRITE_1H)
     )
     return (_first(raw, _READ_BESIDE) or 0) + written
-
-
-def _leaves_cache_out(raw: Mapping[str, Any], stated: int, answer: int | None, total: int | None) -> bool:
-    beside = _beside(raw)
-    if not beside:
-        return False
-    if total is not None and answer is not None and total in (stated + answer, stated + answer + beside):
-        return total == stated + answer + beside
-    return _first(raw, _BESIDE) == stated and not any(name in raw for name in _PROMPT[:1])
 
 
 def _timings(raw: Mapping[str, Any]) -> Usage | None:

@@ -83,3 +83,21 @@ async def test_each_cause_is_told_once(tmp_path: Path) -> None:
     alerts, rows = await told(tmp_path, *usages)
     assert [alert.details["cause"] for alert in alerts] == ["unknown", "tier"]
     assert len(rows) == 5 and (rows["cost_usd"] == 0.0019).all()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("header", "cost"), [("0.00181", 0.00181), ("0.0", None), ("None", None)])
+async def test_the_cost_in_the_header_of_litellms_proxy_is_kept(
+    tmp_path: Path, stream: bool, header: str, cost: float | None
+) -> None:
+    whole = {**openai("hello"), "usage": USAGE}
+    answers = {"m": (200, whole, f"x-litellm-response-cost: {header}")}
+    async with scripted(answers) as server:
+        with Ledger(tmp_path) as ledger:
+            async with Router(settings.parse(YAML.format(url=server.url)), ledger=ledger) as router:
+                if stream:
+                    assert [chunk async for chunk in router.stream("hi", task_type="t")]
+                else:
+                    await router.complete("hi", task_type="t")
+            [stated] = ledger.attempts()["provider_cost_usd"].astype(object).where(lambda c: c.notna(), None)
+    assert stated == cost

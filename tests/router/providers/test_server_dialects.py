@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
 from router_lab.records import Reply, Usage
@@ -261,6 +263,109 @@ def test_the_cache_beside_or_inside_the_prompt_in_anthropics_format(raw: Any, ex
     # Writes belong to the prompt.
     written = counted.cache_write_tokens + counted.cache_write_1h_tokens
     assert counted == expected and written + counted.cache_read_tokens <= (counted.tokens_in or 0)
+
+
+BESIDE = Usage(1000, 100, 900)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ({"prompt_tokens_details": {"cached_tokens": 900}, "total_tokens": 1100}, BESIDE),
+        ({"prompt_tokens_details": {"cached_tokens": 900}}, BESIDE),
+        ({"prompt_cache_hit_tokens": 900, "prompt_cache_miss_tokens": 100, "total_tokens": 1100}, BESIDE),
+        ({"cache_read_input_tokens": 900}, BESIDE),
+        # The total was made of what is wrong, too: more cached tokens than there are stand beside.
+        ({"cached_tokens": 900, "total_tokens": 200}, BESIDE),
+        (
+            {"prompt_tokens": 1000, "prompt_cache_hit_tokens": 90, "prompt_cache_miss_tokens": 1000},
+            Usage(1090, 100, 90),
+        ),
+        ({"prompt_tokens": 1000, "cached_tokens": 900, "total_tokens": 2000}, Usage(1900, 100, 900)),
+        ({"prompt_tokens": 1000, "cached_tokens": 900, "total_tokens": 1100}, BESIDE),
+        (
+            {"prompt_tokens": 1000, "cached_tokens": 900, "total_tokens": 1150},
+            Usage(1000, 150, 900, reasoning_tokens=50),
+        ),
+        (
+            {"prompt_tokens": 150, "cached_tokens": 900, "cache_write_tokens": 50, "total_tokens": 1150},
+            Usage(1050, 100, 900, cache_write_tokens=50),
+        ),
+        (
+            {"cached_tokens": 900, "cache_write_tokens": 50, "total_tokens": 1150},
+            Usage(1050, 100, 900, cache_write_tokens=50),
+        ),
+        ({"prompt_tokens": None, "cached_tokens": 900, "total_tokens": 200}, Usage(1000, 100, 900)),
+        ({"completion_tokens": None, "cached_tokens": 900, "total_tokens": 1100}, BESIDE),
+    ],
+)
+def test_cached_tokens_beside_the_prompt_under_openais_names(raw: Any, expected: Usage) -> None:
+    usage = {"prompt_tokens": 100, "completion_tokens": 100, **raw}
+    assert PROVIDERS["openai"].usage(json.dumps({"usage": usage}).encode()) == expected
+
+
+@pytest.mark.parametrize(
+    ("total", "expected"),
+    [(1100, Usage(1000, 100, 900)), (2000, Usage(1900, 100, 900)), (None, Usage(1900, 100, 900))],
+)
+def test_the_total_decides_in_anthropics_format_too(total: int | None, expected: Usage) -> None:
+    usage = {
+        "input_tokens": 1000,
+        "output_tokens": 100,
+        "cache_read_input_tokens": 900,
+        "total_tokens": total,
+    }
+    body = {"type": "message", "content": [], "usage": usage}
+    assert PROVIDERS["anthropic"].usage(json.dumps(body).encode()) == expected
+
+
+COUNT = st.integers(1, 10**6)
+READ_NAMES = (
+    ("prompt_tokens_details", "cached_tokens"),
+    ("cached_tokens",),
+    ("prompt_cache_hit_tokens",),
+    ("cache_read_input_tokens",),
+    ("cachedContentTokenCount",),
+)
+
+
+@given(
+    COUNT, COUNT, COUNT, st.sampled_from(READ_NAMES), st.booleans(), st.sampled_from(["openai", "anthropic"])
+)
+def test_with_a_total_no_token_is_lost_or_billed_as_another(
+    plain: int, cached: int, answer: int, name: tuple[str, ...], beside: bool, provider: str
+) -> None:
+    prompt = plain if beside else plain + cached
+    usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": answer}
+    usage["total_tokens"] = plain + cached + answer
+    usage[name[0]] = {name[1]: cached} if len(name) > 1 else cached
+    body = json.dumps({"type": "message", "content": [], "usage": usage}).encode()
+    assert PROVIDERS[provider].usage(body) == Usage(plain + cached, answer, cached)
+
+
+@pytest.mark.parametrize(
+    ("more", "cost"),
+    [
+        ({"_hidden_params": {"response_cost": 0.5}}, 0.5),
+        ({"response_cost": 0.5}, 0.5),
+        ({"cost": "0.5"}, 0.5),
+        ({"cost": {"total_cost": 0.5}}, 0.5),
+        ({"cost_in_usd_ticks": 5 * 10**9}, 0.5),
+        ({"cost": None, "_hidden_params": None}, None),
+    ],
+)
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "ollama"])
+def test_a_cost_stated_beside_the_usage_is_kept(provider: str, more: Any, cost: float | None) -> None:
+    names = (
+        ("input_tokens", "output_tokens")
+        if provider == "anthropic"
+        else ("prompt_tokens", "completion_tokens")
+    )
+    body = {"usage": dict(zip(names, (10, 5), strict=True)), **more}
+    if provider == "ollama":
+        body = {"prompt_eval_count": 10, "eval_count": 5, **body, "usage": body["usage"]}
+    usage = PROVIDERS[provider].usage(json.dumps(body).encode())
+    assert usage is not None and (usage.tokens_in, usage.tokens_out, usage.provider_cost_usd) == (10, 5, cost)
 
 
 def test_a_call_that_is_repeated_whole_at_the_end_is_one_call() -> None:
