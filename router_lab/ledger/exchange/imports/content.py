@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from router_lab.errors import RouterLabError
+from router_lab.errors import ResponseParseError, RouterLabError
 from router_lab.ledger.exchange.imports.messages import (
     Turn,
     answer_turn,
@@ -27,6 +27,7 @@ from router_lab.router.answers.tool_calls import canonical_json
 from router_lab.router.providers.anthropic import Anthropic
 from router_lab.router.providers.ollama import Ollama
 from router_lab.router.providers.openai import OpenAI
+from router_lab.router.providers.wire import member, objects
 from router_lab.router.request.request import Request, hash_with
 
 
@@ -93,10 +94,17 @@ def said(given: Any) -> dict[str, Any]:
     answer, thoughts = separated(reply.text)
     return {
         "output": answer,
-        "tool_calls": canonical_json(reply.tool_calls),
+        "tool_calls": _calls(reply.tool_calls),
         "thoughts": "\n".join(filter(None, (reply.thinking, thoughts))) or None,
         "stop_reason": reply.stop_reason,
     }
+
+
+def _calls(calls: Sequence[ToolCall]) -> str | None:
+    """Canonical JSON; calls that are none, as their model wrote them."""
+    if all(call.name and isinstance(call.arguments, Mapping) for call in calls):
+        return canonical_json(calls)
+    return text([{"arguments": call.arguments, "name": call.name} for call in calls])
 
 
 def _reply(given: Any) -> Reply | None:
@@ -105,7 +113,10 @@ def _reply(given: Any) -> Reply | None:
         return Reply(text(given), None, None, None)
     try:
         if isinstance(given, Mapping) and (provider := _provider(given)):
-            return provider.reply(json.dumps(_with_message(given), default=str).encode())
+            try:
+                return provider.reply(json.dumps(_with_message(given), default=str).encode())
+            except ResponseParseError:  # what a model wrote in place of a call's arguments
+                given = _message(given)
         turn = answer_turn(given)
         return None if turn is None else _of_turn(turn)
     except (RouterLabError, TypeError, ValueError, LookupError, RecursionError):
@@ -128,6 +139,13 @@ def _with_message(given: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(choices, list):
         return dict(given)
     return {**given, "choices": [_choice(choice) for choice in choices]}
+
+
+def _message(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The message in a response, with how it ended."""
+    choice = next(iter(objects(given.get("choices"))), given)
+    reason = first(choice, "finish_reason", "done_reason", "stop_reason")
+    return {"role": "assistant", "finish_reason": reason, **(member(choice, "message") or given)}
 
 
 def _choice(choice: Any) -> Any:

@@ -17,6 +17,7 @@ from router_lab.ledger.exchange.imports.values import (
     Found,
     counted,
     first,
+    http_status,
     needed,
     text,
 )
@@ -72,14 +73,24 @@ def _litellm(row: dict[str, Any]) -> Found:
         "provider": row.get("custom_llm_provider"),
         **({} if failed else _litellm_tokens(row, metadata)),
         "cost_usd": row.get("spend"),
-        "error": (_reach(metadata, "error_information.error_class") or "failure") if failed else None,
-        "http_status": _reach(metadata, "error_information.error_code") if failed else None,
+        **(_litellm_failure(metadata) if failed else {}),
         "user_id": row.get("end_user") or row.get("user"),
         "task_id": row.get("session_id"),
         "tags": {f"tag_{number}": tag for number, tag in enumerate(_tags(row.get("request_tags")))},
         "is_from_cache": str(row.get("cache_hit")).lower() == "true",
     }
     return Found(values)
+
+
+def _litellm_failure(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Its error's code is a status, or the word of a provider."""
+    code = _reach(metadata, "error_information.error_code")
+    status = http_status(code)
+    word = code if status is None else None
+    return {
+        "error": _reach(metadata, "error_information.error_class") or word or "failure",
+        "http_status": status,
+    }
 
 
 def _litellm_tokens(row: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,6 +106,7 @@ def _litellm_tokens(row: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict
     if usage is None:
         return counts
     return counts | {
+        "tokens_in": counts["tokens_in"] and usage.tokens_in,
         "cache_read_tokens": usage.cache_read_tokens,
         "cache_write_tokens": usage.cache_write_tokens + usage.cache_write_1h_tokens,
         "reasoning_tokens": usage.reasoning_tokens,

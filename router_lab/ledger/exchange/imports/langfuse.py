@@ -12,6 +12,7 @@ from router_lab.ledger.exchange.imports.values import (
     counted,
     first,
     needed,
+    priced,
 )
 
 # What happens inside of these is another matter than the generation around them.
@@ -110,16 +111,17 @@ def _numbers(value: Any) -> dict[str, float]:
 
 
 def _cost(row: Mapping[str, Any]) -> Any:
+    """What it cost; a model that Langfuse knows no price of costs nothing there."""
     details = _numbers(
         first(row, "costDetails", "cost_details", "providedCostDetails", "provided_cost_details")
     )
     if details:
-        return details.get("total", sum(details.values()))
+        parts = sum(value for name, value in details.items() if name != "total")
+        return priced(details.get("total") or parts)
     usage = row.get("usage")
     stated = first(
         row, "totalCost", "total_cost", "calculatedTotalCost", "calculated_total_cost", "totalPrice"
     )
     if stated is None and isinstance(usage, Mapping):
         stated = usage.get("totalCost")
-    # A model that Langfuse knows no price of costs nothing there.
-    return stated if stated not in (0, "0", "0.0") else None
+    return priced(stated)

@@ -11,6 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from router_lab.errors import ResponseParseError
+from router_lab.router.providers.wire import arguments
+
 _ROLES = {
     "human": "user",
     "ai": "assistant",
@@ -29,7 +32,10 @@ _RESULTS = ("tool_result", "tool-result", "tool_call_response", "function_call_o
 
 @dataclass(slots=True)
 class Turn:
-    """One message, its pieces sorted by kind. `calls` have an `id`, a `name` and decoded `arguments`."""
+    """One message, its pieces sorted by kind.
+
+    `calls` have an `id`, a `name` and decoded `arguments`, or what a model wrote in place of these.
+    """
 
     role: str = ""
     texts: list[str] = field(default_factory=list)
@@ -42,10 +48,12 @@ class Turn:
     stop_reason: str | None = None
 
     def messages(self) -> Iterator[dict[str, Any]]:
-        """As OpenAI writes it; what tools answered are messages of their own."""
+        """As OpenAI writes it; what tools answered are messages of their own. Raises `ValueError`."""
         yield from self.results
         if self.results and not (self.texts or self.images or self.calls):
             return
+        if not all(call["name"] and isinstance(call["arguments"], Mapping) for call in self.calls):
+            raise ValueError("a tool call without a name, or whose arguments are no object")
         content = [{"type": "text", "text": one} for one in self.texts] + self.images
         message: dict[str, Any] = {"role": self.role, "content": content}
         if self.calls:
@@ -108,6 +116,9 @@ def _answer_of_object(given: Mapping[str, Any]) -> Turn | None:
         return answer_turn(given["messages"])
     if _is_message(given):
         return read_turn(given)
+    if isinstance(inner := given.get("message"), Mapping) and "finish_reason" in given:
+        # A choice of a response, by itself.
+        return read_turn({"role": "assistant", "finish_reason": given["finish_reason"], **inner})
     if set(given) <= {"content", "tool_calls", "reasoning", "reasoning_content", "thinking"}:
         return read_turn({"role": "assistant", **given})
     if _is_piece(given):
@@ -203,19 +214,19 @@ def _thought(piece: Mapping[str, Any]) -> str:
 
 
 def _call(call: Any) -> dict[str, Any]:
-    """A tool call; its arguments decoded where they are an object. Raises `ValueError`."""
+    """A tool call; its arguments decoded where they are an object. Raises `ValueError` for none."""
     if not isinstance(call, Mapping):
         raise ValueError("no tool call")
     call = next((call[name] for name in ("tool_call", "functionCall") if name in call), call)
     function = call["function"] if isinstance(call.get("function"), Mapping) else call
-    arguments = as_json(_first(function, "arguments", "args", "input", "parameters")) or {}
+    written = _first(function, "arguments", "args", "input", "parameters")
     name = _first(function, "name", "toolName", "tool_name")
-    if not isinstance(name, str) or not name:
-        raise ValueError("a tool call without a name")
-    if not isinstance(arguments, Mapping):
-        raise ValueError("the arguments of a tool call are no object")
+    try:
+        decoded: Any = arguments(written, str(name), "")
+    except (ResponseParseError, TypeError, RecursionError):
+        decoded = written
     call_id = _first(call, "call_id", "id", "toolCallId", "tool_call_id")
-    return {"id": call_id, "name": name, "arguments": dict(arguments)}
+    return {"id": call_id, "name": name if isinstance(name, str) else "", "arguments": decoded}
 
 
 def _result(piece: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,9 @@ from router_lab.ledger.exchange.imports.values import (
     Found,
     counted,
     first,
+    http_status,
     needed,
+    priced,
 )
 from router_lab.router.providers.wire import member
 
@@ -60,6 +62,12 @@ _TOKENS_OUT = (
     "llm.usage.completion_tokens",
     "ai.usage.completionTokens",
     "ai.usage.outputTokens",
+)
+_TOTAL = (
+    "gen_ai.usage.total_tokens",
+    "llm.token_count.total",
+    "llm.usage.total_tokens",
+    "ai.usage.totalTokens",
 )
 _CACHE_READ = (
     "gen_ai.usage.cache_read.input_tokens",
@@ -206,10 +214,14 @@ def _values(
             read=_counted_as(attributes, _CACHE_READ, "cached", "cache_read", "cache_hit", "cache.read"),
             written=_counted_as(attributes, _CACHE_WRITE, "cache_creat", "cache_writ", "cache.writ"),
             reasoning=_counted_as(attributes, _REASONING, "reasoning", "thinking"),
+            total=first(attributes, *_TOTAL),
         ),
-        "cost_usd": first(attributes, *_COST),
+        # A model whose price nobody knew costs nothing there.
+        "cost_usd": priced(first(attributes, *_COST)),
         "error": (attributes.get("error.type") or "error") if _failed(span, attributes) else None,
-        "http_status": first(attributes, "http.response.status_code", "http.status_code"),
+        "http_status": http_status(
+            first(attributes, "http.response.status_code", "http.status_code", "error.type")
+        ),
         "stop_reason": stop_reason or content.get("stop_reason"),
         "user_id": first(attributes, *_USER),
         "task_id": first(attributes, *_SESSION),
@@ -251,11 +263,13 @@ def _failed(span: Mapping[str, Any], attributes: Mapping[str, Any]) -> bool:
 def _content(span: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
     """The input and the answer, from wherever the conventions of the day had them."""
     events = [*_events(span)]
-    merged = {**{k: v for _, event in events for k, v in event.items()}, **attributes}
+    said_in_events = {k: v for _, event in events for k, v in {**_flat(event), **event}.items()}
+    merged = {**said_in_events, **attributes}
     tree = {name: _tree(merged, name) for name in _TREES}
     messages = (
         tree["llm.input_messages"]
         or tree["gen_ai.prompt"]
+        or tree["gen_ai.input.messages"]
         or _turns_of_events(events)
         or first(merged, *_INPUT)
     )
@@ -263,7 +277,8 @@ def _content(span: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str
     answer = (
         tree["llm.output_messages"]
         or tree["gen_ai.completion"]
-        or [event for name, event in events if name == "gen_ai.choice"]
+        or tree["gen_ai.output.messages"]
+        or [_choice(event) for name, event in events if name == "gen_ai.choice"]
         or first(merged, *_OUTPUT)
         or _vercel_answer(merged)
     )
@@ -281,8 +296,12 @@ _TREES = (
     "llm.tools",
     "gen_ai.prompt",
     "gen_ai.completion",
+    "gen_ai.input.messages",
+    "gen_ai.output.messages",
     "llm.request.functions",
 )
+# Values with names of their users' within, such as a tool's arguments: they stay as they are.
+_WHOLE = frozenset({*_INPUT, *_OUTPUT, *_SYSTEM, "gen_ai.tool.definitions"})
 
 
 def _vercel_answer(said_of: Mapping[str, Any]) -> Any:
@@ -304,12 +323,21 @@ def _turns_of_events(events: Sequence[tuple[str, Mapping[str, Any]]]) -> list[di
     return turns
 
 
+def _choice(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The message of a choice, whose role is left out where it is the assistant's."""
+    message = as_json(event.get("message"))
+    inner = message if isinstance(message, Mapping) else event if message is None else {"content": message}
+    return {"role": "assistant", "finish_reason": event.get("finish_reason"), **inner}
+
+
 def _events(span: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for event in span.get("events") or span.get("logs") or []:
         if isinstance(event, Mapping):
-            body = _flat(event.get("attributes") or event.get("fields") or {})
+            body = _pairs(event.get("attributes") or event.get("fields") or {})
             decoded = {key: as_json(value) for key, value in body.items()}
-            yield str(event.get("name") or body.get("event.name") or ""), decoded
+            content = decoded.pop("gen_ai.event.content", None)
+            whole = {**decoded, **content} if isinstance(content, Mapping) else decoded
+            yield str(event.get("name") or body.get("event.name") or ""), whole
 
 
 def _attributes(span: Mapping[str, Any]) -> dict[str, Any]:
@@ -323,21 +351,25 @@ def _attributes(span: Mapping[str, Any]) -> dict[str, Any]:
     return {**_flat(columns), **flat}
 
 
-def _flat(given: Any) -> dict[str, Any]:
+def _pairs(given: Any) -> dict[str, Any]:
     if isinstance(given, list):
-        pairs = {item["key"]: _plain(item.get("value")) for item in given}
-    elif isinstance(given, Mapping):
-        pairs = dict(given)
-    else:
-        raise ValueError(f"attributes: a list or an object is needed, not {type(given).__name__}")
+        return {str(item["key"]): _plain(item.get("value")) for item in given}
+    if isinstance(given, Mapping):
+        return {str(key): value for key, value in given.items()}
+    raise ValueError(f"attributes: a list or an object is needed, not {type(given).__name__}")
+
+
+def _flat(given: Any) -> dict[str, Any]:
     flat: dict[str, Any] = {}
-    for name, value in pairs.items():
-        _flatten(flat, str(name), value)
+    for name, value in _pairs(given).items():
+        _flatten(flat, name, value)
     return flat
 
 
 def _flatten(flat: dict[str, Any], name: str, value: Any) -> None:
-    if isinstance(value, Mapping):
+    if name in _WHOLE and value is not None:
+        flat[name] = value
+    elif isinstance(value, Mapping):
         for key, item in value.items():
             _flatten(flat, f"{name}.{key}", item)
     elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):

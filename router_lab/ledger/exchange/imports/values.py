@@ -105,9 +105,20 @@ def _credible(call: Foreign) -> Foreign:
 
 
 def counted(
-    tokens_in: Any, tokens_out: Any, *, read: Any = None, written: Any = None, reasoning: Any = None
+    tokens_in: Any,
+    tokens_out: Any,
+    *,
+    read: Any = None,
+    written: Any = None,
+    reasoning: Any = None,
+    total: Any = None,
 ) -> dict[str, Any]:
-    """Token counts by the names of `Foreign`."""
+    """Token counts by the names of `Foreign`; cached ones that `total` has beside them are added."""
+    given, cached = (tokens_in, tokens_out, total), [_number(str(each)) or 0 for each in (read, written)]
+    plain_in, plain_out, whole = (_number(str(each)) for each in given)
+    if plain_in and plain_out is not None and whole and any(cached):
+        rest = whole - plain_in - plain_out
+        tokens_in = plain_in + rest if rest and rest in (sum(cached), *cached) else tokens_in
     return {
         "tokens_in": tokens_in,
         "tokens_out": tokens_out,
@@ -127,6 +138,17 @@ def needed(row: Mapping[str, Any], name: str) -> Any:
     if row.get(name) in (None, ""):
         raise ValueError(f"no {name!r}")
     return row[name]
+
+
+def http_status(value: Any) -> int | None:
+    """A status, or None where something else is written in its place, such as the kind of an error."""
+    number = _number(str(value))
+    return int(number) if number is not None and 100 <= number < 600 and number.is_integer() else None
+
+
+def priced(cost: Any) -> Any:
+    """A cost; None for zero, which tools write that know no price of the model."""
+    return None if _number(str(cost)) == 0 else cost
 
 
 def _converted(name: str, value: Any) -> Any:
@@ -222,7 +244,7 @@ _KINDS: Mapping[str, Callable[[Any], Any]] = {
     "cache_read_tokens": _count,
     "cache_write_tokens": _count,
     "reasoning_tokens": _count,
-    "http_status": _count,
+    "http_status": http_status,
     "input_hash": _digest,
     "tags": _tags,
     "parameters": dict,

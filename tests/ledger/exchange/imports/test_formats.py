@@ -466,3 +466,131 @@ def test_ids_in_large_and_small_digits_are_one(tmp_path: Path) -> None:
     folder.mkdir()
     _, rows = imported(folder, "otel", {"spans": [small, nested]})
     assert len(rows) == 1
+
+
+def _structured(value: Any) -> dict[str, Any]:
+    """A value as OTLP has it, objects as lists of keys and values."""
+    if isinstance(value, dict):
+        pairs = [{"key": key, "value": _structured(item)} for key, item in value.items()]
+        return {"kvlistValue": {"values": pairs}}
+    if isinstance(value, list):
+        return {"arrayValue": {"values": [_structured(item) for item in value]}}
+    return {"intValue": str(value)} if isinstance(value, int) else {"stringValue": value}
+
+
+def _with(said: dict[str, Any], *, events: list[Any] | None = None) -> dict[str, Any]:
+    given = {**CHAT, **said}
+    attributes = [{"key": key, "value": _structured(value)} for key, value in given.items()]
+    return export({**span("1", said={}), "attributes": attributes, "events": events or []})
+
+
+def test_messages_as_structured_values_read_as_their_text_does(tmp_path: Path, ours: pd.Series[Any]) -> None:
+    structured = {key: json.loads(value) if str(value)[:1] == "[" else value for key, value in GEN_AI.items()}
+    _, rows = imported(tmp_path, "otel", _with(structured))
+    row = rows.iloc[0]
+    for name in ("prompt", "input_hash", "output", "tool_calls", "thoughts"):
+        assert row[name] == ours[name], name
+    assert row["stop_reason"] == "tool_call"
+
+
+def test_arguments_with_dots_and_numbers_in_their_names_stay_as_they_are(tmp_path: Path) -> None:
+    arguments = {"a.b": {"0": "x"}, "c": []}
+    call = {"type": "tool_call", "id": "y", "name": "f", "arguments": arguments}
+    said = {"gen_ai.output.messages": [{"role": "assistant", "parts": [call]}]}
+    _, rows = imported(tmp_path, "otel", _with(said))
+    assert json.loads(rows["tool_calls"].iloc[0]) == [{"name": "f", "arguments": arguments}]
+
+
+CHOICE_EVENTS = {
+    "text": [("message", '{"content": "hello"}'), ("finish_reason", "stop")],
+    "structured": [("message", {"content": "hello"}), ("finish_reason", "stop"), ("index", 0)],
+    "with a role": [("message", {"role": "assistant", "content": "hello"}), ("finish_reason", "stop")],
+    "as one": [("gen_ai.event.content", '{"message": {"content": "hello"}, "finish_reason": "stop"}')],
+    "flat": [("content", "hello"), ("finish_reason", "stop")],
+}
+
+
+@pytest.mark.parametrize("form", CHOICE_EVENTS)
+def test_the_choice_of_an_event_needs_no_role(tmp_path: Path, form: str) -> None:
+    def event(name: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {"name": name, "attributes": [{"key": key, "value": _structured(one)} for key, one in pairs]}
+
+    asked = event("gen_ai.user.message", [("content", "hi")])
+    events = [asked, event("gen_ai.choice", CHOICE_EVENTS[form])]
+    _, rows = imported(tmp_path, "otel", _with({}, events=events))
+    row = rows.iloc[0]
+    assert (row["prompt"], row["output"], row["stop_reason"]) == ("hi", "hello", "stop")
+
+
+BROKEN = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{bad"}}
+BROKEN_MESSAGE = {"role": "assistant", "content": "Let me look.", "tool_calls": [BROKEN]}
+BROKEN_CHOICE = {"message": BROKEN_MESSAGE, "finish_reason": "tool_calls"}
+BROKEN_LOGS: dict[str, tuple[str, Any]] = {
+    "litellm": ("litellm", [spend(response={"choices": [BROKEN_CHOICE]})]),
+    "langfuse": ("langfuse", [generation(output=BROKEN_MESSAGE)]),
+    "langfuse, a choice": ("langfuse", [generation(output=BROKEN_CHOICE)]),
+    "otel": ("otel", _with({"gen_ai.output.messages": json.dumps([BROKEN_MESSAGE])})),
+    "jsonl": ("jsonl", {**JSONL, "output": "Let me look.", "tool_calls": [BROKEN]}),
+}
+
+
+@pytest.mark.parametrize("log", BROKEN_LOGS)
+def test_a_call_with_broken_arguments_leaves_the_answers_text_alone(tmp_path: Path, log: str) -> None:
+    source, document = BROKEN_LOGS[log]
+    _, rows = imported(tmp_path, source, document)
+    row = rows.iloc[0]
+    assert row["output"] == "Let me look."
+    assert json.loads(row["tool_calls"]) == [{"name": "f", "arguments": "{bad"}]
+
+
+def test_a_broken_call_in_an_input_does_not_pass_for_the_whole(tmp_path: Path) -> None:
+    asked = [*HI, BROKEN_MESSAGE]
+    rows = [{**JSONL, "id": 1, "messages": asked}, {**JSONL, "id": 2, "messages": HI}]
+    added, stored = imported(tmp_path, "jsonl", rows)
+    assert added == 2 and stored["input_hash"].nunique() == 2
+
+
+@pytest.mark.parametrize("code", ["context_length_exceeded", "None", None, "", "0", [400], 4.5])
+def test_a_code_that_is_no_status_loses_no_row(tmp_path: Path, code: Any) -> None:
+    told = {"error_information": {"error_code": code, "error_class": "BadRequestError"}}
+    added, rows = imported(tmp_path, "litellm", [spend(status="failure", spend=0, metadata=told)])
+    assert (added, rows["error_type"].iloc[0]) == (1, "BadRequestError") and rows["http_status"].isna().all()
+    (tmp_path / "span").mkdir()
+    failed = {**span("1", said={**CHAT, "http.response.status_code": "rate_limited"}), "status": {"code": 2}}
+    added, rows = imported(tmp_path / "span", "otel", export(failed))
+    assert added == 1 and rows["http_status"].isna().all()
+
+
+def test_a_status_in_the_place_of_an_errors_kind_is_the_status(tmp_path: Path) -> None:
+    failed = {**span("1", said={**CHAT, "error.type": "429"}), "status": {"code": 2}}
+    _, rows = imported(tmp_path, "otel", export(failed))
+    assert (rows["http_status"].iloc[0], rows["error_type"].iloc[0]) == (429, "429")
+
+
+NO_PRICE: dict[str, tuple[str, Any]] = {
+    "langfuse": ("langfuse", generation(costDetails={"input": 0, "output": 0, "total": 0})),
+    "langfuse, no total": ("langfuse", generation(costDetails={"input": 0, "output": 0})),
+    "langfuse, before": ("langfuse", generation(costDetails=None, totalCost=0)),
+    "langfuse, as text": ("langfuse", generation(costDetails='{"total": "0.0"}')),
+    "otel": ("otel", _with({"gen_ai.usage.cost": "0"})),
+}
+
+
+@pytest.mark.parametrize("log", NO_PRICE)
+def test_a_cost_of_zero_is_no_price(tmp_path: Path, log: str) -> None:
+    source, document = NO_PRICE[log]
+    _, rows = imported(tmp_path, source, [document])
+    assert rows["cost_source"].tolist() == ["none"] and rows["cost_usd"].isna().all()
+
+
+def test_a_total_tells_that_cached_tokens_stand_beside(tmp_path: Path) -> None:
+    spans = [
+        span("1", said={**CHAT, "gen_ai.usage.cached_tokens": 64, "gen_ai.usage.total_tokens": 184}),
+        span("2", said={**CHAT, "gen_ai.usage.cached_tokens": 64, "gen_ai.usage.total_tokens": 120}),
+    ]
+    _, rows = imported(tmp_path, "otel", export(*spans))
+    assert sorted(rows["tokens_in"]) == [100, 164] and set(rows["cache_read_tokens"]) == {64}
+    (tmp_path / "spend").mkdir()
+    metadata = {"usage_object": {"cache_read_input_tokens": 64}}
+    _, rows = imported(tmp_path / "spend", "litellm", [spend(metadata=metadata, total_tokens=184)])
+    assert rows["tokens_in"].tolist() == [164]
