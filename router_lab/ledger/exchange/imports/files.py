@@ -1,4 +1,4 @@
-"""The documents of a log file: JSON, one object a line, objects one after the other, Parquet or CSV.
+"""The documents of a log file: JSON, one object a line or one after the other, Parquet, CSV, binary OTLP.
 
 What cannot be read of a file is a `Refusal`, and the rest is read; a file that is none of these raises
 `ConfigError`.
@@ -10,6 +10,7 @@ import csv
 import gzip
 import json
 import math
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -18,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from router_lab.errors import ConfigError
+from router_lab.ledger.exchange.imports.protobuf import binary_exports, decompressed
 
 # Within so many lines one is an object, if lines are objects at all.
 _LINES_TRIED = 20
 # No text has these; among so many bytes a binary file has some.
 _CONTROLS = frozenset({*range(9), *range(14, 27)})
 _BYTES_TRIED = 4096
+_AS_JSON = "export the spans as OTLP/JSON (`format: json` of the collector's file exporter)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +47,45 @@ def documents(path: Path) -> Iterator[tuple[str, Any]]:
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
-        if data[:4] == b"PAR1":
-            yield from _parquet(path, data)
-            return
+        data = decompressed(data)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
+    if data[:4] == b"PAR1":
+        yield from _parquet(path, data)
+        return
+    is_binary = bool(_CONTROLS & {*data[:_BYTES_TRIED]}) and data[:2] not in (b"\xff\xfe", b"\xfe\xff")
+    if is_binary and (exports := _binary_exports(path, data)) is not None:
+        for number, export in enumerate(exports, start=1):
+            place = f"{path}, message {number}"
+            yield place, Refusal(place, str(export)) if isinstance(export, ValueError) else export
+        return
+    try:
         written = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        if data[:2] not in (b"\xff\xfe", b"\xfe\xff") and _CONTROLS & {*data[:_BYTES_TRIED]}:
+        if is_binary:
             raise ConfigError(
-                f"{path}: is binary, probably protobuf, which is not read; export the spans as OTLP/JSON "
-                "(`format: json` of the collector's file exporter)"
+                f"{path}: is binary, perhaps protobuf, but no export of traces; {_AS_JSON}"
             ) from error
-        raise ConfigError(f"{path}: cannot be read ({error})") from error
-    except (OSError, EOFError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
     if ".csv" in path.suffixes:
         yield from _csv(path, written)
     elif written.strip():
         yield from _json(path, written)
+
+
+def _binary_exports(path: Path, data: bytes) -> Iterator[Any] | None:
+    """The exports of a binary file; None where it holds none. Raises `ConfigError`."""
+    try:
+        return binary_exports(data)
+    except ModuleNotFoundError as error:
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            raise ConfigError(
+                f"{path}: is binary, probably protobuf, which needs the `otlp` extra "
+                f"(pip install 'router-lab[otlp]'); else {_AS_JSON}"
+            ) from error
+        return None
 
 
 def _json(path: Path, written: str) -> Iterator[tuple[str, Any]]:

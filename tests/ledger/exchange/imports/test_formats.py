@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import sys
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -452,6 +454,92 @@ def test_a_binary_export_is_refused_with_what_to_export_instead(tmp_path: Path) 
     protobuf = b"\n\xb1\x02\n\x1e\n\x1c\n\x0cservice.name\x12\x0c\n\nmy-service\x12\x8e\x02\n\x00\x12\x89\x02"
     with pytest.raises(ConfigError, match=r"binary.*protobuf.*JSON.*format: json"):
         imported(tmp_path, "otel", protobuf)
+
+
+def _message(*spans: dict[str, Any]) -> bytes:
+    """An export as a protobuf message."""
+    from google.protobuf.json_format import ParseDict
+    from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+    def in_base64(one: dict[str, Any]) -> dict[str, Any]:
+        ids = {
+            key: b64encode(bytes.fromhex(one[key])).decode() for key in ("traceId", "spanId", "parentSpanId")
+        }
+        return {**one, **ids}
+
+    return bytes(ParseDict(export(*map(in_base64, spans)), TracesData()).SerializeToString())
+
+
+def _sized(message: bytes) -> bytes:
+    return len(message).to_bytes(4) + message
+
+
+def _varint(message: bytes) -> bytes:
+    assert 128 <= len(message) < 2**14
+    return bytes([len(message) & 0x7F | 0x80, len(message) >> 7]) + message
+
+
+def _zstd(data: bytes) -> bytes:
+    return bytes(pa.compress(data, "zstd", asbytes=True))
+
+
+BINARY = {
+    "one request": lambda one, two: one + two,  # messages one after the other are one message
+    "the collector's": lambda one, two: _sized(one) + _sized(two),
+    "varints": lambda one, two: _varint(one) + _varint(two),
+    "messages compressed": lambda one, two: _sized(_zstd(one)) + _sized(_zstd(two)),
+    "compressed whole": lambda one, two: gzip.compress(_sized(one) + _sized(two)),
+    "compressed by zstd": lambda one, two: _zstd(one + two),
+}
+
+
+@pytest.mark.parametrize("form", BINARY)
+def test_binary_exports_are_the_same_calls_as_their_json(
+    tmp_path: Path, form: str, ours: pd.Series[Any]
+) -> None:
+    pytest.importorskip("opentelemetry.proto", reason="the `otlp` extra is not installed")
+    first, second = span("1", said=GEN_AI), span("2")
+    data = BINARY[form](_message(first), _message(second))
+    added, rows = imported(tmp_path, "otel", data)
+    assert added == 2 and not added.problems
+    row = rows.sort_values("started_at").iloc[0]
+    for name in ("prompt", "input_hash", "output", "tool_calls", "thoughts"):
+        assert row[name] == ours[name], name
+    again, _ = imported(tmp_path, "otel", export(first, second), name="as.json")
+    assert again == 0
+
+
+def test_messages_of_json_compressed_one_by_one(tmp_path: Path) -> None:
+    messages = [_zstd(json.dumps(export(span(number))).encode()) for number in "12"]
+    added, _ = imported(tmp_path, "otel", b"".join(map(_sized, messages)))
+    assert added == 2
+
+
+def test_a_binary_export_that_is_cut_keeps_what_is_whole(tmp_path: Path) -> None:
+    pytest.importorskip("opentelemetry.proto", reason="the `otlp` extra is not installed")
+    data = _sized(_message(span("1"))) + _sized(_message(span("2")))
+    added, _ = imported(tmp_path, "otel", data[:-9])
+    assert added == 1
+    assert [str(one) for one in added.problems if "message 2" in one.place and "cut" in one.reason]
+
+
+def test_without_the_extra_a_binary_export_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "google.protobuf.json_format", None)
+    binary = b"\n\xb1\x02\n\x1e\n\x1c\n\x0cservice.name\x12\x0c\n\nmy-service\x12\x8e\x02\n\x00\x12\x89\x02"
+    with pytest.raises(ConfigError, match=r"router-lab\[otlp\].*format: json"):
+        imported(tmp_path, "otel", binary)
+    added, _ = imported(tmp_path, "otel", json.dumps(export(span("1"))) + "\n\x00")
+    assert added == 1 and len(added.problems) == 1
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x1f\x8b\x08\x00damaged", gzip.compress(b"{}")[:-4], b"\x28\xb5\x2f\xfddamaged"]
+)
+def test_a_damaged_compression_is_our_own_error(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        imported(tmp_path, "otel", data)
 
 
 def test_ids_in_large_and_small_digits_are_one(tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""Traces in OTLP's binary form, as the objects that its JSON form has: one request, or a file of many.
+
+The collector's file exporter writes `format: proto` with the length of each message before it, big-endian in
+four bytes; other writers put it as a varint. With `compression: zstd` each message is compressed by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from typing import Any
+
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_TRACE_ID_BYTES = 16
+
+
+def decompressed(data: bytes) -> bytes:
+    """`data` without the compression of zstd, if it has one. Raises `OSError`, `ValueError`."""
+    import pyarrow as pa
+
+    if data[:4] != _ZSTD:
+        return data
+    with pa.CompressedInputStream(BytesIO(data), "zstd") as stream:
+        return bytes(stream.read())
+
+
+def binary_exports(data: bytes) -> Iterator[Any] | None:
+    """The exports in `data`, then a `ValueError` for a damaged rest; None where there are none.
+
+    Raises `ModuleNotFoundError` where `opentelemetry-proto` is not installed.
+    """
+    for frames in (_whole, _after_four_bytes, _after_varints):
+        first = next(frames(data), None)
+        if first is not None and _export(first) is not None:
+            return _exports(frames, data)
+    return None
+
+
+def _exports(frames: Callable[[bytes], Iterator[bytes | None]], data: bytes) -> Iterator[Any]:
+    for frame in frames(data):
+        export = None if frame is None else _export(frame)
+        yield ValueError("a message that is cut, or no export of traces") if export is None else export
+
+
+def _export(frame: bytes) -> Any:
+    """One message as JSON has it; None where it is none. Other signals have no spans, and so none is read."""
+    try:
+        plain = decompressed(frame)
+        return json.loads(plain) if plain[:1] == b"{" else _traces(plain)
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _traces(message: bytes) -> Any:
+    from google.protobuf.json_format import MessageToDict
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+    try:
+        traces = TracesData.FromString(message)
+    except DecodeError:
+        return None
+    spans = [one for each in traces.resource_spans for scope in each.scope_spans for one in scope.spans]
+    # Almost any bytes are a message of some kind.
+    is_export = any(len(span.trace_id) == _TRACE_ID_BYTES for span in spans)
+    return MessageToDict(traces) if is_export else None
+
+
+def _whole(data: bytes) -> Iterator[bytes | None]:
+    yield data
+
+
+def _after_four_bytes(data: bytes) -> Iterator[bytes | None]:
+    at = 0
+    while at < len(data):
+        end = at + 4 + int.from_bytes(data[at : at + 4])
+        yield data[at + 4 : end] if end <= len(data) else None
+        at = end
+
+
+def _after_varints(data: bytes) -> Iterator[bytes | None]:
+    at = 0
+    while at < len(data):
+        size, shift = 0, 0
+        while at < len(data) and shift < 35:
+            byte = data[at]
+            size, shift, at = size | (byte & 0x7F) << shift, shift + 7, at + 1
+            if byte < 0x80:
+                break
+        yield data[at : at + size] if at + size <= len(data) else None
+        at += max(size, 1)
