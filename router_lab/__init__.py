@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from router_lab.analysis import plots
     from router_lab.ledger import Ledger
     from router_lab.records import Completion, Message, Score, Tool
+    from router_lab.reference import explain as help  # noqa: A004 - rl.help(...) reads well
     from router_lab.router import Router
     from router_lab.scores import recompare, spot_checks
     from router_lab.steering import steer
@@ -58,6 +59,7 @@ __all__ = [
     "UnpricedModelError",
     "UnsupportedError",
     "analysis",
+    "help",
     "panels",
     "plots",
     "recompare",
@@ -78,6 +80,7 @@ _LAZY = {
     "Score": ("router_lab.records", "Score"),
     "Tool": ("router_lab.records", "Tool"),
     "analysis": ("router_lab.analysis", None),
+    "help": ("router_lab.reference", "explain"),
     "panels": ("router_lab.panels", None),
     "plots": ("router_lab.analysis.plots", None),
     "recompare": ("router_lab.scores", "recompare"),

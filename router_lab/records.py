@@ -212,59 +212,101 @@ class Attempt:
     """One HTTP request to a model, or one that was reserved and never sent. A row of `attempts`."""
 
     attempt_id: str
+    """Identifies the row; sorts by time."""
     request_id: str
+    """The `complete()` call it belongs to; a call, its retries, its fallback and its shadow share one."""
     attempt_no: int
+    """Which attempt of its call, from 1."""
     started_at: datetime
+    """When it began, UTC, microseconds; its date is the partition."""
     latency_ms: float | None
+    """Milliseconds from sending to the last byte; null where nothing came back."""
     task_type: str
+    """What the caller asked for, such as `extract::order`."""
     route: str
+    """The entry of `routing` that matched, a prefix of the task type or all of it."""
     model_alias: str
+    """The entry of `models` that was asked."""
     provider: str
+    """Its provider, as the YAML names it."""
     model_requested: str
+    """The model's name as it was sent."""
     model_actual: str | None
+    """The model that answered, by the server's word; null where it did not say, or did not answer."""
     is_shadow: bool
+    """Whether it was sent for comparison only: a shadow's call or its judge's."""
     comparison_id: str | None
+    """The pair it belongs to; null where no shadow was wanted."""
     switch_epoch: int
+    """The flip of the switch that was newest when the call began."""
     input_hash: str
+    """SHA-256 of the input, the same on every machine: prompt, tools, images, schema, parameters."""
     prompt_chars: int
+    """Characters of the input as text."""
     estimated_tokens_in: int
+    """Input tokens as estimated before sending."""
     divisor: float
+    """Characters a token that the estimate went by."""
     tokens_in: int | None
+    """Input tokens billed, cached ones included; null where the provider did not say."""
     tokens_out: int | None
+    """Output tokens billed, reasoning included; null where the provider did not say."""
     cache_read_tokens: int | None
+    """Input tokens that came from the provider's cache; null where it did not say."""
     cache_write_tokens: int | None
+    """Input tokens written to the provider's cache; null where it did not say."""
     reasoning_tokens: int | None
+    """Output tokens that were thoughts; null where the provider did not say."""
     cost_usd: float
+    """US dollars: by the bill where there is one, else the likely figure."""
     cost_source: CostSource
+    """Where the price is from: `config`, `genai-prices`, `reserved`, `none`, `imported`, `reconciled`."""
     billing: Billing
+    """Whether it is billed: `billed`, `unbilled`, or `unknown` where no bill was seen."""
     outcome: Outcome
+    """How it ended: `ok`, or what went wrong."""
     interrupted: bool
+    """Billed, and without a usable answer."""
     error_type: str | None
+    """The class of the error; null where there was none."""
     http_status: int | None
+    """The answer's HTTP status; null where no answer came."""
     stop_reason: str | None
+    """Why the model stopped, in the provider's word; null where it did not say."""
     num_ctx: int | None
+    """Ollama: the context window asked for, in tokens; null for other providers."""
     output_reserve: int
+    """Tokens of the window kept for the answer."""
     truncation_signal: str | None
+    """What gave a silent cut of the prompt away; null where nothing did."""
     overflow_escalated: bool
+    """Whether the prompt did not fit the route's model and went to the fallback."""
     token_limited: bool
+    """Whether the answer was cut at its token limit."""
     breaker_state: str
+    """The provider's circuit breaker when it was sent: `closed`, `half_open`, `open`."""
     user_id: str | None
+    """The caller's word for who asked; null where none was given."""
     task_id: str | None
+    """The caller's word for what was asked; null where none was given."""
     tags: Mapping[str, str]
+    """The caller's further words, by name."""
     prompt: str | None = field(repr=False)
+    """The input as text, or its hash, as `ledger.content` says; null where nothing is kept."""
     output: str | None = field(repr=False)
-    # Calls as canonical JSON: `[{"arguments": {...}, "name": "..."}, ...]` in the order they came.
+    """The answer's text without thoughts, or its hash; null where nothing is kept or nothing came."""
     tool_calls: str | None = field(default=None, repr=False)
+    """Calls the model asked for, canonical JSON `[{"arguments": {...}, "name": "..."}]`; null: none."""
     thoughts: str | None = field(default=None, repr=False)
-    # What was asked for beside the prompt (`temperature`, `seed` ...), where anything was.
+    """What the model wrote before its answer; null where there was none or nothing is kept."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    # What the provider itself says the attempt cost.
+    """What was asked beside the prompt (`temperature`, `seed` ...); empty where nothing was."""
     provider_cost_usd: float | None = None
-    # The bound that budgets count: of a bill nobody saw, what was held; else `cost_usd`.
+    """US dollars by the provider's own word; null where it says none."""
     worst_usd: float | None = None
-    # The prompt without its messages: the tag `prompt_version` where the call has one, else `auto:` and a
-    # hash of the system text, tools and schema.
+    """US dollars that budgets count: what was held where no bill was seen, else `cost_usd`; null: older."""
     prompt_version: str | None = None
+    """The prompt without its messages: its tag, or `auto:` and a hash of system, tools and schema."""
 
 
 # How one answer of a pair ended: `complete` is an answer one can judge, everything else is a failure
@@ -301,42 +343,73 @@ class Comparison:
     """One primary/shadow pair, or the reason there is none. A row of `comparisons`."""
 
     comparison_id: str
+    """Identifies the pair."""
     request_id: str
+    """The `complete()` call it belongs to."""
     task_type: str
+    """What the caller asked for."""
     created_at: datetime
+    """When the pair was made, UTC; its date is the partition."""
     primary_attempt_id: str | None
+    """The attempt that gave the primary's answer; null where none did."""
     shadow_attempt_id: str | None
+    """The attempt that gave the shadow's answer; null where none did."""
     primary_alias: str
+    """The route's model, by its alias."""
     shadow_alias: str
+    """The shadow's model, by its alias."""
     primary_model: str | None
+    """The model that answered the caller; null where none did."""
     shadow_model: str | None
+    """The model that answered as shadow; null where none did."""
     input_hash: str
+    """SHA-256 of the input both got, as in `attempts`."""
     sample_probability: float
+    """The chance, in (0, 1], with which this input was chosen for a shadow."""
     switch_epoch: int
+    """The flip of the switch that let it run."""
     status: ComparisonStatus
+    """Whether there is a pair (`complete`), or why there is none."""
     comparator: str
+    """How the answers were compared."""
     agreement: float | None
+    """How alike they are, from 0 to 1; null where they were not compared."""
     primary_output: str | None = field(repr=False)
+    """The primary's text, or its hash, as `ledger.content` says; null where nothing is kept."""
     shadow_output: str | None = field(repr=False)
+    """The shadow's text, or its hash; null where nothing is kept or nothing came."""
     primary_cost_usd: float | None
+    """US dollars of the primary's call, retries and fallback included; null: no call."""
     shadow_cost_usd: float | None
+    """US dollars of the shadow's call; null: no call."""
     primary_latency_ms: float | None
+    """Milliseconds of the primary's call; null: no answer."""
     shadow_latency_ms: float | None
+    """Milliseconds of the shadow's call; null: no answer."""
     details: Mapping[str, Any]
+    """What the comparator says besides, and why there is no pair."""
     is_noise: bool = False
+    """Whether the primary was asked twice, to know how far it differs from itself."""
     task_id: str | None = None
+    """The caller's word for what was asked; null where none was given."""
     primary_tool_calls: str | None = field(default=None, repr=False)
+    """The primary's calls, as in `attempts`; null: none."""
     shadow_tool_calls: str | None = field(default=None, repr=False)
+    """The shadow's calls; null: none."""
     primary_ending: Ending | None = None
+    """How the primary's answer ended: `complete`, or how it failed; null: older."""
     shadow_ending: Ending | None = None
+    """How the shadow's answer ended; null: older, or no answer."""
     origin: Origin = "live"
+    """Where the pair is from: `live`, `replay` or `import`."""
     run_id: str | None = None
-    # What each side was asked beside the prompt, but for a seed and headers, as canonical JSON; `{}` for
-    # nothing, None where it is not known.
+    """The replay it belongs to; null for live pairs."""
     primary_parameters: str | None = None
+    """What the primary was asked beside the prompt, canonical JSON; `{}` nothing, null not known."""
     shadow_parameters: str | None = None
-    # The prompt both answered, without its messages: its name, or `auto:` and a hash; see `Attempt`.
+    """What the shadow was asked beside the prompt, canonical JSON; `{}` nothing, null not known."""
     prompt_version: str | None = None
+    """The prompt without its messages, as in `attempts`; null where it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,11 +417,17 @@ class Alert:
     """Something a person should hear about, once per change. A row of `alerts`."""
 
     alert_id: str
+    """Identifies the row."""
     at: datetime
+    """When, UTC."""
     kind: str
+    """What happened, such as `breaker_opened`."""
     subject: str
+    """What it is about: a provider, a budget, a task type."""
     message: str
+    """What a person should read."""
     details: Mapping[str, Any] = field(default_factory=dict)
+    """The figures behind it."""
 
 
 Side = Literal["primary", "shadow"]
@@ -374,31 +453,41 @@ VERDICT_SCORES: Mapping[ScoreVerdict, tuple[float, float]] = {
 class Score:
     """What somebody says an answer is worth, from 0 (useless) to 1 (as good as it gets). A row of `scores`.
 
-    It is of one `side` of a pair, or of one attempt; the last one that `by` gave to it counts. `by` names
-    a person or a judge, `kind` says which; `shown_as` is the letter under which a blinded answer was
-    shown. `quality_score` is None where `verdict` is `unsure` or `withdrawn`.
-
-    `chance` is the probability, in (0, 1], with which the pair was drawn for marking, as it was then; of
-    a pair drawn from a `stratum` of `stratum_pairs` pairs it grows with the marks given there, see
-    `rl.analysis.marks`. `chosen`: a person picked the pair, so that its score says nothing of other
-    pairs. A person's score with neither counts as chosen.
+    It is of one `side` of a pair, or of one attempt; the last one that `by` gave to it counts. The `chance`
+    of a pair drawn from a `stratum` of `stratum_pairs` pairs grows with the marks given there, see
+    `rl.analysis.marks`. A person's score that is neither drawn nor chosen counts as chosen.
     """
 
     score_id: str
+    """Identifies the row."""
     at: datetime
+    """When it was said, UTC."""
     quality_score: float | None
+    """What the answer is worth, 0 (useless) to 1; null where `verdict` is `unsure` or `withdrawn`."""
     by: str
+    """Who says so: a person, a judge, a data set."""
     comparison_id: str | None = None
+    """The pair it is of; null for a score of an attempt."""
     side: Side | None = None
+    """Which answer of the pair; null for a score of an attempt."""
     attempt_id: str | None = None
+    """The attempt it is of; null for a score of a pair's side."""
     shown_as: str | None = None
+    """The letter a blinded answer was shown under; null where it was not blinded."""
     note: str = ""
+    """What the scorer wrote besides."""
     kind: ScoreKind = "person"
+    """Who scores: `truth`, `person` or `judge`."""
     verdict: ScoreVerdict | None = None
+    """What was said of the pair as a whole; null where each side was scored by itself."""
     chance: float | None = None
+    """The chance, in (0, 1], with which the pair was drawn for marking; null where it was not drawn."""
     chosen: bool | None = None
+    """Whether a person picked the pair, so that it speaks for no other; null: not known."""
     stratum: str | None = None
+    """The group of pairs it was drawn from; null where it was not drawn."""
     stratum_pairs: int | None = None
+    """How many pairs that group had; null where it was not drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -406,46 +495,71 @@ class Watch:
     """The plan of a watch of one task type, fixed when it begins, or its verdict. A row of `watches`.
 
     Rows with one `watch_id` are one watch: the first is the plan, one with an `outcome` the verdict, which
-    stays whatever pairs come later. `margin` is a share; `alpha` the error of each side over all
-    `task_types`; `threshold` the mean agreement to beat; `least_probability` the lowest chance of a pair to
-    be here; `basis` what is judged by, `scorer` whose scores ("" for likeness), `basis_forced` whether
-    somebody asked for it. Of what is compared, None is not known. `opened_because` says what ended the
-    watch before it. Pairs after `evidence_since` count (None: all), the first of each `cluster` (None: of
-    each input); an exit waits until they span `at_least_days` (None: any). `mean`, `lower` and `upper` are
-    on the scale from 0 to 1 that is bet on.
+    stays whatever pairs come later. Of what is compared, null is not known.
     """
 
     watch_id: str
+    """Identifies the watch: its plan and its verdict share one."""
     at: datetime
+    """When it began, or when the verdict fell, UTC."""
     task_type: str
+    """What is watched."""
     basis: str
+    """What is judged by: `scores`, `judge`, `floor` (of noise) or `agreement`."""
     scorer: str
+    """Whose scores; empty for likeness."""
     basis_forced: bool
+    """Whether somebody asked for this basis."""
     threshold: float
+    """The mean agreement to beat, a share."""
     margin: float
+    """The loss that is accepted, a share."""
     alpha: float
+    """The error of each side over all `task_types`, a probability."""
     task_types: int
+    """Among how many task types the error is shared."""
     max_pairs: int
+    """How many pairs the watch was planned for at most."""
     least_probability: float
+    """The lowest sampling rate of a pair that counts."""
     primary_alias: str | None = None
+    """The primary's alias; null: not known."""
     shadow_alias: str | None = None
+    """The shadow's alias; null: not known."""
     primary_model: str | None = None
+    """The primary's model; null: not known."""
     shadow_model: str | None = None
+    """The shadow's model; null: not known."""
     primary_parameters: str | None = None
+    """What the primary was asked besides, canonical JSON; null: not known."""
     shadow_parameters: str | None = None
+    """What the shadow was asked besides, canonical JSON; null: not known."""
     prompt_version: str | None = None
+    """The prompt both answered; null: not known."""
     comparator: str | None = None
+    """How answers were compared; null: not known."""
     evidence_since: datetime | None = None
+    """Pairs after it count, UTC; null: all."""
     opened_because: str = ""
+    """What ended the watch before it; empty for the first."""
     outcome: str | None = None
+    """The verdict; null in the row of the plan."""
     reason: str | None = None
+    """The verdict in words; null in the row of the plan."""
     pairs: int | None = None
+    """Pairs it rests on; null in the row of the plan."""
     decided_after: int | None = None
+    """Pairs after which it fell; null in the row of the plan."""
     mean: float | None = None
+    """Mean on the scale from 0 to 1 that is bet on; null in the row of the plan."""
     lower: float | None = None
+    """Low end of its interval, on that scale; null in the row of the plan."""
     upper: float | None = None
+    """High end of its interval, on that scale; null in the row of the plan."""
     cluster: str | None = None
+    """What counts once, such as `tag:template`; null: each input."""
     at_least_days: float | None = None
+    """Days that pairs have to span before an exit; null: any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -453,15 +567,25 @@ class SwitchEvent:
     """One flip of the shadow kill switch. `prefix` is empty for the global switch."""
 
     epoch: int
+    """The flip's number, from 1; rows of calls and pairs name it."""
     at: datetime
+    """When, UTC."""
     prefix: str
+    """The task types it is for; empty for all."""
     on: bool
+    """Whether shadows run from then on."""
     reason: str
+    """Why, in the words of who flipped it."""
     author: str
+    """Who flipped it."""
     expires_at: datetime | None = None
+    """When it ends by itself, UTC; null: never."""
     expires_pairs: int | None = None
+    """After how many pairs it ends by itself; null: never."""
     expires_usd: float | None = None
+    """After how many US dollars of shadows it ends by itself; null: never."""
     details: Mapping[str, Any] = field(default_factory=dict)
+    """What else is known of the flip."""
 
 
 @dataclass(frozen=True, slots=True)

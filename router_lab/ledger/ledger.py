@@ -176,6 +176,19 @@ class Ledger:
 
             return open_tables(self._core.reader, self._core.files, backend, connection)
 
+    def columns(self, table: str = "attempts") -> pd.DataFrame:
+        """What the columns of a table hold: one row each, with `column`, `type`, `null` and `meaning`.
+
+        Raises `ConfigError` for a table that is none of the ledger's.
+        """
+        from router_lab.ledger.columns import column_notes
+
+        notes = column_notes(table)
+        with imported():
+            import pandas as pd
+
+            return pd.DataFrame(notes).drop(columns="table")
+
     def spend(self, timezone: str | None = None) -> pd.DataFrame:
         """Budgets now: one row per scope and period with `limit_usd`, `spent_usd`, `likely_usd`, `held_usd`,
         `left_usd`.

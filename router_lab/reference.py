@@ -1,0 +1,130 @@
+"""`rl.help("interrupted")`: what a column, a name or a key of the YAML means, from where it is defined."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+import router_lab
+from router_lab import errors
+from router_lab.errors import ConfigError
+from router_lab.extras import imported
+from router_lab.ledger.columns import column_notes, tables_with_columns
+from router_lab.settings.models import Settings
+from router_lab.shown.escape import show, tag
+
+_MODULES = ("analysis", "plots", "panels", "scores", "sim", "replay", "settings", "steering")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that bears the name: where it stands, and what it is."""
+
+    place: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """Everything that is called so."""
+
+    word: str
+    entries: tuple[Entry, ...] = field(repr=False)
+
+    def __str__(self) -> str:
+        return "\n\n".join(f"{entry.place}\n    {entry.text}" for entry in self.entries)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = [
+            tag("p", tag("b", show(entry.place)), tag("br"), show(entry.text), style="white-space:pre-wrap")
+            for entry in self.entries
+        ]
+        return tag("div", *rows)
+
+
+def explain(word: str) -> Help:
+    """What `word` means: a column of a table, a public name, an error, or a key of the YAML, with its place.
+
+    `rl.help("interrupted")`, `rl.help("comparisons.agreement")`, `rl.help("shadow.max_queued")`. Raises
+    `ConfigError` with the nearest names where nothing is called so.
+    """
+    if not isinstance(word, str) or not word.strip():
+        raise ConfigError(f"help({word!r}): give the name of a column, a function or a key of the YAML")
+    known = list(_entries())
+    wanted = word.strip().removeprefix("rl.").removesuffix("()")
+    found = tuple(entry for name, entry in known if wanted in (name, name.rpartition(".")[2]))
+    if found:
+        return Help(wanted, found)
+    names = {short for name, _ in known for short in (name, name.rpartition(".")[2])}
+    near = get_close_matches(wanted, sorted(names), n=3)
+    hint = f"did you mean {', '.join(near)}?" if near else "see README.md for where to begin"
+    raise ConfigError(f"help({word!r}): nothing is called so; {hint}")
+
+
+def _entries() -> Iterator[tuple[str, Entry]]:
+    for table in tables_with_columns():
+        for note in column_notes(table):
+            kind = f"{note.type}, may be null" if note.null else note.type
+            yield f"{table}.{note.column}", Entry(f"column {table}.{note.column} ({kind})", note.meaning)
+    yield from _names("", router_lab)
+    for module in _MODULES:
+        with imported():
+            yield from _names(f"{module}.", getattr(router_lab, module))
+    for name in errors.__all__:
+        yield name, Entry(f"error {name}", _first_lines(getattr(errors, name)))
+    yield from _keys(Settings, "")
+
+
+def _names(prefix: str, module: Any) -> Iterator[tuple[str, Entry]]:
+    for name in module.__all__:
+        value = getattr(module, name)
+        if inspect.ismodule(value) or (inspect.isclass(value) and issubclass(value, Exception)):
+            continue
+        yield f"{prefix}{name}", Entry(f"rl.{prefix}{name}{_signature(value)}", _first_lines(value))
+
+
+def _signature(value: Any) -> str:
+    if not inspect.isroutine(value):
+        return ""
+    whole = inspect.signature(value)
+    bare = [one.replace(annotation=one.empty) for one in whole.parameters.values()]
+    return str(whole.replace(parameters=bare, return_annotation=whole.empty))
+
+
+def _first_lines(value: Any) -> str:
+    if not (inspect.isclass(value) or inspect.isroutine(value)):
+        return repr(value)
+    return (inspect.getdoc(value) or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def _keys(model: type[BaseModel], place: str) -> Iterator[tuple[str, Entry]]:
+    for name, information in model.model_fields.items():
+        key = f"{place}.{name}" if place else name
+        inner = list(_sections(information.annotation))
+        if inner:
+            yield key, Entry(f"YAML {key}", _first_lines(inner[0]))
+        else:
+            yield key, Entry(f"YAML {key} ({_default(information)})", _first_lines(model))
+        for section in inner:
+            yield from _keys(section, key)
+
+
+def _default(information: FieldInfo) -> str:
+    if information.is_required():
+        return "needed"
+    return f"default {information.get_default(call_default_factory=True)!r}"
+
+
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _sections(argument)

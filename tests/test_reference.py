@@ -1,0 +1,58 @@
+"""What the product says of itself: every column is explained, and every name is found."""
+
+from __future__ import annotations
+
+import pytest
+
+import router_lab as rl
+from router_lab.ledger.columns import column_notes, tables_with_columns
+from router_lab.ledger.schema import TABLES
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_column_of_every_table_is_explained(table):
+    notes = column_notes(table)
+    assert [note.column for note in notes] == TABLES[table].names
+    for note in notes:
+        assert note.meaning.endswith("."), note
+        assert note.meaning[0].isupper(), note
+
+
+def test_every_table_is_explained():
+    assert set(tables_with_columns()) == set(TABLES)
+
+
+def test_a_ledger_says_what_its_columns_hold(tmp_path):
+    frame = rl.Ledger(tmp_path).columns("comparisons")
+    assert list(frame.columns) == ["column", "type", "null", "meaning"]
+    said = frame.set_index("column").loc["agreement"]
+    assert said["type"] == "number" and said["null"] and "0 to 1" in said["meaning"]
+    with pytest.raises(rl.ConfigError, match="attempts, comparisons"):
+        rl.Ledger(tmp_path).columns("attempt")
+
+
+@pytest.mark.parametrize(
+    ("word", "place"),
+    [
+        ("interrupted", "column attempts.interrupted (boolean)"),
+        ("comparisons.agreement", "column comparisons.agreement (number, may be null)"),
+        ("rl.analysis.ab", "rl.analysis.ab(pairs, by="),
+        ("max_queued", "YAML shadow.max_queued (default 256)"),
+        ("BudgetExceededError", "error BudgetExceededError"),
+        ("ComparePanel", "rl.panels.ComparePanel"),
+    ],
+)
+def test_a_word_is_found_wherever_it_stands(word, place):
+    assert place in repr(rl.help(word))
+
+
+@pytest.mark.parametrize("word", ["interupted", "agrement"])
+def test_a_word_that_is_nearly_one_is_asked_back(word):
+    with pytest.raises(rl.ConfigError, match="did you mean"):
+        rl.help(word)
+
+
+def test_help_in_a_notebook_is_safe_and_whole():
+    assert "&lt;" in rl.help("ab")._repr_html_() or "<script" not in rl.help("ab")._repr_html_()
+    with pytest.raises(rl.ConfigError, match="nothing is called so"):
+        rl.help("<script>alert(1)</script>")
