@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import router_lab
 from router_lab.cli import (
+    check,
     compare,
     complete,
     ledger,
@@ -31,6 +32,7 @@ examples:
   router-lab demo                                   run the sample workload against simulated providers
   router-lab sim --port 8080                        serve the simulated providers until interrupted
   router-lab providers                              what `provider:` may name, and what each can do
+  router-lab check config                           keys, servers, models, prices: all there?
   router-lab complete --task-type summarize "..."   one accounted call
   router-lab switch on --reason "week 48 trial"     let shadows run
   router-lab shadow monitor                         may the comparison stop?
@@ -52,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"router-lab {router_lab.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (
-        demo, simulate, providers, complete, switch, shadow, compare, report, ledger, notebook_copies,
+        demo, simulate, providers, check, complete, switch, shadow, compare, report, ledger, notebook_copies,
     ):  # fmt: skip
         module.add_to(commands)
     return top

@@ -90,7 +90,7 @@ class SimApp:
             "/api/tags": lambda _: ollama_models.tags(world),
             "/api/ps": lambda _: ollama_models.loaded(world),
             "/api/show": lambda request: ollama_models.show(request, world),
-            "/v1/models": lambda _: openai.listing(world),
+            "/v1/models": self._listed,
             "/sim/requests": lambda _: log.as_json(self.log),
             "/sim/script": self._script_posted,
             "/sim/reset": lambda _: self.reset(),
@@ -190,6 +190,12 @@ class SimApp:
             return ask, fault, wire.failure(request, refused)
         except RecursionError:
             return ask, fault, wire.failure(request, Refused(400, "the request is nested too deeply"))
+
+    def _listed(self, request: Request) -> Any:
+        """`GET /v1/models`, in the API whose version, or whose key, the request carries."""
+        api = Anthropic() if "anthropic-version" in request.headers else self._openai
+        self._authorise(api, request)
+        return api.listing(self._world)
 
     def _authorise(self, wire: Wire, request: Request) -> None:
         expected = self._api_keys.get(wire.provider)

@@ -24,7 +24,7 @@ from router_lab.router.providers.streams import Decoder, Events, looks_like_even
 from router_lab.router.providers.usage import read_usage, stated_cost
 from router_lab.router.providers.whole import decode_answer, usage_of_events
 
-_VERSION = "2023-06-01"
+VERSION_HEADER = {"anthropic-version": "2023-06-01"}
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _LEAST_BUDGET = 1024
@@ -56,7 +56,7 @@ class Anthropic:
         if call.stream:
             body["stream"] = True
         body |= _sampling(call.parameters) | _thinking(call)
-        return posted(call, "/v1/messages", {"anthropic-version": _VERSION}, body)
+        return posted(call, "/v1/messages", VERSION_HEADER, body)
 
     def usage(self, body: bytes) -> Usage | None:
         """The usage in a 2xx body, cut or garbled though it may be."""

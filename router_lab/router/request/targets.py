@@ -11,6 +11,7 @@ from router_lab.errors import ConfigError, UnsupportedError
 from router_lab.parameters import Parameters, expanded
 from router_lab.presets import Dialect, guessed_dialect
 from router_lab.router.providers import PROVIDERS
+from router_lab.router.providers.anthropic import VERSION_HEADER
 from router_lab.router.providers.base import ModelCall, Provider, WireRequest
 from router_lab.router.providers.requests import schema_in_words
 from router_lab.router.providers.wire import checked_header, checked_key
@@ -144,6 +145,13 @@ class Target:
                     f"the environment; export {error.args[0]}=... before calling"
                 ) from None
         return known
+
+    def credentials(self) -> Mapping[str, str]:
+        """The headers that say who asks. Raises `ConfigError` naming a variable that is not set."""
+        key, name = self._api_key(), self.dialect.key_header
+        sent = {} if key is None else {name: f"Bearer {key}" if name == "authorization" else key}
+        version = VERSION_HEADER if self.settings.wire == "anthropic" else {}
+        return {**version, **sent, **self._headers(self.parameters.extra_headers)}
 
     def _api_key(self) -> str | None:
         variable = self.settings.api_key_env

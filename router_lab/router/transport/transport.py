@@ -167,12 +167,12 @@ class Transport:
         finally:
             await close_response(response)
 
-    async def get_json(self, url: str) -> Any:
+    async def get_json(self, url: str, headers: Mapping[str, str] | None = None) -> Any:
         """The JSON under `url`, for questions that cost nothing. Raises `ProviderError`, `ValueError`."""
-        request = WireRequest(url, {}, b"")
+        request = WireRequest(url, {"user-agent": "router-lab", **(headers or {})}, b"")
         guard = self._guard(request, self._connect_timeout_s)
         with guard.mapped(None):
-            response = await guard.patiently(self._exchange("GET", url, {"user-agent": "router-lab"}, b""))
+            response = await guard.patiently(self._exchange("GET", url, request.headers, b""))
         try:
             answer = StreamResponse(response, guard, request, _MAX_QUESTION_BYTES)
             body = await answer.read()
