@@ -148,7 +148,7 @@ class Target:
 
     def credentials(self) -> Mapping[str, str]:
         """The headers that say who asks. Raises `ConfigError` naming a variable that is not set."""
-        key, name = self._api_key(), self.dialect.key_header
+        key, name = self._api_key(), str(self.dialect.key_header)
         sent = {} if key is None else {name: f"Bearer {key}" if name == "authorization" else key}
         version = VERSION_HEADER if self.settings.wire == "anthropic" else {}
         return {**version, **sent, **self._headers(self.parameters.extra_headers)}
