@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
-from router_lab.sim import log, tokenizer
+from router_lab.sim import log, model_lists, tokenizer
 from router_lab.sim.anthropic.api import Anthropic
 from router_lab.sim.asked import Ask, hash_turns
 from router_lab.sim.catalog import DEFAULT_MODELS, PROVIDERS, Provider, SimModel
@@ -77,20 +77,19 @@ class SimApp:
         self._api_keys = dict(api_keys)
         self._log = Log()
         self._next_seq = 0
-        self._openai = openai = OpenAI(persona)
+        self._openai = OpenAI(persona)
         self._wires: dict[str, Wire] = {
             "/api/chat": Ollama(),
             "/api/generate": Ollama(),
             "/v1/messages": Anthropic(),
             "/v1/messages/count_tokens": Anthropic(),
-            "/v1/chat/completions": openai,
+            "/v1/chat/completions": self._openai,
         }
         self._views: dict[str, Callable[[Request], Any]] = {
             "/api/version": lambda _: {"version": version},
             "/api/tags": lambda _: ollama_models.tags(world),
             "/api/ps": lambda _: ollama_models.loaded(world),
             "/api/show": lambda request: ollama_models.show(request, world),
-            "/v1/models": self._listed,
             "/sim/requests": lambda _: log.as_json(self.log),
             "/sim/script": self._script_posted,
             "/sim/reset": lambda _: self.reset(),
@@ -141,7 +140,7 @@ class SimApp:
         if wire is not None and request.method == "POST":
             await self._serve(wire, request, scope, receive, send)
             return
-        view = self._views.get(request.path)
+        view = self._views.get(request.path) or (self._models if model_lists.is_at(request.path) else None)
         await play(self._plain(request, view), OK, scope, receive, send)
 
     def _request(self, scope: Scope, body: bytes) -> Request:
@@ -161,7 +160,8 @@ class SimApp:
         try:
             answer = view(request)
         except Refused as refused:
-            return Exchange(refused.status, JSON, (dump({"error": refused.message}),))
+            told = refused.extra or {"error": refused.message}
+            return Exchange(refused.status, JSON, (dump(told),))
         except (ValueError, TypeError, KeyError) as error:
             return Exchange(400, JSON, (dump({"error": str(error)}),))
         return Exchange(200, JSON, (dump(answer if answer is not None else {"ok": True}),))
@@ -191,11 +191,11 @@ class SimApp:
         except RecursionError:
             return ask, fault, wire.failure(request, Refused(400, "the request is nested too deeply"))
 
-    def _listed(self, request: Request) -> Any:
-        """`GET /v1/models`, in the API whose version, or whose key, the request carries."""
+    def _models(self, request: Request) -> Any:
+        """The models of the API whose version, or whose key, the request carries."""
         api = Anthropic() if "anthropic-version" in request.headers else self._openai
         self._authorise(api, request)
-        return api.listing(self._world)
+        return model_lists.shown(request, self._world.of(api.provider))
 
     def _authorise(self, wire: Wire, request: Request) -> None:
         expected = self._api_keys.get(wire.provider)

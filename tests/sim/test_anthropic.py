@@ -302,3 +302,12 @@ def test_the_client_retries_through_a_script_of_faults(server):
         assert client.messages.create(model=MODEL, max_tokens=9, messages=user("hi")).content
     assert [served.fault for served in server.app.log] == ["429", "529", "ok"]
     assert [served.billed for served in server.app.log] == [False, False, True]
+
+
+def test_models_are_listed_in_anthropics_own_shape(client):
+    listed = client.models.list()
+    assert MODEL in [model.id for model in listed] and not listed.has_next_page()
+    assert not {"gpt-4.1-mini", "my-model"} & {model.id for model in listed}
+    assert client.models.retrieve(MODEL).display_name == MODEL
+    with pytest.raises(anthropic.NotFoundError, match="no-such-model"):
+        client.models.retrieve("no-such-model")

@@ -120,6 +120,9 @@ def test_limits(client):
 
 def test_models_are_listed(client):
     assert MODEL in [model.id for model in client.models.list()]
+    assert client.models.retrieve(MODEL).id == MODEL
+    with pytest.raises(openai.NotFoundError, match="does not exist"):
+        client.models.retrieve("no/such model")
 
 
 def test_an_unknown_model_is_not_found(client):

@@ -56,12 +56,6 @@ class Anthropic:
 
     provider: Literal["anthropic"] = "anthropic"
 
-    def listing(self, world: World) -> dict[str, Any]:
-        """`GET /v1/models`, for those who send a version of this API."""
-        names = [model.name for model in world.of(self.provider)]
-        data = [{"type": "model", "id": name, "display_name": name} for name in names]
-        return {"data": data, "has_more": False, "first_id": names[0], "last_id": names[-1]}
-
     def read(self, request: Request, world: World) -> Ask:
         """The request, checked. Raises `Refused` with the API's own complaint."""
         if "anthropic-version" not in request.headers:

@@ -171,16 +171,6 @@ class OpenAI:
         """Headers of every response."""
         return ((b"x-request-id", b"req_sim%08d" % request.seq), (b"openai-processing-ms", b"12"))
 
-    def listing(self, world: World) -> dict[str, Any]:
-        """`GET /v1/models`."""
-        names = [model.name for model in world.of(self.provider)]
-        return {
-            "object": "list",
-            "data": [
-                {"id": name, "object": "model", "created": _CREATED, "owned_by": "sim"} for name in names
-            ],
-        }
-
 
 def _check_window(model: SimModel, prompt: int, max_tokens: int | None) -> None:
     asked = prompt + (max_tokens or 0 if model.dialect != "llamacpp" else 0)

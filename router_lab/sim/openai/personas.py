@@ -28,8 +28,7 @@ class Persona:
 
     `added` and `dropped` are keys by place: whole, choice, message, call, chunk, chunk_choice, and of
     usage whole_usage and chunk_usage. `message` holds for answers with a text, `call` for those with tool
-    usage whole_usage and chunk_usage. `message` holds for answers with a text, `call` for those with tool
-    calls. `usage` makes the usage of a tally;
+    calls. `usage` makes the usage of a tally.
     """
 
     name: str = ""
