@@ -68,10 +68,14 @@ CostSource = Literal["config", "genai-prices", "reserved", "none", "imported", "
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image in a message: its media type (`image/png`) and base64 data."""
+    """An image in a message: its media type (`image/png`) and base64 data.
+
+    `detail` is how closely a server of OpenAI's format is to look (`low`, `high`); None leaves it to it.
+    """
 
     media_type: str
     data: str = field(repr=False)
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

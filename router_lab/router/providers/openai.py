@@ -14,7 +14,7 @@ from typing import Any
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError, UnsupportedError
 from router_lab.presets import Dialect
-from router_lab.records import Message, Reply, Usage
+from router_lab.records import Image, Message, Reply, Usage
 from router_lab.router.providers import wire
 from router_lab.router.providers.base import Chunk, ModelCall, WireRequest
 from router_lab.router.providers.calls import CallPieces, message_calls, read_calls
@@ -276,12 +276,19 @@ def _message(message: Message | SystemPrompt) -> dict[str, Any]:
         return {"role": "assistant", "content": message.text or None, "tool_calls": calls}
     if message.images:
         images = [
-            {"type": "image_url", "image_url": {"url": f"data:{image.media_type};base64,{image.data}"}}
+            {
+                "type": "image_url",
+                "image_url": {"url": f"data:{image.media_type};base64,{image.data}", **_detail(image)},
+            }
             for image in message.images
         ]
         text = [{"type": "text", "text": message.text}] if message.text else []
         return {"role": "user", "content": [*text, *images]}
     return {"role": message.role, "content": message.text}
+
+
+def _detail(image: Image) -> dict[str, str]:
+    return {"detail": image.detail} if image.detail else {}
 
 
 def _usage(data: Any) -> Usage | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic import BaseModel
 
@@ -17,7 +18,10 @@ from router_lab.router.providers.wire import scrub
 
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]++={0,2}\s*")
-_DATA_URL = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+);base64,(?P<data>.*)", re.DOTALL)
+# Parameters such as a name or a charset may stand between.
+_DATA_URL = re.compile(
+    r"data:(?P<type>[\w.+-]+/[\w.+-]+)(?:;[^;,]*)*?;base64,(?P<data>.*)", re.DOTALL | re.IGNORECASE
+)
 
 # The first bytes of an image, in base64: Ollama's messages do not name the type.
 _IMAGE_PREFIXES = {"iVBOR": "image/png", "/9j/": "image/jpeg", "R0lGOD": "image/gif", "UklGR": "image/webp"}
@@ -230,7 +234,10 @@ def _image_url(where: str, value: Any) -> Image:
     found = _DATA_URL.fullmatch(url) if isinstance(url, str) else None
     if found is None:
         raise ConfigError(f"{where}: must be a data: URL with base64; download the image first")
-    return _image(where, found["type"], found["data"])
+    image = _image(where, found["type"], found["data"])
+    detail = _optional_text(f"{where}.detail", value.get("detail")) if isinstance(value, Mapping) else None
+    # Left to the server is what it does anyway.
+    return image if detail in (None, "", "auto") else replace(image, detail=detail)
 
 
 def _image_source(where: str, value: Any) -> Image:
@@ -245,18 +252,28 @@ def _bare_images(where: str, images: Any) -> Iterator[Image]:
     if isinstance(images, str) or not isinstance(images, Sequence):
         raise ConfigError(f"{where}: must be a list of base64 texts, not {type(images).__name__}")
     for number, data in enumerate(images):
-        prefix = next(
-            (key for key in _IMAGE_PREFIXES if isinstance(data, str) and data.startswith(key)), None
-        )
-        if prefix is None:
+        if isinstance(data, str) and _DATA_URL.fullmatch(data):
+            yield _image_url(f"{where}[{number}]", data)
+            continue
+        if not isinstance(data, str) or _type_of(data) is None:
             raise ConfigError(f"{where}[{number}]: must be the base64 of a PNG, JPEG, GIF or WebP image")
-        yield _image(f"{where}[{number}]", _IMAGE_PREFIXES[prefix], data)
+        yield _image(f"{where}[{number}]", "", data)
 
 
 def _image(where: str, media_type: str, data: Any) -> Image:
+    """The image, of the type that its own bytes say: servers refuse one that is called something else."""
+    if isinstance(data, str) and "%" in data:
+        data = unquote(data)
+    if isinstance(data, str) and "+" not in data and "/" not in data:
+        data = data.replace("-", "+").replace("_", "/")  # the alphabet for addresses
     if not isinstance(data, str) or not _BASE64.fullmatch(data):
         raise ConfigError(f"{where}: the image data must be base64")
-    return Image(media_type, "".join(data.split()))
+    data = "".join(data.split())
+    return Image(_type_of(data) or media_type.lower().replace("image/jpg", "image/jpeg"), data)
+
+
+def _type_of(data: str) -> str | None:
+    return next((kind for prefix, kind in _IMAGE_PREFIXES.items() if data.startswith(prefix)), None)
 
 
 def _text(where: str, value: Any) -> str:

@@ -159,7 +159,7 @@ def _canonical_turn(turn: Message) -> list[Any]:
     plain: list[Any] = [turn.role, turn.text]
     if turn.images or turn.tool_calls or turn.tool_call_id or turn.tool_name:
         plain += [
-            [[image.media_type, image.data] for image in turn.images],
+            [[image.media_type, image.data, *filter(None, [image.detail])] for image in turn.images],
             [[call.id, call.name, call.arguments] for call in turn.tool_calls],
             turn.tool_call_id,
             turn.tool_name,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -173,6 +174,46 @@ def test_images_in_every_style_are_the_same_image() -> None:
     assert built[0].messages[0].images == (Image("image/png", PNG),)
     assert built[0].has_images
     assert PNG not in built[0].prompt_text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"data:image/jpg;base64,{PNG}",  # called by another name than its bytes say
+        f"DATA:image/PNG;BASE64,{PNG}",
+        f"data:image/png;charset=utf-8;name=a.png;base64,{PNG}",
+        f"data:image/png;base64,{quote(PNG, safe='')}",
+        f"data:image/png;base64,{PNG[:20]}\n{PNG[20:]}",
+    ],
+)
+def test_an_image_is_the_same_however_its_address_is_written(url: str) -> None:
+    part = {"type": "image_url", "image_url": {"url": url, "detail": "auto"}}
+    built = ask([{"role": "user", "content": [part]}])
+    assert built == ask([{"role": "user", "content": "", "images": [PNG]}])
+    assert built == ask([{"role": "user", "content": "", "images": [url]}])
+
+
+def test_the_alphabet_for_addresses_and_the_wrong_name_of_jpeg() -> None:
+    part = {"type": "image_url", "image_url": {"url": "data:image/jpg;base64,_9j_4AA-"}}
+    assert ask([{"role": "user", "content": [part]}]).messages[0].images == (Image("image/jpeg", "/9j/4AA+"),)
+    odd = {"type": "image_url", "image_url": {"url": "data:image/jpg;base64,AAAA"}}
+    assert ask([{"role": "user", "content": [odd]}]).messages[0].images == (Image("image/jpeg", "AAAA"),)
+
+
+def test_how_closely_to_look_is_asked_for_and_is_another_input() -> None:
+    def asked(**more: Any) -> Request:
+        url = {"url": f"data:image/png;base64,{PNG}", **more}
+        return ask([{"role": "user", "content": [{"type": "image_url", "image_url": url}]}])
+
+    low, plain = asked(detail="low"), asked()
+    assert low.input_hash != plain.input_hash == asked(detail="auto").input_hash
+    sent = json.loads(PROVIDERS["openai"].request(ModelCall("http://h", "m", low.messages, 9)).body)
+    assert sent["messages"][0]["content"][0]["image_url"]["detail"] == "low"
+    for provider in PROVIDERS.values():
+        provider.request(ModelCall("http://h", "m", low.messages, 9))
+        assert b"detail" not in provider.request(ModelCall("http://h", "m", plain.messages, 9)).body
+    with pytest.raises(ConfigError, match="detail"):
+        asked(detail=5)
 
 
 def test_system_texts_are_joined_in_order() -> None:
