@@ -6,6 +6,7 @@ Nothing is passed over: a value that cannot be read stops the reading with its l
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -109,7 +110,9 @@ def read_export(path: Path, provider: str, columns: Mapping[str, str] | None) ->
     measures = tuple(name for name in MEASURES if name in chosen or not has_amounts)
     totals: dict[tuple[date, str], list[float]] = defaultdict(lambda: [0.0] * len(measures))
     covered: list[date] = []
+    currencies = [name for name in header if "currency" in name.lower()] if "cost_usd" in chosen else []
     for row in rows:
+        _check_currency(row, currencies)
         day = _moment(row, chosen["date"][0]).date()
         last = _last_day(row, chosen["date"][0], day)
         covered += [day, last]
@@ -132,10 +135,7 @@ def read_export(path: Path, provider: str, columns: Mapping[str, str] | None) ->
 
 def _read_csv(path: Path) -> tuple[list[str], str, Iterator[_Row]]:
     """The names of the columns, what separates them, and the rows."""
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+    text = _text(path)
     delimiter = max(",;\t|", key=text.lstrip().split("\n", 1)[0].count)
     filled = _filled_lines(path, csv.reader(StringIO(text), delimiter=delimiter, strict=True))
     place, cells = next(filled, ("", []))
@@ -146,6 +146,21 @@ def _read_csv(path: Path) -> tuple[list[str], str, Iterator[_Row]]:
     if twice is not None:
         raise ConfigError(f"{place}: two columns are named {twice!r}; rename or delete one")
     return header, delimiter, (_row(place, header, cells) for place, cells in filled)
+
+
+def _text(path: Path) -> str:
+    """The file, also as Excel writes it: in UTF-16, or with a line that names the separator."""
+    try:
+        data = path.read_bytes()
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path}: cannot be read as UTF-8 text ({error}); unpack it where it is an archive, save it as "
+            "CSV in UTF-8 where it is a spreadsheet"
+        ) from error
+    if text.lstrip()[:1] in ("{", "[", "<") or data[:2] == b"PK":
+        raise ConfigError(f"{path}: is no CSV; export the table of the provider's console as CSV")
+    return re.sub(r"\A\s*\"?sep=.\"?\r?\n", "", text)
 
 
 def _filled_lines(path: Path, lines: Any) -> Iterator[tuple[str, list[str]]]:
@@ -184,16 +199,27 @@ def _mapped(path: Path, header: Sequence[str], columns: Mapping[str, str]) -> Co
 def _known(path: Path, header: Sequence[str], provider: str) -> Columns:
     layouts = _EXPORTS.get(provider, ())
     without_model = [{ours: names for ours, names in known.items() if ours != "model"} for known in layouts]
+    written = {name.lower(): name for name in header}
     for known in (*layouts, *without_model):
-        if all(name in header for names in known.values() for name in names):
-            return known
-    dates = next((known["date"] for known in layouts if known["date"][0] in header), None)
-    if dates is not None and set(header) <= _TIMES:
-        return {"date": dates}
+        if all(name in written for names in known.values() for name in names):
+            return {ours: tuple(written[name] for name in names) for ours, names in known.items()}
+    dates = next((known["date"][0] for known in layouts if known["date"][0] in written), None)
+    if dates is not None and set(written) <= _TIMES:
+        return {"date": (written[dates],)}
     raise ConfigError(
         f"{path}: not an export of {provider!r} that we know; it has the columns {', '.join(header)}. "
         "Map them: columns={'date': ..., 'model': ..., 'tokens_in': ...}"
     )
+
+
+def _check_currency(row: _Row, columns: Sequence[str]) -> None:
+    """Amounts of another currency would be read as dollars. Raises `ConfigError`."""
+    for column in columns:
+        if re.fullmatch(r"(?!usd)[a-z]{3}|[€£¥]", row.values[column].lower()):
+            raise ConfigError(
+                f"{row.place}, column {column!r}: {row.values[column]!r}: costs are compared in USD; "
+                "export them in USD, or convert the amounts and delete the column"
+            )
 
 
 def _moment(row: _Row, column: str) -> datetime:
@@ -204,7 +230,7 @@ def _moment(row: _Row, column: str) -> datetime:
 
 
 def _last_day(row: _Row, column: str, day: date) -> date:
-    end = _ENDS.get(column, "")
+    end = next((name for name in row.values if name.lower() == _ENDS.get(column.lower())), "")
     if not row.values.get(end):
         return day
     return (_moment(row, end) - timedelta(microseconds=1)).date()

@@ -475,3 +475,51 @@ async def test_dates_with_one_meaning(tmp_path: Path, day: str) -> None:
     (tmp_path / "export.csv").write_text(f"{COST}{day},claude-sonnet-4-5,input,0.004\n")
     with await one_call(tmp_path) as ledger:
         assert ledger.reconcile("anthropic", tmp_path / "export.csv")["verdict"].tolist() == ["agrees"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        OPENAI.replace(
+            "start_time_iso,end_time_iso,num_model_requests,model",
+            "Start_Time_ISO,END_TIME_ISO,Num_Model_Requests,Model",
+        ).encode(),
+        OPENAI.encode("utf-16"),
+        b"sep=,\r\n" + OPENAI.replace("\n", "\r\n").encode(),
+        b'\xef\xbb\xbf"sep=;"\n' + OPENAI.replace(",", ";").encode(),
+    ],
+)
+async def test_an_export_as_a_spreadsheet_saved_it(tmp_path: Path, data: bytes) -> None:
+    export = tmp_path / "usage.csv"
+    export.write_bytes(data)
+    with Ledger(tmp_path / "ledger") as ledger:
+        started_at = datetime(2026, 11, 20, 5, tzinfo=UTC)
+        await make_call(ledger, started_at=started_at, provider="openai", model_requested="gpt-4o-2024-08-06")
+        assert ledger.reconcile("openai", export)["verdict"].tolist() == ["agrees"]
+
+
+@pytest.mark.parametrize(
+    ("currency", "other"), [("usd", None), ("USD", None), ("eur", "eur"), ("CNY", "CNY"), ("€", "€")]
+)
+async def test_amounts_of_another_currency_are_no_dollars(
+    tmp_path: Path, currency: str, other: str | None
+) -> None:
+    export = tmp_path / "costs.csv"
+    export.write_text(
+        f"start_time_iso,amount_value,amount_currency,line_item\n2026-11-20,0.004,{currency},claude-sonnet-4-5\n"
+    )
+    mapped = {"date": "start_time_iso", "model": "line_item", "cost_usd": "amount_value"}
+    with await one_call(tmp_path) as ledger:
+        if other is None:
+            assert ledger.reconcile("anthropic", export, mapped)["verdict"].tolist() == ["agrees"]
+        else:
+            with pytest.raises(ConfigError, match=f"line 2, column 'amount_currency': '{other}'.*USD"):
+                ledger.reconcile("anthropic", export, mapped)
+
+
+@pytest.mark.parametrize("data", [b'{"object": "page"}', b"PK\x03\x04", b"<html></html>", b"\x1f\x8b\x08"])
+async def test_what_is_no_table_says_what_to_export(tmp_path: Path, data: bytes) -> None:
+    export = tmp_path / "usage.csv"
+    export.write_bytes(data)
+    with await one_call(tmp_path) as ledger, pytest.raises(ConfigError, match="CSV"):
+        ledger.reconcile("openai", export)
