@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from router_lab.errors import ProviderError
 from router_lab.router.providers.base import WireRequest
+from router_lab.router.transport.encoding import plain_bytes
 from router_lab.router.transport.quoted_key import ArrivingText, redacted_headers
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from router_lab.router.transport.pool import Progress
 
 _CLOSE_TIMEOUT_S = 1.0
-_PIECE_BYTES = 64 * 1024
 _FINISH_TIMEOUT_S = 0.1
 _FINISH_BYTES = 4096
 
@@ -139,42 +138,6 @@ def without_wire(error: Exception, failure: ProviderError) -> ProviderError:
     """
     error.__traceback__ = None
     return failure
-
-
-async def plain_bytes(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The body in pieces of bounded size. No encoding is asked for; one that was used all the same comes off.
-
-    Raises `ProviderError` for encodings other than gzip and deflate, and for several on top of one
-    another: a few hundred bytes of those can hold gigabytes.
-    """
-    given = response.headers.get("content-encoding", "").lower().split(",")
-    codings = [coding for coding in map(str.strip, given) if coding not in ("", "identity")]
-    if not codings:
-        async for chunk in response.aiter_raw():
-            yield chunk
-        return
-    if len(codings) > 1 or codings[0] not in ("gzip", "x-gzip", "deflate"):
-        raise ProviderError(
-            f"the answer comes with content-encoding {', '.join(codings)[:80]}, which nobody asked for and "
-            "nothing here takes off; have the server, or the proxy before it, obey accept-encoding: identity",
-            status=response.status_code,
-            retryable=True,
-            kind="content_encoding",
-        )
-    inflate = None
-    async for chunk in response.aiter_raw():
-        inflate = inflate or zlib.decompressobj(_window_bits(chunk))
-        while piece := inflate.decompress(chunk, _PIECE_BYTES):
-            yield piece
-            chunk = inflate.unconsumed_tail
-        if inflate.eof:
-            return
-
-
-def _window_bits(beginning: bytes) -> int:
-    """What tells `zlib` the form: gzip, zlib, or what some servers call deflate, the bare data."""
-    is_zlib = beginning[:1] == b"\x78" and (len(beginning) < 2 or int.from_bytes(beginning[:2]) % 31 == 0)
-    return zlib.MAX_WBITS | 32 if is_zlib or beginning[:1] == b"\x1f" else -zlib.MAX_WBITS
 
 
 def too_large(status: int, limit: int) -> ProviderError:

@@ -21,10 +21,10 @@ from router_lab.router.transport.answer import (
     Guard,
     StreamResponse,
     close_response,
-    plain_bytes,
     too_large,
     without_wire,
 )
+from router_lab.router.transport.encoding import plain_bytes
 from router_lab.router.transport.quoted_key import redacted, redacted_headers
 
 __all__ = ["StreamResponse", "Transport", "WireResponse"]

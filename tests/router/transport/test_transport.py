@@ -219,16 +219,8 @@ async def test_a_body_that_stops_arriving_times_out_with_what_arrived() -> None:
     assert (response.cut.kind, response.cut.status) == ("timeout", 200)
 
 
-async def test_a_body_that_is_not_compressed_as_it_says_is_cut() -> None:
-    head = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello"
-    async with serving(answering(head, stay=True)) as server, Transport() as transport:
-        response = await transport.send(request(server.url), attempt_id="a1", timeout_s=5)
-    assert response.cut is not None
-    assert response.cut.kind == "protocol"
-
-
-def encoded(coding: str, body: bytes) -> bytes:
-    head = f"HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {len(body)}\r\n\r\n"
+def encoded(coding: str, body: bytes, status: str = "200 OK") -> bytes:
+    head = f"HTTP/1.1 {status}\r\ncontent-encoding: {coding}\r\ncontent-length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
@@ -248,6 +240,41 @@ async def test_an_encoding_that_nobody_asked_for_comes_off(coding: str, body: by
     ):
         pieces = [piece async for piece in stream.chunks()]
     assert response.body == b"".join(pieces) == b"[1]" * 99_999
+
+
+async def received(coding: str, body: bytes, status: str) -> tuple[bytes, bytes, ProviderError | None]:
+    """The body as a whole answer and as a stream's, and why the whole one was cut."""
+    script = answering(encoded(coding, body, status), stay=True)
+    async with serving(script) as server, Transport() as transport:
+        response = await transport.send(request(server.url), attempt_id="a1", timeout_s=5)
+        async with transport.stream(request(server.url), attempt_id="a1", timeout_s=5) as stream:
+            return response.body, await stream.read(), response.cut
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, br", "x"])
+@pytest.mark.parametrize("status", ["200 OK", "400 Bad"])
+@pytest.mark.parametrize("body", [b"{}", b'{"error": "too long \xc3\xa9"}' * 9999, b"xx", b""])
+async def test_a_text_that_is_called_encoded_is_taken_as_it_is(coding: str, status: str, body: bytes) -> None:
+    assert await received(coding, body, status) == (body, body, None)
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("br", b"\x0b\x05\x80\x93\x01\xff" * 9),
+        ("zstd", b"\x28\xb5\x2f\xfd" * 9),
+        ("gzip", b"\x1f\x8b\x08\x00 damaged" * 9),
+        ("gzip", gzip.compress(bytes(range(256)) * 99)[:-8] + bytes(8)),
+    ],
+)
+async def test_an_encoding_that_does_not_come_off_says_so(coding: str, body: bytes) -> None:
+    _, _, cut = await received(coding, body, "200 OK")
+    assert cut is not None and cut.kind == "content_encoding" and cut.retryable
+    assert f"content-encoding {coding}" in str(cut) and "accept-encoding: identity" in str(cut)
+    whole, streamed, cut = await received(coding, body, "401 No")
+    assert cut is None
+    for refusal in (whole, streamed):
+        assert f"content-encoding {coding}".encode() in refusal
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
