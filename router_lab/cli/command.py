@@ -18,6 +18,7 @@ from router_lab.cli import (
     ledger,
     notebook_copies,
     providers,
+    replay,
     report,
     shadow,
     simulate,
@@ -36,6 +37,7 @@ examples:
   router-lab complete --task-type summarize "..."   one accounted call
   router-lab switch on --reason "week 48 trial"     let shadows run
   router-lab shadow monitor                         may the comparison stop?
+  router-lab replay log.jsonl --candidate small     a log's answers against another model's
   router-lab compare --again --comparator json      stored answers by another measure
   router-lab report --out report.html               verdicts, savings, risks on one page
   router-lab ledger status                          what the ledger holds
@@ -54,7 +56,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"router-lab {router_lab.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (
-        demo, simulate, providers, check, complete, switch, shadow, compare, report, ledger, notebook_copies,
+        demo, simulate, providers, check, complete, switch, shadow, replay, compare, report, ledger,
+        notebook_copies,
     ):  # fmt: skip
         module.add_to(commands)
     return top

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from router_lab.cli.common import Commands, add_command, add_config_option, add_ledger_option
+from router_lab.cli.values import option
 from router_lab.errors import ConfigError
 from router_lab.shown.escape import plain
 
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.out is not None and arguments.out.suffix not in _FORMATS:
         raise ConfigError(f"--out {arguments.out}: the name must end in {' or '.join(_FORMATS)}")
-    options = dict(_option(text) for text in arguments.option)
+    options = dict(option(text) for text in arguments.option)
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` has it, for a comparator of the user's own
     with Ledger(arguments.ledger) as ledger:
         if arguments.comparator == "judge":
@@ -96,18 +97,6 @@ def _judged(ledger: Ledger, options: Mapping[str, Any], arguments: argparse.Name
         return judge_stored(plan)
     finally:
         router.close_sync()
-
-
-def _option(text: str) -> tuple[str, Any]:
-    import yaml
-
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise ConfigError(f"--option {text!r} must be written KEY=VALUE, such as threshold=0.8")
-    try:
-        return key, yaml.safe_load(value)
-    except yaml.YAMLError:
-        return key, value
 
 
 def _report(again: pd.DataFrame) -> str:

@@ -1,13 +1,31 @@
-"""A dataset through a router, offline: `await replay(router, "prompts.jsonl")`.
+"""A dataset through a router, offline: `await rl.replay(router, "prompts.jsonl", candidates=["small"])`.
 
-Rows come from a file (`.jsonl`, `.csv`, `.parquet`), a data frame or any iterable of mappings. What is
-already answered in the ledger is skipped, what fails is collected, and the result is a small table
-beside the ledger, which holds everything.
+Rows come from a file (`.jsonl`, `.csv`, `.parquet`), a data frame, any iterable of mappings, or a ledger.
+With candidates, each is asked every row once, and compared with the answer that the row's log has, or that
+the primary gives: begin reading in `trial.py`. Without, every row is completed as its route says: `run.py`.
+What is answered in the ledger is not asked again, and the ledger holds everything.
 """
 
 from __future__ import annotations
 
+import sys
+
+from router_lab.replay.callable_package import ReplayPackage
+from router_lab.replay.candidates import Candidate, grid
+from router_lab.replay.outcome import CandidateResult, ReplayRun
 from router_lab.replay.result import ReplayResult, RowResult
 from router_lab.replay.run import replay
+from router_lab.replay.trial import replay_candidates
 
-__all__ = ["ReplayResult", "RowResult", "replay"]
+__all__ = [
+    "Candidate",
+    "CandidateResult",
+    "ReplayResult",
+    "ReplayRun",
+    "RowResult",
+    "grid",
+    "replay",
+    "replay_candidates",
+]
+
+sys.modules[__name__].__class__ = ReplayPackage

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from router_lab.shown.escape import plain
+
+if TYPE_CHECKING:
+    from router_lab.replay.candidates import Candidate
+    from router_lab.replay.fan_out import Tally
 
 # Called with the rows done and the size of the dataset (None when unknown).
 Progress = Callable[[int, int | None], object]
@@ -44,7 +50,7 @@ class _Caller:
             self._progress = None
 
 
-def _bar(total: int | None) -> Any:
+def _bar(total: int | None, place: int = 0) -> Any:
     """A tqdm bar: a widget where one can be shown, else plain text."""
     from tqdm import tqdm
 
@@ -53,6 +59,33 @@ def _bar(total: int | None) -> Any:
         try:
             from tqdm.auto import tqdm as automatic
 
-            return automatic(total=total, unit="row", dynamic_ncols=True)
+            return automatic(total=total, unit="row", dynamic_ncols=True, position=place)
         except ImportError:  # a notebook without ipywidgets
-            return tqdm(total=total, unit="row", dynamic_ncols=True)
+            return tqdm(total=total, unit="row", dynamic_ncols=True, position=place)
+
+
+@contextmanager
+def reporting_candidates(
+    progress: bool | Progress | None, candidates: Sequence[Candidate], each: int
+) -> Iterator[Callable[[str, Tally], None]]:
+    """Yields a function to call with a candidate's name and tally once per pair: a bar for each of them,
+    with its rate, the time left and what it has cost, or the pairs done of all.
+    """
+    if callable(progress):
+        caller = _Caller(progress, each * len(candidates))
+        yield lambda *_: caller()
+        return
+    if not progress:
+        yield lambda *_: None
+        return
+    with ExitStack() as stack:
+        bars = {}
+        for place, one in enumerate(candidates):
+            bars[one.name] = stack.enter_context(_bar(each, place))
+            bars[one.name].set_description(plain(one.name, 40))
+
+        def show(name: str, tally: Tally) -> None:
+            bars[name].set_postfix_str(f"${tally.cost_usd:.4f}", refresh=False)
+            bars[name].update(tally.done - bars[name].n)
+
+        yield show

@@ -12,6 +12,7 @@ from typing import Any
 
 from router_lab.errors import ConfigError, error_line
 from router_lab.parameters import NAMES
+from router_lab.router.request.request import Request
 
 # Columns whose value is JSON; in a CSV file it is text to be decoded.
 _JSON_COLUMNS = ("messages", "tags", "options", "schema", "tools", "parameters")
@@ -49,7 +50,7 @@ class Row:
             given = {"prompt": given}
         if not isinstance(given, Mapping):
             raise ConfigError(f"a row must be a mapping of columns or a prompt, not {type(given).__name__}")
-        row = {str(name): _present(value) for name, value in given.items()}
+        row = {str(name): present(value) for name, value in given.items()}
         kind = row.get("task_type") or task_type
         if not kind:
             raise ConfigError("no `task_type`: add the column, or pass replay(..., task_type=...)")
@@ -77,6 +78,28 @@ class Row:
             comparator=_text("comparator", row.get("comparator")),
             options=decoded["options"] or {},
             parameters=parameters,
+        )
+
+    def request(self, **asked: Any) -> Request:
+        """The row as a request; `asked` are the prompt and what is asked beside it."""
+        return Request.build(
+            task_type=self.task_type,
+            tools=self.tools,
+            schema=self.schema,
+            user_id=self.user_id,
+            task_id=self.task_id,
+            tags=self.tags,
+            **asked,
+        )
+
+    def own_request(self) -> Request:
+        """What the primary is asked. Raises `ConfigError` naming the column."""
+        return self.request(
+            prompt=self.prompt,
+            messages=self.messages,
+            system=self.system,
+            max_tokens=self.max_tokens,
+            **self.parameters,
         )
 
 
@@ -161,7 +184,7 @@ def _pandas(frame: Any) -> Iterator[Any]:
     return (dict(zip(names, values, strict=True)) for values in frame.itertuples(index=False, name=None))
 
 
-def _present(value: Any) -> Any:
+def present(value: Any) -> Any:
     """None for every way a table has of saying that there is nothing: NaN, NA, an empty cell."""
     if value is None or (isinstance(value, str) and not value):
         return None

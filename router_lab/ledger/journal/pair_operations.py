@@ -41,13 +41,13 @@ class RecordPair:
         self._row = encoder("comparisons", keep=True)(comparison)
 
     def apply(self, books: Books) -> None:
-        """Write it; a complete pair counts towards the switch's limits."""
+        """Write it; a complete pair of live calls counts towards the switch's limits."""
         seq = books.pairs.get(self._comparison_id)
         if seq is None:
             books.rows.insert("comparisons", self._row)
         else:
             books.rows.replace("comparisons", seq, self._row)
-        if self._comparison.status == "complete":
+        if self._comparison.status == "complete" and self._comparison.origin == "live":
             count_pair(books.connection, self._comparison.task_type)
 
     def committed(self, books: Books) -> None:

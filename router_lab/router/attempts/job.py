@@ -17,7 +17,8 @@ from router_lab.router.routing import Route
 class Job:
     """One call of the public API, primary or shadow.
 
-    `deadline` is on the monotonic clock. `worker` reads a shadow's answers that take long to read.
+    `deadline` is on the monotonic clock. `worker` reads a shadow's answers that take long to read. Whoever
+    asks `offline` tries again by themselves: the first error is raised.
     """
 
     request: Request
@@ -30,6 +31,7 @@ class Job:
     comparison_id: str | None = None
     is_shadow: bool = False
     overflow_escalated: bool = False
+    offline: bool = False
     worker: Worker | None = None
     rows: list[Attempt] = field(default_factory=list)
 

@@ -95,6 +95,8 @@ class Dispatch:
                     plan = self._attempts.plan(job, target, stream=stream)
                     plan.check_window()
                     continue
+                if job.offline:
+                    raise
                 delay = schedule.next_delay(error)
                 if not is_last and asked_wait_s(error) > self._retry.wait_at_most_s:
                     raise  # another model answers sooner

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from router_lab.errors import LedgerError, RouterLabError
 from router_lab.parameters import setting
-from router_lab.records import Attempt, Comparison, ComparisonStatus, Completion, Ending
+from router_lab.records import Attempt, Comparison, ComparisonStatus, Completion, Ending, Origin
 from router_lab.router.answers.endings import attempt_ending
 from router_lab.router.attempts.job import Job
 from router_lab.router.comparators.compare import (
@@ -37,7 +37,10 @@ _FAILED = frozenset({"shadow_failed", "both_failed", "shadow_misconfigured"})
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """A pair as decided before its primary ran. `missing` says why no shadow shall run."""
+    """A pair as decided before its primary ran. `missing` says why no shadow shall run.
+
+    `comparator` is another one than the route's; `details` go into the row.
+    """
 
     comparison_id: str
     created_at: datetime
@@ -47,16 +50,44 @@ class Pairing:
     epoch: int
     missing: ComparisonStatus | None = None
     is_noise: bool = False
+    origin: Origin = "live"
+    run_id: str | None = None
+    comparator: Comparator | Judge | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What an answer from a log cost and took there; None where the log does not say."""
+
+    cost_usd: float | None
+    latency_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A finished job with its answer, or the error it ended in and, where that is known, the remedy."""
+    """A finished job with its answer, or the error it ended in and, where that is known, the remedy.
+
+    `figures` are those of an answer that was not asked for here.
+    """
 
     job: Job
     done: Completion | None
     error: BaseException | None = None
     remedy: str | None = None
+    figures: Figures | None = None
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What all its attempts cost, or may have cost; None where that is not known."""
+        return self.job.cost_usd if self.figures is None else self.figures.cost_usd
+
+    @property
+    def latency_ms(self) -> float | None:
+        """How long the answer took; None without one."""
+        if self.figures is not None:
+            return self.figures.latency_ms
+        return self.done.metadata.latency_ms if self.done is not None else None
 
     @property
     def row(self) -> Attempt | None:
@@ -166,13 +197,16 @@ class PairWriter:
             verdict = Verdict(None, _said(error), failed=True)
         if not self._keep_content:
             verdict = verdict.without_content()
-        verdict = self._signed(verdict, self._comparators[primary.job.route.name])
+        verdict = self._signed(verdict, self._comparator(pairing, primary.job))
         try:
             self._write(pairing, primary, shadow, _status(primary, verdict), verdict)
         except (TypeError, ValueError, RecursionError) as error:  # details, by a user, that are no JSON
             self._write(
                 pairing, primary, shadow, "comparator_error", Verdict(None, _said(error), failed=True)
             )
+
+    def _comparator(self, pairing: Pairing, job: Job) -> Comparator | Judge:
+        return pairing.comparator or self._comparators[job.route.name]
 
     def _signed(self, verdict: Verdict, comparator: Comparator | Judge) -> Verdict:
         """A judge's verdict with which judge that is: another one's are another evidence."""
@@ -182,7 +216,7 @@ class PairWriter:
         return replace(verdict, details={**verdict.details, "judge": name})
 
     async def _verdict(self, pairing: Pairing, job: Job, pair: Pair, worker: Worker | None) -> Verdict:
-        comparator = self._comparators[job.route.name]
+        comparator = self._comparator(pairing, job)
         if isinstance(comparator, Judge):
             judge = comparator
 
@@ -223,7 +257,7 @@ def _comparison(
     status: ComparisonStatus,
     verdict: Verdict | None,
 ) -> Comparison:
-    details: dict[str, Any] = {}
+    details: dict[str, Any] = dict(pairing.details)
     for side, answered in (("primary_error", primary), ("shadow_error", shadow)):
         if answered is not None and answered.error is not None:
             details[side] = _said(answered.error, answered.remedy)
@@ -247,6 +281,8 @@ def _comparison(
         agreement=verdict.agreement if verdict is not None else None,
         details=details,
         is_noise=pairing.is_noise,
+        origin=pairing.origin,
+        run_id=pairing.run_id,
         task_id=primary.job.request.task_id,
         prompt_version=primary.job.request.prompt_version,
         primary_ending=None if primary.was_cancelled else primary.ending,
@@ -264,10 +300,8 @@ def _side(name: str, side: Answered | None) -> dict[str, Any]:
         f"{name}_parameters": setting(row.parameters) if row is not None else None,
         f"{name}_output": side.output if side is not None else None,
         f"{name}_tool_calls": row.tool_calls if row is not None else None,
-        f"{name}_cost_usd": side.job.cost_usd if side is not None else None,
-        f"{name}_latency_ms": side.done.metadata.latency_ms
-        if side is not None and side.done is not None
-        else None,
+        f"{name}_cost_usd": side.cost_usd if side is not None else None,
+        f"{name}_latency_ms": side.latency_ms if side is not None else None,
     }
 
 

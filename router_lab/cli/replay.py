@@ -1,0 +1,138 @@
+"""`router-lab replay`: candidates on the rows of a log, or of a ledger, each paid once."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+from router_lab.cli.common import Commands, add_command, add_config_option, add_ledger_option
+from router_lab.cli.values import option
+from router_lab.errors import ConfigError
+from router_lab.shown.escape import plain
+
+if TYPE_CHECKING:
+    from router_lab.replay import Candidate, ReplayRun
+    from router_lab.replay.plan import Plan
+
+EXAMPLES = """\
+  router-lab replay log.jsonl --candidate small                      what it would send, and cost
+  router-lab replay log.jsonl --candidate small --candidate other --yes
+  router-lab replay log.jsonl --candidate small,temperature=0 --candidate small,temperature=1 --yes
+  router-lab replay ledger --task-type summarize --since 2026-11-01 --sample 2000 --seed 1 --candidate small
+  router-lab replay prompts.csv --primary call --candidate small --yes
+"""
+
+
+def add_to(commands: Commands) -> None:
+    """Add the subcommand."""
+    command = add_command(
+        commands, "replay", "ask candidates what a log or a ledger holds, and compare, paying once", EXAMPLES
+    )
+    command.add_argument("rows", metavar="FILE", help=".jsonl, .csv, .parquet, or the folder of a ledger")
+    command.add_argument(
+        "--candidate",
+        action="append",
+        required=True,
+        metavar="ALIAS[,KEY=VALUE...]",
+        help="an alias, with parameters such as temperature=0; may be repeated",
+    )
+    command.add_argument(
+        "--primary",
+        choices=("logged", "call"),
+        default="logged",
+        help="the answers in the rows (default), or the route's model, called once a row",
+    )
+    command.add_argument("--run-id", metavar="NAME", help="the name of the run (default: the file's)")
+    command.add_argument(
+        "--task-type", metavar="PREFIX", help="only this one and those below it; of rows without, theirs"
+    )
+    command.add_argument("--since", metavar="TIME", help="only rows from then on, such as 2026-11-22")
+    command.add_argument("--sample", type=int, metavar="N", help="draw so many rows, by task type")
+    command.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
+    command.add_argument("--repeats", type=int, default=1, metavar="N", help="ask each row so often")
+    command.add_argument("--reuse", action="store_true", help="take answers that other runs have")
+    command.add_argument("--comparator", metavar="NAME", help="default: the route's, else text")
+    command.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="of the comparator"
+    )
+    command.add_argument("--concurrency", type=int, default=32, metavar="N", help="most at one server")
+    command.add_argument("--skip-bad-rows", action="store_true", help="leave out rows that cannot be used")
+    command.add_argument("--yes", action="store_true", help="send without asking")
+    add_config_option(command)
+    add_ledger_option(command)
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Say what will be sent and cost, send it, and print what came of each candidate."""
+    candidates = [_candidate(text) for text in arguments.candidate]
+    try:
+        done = asyncio.run(_replayed(arguments, candidates))
+    except KeyboardInterrupt:
+        print("what was answered is kept; the same command goes on from there", file=sys.stderr)
+        raise
+    if done is None:
+        return 0
+    print("\n".join(plain(line, 300) for line in repr(done).splitlines()))
+    return 0 if done.is_complete else 3
+
+
+async def _replayed(arguments: argparse.Namespace, candidates: list[Candidate]) -> ReplayRun | None:
+    from router_lab.ledger import Ledger
+    from router_lab.replay import replay_candidates
+    from router_lab.router import Router
+
+    agreed: list[bool] = []
+
+    def confirm(plan: Plan) -> bool:
+        agreed.append(_confirmed(plan, arguments.yes))
+        return agreed[-1]
+
+    with Ledger(arguments.ledger) as ledger:
+        async with Router.from_yaml(arguments.config, ledger=ledger) as router:
+            done = await replay_candidates(
+                router,
+                arguments.rows,
+                candidates=candidates,
+                primary=arguments.primary,
+                run_id=arguments.run_id,
+                task_type=arguments.task_type,
+                within=arguments.task_type,
+                since=arguments.since,
+                sample=arguments.sample,
+                seed=arguments.seed,
+                repeats=arguments.repeats,
+                reuse=arguments.reuse,
+                concurrency=arguments.concurrency,
+                comparator=arguments.comparator,
+                options=dict(option(text) for text in arguments.option),
+                strict=not arguments.skip_bad_rows,
+                confirm=confirm,
+                progress=sys.stderr.isatty(),
+            )
+    return done if agreed[-1] else None
+
+
+def _confirmed(plan: Plan, is_agreed: bool) -> bool:
+    print("\n".join(plain(line, 300) for line in str(plan).splitlines()), flush=True)
+    if is_agreed:
+        return True
+    if sys.stdin.isatty() and input("send it? [y/N] ").strip().lower() in ("y", "yes"):
+        return True
+    print("nothing was sent; add --yes to send it")
+    return False
+
+
+def _candidate(text: str) -> Candidate:
+    from router_lab.replay import Candidate
+
+    alias, *given = text.split(",")
+    parameters: dict[str, Any] = {}
+    for one in given:
+        if "=" not in one:
+            raise ConfigError(f"--candidate {text!r}: write parameters as KEY=VALUE, such as temperature=0")
+        name, value = option(one)
+        parameters[name] = value
+    return Candidate(alias, parameters=parameters)

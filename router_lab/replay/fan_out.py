@@ -1,0 +1,399 @@
+"""Candidates on the same rows: the primary's answer once, or out of the log, and a pair with each of them.
+
+read      rows one after another, as many at a time as keep every server busy
+primary   the log's answer, the stored one, or a call
+pair      stored already: nothing; answered already: compared; else asked, then compared
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from router_lab.errors import (
+    BudgetExceededError,
+    ConfigError,
+    LedgerError,
+    ProviderError,
+    ResponseParseError,
+    RouterLabError,
+    UnpricedModelError,
+    UnsupportedError,
+)
+from router_lab.ledger.content import is_hash
+from router_lab.records import Attempt
+from router_lab.replay.candidates import Candidate
+from router_lab.replay.logged import logged_answer, stored_answer
+from router_lab.replay.pace import Pace
+from router_lab.replay.paid import Paid, replay_id
+from router_lab.replay.plan import Item
+from router_lab.replay.reused import Reused
+from router_lab.router.attempts.job import Job
+from router_lab.router.comparators.compare import Comparator, Judge, comparator
+from router_lab.router.request.request import Request
+from router_lab.router.shadows.pairing import Answered, Pairing
+from router_lab.settings.models import ShadowRoute
+
+if TYPE_CHECKING:
+    from router_lab.router import Router
+
+# What the candidate's configuration or account is the cause of: its next row would meet it as well.
+_HOPELESS = frozenset({401, 402, 403, 404, 410})
+# Tries of one row at a server that fails, apart from those it had no room for.
+_TRIES = 6
+# Failures of a server with nothing but failures between them, each after a longer wait.
+_PATIENCE = 12
+
+_log = logging.getLogger("router_lab.replay")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of one candidate so far. `skipped` pairs were there before; `stopped` says why it ended."""
+
+    answered: int = 0
+    failed: int = 0
+    skipped: int = 0
+    reused: int = 0
+    unanswered: int = 0
+    cost_usd: float = 0.0
+    unknown_usd: float = 0.0
+    stopped: str | None = None
+
+    @property
+    def done(self) -> int:
+        """Pairs there are nothing left to do for."""
+        return self.answered + self.failed + self.skipped
+
+    def pay(self, rows: Sequence[Attempt]) -> None:
+        """Count what attempts cost."""
+        for row in rows:
+            if row.billing == "unknown":
+                self.unknown_usd += row.cost_usd if row.worst_usd is None else row.worst_usd
+            else:
+                self.cost_usd += row.cost_usd
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One pair to be made."""
+
+    item: Item
+    candidate: Candidate
+    repeat: int
+    comparison_id: str
+    request: Request
+
+
+@dataclass(slots=True)
+class FanOut:
+    """One run. `router` knows the candidates as aliases; `stopped` says why the run ended early."""
+
+    router: Router
+    candidates: Sequence[Candidate]
+    run_id: str
+    comparator: tuple[str, Mapping[str, Any]] | None
+    repeats: int
+    concurrency: int
+    reuse: bool
+    report: Callable[[str, Tally], None]
+    began: datetime
+    tallies: dict[str, Tally] = field(init=False)
+    primary: Tally = field(default_factory=Tally)
+    stopped: str | None = None
+    problems: list[str] = field(default_factory=list)
+    _paces: dict[str, Pace] = field(default_factory=dict)
+    _comparators: dict[str, tuple[ShadowRoute, Comparator | Judge]] = field(default_factory=dict)
+    _rng: random.Random = field(default_factory=lambda: random.Random(0))
+
+    def __post_init__(self) -> None:
+        self.tallies = {candidate.name: Tally() for candidate in self.candidates}
+
+    async def run(self, items: Callable[[], Any]) -> None:
+        """Go through the rows once for every turn of the candidates, see `_turns`."""
+        for candidates in self._turns():
+            if self.stopped:
+                return
+            paid = await asyncio.to_thread(Paid, self.router.ledger)
+            reused = await asyncio.to_thread(self._reused) if self.reuse else None
+            await _Turn(self, candidates, paid, reused).run(items())
+            await self.router.pairs.drain()
+
+    def _reused(self) -> Reused:
+        return Reused(self.router.ledger, self.run_id, self.began)
+
+    def _turns(self) -> list[list[Candidate]]:
+        """Candidates that run at the same time: of an Ollama server one model, which it keeps loaded."""
+        turns: list[list[Candidate]] = []
+        models = self.router.settings.models
+        for candidate in self.candidates:
+            own = models[candidate.name]
+            for turn in turns:
+                loaded = [models[other.name] for other in turn]
+                if own.wire != "ollama" or all(
+                    one.server != own.server or one.model == own.model for one in loaded
+                ):
+                    turn.append(candidate)
+                    break
+            else:
+                turns.append([candidate])
+        return turns
+
+    def pace(self, server: str) -> Pace:
+        """The pace of a server."""
+        if server not in self._paces:
+            policy = self.router.settings.retry.policies.standard
+            self._paces[server] = Pace(self.concurrency, policy, self.router.clock, self._rng)
+        return self._paces[server]
+
+    def compared_by(self, job: Job, alias: str) -> tuple[ShadowRoute, Comparator | Judge]:
+        """What pairs of a route are compared by: what was asked for, else the route's, else `text`."""
+        if job.route.name not in self._comparators:
+            shadow = job.route.shadow
+            if self.comparator is not None:
+                name, options = self.comparator
+                shadow = ShadowRoute(model=alias, comparator=name, options=dict(options))
+            elif shadow is None:
+                shadow = ShadowRoute(model=alias)
+            made = comparator(shadow.comparator, shadow.options)
+            self._comparators[job.route.name] = shadow, made
+        return self._comparators[job.route.name]
+
+    def stop(self, error: Exception) -> None:
+        """End the run: the next row would meet the same."""
+        if self.stopped is None:
+            self.stopped = f"{type(error).__name__}: {error}"
+
+
+class _Turn:
+    """One pass over the rows for some of the candidates."""
+
+    def __init__(
+        self, run: FanOut, candidates: Sequence[Candidate], paid: Paid, reused: Reused | None
+    ) -> None:
+        self._run = run
+        self._router = run.router
+        self._candidates = candidates
+        self._paid = paid
+        self._reused = reused
+        self._places = asyncio.Semaphore(2 * run.concurrency)
+
+    async def run(self, items: Any) -> None:
+        async with asyncio.TaskGroup() as rows:
+            for item in items:
+                if self._run.stopped or not self._left():
+                    return
+                wanted = [one for one in self._wanted(item) if self._is_missing(one)]
+                if not wanted:
+                    await asyncio.sleep(0)  # a million of these must not hold up the event loop
+                    continue
+                await self._places.acquire()
+                rows.create_task(self._row(item, wanted)).add_done_callback(lambda _: self._places.release())
+
+    def _left(self) -> bool:
+        return any(self._run.tallies[one.name].stopped is None for one in self._candidates)
+
+    def _wanted(self, item: Item) -> list[Wanted]:
+        said = "" if item.logged is None else repr([item.logged.output, item.logged.tool_calls])
+        models = self._router.settings.models
+        return [
+            Wanted(
+                item,
+                candidate,
+                repeat,
+                replay_id(
+                    "pair",
+                    self._run.run_id,
+                    item.key,
+                    item.request.input_hash,
+                    said,
+                    candidate.identity(models[candidate.name]),
+                    str(repeat),
+                ),
+                candidate.request(item.row),
+            )
+            for candidate in self._candidates
+            for repeat in range(self._run.repeats)
+        ]
+
+    def _is_missing(self, wanted: Wanted) -> bool:
+        if wanted.comparison_id not in self._paid.pairs:
+            return True
+        tally = self._run.tallies[wanted.candidate.name]
+        tally.skipped += 1
+        self._run.report(wanted.candidate.name, tally)
+        return False
+
+    async def _row(self, item: Item, wanted: Sequence[Wanted]) -> None:
+        try:
+            primary = await self._primary(item)
+        except (BudgetExceededError, LedgerError) as error:
+            self._run.stop(error)
+            return
+        except RouterLabError as error:
+            self._give_up(wanted, f"{item.row.task_id}: the primary gave no answer: {error}")
+            return
+        async with asyncio.TaskGroup() as pairs:
+            for one in wanted:
+                pairs.create_task(self._pair(one, primary))
+
+    def _give_up(self, wanted: Sequence[Wanted], why: str) -> None:
+        if len(self._run.problems) < 20:
+            self._run.problems.append(why)
+        for one in wanted:
+            self._run.tallies[one.candidate.name].unanswered += 1
+
+    async def _primary(self, item: Item) -> Answered:
+        """The log's answer, its row written once; or the model's, asked once for all candidates."""
+        if item.logged is not None:
+            said = replay_id(item.key, repr([item.logged.output, item.logged.tool_calls]))
+            request_id = item.request_id or said
+            job = self._router.offline_job(item.request, request_id)
+            answer = logged_answer(item.logged, job, self._router.settings, said, self._router.clock.now())
+            (row,) = job.rows
+            if row.attempt_id not in self._paid.primaries:
+                await self._router.record_logged(row)
+            return answer
+        request_id = replay_id("call", self._run.run_id, item.key, item.request.input_hash)
+        job = self._router.offline_job(item.request, request_id)
+        stored = await self._paid.primary(request_id)
+        if stored is not None:
+            return stored_answer(job, stored)
+        pace = self._run.pace(self._router.settings.models[job.route.model].server)
+        entered = await pace.enter()
+        try:
+            done = await self._router.offline_answer(job)
+        except ProviderError as error:
+            pace.refused(entered, error.retry_after_s) if error.retryable else pace.leave()
+            raise
+        except BaseException:
+            pace.leave()
+            raise
+        finally:
+            self._run.primary.pay(job.rows)
+        pace.answered()
+        self._run.primary.answered += 1
+        return Answered(job, done)
+
+    async def _pair(self, wanted: Wanted, primary: Answered) -> None:
+        name = wanted.candidate.name
+        tally = self._run.tallies[name]
+        shadow, known = await self._stored(wanted, primary)
+        try:
+            shadow = shadow or await self._asked(wanted, primary, tally)
+        except (BudgetExceededError, LedgerError) as error:
+            self._run.stop(error)
+            shadow = None
+        if shadow is None:
+            tally.unanswered += 1
+            return
+        route, made = self._run.compared_by(primary.job, wanted.candidate.alias)
+        pairing = Pairing(
+            comparison_id=wanted.comparison_id,
+            created_at=self._router.clock.now(),
+            shadow_alias=name,
+            shadow=route,
+            probability=wanted.item.chance,
+            epoch=shadow.job.switch_epoch,
+            origin="replay",
+            run_id=self._run.run_id,
+            comparator=made,
+            details=({"reused": True} if known else {})
+            | ({"repeat": wanted.repeat} if wanted.repeat else {}),
+        )
+        await self._write(pairing, primary, shadow, tally)
+        tally.reused += known
+        self._run.report(name, tally)
+
+    async def _write(self, pairing: Pairing, primary: Answered, shadow: Answered, tally: Tally) -> None:
+        pairs = self._router.pairs
+        if isinstance(shadow.error, Exception):
+            pairs.write_failed(pairing, primary, shadow.job, shadow.error)
+            tally.failed += 1
+        elif shadow.done is None:  # its text was not kept
+            pairs.write_missing(pairing, primary, "unknown", shadow.job)
+            tally.failed += 1
+        else:
+            await pairs.write_compared(pairing, primary, shadow)
+            tally.answered += 1
+
+    async def _stored(self, wanted: Wanted, primary: Answered) -> tuple[Answered | None, bool]:
+        """An answer that was paid for before, and whether it was another run's."""
+        before, known = self._paid.answer(wanted.comparison_id), False
+        job = self._job(wanted, primary)
+        if before is None and self._reused is not None:
+            before = await self._reused.take(job, wanted.candidate.name, self._router)
+            known = before is not None
+        if before is None:
+            return None, False
+        if is_hash(before.output) or (before.output is None and before.tool_calls is None):
+            job.rows.append(before)
+            return Answered(job, None), known
+        return stored_answer(job, before), known
+
+    def _job(self, wanted: Wanted, primary: Answered, before: Sequence[Attempt] = ()) -> Job:
+        return self._router.offline_job(wanted.request, primary.job.request_id, wanted.comparison_id, before)
+
+    async def _asked(self, wanted: Wanted, primary: Answered, tally: Tally) -> Answered | None:
+        """The candidate's answer or its failure; None where nothing can be known of it now.
+
+        Raises `BudgetExceededError`, `LedgerError`.
+        """
+        name = wanted.candidate.name
+        pace = self._run.pace(self._router.settings.models[name].server)
+        job, tries = self._job(wanted, primary), 0
+        while True:
+            entered = await pace.enter()
+            if self._run.stopped or tally.stopped:
+                pace.leave()
+                return None
+            job = self._job(wanted, primary, job.rows)
+            sent = len(job.rows)
+            try:
+                done = await self._router.offline_answer(job, name)
+            except ProviderError as error:
+                failure: Exception = error
+                if not error.retryable:
+                    pace.answered()
+                    break
+                pace.refused(entered, error.retry_after_s)
+                tries += error.status != 429
+                if pace.failures_in_a_row >= _PATIENCE:
+                    tally.stopped = f"its server gives nothing but failures: {error}"
+                    return None
+                if tries >= _TRIES:
+                    break
+            except ResponseParseError as error:
+                pace.answered()
+                failure, tries = error, tries + _TRIES // 2
+                if error.token_limited or tries >= _TRIES:
+                    break
+            except BaseException as error:
+                pace.leave()
+                if not isinstance(error, RouterLabError) or isinstance(
+                    error, (BudgetExceededError, LedgerError)
+                ):
+                    raise
+                failure = error
+                break
+            else:
+                pace.answered()
+                return Answered(job, done)
+            finally:
+                tally.pay(job.rows[sent:])
+        if _is_hopeless(failure):
+            tally.stopped = f"{type(failure).__name__}: {failure}"
+            return None
+        return Answered(job, None, failure)
+
+
+def _is_hopeless(error: Exception) -> bool:
+    """Whether the candidate's next row would fail of the same: its key, its model's name, its credit."""
+    if isinstance(error, ProviderError):
+        return error.exhausted or error.status in _HOPELESS
+    return isinstance(error, (ConfigError, UnpricedModelError)) and not isinstance(error, UnsupportedError)

@@ -1,0 +1,320 @@
+"""Going through the rows before anything is sent: what is wrong, how many there are, what they cost."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from router_lab.errors import ConfigError, RouterLabError
+from router_lab.replay.candidates import Candidate
+from router_lab.replay.logged import Logged
+from router_lab.replay.paid import key64, replay_id
+from router_lab.replay.rows import Row, present
+from router_lab.replay.scoring import Scorer
+from router_lab.replay.sources import OpenRows
+from router_lab.router.request.request import Request
+
+if TYPE_CHECKING:
+    from router_lab.router import Router
+
+Primary = Literal["logged", "call"]
+
+_TOLD = 10
+# Rows that the costs are estimated from.
+_ESTIMATED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One row ready to be asked. `key` is its own, `chance` that with which it was drawn to be here."""
+
+    row: Row
+    request: Request
+    logged: Logged | None
+    key: str
+    request_id: str | None
+    chance: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a row; `row` counts from 1."""
+
+    row: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"row {self.row}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What asking one candidate for so many answers costs in USD.
+
+    `low_usd` is for answers as long as the log's, or of one token where there is no log; `high_usd` for the
+    longest that they may be.
+    """
+
+    name: str
+    answers: int
+    low_usd: float
+    high_usd: float
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.answers:,} answers, ${self.low_usd:.4f} to ${self.high_usd:.4f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a replay is about to do: rows by task type, the chance of each type's, costs, and what is wrong.
+
+    `seconds` is what the log's answers took, one after another; None where it does not say.
+    """
+
+    run_id: str
+    rows: int
+    drawn: Mapping[str, int]
+    chances: Mapping[str, float]
+    costs: Sequence[Cost]
+    problems: Sequence[Problem]
+    problem_count: int
+    seconds: float | None
+
+    @property
+    def low_usd(self) -> float:
+        """The least that all of it may cost."""
+        return sum(cost.low_usd for cost in self.costs)
+
+    @property
+    def high_usd(self) -> float:
+        """The most, retries left out."""
+        return sum(cost.high_usd for cost in self.costs)
+
+    def __str__(self) -> str:
+        kinds = ", ".join(
+            f"{kind} {drawn:,}" + (f" (chance {self.chances[kind]:.3g})" if self.chances[kind] < 1 else "")
+            for kind, drawn in sorted(self.drawn.items())
+        )
+        lines = [f"run {self.run_id}: {sum(self.drawn.values()):,} of {self.rows:,} rows: {kinds}"]
+        lines += [f"  {cost}" for cost in self.costs]
+        lines.append(f"  together ${self.low_usd:.4f} to ${self.high_usd:.4f}, retries not counted")
+        if self.seconds is not None:
+            lines.append(f"  the log's answers took {self.seconds:,.0f} s, one after another")
+        lines += [f"  left out: {problem}" for problem in self.problems]
+        if self.problem_count > len(self.problems):
+            lines.append(f"  and {self.problem_count - len(self.problems):,} more")
+        return "\n".join(lines)
+
+
+class Reader:
+    """Rows as items, the same at every pass."""
+
+    def __init__(
+        self,
+        rows: OpenRows,
+        router: Router,
+        candidates: Sequence[Candidate],
+        primary: Primary,
+        task_type: str | None,
+        scorer: Scorer,
+    ) -> None:
+        self._rows = rows
+        self._router = router
+        self._candidates = candidates
+        self._primary = primary
+        self._task_type = task_type
+        self._scorer = scorer
+
+    def items(self, chosen: Chosen) -> Iterator[Item]:
+        """The items that were found well and drawn."""
+        for read in self._read(chosen.repeated):
+            if isinstance(read, Item) and (chance := chosen.chance(read)) is not None:
+                yield Item(read.row, read.request, read.logged, read.key, read.request_id, chance)
+
+    def plan(self, run_id: str, sample: int | None, seed: int) -> tuple[Plan, Chosen]:
+        """Go through all of them. Raises `ConfigError` for a source that cannot be read, and an id twice."""
+        keys, problems, kinds = array("Q"), list[Problem](), Counter[str]()
+        some = _Some(_ESTIMATED, seed)
+        wrong = number = 0
+        for number, read in enumerate(self._read(frozenset()), 1):
+            if isinstance(read, ConfigError):
+                wrong += 1
+                problems += [Problem(number, str(read))] if len(problems) < _TOLD else []
+                continue
+            keys.append(key64(read.key))
+            kinds[read.row.task_type] += 1
+            some.offer(read)
+        repeated = _repeated(keys)
+        self._refuse_same_ids(repeated)
+        drawn = dict(kinds) if sample is None else _allocated(kinds, sample)
+        chosen = Chosen(
+            repeated,
+            {kind: drawn[kind] / kinds[kind] for kind in kinds},
+            None if sample is None else self._drawn(repeated, drawn, seed),
+        )
+        total = sum(drawn.values())
+        plan = Plan(
+            run_id=run_id,
+            rows=number,
+            drawn=drawn,
+            chances=chosen.chances,
+            costs=self._costs(some.kept, total),
+            problems=problems,
+            problem_count=wrong,
+            seconds=_seconds(some.kept, total),
+        )
+        return plan, chosen
+
+    def _drawn(self, repeated: frozenset[int], drawn: Mapping[str, int], seed: int) -> frozenset[int]:
+        """The keys with the smallest hashes of each task type: whatever the order of the rows."""
+        heaps: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for read in self._read(repeated):
+            if isinstance(read, Item):
+                kind = read.row.task_type
+                _keep_least(heaps[kind], key64(f"{seed}:{read.key}"), key64(read.key), drawn[kind])
+        return frozenset(key for heap in heaps.values() for _, key in heap)
+
+    def _read(self, repeated: frozenset[int]) -> Iterator[Item | ConfigError]:
+        copies: Counter[int] = Counter()
+        for given in self._rows:
+            try:
+                item = self._item(given)
+            except ConfigError as error:
+                yield error
+                continue
+            except RouterLabError as error:
+                yield ConfigError(str(error))
+                continue
+            if (key := key64(item.key)) in repeated and not item.row.has_id:
+                copies[key] += 1
+                if copies[key] > 1:
+                    item = _copy(item, copies[key])
+            yield item
+
+    def _item(self, given: Any) -> Item:
+        """Raises `ConfigError`, `RoutingError` naming the column."""
+        row = Row.read(given, self._task_type)
+        logged = None
+        columns = given if isinstance(given, Mapping) else {}
+        if self._primary == "logged":
+            logged = Logged.read({name: present(value) for name, value in columns.items()})
+        self._scorer.check(row)
+        request = row.own_request()
+        self._router.route(row.task_type)
+        for candidate in self._candidates:
+            candidate.request(row)
+        own = columns.get("key") if self._rows.is_ledger else None
+        key = own or replay_id(row.task_type, row.task_id)
+        return Item(row, request, logged, key, columns.get("request_id") if own else None)
+
+    def _refuse_same_ids(self, repeated: frozenset[int]) -> None:
+        """Raise `ConfigError` for an id that two rows have: one of them would never be asked."""
+        if not repeated:
+            return
+        first: dict[int, int] = {}
+        for number, read in enumerate(self._read(frozenset()), 1):
+            if isinstance(read, ConfigError) or not read.row.has_id or self._rows.is_ledger:
+                continue
+            key = key64(read.key)
+            if key in repeated and first.setdefault(key, number) != number:
+                raise ConfigError(
+                    f"row {number}: `id` {read.row.task_id!r} is also that of row {first[key]}: ids differ, "
+                    "or be left out to use a hash of the input"
+                )
+
+    def _costs(self, some: Sequence[Item], rows: int) -> list[Cost]:
+        return [self._cost(candidate, some, rows) for candidate in self._candidates]
+
+    def _cost(self, candidate: Candidate, some: Sequence[Item], rows: int) -> Cost:
+        low = high = 0.0
+        for item in some:
+            job = self._router.offline_job(candidate.request(item.row), "estimate", "estimate")
+            longest = self._router.likely_usd(job, candidate.name)
+            high += longest
+            low += min(longest, self._router.likely_usd(job, candidate.name, _length(item.logged)))
+        each = rows / len(some) if some else 0.0
+        return Cost(candidate.name, rows, low * each, high * each)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which rows take part: all, or those drawn; keys that several rows without an id share."""
+
+    repeated: frozenset[int]
+    chances: Mapping[str, float]
+    keys: frozenset[int] | None
+
+    def chance(self, item: Item) -> float | None:
+        """The chance with which a row was drawn; None for one that was not."""
+        if self.keys is not None and key64(item.key) not in self.keys:
+            return None
+        return self.chances.get(item.row.task_type)
+
+
+class _Some:
+    """So many items, each with the same chance (Vitter's algorithm R)."""
+
+    def __init__(self, most: int, seed: int) -> None:
+        self._most, self._rng, self._seen = most, random.Random(seed), 0
+        self.kept: list[Item] = []
+
+    def offer(self, item: Item) -> None:
+        self._seen += 1
+        if len(self.kept) < self._most:
+            self.kept.append(item)
+        elif (place := self._rng.randrange(self._seen)) < self._most:
+            self.kept[place] = item
+
+
+def _copy(item: Item, number: int) -> Item:
+    task_id = f"{item.row.task_id}-{number}"
+    row = replace(item.row, task_id=task_id)
+    request = replace(item.request, task_id=task_id)
+    return Item(row, request, item.logged, replay_id(row.task_type, task_id), item.request_id)
+
+
+def _keep_least(heap: list[tuple[int, int]], rank: int, key: int, most: int) -> None:
+    """Keep the `most` smallest ranks, as negated numbers: the largest of them is on top."""
+    if len(heap) < most:
+        heapq.heappush(heap, (-rank, key))
+    else:
+        heapq.heappushpop(heap, (-rank, key))
+
+
+def _allocated(kinds: Mapping[str, int], sample: int) -> dict[str, int]:
+    """A sample's size by task type: in proportion, but none without a row, by largest remainders."""
+    total = sum(kinds.values())
+    if sample >= total:
+        return dict(kinds)
+    exact = {kind: sample * count / total for kind, count in kinds.items()}
+    drawn = {kind: max(1, int(share)) for kind, share in exact.items()}
+    rest = sorted(kinds, key=lambda kind: (int(exact[kind]) - exact[kind], kind))
+    for kind in rest[: max(0, sample - sum(drawn.values()))]:
+        drawn[kind] = min(kinds[kind], drawn[kind] + 1)
+    return drawn
+
+
+def _repeated(keys: array[int]) -> frozenset[int]:
+    if not keys:
+        return frozenset()
+    found, counts = np.unique(np.frombuffer(keys, dtype=np.uint64), return_counts=True)
+    return frozenset(map(int, found[counts > 1]))
+
+
+def _length(logged: Logged | None) -> int:
+    """About how many tokens the log's answer has; 1 without one."""
+    if logged is None:
+        return 1
+    return logged.tokens_out or max(1, len(logged.output) // 4)
+
+
+def _seconds(some: Sequence[Item], rows: int) -> float | None:
+    known = [item.logged.latency_ms for item in some if item.logged and item.logged.latency_ms is not None]
+    return sum(known) / 1e3 * rows / len(known) if known else None

@@ -1,0 +1,185 @@
+"""Candidates against a primary, over a dataset: checked, estimated, asked, paid once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from router_lab.errors import ConfigError
+from router_lab.replay.candidates import Candidate, read_candidates
+from router_lab.replay.fan_out import FanOut, Tally
+from router_lab.replay.outcome import CandidateResult, ReplayRun
+from router_lab.replay.pair_scores import score_pairs
+from router_lab.replay.plan import Item, Plan, Primary, Reader
+from router_lab.replay.progress import Progress, reporting_candidates
+from router_lab.replay.rows import Row
+from router_lab.replay.scoring import Scorer
+from router_lab.replay.sources import OpenRows
+from router_lab.router.comparators.compare import comparator as made_comparator
+
+if TYPE_CHECKING:
+    from router_lab.router import Router
+
+_LONGEST_RUN_ID = 200
+
+# Whether to go on, knowing what it costs.
+Confirm = Callable[[Plan], bool]
+
+
+async def replay_candidates(
+    router: Router,
+    rows: Any,
+    *,
+    candidates: Any,
+    primary: Primary = "logged",
+    run_id: str | None = None,
+    task_type: str | None = None,
+    within: str | None = None,
+    since: datetime | str | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    repeats: int = 1,
+    reuse: bool = False,
+    concurrency: int = 32,
+    comparator: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    strict: bool = True,
+    confirm: Confirm | None = None,
+    progress: bool | Progress | None = None,
+) -> ReplayRun:
+    """Ask every candidate every row, and keep a pair with the primary's answer for each, paid once.
+
+    `rows` is what `replay` takes, or a ledger (open, or its folder): then its primaries' answers are the
+    rows. With `primary="logged"` the answer stands in the row: `output`, and where known `tool_calls`,
+    `model`, `cost_usd`, `latency_ms`, `tokens_in`, `tokens_out`, `stop_reason`; nothing is sent to the
+    primary. With "call" its route's model is asked, once for all candidates. Candidates are aliases, or
+    `Candidate` records with parameters or a prompt; `grid` makes many. A row with tool results in its
+    messages is asked as it stands; no tool is ever run.
+
+    `task_type` is for rows without one; `within` keeps those of a task type and below it, `since` those
+    from a time on, and `sample` draws so many, by task type in proportion, whose pairs say with which chance
+    (`sample_probability`). `repeats` asks each row several times.
+
+    All rows are read first: where some cannot be used, nothing is sent, or with `strict=False` these are
+    left out. `confirm` is then asked with the `Plan`; a false answer ends it with nothing sent. Requests of
+    one server grow in number up to `concurrency`, as far as it stands that. Running it again, after whatever
+    end, goes on where it was: a row and candidate that has its pair in the ledger under `run_id` (by default
+    the file's name) is not asked again, nor is one whose answer was stored before its pair. `reuse` takes
+    answers which the ledger has of other runs to the same input by the same model with the same parameters;
+    their pairs are marked `reused` in `details`.
+
+    Pairs are compared by `comparator`, else as the route's shadow is, else as `text`. They have
+    `origin="replay"`, the candidate's name as `shadow_alias`, and the `run_id`. The budgets of shadows hold;
+    the switch, which governs what is sent unasked, does not stop it. Raises `ConfigError` before anything is
+    sent, `LedgerError`; a budget that is used up ends the run, and the result says so.
+    """
+    chosen = read_candidates(candidates, router.settings)
+    _check(primary, repeats, concurrency, sample, run_id)
+    if comparator is not None:
+        made_comparator(comparator, options or {})
+    scorer = Scorer(None if comparator == "judge" else comparator, options, router.settings)
+    beside = router.beside({one.name: one.model(router.settings) for one in chosen})
+    try:
+        with OpenRows(rows, task_type, within, since) as source:
+            reader = Reader(source, beside, chosen, primary, task_type, scorer)
+            plan, drawn = await asyncio.to_thread(reader.plan, run_id or source.name, sample, seed)
+            _refuse(plan, source.name, strict)
+            if confirm is not None and not confirm(plan):
+                return _result(plan, None, chosen, 0, router, "not confirmed: nothing was sent")
+            with reporting_candidates(progress, chosen, sum(plan.drawn.values()) * repeats) as report:
+                run = FanOut(
+                    router=beside,
+                    candidates=chosen,
+                    run_id=plan.run_id,
+                    comparator=None if comparator is None else (comparator, options or {}),
+                    repeats=repeats,
+                    concurrency=concurrency,
+                    reuse=reuse,
+                    report=report,
+                    began=router.clock.now(),
+                )
+                expected: dict[tuple[str, str], Row] = {}
+                await run.run(lambda: _expecting(reader.items(drawn), expected))
+    finally:
+        await beside.close()
+    scored = await score_pairs(router.ledger, expected, scorer)
+    return _result(plan, run, chosen, repeats, router, run.stopped, scored)
+
+
+def _expecting(items: Any, expected: dict[tuple[str, str], Row]) -> Any:
+    """The items; of those that expect an answer, what that is stays."""
+    item: Item
+    for item in items:
+        row = item.row
+        if row.expected is not None:
+            expected[row.task_id, row.task_type] = replace(row, prompt=None, messages=None, system=None)
+        yield item
+
+
+def _check(primary: str, repeats: int, concurrency: int, sample: int | None, run_id: str | None) -> None:
+    if primary not in ("logged", "call"):
+        raise ConfigError(f"primary={primary!r}: choose 'logged' (the rows' own answers) or 'call'")
+    for name, value in (("repeats", repeats), ("concurrency", concurrency), ("sample", sample)):
+        if value is not None and (type(value) is not int or value < 1):
+            raise ConfigError(f"{name}={value!r}: a whole number above 0")
+    if run_id is not None and (
+        not isinstance(run_id, str) or not run_id.isprintable() or not 0 < len(run_id) <= _LONGEST_RUN_ID
+    ):
+        raise ConfigError(
+            f"run_id={str(run_id)[:60]!r}: a text of 1 to {_LONGEST_RUN_ID} printable characters"
+        )
+
+
+def _refuse(plan: Plan, name: str, strict: bool) -> None:
+    """Raise `ConfigError` where rows cannot be used, or there are none."""
+    if plan.problems and (strict or not plan.drawn):
+        told = "\n".join(f"  {problem}" for problem in plan.problems)
+        more = plan.problem_count - len(plan.problems)
+        raise ConfigError(
+            f"{name}: nothing was sent, since {plan.problem_count:,} of {plan.rows:,} rows "
+            f"cannot be used:\n{told}"
+            + (f"\n  and {more:,} more" if more else "")
+            + ("\nstrict=False (--skip-bad-rows) leaves them out" if plan.drawn else "")
+        )
+    if not plan.drawn:
+        raise ConfigError(f"{name}: there are no rows, or none is of the task type and time asked for")
+
+
+def _result(
+    plan: Plan,
+    run: FanOut | None,
+    candidates: tuple[Candidate, ...],
+    repeats: int,
+    router: Router,
+    stopped: str | None,
+    scored: int = 0,
+) -> ReplayRun:
+    wanted = sum(plan.drawn.values()) * repeats
+
+    def result(name: str) -> CandidateResult:
+        tally = run.tallies[name] if run is not None else Tally()
+        return CandidateResult(
+            name=name,
+            wanted=wanted,
+            answered=tally.answered,
+            failed=tally.failed,
+            skipped=tally.skipped,
+            reused=tally.reused,
+            cost_usd=tally.cost_usd,
+            unknown_usd=tally.unknown_usd,
+            stopped=tally.stopped,
+        )
+
+    return ReplayRun(
+        run_id=plan.run_id,
+        plan=plan,
+        candidates=tuple(result(one.name) for one in candidates),
+        primary_usd=run.primary.cost_usd if run is not None else 0.0,
+        stopped=stopped,
+        problems=tuple(run.problems) if run is not None else (),
+        scored_pairs=scored,
+        ledger=router.ledger,
+    )

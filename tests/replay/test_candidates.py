@@ -1,0 +1,260 @@
+"""Replays with candidates through a real router: against a log, against a called primary, resumed, drawn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import router_lab as rl
+from lab import Lab, laboratory
+from router_lab.errors import ConfigError
+
+ROUTING = """
+routing:
+  ask: {model: cloud, max_tokens: 64}
+  classify: {model: cloud, max_tokens: 16, shadow: {model: cheap, comparator: label}}
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    with laboratory(tmp_path / "ledger") as made:
+        yield made
+
+
+def log(count: int = 6, **more: Any) -> list[dict[str, Any]]:
+    """Rows of a log: what was asked, and what was answered there."""
+    return [
+        {
+            "id": f"row-{number}",
+            "task_type": "ask",
+            "prompt": f"Item {number} weighs {number} kilograms. How heavy is item {number}?",
+            "output": f"{number} kilograms",
+            "model": "claude-sonnet-4-5",
+            "cost_usd": 0.01 * (number + 1),
+            "latency_ms": 100.0 + number,
+            "tokens_in": 20,
+            "tokens_out": 4,
+            **more,
+        }
+        for number in range(count)
+    ]
+
+
+async def test_candidates_are_asked_and_the_logged_primary_is_not(lab: Lab) -> None:
+    async with lab.router(ROUTING) as router:
+        run = await rl.replay(router, log(), candidates=["cheap", "other"])
+    assert {one.name: one.answered for one in run.candidates} == {"cheap": 6, "other": 6}
+    assert sorted(each.model for each in lab.served) == ["claude-haiku-4-5"] * 6 + ["my-model"] * 6
+    pairs = lab.comparisons
+    assert set(pairs["origin"]) == {"replay"} and set(pairs["run_id"]) == {"rows"}
+    assert set(pairs["status"]) == {"complete"} and set(pairs["primary_alias"]) == {"cloud"}
+    one = pairs[(pairs["task_id"] == "row-3") & (pairs["shadow_alias"] == "other")].iloc[0]
+    assert (one["primary_output"], one["primary_cost_usd"], one["primary_latency_ms"]) == (
+        "3 kilograms",
+        pytest.approx(0.04),
+        103.0,
+    )
+
+
+async def test_the_money_of_a_log_is_not_money_of_this_ledger(lab: Lab) -> None:
+    async with lab.router(ROUTING) as router:
+        run = await rl.replay(router, log(), candidates=["cheap", "other"])
+    attempts = lab.attempts
+    asked = attempts[attempts["is_shadow"]]
+    assert run.cost_usd == pytest.approx(asked["cost_usd"].sum()) == pytest.approx(attempts["cost_usd"].sum())
+    daily = lab.ledger.spend().set_index("scope").loc["daily"]
+    assert daily["spent_usd"] == pytest.approx(asked["cost_usd"].sum())
+    logged = attempts[~attempts["is_shadow"]]
+    assert len(logged) == 6 and set(logged["billing"]) == {"unbilled"}
+    assert set(logged["tokens_in"]) == {20} and set(logged["cost_source"]) == {"imported"}
+    savings = rl.analysis.savings(lab.ledger, by="shadow_alias").set_index("shadow_alias")
+    assert savings.loc["cheap", "primary_usd"] == pytest.approx(0.21)
+    assert lab.ledger.verify().ok, lab.ledger.verify()
+
+
+async def test_verdicts_work_by_candidate(lab: Lab) -> None:
+    async with lab.router(ROUTING) as router:
+        run = await rl.replay(router, log(30), candidates=["cheap", "other"])
+    verdicts = rl.analysis.ab(lab.ledger, by="shadow_alias")
+    assert set(verdicts.frame["task_type"]) == {"cheap", "other"}  # the column of whatever it is by
+    assert len(run.frame) == 60
+    assert rl.analysis.monitor(run.frame, by="shadow_alias") is not None
+
+
+async def test_a_second_run_asks_nothing_and_a_new_candidate_alone_is_asked(lab: Lab) -> None:
+    async with lab.router(ROUTING) as router:
+        await rl.replay(router, log(), candidates=["cheap"])
+        again = await rl.replay(router, log(), candidates=["cheap", "other"])
+    assert (again["cheap"].skipped, again["cheap"].answered, again["other"].answered) == (6, 0, 6)
+    assert len(lab.served) == 12 and len(lab.comparisons) == 12
+    assert len(lab.attempts) == 18
+
+
+async def test_a_primary_is_called_once_for_all_candidates(lab: Lab) -> None:
+    rows = [{key: row[key] for key in ("id", "task_type", "prompt")} for row in log()]
+    async with lab.router(ROUTING) as router:
+        run = await rl.replay(router, rows, candidates=["cheap", "other"], primary="call")
+        again = await rl.replay(router, rows, candidates=["cheap", "other", "small"], primary="call")
+    assert sorted(each.model for each in lab.served).count("claude-sonnet-4-5") == 6
+    assert run.is_complete and again["small"].answered == 6
+    assert run.cost_usd == pytest.approx(lab.attempts["cost_usd"].iloc[:18].sum())
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "frame", "generator"])
+async def test_a_log_in_any_form(lab: Lab, tmp_path: Path, form: str) -> None:
+    frame = pd.DataFrame(log())
+    source: Any = tmp_path / f"log.{form}"
+    if form == "jsonl":
+        source.write_text("\n".join(map(json.dumps, log())), encoding="utf-8")
+    elif form == "csv":
+        frame.to_csv(source, index=False)
+    elif form == "parquet":
+        frame.to_parquet(source)
+    else:
+        source = frame if form == "frame" else (row for row in log())
+    async with lab.router(ROUTING) as router:
+        run = await rl.replay(router, source, candidates=["cheap"])
+    assert run["cheap"].answered == 6
+    assert run.frame["primary_cost_usd"].sum() == pytest.approx(0.21)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"output": None}, "row 3: `output`"),
+        ({"cost_usd": "much"}, "row 3: `cost_usd`"),
+        ({"cost_usd": -1}, "row 3: `cost_usd`"),
+        ({"tokens_in": 1.5}, "row 3: `tokens_in`"),
+        ({"tool_calls": "{"}, "row 3: `tool_calls`"),
+        ({"task_type": "unknown"}, "row 3: no route"),
+        ({"prompt": " "}, "row 3: prompt"),
+        ({"id": "row-0"}, "row 3: `id` 'row-0' is also that of row 1"),
+    ],
+)
+async def test_what_is_wrong_with_a_row_is_said_before_anything_is_sent(
+    lab: Lab, change: dict[str, Any], said: str
+) -> None:
+    rows = log()
+    rows[2] |= change
+    async with lab.router(ROUTING) as router:
+        with pytest.raises(ConfigError, match=said):
+            await rl.replay(router, rows, candidates=["cheap"])
+        assert not lab.served and not len(lab.attempts)
+        if "id" not in change:
+            run = await rl.replay(router, rows, candidates=["cheap"], strict=False)
+            assert run["cheap"].answered == 5 and run.plan.problem_count == 1
+
+
+async def test_candidates_with_parameters_and_prompts_are_told_apart(lab: Lab) -> None:
+    candidates = rl.replay.grid(
+        ["cheap"],
+        [{"temperature": 0}, {"temperature": 1, "max_tokens": 8}],
+        {"": {}, "brief": {"system": "Be brief.", "prompt": "Answer: {prompt}"}},
+    )
+    async with lab.router(ROUTING) as router:
+        run = await rl.replay(router, log(2), candidates=candidates)
+    assert len(candidates) == 4 and run.is_complete
+    assert set(run.frame["shadow_alias"]) == {one.name for one in candidates}
+    asked = lab.attempts[lab.attempts["model_alias"] == "cheap temperature=1.0 max_tokens=8 prompt=brief"]
+    asked = lab.attempts[lab.attempts["prompt"].str.contains("Answer: Item 0", regex=False)]
+    assert len(asked) == 2 and asked["prompt"].str.startswith("system: Be brief.").all()
+
+
+async def test_repeats_are_asked_each(lab: Lab) -> None:
+    async with lab.router(ROUTING) as router:
+        run = await rl.replay(router, log(2), candidates=["cheap"], repeats=3)
+        again = await rl.replay(router, log(2), candidates=["cheap"], repeats=3)
+    assert run["cheap"].answered == 6 and again["cheap"].skipped == 6
+    assert len(lab.served) == 6 and lab.comparisons["comparison_id"].nunique() == 6
+
+
+async def test_answers_are_used_again_and_marked(lab: Lab) -> None:
+    async with lab.router(ROUTING) as router:
+        await rl.replay(router, log(3), candidates=["cheap"], repeats=2)
+        again = await rl.replay(router, log(3), candidates=["cheap"], repeats=2, run_id="again", reuse=True)
+    assert (again["cheap"].reused, again.cost_usd) == (6, 0.0)
+    assert len(lab.served) == 6
+    pairs = lab.comparisons
+    first, second = (pairs[pairs["run_id"] == name] for name in ("rows", "again"))
+    assert sorted(first["shadow_attempt_id"]) == sorted(second["shadow_attempt_id"])
+    assert (
+        second["details"]
+        .map(lambda said: (json.loads(said) if isinstance(said, str) else said)["reused"])
+        .all()
+    )
+
+
+async def test_a_sample_is_drawn_by_task_type_with_known_chances(lab: Lab) -> None:
+    rows = log(30) + [row | {"id": f"c-{row['id']}", "task_type": "classify"} for row in log(10)]
+    async with lab.router(ROUTING) as router:
+        run = await rl.replay(router, rows, candidates=["cheap"], sample=8, seed=1)
+        again = await rl.replay(router, rows[::-1], candidates=["cheap"], sample=8, seed=1)
+    assert run.plan.drawn == {"ask": 6, "classify": 2} and again["cheap"].skipped == 8
+    chances = lab.comparisons.groupby("task_type")["sample_probability"].unique().map(list).to_dict()
+    assert chances == {"ask": [0.2], "classify": [0.2]}
+
+
+async def test_a_ledger_is_replayed_without_paying_its_primaries_again(lab: Lab) -> None:
+    async with lab.router(ROUTING) as router:
+        for number in range(3):
+            await router.complete(
+                f"How heavy is item {number}?", task_type="ask", system="Be brief.", temperature=0.5
+            )
+        await router.complete("Good or bad?", task_type="classify")
+        paid = lab.attempts["cost_usd"].sum()
+        run = await rl.replay(router, lab.ledger, candidates=["other"], within="ask")
+        again = await rl.replay(router, lab.ledger, candidates=["other"])
+    assert run["other"].answered == 3 and (again["other"].answered, again["other"].skipped) == (1, 3)
+    attempts = lab.attempts
+    primaries = attempts[~attempts["is_shadow"]]
+    assert len(primaries) == 4 and primaries["cost_usd"].sum() == pytest.approx(paid)
+    pairs = lab.comparisons[lab.comparisons["origin"] == "replay"]
+    assert set(pairs["primary_attempt_id"]) == set(primaries["attempt_id"])
+    asked = attempts[attempts["is_shadow"]].iloc[0]
+    assert asked["prompt"].startswith("system: Be brief.\n\nuser: How heavy")
+    assert (
+        json.loads(asked["parameters"])["temperature"] == 0.5
+        if isinstance(asked["parameters"], str)
+        else True
+    )
+
+
+async def test_nothing_is_sent_unless_it_is_confirmed(lab: Lab) -> None:
+    seen = []
+
+    def no(plan: Any) -> bool:
+        seen.append(plan)
+        return False
+
+    async with lab.router(ROUTING) as router:
+        run = await rl.replay(router, log(), candidates=["cheap", "other"], confirm=no)
+    assert not lab.served and run.counts["unanswered"] == 0 and run.stopped
+    (plan,) = seen
+    assert plan.drawn == {"ask": 6}
+    for cost in plan.costs:
+        assert 0 < cost.low_usd < cost.high_usd
+    assert plan.seconds == pytest.approx(0.615)
+
+
+async def test_a_budget_that_is_used_up_ends_the_run_and_the_next_goes_on(lab: Lab) -> None:
+    async with lab.router(ROUTING, "cost: {shadow_daily_usd: 0.001}") as router:
+        run = await rl.replay(router, log(), candidates=["cheap"])
+    assert run.stopped and run.counts["unanswered"] > 0
+    async with lab.router(ROUTING) as router:
+        again = await rl.replay(router, log(), candidates=["cheap"])
+    assert again.is_complete
+    assert len(lab.comparisons) == 6 and len(lab.served) == 6
+
+
+async def test_a_candidate_that_cannot_work_is_left_and_the_others_go_on(lab: Lab) -> None:
+    lab.server.app.script([{"kind": "status", "status": 404, "model": "my-model", "times": None}])
+    async with lab.router(ROUTING) as router:
+        run = await rl.replay(router, log(), candidates=["cheap", "other"])
+    assert run["cheap"].answered == 6
+    assert run["other"].stopped and run["other"].unanswered == 6

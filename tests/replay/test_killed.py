@@ -1,0 +1,125 @@
+"""`router-lab replay` over a real socket, killed again and again: nothing is paid twice or missing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lab import Lab, laboratory
+from router_lab import sim
+from router_lab.sim.log import bill
+
+CONFIG = """
+models:
+  cloud: {{provider: anthropic, model: claude-sonnet-4-5, base_url: "{url}", price: {{input: 3, output: 15}}}}
+  cheap: {{provider: anthropic, model: claude-haiku-4-5, base_url: "{url}", price: {{input: 1, output: 5}}}}
+  other: {{provider: openai, model: my-model, base_url: "{url}/v1", price: {{input: 0.2, output: 0.6}}}}
+routing:
+  ask: {{model: cloud, max_tokens: 32}}
+retry: {{policies: {{standard: {{retries: 2, base_s: 0, max_s: 0}}}}}}
+"""
+PRICES = {"claude-haiku-4-5": {"input": 1, "output": 5}, "my-model": {"input": 0.2, "output": 0.6}}
+ROWS = 90
+
+
+def started(folder: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "router_lab.cli", "replay", str(folder / "log.jsonl"), "--yes"]
+    command += ["--candidate", "cheap", "--candidate", "other", "--concurrency", "8"]
+    command += ["--config", str(folder / "router.yaml"), "--ledger", str(folder / "ledger"), *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def written(folder: Path, url: str) -> None:
+    (folder / "router.yaml").write_text(CONFIG.format(url=url), encoding="utf-8")
+    rows = [
+        {"id": f"row-{number}", "task_type": "ask", "prompt": f"How heavy is {number}?", "output": "1"}
+        for number in range(ROWS)
+    ]
+    (folder / "log.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+
+
+def killed_after(folder: Path, lab: Lab, requests: int) -> None:
+    before, running = len(lab.served), started(folder)
+    wait_until(lambda: len(lab.served) >= before + requests or running.poll() is not None)
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+
+
+def wait_until(done: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.005)
+
+
+@pytest.mark.timeout(300)
+def test_five_kills_and_every_row_is_answered_once(tmp_path: Path) -> None:
+    faults = sim.Chaos({"500": 0.025, "529": 0.025}, 1)
+    with laboratory(tmp_path / "ledger", latency=0.02, faults=faults) as lab:
+        written(tmp_path, lab.server.url)
+        for _ in range(5):
+            killed_after(tmp_path, lab, 20)
+        last = started(tmp_path)
+        out, err = last.communicate(timeout=90)
+        assert last.returncode == 0, out + err
+        asked_before = len(lab.served)
+        again = started(tmp_path)
+        out, err = again.communicate(timeout=60)
+        assert again.returncode == 0 and len(lab.served) == asked_before, out + err
+        lab.ledger.recover()
+        pairs, attempts = lab.comparisons, lab.attempts
+        served = {each.client_request_id: each for each in lab.served}
+    assert len(pairs) == 2 * ROWS and set(pairs["status"]) == {"complete"}
+    assert not pairs.duplicated(["task_id", "shadow_alias"]).any()
+    assert {each.model for each in served.values()} == set(PRICES)
+    asked = attempts[attempts["is_shadow"]].set_index("attempt_id")
+    # Every request has its row, and no answer that was paid for and kept was asked for again.
+    assert set(served) <= set(asked.index)
+    answered = asked[asked["outcome"] == "ok"]
+    assert len(answered) == 2 * ROWS and not answered["comparison_id"].duplicated().any()
+    assert set(pairs["shadow_attempt_id"]) == set(answered.index)
+    kept = [served[attempt_id] for attempt_id in answered.index]
+    assert answered["cost_usd"].sum() == pytest.approx(bill(kept, PRICES)["usd"])
+    # What the killed processes had under way is in the ledger as unknown, never less than its bill.
+    lost = asked[asked["billing"] == "unknown"]
+    under_way = [each for attempt_id, each in served.items() if attempt_id in lost.index]
+    assert len(lost) <= 5 * 2 * 8
+    assert lost["worst_usd"].sum() >= bill(under_way, PRICES)["usd"]
+    whole = answered["cost_usd"].sum() + bill(under_way, PRICES)["usd"]
+    assert bill(list(served.values()), PRICES)["usd"] == pytest.approx(whole)
+    assert lab.ledger.verify().ok
+
+
+def test_an_interrupt_ends_it_cleanly_and_it_goes_on(tmp_path: Path) -> None:
+    with laboratory(tmp_path / "ledger", latency=0.02) as lab:
+        written(tmp_path, lab.server.url)
+        running = started(tmp_path)
+        wait_until(lambda: len(lab.served) >= 30 or running.poll() is not None)
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=30)
+        assert running.returncode == 130 and "Traceback" not in err
+        assert "goes on from there" in err
+        assert set(lab.attempts["outcome"]) <= {"ok", "cancelled"}
+        last = started(tmp_path)
+        out, err = last.communicate(timeout=60)
+        assert last.returncode == 0, out + err
+        assert len(lab.comparisons) == 2 * ROWS
+
+
+def test_nothing_is_sent_without_yes(tmp_path: Path) -> None:
+    with laboratory(tmp_path / "ledger") as lab:
+        written(tmp_path, lab.server.url)
+        command = [sys.executable, "-m", "router_lab.cli", "replay", str(tmp_path / "log.jsonl")]
+        command += ["--candidate", "cheap,temperature=0", "--sample", "20", "--task-type", "ask"]
+        command += ["--config", str(tmp_path / "router.yaml"), "--ledger", str(tmp_path / "ledger")]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+        assert done.returncode == 0 and "nothing was sent" in done.stdout, done.stderr
+        assert "cheap temperature=0" in done.stdout and "20 of 90 rows" in done.stdout
+        assert not lab.served
