@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 _REQUIRED = ("id", "started_at", "model")
+# Without this a row says all that it is kept for.
+_INCIDENTAL = ("ended_at",)
 _NOT_SAID: Sequence[Any] = (None, "", "{}", {}, [])
 # The year 1973 as seconds since 1970: whatever is smaller is a year or a counter, no time of a call.
 _FIRST_SECOND = 1e8
@@ -156,6 +158,8 @@ def _converted(name: str, value: Any) -> Any:
         convert: Callable[[Any], Any] = _KINDS.get(name, text)
         return convert(value)
     except (ValueError, TypeError, OverflowError) as error:
+        if name in _INCIDENTAL:
+            return None
         shown = repr(value)
         raise ValueError(f"{name}={shown if len(shown) < 80 else shown[:77] + '...'}: {error}") from error
 

@@ -649,6 +649,14 @@ def test_a_code_that_is_no_status_loses_no_row(tmp_path: Path, code: Any) -> Non
     assert added == 1 and rows["http_status"].isna().all()
 
 
+@pytest.mark.parametrize("ended", ["0001-01-01T00:00:00Z", "never", [1], "0"])
+def test_an_end_that_is_no_time_loses_no_row(tmp_path: Path, ended: Any) -> None:
+    for source, row in (("litellm", spend(endTime=ended)), ("langfuse", generation(endTime=ended))):
+        (tmp_path / source).mkdir()
+        added, rows = imported(tmp_path / source, source, [row])
+        assert added == 1 and rows["latency_ms"].isna().all()
+
+
 def test_a_status_in_the_place_of_an_errors_kind_is_the_status(tmp_path: Path) -> None:
     failed = {**span("1", said={**CHAT, "error.type": "429"}), "status": {"code": 2}}
     _, rows = imported(tmp_path, "otel", export(failed))
