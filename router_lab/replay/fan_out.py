@@ -40,7 +40,7 @@ from router_lab.router.shadows.pairing import Answered, Pairing
 from router_lab.settings.models import ShadowRoute
 
 if TYPE_CHECKING:
-    from router_lab.router import Router
+    from router_lab.router.offline import OfflineRouter
 
 # What the candidate's configuration or account is the cause of: its next row would meet it as well.
 _HOPELESS = frozenset({401, 402, 403, 404, 410})
@@ -94,7 +94,7 @@ class Wanted:
 class FanOut:
     """One run. `router` knows the candidates as aliases; `stopped` says why the run ended early."""
 
-    router: Router
+    router: OfflineRouter
     candidates: Sequence[Candidate]
     run_id: str
     comparator: tuple[str, Mapping[str, Any]] | None
@@ -121,7 +121,10 @@ class FanOut:
                 return
             paid = await asyncio.to_thread(Paid, self.router.ledger)
             reused = await asyncio.to_thread(self._reused) if self.reuse else None
-            await _Turn(self, candidates, paid, reused).run(items())
+            try:
+                await _Turn(self, candidates, paid, reused).run(items())
+            except BaseExceptionGroup as group:  # the first says it; the others were cancelled, or the same
+                raise group.exceptions[0] from None
             await self.router.pairs.drain()
 
     def _reused(self) -> Reused:
@@ -253,21 +256,21 @@ class _Turn:
         if item.logged is not None:
             said = replay_id(item.key, repr([item.logged.output, item.logged.tool_calls]))
             request_id = item.request_id or said
-            job = self._router.offline_job(item.request, request_id)
+            job = self._router.job(item.request, request_id)
             answer = logged_answer(item.logged, job, self._router.settings, said, self._router.clock.now())
             (row,) = job.rows
             if row.attempt_id not in self._paid.primaries:
                 await self._router.record_logged(row)
             return answer
         request_id = replay_id("call", self._run.run_id, item.key, item.request.input_hash)
-        job = self._router.offline_job(item.request, request_id)
+        job = self._router.job(item.request, request_id)
         stored = await self._paid.primary(request_id)
         if stored is not None:
             return stored_answer(job, stored)
         pace = self._run.pace(self._router.settings.models[job.route.model].server)
         entered = await pace.enter()
         try:
-            done = await self._router.offline_answer(job)
+            done = await self._router.answer(job)
         except ProviderError as error:
             pace.refused(entered, error.retry_after_s) if error.retryable else pace.leave()
             raise
@@ -337,7 +340,7 @@ class _Turn:
         return stored_answer(job, before), known
 
     def _job(self, wanted: Wanted, primary: Answered, before: Sequence[Attempt] = ()) -> Job:
-        return self._router.offline_job(wanted.request, primary.job.request_id, wanted.comparison_id, before)
+        return self._router.job(wanted.request, primary.job.request_id, wanted.comparison_id, before)
 
     async def _asked(self, wanted: Wanted, primary: Answered, tally: Tally) -> Answered | None:
         """The candidate's answer or its failure; None where nothing can be known of it now.
@@ -355,7 +358,7 @@ class _Turn:
             job = self._job(wanted, primary, job.rows)
             sent = len(job.rows)
             try:
-                done = await self._router.offline_answer(job, name)
+                done = await self._router.answer(job, name)
             except ProviderError as error:
                 failure: Exception = error
                 if not error.retryable:

@@ -22,7 +22,7 @@ from router_lab.replay.sources import OpenRows
 from router_lab.router.request.request import Request
 
 if TYPE_CHECKING:
-    from router_lab.router import Router
+    from router_lab.router.offline import OfflineRouter
 
 Primary = Literal["logged", "call"]
 
@@ -119,7 +119,7 @@ class Reader:
     def __init__(
         self,
         rows: OpenRows,
-        router: Router,
+        router: OfflineRouter,
         candidates: Sequence[Candidate],
         primary: Primary,
         task_type: str | None,
@@ -204,7 +204,9 @@ class Reader:
         logged = None
         columns = given if isinstance(given, Mapping) else {}
         if self._primary == "logged":
-            logged = Logged.read({name: present(value) for name, value in columns.items()})
+            known = {name: present(value) for name, value in columns.items()}
+            # An id is one of the ledger that is read; a column of that name in a file is something else.
+            logged = Logged.read(known if self._rows.is_ledger else known | {"attempt_id": None})
         self._scorer.check(row)
         request = row.own_request()
         self._router.route(row.task_type)
@@ -235,7 +237,7 @@ class Reader:
     def _cost(self, candidate: Candidate, some: Sequence[Item], rows: int) -> Cost:
         low = high = 0.0
         for item in some:
-            job = self._router.offline_job(candidate.request(item.row), "estimate", "estimate")
+            job = self._router.job(candidate.request(item.row), "estimate", "estimate")
             longest = self._router.likely_usd(job, candidate.name)
             high += longest
             low += min(longest, self._router.likely_usd(job, candidate.name, _length(item.logged)))

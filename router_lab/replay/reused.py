@@ -15,7 +15,7 @@ from router_lab.replay.paid import stored_answers as stored
 from router_lab.router.attempts.job import Job
 
 if TYPE_CHECKING:
-    from router_lab.router import Router
+    from router_lab.router.offline import OfflineRouter
 
 # An input's hash and a model's name.
 _Key = tuple[str, str]
@@ -31,7 +31,7 @@ class Reused:
         self._taken: set[str] = set()
         self._found: Batched[_Key, list[Attempt]] = Batched(self._query)
 
-    async def take(self, job: Job, alias: str, router: Router) -> Attempt | None:
+    async def take(self, job: Job, alias: str, router: OfflineRouter) -> Attempt | None:
         """An answer to this input, by the model that `alias` is, with what it is asked beside the prompt."""
         asked, reserve = router.asked(job, alias)
         model = router.settings.models[alias].model

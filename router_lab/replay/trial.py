@@ -19,6 +19,7 @@ from router_lab.replay.rows import Row
 from router_lab.replay.scoring import Scorer
 from router_lab.replay.sources import OpenRows
 from router_lab.router.comparators.compare import comparator as made_comparator
+from router_lab.router.offline import OfflineRouter
 
 if TYPE_CHECKING:
     from router_lab.router import Router
@@ -81,7 +82,7 @@ async def replay_candidates(
     if comparator is not None:
         made_comparator(comparator, options or {})
     scorer = Scorer(None if comparator == "judge" else comparator, options, router.settings)
-    beside = router.beside({one.name: one.model(router.settings) for one in chosen})
+    beside = OfflineRouter.of(router, {one.name: one.model(router.settings) for one in chosen})
     try:
         with OpenRows(rows, task_type, within, since) as source:
             reader = Reader(source, beside, chosen, primary, task_type, scorer)
@@ -99,7 +100,7 @@ async def replay_candidates(
                     concurrency=concurrency,
                     reuse=reuse,
                     report=report,
-                    began=router.clock.now(),
+                    began=beside.clock.now(),
                 )
                 expected: dict[tuple[str, str], Row] = {}
                 await run.run(lambda: _expecting(reader.items(drawn), expected))

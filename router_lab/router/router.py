@@ -20,7 +20,7 @@ import httpx
 
 from router_lab import settings as settings_module
 from router_lab.errors import ConfigError, RouterLabError
-from router_lab.records import Attempt, Completion, StreamChunk, SwitchState
+from router_lab.records import Completion, StreamChunk, SwitchState
 from router_lab.router.alerts import Alerts
 from router_lab.router.answers.data import ready_for_schemas
 from router_lab.router.attempts.attempts import Attempts
@@ -56,12 +56,9 @@ from router_lab.router.shadows.shadow import Shadows, SwitchedOffError, plan_pai
 from router_lab.router.signatures import takes_what
 from router_lab.router.transport.transport import Transport
 from router_lab.router.view import routes_html
-from router_lab.settings.models import ModelSettings, Settings
+from router_lab.settings.models import Settings
 
 T = TypeVar("T")
-
-# More failures than there will be.
-_NEVER = 1 << 62
 
 
 class Router:
@@ -204,7 +201,7 @@ class Router:
             )
         )
         try:
-            done = await self._answer(job, _aliases(job))
+            done = await self._answer(job, aliases_of(job))
         except BaseException as error:
             self._secrets.mask(job.request.parameters.extra_headers).error(error)
             self._offer(pairings, Answered(job, None, error))
@@ -234,7 +231,7 @@ class Router:
             await ready_for_schemas()
         job, pairings = self._begin(Request.build(prompt, task_type=task_type, **arguments))
         lane = self._lane()
-        start = first_piece(self._dispatch, self._attempts, _aliases(job), lane.transport)
+        start = first_piece(self._dispatch, self._attempts, aliases_of(job), lane.transport)
         opened = OpenStream(job, start, lambda primary: self._offer(pairings, primary, lane))
         lane.streams.add(opened)
         try:
@@ -319,89 +316,6 @@ class Router:
     async def _close(self, within_s: float | None) -> None:
         await self._lanes.finish(within_s)
         await self._alerts.drain()
-
-    # What a replay works with ----------------------------------------------------------------------------
-
-    def beside(self, models: Mapping[str, ModelSettings]) -> Router:
-        """A router on the same books with these aliases besides, for offline work; its owner closes it.
-
-        Its breakers never open, since a replay slows down by itself, and are not those of live calls.
-        """
-        settings = self.settings.model_copy(
-            update={
-                "models": {**self.settings.models, **models},
-                "breaker": self.settings.breaker.model_copy(update={"failure_threshold": _NEVER}),
-            }
-        )
-        return type(self)(
-            settings, ledger=self.ledger, client=self._client, clock=self._clock, on_alert=self._on_alert
-        )
-
-    @property
-    def clock(self) -> Clock:
-        """The time it goes by."""
-        return self._clock
-
-    def route(self, task_type: str) -> Route:
-        """Where calls of a task type go. Raises `RoutingError`."""
-        return self._routes.resolve(task_type)
-
-    @property
-    def pairs(self) -> PairWriter:
-        """Compares and writes pairs."""
-        return self._pairs
-
-    def offline_job(
-        self,
-        request: Request,
-        request_id: str,
-        comparison_id: str | None = None,
-        before: Sequence[Attempt] = (),
-    ) -> Job:
-        """One call of a replay: a primary's, or with `comparison_id` a candidate's, ended by its first error.
-
-        `before` are its attempts so far. Raises `RoutingError`.
-        """
-        route = self._routes.resolve(request.task_type)
-        request = request.on(route.parameters)
-        state = self.ledger.switch.glance(request.task_type)
-        is_candidate = comparison_id is not None
-        job = self._job(request, route, state, comparison_id, request_id if is_candidate else None)
-        job.request_id, job.offline = request_id, is_candidate
-        job.rows.extend(before)
-        return job
-
-    async def offline_answer(self, job: Job, alias: str | None = None) -> Completion:
-        """Ask one model, or the route's in order. The switch, which governs what is sent unasked, does not
-        stop it. Raises what `complete()` raises.
-        """
-        try:
-            return await self._answer(job, _aliases(job) if alias is None else (alias,))
-        except BaseException as error:
-            self._secrets.mask().error(error)
-            raise
-
-    async def record_logged(self, row: Attempt) -> None:
-        """Keep an answer out of a log, which costs nothing here and counts against no budget.
-
-        Durable when this returns. Raises `LedgerError`.
-        """
-        kept = self._secrets.mask().value(row)
-        await self.ledger.accounts.open_attempt(kept, 0.0, ())
-        await self.ledger.accounts.settle(kept)
-
-    def asked(self, job: Job, alias: str) -> tuple[Mapping[str, Any], int]:
-        """What `alias` is asked beside the prompt, as a row keeps it, and the tokens kept for its answer."""
-        target = self._targets[alias]
-        limit = target.max_tokens(job.request, job.route)
-        return target.asked(job.request, job.route).row(), target.output_reserve(limit)
-
-    def likely_usd(self, job: Job, alias: str, tokens_out: int | None = None) -> float:
-        """What asking `alias` costs by estimated tokens, for an answer of so many, else the longest.
-
-        Sends nothing. Raises `ConfigError`, `UnpricedModelError`.
-        """
-        return self._attempts.likely_usd(job, self._targets[alias], tokens_out)
 
     def _begin(self, request: Request) -> tuple[Job, tuple[Pairing, ...]]:
         route = self._routes.resolve(request.task_type)
@@ -517,5 +431,6 @@ def _grace(error: BaseException | None) -> float | None:
     return 0.0 if error is not None and not isinstance(error, Exception) else None
 
 
-def _aliases(job: Job) -> tuple[str, ...]:
+def aliases_of(job: Job) -> tuple[str, ...]:
+    """The models a call asks, in order."""
     return (job.route.model, *job.route.fallback)

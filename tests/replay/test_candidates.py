@@ -258,3 +258,56 @@ async def test_a_candidate_that_cannot_work_is_left_and_the_others_go_on(lab: La
         run = await rl.replay(router, log(), candidates=["cheap", "other"])
     assert run["cheap"].answered == 6
     assert run["other"].stopped and run["other"].unanswered == 6
+
+
+async def test_a_server_without_room_is_waited_for_and_every_row_is_answered(lab: Lab) -> None:
+    full = {"kind": "status", "status": 429, "retry_after_s": 0.05, "times": 12}
+    lab.server.app.script([full | {"model": "claude-haiku-4-5"}])
+    async with lab.router(ROUTING) as router:
+        run = await rl.replay(router, log(20), candidates=["cheap"], concurrency=16)
+    assert run["cheap"].answered == 20 and run.is_complete
+    refused = lab.attempts[lab.attempts["http_status"] == 429]
+    assert len(refused) == 12 and set(refused["billing"]) == {"unbilled"}
+    answered = lab.attempts[lab.attempts["is_shadow"] & (lab.attempts["outcome"] == "ok")]
+    # Nobody is asked while the server is left alone: the last refusal came well before the first answer.
+    assert len(answered) == 20 and not answered["comparison_id"].duplicated().any()
+
+
+async def test_a_server_that_is_out_ends_its_candidate_alone(lab: Lab) -> None:
+    lab.server.app.script([{"kind": "status", "status": 500, "model": "my-model", "times": None}])
+    async with lab.router(ROUTING) as router:
+        run = await rl.replay(router, log(40), candidates=["cheap", "other"], concurrency=4)
+    assert run["cheap"].answered == 40
+    assert run["other"].stopped and "nothing but failures" in run["other"].stopped
+    lab.server.app.script([])
+    async with lab.router(ROUTING) as router:
+        again = await rl.replay(router, log(40), candidates=["cheap", "other"])
+    assert again["cheap"].skipped == 40
+    assert again["other"].answered + run["other"].failed == 40
+
+
+async def test_a_logs_own_attempt_id_names_no_attempt_of_ours(lab: Lab) -> None:
+    async with lab.router(ROUTING) as router:
+        run = await rl.replay(router, log(3, attempt_id="the same"), candidates=["cheap"])
+    assert run["cheap"].answered == 3 and lab.attempts["attempt_id"].is_unique
+
+
+async def test_logged_tool_calls_are_compared_and_no_tool_is_run(lab: Lab) -> None:
+    call = {"type": "function", "function": {"name": "weigh", "arguments": '{"item": 1}'}}
+    talk = [
+        {"role": "user", "content": "Weigh item 1."},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", **call}]},
+        {"role": "tool", "tool_call_id": "c1", "content": "3 kilograms"},
+    ]
+    weigh = {"name": "weigh", "description": "Weighs.", "parameters": {"type": "object", "properties": {}}}
+    tool = {"type": "function", "function": weigh}
+    steps = [
+        {"messages": talk[:1], "tools": [tool], "output": None, "tool_calls": [call]},
+        {"messages": talk, "tools": [tool], "output": "It weighs 3 kilograms."},
+    ]
+    async with lab.router(ROUTING) as router:
+        run = await rl.replay(router, steps, candidates=["cheap"], task_type="ask")
+    pairs = run.frame.sort_values("primary_output").reset_index(drop=True)
+    assert len(pairs) == 2 and len(lab.served) == 2
+    assert '"weigh"' in pairs["primary_tool_calls"][0]
+    assert set(pairs["primary_ending"]) == {"complete"}

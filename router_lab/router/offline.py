@@ -1,0 +1,105 @@
+"""A router for a replay: the same books, candidates as aliases, no pairs of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from router_lab.records import Attempt, Completion
+from router_lab.router.attempts.job import Job
+from router_lab.router.ports import Clock
+from router_lab.router.request.request import Request
+from router_lab.router.router import Router, aliases_of
+from router_lab.router.routing import Route
+from router_lab.router.shadows.pairing import PairWriter
+from router_lab.settings.models import ModelSettings
+
+# More failures than there will be.
+_NEVER = 1 << 62
+
+
+class OfflineRouter(Router):
+    """What a replay asks through. Its breakers never open, since a replay slows down by itself."""
+
+    @classmethod
+    def of(cls, router: Router, models: Mapping[str, ModelSettings]) -> OfflineRouter:
+        """A router on the books of `router` with these aliases besides; whoever makes it closes it."""
+        settings = router.settings.model_copy(
+            update={
+                "models": {**router.settings.models, **models},
+                "breaker": router.settings.breaker.model_copy(update={"failure_threshold": _NEVER}),
+            }
+        )
+        return cls(
+            settings,
+            ledger=router.ledger,
+            client=router._client,
+            clock=router._clock,
+            on_alert=router._on_alert,
+        )
+
+    @property
+    def clock(self) -> Clock:
+        """The time it goes by."""
+        return self._clock
+
+    def route(self, task_type: str) -> Route:
+        """Where calls of a task type go. Raises `RoutingError`."""
+        return self._routes.resolve(task_type)
+
+    @property
+    def pairs(self) -> PairWriter:
+        """Compares and writes pairs."""
+        return self._pairs
+
+    def job(
+        self,
+        request: Request,
+        request_id: str,
+        comparison_id: str | None = None,
+        before: Sequence[Attempt] = (),
+    ) -> Job:
+        """One call of a replay: a primary's, or with `comparison_id` a candidate's, ended by its first error.
+
+        `before` are its attempts so far. Raises `RoutingError`.
+        """
+        route = self._routes.resolve(request.task_type)
+        request = request.on(route.parameters)
+        state = self.ledger.switch.glance(request.task_type)
+        is_candidate = comparison_id is not None
+        job = self._job(request, route, state, comparison_id, request_id if is_candidate else None)
+        job.request_id, job.offline = request_id, is_candidate
+        job.rows.extend(before)
+        return job
+
+    async def answer(self, job: Job, alias: str | None = None) -> Completion:
+        """Ask one model, or the route's in order. The switch, which governs what is sent unasked, does not
+        stop it. Raises what `complete()` raises.
+        """
+        try:
+            return await self._answer(job, aliases_of(job) if alias is None else (alias,))
+        except BaseException as error:
+            self._secrets.mask().error(error)
+            raise
+
+    async def record_logged(self, row: Attempt) -> None:
+        """Keep an answer out of a log, which costs nothing here and counts against no budget.
+
+        Durable when this returns. Raises `LedgerError`.
+        """
+        kept = self._secrets.mask().value(row)
+        await self.ledger.accounts.open_attempt(kept, 0.0, ())
+        await self.ledger.accounts.settle(kept)
+
+    def asked(self, job: Job, alias: str) -> tuple[Mapping[str, Any], int]:
+        """What `alias` is asked beside the prompt, as a row keeps it, and the tokens kept for its answer."""
+        target = self._targets[alias]
+        limit = target.max_tokens(job.request, job.route)
+        return target.asked(job.request, job.route).row(), target.output_reserve(limit)
+
+    def likely_usd(self, job: Job, alias: str, tokens_out: int | None = None) -> float:
+        """What asking `alias` costs by estimated tokens, for an answer of so many, else the longest.
+
+        Sends nothing. Raises `ConfigError`, `UnpricedModelError`.
+        """
+        return self._attempts.likely_usd(job, self._targets[alias], tokens_out)
