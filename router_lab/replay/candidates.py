@@ -113,6 +113,8 @@ def read_candidates(given: Any, settings: Settings) -> tuple[Candidate, ...]:
     """Candidates of aliases and records. Raises `ConfigError` for none, one twice, an alias that is none."""
     if isinstance(given, str | Candidate):
         given = [given]
+    if not isinstance(given, Iterable):
+        raise ConfigError(f"candidates: aliases of `models`, or Candidate records, not {given!r}")
     found = tuple(one if isinstance(one, Candidate) else Candidate(one) for one in given)
     if not found:
         raise ConfigError("candidates: name at least one alias of `models`")

@@ -75,7 +75,8 @@ class Cost:
 class Plan:
     """What a replay is about to do: rows by task type, the chance of each type's, costs, and what is wrong.
 
-    `seconds` is what the log's answers took, one after another; None where it does not say.
+    `seconds` is what the log's answers took, one after another; None where it does not say. `left_usd` is
+    what the budgets that every candidate counts against leave now; None where none of them has a limit.
     """
 
     run_id: str
@@ -86,6 +87,7 @@ class Plan:
     problems: Sequence[Problem]
     problem_count: int
     seconds: float | None
+    left_usd: float | None = None
 
     @property
     def low_usd(self) -> float:
@@ -105,6 +107,10 @@ class Plan:
         lines = [f"run {self.run_id}: {sum(self.drawn.values()):,} of {self.rows:,} rows: {kinds}"]
         lines += [f"  {cost}" for cost in self.costs]
         lines.append(f"  together ${self.low_usd:.4f} to ${self.high_usd:.4f}, retries not counted")
+        if self.left_usd is not None and self.left_usd < self.high_usd:
+            lines.append(
+                f"  the budgets leave ${self.left_usd:.4f}: the run may end early, and goes on later"
+            )
         if self.seconds is not None:
             lines.append(f"  the log's answers took {self.seconds:,.0f} s, one after another")
         lines += [f"  left out: {problem}" for problem in self.problems]
@@ -169,6 +175,7 @@ class Reader:
             problems=problems,
             problem_count=wrong,
             seconds=_seconds(some.kept, total),
+            left_usd=self._router.left_usd(),
         )
         return plan, chosen
 

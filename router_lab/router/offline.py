@@ -7,6 +7,7 @@ from typing import Any
 
 from router_lab.records import Attempt, Completion
 from router_lab.router.attempts.job import Job
+from router_lab.router.budgets import Budgets
 from router_lab.router.ports import Clock
 from router_lab.router.request.request import Request
 from router_lab.router.router import Router, aliases_of
@@ -103,3 +104,23 @@ class OfflineRouter(Router):
         Sends nothing. Raises `ConfigError`, `UnpricedModelError`.
         """
         return self._attempts.likely_usd(job, self._targets[alias], tokens_out)
+
+    def left_usd(self) -> float | None:
+        """What the budgets of shadows leave now, of those without a task type or user; None without limits.
+
+        Of a ledger that cannot tell what was spent, the limits themselves.
+        """
+        cost, now = self.settings.cost, self._clock.now()
+        limits = {
+            (line.scope, line.period): line.limit_usd
+            for line in Budgets(cost).lines("", None, True, now)
+            if line.limit_usd is not None
+        }
+        if not limits:
+            return None
+        spend = getattr(self.ledger, "spend", None)
+        rows = [] if spend is None else spend().to_dict("records")
+        used: dict[tuple[str, str], float] = {
+            (row["scope"], row["period"]): row["spent_usd"] + row["held_usd"] for row in rows
+        }
+        return max(0.0, min(limit - used.get(key, 0.0) for key, limit in limits.items()))

@@ -240,6 +240,24 @@ async def test_nothing_is_sent_unless_it_is_confirmed(lab: Lab) -> None:
     for cost in plan.costs:
         assert 0 < cost.low_usd < cost.high_usd
     assert plan.seconds == pytest.approx(0.615)
+    assert plan.left_usd == 5.0 and "budgets" not in str(plan)
+
+
+async def test_what_the_budgets_leave_is_said_beforehand(lab: Lab) -> None:
+    plans = []
+    async with lab.router(ROUTING, "cost: {shadow_daily_usd: 0.001}") as router:
+        await rl.replay(router, log(1), candidates=["cheap"])
+        await rl.replay(router, log(60), candidates=["cheap"], confirm=lambda plan: plans.append(plan))
+    spent = lab.attempts["cost_usd"].sum()
+    assert plans[0].left_usd == pytest.approx(0.001 - spent, abs=1e-8)
+    assert "the budgets leave" in str(plans[0])
+
+
+@pytest.mark.parametrize("wrong", [None, 3, [], ["nobody"], ["cheap", "cheap"], [None]])
+async def test_candidates_that_are_none_are_refused(lab: Lab, wrong: Any) -> None:
+    async with lab.router(ROUTING) as router:
+        with pytest.raises(ConfigError, match="candidate"):
+            await rl.replay(router, log(1), candidates=wrong)
 
 
 async def test_a_budget_that_is_used_up_ends_the_run_and_the_next_goes_on(lab: Lab) -> None:
