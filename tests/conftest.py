@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,6 +18,15 @@ from router_lab.router.request.dialects import PROCESS
 # A busy machine is no failure: properties are checked, their speed is not.
 settings.register_profile("router_lab", deadline=None)
 settings.load_profile("router_lab")
+
+
+# Importing every module of the tests leaves no garbage, and what they hold is walked through no more.
+gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.freeze()
+    gc.enable()
 
 
 # What takes minutes starts first, so that no worker waits for it when the other has nothing left.

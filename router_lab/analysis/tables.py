@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from router_lab.errors import ConfigError, LedgerError, ReplacedFilesError, RouterLabError, error_line
+from router_lab.ledger.reading.queries import arrow_table
 
 ACCEPTED = (
     "a Ledger, the path of one (a folder, or s3://bucket/prefix), or its tables "
@@ -128,7 +129,7 @@ def frame_of(expression: Any, categories: Sequence[str] = ()) -> pd.DataFrame:
 def arrow_of(expression: Any) -> Any:
     """Run an Ibis expression: a pyarrow table or scalar. Raises `LedgerError` naming an unreadable file."""
     try:
-        return expression.to_pyarrow()
+        return arrow_table(expression)
     except Exception as error:
         raise unreadable(error) from error
 

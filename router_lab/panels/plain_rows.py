@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import ibis.expr.operations as ops
+from router_lab.ledger.reading.queries import arrow_table
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -19,7 +19,7 @@ def plain_rows(expression: Any) -> list[dict[str, Any]]:
     Raises `LedgerError` naming an unreadable file.
     """
     try:
-        table = _arrow(expression)
+        table = arrow_table(expression)
     except Exception as error:
         from router_lab.analysis.tables import unreadable
 
@@ -33,14 +33,6 @@ def plain_rows(expression: Any) -> list[dict[str, Any]]:
             if row[name] is not None:
                 row[name] = _EPOCH + timedelta(microseconds=row[name])
     return rows
-
-
-def _arrow(expression: Any) -> Any:
-    backend = expression.get_backend()
-    if backend.name != "duckdb" or expression.op().find(ops.InMemoryTable):
-        return expression.to_pyarrow()
-    table = backend.con.sql(backend.compile(expression)).to_arrow_table()
-    return table.cast(expression.schema().to_pyarrow())  # DuckDB adds up integers to decimals
 
 
 def _microseconds(column: Any) -> Any:
