@@ -148,6 +148,7 @@ def ab(
     basis: str | None = None,
     scored_by: str | None = None,
     allow: Collection[str] = (),
+    watches: pd.DataFrame | None = None,
 ) -> AbResult:
     """Judge the pairs of a ledger, or pairs as columns (see `pairs.judged_pairs`), per value of `by`.
 
@@ -156,8 +157,9 @@ def ab(
     `scores`, else a `judge`'s preference, else agreement above the `floor` of the primary's own noise,
     else `agreement`; `basis` forces one. `scored_by` chooses whose scores: `truth`, `people`, `judge` or
     one scorer's name (default: truth if there is any, else people). Data that could mislead is refused
-    with a reason; `allow` names refusals you accept (`quality.REFUSALS`). Raises `ConfigError` for a
-    missing column, an unknown basis, scorer or refusal, or an impossible margin or alpha.
+    with a reason; `allow` names refusals you accept (`quality.REFUSALS`); `watches` have the margins that
+    were planned before anybody looked (default: a ledger's own). Raises `ConfigError` for a missing column,
+    an unknown basis, scorer or refusal, or an impossible margin or alpha.
     """
     arguments.share("margin", margin, from_zero=True)
     arguments.error_rate("alpha", alpha)
@@ -170,7 +172,7 @@ def ab(
     rows = judged_pairs(pairs, by, keep=[cluster] if cluster else [], basis=basis, scored_by=scored_by)
     if cluster and cluster not in rows:
         raise ConfigError(f"pairs has no column {cluster!r} to cluster by; pass cluster=None if none repeat")
-    planned = _planned(pairs) if by == "task_type" else {}
+    planned = _planned(pairs, watches) if by == "task_type" else {}
     results = [
         _judge_group(str(name), group, margin, alpha, cluster, basis, frozenset(allow))
         for name, group in rows.groupby(by, sort=True)
@@ -182,10 +184,10 @@ def ab(
     return AbResult(frame=frame, margin=margin, alpha=alpha, by=by)
 
 
-def _planned(pairs: Any) -> dict[str, Watch]:
+def _planned(pairs: Any, watches: pd.DataFrame | None) -> dict[str, Watch]:
     """The newest plan of each task type that a ledger has."""
     tables = tables_if_any(pairs)
-    kept = newest_watches(watch_history(tables)) if tables is not None else {}
+    kept = newest_watches(watch_history(tables) if watches is None and tables is not None else watches)
     return {name: one.plan for name, one in kept.items()}
 
 

@@ -17,10 +17,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from router_lab import arguments
-from router_lab.analysis.evidence.ladder import BOUNDS, QUALITY, asked_basis
+from router_lab.analysis.evidence.ladder import BOUNDS, QUALITY, Evidence, asked_basis
 from router_lab.analysis.evidence.ladder import evidence as evidence_of
 from router_lab.analysis.evidence.pairs import judged_pairs
 from router_lab.analysis.evidence.people_and_judge import by_chance
+from router_lab.analysis.evidence.quality import NOTHING, inspect
 from router_lab.analysis.exit.decision import ExitPlan
 from router_lab.analysis.exit.runs import betting_scale
 from router_lab.analysis.statistics.ab_power import POWER, binary_pairs, graded_pairs
@@ -121,6 +122,9 @@ def plan_experiment(
         mean = rates.agreement if believed is None else believed
         if believed is not None:
             rates = replace(rates, basis="agreement", whose="", differences=(), refusal="")
+        if rates.refusal:
+            rows.append(_refused(name, rates))
+            continue
         if mean is None or (not 0 <= mean <= 1 and not rates.differences):
             raise ConfigError(
                 f"agreement of {name or 'the experiment'!r} is {mean!r}; give a share in [0, 1]"
@@ -128,11 +132,7 @@ def plan_experiment(
         per_day = rates.pairs_per_day if pairs_per_day is None else pairs_per_day
         if usd_per_pair is not None:
             rates = replace(rates, usd_per_pair=usd_per_pair, usd_unknown_per_pair=0.0)
-        rows.append(
-            _refused(name, rates)
-            if rates.refusal
-            else _forecast(name, mean, plan, alpha, per_day, margin, rates)
-        )
+        rows.append(_forecast(name, mean, plan, alpha, per_day, margin, rates))
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     numbers = frame.columns.difference(_WORDS, sort=False)
     frame[numbers] = frame[numbers].astype(np.float64)
@@ -216,11 +216,17 @@ def _rates(pairs: Any, by: str, basis: str | None, scored_by: str | None) -> dic
     return {str(name): _rates_of(group, basis) for name, group in rows.groupby(by)}
 
 
+def _nothing_to_plan_by(group: pd.DataFrame, found: Evidence) -> str:
+    """Why no pair of a group says anything, with the remedy."""
+    refused = [finding.message for finding in inspect(group, found, None) if finding.refuses]
+    return "; ".join(refused) or NOTHING[found.basis]
+
+
 def _rates_of(group: pd.DataFrame, basis: str | None) -> _Rates:
     found = evidence_of(group, basis)
     evidence = found.rows
     if evidence.empty:
-        return _Rates()
+        return _Rates(basis=found.basis, refusal=_nothing_to_plan_by(group, found))
     inputs = evidence["input_hash"].astype(str)
     mean = cluster_mean(evidence["value"], inputs)
     alike = evidence_of(group, "agreement").rows["agreement"]

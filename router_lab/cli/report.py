@@ -28,8 +28,7 @@ def add_to(commands: Commands) -> None:
     command.add_argument(
         "--margin",
         type=float,
-        default=MARGIN,
-        help=f"the loss you would accept, as a share, in the verdicts and the monitor (default: {MARGIN:g})",
+        help=f"the loss you would accept, as a share (default: {MARGIN:g}); recorded plans keep their own",
     )
     command.add_argument(
         "--basis", choices=BASES, help="judge by this evidence (default: the best that each task type has)"

@@ -251,7 +251,7 @@ def _evidence(run: Run, decision: Decision) -> str:
         on_scale(one, run.basis)
         for one in (decision.mean, decision.lower, decision.upper, decision.threshold)
     )
-    told = ""
+    told = f"; {run.only_likeness}" if run.only_likeness else ""
     if decision.outcome is Outcome.DIFFERS:
         told = f"; {scoring(scores_needed(run, decision), run.task_type)}"
     return (

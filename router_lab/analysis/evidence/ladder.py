@@ -353,7 +353,10 @@ def _whose(scored: pd.DataFrame, scorer: str, alike: int) -> str:
         return plain(scored["scored_by"].iloc[0])
     if scorer == "people" and "people" in scored:
         most = int(scored["people"].max())
-        return "one person" if most <= 1 else f"people (up to {most} a pair, averaged)"
+        if most > 1:
+            return f"people (up to {most} a pair, averaged)"
+        who = _column(scored, f"{PREFIX['people']}names", None).dropna().nunique()
+        return "one person" if who <= 1 else f"{who} people (one a pair)"
     return _WORDS[scorer]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pandas as pd
@@ -151,13 +152,23 @@ def _dropped(main: pd.DataFrame) -> list[Finding]:
         message = f"{dropped / sampled:.1%} of the sampled pairs were dropped ({why})"
         refuses = dropped > MOST_DROPPED * sampled
         if refuses:
-            message += ", and those that were not are no random part: raise the shadow's budget or queue"
+            message += f", and those that were not are no random part: {_remedy(set(reasons))}"
         found.append(Finding("dropped", message, refuses))
     if wrong:
         message = f"{wrong:,} shadows could not work{_first_error(main)}: mend it and compare again"
         refuses = wrong > MOST_MISCONFIGURED * sampled or usable < wrong
         found.append(Finding("misconfigured", message, refuses))
     return found
+
+
+def _remedy(reasons: Collection[str]) -> str:
+    """What to do about pairs that were dropped for these reasons."""
+    found = []
+    if {"budget", "queue_full"} & set(reasons):
+        found.append("raise the shadow's budget or queue")
+    if "breaker_open" in reasons:
+        found.append("see why the shadow's server fails (`router-lab check`), the breaker opens no sooner")
+    return "; ".join(found) or "run them to their end"
 
 
 def _first_error(main: pd.DataFrame) -> str:

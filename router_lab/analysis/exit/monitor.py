@@ -57,6 +57,7 @@ from router_lab.analysis.exit.watches import (
     BEGUN,
     Asked,
     Recorded,
+    asked_scorer,
     exit_plan,
     kept,
     new_watch,
@@ -175,12 +176,14 @@ def monitor(
     task_types: int | None = None,
     begin: Collection[str] = (),
     cluster: str | None = None,
+    default_plan: ExitPlan | None = None,
     now: datetime | None = None,
 ) -> MonitorResult:
     """Judge every task type of a ledger, or in `pairs` (the comparisons; see `pairs.judged_pairs`).
 
     `plan`, `basis` (one of `evidence.BASES`) and `scored_by` (as in `ab`) are, by default, what the ledger's
-    watches have, and of a type without a watch `ExitPlan()` and the best evidence there is. `switch_events`
+    watches have, and of a type without a watch `default_plan` (`ExitPlan()`) and the best evidence there is.
+    Another plan than a watch's own begins a new one; another `default_plan` does not. `switch_events`
     lets exits and re-arms written earlier bound the runs, `watches` keep their plans and verdicts (default:
     a ledger's own). `least_probability` is the lowest sampling rate planned (default: the lowest seen);
     `task_types` is K (default: how many there are). A new watch begins now for the task types in `begin`, on
@@ -202,15 +205,22 @@ def monitor(
         switch_events = switch_history(tables) if switch_events is None else switch_events
         watches = watch_history(tables) if watches is None else watches
     kept_watches = newest_watches(watches)
-    wanted = _clusters(cluster, kept_watches)
+    wanted = clusters_of(kept_watches, cluster)
     source = pairs if tables is None else tables
     rows = judged_pairs(source, by, wanted, basis=basis, scored_by=scored_by)
-    rows = _with_clusters(rows, tables, wanted)
+    if tables is not None:
+        own_scorers = kept_watches if basis is None and by == "task_type" else {}
+        rows = watched_rows(rows, tables, own_scorers, wanted)
+    for name in wanted:
+        if name not in rows:
+            raise ConfigError(
+                f"pairs has no column {name!r} to cluster by; of a ledger, a tag of the calls is {TAG}NAME"
+            )
     names = [str(name) for name in sorted(rows[by].dropna().unique())]
     _check_begin(begin, names)
     known = standings(switch_events, names)
     shared = max(task_types or len(names), 1)
-    asked = Asked(plan, basis, shared, least_probability, frozenset(begin), cluster)
+    asked = Asked(plan, basis, shared, least_probability, frozenset(begin), cluster, default_plan)
     found = [
         _look(str(name), group, asked, known[str(name)], kept_watches.get(str(name)), moment)
         for name, group in rows.groupby(by, sort=True)
@@ -219,31 +229,48 @@ def monitor(
         decisions={one.run.task_type: one.decision for one in found},
         runs={one.run.task_type: one.run for one in found},
         standings=known,
-        plan=plan or ExitPlan(),
+        plan=plan or default_plan or ExitPlan(),
         watches={one.run.task_type: one.watch for one in found},
         recorded=frozenset(one.run.task_type for one in found if one.is_recorded),
         to_keep=tuple(row for one in found for row in one.to_keep),
     )
 
 
-def _clusters(cluster: str | None, kept_watches: Mapping[str, Recorded]) -> list[str]:
-    """Every cluster that some watch goes by."""
+def clusters_of(kept_watches: Mapping[str, Recorded], cluster: str | None = None) -> list[str]:
+    """Every cluster that some watch goes by, besides the one asked for."""
     named = {cluster, *(one.plan.cluster for one in kept_watches.values())}
     return sorted(named - {None, "input_hash"}, key=str)  # type: ignore[arg-type]
 
 
-def _with_clusters(rows: pd.DataFrame, tables: Any, wanted: Sequence[str]) -> pd.DataFrame:
-    """Rows with the tags of their calls that are clusters. Raises `ConfigError` for what is not there."""
-    for name in wanted:
-        if name.startswith(TAG) and tables is not None:
+def watched_rows(
+    rows: pd.DataFrame, tables: Any, kept_watches: Mapping[str, Recorded], clusters: Sequence[str]
+) -> pd.DataFrame:
+    """Judged pairs as the watches of a ledger see them.
+
+    Where somebody began one with a scorer, it goes on with the scores of that one; `clusters` that are tags
+    become columns.
+    """
+    asked = {name: scorer for name, one in kept_watches.items() if (scorer := asked_scorer(one.plan))}
+    for scorer in sorted(set(asked.values())):
+        names = [name for name in asked if asked[name] == scorer]
+        theirs = _scored_by(tables, scorer, clusters)
+        if theirs is not None:
+            own = theirs[theirs["task_type"].isin(names)]
+            rows = pd.concat([rows[~rows["task_type"].isin(names)], own], ignore_index=True)
+    for name in clusters:
+        if name.startswith(TAG):
             rows = rows.assign(
                 **{name: rows["request_id"].map(tags_of_calls(tables, name.removeprefix(TAG)))}
             )
-        elif name not in rows:
-            raise ConfigError(
-                f"pairs has no column {name!r} to cluster by; of a ledger, a tag of the calls is {TAG}NAME"
-            )
     return rows
+
+
+def _scored_by(tables: Any, scorer: str, keep: Sequence[str]) -> pd.DataFrame | None:
+    """The pairs with the scores of one scorer; None where nobody is called so any more."""
+    try:
+        return judged_pairs(tables, "task_type", keep, basis="scores", scored_by=scorer)
+    except ConfigError:
+        return None
 
 
 def _check_begin(begin: Collection[str], names: Sequence[str]) -> None:

@@ -64,7 +64,8 @@ class Run:
     `basis` is what it is judged by, on pairs of the `of` that might have spoken, by `whose` scores or
     preference ("" for likeness); `estimand` what the mean is about. `bar` is what it is held against.
     `reach` is how far beyond [0, 1] a value may lie (see `betting`; None: none does); `beside` is what people
-    and a judge say each alone, where the judge helps people's marks. `waits` is why an exit waits ("": not).
+    and a judge say each alone, where the judge helps people's marks. `waits` is why an exit waits ("": not);
+    `only_likeness` that the mean is of a likeness, which may be high where answers are wrong ("": it is not).
     `newest` and `started` are None when nothing ran. `refusal` says why no verdict may rest on these pairs
     ("" for none), `sampled` how many there were to be. `audits` are the values seen since an exit, which
     the verdict does not use, `audit_likeness` their agreement, `likeness` that before. `usd_per_pair` is
@@ -92,6 +93,7 @@ class Run:
     reach: Floats | None = field(default=None, repr=False)
     beside: Beside | None = None
     waits: str = ""
+    only_likeness: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
         rows=len(evidence),
         sampled=int((~before["is_noise"] & (before["use"] != "not_run")).sum()),
         refusal="; ".join(one.message for one in findings if one.refuses),
+        only_likeness="; ".join(one.message for one in findings if one.code == "similarity"),
         warnings="; ".join(filter(None, [*(one.message for one in findings if not one.refuses), *told])),
         started=times.iloc[0].to_pydatetime() if len(times) else None,
         newest=times.iloc[-1].to_pydatetime() if len(times) else None,

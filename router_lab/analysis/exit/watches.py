@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from router_lab.analysis.evidence.ladder import QUALITY, Evidence
+from router_lab.analysis.evidence.ladder import HELPED, HELPED_ON_THE_REST, QUALITY, Evidence
 from router_lab.analysis.exit.decision import Decision, ExitPlan, Outcome
 from router_lab.defaults import BASES, UNNAMED_PROMPT
 from router_lab.records import Watch
@@ -56,6 +56,7 @@ class Asked:
     least_probability: float | None
     begin: frozenset[str] = frozenset()
     cluster: str | None = None
+    default_plan: ExitPlan | None = None
 
 
 def newest_watches(history: pd.DataFrame | None) -> dict[str, Recorded]:
@@ -163,7 +164,7 @@ def new_watch(
     opened_because: str = "",
 ) -> Watch:
     """The plan of a watch that begins now. Its id is the same for whoever begins the same watch."""
-    plan = asked.plan or ExitPlan()
+    plan = asked.plan or asked.default_plan or ExitPlan()
     lowest = _lowest(found.rows)
     watch = Watch(
         watch_id="",
@@ -196,6 +197,13 @@ def _lowest(rows: pd.DataFrame) -> float:
     """The lowest chance of a pair to be compared on these rows' basis, whatever part is marked later."""
     column = "sample_probability" if "reference_score" in rows else "probability"
     return float(rows[column].min()) if len(rows) else 1.0
+
+
+def asked_scorer(watch: Watch) -> str:
+    """Whose scores somebody chose when the watch began; "" where it goes by the best there are."""
+    chosen = watch.scorer.removesuffix(HELPED_ON_THE_REST).removesuffix(HELPED)
+    is_chosen = watch.basis_forced and watch.basis == "scores" and chosen not in ("truth", "given")
+    return chosen if is_chosen else ""
 
 
 def verdict_of(watch: Watch, decision: Decision, at: datetime) -> Watch:

@@ -19,7 +19,8 @@ from router_lab.analysis.ab_verdict import AbResult, ab
 from router_lab.analysis.evidence.ladder import asked_basis
 from router_lab.analysis.evidence.pairs import judged_pairs
 from router_lab.analysis.exit.decision import ExitPlan
-from router_lab.analysis.exit.monitor import MonitorResult, monitor
+from router_lab.analysis.exit.monitor import MonitorResult, clusters_of, monitor, watched_rows
+from router_lab.analysis.exit.watches import newest_watches
 from router_lab.analysis.ledger_drift import drift
 from router_lab.analysis.reports.findings import Findings
 from router_lab.analysis.reports.page import page
@@ -93,15 +94,23 @@ def report(
     """
     tables = tables_of(source)
     # Without a plan asked for, those of the ledger's watches go on, and their verdicts stay.
-    asked = _plan_of(margin) if plan is None and margin is not None else plan
-    plan = asked or ExitPlan()
+    asked, plan = plan, plan or (ExitPlan() if margin is None else _plan_of(margin))
     moment = now or datetime.now(UTC)
     basis = asked_basis(basis, scored_by)
-    pairs = judged_pairs(tables, basis=basis, scored_by=scored_by)
-    judged = ab(pairs, margin=plan.margin() if margin is None else margin, alpha=alpha, basis=basis)
-    events = switch_history(tables) if switch_events is None else switch_events
+    watches = watch_history(tables)
+    kept_watches = newest_watches(watches)
+    clusters = clusters_of(kept_watches)
+    pairs = judged_pairs(tables, keep=clusters, basis=basis, scored_by=scored_by)
+    accepted = plan.margin() if margin is None else margin
+    judged = ab(pairs, margin=accepted, alpha=alpha, basis=basis, watches=watches)
     standing = monitor(
-        pairs, asked, basis=basis, switch_events=events, watches=watch_history(tables), now=moment
+        watched_rows(pairs, tables, {} if basis else kept_watches, clusters),
+        asked,
+        basis=basis,
+        switch_events=switch_history(tables) if switch_events is None else switch_events,
+        watches=watches,
+        default_plan=plan,
+        now=moment,
     )
     frames = {
         "spend_by_cause": metrics.spend(tables, by="cause"),
