@@ -43,6 +43,10 @@ SCORED: Final = (
     "primary_score", "shadow_score", "chance", "chosen", "unsure", "likeness_by", "marked_at", "names",
 )  # fmt: skip
 
+# Between the names of several scorers of one kind who scored the same pair; what ground truth begins with.
+BETWEEN_NAMES: Final = "\x1f"
+TRUTH: Final = "truth"
+
 # Of a scorer that a judge helps.
 HELPED: Final = " with a judge's help"
 HELPED_ON_THE_REST: Final = f",{HELPED} on the pairs that nobody marked"
@@ -59,9 +63,9 @@ class Evidence:
 
     `rows` have `value`, shadow less reference in [-1, 1] (see `BOUNDS`), and `probability`, the chance that
     a row is here: of being sampled, times that of being drawn for marking. `of` is how many pairs might
-    have spoken; `whose` scores or preference it is, in words, and `scorer` what kind of scorer that is
-    (`truth`, `people`, `judge`, `given` or a name; "" for likeness); `chosen` counts scored
-    pairs left out because a person chose them freely; `selected` says how the rows differ from the rest if
+    have spoken; `whose` scores or preference it is, in words, and `scorer` what tells that scorer from
+    another (`truth` or `truth: NAME`, `people`, `judge`, `given` or a name; "" for likeness); `chosen` counts
+    scored pairs left out because a person chose them freely; `selected` says how the rows differ from the rest if
     they are no random part (else ""); `unknown_design`: nobody knows how the part that is scored was drawn.
     `unsure` counts marked pairs of which nobody could tell; `passed_over` says why better rungs are not used.
     `similarity` is the comparator of scores that only measure likeness to an expected answer (else "");
@@ -171,10 +175,11 @@ def _judge(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
 
 def _judged_by(found: Evidence, rows: pd.DataFrame) -> Evidence:
     """What a judge says of `rows`, with whose preference that is: one by name is a scorer of its own."""
-    names = judges(rows)
-    if len(names) == 1:
-        return replace(found, basis="judge", scorer=names[0])
-    whose = f"several judges ({', '.join(map(plain, names))})" if names else found.whose
+    names = _judges(rows)
+    each = _pairs_of_each(names)
+    if len(each) == 1:
+        return replace(found, basis="judge", scorer=str(each.index[0]))
+    whose = f"several judges ({_in_words(each, names)})" if len(each) else found.whose
     return replace(found, basis="judge", whose=whose, scorer="judge")
 
 
@@ -195,11 +200,22 @@ def later_verdicts(rows: pd.DataFrame) -> pd.Series:
     return rows[shadow] - rows[primary]
 
 
-def judges(rows: pd.DataFrame) -> list[str]:
-    """The names of those who judged these pairs last, as far as they are stored, sorted."""
+def _judges(rows: pd.DataFrame) -> pd.Series:
+    """The names of who judged each pair last, as far as they are stored (see `BETWEEN_NAMES`)."""
     later = later_verdicts(rows).notna()
     named = _column(rows, f"{PREFIX['judge']}names", None).where(later, _column(rows, "judge", None))
-    return sorted(set(map(str, named[~rows["use"].isin(FAILED)].dropna())))
+    return named[~rows["use"].isin(FAILED)].dropna().astype(object)
+
+
+def _pairs_of_each(names: pd.Series) -> pd.Series:
+    """How many pairs each of the scorers named scored, by name."""
+    return names.dropna().astype(object).str.split(BETWEEN_NAMES).explode().value_counts().sort_index()
+
+
+def _in_words(each: pd.Series, names: pd.Series) -> str:
+    told = ", ".join(f"{plain(name)} on {pairs:,}" for name, pairs in each.items())
+    shared = int(names.dropna().astype(object).str.contains(BETWEEN_NAMES, regex=False).sum())
+    return f"{told} pairs" + (f"; averaged on {shared:,} that several scored" if shared else "")
 
 
 def _floor(rows: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
@@ -284,7 +300,7 @@ def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:
         whose=_whose(scored, scorer, len(alike)),
         similarity=str(alike.iloc[0]) if len(alike) else "",
         unsure=int(unsure.sum()),
-        scorer=str(scored["scored_by"].iloc[0]) if "scored_by" in scored and scorer == "given" else scorer,
+        scorer=_identity(scored, scorer),
     )
     missing = ran["use"].isin(("scored", "unscored")) & ~known
     if not missing.any():
@@ -355,9 +371,23 @@ def _whose(scored: pd.DataFrame, scorer: str, alike: int) -> str:
         most = int(scored["people"].max())
         if most > 1:
             return f"people (up to {most} a pair, averaged)"
-        who = _column(scored, f"{PREFIX['people']}names", None).dropna().nunique()
+        who = len(_pairs_of_each(_column(scored, f"{PREFIX['people']}names", None)))
         return "one person" if who <= 1 else f"{who} people (one a pair)"
+    if scorer == TRUTH:
+        names = _column(scored, f"{PREFIX[TRUTH]}names", None)
+        each = _pairs_of_each(names)
+        return f"ground truth ({_in_words(each, names)})" if len(each) > 1 else _WORDS[scorer]
     return _WORDS[scorer]
+
+
+def _identity(scored: pd.DataFrame, scorer: str) -> str:
+    """What tells this scorer from another: a name, where there is one; else the kind."""
+    if scorer == "given" and "scored_by" in scored:
+        return str(scored["scored_by"].iloc[0])
+    if scorer == TRUTH:
+        each = _pairs_of_each(_column(scored, f"{PREFIX[TRUTH]}names", None))
+        return f"{TRUTH}: {each.index[0]}" if len(each) == 1 else TRUTH
+    return scorer
 
 
 def _column(rows: pd.DataFrame, name: str, default: object) -> pd.Series:

@@ -15,6 +15,7 @@ from scipy.stats import kendalltau
 from router_lab.analysis.evidence.ladder import (
     FAILED,
     PREFIX,
+    TRUTH,
     Evidence,
     preferences,
 )
@@ -62,7 +63,7 @@ def judged_beside(group: pd.DataFrame, found: Evidence, least: float = NEARLY_AL
     `group` is as `pairs.judged_pairs` gave it. A verdict that could not be read is a tie.
     """
     drawn = found.basis == "scores" and not found.selected and not found.unknown_design
-    if not drawn or found.scorer == "truth" or len(found.rows) >= NEARLY_ALL * found.of:
+    if not drawn or found.scorer.startswith(TRUTH) or len(found.rows) >= NEARLY_ALL * found.of:
         return None
     rows = group[~group["is_noise"] & group["use"].isin(("scored", "unscored", *FAILED))]
     rows = rows[rows["sample_probability"].between(0, 1, inclusive="right")]

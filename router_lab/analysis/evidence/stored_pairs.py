@@ -12,7 +12,7 @@ from typing import Any
 import ibis
 import pandas as pd
 
-from router_lab.analysis.evidence.ladder import PREFIX, SCORED
+from router_lab.analysis.evidence.ladder import BETWEEN_NAMES, PREFIX, SCORED
 from router_lab.analysis.evidence.marks import REPLAY, marks_table
 from router_lab.analysis.evidence.scorers import scorer_agreement
 from router_lab.analysis.tables import Tables, frame_of, worst_usd
@@ -156,12 +156,11 @@ def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
 
     The columns of ground truth, people and judges begin with `truth_`, `people_` and `judged_`; `people`
     counts them. One scorer by name has columns without a prefix, and `scored_by`. Of several scores by one
-    scorer the last counts; scores of pairs that were drawn are not mixed with those chosen freely, nor
-    likeness to an expected answer with ground truth.
+    scorer the last counts, of several ground truths of a pair the newest; scores of pairs that were drawn
+    are not mixed with those chosen freely, nor likeness to an expected answer with ground truth. `names` are
+    those of who scored the pair.
     """
-    own_name = scored_by if scored_by not in (None, *_KINDS) else None
-    if own_name is not None:
-        _check_scorer(tables.scores, own_name)
+    own_name = None if scored_by is None or scored_by in _KINDS else _scorer(tables.scores, scored_by)
     said = marks_table(tables, by=own_name)
     kind = ibis.literal("given") if own_name is not None else said.kind
     said = said.mutate(kind=(kind == "person").ifelse("people", kind))
@@ -172,6 +171,9 @@ def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
     own = ibis.window(group_by=["comparison_id", "kind"])
     is_outranked = said.likeness_by.notnull() & said.likeness_by.isnull().any().over(own)
     said = said.mutate(is_outranked=is_outranked).filter(lambda row: ~row.is_outranked)
+    newest = ibis.window(group_by=["comparison_id", "kind"], order_by=[ibis.desc("at"), ibis.desc("by")])
+    said = said.mutate(newer=ibis.row_number().over(newest))
+    said = said.filter((said.kind != "truth") | (said.newer == 0))
     drawn = ~said.chosen
     each = said.group_by("comparison_id", "kind").aggregate(
         **{
@@ -184,12 +186,9 @@ def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
         unsure=(said.verdict == "unsure").any(),
         likeness_by=said.likeness_by.min(),
         marked_at=said["at"].max(where=drawn),
-        names=said.by.min(),
-        scorers=said.by.nunique(),
+        names=said.by.group_concat(BETWEEN_NAMES),
     )
-    # Several of one kind on a pair have no one name.
-    each = each.mutate(names=(each.scorers == 1).ifelse(each.names, ibis.null("string"))).drop("scorers")
-    return _wide(frame_of(each), scored_by)
+    return _wide(frame_of(each), own_name)
 
 
 def _likeness_by(said: Any) -> Any:
@@ -201,17 +200,21 @@ def _likeness_by(said: Any) -> Any:
     return is_likeness.ifelse(bare, ibis.null("string"))
 
 
-def _check_scorer(scores: Any, name: str) -> None:
+def _scorer(scores: Any, name: str) -> str:
+    """A scorer's name as it is stored; a judge's may be given without the space, or as the model alone."""
     known = sorted(frame_of(scores.filter(scores.comparison_id.notnull()).select("by").distinct())["by"])
-    if name not in known:
+    judge = f"judge: {name.removeprefix('judge:').strip()}"
+    found = name if name in known else judge
+    if found not in known:
         names = ", ".join(map(repr, known[:20])) or "nobody yet"
         raise ConfigError(
             f"scored_by is {name!r}, who scored no pair here; it is 'truth', 'people', 'judge' or one of: "
             f"{names}"
         )
+    return found
 
 
-def _wide(each: pd.DataFrame, scored_by: str | None) -> pd.DataFrame:
+def _wide(each: pd.DataFrame, own_name: str | None) -> pd.DataFrame:
     """One row per pair, the columns of each kind of scorer beside those of the others."""
     found = pd.DataFrame({"comparison_id": sorted(each["comparison_id"].unique())})
     for kind, rows in each.groupby("kind"):
@@ -219,6 +222,6 @@ def _wide(each: pd.DataFrame, scored_by: str | None) -> pd.DataFrame:
         own = rows.drop(columns=["kind"] if kind == "people" else ["kind", "people"])
         own = own.rename(columns={name: f"{prefix}{name}" for name in SCORED})
         found = found.merge(own, on="comparison_id", how="left")
-    if scored_by not in (None, *_KINDS) and len(found):
-        found["scored_by"] = scored_by
+    if own_name is not None and len(found):
+        found["scored_by"] = own_name
     return found

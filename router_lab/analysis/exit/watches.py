@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from router_lab.analysis.evidence.ladder import HELPED, HELPED_ON_THE_REST, QUALITY, Evidence
+from router_lab.analysis.evidence.ladder import HELPED, HELPED_ON_THE_REST, QUALITY, TRUTH, Evidence
 from router_lab.analysis.exit.decision import Decision, ExitPlan, Outcome
 from router_lab.defaults import BASES, UNNAMED_PROMPT
 from router_lab.records import Watch
@@ -148,9 +148,9 @@ def _is_unnamed(column: str, version: str) -> bool:
 
 
 def _is_another(before: str, now: str) -> bool:
-    """Whether scorers differ; `judge` is one whose name is not known, or several."""
-    unnamed = before == "judge" or now == "judge"
-    return before != now and not (unnamed and before.startswith("judge") and now.startswith("judge"))
+    """Whether scorers differ; `judge` and `truth` are one whose name is not known, or several."""
+    unnamed = {"judge", TRUTH} & {before, now}
+    return before != now and not any(before.startswith(kind) and now.startswith(kind) for kind in unnamed)
 
 
 def new_watch(
@@ -202,7 +202,7 @@ def _lowest(rows: pd.DataFrame) -> float:
 def asked_scorer(watch: Watch) -> str:
     """Whose scores somebody chose when the watch began; "" where it goes by the best there are."""
     chosen = watch.scorer.removesuffix(HELPED_ON_THE_REST).removesuffix(HELPED)
-    is_chosen = watch.basis_forced and watch.basis == "scores" and chosen not in ("truth", "given")
+    is_chosen = watch.basis_forced and watch.basis == "scores" and not chosen.startswith((TRUTH, "given"))
     return chosen if is_chosen else ""
 
 

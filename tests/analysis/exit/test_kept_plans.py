@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -100,10 +101,10 @@ def test_the_planner_refuses_one_type_by_name_and_plans_the_others(tmp_path: Pat
     with Ledger(tmp_path) as ledger:
         wrong = pairs(
             np.zeros(40), task_type="bad", status="shadow_misconfigured", shadow_ending="failed",
-            agreement=None, shadow_output=None, shadow_model=None,
+            shadow_output=None, shadow_model=None,
             details={"shadow_error": "ProviderError: not found; run `ollama pull small`"},
         )  # fmt: skip
-        write(ledger, wrong + pairs(np.ones(100), task_type="good"))
+        write(ledger, [replace(one, agreement=None) for one in wrong] + pairs(np.ones(100), task_type="good"))
         told = repr(plan_experiment(ledger))
     assert "bad: REFUSED" in told and "ollama pull small" in told
     assert "good: at agreement" in told
@@ -128,8 +129,8 @@ def test_two_people_are_not_one_person(tmp_path: Path):
 
 def test_an_open_breaker_is_not_mended_by_money(tmp_path: Path):
     with Ledger(tmp_path) as ledger:
-        dropped = pairs(np.zeros(60), 100, status="breaker_open", agreement=None, shadow_output=None)
-        write(ledger, pairs(np.ones(60)) + dropped)
+        dropped = pairs(np.zeros(60), 100, status="breaker_open", shadow_output=None)
+        write(ledger, pairs(np.ones(60)) + [replace(one, agreement=None) for one in dropped])
         said = repr(ab(ledger))
     assert "breaker open" in said and "router-lab check" in said
     assert "budget or queue" not in said

@@ -1,0 +1,91 @@
+"""Several scorers of one kind: each named with its pairs, never averaged in silence, one chosen by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from watched_pairs import LATER, NAME, apply, pairs, write
+
+from router_lab import ConfigError, Ledger
+from router_lab.analysis import ab, monitor, report
+from router_lab.records import Comparison, Score
+
+
+def scores(
+    rows: Iterable[Comparison], worth: tuple[float, float], by: str, kind: str, at: datetime = LATER
+) -> list[Score]:
+    return [
+        Score(
+            score_id=f"{by}-{one.comparison_id}-{side}", at=at, quality_score=value, by=by, chance=1.0,
+            comparison_id=one.comparison_id, side=side, kind=kind,
+        )
+        for one in rows
+        for side, value in zip(("primary", "shadow"), worth, strict=True)
+    ]  # fmt: skip
+
+
+def read(ledger: Ledger, **options: object) -> Sequence[str]:
+    return (
+        repr(ab(ledger, **options)),
+        repr(monitor(ledger, now=LATER, **options)),
+        report(ledger, pictures=False, now=LATER, **options)._repr_html_(),
+    )
+
+
+def test_several_judges_are_named_with_their_pairs_and_one_is_chosen_by_name(tmp_path: Path):
+    with Ledger(tmp_path) as ledger:
+        rows = pairs(np.full(100, 0.5))
+        write(ledger, rows)
+        ledger.score(*scores(rows, (0.0, 1.0), "judge: one", "judge"))
+        ledger.score(*scores(rows[:60], (1.0, 0.0), "judge: two", "judge"))
+        said = (
+            "several judges (judge: one on 100, judge: two on 60 pairs; averaged on 60 that several scored)"
+        )
+        assert all(said in text for text in read(ledger))
+        for name, points in (("judge: one", 1.0), ("judge:one", 1.0), ("two", -1.0)):
+            row = ab(ledger, scored_by=name).frame.iloc[0]
+            assert row["difference"] == points
+            assert "several judges" not in repr(ab(ledger, scored_by=name))
+        with pytest.raises(ConfigError, match="judge: one"):
+            ab(ledger, scored_by="judge:three")
+
+
+def test_of_two_ground_truths_of_a_pair_the_newest_counts(tmp_path: Path):
+    with Ledger(tmp_path) as ledger:
+        rows = pairs(np.zeros(60))
+        write(ledger, rows)
+        ledger.score(*scores(rows, (1.0, 0.0), "replay: exact", "truth"))
+        assert ab(ledger).frame["difference"].iloc[0] == -1.0
+        later = LATER + timedelta(hours=1)
+        ledger.score(*scores(rows[:40], (1.0, 1.0), "replay: number", "truth", later))
+        assert ab(ledger).frame["difference"].iloc[0] == pytest.approx(-20 / 60)
+        said = "ground truth (replay: exact on 20, replay: number on 40 pairs)"
+        assert all(said in text for text in read(ledger))
+        assert ab(ledger, scored_by="replay: exact").frame["difference"].iloc[0] == -1.0
+
+
+def test_another_ground_truth_opens_a_new_watch_and_says_so(tmp_path: Path):
+    with Ledger(tmp_path) as ledger:
+        rows = pairs(np.zeros(150))
+        write(ledger, rows)
+        ledger.score(*scores(rows, (1.0, 0.0), "replay: exact", "truth"))
+        assert "WORSE" in apply(ledger)
+        later = LATER + timedelta(hours=1)
+        ledger.score(*scores(rows, (1.0, 1.0), "replay: number", "truth", later))
+        said = monitor(ledger, now=LATER + timedelta(hours=2)).frame.set_index("task_type").loc[NAME]
+        assert (
+            said["opened_because"] == "the scorer changed from truth: replay: exact to truth: replay: number"
+        )
+
+
+def test_people_who_share_the_pairs_are_counted(tmp_path: Path):
+    with Ledger(tmp_path) as ledger:
+        rows = pairs(np.zeros(90))
+        write(ledger, rows)
+        for third, who in enumerate(("ana", "bo", "cy")):
+            ledger.score(*scores(rows[third * 30 : third * 30 + 30], (1.0, 1.0), who, "person"))
+        assert ab(ledger).frame["whose"].iloc[0] == "3 people (one a pair)"
