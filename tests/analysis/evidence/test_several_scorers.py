@@ -42,9 +42,8 @@ def test_several_judges_are_named_with_their_pairs_and_one_is_chosen_by_name(tmp
         write(ledger, rows)
         ledger.score(*scores(rows, (0.0, 1.0), "judge: one", "judge"))
         ledger.score(*scores(rows[:60], (1.0, 0.0), "judge: two", "judge"))
-        said = (
-            "several judges (judge: one on 100, judge: two on 60 pairs; averaged on 60 that several scored)"
-        )
+        each = "judge: one on 100, judge: two on 60 pairs; averaged on 60 that several scored"
+        said = f"several judges ({each})"
         assert all(said in text for text in read(ledger))
         for name, points in (("judge: one", 1.0), ("judge:one", 1.0), ("two", -1.0)):
             row = ab(ledger, scored_by=name).frame.iloc[0]
