@@ -66,7 +66,7 @@ class Evidence:
     have spoken; `whose` scores or preference it is, in words, and `scorer` what tells that scorer from
     another (`truth` or `truth: NAME`, `people`, `judge`, `given` or a name; "" for likeness); `chosen` counts
     scored pairs left out because a person chose them freely; `selected` says how the rows differ from the
-    rest if they are no random part (else ""); `unknown_design`: nobody knows how the part that is scored was drawn.
+    rest if they are no random part (else ""); `unknown_design`: nobody knows how the scored part was drawn.
     `unsure` counts marked pairs of which nobody could tell; `passed_over` says why better rungs are not used.
     `similarity` is the comparator of scores that only measure likeness to an expected answer (else "");
     `is_helped`: a judge's verdicts on the pairs that nobody marked are used besides.
