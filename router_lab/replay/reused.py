@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from router_lab.ledger.content import is_hash
 from router_lab.parameters import setting
 from router_lab.records import Attempt
 from router_lab.replay.batched import Batched
@@ -37,6 +38,8 @@ class Reused:
         model = router.settings.models[alias].model
         for row in await self._found.get((job.request.input_hash, model)) or ():
             if row.attempt_id in self._taken or row.attempt_id in self._used:
+                continue
+            if is_hash(row.output) or is_hash(row.tool_calls):  # nothing to compare: it is asked again
                 continue
             if setting(row.parameters) == setting(asked) and row.output_reserve == reserve:
                 self._taken.add(row.attempt_id)

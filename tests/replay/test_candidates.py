@@ -329,3 +329,11 @@ async def test_logged_tool_calls_are_compared_and_no_tool_is_run(lab: Lab) -> No
     assert len(pairs) == 2 and len(lab.served) == 2
     assert '"weigh"' in pairs["primary_tool_calls"][0]
     assert set(pairs["primary_ending"]) == {"complete"}
+
+
+async def test_answers_that_were_kept_as_hashes_are_asked_again_and_no_text_is_stored(lab: Lab) -> None:
+    async with lab.router(ROUTING, "ledger: {content: hash}") as router:
+        await rl.replay(router, log(2), candidates=["cheap"])
+        again = await rl.replay(router, log(2), candidates=["cheap"], run_id="again", reuse=True)
+    assert (again["cheap"].answered, again["cheap"].reused, len(lab.served)) == (2, 0, 4)
+    assert "kilograms" not in lab.attempts.to_csv() + lab.comparisons.to_csv()
