@@ -312,14 +312,15 @@ class Attempts:
             turns = len(attempt.job.request.messages)
             return settlement.from_refusal(error, response.status, messages=turns)
         try:
-            reply = await self._decoded(attempt.job, response, provider.reply)
+            read = partial(provider.reply, status=response.status)
+            reply = await self._decoded(attempt.job, response, read)
         except (ProviderError, ContextOverflowError, ResponseParseError) as broken:
             heed_headers(broken, response.headers, self._clock.now())
             if response.cut is not None:
                 return settlement.from_transport_error(response.cut, usage=usage, whole=True)
             if isinstance(broken, ResponseParseError):
                 return settlement.from_unreadable(broken, usage, response.status)
-            return settlement.from_broken_answer(broken, usage, None, ended=True)
+            return settlement.from_broken_answer(broken, usage, None, ended=True, status=response.status)
         if response.cut is not None and not is_complete(usage):
             return settlement.from_transport_error(response.cut, usage=usage, whole=True)
         return await self.judge_reply(attempt, reply, usage, response.status)

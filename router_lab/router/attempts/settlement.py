@@ -121,15 +121,15 @@ def from_refusal(
 
 
 def from_broken_answer(
-    error: Exception, usage: Usage | None, text: str | None, *, ended: bool = False
+    error: Exception, usage: Usage | None, text: str | None, *, ended: bool = False, status: int = 200
 ) -> Settlement:
-    """An error, or nonsense, inside an answer that began with 200.
+    """An error, or nonsense, inside an answer that began with a 2xx `status`.
 
     It is settled as the status that the error names would be, unless work was under way: something had
     been written or counted. `ended`: the answer came to its own end, so its usage is final.
     """
     if isinstance(error, ContextOverflowError):
-        return from_refusal(error, 200, usage=usage)
+        return from_refusal(error, status, usage=usage)
     code = error.code if isinstance(error, ProviderError) else None
     refused = code is not None and 400 <= code < 500 and code not in _MAYBE_BILLED_4XX
     billing: Billing = "unbilled" if refused and not text and usage is None else "unknown"
@@ -139,7 +139,7 @@ def from_broken_answer(
         provider_failed=isinstance(error, ProviderError) and error.retryable and not refused,
         error=error,
         usage=usage,
-        http_status=200,
+        http_status=status,
         text=text,
     )
 

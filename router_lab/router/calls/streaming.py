@@ -142,7 +142,7 @@ async def stream_attempt(
             timeout_s=attempts.timeout_s(job, plan),
             max_body_bytes=plan.limits.stream_bytes,
         ) as response:
-            headers = response.headers
+            headers, decoder.status = response.headers, response.status
             if not 200 <= response.status < 300:
                 settled = await _refused(plan, response, attempts.now())
             else:
@@ -171,7 +171,11 @@ async def stream_attempt(
             settled = settlement.from_transport_error(error, usage=decoder.usage, text="".join(text))
         else:
             settled = settlement.from_broken_answer(
-                error, decoder.usage, "".join(text), ended=decoder.is_final or decoder.is_whole
+                error,
+                decoder.usage,
+                "".join(text),
+                ended=decoder.is_final or decoder.is_whole,
+                status=decoder.status,
             )
     except BaseException as error:
         abandoned = isinstance(error, GeneratorExit) or opened.is_closing()

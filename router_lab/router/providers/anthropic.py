@@ -10,17 +10,25 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError, UnsupportedError
+from router_lab.errors import ContextOverflowError, ProviderError, UnsupportedError
 from router_lab.parameters import Parameters
 from router_lab.records import Image, Message, Reply, Tool, Usage
 from router_lab.router.providers import wire
 from router_lab.router.providers.anthropic_schema import restrict
 from router_lab.router.providers.base import Chunk, ModelCall, WireRequest
 from router_lab.router.providers.calls import read_calls
-from router_lab.router.providers.failures import event_error, no_answer, response_error, success_error
+from router_lab.router.providers.events import Event, decode_body, looks_like_events
+from router_lab.router.providers.failures import (
+    event_error,
+    is_error,
+    no_answer,
+    response_error,
+    success_error,
+)
 from router_lab.router.providers.requests import not_taken, posted, sampling
-from router_lab.router.providers.stops import was_cut
-from router_lab.router.providers.streams import Decoder, Events, looks_like_events
+from router_lab.router.providers.stops import reason_of, was_cut
+from router_lab.router.providers.streams import EventDecoder
+from router_lab.router.providers.thinking import is_thought, text_of_content, thought_of
 from router_lab.router.providers.usage import read_usage, stated_cost
 from router_lab.router.providers.whole import decode_answer, usage_of_events
 
@@ -61,22 +69,22 @@ class Anthropic:
     def usage(self, body: bytes) -> Usage | None:
         """The usage in a 2xx body, cut or garbled though it may be."""
         try:
-            return _usage(wire.decode(body))
+            return _usage(decode_body(body))
         except ValueError:
             if looks_like_events(body):
                 return usage_of_events(self.decoder(), body)
             return _usage(wire.salvage(body))
 
-    def reply(self, body: bytes) -> Reply:
+    def reply(self, body: bytes, status: int = 200) -> Reply:
         """Read a 2xx body. Raises `ProviderError` for a failure, `ResponseParseError`."""
-        data = decode_answer(self.name, self.decoder(), body)
+        data = decode_answer(self.name, self.decoder(), body, status)
         if isinstance(data, Reply):
             return data
-        if failed := success_error(self.name, data):
+        if failed := success_error(self.name, data, status):
             raise failed
-        if not isinstance(data.get("content"), list):
-            raise no_answer(self.name, data, "a list `content`")
-        return _reply(data, wire.objects(data["content"]), _usage(data))
+        if not isinstance(data.get("content"), list | str | dict):
+            raise no_answer(self.name, data, "a list `content`", status)
+        return _reply(data, _blocks(data["content"]), _usage(data))
 
     def error(
         self,
@@ -90,44 +98,42 @@ class Anthropic:
         """Read a non-2xx answer into an exception."""
         return response_error(self.name, status, headers, body, now, url)
 
-    def decoder(self) -> Decoder:
+    def decoder(self) -> EventDecoder:
         """A fresh decoder of server-sent events."""
         return AnthropicDecoder(self.reply, self.usage)
 
 
-class AnthropicDecoder(Decoder):
-    """`message_start`, content blocks, `message_delta`, `message_stop`; pings are skipped."""
+class AnthropicDecoder(EventDecoder):
+    """`message_start`, content blocks, `message_delta`, `message_stop`; pings are skipped.
+
+    Each start opens a block of its own, whatever its index: a piece belongs to the newest one of its index.
+    """
 
     provider = "anthropic"
 
-    def __init__(self, whole_reply: Callable[[bytes], Reply], whole_usage: Callable[[bytes], Usage | None]):
+    def __init__(
+        self, whole_reply: Callable[[bytes, int], Reply], whole_usage: Callable[[bytes], Usage | None]
+    ):
         super().__init__(whole_reply, whole_usage)
-        self._events = Events()
         self._message: dict[str, Any] = {}
         self._raw_usage: dict[str, Any] = {}
-        self._blocks: dict[int, dict[str, Any]] = {}
-        # The pieces of the text, thinking or tool input of each block, joined only at the end.
-        self._pieces: dict[int, list[str]] = {}
+        self._blocks: list[StreamedBlock] = []
+        self._of_index: dict[int | None, StreamedBlock] = {}
+        self._newest_input: StreamedBlock | None = None
+        # Pieces that no block was opened for.
+        self._unopened: dict[tuple[int | None, str], StreamedBlock] = {}
 
-    def _line(self, line: bytes) -> Iterator[Chunk]:
-        event = self._events.feed(line)
-        if event is None:
-            return
-        try:
-            payload = wire.decode(event.data, keep_halves=True)
-        except ValueError as error:
-            raise ResponseParseError(f"anthropic: a stream event is not JSON: {error}") from error
-        if not isinstance(payload, dict):
-            return
+    def _event(self, event: Event, payload: dict[str, Any]) -> Iterator[Chunk]:
         kind = wire.text_of(payload.get("type")) or event.name
-        if kind == "error" or event.name == "error" or payload.get("error"):
+        if kind == "error" or event.is_error or is_error(payload.get("error")):
             if self._stopped():
                 self._ended = True  # the answer was whole and counted before
                 return
             if stated := wire.member(payload, "usage") or wire.member(wire.member(payload, "error"), "usage"):
                 yield from self._see_usage(stated)
                 self._is_counted = bool(wire.count(stated.get("output_tokens")))
-            raise event_error(self.provider, wire.scrub_all(payload))
+            raise event_error(self.provider, wire.scrub_all(payload), status=self.status)
+        self._odd = payload if kind not in _KINDS else None if kind in _BLOCKS else self._odd
         if kind == "message_start":
             self._message.update(wire.member(payload, "message"))
             # It counts the answer's first token at most: what was written is told at the end.
@@ -144,14 +150,15 @@ class AnthropicDecoder(Decoder):
             yield from self._see_usage(wire.member(payload, "usage"))
         elif kind == "message_stop":
             self._ended = True
-        elif kind == "message" and isinstance(payload.get("content"), list):
+        elif kind == "message":
             yield from self._whole_message(payload)
 
     def _whole_message(self, message: Mapping[str, Any]) -> Iterator[Chunk]:
-        """Some servers answer a stream with one event that holds everything."""
+        """Some servers answer a stream with one event that holds everything, or end it with that."""
+        has_blocks = bool(self._blocks)
         self._message.update(message)
-        for index, block in enumerate(wire.objects(message["content"])):
-            yield from self._start_block({"index": index, "content_block": block})
+        for block in () if has_blocks else _blocks(message.get("content")):
+            yield from self._start_block({"content_block": block})
         yield from self._see_usage(wire.member(message, "usage"))
 
     def _see_usage(self, seen: Mapping[str, Any]) -> Iterator[Chunk]:
@@ -163,38 +170,118 @@ class AnthropicDecoder(Decoder):
             yield Chunk(usage=usage)
 
     def _start_block(self, payload: Mapping[str, Any]) -> Iterator[Chunk]:
-        block = wire.member(payload, "content_block")
-        index = wire.count(payload.get("index")) or 0
-        self._blocks[index] = block
-        text = wire.text_of(block.get("text"))
-        self._pieces[index] = [text or wire.text_of(block.get("thinking"))]
-        if block.get("type") == "text" and (shown := self._halves.feed(text)):
+        opened = StreamedBlock(wire.index_of(payload.get("index")), wire.member(payload, "content_block"))
+        self._open(opened)
+        if opened.kind == "text" and (shown := self._halves.feed("".join(opened.pieces))):
             yield Chunk(text=shown)
 
     def _extend_block(self, payload: Mapping[str, Any]) -> Iterator[Chunk]:
-        delta = wire.member(payload, "delta")
-        pieces = self._pieces.setdefault(wire.count(payload.get("index")) or 0, [])
-        text = wire.text_of(delta.get("text"))
-        partial = delta.get("partial_json")
-        if isinstance(partial, dict):
-            partial = wire.encode(wire.scrub_all(partial)).decode()
-        pieces.append(text or wire.text_of(delta.get("thinking")) or wire.text_of(partial))
-        if shown := self._halves.feed(text):
+        delta = payload.get("delta")
+        kind, piece = _piece({"text": delta} if isinstance(delta, str) else wire.member(payload, "delta"))
+        if not piece:
+            return
+        block = self._block(wire.index_of(payload.get("index")), kind)
+        block.pieces.append(piece)
+        if block.kind == "text" and (shown := self._halves.feed(piece)):
             yield Chunk(text=shown)
 
+    def _block(self, index: int | None, kind: str) -> StreamedBlock:
+        """The block that a piece belongs to: that of its index, of none the newest, if it takes the piece."""
+        known = self._of_index.get(index)
+        if known is not None and known.takes(kind):
+            return known
+        if kind == "input" and self._newest_input is not None:
+            return self._newest_input
+        if (index, kind) not in self._unopened:
+            self._unopened[index, kind] = StreamedBlock(index, {"type": _TYPES[kind]})
+            self._blocks.append(self._unopened[index, kind])
+        return self._unopened[index, kind]
+
+    def _open(self, block: StreamedBlock) -> None:
+        self._blocks.append(block)
+        self._of_index[block.index] = self._of_index[None] = block
+        self._newest_input = block if block.takes("input") else self._newest_input
+
     def _stopped(self) -> bool:
-        return isinstance(self._message.get("stop_reason"), str)
+        return bool(reason_of(self._message.get("stop_reason")))
+
+    def _is_last(self, event: Event) -> bool:
+        if b"message_stop" not in event.data and event.name != "message_stop":
+            return False
+        try:
+            payload = wire.decode(event.data)
+        except ValueError:
+            return False
+        return isinstance(payload, dict) and (payload.get("type") or event.name) == "message_stop"
+
+    def _so_far(self) -> str:
+        return wire.scrub(
+            "".join(piece for each in self._blocks if each.kind == "text" for piece in each.pieces)
+        )
 
     def _reply(self) -> Reply:
-        return _reply(self._message, [self._block(index) for index in sorted(self._pieces)], self._usage)
+        blocks = [block.whole() for block in self._blocks] or _blocks(self._message.get("content"))
+        return _reply(self._message, blocks, self._usage)
 
-    def _block(self, index: int) -> dict[str, Any]:
-        block = self._blocks.get(index, {"type": "text"})
-        value = wire.scrub("".join(self._pieces[index]))
-        if block.get("type") == "tool_use":
+
+class StreamedBlock:
+    """One block of a streamed content; its text, thoughts or input come in pieces."""
+
+    def __init__(self, index: int | None, start: Mapping[str, Any]) -> None:
+        self.index = index
+        self.start = start
+        self.kind = _kind(start)
+        begun = thought_of(start) if self.kind == "thinking" else text_of_content(start)
+        self.pieces = [begun] if begun and self.kind in ("text", "thinking") else []
+
+    def takes(self, kind: str) -> bool:
+        """Whether a piece of text, of thoughts or of an input belongs here."""
+        if self.kind == "thinking":
+            return kind in ("text", "thinking")
+        return kind == "text" if self.kind == "text" else kind == "input"
+
+    def whole(self) -> dict[str, Any]:
+        """The block as it stands in a whole answer."""
+        value = wire.scrub("".join(self.pieces))
+        if self.kind == "input":
             # Tools without arguments may have theirs in the start event and no deltas.
-            return {**block, "input": value or block.get("input")}
-        return {**block, ("thinking" if block.get("type") == "thinking" else "text"): value}
+            return {**self.start, "input": value or self.start.get("input")}
+        return {"type": self.kind, self.kind: value}
+
+
+_TYPES = {"text": "text", "thinking": "thinking", "input": "tool_use"}
+_BLOCKS = ("content_block_start", "content_block_delta")
+_KINDS = (*_BLOCKS, "content_block_stop", "message_start", "message_delta", "message_stop", "message", "ping")
+
+
+def _kind(block: Mapping[str, Any]) -> str:
+    """What the pieces of a block are."""
+    if is_thought(block):
+        return "thinking"
+    return "text" if block.get("type") in ("text", "output_text", None) else "input"
+
+
+def _piece(delta: Mapping[str, Any]) -> tuple[str, str]:
+    """What kind of piece a delta holds, and the piece."""
+    partial = delta.get("partial_json")
+    if isinstance(partial, dict):
+        partial = wire.encode(wire.scrub_all(partial)).decode()
+    if isinstance(partial, str) and partial:
+        return "input", partial
+    text = wire.text_of(delta.get("text"))
+    if text and not is_thought({**delta, "type": wire.text_of(delta.get("type")).removesuffix("_delta")}):
+        return "text", text
+    return "thinking", thought_of(delta)
+
+
+def _blocks(content: Any) -> list[dict[str, Any]]:
+    """The blocks of a content; a text is one of them."""
+    parts = content if isinstance(content, list) else [content]
+    return [
+        {"type": "text", "text": part} if isinstance(part, str) else part
+        for part in parts
+        if isinstance(part, str | dict)
+    ]
 
 
 def _sampling(asked: Parameters) -> dict[str, Any]:
@@ -305,13 +392,9 @@ def _usage(data: Any) -> Usage | None:
 
 
 def _reply(message: Mapping[str, Any], blocks: list[dict[str, Any]], usage: Usage | None) -> Reply:
-    text = wire.scrub(
-        "".join(wire.text_of(block.get("text")) for block in blocks if block.get("type") == "text")
-    )
-    thinking = "".join(
-        wire.text_of(block.get("thinking")) for block in blocks if block.get("type") == "thinking"
-    )
-    stop_reason = wire.scrub(wire.text_of(message.get("stop_reason"))) or None
+    text = wire.scrub("".join(text_of_content(block) for block in blocks if _kind(block) == "text"))
+    thinking = "".join(thought_of(block) for block in blocks if is_thought(block))
+    stop_reason = wire.scrub(reason_of(message.get("stop_reason"))) or None
     return Reply(
         text=text,
         usage=usage,

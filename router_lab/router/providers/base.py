@@ -64,7 +64,12 @@ class Chunk:
 
 
 class StreamDecoder(Protocol):
-    """Reads one streamed answer, incrementally and whatever way its bytes are cut."""
+    """Reads one streamed answer, incrementally and whatever way its bytes are cut.
+
+    `status` is the answer's, for what its errors say; 200 until it is set.
+    """
+
+    status: int
 
     @property
     def usage(self) -> Usage | None:
@@ -109,8 +114,8 @@ class Provider(Protocol):
     def usage(self, body: bytes) -> Usage | None:
         """The usage in a 2xx body, read tolerantly and first; None when it is not there."""
 
-    def reply(self, body: bytes) -> Reply:
-        """Read a 2xx body.
+    def reply(self, body: bytes, status: int = 200) -> Reply:
+        """Read the body of a 2xx `status`.
 
         Raises `ProviderError` (`ContextOverflowError`) where it tells of a failure or is no answer of
         this format, `ResponseParseError` where it is a damaged one.

@@ -2,39 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count, pairwise
 from typing import Any
 
 from router_lab.records import ToolCall
 from router_lab.router.providers import wire
 
+# Arguments that say nothing.
+_EMPTY = ("{}", "null", "[]", '""')
+_FEW = 4
+
 
 def read_calls(
-    calls: Iterable[Mapping[str, Any]], text: str, seen: int = 0, *, was_cut: bool = False
+    calls: Iterable[Mapping[str, Any]], text: str, *, was_cut: bool = False
 ) -> tuple[ToolCall, ...]:
     """Calls with a `function` in them, or names and arguments of their own. Raises `ResponseParseError`.
 
-    A tool's answer has to refer to its call, so a call without an id gets one. `seen` calls came before.
+    A tool's answer has to refer to its call, so a call without an id, or with another call's, gets one.
     """
-    read: list[ToolCall] = []
-    for number, call in enumerate(calls, seen + 1):
+    listed = list(calls)
+    given = {wire.scrub(wire.text_of(call.get("id"))) for call in listed}
+    free = (made for number in count(1) if (made := f"call_{number}") not in given)
+    read: dict[str, ToolCall] = {}
+    for call in listed:
         function = wire.member(call, "function") or call
         name = wire.scrub(wire.text_of(function.get("name")))
-        arguments = function.get("arguments", function.get("input", function.get("parameters")))
-        call_id = wire.scrub(wire.text_of(call.get("id"))) or f"call_{number}"
-        read.append(ToolCall(call_id, name, wire.arguments(arguments, name, text, was_cut=was_cut)))
-    return tuple(read)
+        call_id = wire.scrub(wire.text_of(call.get("id")))
+        while not call_id or call_id in read:
+            call_id = next(free)
+        arguments = wire.arguments(_arguments(function), name, text, was_cut=was_cut)
+        read[call_id] = ToolCall(call_id, name, arguments)
+    return tuple(read.values())
 
 
-def message_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The calls of a message of the chat completions format, the older single one included."""
+def message_calls(message: Mapping[str, Any], *, in_pieces: bool = False) -> list[dict[str, Any]]:
+    """The calls of a message of the chat completions format, the older single one included.
+
+    `in_pieces`: the name of the older one came before, where only its arguments go on.
+    """
     given = message.get("tool_calls")
     if isinstance(given, dict):  # the one call itself, or calls by their numbers
         is_call = bool(wire.member(given, "function") or wire.text_of(given.get("name")))
         given = [given] if is_call else list(given.values())
     calls = wire.objects(given)
     legacy = wire.member(message, "function_call")
-    return calls or ([{"function": legacy}] if wire.text_of(legacy.get("name")) else [])
+    is_said = wire.text_of(legacy.get("name")) or (in_pieces and legacy.get("arguments"))
+    return calls or ([{"function": legacy}] if is_said else [])
+
+
+def _arguments(function: Mapping[str, Any]) -> Any:
+    return function.get("arguments", function.get("input", function.get("parameters")))
 
 
 class CallPieces:
@@ -44,7 +63,8 @@ class CallPieces:
     another id and a name of its own begins anew, even under an index that was used before; so does one
     with a name, without an id, where the arguments before it are complete. A whole call that an earlier
     chunk has sent already is that call again, unless its id or index says otherwise; two equal calls of one
-    chunk are two.
+    chunk are two. Several pieces of one chunk that say nothing of themselves continue the calls in their
+    order.
     """
 
     def __init__(self) -> None:
@@ -52,30 +72,15 @@ class CallPieces:
         self._of_chunk: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
 
-    def add(self, position: int, piece: Mapping[str, Any]) -> None:
-        """Take one piece; `position` is its place in its chunk, which stands in for a missing index."""
-        function = wire.member(piece, "function") or piece
-        call_id, name = wire.text_of(piece.get("id")), wire.text_of(function.get("name"))
-        index = wire.count(piece.get("index"))
-        arguments = function.get("arguments", function.get("input", function.get("parameters")))
-        if not position:
-            self._of_chunk = []
-        call = self._sent_before(index, call_id, name, arguments)
-        if call is not None:
-            call.id = call.id or call_id
-            self._of_chunk.append(call)
-            return
-        call = self._call(index, position, call_id, name)
-        self._of_chunk.append(call)
-        call.id = call.id or call_id
-        call.name = call.name or name
-        call.index = index if call.index is None else call.index
-        if isinstance(arguments, str) and call.repeats(arguments):
-            return  # some servers end with the whole call once more
-        if isinstance(arguments, str):
-            call.pieces.append(arguments)
-        elif arguments is not None:
-            call.whole = wire.scrub_all(arguments)
+    def add(self, pieces: Sequence[Mapping[str, Any]]) -> None:
+        """Take the pieces of one chunk."""
+        self._of_chunk = []
+        read = [_Piece.of(piece) for piece in pieces]
+        nameless = sum(piece.says_nothing for piece in read)
+        continued = iter(self._continued(nameless) if nameless > 1 else ())
+        for piece in read:
+            known = next(continued, None) if piece.says_nothing else None
+            self._take(piece, known)
 
     def calls(self) -> list[dict[str, Any]]:
         """The calls in the order in which they began."""
@@ -84,31 +89,69 @@ class CallPieces:
             for call in self._calls
         ]
 
-    def _sent_before(self, index: int | None, call_id: str, name: str, arguments: Any) -> _Call | None:
-        for call in self._calls if name else ():
+    def _continued(self, pieces: int) -> list[_Call]:
+        unfinished = [call for call in self._calls if not call.is_complete()]
+        return unfinished[:pieces] if len(unfinished) >= pieces else self._calls[-pieces:]
+
+    def _take(self, piece: _Piece, known: _Call | None) -> None:
+        call = self._sent_before(piece)
+        is_again = call is not None
+        call = call or known or self._call(piece)
+        self._of_chunk.append(call)
+        call.id = call.id or piece.id
+        call.name = call.name or piece.name
+        call.index = piece.index if call.index is None else call.index
+        if not is_again:
+            call.extend(piece.arguments)
+
+    def _sent_before(self, piece: _Piece) -> _Call | None:
+        for call in self._calls if piece.name else ():
             if (
-                call.name == name
-                and (index is None or call.index is None or call.index == index)
-                and not (call_id and call.id and call_id != call.id)
+                call.name == piece.name
+                and (piece.index is None or call.index is None or call.index == piece.index)
+                and not (piece.id and call.id and piece.id != call.id)
                 and not any(call is one for one in self._of_chunk)
-                and call.says(arguments)
+                and call.says(piece.arguments)
             ):
                 return call
         return None
 
-    def _call(self, index: int | None, position: int, call_id: str, name: str) -> _Call:
-        known = next((call for call in self._calls if call_id and call.id == call_id), None)
-        if known is None and index is not None:
-            known = self._by_index.get(index)
-        elif known is None and not call_id and not name and self._calls:
-            # The pieces of one chunk continue its calls in their order.
-            known = self._calls[min(position, len(self._calls) - 1)] if position else self._calls[-1]
-        if known is None or known.is_other(call_id, name):
+    def _call(self, piece: _Piece) -> _Call:
+        named = [call for call in self._calls if piece.id and call.id == piece.id]
+        known = next((call for call in named if call.index == piece.index), named[-1] if named else None)
+        if known is None and piece.index is not None:
+            known = self._by_index.get(piece.index)
+        elif known is None and piece.says_nothing and self._calls:
+            known = self._calls[-1]
+        if known is None or known.is_other(piece):
             known = _Call()
             self._calls.append(known)
-        if index is not None:
-            self._by_index[index] = known
+        if piece.index is not None:
+            self._by_index[piece.index] = known
         return known
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    index: int | None
+    id: str
+    name: str
+    arguments: Any
+
+    @classmethod
+    def of(cls, piece: Mapping[str, Any]) -> _Piece:
+        function = wire.member(piece, "function") or piece
+        return cls(
+            wire.index_of(piece.get("index")),
+            wire.text_of(piece.get("id")),
+            wire.text_of(function.get("name")),
+            _arguments(function),
+        )
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it does not tell which call it belongs to."""
+        return self.index is None and not self.id and not self.name
 
 
 class _Call:
@@ -121,17 +164,36 @@ class _Call:
         self.pieces: list[str] = []
         self.whole: Any = None
 
-    def is_other(self, call_id: str, name: str) -> bool:
-        """Whether a piece with this id and name cannot belong here."""
-        if call_id and self.id and call_id != self.id:
-            return bool(name)
-        if not name or not self.name or (call_id and call_id == self.id):
+    def is_other(self, piece: _Piece) -> bool:
+        """Whether a piece cannot belong here."""
+        if piece.id and self.id and piece.id != self.id:
+            return bool(piece.name)
+        if not piece.name or not self.name:
             return False
-        return name != self.name or self._is_complete()
+        if piece.id and piece.id == self.id:  # of one answer, told apart by the rest
+            differs = piece.index is not None and self.index is not None and piece.index != self.index
+            return (differs or piece.name != self.name) and self.is_complete()
+        return piece.name != self.name or self.is_complete()
+
+    def extend(self, arguments: Any) -> None:
+        """Take more of the arguments: a piece of their text, or all of them."""
+        if not isinstance(arguments, str):
+            self.whole = self.whole if arguments is None else wire.scrub_all(arguments)
+        elif self.repeats(arguments) or (arguments.strip() in _EMPTY and self.is_complete()):
+            return  # some servers end with the whole call once more
+        else:
+            if len(self.pieces) <= _FEW and "".join(self.pieces).strip() in _EMPTY and arguments.strip():
+                self.pieces.clear()  # some servers begin with an empty object
+            self.pieces.append(arguments)
 
     def arguments(self) -> Any:
         text = "".join(self.pieces)
-        return text if text.strip() or self.whole is None else self.whole
+        if not text.strip() and self.whole is not None:
+            return self.whole
+        said = [piece for piece in self.pieces if piece.strip()]
+        # Some servers send all arguments so far with every piece.
+        grows = len(said) > 1 and said[0].lstrip().startswith("{") and not self.is_complete()
+        return said[-1] if grows and all(b.startswith(a) for a, b in pairwise(said)) else text
 
     def says(self, arguments: Any) -> bool:
         """Whether `arguments` are whole, and those that came before."""
@@ -143,7 +205,7 @@ class _Call:
 
     def repeats(self, piece: str) -> bool:
         """Whether a piece is the whole arguments again, after which nothing could follow."""
-        if not (piece.strip().startswith("{") and piece.strip().endswith("}") and self._is_complete()):
+        if not (piece.strip().startswith("{") and piece.strip().endswith("}") and self.is_complete()):
             return False
         try:
             said = wire.decode("".join(self.pieces).encode("utf-8", "replace"))
@@ -151,7 +213,8 @@ class _Call:
         except ValueError:
             return False
 
-    def _is_complete(self) -> bool:
+    def is_complete(self) -> bool:
+        """Whether nothing of the arguments is missing."""
         text = "".join(self.pieces).strip()
         if not text:
             return self.whole is not None

@@ -29,6 +29,7 @@ __all__ = [
     "read_failure",
     "response_error",
     "retry_after",
+    "says_failed",
     "success_error",
 ]
 
@@ -128,16 +129,24 @@ def response_error(
     )
 
 
-def success_error(provider: str, payload: Any) -> ProviderError | ContextOverflowError | None:
-    """What a decoded body of status 200 says went wrong, if that is what it says."""
-    if not isinstance(payload, Mapping):
+def success_error(
+    provider: str, payload: Any, status: int = 200
+) -> ProviderError | ContextOverflowError | None:
+    """What a decoded body of a 2xx `status` says went wrong, if that is what it says."""
+    if not says_failed(payload):
         return None
-    if is_error(payload.get("error")) or payload.get("type") == "error" or payload.get("object") == "error":
-        return event_error(provider, payload, during=f"{provider} answered 200 with an error")
-    if has_failed_status(payload):
-        told = {"base_resp": payload["base_resp"]}
-        return event_error(provider, told, during=f"{provider} answered 200 with an error")
-    return None
+    # MiniMax's status stands beside an answer.
+    told = payload if says_failed({**payload, "base_resp": None}) else {"base_resp": payload["base_resp"]}
+    return event_error(provider, told, during=f"{provider} answered {status} with an error", status=status)
+
+
+def says_failed(payload: Any) -> bool:
+    """Whether a decoded body, or the object of an event, says itself that something went wrong."""
+    if not isinstance(payload, Mapping):
+        return False
+    if is_error(payload.get("error")) or has_failed_status(payload):
+        return True
+    return any(text_of(payload.get(name)).lower() == "error" for name in ("type", "object"))
 
 
 def heed_headers(
@@ -175,32 +184,35 @@ def has_failed_status(payload: Mapping[str, Any]) -> bool:
 
 
 def choice_error(
-    provider: str, choice: Mapping[str, Any], during: str
+    provider: str, choice: Mapping[str, Any], during: str, status: int = 200
 ) -> ProviderError | ContextOverflowError | None:
     """What the choice of an answer says went wrong: an `error` of its own, or that as its finish reason."""
-    error = choice.get("error")
+    error = choice.get("error") if is_error(choice.get("error")) else None
     reason = text_of(choice.get("finish_reason"))
     if not error and reason.lower() not in _FAILED:
         return None
     told = {} if reason.lower() in ("", "error") else {"message": f"it stopped with {reason}"}
-    return event_error(provider, {"error": error} if error else told, during=during)
+    return event_error(provider, {"error": error} if error else told, during=during, status=status)
 
 
-def no_answer(provider: str, payload: Any, missing: str) -> ProviderError | ContextOverflowError:
-    """A body of status 200 that is JSON and has no answer in it."""
+def no_answer(
+    provider: str, payload: Any, missing: str, status: int = 200
+) -> ProviderError | ContextOverflowError:
+    """A body of a 2xx `status` that is JSON and has no answer in it."""
+    during = f"{provider} answered {status} without {missing}"
     failure = read_failure(payload)
     if failure.message and isinstance(payload, dict):
-        return event_error(provider, payload, during=f"{provider} answered 200 without {missing}")
+        return event_error(provider, payload, during=during, status=status)
     return ProviderError(
-        f"{provider} answered 200 without {missing}: {excerpt(str(payload))}",
-        status=200,
+        f"{during}: {excerpt(str(payload))}",
+        status=status,
         retryable=True,
         kind="no_answer",
     )
 
 
-def not_json(provider: str, body: bytes) -> ProviderError:
-    """A body of status 200 that is no JSON: a page, a text, nothing."""
+def not_json(provider: str, body: bytes, status: int = 200) -> ProviderError:
+    """A body of a 2xx `status` that is no JSON: a page, a text, nothing."""
     text = body[:_MESSAGE_LIMIT].decode("utf-8", "replace")
     what = "an empty body"
     if is_page(text):
@@ -209,9 +221,9 @@ def not_json(provider: str, body: bytes) -> ProviderError:
     elif text.strip():
         what = f"a text that is not JSON: {excerpt(text)}"
     return ProviderError(
-        f"{provider} answered 200 with {what}; the model's base_url should be the API's own address, such as "
-        f"{'http://127.0.0.1:11434' if provider == 'ollama' else 'https://api.example.com/v1'}",
-        status=200,
+        f"{provider} answered {status} with {what}; the model's base_url should be the API's own address, "
+        f"such as {'http://127.0.0.1:11434' if provider == 'ollama' else 'https://api.example.com/v1'}",
+        status=status,
         retryable=True,
         kind="not_json",
     )
@@ -225,27 +237,27 @@ def is_page(text: str) -> bool:
 
 
 def event_error(
-    provider: str, payload: Any, *, during: str | None = None
+    provider: str, payload: Any, *, during: str | None = None, status: int = 200
 ) -> ProviderError | ContextOverflowError:
-    """An error inside an answer that began with status 200, as an exception."""
+    """An error inside an answer that began with a 2xx `status`, as an exception."""
     failure = read_failure(payload)
     if overflow := overflow_error(provider, failure, failure.code or 200):
         return overflow
     wait = wait_in_body(payload, failure.message)
     exhausted = is_out_of_funds(failure.kind, failure.message, wait) or failure.code == 402
-    status = failure.code or (400 if _is_callers_fault(failure) else 200)
+    meant = failure.code or (400 if _is_callers_fault(failure) else status)
     label = (during or f"{provider} broke off its stream") + (
         f" with {excerpt(failure.kind, 60)}" if failure.kind and during is None else ""
     )
     return ProviderError(
         f"{label}: {excerpt(failure.message) or 'no reason given'}",
-        status=200,
+        status=status,
         retryable=not exhausted and not _is_callers_fault(failure),
         retry_after_s=wait,
         kind=failure.kind,
         code=failure.code,
         exhausted=exhausted,
-        refused=refused_fields(status, payload, failure.message, failure.param),
+        refused=refused_fields(meant, payload, failure.message, failure.param),
     )
 
 

@@ -16,11 +16,18 @@ from router_lab.records import Message, Reply, ToolCall, Usage
 from router_lab.router.providers import wire
 from router_lab.router.providers.base import Chunk, ModelCall, WireRequest
 from router_lab.router.providers.calls import CallPieces, message_calls, read_calls
-from router_lab.router.providers.failures import event_error, no_answer, response_error, success_error
+from router_lab.router.providers.events import decode_body
+from router_lab.router.providers.failures import (
+    event_error,
+    is_error,
+    no_answer,
+    response_error,
+    success_error,
+)
 from router_lab.router.providers.requests import posted, sampling
-from router_lab.router.providers.stops import was_cut
+from router_lab.router.providers.stops import reason_of, was_cut
 from router_lab.router.providers.streams import Decoder
-from router_lab.router.providers.thinking import thinking_of
+from router_lab.router.providers.thinking import text_of_content, thinking_of
 from router_lab.router.providers.usage import is_complete, read_usage
 from router_lab.router.providers.whole import decode_answer, reply_of_events, usage_of_events
 
@@ -74,17 +81,17 @@ class Ollama:
     def usage(self, body: bytes) -> Usage | None:
         """The usage in a 2xx body, cut or garbled though it may be."""
         try:
-            data = wire.decode(body)
+            data = decode_body(body)
         except ValueError:
             if usage := usage_of_events(self.decoder(), body):
                 return usage
             data = wire.salvage(body)
         return _usage(data) if isinstance(data, dict) else None
 
-    def reply(self, body: bytes) -> Reply:
+    def reply(self, body: bytes, status: int = 200) -> Reply:
         """Read a 2xx body. Raises `ProviderError` for a failure, `ResponseParseError` for half an answer."""
         try:
-            data = decode_answer(self.name, self.decoder(), body)
+            data = decode_answer(self.name, self.decoder(), body, status)
         except ResponseParseError:
             if b"\n{" not in body.strip():
                 raise
@@ -93,12 +100,12 @@ class Ollama:
             return streamed
         if isinstance(data, Reply):
             return data
-        if failed := success_error(self.name, data):
+        if failed := success_error(self.name, data, status):
             raise failed
         message = data.get("message")
         if not isinstance(message, dict):
-            raise no_answer(self.name, data, "`message`")
-        text = wire.text_of(message.get("content"))
+            raise no_answer(self.name, data, "`message`", status)
+        text = text_of_content(message.get("content"))
         if data.get("done") is not True:
             # More than 30 identical chunks in a row make the server give up with status 200.
             raise ResponseParseError("ollama: the server gave up before the answer was complete", text=text)
@@ -127,7 +134,9 @@ class OllamaDecoder(Decoder):
 
     provider = "ollama"
 
-    def __init__(self, whole_reply: Callable[[bytes], Reply], whole_usage: Callable[[bytes], Usage | None]):
+    def __init__(
+        self, whole_reply: Callable[[bytes, int], Reply], whole_usage: Callable[[bytes], Usage | None]
+    ):
         super().__init__(whole_reply, whole_usage)
         self._final: dict[str, Any] = {}
         self._text: list[str] = []
@@ -135,26 +144,32 @@ class OllamaDecoder(Decoder):
         self._calls = CallPieces()
 
     def _line(self, line: bytes) -> Iterator[Chunk]:
-        if not line.strip():
+        if not line.strip() or line.startswith(b":"):
             return
         try:
             payload = wire.decode(line, keep_halves=True)
         except ValueError as error:
+            if not line.lstrip().startswith(b"{"):
+                said = line.decode("utf-8", "replace")
+                raise event_error(self.provider, said, status=self.status) from None
             raise ResponseParseError(
                 f"ollama: a line of the stream is not JSON: {error}", text=wire.scrub("".join(self._text))
             ) from error
+        if isinstance(payload, str):
+            raise event_error(self.provider, wire.scrub(payload), status=self.status)
         if not isinstance(payload, dict):
             return
-        if payload.get("error"):
+        if is_error(payload.get("error")):
             if usage := _usage(payload):
                 self._is_counted = is_complete(usage)
                 yield Chunk(usage=usage)
-            raise event_error(self.provider, wire.scrub_all(payload))
+            raise event_error(self.provider, wire.scrub_all(payload), status=self.status)
         message = wire.member(payload, "message")
+        self._odd = None if message or payload.get("done") is True else payload
         self._thinking.append(thinking_of(message))
-        for position, call in enumerate(message_calls(message)):
-            self._calls.add(position, {"index": wire.member(call, "function").get("index"), **call})
-        if text := wire.text_of(message.get("content")):
+        calls = message_calls(message)
+        self._calls.add([{"index": wire.member(call, "function").get("index"), **call} for call in calls])
+        if text := text_of_content(message.get("content")):
             self._text.append(text)
             if shown := self._halves.feed(text):
                 yield Chunk(text=shown)
@@ -166,6 +181,15 @@ class OllamaDecoder(Decoder):
 
     def _begins_whole(self, head: bytes) -> bool:
         return not head.startswith(b"{") or (head.split(b"\n", 1)[0].strip() == b"{" and b"\n" in head)
+
+    def _is_mark(self, line: bytes) -> bool:
+        if not line.startswith(b"{") or b'"done"' not in line:
+            return False
+        try:
+            payload = wire.decode(line, keep_halves=True)
+        except ValueError:
+            return False
+        return isinstance(payload, dict) and payload.get("done") is True
 
     def _stopped(self) -> bool:
         return False
@@ -221,7 +245,7 @@ def _usage(data: Mapping[str, Any]) -> Usage | None:
 
 
 def _reply(data: Mapping[str, Any], text: str, thinking: str, tool_calls: tuple[ToolCall, ...]) -> Reply:
-    done_reason = wire.text_of(data.get("done_reason")) or None
+    done_reason = reason_of(data.get("done_reason")) or None
     return Reply(
         text=wire.scrub(text),
         usage=_usage(data),

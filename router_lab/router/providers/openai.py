@@ -12,25 +12,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError, UnsupportedError
+from router_lab.errors import ContextOverflowError, ProviderError, UnsupportedError
 from router_lab.presets import Dialect
 from router_lab.records import Image, Message, Reply, Usage
 from router_lab.router.providers import wire
 from router_lab.router.providers.base import Chunk, ModelCall, WireRequest
 from router_lab.router.providers.calls import CallPieces, message_calls, read_calls
+from router_lab.router.providers.events import Event, decode_body, looks_like_events
 from router_lab.router.providers.failures import (
     choice_error,
     event_error,
-    has_failed_status,
-    is_error,
     no_answer,
     response_error,
+    says_failed,
     success_error,
 )
 from router_lab.router.providers.requests import not_taken, posted, sampling
-from router_lab.router.providers.stops import was_cut
-from router_lab.router.providers.streams import Decoder, Events, looks_like_events
-from router_lab.router.providers.thinking import is_thought, thinking_of
+from router_lab.router.providers.stops import reason_of, was_cut
+from router_lab.router.providers.streams import EventDecoder
+from router_lab.router.providers.thinking import text_of_content, thinking_of
 from router_lab.router.providers.usage import is_complete, read_usage, stated_cost
 from router_lab.router.providers.whole import decode_answer, usage_of_events
 
@@ -75,35 +75,34 @@ class OpenAI:
     def usage(self, body: bytes) -> Usage | None:
         """The usage in a 2xx body, cut or garbled though it may be."""
         try:
-            data = wire.decode(body)
+            data = decode_body(body)
         except ValueError:
             if looks_like_events(body):
                 return usage_of_events(self.decoder(), body)
             data = wire.salvage(body)
         return _usage(data)
 
-    def reply(self, body: bytes) -> Reply:
+    def reply(self, body: bytes, status: int = 200) -> Reply:
         """Read a 2xx body. Raises `ProviderError` for a failure, `ResponseParseError`."""
-        data = decode_answer(self.name, self.decoder(), body)
+        data = decode_answer(self.name, self.decoder(), body, status)
         if isinstance(data, Reply):
             return data
-        choices = wire.objects(data.get("choices"))
-        if failed := success_error(self.name, data):
+        if failed := success_error(self.name, data, status):
             raise failed
-        if not choices or not isinstance(choices[0].get("message"), dict):
-            if choices and (failed := choice_error(self.name, choices[0], "openai answered 200 and failed")):
-                raise failed
-            raise no_answer(self.name, data, "`choices[0].message`")
-        choice, message = choices[0], choices[0]["message"]
-        if failed := choice_error(self.name, choice, "openai broke off its answer"):
+        choice = min(_choices(data), key=_place, default={})
+        message = _message_of(choice)
+        during = "broke off its answer" if message is not None else f"answered {status} and failed"
+        if failed := choice_error(self.name, choice, f"openai {during}", status):
             raise failed
+        if message is None:
+            raise no_answer(self.name, data, "`choices[0].message`", status)
         return _reply(
             data,
             message_calls(message),
-            text=_text(message.get("content")),
+            text=text_of_content(message.get("content")),
             thinking=thinking_of(message),
-            refusal=wire.text_of(message.get("refusal")),
-            finish_reason=wire.text_of(choice.get("finish_reason")),
+            refusal=_refusal(message),
+            finish_reason=reason_of(choice.get("finish_reason")),
             usage=_usage(data),
         )
 
@@ -119,82 +118,142 @@ class OpenAI:
         """Read a non-2xx answer into an exception."""
         return response_error(self.name, status, headers, body, now, url)
 
-    def decoder(self) -> Decoder:
+    def decoder(self) -> EventDecoder:
         """A fresh decoder of server-sent events."""
         return OpenAIDecoder(self.reply, self.usage)
 
 
-class OpenAIDecoder(Decoder):
-    """`data:` chunks up to `[DONE]`; the usage comes in a last chunk without choices, or earlier."""
+class OpenAIDecoder(EventDecoder):
+    """`data:` chunks up to `[DONE]`; the usage comes in a last chunk without choices, or earlier.
+
+    Of several choices the first is the answer: what the others say is read beside it and not told.
+    """
 
     provider = "openai"
 
-    def __init__(self, whole_reply: Callable[[bytes], Reply], whole_usage: Callable[[bytes], Usage | None]):
+    def __init__(
+        self, whole_reply: Callable[[bytes, int], Reply], whole_usage: Callable[[bytes], Usage | None]
+    ):
         super().__init__(whole_reply, whole_usage)
-        self._events = Events()
         self._model: Any = None
-        self._finish_reason = ""
-        self._text: list[str] = []
-        self._thinking: list[str] = []
-        self._refusal: list[str] = []
-        self._calls = CallPieces()
+        self._choices: dict[int, StreamedChoice] = {}
 
-    def _line(self, line: bytes) -> Iterator[Chunk]:
-        event = self._events.feed(line)
-        if event is None:
-            return
-        if event.data.strip() == b"[DONE]":
-            self._ended = True
-            return
+    def _event(self, event: Event, payload: dict[str, Any]) -> Iterator[Chunk]:
         self._is_counted = False
-        try:
-            payload = wire.decode(event.data, keep_halves=True)
-        except ValueError as error:
-            raise ResponseParseError(
-                f"openai: a stream chunk is not JSON: {error}", text=wire.scrub("".join(self._text))
-            ) from error
-        if not isinstance(payload, dict):
-            return
-        failed = is_error(payload.get("error")) or payload.get("object") == "error" or event.name == "error"
-        failed = failed or has_failed_status(payload)
-        choices = wire.objects(payload.get("choices"))[:1]
+        failed = says_failed(payload) or event.is_error
+        choices = _choices(payload)
         if usage := _usage(payload):
-            is_last = bool(failed) or any(each.get("finish_reason") for each in choices)
+            is_last = failed or any(reason_of(each.get("finish_reason")) for each in choices)
             self._is_counted = is_complete(usage) and is_last
             yield Chunk(usage=usage)
-        if failed and not self._finish_reason:
-            raise event_error(self.provider, wire.scrub_all(payload))
+        if failed and not self._stopped():
+            raise event_error(self.provider, wire.scrub_all(payload), status=self.status)
         self._model = payload.get("model") or self._model
+        self._odd = None if choices else self._odd if usage else payload
         for choice in choices:
-            yield from self._extend(choice)
-
-    def _extend(self, choice: Mapping[str, Any]) -> Iterator[Chunk]:
-        if not self._finish_reason and (failed := choice_error(self.provider, choice, _BROKE_OFF)):
-            raise failed
-        self._finish_reason = wire.text_of(choice.get("finish_reason")) or self._finish_reason
-        delta = wire.member(choice, "delta") or wire.member(choice, "message")
-        self._thinking.append(thinking_of(delta))
-        self._refusal.append(wire.text_of(delta.get("refusal")))
-        for position, call in enumerate(message_calls(delta)):
-            self._calls.add(position, call)
-        if text := _text(delta.get("content")):
-            self._text.append(text)
-            if shown := self._halves.feed(text):
+            place = _place(choice)
+            known = self._choices.setdefault(place, StreamedChoice())
+            is_open = known is self._answer() and not known.finish_reason
+            if is_open and (broken := choice_error(self.provider, choice, _BROKE_OFF, self.status)):
+                raise broken
+            text = known.extend(choice)
+            if place == 0 and (shown := self._halves.feed(text)):
                 yield Chunk(text=shown)
 
+    def _answer(self) -> StreamedChoice:
+        return self._choices[min(self._choices)] if self._choices else StreamedChoice()
+
     def _stopped(self) -> bool:
-        return bool(self._finish_reason)
+        return bool(self._answer().finish_reason)
+
+    def _so_far(self) -> str:
+        return wire.scrub("".join(self._answer().text))
 
     def _reply(self) -> Reply:
+        answer = self._answer()
         return _reply(
             {"model": self._model},
-            self._calls.calls(),
-            text="".join(self._text),
-            thinking="".join(self._thinking),
-            refusal="".join(self._refusal),
-            finish_reason=self._finish_reason,
+            answer.calls.calls(),
+            text="".join(answer.text),
+            thinking="".join(answer.thinking),
+            refusal="".join(answer.refusal),
+            finish_reason=answer.finish_reason,
             usage=self._usage,
         )
+
+
+class StreamedChoice:
+    """One choice of a streamed answer, put together."""
+
+    def __init__(self) -> None:
+        self.finish_reason = ""
+        self.text: list[str] = []
+        self.thinking: list[str] = []
+        self.refusal: list[str] = []
+        self.calls = CallPieces()
+        self._has_deltas = False
+
+    def extend(self, choice: Mapping[str, Any]) -> str:
+        """Take one chunk's part of it; the text that is new."""
+        self.finish_reason = reason_of(choice.get("finish_reason")) or self.finish_reason
+        delta, message = _part(choice, "delta"), _part(choice, "message")
+        if "text" in choice and not delta and not message:
+            delta = {"content": choice["text"]}  # the older completions
+        said = text_of_content(delta.get("content"))
+        self._has_deltas = self._has_deltas or bool(said)
+        before = len(self.text)
+        self._take(delta, said)
+        if message:
+            # A chunk with both, or the last one, has the whole message once more.
+            is_whole = self._has_deltas or bool(self.finish_reason)
+            self._take(message, text_of_content(message.get("content")), is_whole=is_whole)
+        return "".join(self.text[before:])
+
+    def _take(self, part: Mapping[str, Any], text: str, *, is_whole: bool = False) -> None:
+        self.calls.add(message_calls(part, in_pieces=True))
+        for so_far, more in (
+            (self.text, text),
+            (self.thinking, thinking_of(part)),
+            (self.refusal, _refusal(part)),
+        ):
+            if more and (new := _new(so_far, more) if is_whole else more):
+                so_far.append(new)
+
+
+def _new(so_far: list[str], whole: str) -> str:
+    """What a whole text adds to its pieces; nothing where they said something else."""
+    said = "".join(so_far)
+    return whole.removeprefix(said) if whole.startswith(said) else ""
+
+
+def _choices(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    choices = data.get("choices")
+    return [choices] if isinstance(choices, dict) else wire.objects(choices)
+
+
+def _place(choice: Mapping[str, Any]) -> int:
+    return wire.index_of(choice.get("index")) or 0
+
+
+def _message_of(choice: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The message of a choice; of the older completions, the text as one."""
+    if message := _part(choice, "message"):
+        return message
+    if isinstance(choice.get("text"), str):
+        return {"content": choice["text"]}
+    return message if isinstance(choice.get("message"), dict) else None
+
+
+def _part(choice: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A message, or a piece of one; a text alone is its content."""
+    part = choice.get(name)
+    return {"content": part} if isinstance(part, str) else wire.member(choice, name)
+
+
+def _refusal(message: Mapping[str, Any]) -> str:
+    parts = wire.objects(message.get("content"))
+    said = (wire.text_of(part.get("refusal")) for part in parts if part.get("type") == "refusal")
+    return wire.text_of(message.get("refusal")) or "".join(said)
 
 
 _BROKE_OFF = "openai broke off its stream"
@@ -295,7 +354,7 @@ def _usage(data: Any) -> Usage | None:
     """`prompt_tokens` includes cached ones, `completion_tokens` reasoning; where else they may stand."""
     if not isinstance(data, dict):
         return None
-    choice = next(iter(wire.objects(data.get("choices"))[:1]), {})
+    choice = next(iter(_choices(data)), {})
     timings = wire.member(data, "timings")
     usage = read_usage(
         (
@@ -320,13 +379,6 @@ def _usage(data: Any) -> Usage | None:
         usage = replace(usage, cache_read_tokens=min(cached, usage.tokens_in or 0))
     tier = wire.text_of(data.get("service_tier"))
     return replace(usage, service_tier=tier) if usage is not None and tier else usage
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    parts = [content] if isinstance(content, dict) else wire.objects(content)
-    return "".join(wire.text_of(part.get("text")) for part in parts if not is_thought(part))
 
 
 def _reply(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+# What servers write where there is no reason yet.
+_NONE = frozenset({"", "null", "none", "nil", "undefined", "finish_reason_unspecified"})
 # A limit on tokens: OpenAI and Ollama, Anthropic, Gemini, Mistral, Cohere, Bedrock.
 _CUT = frozenset({"length", "max_tokens", "max_output_tokens", "max_length", "model_length", "token_limit"})
 _REFUSED = frozenset({"refusal", "refused"})
@@ -23,6 +27,11 @@ _FILTERED = frozenset(
         "sensitive",
     }
 )
+
+
+def reason_of(value: Any) -> str:
+    """The reason that a server gives, or nothing."""
+    return value if isinstance(value, str) and value.strip().lower() not in _NONE else ""
 
 
 def was_cut(reason: str | None) -> bool:

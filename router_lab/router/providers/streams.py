@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
 from router_lab.records import Reply, Usage
 from router_lab.router.providers.base import Chunk
+from router_lab.router.providers.events import Event, Events, ends_with_mark, is_done, looks_like_events
+from router_lab.router.providers.failures import event_error, no_answer
 from router_lab.router.providers.usage import is_complete, later
-from router_lab.router.providers.wire import BYTE_ORDER_MARK, scrub
+from router_lab.router.providers.wire import BYTE_ORDER_MARK, decode, scrub, scrub_all
 
 
 class Lines:
@@ -35,6 +38,10 @@ class Lines:
         if rest:
             self._parts.append(rest)
         return complete
+
+    def pending(self, limit: int) -> bytes:
+        """The line that has begun, if it is no longer than `limit`."""
+        return b"".join(self._parts) if sum(map(len, self._parts)) <= limit else b""
 
     def close(self) -> list[bytes]:
         """A last line without its line break."""
@@ -63,79 +70,15 @@ class Halves:
         return "\ufffd" if lost else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One server-sent event. `name` is empty when the server gave none."""
-
-    name: str
-    data: bytes
-
-
-class Events:
-    """Server-sent events (WHATWG HTML, 9.2) out of lines.
-
-    Some servers leave out the blank line between events: a whole JSON object is an event then, once
-    another one, or the end mark, follows it.
-    """
-
-    def __init__(self) -> None:
-        self._name = ""
-        self._next_name: str | None = None
-        self._data: list[bytes] = []
-
-    def feed(self, line: bytes) -> Event | None:
-        """The event that `line` completes, if any."""
-        if not line:
-            return self.close()
-        field, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
-        if field == b"event":
-            name = value.decode("utf-8", "replace")
-            if self._data:
-                self._next_name = name  # of this event, unless more data shows that it was whole
-            else:
-                self._name = name
-        elif field == b"data":
-            return self._add(value)
-        elif field == b"error":
-            # Older llama.cpp servers write a field of their own.
-            self._name = "error"
-            self._data.append(value)
-        return None
-
-    def close(self) -> Event | None:
-        """The event so far, if it has data."""
-        name = self._name if self._next_name is None else self._next_name
-        event = Event(name, b"\n".join(self._data)) if self._data else None
-        self._name, self._next_name, self._data = "", None, []
-        return event
-
-    def _add(self, value: bytes) -> Event | None:
-        whole = (
-            len(self._data) == 1 and self._data[0].startswith(b"{") and self._data[0].rstrip().endswith(b"}")
-        )
-        follows = value.startswith(b"{") or value.strip() == b"[DONE]"
-        if not (whole and follows):
-            self._data.append(value)
-            return None
-        event = Event(self._name, self._data[0])
-        self._name, self._next_name, self._data = self._next_name or "", None, [value]
-        return event
-
-
 # What an end mark alone comes to: no text, no reason to stop, no usage.
 _NOTHING_SAID = Reply("", None, None, None)
 
 # The first bytes of a body that tell whether it is a stream.
 _DECIDING_BYTES = 16
-_FIELDS = (b"data", b"event", b"id", b"retry", b"error")
-
-
-def looks_like_events(body: bytes) -> bool:
-    """Whether a body is, or may become, server-sent events."""
-    first = body.lstrip(b"\r\n ").removeprefix(BYTE_ORDER_MARK)[:200].splitlines()[:1]
-    field, colon, _ = (first[0] if first else b"").partition(b":")
-    return any(field == name if colon else name.startswith(field) for name in (*_FIELDS, b""))
+# A line without its break is looked at for an end mark up to this length.
+_LONGEST_MARK = 64 * 1024
+# What servers send in place of a comment, so that nobody takes the connection for dead.
+_ALIVE = frozenset({b"ping", b"pong", b"heartbeat", b"keepalive", b"keep-alive", b"keep_alive"})
 
 
 class Decoder(ABC):
@@ -146,7 +89,10 @@ class Decoder(ABC):
 
     provider: str
 
-    def __init__(self, whole_reply: Callable[[bytes], Reply], whole_usage: Callable[[bytes], Usage | None]):
+    def __init__(
+        self, whole_reply: Callable[[bytes, int], Reply], whole_usage: Callable[[bytes], Usage | None]
+    ):
+        self.status = 200
         self._whole_reply = whole_reply
         self._whole_usage = whole_usage
         self._usage: Usage | None = None
@@ -154,6 +100,8 @@ class Decoder(ABC):
         self._halves = Halves()
         self._failure: ProviderError | ContextOverflowError | ResponseParseError | None = None
         self._ended = False
+        # The newest thing said that is no part of an answer: where none comes, it tells why.
+        self._odd: Any = None
         # Whether the last event said why the answer ended and counted all of it.
         self._is_counted = False
         # What came before the first event: a server may answer a stream with one whole body.
@@ -194,6 +142,9 @@ class Decoder(ABC):
         if self._head is None or not self._take_head(data):
             for line in self._lines.feed(data):
                 self._take(line, chunks)
+            if self._ends_without_break(data):
+                for line in (*self._lines.close(), b""):
+                    self._take(line, chunks)
         return self._deliver(chunks)
 
     def flush(self) -> Iterator[Chunk]:
@@ -212,21 +163,43 @@ class Decoder(ABC):
             pass
         if self._failure is not None:
             raise self._failure
+        if (failed := self._told()) is not None:
+            raise failed
         reply = self._reply() if self._ended or self._stopped() else None
-        if reply is None or replace(reply, model=None) == _NOTHING_SAID:
-            raise ProviderError(
-                f"{self.provider}: the stream ended before the answer was complete",
-                status=200,
-                retryable=True,
-                kind="cut_stream",
-            )
-        return reply
+        if reply is not None and replace(reply, model=None) != _NOTHING_SAID:
+            return reply
+        if self._odd is not None and reply is not None:
+            raise no_answer(self.provider, scrub_all(self._odd), "an answer", self.status)
+        raise ProviderError(
+            f"{self.provider}: the stream ended before the answer was complete",
+            status=self.status,
+            retryable=True,
+            kind="cut_stream",
+        )
+
+    def _told(self) -> ProviderError | ContextOverflowError | None:
+        """What the last that was said tells of a failure, where no reason to stop came before it."""
+        if self._odd is None or self._stopped():
+            return None
+        odd = scrub_all(self._odd)
+        failed = no_answer(self.provider, odd, "an answer", self.status)
+        if isinstance(failed, ProviderError) and failed.kind == "no_answer":
+            return event_error(self.provider, odd, status=self.status) if isinstance(odd, str) else None
+        return failed
+
+    def _ends_without_break(self, data: bytes) -> bool:
+        """Whether the line that has begun is the end mark already, so that nothing needs to follow it."""
+        if self.ended or data.rstrip()[-1:] not in (b"}", b"]", b'"'):
+            return False
+        line = self._lines.pending(_LONGEST_MARK).removeprefix(BYTE_ORDER_MARK).strip()
+        return bool(line) and self._is_mark(line)
 
     def _take_head(self, data: bytes) -> bool:
         """Whether `data` belongs to one whole body rather than to a stream of lines."""
         assert self._head is not None  # noqa: S101 - for the type checker
         self._head.append(data)
         if self._is_whole:
+            self._ended = self._ended or ends_with_mark(b"".join(self._head[-2:]))
             return True
         head = b"".join(self._head).removeprefix(BYTE_ORDER_MARK).lstrip()
         if not head or BYTE_ORDER_MARK.startswith(head):
@@ -239,7 +212,7 @@ class Decoder(ABC):
     def _close_whole(self) -> Reply:
         body = b"".join(self._head or ())
         self._usage = self._whole_usage(body)
-        reply = self._whole_reply(body)
+        reply = self._whole_reply(body, self.status)
         self._usage = reply.usage or self._usage
         return reply
 
@@ -260,6 +233,8 @@ class Decoder(ABC):
         if self._ended:
             if lost := self._halves.close():
                 chunks.append(Chunk(text=lost))
+            if (failed := self._told()) is not None:
+                raise failed
             chunks.append(Chunk(reply=self._reply()))
 
     def _deliver(self, chunks: list[Chunk]) -> Iterator[Chunk]:
@@ -276,9 +251,78 @@ class Decoder(ABC):
         """Read one line; set `_ended` at the last. Raises the errors of `feed`."""
 
     @abstractmethod
+    def _is_mark(self, line: bytes) -> bool:
+        """Whether a line without its break is the format's end mark, whole."""
+
+    @abstractmethod
     def _stopped(self) -> bool:
         """Whether the model has said why it stopped, though the stream's last line is missing."""
 
     @abstractmethod
     def _reply(self) -> Reply:
         """The whole answer. Raises `ResponseParseError` when a tool call's arguments are broken."""
+
+
+class EventDecoder(Decoder):
+    """The part that is the same for every format of server-sent events.
+
+    A subclass turns one event into chunks, and knows its end mark beside `[DONE]`.
+    """
+
+    def __init__(
+        self, whole_reply: Callable[[bytes, int], Reply], whole_usage: Callable[[bytes], Usage | None]
+    ):
+        super().__init__(whole_reply, whole_usage)
+        self._events = Events()
+
+    def _line(self, line: bytes) -> Iterator[Chunk]:
+        found = self._events.feed(line)
+        self._odd = self._events.stray() or self._odd
+        if not found and (pending := self._events.pending()) and self._is_last(pending):
+            found = self._events.close()
+        for event in found:
+            if not self._ended:
+                yield from self._take_event(event)
+
+    def _take_event(self, event: Event) -> Iterator[Chunk]:
+        if is_done(event.data):
+            self._ended = True
+        elif (payload := self._payload(event)) is not None:
+            yield from self._event(event, payload)
+
+    def _payload(self, event: Event) -> dict[str, Any] | None:
+        """The object in an event; None for what means nothing. A text tells of a failure."""
+        data = event.data.strip()
+        if not data or data.strip(b'"').lower() in _ALIVE:
+            return None
+        try:
+            payload = decode(data, keep_halves=True)
+        except ValueError as error:
+            if data[:1] in b"{[" and not event.is_error:
+                raise ResponseParseError(
+                    f"{self.provider}: a stream event is not JSON: {error}", text=self._so_far()
+                ) from error
+            payload = data.decode("utf-8", "replace")
+        if isinstance(payload, list) and len(payload) == 1:
+            payload = payload[0]
+        if isinstance(payload, dict):
+            return payload
+        if (isinstance(payload, str) or event.is_error) and not self._stopped():
+            raise event_error(self.provider, scrub(str(payload)), status=self.status)
+        return None
+
+    def _is_mark(self, line: bytes) -> bool:
+        value = line.removeprefix(b"data:").strip()
+        return is_done(value) or (value != line and self._is_last(Event("", value)))
+
+    def _is_last(self, event: Event) -> bool:
+        """Whether an event that may be incomplete is the end mark of the format, whole."""
+        return False
+
+    @abstractmethod
+    def _event(self, event: Event, payload: dict[str, Any]) -> Iterator[Chunk]:
+        """Read one event; set `_ended` at the last. Raises the errors of `feed`."""
+
+    @abstractmethod
+    def _so_far(self) -> str:
+        """The text of the answer so far."""

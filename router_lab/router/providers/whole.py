@@ -1,4 +1,4 @@
-"""Whole answers of status 200: JSON, or the events of a stream that nobody asked for, or no answer."""
+"""Whole answers of a 2xx status: JSON, or the events of a stream that nobody asked for, or no answer."""
 
 from __future__ import annotations
 
@@ -7,29 +7,31 @@ from typing import Any
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
 from router_lab.records import Reply, Usage
 from router_lab.router.providers import wire
+from router_lab.router.providers.events import decode_body, looks_like_events
 from router_lab.router.providers.failures import no_answer, not_json
-from router_lab.router.providers.streams import Decoder, looks_like_events
+from router_lab.router.providers.streams import Decoder
 
 
-def decode_answer(name: str, decoder: Decoder, body: bytes) -> dict[str, Any] | Reply:
+def decode_answer(name: str, decoder: Decoder, body: bytes, status: int) -> dict[str, Any] | Reply:
     """The object of a 2xx body, or the reply where the body is a stream.
 
     Raises `ProviderError` where the body is no answer of any kind, `ResponseParseError` where it is a
     damaged one.
     """
     try:
-        data = wire.decode(body)
+        data = decode_body(body)
     except ValueError as error:
+        decoder.status = status
         if looks_like_events(body) and body.strip() and (reply := reply_of_events(decoder, body)):
             return reply
         if not wire.salvage(body):
-            raise not_json(name, body) from error
+            raise not_json(name, body, status) from error
         text = body[:2000].decode("utf-8", "replace")
         raise ResponseParseError(f"{name}: the answer's body is not JSON: {error}", text=text) from error
     if isinstance(data, list) and len(data) == 1 and isinstance(data[0], dict):
         data = data[0]
     if not isinstance(data, dict):
-        raise no_answer(name, data, "an object")
+        raise no_answer(name, data, "an object", status)
     return data
 
 

@@ -78,6 +78,11 @@ def count(value: Any) -> int | None:
     return value if type(value) is int and 0 <= value <= MAX_TOKENS else None
 
 
+def index_of(value: Any) -> int | None:
+    """A place in a list, also one that is written as a text; None where there is none."""
+    return count(int(value)) if isinstance(value, str) and _INDEX.fullmatch(value) else count(value)
+
+
 def text_of(value: Any) -> str:
     """`value` if it is text, else nothing."""
     return value if isinstance(value, str) else ""
@@ -187,6 +192,7 @@ def scrub_all(value: Any) -> Any:
     return value
 
 
+_INDEX = re.compile(r"\s*[0-9]{1,6}\s*")
 _ENDING_CHARS = 2000
 
 # Members whose values are numbers, plain texts or objects of numbers two deep, then the end.
