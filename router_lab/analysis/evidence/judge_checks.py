@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, kendalltau
+import scipy
 
 from router_lab.analysis.evidence.marks import marks
 from router_lab.analysis.evidence.people_and_judge import FEWEST_COMPARED
@@ -166,10 +166,13 @@ def _warnings(record: Mapping[str, Any], places: tuple[int, int], longer: pd.Ser
     found = []
     if record["flipped_share"] > _MOST_FLIPPED:
         found.append(f"{percent(record['flipped_share'])} of its verdicts change with the order")
-    if sum(places) and binomtest(max(places), sum(places)).pvalue < _LEVEL:
+    if sum(places) and scipy.stats.binomtest(max(places), sum(places)).pvalue < _LEVEL:
         place = "first" if places[0] > places[1] else "last"
         found.append(f"it prefers the answer that stands {place}")
-    if len(longer) and binomtest(int(longer.sum()), len(longer), alternative="greater").pvalue < _LEVEL:
+    if (
+        len(longer)
+        and scipy.stats.binomtest(int(longer.sum()), len(longer), alternative="greater").pvalue < _LEVEL
+    ):
         found.append(f"the longer answer wins {percent(record['longer_wins_share'])} of the decided pairs")
     if record["own_side"]:
         found.append(f"it judges its own kind, which gave the answers of the {record['own_side']}")
@@ -198,7 +201,7 @@ def _against_people(rows: pd.DataFrame) -> tuple[int, float, float]:
     agreement = float((np.sign(said) == np.sign(people))[decided].mean()) if decided.any() else np.nan
     if said.nunique() < 2 or people.nunique() < 2:
         return len(both), agreement, 1.0
-    return len(both), agreement, float(kendalltau(people, said, alternative="greater").pvalue)
+    return len(both), agreement, float(scipy.stats.kendalltau(people, said, alternative="greater").pvalue)
 
 
 def _own_side(judge: str, rows: pd.DataFrame) -> str:

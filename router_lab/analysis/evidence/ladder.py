@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from scipy.stats import mannwhitneyu
+import scipy
 
 from router_lab import arguments
 from router_lab.defaults import BASES
@@ -355,7 +355,11 @@ def _selection(main: pd.DataFrame, part: pd.DataFrame) -> str:
     alike = main.loc[main["use"].isin(_ALIKE), "agreement"].dropna()
     is_inside = alike.index.isin(part.index)
     inside, outside = alike[is_inside], alike[~is_inside]
-    if len(inside) < 2 or len(outside) < 2 or mannwhitneyu(inside, outside).pvalue >= _SELECTION_LEVEL:
+    if (
+        len(inside) < 2
+        or len(outside) < 2
+        or scipy.stats.mannwhitneyu(inside, outside).pvalue >= _SELECTION_LEVEL
+    ):
         return ""
     return f"their mean agreement is {inside.mean():.2f}, that of the others {outside.mean():.2f}"
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import pandas as pd
-from scipy.stats import kendalltau
+import scipy
 
 from router_lab.analysis.evidence.ladder import (
     FAILED,
@@ -123,7 +123,9 @@ def against_people(rows: pd.DataFrame, said: pd.Series) -> tuple[int, float]:
         return int(both.sum()), 1.0
     if people[both].nunique() < 2 or said[both].nunique() < 2:
         return int(both.sum()), 1.0
-    return int(both.sum()), float(kendalltau(people[both], said[both], alternative="greater").pvalue)
+    return int(both.sum()), float(
+        scipy.stats.kendalltau(people[both], said[both], alternative="greater").pvalue
+    )
 
 
 def by_chance(group: pd.DataFrame) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kruskal
+import scipy
 
 from router_lab.analysis.statistics.betting import Floats
 from router_lab.shown.wording import count, percent, plain
@@ -123,7 +123,7 @@ def _of_cycle(name: str, values: pd.Series, part: pd.Series) -> str:
     groups = {key: own.to_numpy() for key, own in values.groupby(part) if len(own) >= _FEWEST_IN_PART}
     if len(groups) < 2 or np.ptp(np.concatenate(list(groups.values()))) == 0:
         return ""
-    if float(kruskal(*groups.values()).pvalue) >= _CYCLE_LEVEL:
+    if float(scipy.stats.kruskal(*groups.values()).pvalue) >= _CYCLE_LEVEL:
         return ""
     means = {key: float(own.mean()) for key, own in groups.items()}
     low, high = min(means, key=lambda key: means[key]), max(means, key=lambda key: means[key])

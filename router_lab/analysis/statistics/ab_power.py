@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import bdtr, ndtr, ndtri, stdtrit
 
 from router_lab.analysis.statistics.betting import Floats, Tally
@@ -98,7 +98,7 @@ def _detectable_binary(pairs: int, margin: float, level: float) -> float:
     few_enough = allowed[_few_enough(allowed, pairs, margin, level)]
     if not len(few_enough):
         return float("inf")
-    rate = brentq(lambda one: bdtr(few_enough.max(), pairs, one) - POWER, 0.0, 1.0, xtol=1e-9)
+    rate = scipy.optimize.brentq(lambda one: bdtr(few_enough.max(), pairs, one) - POWER, 0.0, 1.0, xtol=1e-9)
     return margin - float(rate)
 
 
@@ -186,7 +186,7 @@ def _moved(few: Tally, target: float, bounds: tuple[float, float]) -> tuple[Floa
         shares = np.exp(weights - weights.max())
         return np.asarray(shares / shares.sum())
 
-    by = float(brentq(lambda one: tilted(one) @ (values - target), -1e4, 1e4, xtol=1e-6))
+    by = float(scipy.optimize.brentq(lambda one: tilted(one) @ (values - target), -1e4, 1e4, xtol=1e-6))
     return values, tilted(by)
 
 

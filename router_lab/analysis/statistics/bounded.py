@@ -17,7 +17,7 @@ nonnegative variable" (2005); Learned-Miller and Thomas (2020); Clopper and Pear
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy
 
 from router_lab.analysis.statistics.betting import Floats
 
@@ -39,7 +39,9 @@ def lower_bound(
     if most < centre and p_above(values, counts, least, most) <= level:
         return most
     end = min(most, centre)
-    found = brentq(lambda bar: p_above(values, counts, least, bar) - level, least, end, xtol=1e-12)
+    found = scipy.optimize.brentq(
+        lambda bar: p_above(values, counts, least, bar) - level, least, end, xtol=1e-12
+    )
     return min(float(found), most)
 
 
@@ -77,7 +79,9 @@ def _chance_above_zero(slopes: Floats, sizes: Floats) -> float:
     def slope(at: float) -> float:
         return float(sizes @ (slopes / (1 - at * slopes)) - 1 / at)
 
-    saddle = float(brentq(slope, end * 1e-13, end * (1 - 1e-13), xtol=end * 1e-12, maxiter=200))
+    saddle = float(
+        scipy.optimize.brentq(slope, end * 1e-13, end * (1 - 1e-13), xtol=end * 1e-12, maxiter=200)
+    )
     curvature = float(sizes @ (slopes / (1 - saddle * slopes)) ** 2 + 1 / saddle**2)
     width = 1 / np.sqrt(curvature)
     line = saddle + 1j * width * np.sinh(_LINE)

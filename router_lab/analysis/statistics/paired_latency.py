@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 from scipy.special import betainc, stdtrit
 
 from router_lab.analysis.statistics.betting import Floats
@@ -123,6 +123,6 @@ def _places(number: float, share: float, level: float) -> tuple[float | None, fl
     def too_low(place: float) -> float:
         return float(betainc(place, number - place + 1, share)) - level
 
-    least = None if too_high(0.0) > 0 else float(brentq(too_high, 0.0, number * share))
-    most = None if too_low(number) > 0 else float(brentq(too_low, number * share, number))
+    least = None if too_high(0.0) > 0 else float(scipy.optimize.brentq(too_high, 0.0, number * share))
+    most = None if too_low(number) > 0 else float(scipy.optimize.brentq(too_low, number * share, number))
     return least, most

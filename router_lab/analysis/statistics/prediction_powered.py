@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 
 from router_lab.analysis.statistics.betting import Floats
 from router_lab.analysis.statistics.bounded import p_above
@@ -232,7 +232,11 @@ def _reach(part: ClusteredMean, alpha: float, limits: tuple[float, float] | None
 def _exact_end(parts: Floats, counts: Floats, least: float, level: float) -> float:
     """`bounded.lower_bound` to four digits, which is some times faster."""
     centre = float(counts @ parts / counts.sum())
-    return float(brentq(lambda bar: p_above(parts, counts, least, bar) - level, least, centre, xtol=1e-4))
+    return float(
+        scipy.optimize.brentq(
+            lambda bar: p_above(parts, counts, least, bar) - level, least, centre, xtol=1e-4
+        )
+    )
 
 
 def _rests_on_few(mean: ClusteredMean) -> bool:
@@ -264,7 +268,7 @@ def _level(distance: Callable[[float], float]) -> float:
         return _LEAST_P
     if at(high) <= 0:
         return _beyond_half(distance)
-    return float(np.exp(brentq(at, low, high, xtol=0.02)))
+    return float(np.exp(scipy.optimize.brentq(at, low, high, xtol=0.02)))
 
 
 def _beyond_half(distance: Callable[[float], float]) -> float:

@@ -13,8 +13,8 @@ values and weighting factors" (1982) for tau.
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 
 from router_lab.analysis.statistics.betting import Floats
 
@@ -52,4 +52,4 @@ def _between(means: Floats, noise: Floats) -> float:
 
     if surplus(0.0) <= 0:
         return 0.0
-    return float(brentq(surplus, 0.0, float(np.ptp(means)) ** 2 * len(means)))
+    return float(scipy.optimize.brentq(surplus, 0.0, float(np.ptp(means)) ** 2 * len(means)))
