@@ -55,9 +55,9 @@ def router_lab(
     )
 
 
-@pytest.fixture
-def simulated(tmp_path: Path) -> Iterator[Path]:
-    """A configuration whose models are served by `router-lab sim` in a process of its own."""
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Where `router-lab sim` serves, a process of its own."""
     served = subprocess.Popen(
         [sys.executable, "-m", "router_lab.cli", "sim", "--port", "0", "--latency", "0"],
         stdout=subprocess.PIPE,
@@ -65,22 +65,27 @@ def simulated(tmp_path: Path) -> Iterator[Path]:
         text=True,
     )
     assert served.stdout is not None
-    url = served.stdout.readline().strip()
+    yield served.stdout.readline().strip()
+    served.send_signal(signal.SIGINT)
+    served.wait(timeout=20)
+    served.stdout.close()
+
+
+@pytest.fixture
+def simulated(server: str, tmp_path: Path) -> Path:
+    """A configuration whose models are served by `router-lab sim`."""
     config = tmp_path / "router.yaml"
     config.write_text(
         f"""
 models:
-  local: {{provider: ollama, model: "qwen2.5:7b", base_url: "{url}", price: {{input: 0.1, output: 0.1}}}}
-  small: {{provider: ollama, model: "llama3.2:3b", base_url: "{url}", price: {{input: 0.1, output: 0.1}}}}
+  local: {{provider: ollama, model: "qwen2.5:7b", base_url: "{server}", price: {{input: 0.1, output: 0.1}}}}
+  small: {{provider: ollama, model: "llama3.2:3b", base_url: "{server}", price: {{input: 0.1, output: 0.1}}}}
 routing:
   ask: {{model: local, max_tokens: 32, shadow: small}}
 """,
         encoding="utf-8",
     )
-    yield config
-    served.send_signal(signal.SIGINT)
-    served.wait(timeout=20)
-    served.stdout.close()
+    return config
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
