@@ -53,6 +53,15 @@ def amount(name: str, value: Any) -> float:
     return found
 
 
+def days(name: str, value: Any) -> float:
+    """A number of days, 0 or more."""
+    what = "a number of days, 0 or more"
+    found = number(name, value, what)
+    if found < 0:
+        raise wrong(name, value, what)
+    return found
+
+
 def whole(name: str, value: Any, least: int = 1) -> int:
     """A whole number of at least `least`."""
     if not isinstance(value, Integral) or _is_flag(value) or value < least:

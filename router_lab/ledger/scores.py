@@ -73,8 +73,7 @@ def check_scorer(by: Any, kind: ScoreKind | None = None) -> None:
         raise ConfigError(f"by={by!r}: say who gives the scores, by a name such as 'ana'")
     if by.strip().lower() in _RESERVED - {kind}:
         raise ConfigError(
-            f"by={by!r}: scored_by= and basis= mean a kind of scores by this word; give a name, such as "
-            "'ana', and say who scores with kind="
+            f"by={by!r}: scored_by= and basis= mean a kind of scores by this word; give a name, such as 'ana'"
         )
 
 

@@ -26,6 +26,8 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, TypeVar
 
+from router_lab import arguments
+
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -68,6 +70,8 @@ def differing_more(below: float = 1.0, share: float = 0.625) -> Design:
     A mistake is likelier where the answers differ, and a comparator that calls different answers equal
     is only found out among the others.
     """
+    arguments.share("share", share)
+    arguments.share("below", below, to_one=True)
 
     def group(pair: Candidate) -> str:
         return "differing" if pair.agreement is None or pair.agreement < below else "others"

@@ -221,6 +221,11 @@ def spot_checks(
         raise arguments.wrong("ledger", ledger, "a Ledger, such as rl.Ledger(path)")
     check_scorer(by)
     arguments.whole("count", count)
+    arguments.whole("seed", seed, least=0)
+    if task_type is not None:
+        arguments.text("task_type", task_type, "a task type, or None for all")
+    if design is not None:
+        arguments.instance("design", design, Design, "a Design, such as rl.scores.differing_more(), or None")
     tables = ledger.tables()
     pairs = _with_answers(tables.comparisons, task_type)
     keys = arrow_of(pairs.select("comparison_id", "task_type", "comparator", "agreement", "created_at"))
@@ -246,10 +251,7 @@ def uncertain_more(ledger: Ledger, share: float = 0.75) -> Design:
     later changes the design: give it other marks only after all pairs were judged. Raises `ConfigError`
     for a share outside (0, 1).
     """
-    if not 0 < share < 1:
-        raise ConfigError(
-            f"share is {share!r}; it must lie strictly between 0 and 1, so that none is left out"
-        )
+    arguments.share("share", share)
     from router_lab.analysis.evidence.judge_checks import certain_pairs
 
     certain = certain_pairs(ledger)

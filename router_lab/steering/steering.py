@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from router_lab import arguments
 from router_lab.analysis.exit.decision import (
     NO_DIFFERENCE,
     Decision,
@@ -46,6 +47,9 @@ Reaction = Literal["alert", "off"]
 _LIKENESS_ALPHA = 0.05
 
 
+_POLICY = "a SteeringPolicy, such as rl.steering.SteeringPolicy(audit_usd=2.0), or None"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SteeringPolicy:
     """What to do on each outcome, and how lightly to keep watching afterwards.
@@ -71,8 +75,12 @@ class SteeringPolicy:
         for name in ("on_worse", "on_differs", "on_futile"):
             if getattr(self, name) not in ("alert", "off"):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; it is 'alert' or 'off'")
-        if not 0 <= self.exit_after_days < float("inf"):
-            raise ConfigError(f"exit_after_days is {self.exit_after_days!r}; it must be 0 or more days")
+        arguments.days("exit_after_days", self.exit_after_days)
+        arguments.amount("audit_every_days", self.audit_every_days)
+        arguments.share("audit_share", self.audit_share, from_zero=True, to_one=True)
+        arguments.whole("audit_pairs", self.audit_pairs)
+        arguments.amount("audit_usd", self.audit_usd)
+        arguments.amount("rearm_usd", self.rearm_usd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +137,7 @@ async def steer(
     """
     if not hasattr(ledger, "switch_events"):
         raise ConfigError(f"a {type(ledger).__name__} cannot be steered; pass a Ledger, which has the switch")
+    _policy(policy)
     history = ledger.switch_events()
     result = monitor(
         ledger.tables(),
@@ -168,7 +177,8 @@ def plan_actions(
     result: MonitorResult, policy: SteeringPolicy | None = None, *, now: datetime | None = None
 ) -> list[Action]:
     """What the findings ask for, at most one action per task type. Pure: nothing is switched."""
-    rules, moment = policy or SteeringPolicy(), now or datetime.now(UTC)
+    arguments.instance("result", result, MonitorResult, "what rl.analysis.monitor(ledger) gave")
+    rules, moment = _policy(policy), datetime.now(UTC) if now is None else arguments.moment("now", now)
     found: list[Action | None] = []
     for name, decision in result.decisions.items():
         standing, run = result.standings[name], result.runs[name]
@@ -179,6 +189,12 @@ def plan_actions(
         elif standing.state == "exited":
             found.append(_while_exited(run, decision, standing, rules, moment))
     return [action for action in found if action is not None]
+
+
+def _policy(policy: SteeringPolicy | None) -> SteeringPolicy:
+    return (
+        SteeringPolicy() if policy is None else arguments.instance("policy", policy, SteeringPolicy, _POLICY)
+    )
 
 
 def act(

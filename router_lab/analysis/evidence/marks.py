@@ -13,9 +13,10 @@ from typing import Any, Final
 import ibis
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
+from router_lab import arguments
 from router_lab.analysis.tables import Source, frame_of, tables_of
 from router_lab.errors import ConfigError
 
@@ -35,6 +36,8 @@ def marks(source: Source, by: str | None = None) -> pd.DataFrame:
     for chosen pairs, never to be pooled with the others, and for `unsure`. `by` takes one scorer's only.
     Raises `ConfigError` for something that is no ledger or has no scores.
     """
+    if by is not None:
+        arguments.text("by", by, "a scorer's name, or None for all")
     tables = tables_of(source)
     table = marks_table(tables, by=by)
     return frame_of(table.drop("stratum_pairs").order_by("at", "comparison_id", "by"))
@@ -153,6 +156,13 @@ class StratifiedMean:
         return self.mean - half, self.mean + half
 
 
+def _labels(strata: ArrayLike) -> NDArray[np.int64]:
+    found = np.asarray(strata)
+    if found.ndim != 1:
+        raise arguments.wrong("strata", strata, "a sequence of labels, one for each value")
+    return pd.factorize(found)[0].astype(np.int64)
+
+
 def stratified_mean(
     values: ArrayLike, strata: ArrayLike, chances: ArrayLike, weights: ArrayLike | None = None
 ) -> StratifiedMean:
@@ -168,15 +178,22 @@ def stratified_mean(
     over the chance too, and allow for all that 30 equal marks leave open: wider, and never short. Raises
     `ConfigError` without values, or for an impossible chance.
     """
-    value, chance = np.asarray(values, dtype=np.float64), np.asarray(chances, dtype=np.float64)
-    extra = np.ones(len(value)) if weights is None else np.asarray(weights, dtype=np.float64)
+    value, chance = arguments.numbers("values", values), arguments.numbers("chances", chances)
+    extra = np.ones(len(value)) if weights is None else arguments.numbers("weights", weights)
+    labels = _labels(strata)
+    for name, given in (("strata", labels), ("chances", chance), ("weights", extra)):
+        if len(given) != len(value):
+            raise ConfigError(f"{name} has {len(given)} entries and values {len(value)}: give one for each")
     if not len(value) or not bool(np.isfinite(value).all()):
         raise ConfigError("a mean needs at least one value, and no NaN among them")
+    if not bool((np.abs(value) <= 1).all()):
+        raise ConfigError(f"values go from {value.min():g} to {value.max():g}; they must lie in [-1, 1]")
+    if not bool(((extra > 0) & np.isfinite(extra)).all()):
+        raise ConfigError("weights must be finite numbers above 0")
     if not bool(((chance > 0) & (chance <= 1)).all()):
         raise ConfigError("chances must be above 0 and at most 1")
     mass = extra / chance
     mean = float(mass @ value / mass.sum())
-    labels = pd.factorize(np.asarray(strata))[0]
     pull = extra * (value - mean)
     count = np.bincount(labels).astype(np.float64)
     size = np.bincount(labels, 1 / chance)

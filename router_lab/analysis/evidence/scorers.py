@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from router_lab import arguments
 from router_lab.analysis.evidence.marks import marks
 from router_lab.analysis.tables import Source
 from router_lab.errors import ConfigError
@@ -37,8 +38,11 @@ def scorer_agreement(
     agreement from habit. `unsure` is the share of marks. Chosen pairs count: this is about scorers.
     Empty where no pair has two scorers. Raises `ConfigError` for something that is no ledger.
     """
+    names = None if by is None else arguments.texts("by", by, "a list of scorers' names")
+    arguments.share("alpha", alpha)
+    arguments.whole("seed", seed, least=0)
     said = marks(source)
-    wanted = said["by"].isin(list(by)) if by is not None else said["kind"] == "person"
+    wanted = said["by"].isin(names) if names is not None else said["kind"] == "person"
     said = said[wanted & ((said["verdict"] == "unsure") | _difference(said).notna())]
     shared = said[said.groupby("comparison_id")["by"].transform("nunique") >= 2]
     kinds = [(str(name), group) for name, group in shared.groupby("task_type", sort=True)]

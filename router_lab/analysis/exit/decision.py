@@ -15,6 +15,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike
 
+from router_lab import arguments
 from router_lab.analysis.evidence.ladder import QUALITY
 from router_lab.analysis.statistics.betting import (
     Floats,
@@ -30,7 +31,6 @@ from router_lab.analysis.statistics.betting import (
 )
 from router_lab.analysis.statistics.stopping import chance_of_verdict
 from router_lab.defaults import ALPHA, BAR
-from router_lab.errors import ConfigError
 from router_lab.shown.wording import interval_kind
 
 # Of values (1 + difference) / 2.
@@ -77,16 +77,15 @@ class ExitPlan:
 
     def __post_init__(self) -> None:
         check_threshold(self.threshold)
-        if not 0 < self.alpha < 0.5:
-            raise ConfigError(f"alpha is {self.alpha!r}; it must lie strictly between 0 and 0.5")
-        if self.max_pairs < 1:
-            raise ConfigError(f"max_pairs is {self.max_pairs!r}; it must be at least 1")
-        if not 0 <= self.at_least_days < float("inf"):
-            raise ConfigError(f"at_least_days is {self.at_least_days!r}; it must be 0 or more days")
+        arguments.error_rate("alpha", self.alpha)
+        arguments.whole("max_pairs", self.max_pairs)
+        arguments.whole("futility_after", self.futility_after, least=0)
+        arguments.days("stale_days", self.stale_days)
+        arguments.days("at_least_days", self.at_least_days)
         for name in ("floor_delta", "score_margin"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value < 1:
-                raise ConfigError(f"{name} is {value!r}; it must lie in [0, 1)")
+            if value is not None:
+                arguments.share(name, value, from_zero=True)
 
     def margin(self, basis: str = "agreement") -> float:
         """What is accepted, as a share, when pairs are judged by `basis`, one of `evidence.BASES`."""

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from router_lab import arguments
 from router_lab.analysis.metrics.keys import COMPARISON_KEYS, Keys, grouped, keys_of, names_of
 from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
 from router_lab.shown.wording import interval_kind
@@ -115,7 +116,7 @@ def _with_interval(frame: pd.DataFrame, alpha: float, least: float) -> pd.DataFr
     """
     frame["standard_error"] = frame["standard_error"].astype(np.float64)
     clusters = frame["clusters"].where(frame["clusters"] > 1).astype(np.float64)
-    critical = stdtrit(clusters - 1, 1 - alpha / 2)
+    critical = stdtrit(clusters - 1, 1 - arguments.share("alpha", alpha) / 2)
     half = critical * frame["standard_error"]
     down = critical**2 / clusters * (frame["mean"] - least)
     up = critical**2 / clusters * (1 - frame["mean"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from router_lab import arguments
 from router_lab.errors import ConfigError
 
 Keys = str | Sequence[str]
@@ -43,7 +44,7 @@ COMPARISON_KEYS: Known = {
 
 def names_of(by: Keys) -> list[str]:
     """One key or several, as a list."""
-    return [by] if isinstance(by, str) else list(by)
+    return [by] if isinstance(by, str) else arguments.texts("by", by, "a key, or a list of keys")
 
 
 def keys_of(table: Any, by: Keys, known: Known) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from router_lab import arguments
 from router_lab.analysis.evidence.stored_pairs import billed_usd, unknown_usd, with_reservations
 from router_lab.analysis.metrics.keys import COMPARISON_KEYS, Keys, grouped, keys_of, names_of, share
 from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
@@ -37,7 +38,8 @@ def savings(source: Source, by: Keys = "task_type", alpha: float = 0.05) -> pd.D
     priced = frame["calls_primary_usd"].where(frame["calls_primary_usd"] > 0)
     frame["saved_share"] = frame["calls_saved_usd"] / priced
     clusters = frame["clusters"].where(frame["clusters"] > 1).astype(np.float64)
-    half = stdtrit(clusters - 1, 1 - alpha / 2) * frame["ratio_error"].astype(np.float64)
+    tail = arguments.share("alpha", alpha) / 2
+    half = stdtrit(clusters - 1, 1 - tail) * frame["ratio_error"].astype(np.float64)
     frame["low"], frame["high"] = frame["saved_share"] - half, (frame["saved_share"] + half).clip(upper=1.0)
     frame["interval"] = interval_kind(alpha)
     frame["saved_ms"] = frame["primary_ms"] - frame["shadow_ms"]

@@ -28,6 +28,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from router_lab import arguments
 from router_lab.errors import ConfigError
 
 Floats = NDArray[np.float64]
@@ -189,7 +190,7 @@ def check_rows(
 
 def check_threshold(threshold: float) -> None:
     """Raises `ConfigError` unless 0 < threshold < 1."""
-    if not 0 < threshold < 1:
+    if not 0 < arguments.number("threshold", threshold, "a share in (0, 1)") < 1:
         raise ConfigError(f"threshold is {threshold!r}; it must lie strictly between 0 and 1")
 
 
