@@ -160,7 +160,8 @@ def _labels(strata: ArrayLike) -> NDArray[np.int64]:
     found = np.asarray(strata)
     if found.ndim != 1:
         raise arguments.wrong("strata", strata, "a sequence of labels, one for each value")
-    return pd.factorize(found)[0].astype(np.int64)
+    numbers: NDArray[np.int64] = pd.factorize(found)[0].astype(np.int64)
+    return numbers
 
 
 def stratified_mean(
