@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 
@@ -38,3 +41,35 @@ def write_text(path: Path, text: str) -> None:
     """Write a file of mode 0600; one that is there keeps its mode. Raises `OSError`."""
     make_file(path)
     path.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def whole_file(path: Path, *, private: bool = True) -> Iterator[Path]:
+    """Where to write what becomes `path`, whole, when the block ends well. Raises `OSError`."""
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        partial.unlink(missing_ok=True)
+        make_file(partial, private=private)
+        yield partial
+        partial.replace(path)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+@cache
+def spill_folder() -> str:
+    """Where DuckDB may put what does not fit into memory; empty where there is no folder of the user's own.
+
+    Its own choice is a folder beside whatever is worked on, as open as the umask says.
+    """
+    user = getattr(os, "getuid", lambda: 0)()
+    folder = Path(tempfile.gettempdir()) / f"router_lab_spill_{user}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if found.st_uid == user and found.st_mode & 0o170777 == 0o040700:
+            return str(folder)
+    except OSError:
+        pass
+    return ""

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.cli.common import Commands, add_command, add_config_option, add_ledger_option
 from router_lab.cli.values import option
-from router_lab.errors import ConfigError
+from router_lab.errors import ConfigError, LedgerError
+from router_lab.private_files import whole_file
 from router_lab.shown.escape import plain
+from router_lab.spreadsheets import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +45,7 @@ def add_to(commands: Commands) -> None:
     )
     command.add_argument("--task-type", metavar="PREFIX", help="only this task type and those below it")
     command.add_argument("--out", type=Path, metavar="FILE", help="write every pair: .parquet or .csv")
+    command.add_argument("--raw", action="store_true", help="CSV texts as they are, formulas too")
     command.add_argument(
         "--yes", action="store_true", help="for a judge: ask its model now, also while the switch is off"
     )
@@ -69,10 +72,23 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     print(_report(again))
     if arguments.out is not None:
-        write = again.to_parquet if arguments.out.suffix == ".parquet" else again.to_csv
-        write(arguments.out, index=False)
+        _write(again, arguments.out, raw=arguments.raw)
         print(f"wrote {len(again):,} pairs to {arguments.out}")
     return 0
+
+
+def _write(again: pd.DataFrame, path: Path, *, raw: bool) -> None:
+    """Raises `LedgerError` when the file cannot be written."""
+    try:
+        with whole_file(path) as partial:
+            if path.suffix == ".parquet":
+                again.to_parquet(partial, index=False)
+            else:
+                texts = [] if raw else again.select_dtypes(["object", "string", "category"]).columns
+                shown = again.assign(**{name: again[name].astype(object).map(guarded) for name in texts})
+                shown.to_csv(partial, index=False)
+    except OSError as error:
+        raise LedgerError(f"{path}: cannot be written ({error})") from error
 
 
 def _judged(ledger: Ledger, options: Mapping[str, Any], arguments: argparse.Namespace) -> pd.DataFrame | None:

@@ -13,6 +13,7 @@ from typing import Any
 from router_lab.errors import ConfigError, error_line
 from router_lab.parameters import NAMES
 from router_lab.router.request.request import Request
+from router_lab.spreadsheets import unguarded
 
 # Columns whose value is JSON; in a CSV file it is text to be decoded.
 _JSON_COLUMNS = ("messages", "tags", "options", "schema", "tools", "parameters")
@@ -167,9 +168,18 @@ def _json_lines(path: Path) -> Iterator[Any]:
                 yield ConfigError(f"{path.name}, line {number}: not JSON ({error})")
 
 
+# A ledger's own CSV export has one of these columns, and an apostrophe before what looks like a formula.
+_OURS = frozenset({"attempt_id", "comparison_id"})
+
+
 def _csv(path: Path) -> Iterator[Any]:
     with path.open(encoding="utf-8-sig", newline="") as lines:
-        yield from csv.DictReader(lines)
+        rows = csv.DictReader(lines)
+        if _OURS.isdisjoint(rows.fieldnames or ()):
+            yield from rows
+            return
+        for row in rows:
+            yield {key: unguarded(value) if isinstance(value, str) else value for key, value in row.items()}
 
 
 def _parquet(path: Path) -> Iterator[Any]:

@@ -7,14 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from ledger_rows import lost, make_call, settings
 
+from router_lab.analysis.plots.base import Plot
 from router_lab.ledger import Ledger
-from router_lab.private_files import write_text
+from router_lab.private_files import spill_folder, write_text
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +76,39 @@ async def test_files_of_a_time_when_they_were_open_are_closed_unless_they_are_sh
             (folder / "notes.txt").unlink()
             assert (modes(folder) == {"d700", "-600"}) is private
             assert private or {"d755", "-644"} <= modes(folder)
+
+
+def test_pictures_reports_and_what_spills_are_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_text(tmp_path / "report.html", "text")
+    frame = pd.DataFrame({"a": [1]})
+    Plot("name", "numbers", frame, frame.plot()).save(tmp_path / "picture.svg")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    spill_folder.cache_clear()
+    try:
+        with Ledger(tmp_path / "ledger") as ledger:
+            ledger.switch.on("a row")
+            database = ledger.tables().attempts.get_backend().con
+            database.execute("SET memory_limit = '50MB'; SET threads = 1")
+            database.execute("CREATE TABLE t AS SELECT i, repeat('x', 60) || i FROM range(1000000) r(i)")
+            assert list(Path(spill_folder()).iterdir())
+            assert modes(tmp_path) - {"-666"} <= {"d700", "-600"}, (
+                "DuckDB's own files lie in a folder of 0700"
+            )
+            assert modes(tmp_path / "ledger") <= {"d700", "-600"}
+    finally:
+        spill_folder.cache_clear()
+
+
+def test_a_folder_that_is_not_the_users_own_takes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / f"router_lab_spill_{os.getuid()}").mkdir(mode=0o777)
+    spill_folder.cache_clear()
+    assert spill_folder() == ""
+    spill_folder.cache_clear()
 
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", " =1", "\r=1", "\uff1d1"]

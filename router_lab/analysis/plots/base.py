@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from router_lab.private_files import make_file
 from router_lab.shown.wording import plain
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ class Plot:
         return buffer.getvalue()
 
     def save(self, path: str | Path) -> None:
-        """Write the picture; the suffix says the format (png, svg, pdf)."""
+        """Write the picture, with mode 0600; the suffix says the format (png, svg, pdf). Raises `OSError`."""
+        make_file(Path(path))
         self.figure.savefig(path, dpi=_DPI, bbox_inches="tight")
 
 

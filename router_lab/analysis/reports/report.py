@@ -57,13 +57,19 @@ class Report(Findings):
         )
 
     def write(self, path: str | Path, format: Literal["html", "json"] | None = None) -> Path:  # noqa: A002 - the CLI's word
-        """Write it; the format follows the suffix unless given. Raises `ConfigError` for another one."""
+        """Write it; the format follows the suffix unless given. Raises `ConfigError` for another one,
+        and where it cannot be written.
+        """
         target = Path(path)
         chosen = format or target.suffix.removeprefix(".")
         if chosen not in ("html", "json"):
             raise ConfigError(f"{target}: a report is .html or .json; pass format= for another ending")
-        make_folders(target.parent)
-        write_text(target, self.html() if chosen == "html" else self.as_json())
+        text = self.html() if chosen == "html" else self.as_json()
+        try:
+            make_folders(target.parent)
+            write_text(target, text)
+        except OSError as error:
+            raise ConfigError(f"{target}: the report cannot be written ({error})") from error
         return target
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.cli.common import Commands, add_command
 from router_lab.errors import ConfigError
-from router_lab.private_files import make_folders
+from router_lab.private_files import make_folders, write_text
 
 if TYPE_CHECKING:
     from router_lab.ledger import Ledger
@@ -105,5 +105,5 @@ def _fresh(folder: Path) -> Path:
             )
         shutil.rmtree(folder)
     make_folders(folder)
-    (folder / _MARK).write_text("Made by router-lab demo, which removes this folder when it runs again.\n")
+    write_text(folder / _MARK, "Made by router-lab demo, which removes this folder when it runs again.\n")
     return folder

@@ -8,7 +8,7 @@ from subprocess import DEVNULL
 from typing import Any
 
 from router_lab.errors import ConfigError
-from router_lab.private_files import write_text
+from router_lab.private_files import make_file, write_text
 
 
 def execute(folder: Path, ledger: Path, out: Path) -> None:
@@ -24,6 +24,7 @@ def execute(folder: Path, ledger: Path, out: Path) -> None:
     for notebook in sorted(folder.glob("[0-9]*.ipynb")):
         page = out / f"{notebook.stem}.html"
         executed = out / f"{notebook.stem}.ipynb"
+        make_file(executed)  # papermill keeps its mode
         try:
             papermill.execute_notebook(
                 str(notebook),

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.ledger.reading.tables import open_tables
 from router_lab.ledger.schema import TABLES, Table
-from router_lab.private_files import make_file
+from router_lab.private_files import whole_file
+from router_lab.spreadsheets import FORMULA
 
 if TYPE_CHECKING:
     from router_lab.ledger.core import Core
-
-# How cells begin that spreadsheets calculate, white space before it and wide forms included.
-_FORMULA = r"^\s*[=+\-@\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]|^[\t\r\n]"
 
 _FORMATS = {
     ".parquet": "FORMAT parquet, COMPRESSION zstd",
@@ -33,19 +31,13 @@ def export(core: Core, path: Path, table: str, *, raw: bool = False) -> int:
         raise ConfigError(f"table={table!r}: choose one of {', '.join(TABLES)}")
     if path.suffix not in _FORMATS:
         raise ConfigError(f"{path}: the name must end in one of {', '.join(_FORMATS)}")
-    partial = path.with_name(f".{path.name}.part")
     columns = _columns(TABLES[table], guarded=path.suffix == ".csv" and not raw)
     try:
-        partial.unlink(missing_ok=True)
-        make_file(partial, private=core.files.private)
-        # Reads anew when another process replaces sealed files while the rows stream.
-        rows = core.reader.read([table], lambda _: _copy(core, TABLES[table], columns, path, partial))
-        partial.replace(path)
+        with whole_file(path, private=core.files.private) as partial:
+            # Reads anew when another process replaces sealed files while the rows stream.
+            return core.reader.read([table], lambda _: _copy(core, TABLES[table], columns, path, partial))
     except OSError as error:
         raise _unwritten(path, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return rows
 
 
 def _copy(core: Core, table: Table, columns: str, path: Path, partial: Path) -> int:
@@ -76,7 +68,8 @@ def _columns(table: Table, *, guarded: bool) -> str:
 
 
 def _guarded(name: str) -> str:
-    is_formula = f"regexp_matches(\"{name}\", '{_FORMULA}')"
+    pattern = FORMULA.replace("'", "''")
+    is_formula = f"regexp_matches(\"{name}\", '{pattern}')"
     return f'CASE WHEN {is_formula} THEN \'\'\'\' || "{name}" ELSE "{name}" END AS "{name}"'
 
 

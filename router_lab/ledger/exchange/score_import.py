@@ -25,6 +25,7 @@ from router_lab.ledger.exchange.score_files import (
 )
 from router_lab.ledger.scores import check_scorer, store_scores
 from router_lab.records import Score, ScoreKind, Side
+from router_lab.spreadsheets import unguarded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _PREFIX = "import-"
 _SIDES: tuple[Side, Side] = ("primary", "shadow")
 _PROBLEMS_TOLD = 5
+_BARE = "say which is meant, with on='comparison_id'"
 
 Pair = Mapping[str, Any]
 
@@ -115,12 +117,17 @@ def _told(name: str, problems: Sequence[Problem]) -> str:
 def _matched(tables: Any, ratings: Ratings, on: On) -> tuple[list[tuple[Rated, str]], list[Problem]]:
     """Each row with its pair, and what is wrong with the rows that have none, or not one alone."""
     pairs: defaultdict[str, list[Pair]] = defaultdict(list)
-    for key, pair in _pairs(tables, on, sorted({rated.key for rated in ratings.rated})):
+    keys = {key for rated in ratings.rated for key in (rated.key, unguarded(rated.key))}
+    for key, pair in _pairs(tables, on, sorted(keys)):
         pairs[key].append(pair)
     first: dict[str, Rated] = {}
     matched, problems = [], []
     for rated in ratings.rated:
-        found, problem = _one_pair(pairs[rated.key], rated, on)
+        as_it_is, bare = pairs[rated.key], pairs[unguarded(rated.key)]
+        if as_it_is and bare and bare is not as_it_is:
+            found, problem = None, f"there is a pair with this {on}, and one without its apostrophe: {_BARE}"
+        else:
+            found, problem = _one_pair(as_it_is or bare, rated, on)
         if found is not None:
             earlier = first.setdefault(found, rated)
             if (earlier.scores, earlier.verdict) != (rated.scores, rated.verdict):
@@ -137,7 +144,11 @@ def _one_pair(pairs: Sequence[Pair], rated: Rated, on: On) -> tuple[str | None, 
     """The id of the only pair meant, or what is wrong."""
     if not pairs:
         return None, f"no pair of this ledger has this {on}. Is it the right ledger, and column?"
-    meant = [pair for pair in pairs if all(pair[name] == text for name, text in rated.narrowed.items())]
+    meant = [
+        pair
+        for pair in pairs
+        if all(pair[name] in (text, unguarded(text)) for name, text in rated.narrowed.items())
+    ]
     if not meant:
         names = ", ".join(f"{name} {text!r}" for name, text in rated.narrowed.items())
         return None, f"its pair is not of {names}"

@@ -14,6 +14,7 @@ from router_lab.ledger.disk.files import Files
 from router_lab.ledger.disk.place import place_of
 from router_lab.ledger.reading.reader import Reader, View, parquet_dataset
 from router_lab.ledger.schema import TABLES, Table
+from router_lab.private_files import spill_folder
 
 _SQL_TYPES = {
     "string": "VARCHAR",
@@ -85,7 +86,7 @@ def _on_duckdb(reader: Reader, files: Files, connection: Any) -> Tables:
 
 def _connected(backend: Any, connection: Any) -> Any:
     """The caller's connection, or a new one, as the tables need it."""
-    target = connection if connection is not None else backend.connect()
+    target = connection if connection is not None else backend.connect(temp_directory=spill_folder())
     target.con.execute("SET TimeZone = 'UTC'")
     if connection is None:
         target.con.execute("SET enable_progress_bar = false")  # it would print into notebooks

@@ -13,6 +13,7 @@ import ibis
 from router_lab.errors import ConfigError
 from router_lab.panels.compare.pairs import Opened, PairSource
 from router_lab.panels.sources import is_ledger
+from router_lab.private_files import spill_folder
 
 _ACCEPTED = (
     "a Ledger, the tables of ledger.tables() or rl.analysis.open(path), a frame of comparisons "
@@ -63,7 +64,9 @@ def _path_opener(path: str) -> Callable[[], Opened]:
     if not files:
         raise ValueError(f"{path!r} is neither a ledger folder nor a folder with Parquet files")
     pattern = str(place / "**" / "*.parquet") if place.is_dir() else path
-    return lambda: Opened(ibis.duckdb.connect().read_parquet(pattern, union_by_name=True))
+    return lambda: Opened(
+        ibis.duckdb.connect(temp_directory=spill_folder()).read_parquet(pattern, union_by_name=True)
+    )
 
 
 def _loaded(frame: Any) -> Any:
@@ -75,7 +78,7 @@ def _loaded(frame: Any) -> Any:
         if "details" in frame.columns:
             frame = frame.assign(details=frame["details"].map(_json_text, na_action="ignore"))
         frame = pa.Table.from_pandas(frame, preserve_index=False)
-    database = ibis.duckdb.connect()
+    database = ibis.duckdb.connect(temp_directory=spill_folder())
     database.con.register("comparisons", pa.table(frame))
     return database.table("comparisons")
 
