@@ -31,7 +31,7 @@ from router_lab.ledger.journal.file import (
     vacuum,
 )
 from router_lab.ledger.journal.forks import closed_before_forks, journal_in_use
-from router_lab.ledger.journal.operations import Append, Books
+from router_lab.ledger.journal.operations import Append, JournalTransaction
 from router_lab.ledger.journal.recovery import recover
 from router_lab.ledger.journal.writer import Writer
 from router_lab.ledger.privacy import kept_privacy, tighten
@@ -161,7 +161,7 @@ class Core:
         if self._writer is not None:
             self._writer.set_durability(durability)
 
-    def transact(self, function: Callable[[Books], _Result]) -> _Result:
+    def transact(self, function: Callable[[JournalTransaction], _Result]) -> _Result:
         """Run `function` in a write transaction and wait until it is durable."""
         return self.writer.run(function)
 
@@ -187,7 +187,7 @@ class Core:
         """Turn dead writers' intents into rows; returns how many."""
         return self.transact(self._recover)
 
-    def _recover(self, books: Books) -> int:
+    def _recover(self, books: JournalTransaction) -> int:
         return recover(books, self._locks, self.now())
 
     def seal(self, *, wait: bool) -> int:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from router_lab.ledger.exchange.score_files import On
     from router_lab.ledger.exchange.score_import import ScoreImport
     from router_lab.ledger.reading.tables import Tables
-    from router_lab.ledger.verify.verify import Report
+    from router_lab.ledger.verify.verify import VerificationReport
 
 
 class Ledger:
@@ -314,7 +314,7 @@ class Ledger:
 
             return reconcile(self._core, provider, Path(path), columns, settle=settle)
 
-    def verify(self) -> Report:
+    def verify(self) -> VerificationReport:
         """Check everything checkable: `report.ok`, `report.problems`, `print(report)`. Changes nothing."""
         from router_lab.ledger.verify.verify import verify
 

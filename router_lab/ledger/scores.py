@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from router_lab.defaults import BASES
 from router_lab.errors import ConfigError
-from router_lab.ledger.journal.operations import Append, Books
+from router_lab.ledger.journal.operations import Append, JournalTransaction
 from router_lab.ledger.schema import SCORES
 from router_lab.ledger.values import fitted_record
 from router_lab.records import Score, ScoreKind, ScoreVerdict, Side
@@ -30,7 +30,7 @@ def store_scores(core: Core, scores: Sequence[Score]) -> None:
         _check(score)
     rows = [Append("scores", score) for score in fit]
 
-    def write(books: Books) -> None:
+    def write(books: JournalTransaction) -> None:
         for row in rows:
             row.apply(books)
 

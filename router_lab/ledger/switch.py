@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from router_lab.errors import ConfigError
 from router_lab.extras import imported
 from router_lab.ledger.journal.money import MOST_USD, is_amount
-from router_lab.ledger.journal.operations import Books
+from router_lab.ledger.journal.operations import JournalTransaction
 from router_lab.ledger.journal.switch_holds import Leaving, hold, take_away
 from router_lab.ledger.journal.switch_store import (
     all_flips,
@@ -190,7 +190,7 @@ class LedgerSwitch:
             details={"only_in_process": self._core.writer.owner_id},
         )
 
-        def begin(books: Books) -> None:
+        def begin(books: JournalTransaction) -> None:
             if not all_flips(books.connection):
                 store(books.connection, first)
             if newly_locked:
@@ -205,7 +205,7 @@ class LedgerSwitch:
         if any(flip.expired(micros) for flip in self._core.peek(all_flips)):
             self._change(lambda books: end_expired(books.connection, now))
 
-    def _change(self, function: Callable[[Books], _Result]) -> _Result:
+    def _change(self, function: Callable[[JournalTransaction], _Result]) -> _Result:
         try:
             return self._core.transact(function)
         finally:
@@ -214,7 +214,7 @@ class LedgerSwitch:
     def _flip(self, flip: SwitchEvent, *, held: bool) -> Flipped:
         event = fitted_record(SWITCH_EVENTS, flip)
 
-        def apply(books: Books) -> Flipped:
+        def apply(books: JournalTransaction) -> Flipped:
             end_expired(books.connection, event.at)
             return Flipped(self, store(books.connection, event, owner=books.owner if held else None))
 

@@ -38,7 +38,7 @@ _LATEST = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SwitchView:
     """Everything one drawing of the panel needs."""
 
     states: dict[str, SwitchState]
@@ -50,7 +50,7 @@ class Standing:
     live: Live
 
 
-class SwitchPanel(Panel[Standing]):
+class SwitchPanel(Panel[SwitchView]):
     """The shadow kill switch of a ledger, and what shadows are doing now.
 
     `source` is a ledger, which may be written by other processes, or a running router. Turning off
@@ -66,7 +66,7 @@ class SwitchPanel(Panel[Standing]):
             )
         self._ledger: Ledger = ledger
         self._router: Any = None if source is ledger else source
-        self._standing: Standing | None = None
+        self._standing: SwitchView | None = None
         self._state = widgets.HTML(layout=WIDE)
         self._live = widgets.HTML(layout=WIDE)
         self._past = widgets.HTML(layout=WIDE)
@@ -134,7 +134,7 @@ class SwitchPanel(Panel[Standing]):
     # Reading and drawing.
 
     @property
-    def _now(self) -> Standing:
+    def _now(self) -> SwitchView:
         assert self._standing is not None  # noqa: S101 - the constructor draws before anyone can ask
         return self._standing
 
@@ -146,10 +146,10 @@ class SwitchPanel(Panel[Standing]):
     def _epoch(self) -> int:
         return max(state.epoch for state in self._now.states.values())
 
-    def _read(self) -> Standing:
+    def _read(self) -> SwitchView:
         spent, likely, limit = self._budget()
         tables = self._ledger.tables()
-        return Standing(
+        return SwitchView(
             states=self._ledger.switch.states,
             history=self._ledger.switch.history(),
             rates=shadow_rates(tables.comparisons),
@@ -170,14 +170,14 @@ class SwitchPanel(Panel[Standing]):
         spent, likely = float(newest["spent_usd"]), float(newest["likely_usd"])
         return spent, likely, None if math.isnan(limit) else limit
 
-    def _draw(self, data: Standing) -> None:
+    def _draw(self, data: SwitchView) -> None:
         self._standing = data
         _offer_scopes(self.scope, data)
         self._state.value = page(self._state_html(data))
         self._live.value = page(live_html(data.live))
         self._past.value = page(_history_html(data.history, live=True))
 
-    def _state_html(self, data: Standing) -> Html:
+    def _state_html(self, data: SwitchView) -> Html:
         rows: list[list[object]] = [
             [prefix or "everything else", "ON" if state.on else "off", state.epoch, state.reason]
             for prefix, state in sorted(data.states.items())
@@ -248,7 +248,7 @@ class SwitchPanel(Panel[Standing]):
         self.say(f"Shadows are {to} {where}, epoch {self._epoch}.")
 
 
-def _offer_scopes(scope: Any, data: Standing) -> None:
+def _offer_scopes(scope: Any, data: SwitchView) -> None:
     prefixes = {prefix for prefix in data.states if prefix}
     for rate in data.rates:
         prefixes.update(lineage(rate.task_type))

@@ -22,7 +22,7 @@ from router_lab.router.answers.thoughts import separated
 from router_lab.router.answers.tool_calls import canonical_json, is_call, read_calls
 from router_lab.router.attempts.job import Job
 from router_lab.router.providers.stops import was_cut
-from router_lab.router.shadows.pairing import Answered, Figures
+from router_lab.router.shadows.pairing import Figures, PrimaryAnswer
 from router_lab.settings.models import Settings
 
 _MOST = 1e12
@@ -66,7 +66,9 @@ class Logged:
         )
 
 
-def logged_answer(logged: Logged, job: Job, settings: Settings, attempt_id: str, now: datetime) -> Answered:
+def logged_answer(
+    logged: Logged, job: Job, settings: Settings, attempt_id: str, now: datetime
+) -> PrimaryAnswer:
     """The answer as a finished job, under the alias of its model, or the model's own name."""
     alias = _alias(logged.model, job.route.model, settings)
     job.route = replace(job.route, model=alias)
@@ -75,15 +77,15 @@ def logged_answer(logged: Logged, job: Job, settings: Settings, attempt_id: str,
     job.rows.append(row)
     data = read_answer(Reply(text, usage=None, stop_reason=None, model=None), None, "auto")
     figures = Figures(logged.cost_usd, logged.latency_ms)
-    return Answered(job, _completion(job, row, data, logged.tool_calls), figures=figures)
+    return PrimaryAnswer(job, _completion(job, row, data, logged.tool_calls), figures=figures)
 
 
-def stored_answer(job: Job, row: Attempt) -> Answered:
+def stored_answer(job: Job, row: Attempt) -> PrimaryAnswer:
     """An answer that is in the ledger already, as that of a finished job, with the attempts it has so far."""
     job.rows.append(row)
     data = read_answer(Reply(row.output or "", usage=None, stop_reason=None, model=None), None, "auto")
     done = _completion(job, row, data, read_calls(row.tool_calls))
-    return Answered(job, done, figures=Figures(job.cost_usd, row.latency_ms))
+    return PrimaryAnswer(job, done, figures=Figures(job.cost_usd, row.latency_ms))
 
 
 def attempt_of(stored: Mapping[str, Any]) -> Attempt:

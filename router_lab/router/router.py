@@ -32,7 +32,7 @@ from router_lab.router.attempts.windows import Windows
 from router_lab.router.breaker import Admission, Breakers, Change
 from router_lab.router.budgets import Budgets
 from router_lab.router.calls.dispatch import Dispatch
-from router_lab.router.calls.lane import EXIT_GRACE_S, Lane, Lanes
+from router_lab.router.calls.lane import EXIT_GRACE_S, LoopState, LoopStates
 from router_lab.router.calls.loop_thread import LoopThread
 from router_lab.router.calls.streaming import OpenStream, first_piece
 from router_lab.router.clock import SystemClock, new_id
@@ -51,7 +51,7 @@ from router_lab.router.request.targets import build_targets
 from router_lab.router.routing import Route, RouteTable
 from router_lab.router.secrets import Secrets
 from router_lab.router.shadows.misconfiguration import Misconfigurations
-from router_lab.router.shadows.pairing import Answered, Pairing, PairWriter
+from router_lab.router.shadows.pairing import Pairing, PairWriter, PrimaryAnswer
 from router_lab.router.shadows.shadow import Shadows, SwitchedOffError, plan_pairings
 from router_lab.router.signatures import takes_what
 from router_lab.router.transport.transport import Transport
@@ -121,7 +121,7 @@ class Router:
             judging_model=self.judging_model,
             keep_content=settings.ledger.content == "full",
         )
-        self._lanes = Lanes(self._make_lane)
+        self._lanes = LoopStates(self._make_lane)
         self._thread = LoopThread("router-lab", at_exit=lambda: self._close(EXIT_GRACE_S))
         ledger.accounts.configure(settings)
 
@@ -204,9 +204,9 @@ class Router:
             done = await self._answer(job, aliases_of(job))
         except BaseException as error:
             self._secrets.mask(job.request.parameters.extra_headers).error(error)
-            self._offer(pairings, Answered(job, None, error))
+            self._offer(pairings, PrimaryAnswer(job, None, error))
             raise
-        self._offer(pairings, Answered(job, done))
+        self._offer(pairings, PrimaryAnswer(job, done))
         return done
 
     @takes_what(complete)
@@ -364,11 +364,13 @@ class Router:
 
         return self._attempts.completion(job, await self._dispatch.run(job, aliases, send))
 
-    def _offer(self, pairings: Sequence[Pairing], primary: Answered, lane: Lane | None = None) -> None:
+    def _offer(
+        self, pairings: Sequence[Pairing], primary: PrimaryAnswer, lane: LoopState | None = None
+    ) -> None:
         for pairing in pairings:
             (lane or self._lane()).shadows.offer(pairing, primary)
 
-    def _shadow_job(self, primary: Answered, pairing: Pairing, state: SwitchState) -> Job:
+    def _shadow_job(self, primary: PrimaryAnswer, pairing: Pairing, state: SwitchState) -> Job:
         job = primary.job
         return self._job(job.request, job.route, state, pairing.comparison_id, job.request_id)
 
@@ -393,10 +395,10 @@ class Router:
         request = Request.build(question.prompt, task_type=judge.task_type, system=question.system)
         return self._job(request, self._routes.resolve(judge.task_type), state, comparison_id, request_id)
 
-    def _lane(self) -> Lane:
+    def _lane(self) -> LoopState:
         return self._lanes.here
 
-    def _make_lane(self) -> Lane:
+    def _make_lane(self) -> LoopState:
         shadows = Shadows(
             settings=self.settings.shadow,
             switch=self.ledger.switch,
@@ -405,7 +407,7 @@ class Router:
             shadow_job=self._shadow_job,
         )
         client = self._client() if self._client is not None else None
-        return Lane(Transport(client=client), shadows)
+        return LoopState(Transport(client=client), shadows)
 
     def _breaker_changed(self, change: Change) -> None:
         self._alerts.send(change.kind, change.key, change.message)

@@ -34,7 +34,7 @@ class HumanVerdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class EarlierVerdict:
     """What somebody said of a pair before. `chosen`: of a pair they picked, so it speaks for no other."""
 
     words: str
@@ -46,7 +46,7 @@ StoreVerdict = Callable[[HumanVerdict], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Keeper:
+class VerdictStore:
     """Where a panel's verdicts go. `notice` is for the status line, empty when there is nothing to say."""
 
     store: StoreVerdict | None
@@ -56,18 +56,18 @@ class Keeper:
     take_back: Callable[[str], None] | None = None
 
 
-def keeper(ledger: Any, on_verdict: StoreVerdict | None) -> Keeper:
+def keeper(ledger: Any, on_verdict: StoreVerdict | None) -> VerdictStore:
     """Verdicts go to `on_verdict`, else to a `ledger` that can be written, as the current user's scores."""
     if on_verdict is not None:
-        return Keeper(on_verdict, where="saved")
+        return VerdictStore(on_verdict, where="saved")
     if ledger is None:
-        return Keeper(None)
+        return VerdictStore(None)
     if not ledger.writable:
-        return Keeper(
+        return VerdictStore(
             None, notice="Marks are not kept: this ledger is read-only. They stay in this panel's .verdicts."
         )
     by = user()
-    return Keeper(
+    return VerdictStore(
         verdict_store(ledger, by),
         by,
         where=f"saved in the ledger as {plain(by)}'s score of a chosen pair",
@@ -113,13 +113,13 @@ def new_score(comparison_id: str, side: Side, value: float | None, by: str, **ot
     )
 
 
-def said_before(given: Iterable[dict[str, Any]]) -> dict[str, dict[str, Said]]:
+def said_before(given: Iterable[dict[str, Any]]) -> dict[str, dict[str, EarlierVerdict]]:
     """Scores, oldest first, in words: by comparison and by who gave them."""
     last: dict[tuple[str, str], dict[str, Any]] = {}
     for score in given:
         last.setdefault((score["comparison_id"], score["by"]), {})[score["side"]] = score
     words = {worth: word for word, worth in VERDICT_SCORES.items()}
-    said: dict[str, dict[str, Said]] = {}
+    said: dict[str, dict[str, EarlierVerdict]] = {}
     for (comparison_id, by), sides in last.items():
         worth = {
             side: one["quality_score"] for side, one in sides.items() if one["quality_score"] is not None
@@ -129,7 +129,7 @@ def said_before(given: Iterable[dict[str, Any]]) -> dict[str, dict[str, Said]]:
         meant = in_words or numbers or next((one["verdict"] for one in sides.values()), None)
         if meant != "withdrawn":
             chosen = any(one["chosen"] for one in sides.values())
-            said.setdefault(comparison_id, {})[by] = Said(meant or "nothing", chosen)
+            said.setdefault(comparison_id, {})[by] = EarlierVerdict(meant or "nothing", chosen)
     return said
 
 

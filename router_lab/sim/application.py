@@ -17,17 +17,17 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from router_lab.sim import log, model_lists, tokenizer
-from router_lab.sim.anthropic.api import Anthropic
+from router_lab.sim.anthropic.api import AnthropicWire
 from router_lab.sim.asked import Ask, hash_turns
 from router_lab.sim.catalog import DEFAULT_MODELS, PROVIDERS, Provider, SimModel
-from router_lab.sim.exchange import JSON, Exchange, Header, Refused, Request, dump
+from router_lab.sim.exchange import JSON, Exchange, Header, HttpRequest, Refused, dump
 from router_lab.sim.faults import OK, Chaos, Fault, FaultLike, Script
 from router_lab.sim.log import Log, Served
 from router_lab.sim.minds.answers import Mind, Workload
 from router_lab.sim.ollama import models as ollama_models
-from router_lab.sim.ollama.api import Ollama
+from router_lab.sim.ollama.api import OllamaWire
 from router_lab.sim.ollama_context import Behaviour, parse_version
-from router_lab.sim.openai.api import OpenAI
+from router_lab.sim.openai.api import OpenAIWire
 from router_lab.sim.openai.personas import PERSONAS, PLAIN, Persona
 from router_lab.sim.playing import Receive, Scope, Send, faulty, play
 from router_lab.sim.world import World
@@ -45,19 +45,19 @@ class Wire(Protocol):
     def provider(self) -> Provider:
         """Whose format it is."""
 
-    def read(self, request: Request, world: World) -> Ask:
+    def read(self, request: HttpRequest, world: World) -> Ask:
         """The request, checked; raises `Refused`."""
 
-    def serve(self, request: Request, ask: Ask, fault: Fault, world: World) -> Exchange:
+    def serve(self, request: HttpRequest, ask: Ask, fault: Fault, world: World) -> Exchange:
         """The response; raises `Refused`."""
 
-    def failure(self, request: Request, refused: Refused) -> Exchange:
+    def failure(self, request: HttpRequest, refused: Refused) -> Exchange:
         """An error response."""
 
-    def key(self, request: Request) -> str | None:
+    def key(self, request: HttpRequest) -> str | None:
         """The API key in the request."""
 
-    def headers(self, request: Request) -> tuple[Header, ...]:
+    def headers(self, request: HttpRequest) -> tuple[Header, ...]:
         """Headers of every response."""
 
 
@@ -77,15 +77,15 @@ class SimApp:
         self._api_keys = dict(api_keys)
         self._log = Log()
         self._next_seq = 0
-        self._openai = OpenAI(persona)
+        self._openai = OpenAIWire(persona)
         self._wires: dict[str, Wire] = {
-            "/api/chat": Ollama(),
-            "/api/generate": Ollama(),
-            "/v1/messages": Anthropic(),
-            "/v1/messages/count_tokens": Anthropic(),
+            "/api/chat": OllamaWire(),
+            "/api/generate": OllamaWire(),
+            "/v1/messages": AnthropicWire(),
+            "/v1/messages/count_tokens": AnthropicWire(),
             "/v1/chat/completions": self._openai,
         }
-        self._views: dict[str, Callable[[Request], Any]] = {
+        self._views: dict[str, Callable[[HttpRequest], Any]] = {
             "/api/version": lambda _: {"version": version},
             "/api/tags": lambda _: ollama_models.tags(world),
             "/api/ps": lambda _: ollama_models.loaded(world),
@@ -143,15 +143,15 @@ class SimApp:
         view = self._views.get(request.path) or (self._models if model_lists.is_at(request.path) else None)
         await play(self._plain(request, view), OK, scope, receive, send)
 
-    def _request(self, scope: Scope, body: bytes) -> Request:
+    def _request(self, scope: Scope, body: bytes) -> HttpRequest:
         self._next_seq += 1
         headers = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
         }
         query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
-        return Request(self._next_seq, scope["method"], scope["path"], headers, body, query)
+        return HttpRequest(self._next_seq, scope["method"], scope["path"], headers, body, query)
 
-    def _plain(self, request: Request, view: Callable[[Request], Any] | None) -> Exchange:
+    def _plain(self, request: HttpRequest, view: Callable[[HttpRequest], Any] | None) -> Exchange:
         if request.path == "/":
             return Exchange(200, _TEXT, (b"Ollama is running",))
         if view is None:
@@ -166,14 +166,16 @@ class SimApp:
             return Exchange(400, JSON, (dump({"error": str(error)}),))
         return Exchange(200, JSON, (dump(answer if answer is not None else {"ok": True}),))
 
-    async def _serve(self, wire: Wire, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(
+        self, wire: Wire, request: HttpRequest, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         ask, fault, exchange = self._plan(wire, request)
         exchange = faulty(replace(exchange, headers=exchange.headers + wire.headers(request)), fault)
         self._log.add(self._served(request, wire.provider, ask, fault, exchange))
         if await play(exchange, fault, scope, receive, send):
             self._log.complete(request.seq)
 
-    def _plan(self, wire: Wire, request: Request) -> tuple[Ask | None, Fault, Exchange]:
+    def _plan(self, wire: Wire, request: HttpRequest) -> tuple[Ask | None, Fault, Exchange]:
         try:
             self._authorise(wire, request)
             ask = wire.read(request, self._world)
@@ -191,19 +193,19 @@ class SimApp:
         except RecursionError:
             return ask, fault, wire.failure(request, Refused(400, "the request is nested too deeply"))
 
-    def _models(self, request: Request) -> Any:
+    def _models(self, request: HttpRequest) -> Any:
         """The models of the API whose version, or whose key, the request carries."""
-        api = Anthropic() if "anthropic-version" in request.headers else self._openai
+        api = AnthropicWire() if "anthropic-version" in request.headers else self._openai
         self._authorise(api, request)
         return model_lists.shown(request, self._world.of(api.provider))
 
-    def _authorise(self, wire: Wire, request: Request) -> None:
+    def _authorise(self, wire: Wire, request: HttpRequest) -> None:
         expected = self._api_keys.get(wire.provider)
         if expected is not None and wire.key(request) != expected:
             raise Refused(401, "")
 
     def _served(
-        self, request: Request, provider: str, ask: Ask | None, fault: Fault, exchange: Exchange
+        self, request: HttpRequest, provider: str, ask: Ask | None, fault: Fault, exchange: Exchange
     ) -> Served:
         usage = exchange.usage
         did_work = exchange.status == 200 and not request.path.endswith("/count_tokens")
@@ -228,14 +230,14 @@ class SimApp:
             streamed=exchange.streamed,
         )
 
-    def _script_posted(self, request: Request) -> None:
+    def _script_posted(self, request: HttpRequest) -> None:
         data = json.loads(request.body or b"{}")
         if isinstance(data, dict) and "chaos" in data:
             self.script(Chaos(**data["chaos"]))
         else:
             self.script(data["faults"] if isinstance(data, dict) else data)
 
-    def _bill_asked(self, request: Request) -> dict[str, Any]:
+    def _bill_asked(self, request: HttpRequest) -> dict[str, Any]:
         if request.method == "POST":
             return self.bill(json.loads(request.body or b"{}").get("prices", {}))
         return self.bill(json.loads(request.query.get("prices", "{}")))

@@ -22,7 +22,7 @@ SSE: tuple[Header, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HttpRequest:
     """One HTTP request, read whole. Header names are lower case."""
 
     seq: int
@@ -34,7 +34,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class TokenTally:
     """What a request used, in one convention: `tokens_in` includes cached tokens, `tokens_out` reasoning.
 
     Cache writes for an hour are in `cache_write_1h_tokens` and not in `cache_write_tokens`.
@@ -62,7 +62,7 @@ class Exchange:
     headers: tuple[Header, ...]
     pieces: tuple[bytes, ...]
     streamed: bool = False
-    usage: Tally = Tally()
+    usage: TokenTally = TokenTally()
     truncated: bool = False
     breaking: bytes = b""
     first_wait_s: float = 0.0

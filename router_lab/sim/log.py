@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 
 from router_lab.settings.models import Price
-from router_lab.sim.exchange import Tally
+from router_lab.sim.exchange import TokenTally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ def bill(served: Iterable[Served], prices: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def cost(used: Served | Tally, price: Price) -> float:
+def cost(used: Served | TokenTally, price: Price) -> float:
     """USD for one request: cached tokens at their own price where there is one, bands by prompt length."""
     bands = [band for band in price.bands if used.tokens_in > band.above_tokens]
     rates: dict[str, float | None] = {name: getattr(price, name) for name in _RATES}

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from router_lab.sim.catalog import SimModel
-from router_lab.sim.exchange import Refused, Request
+from router_lab.sim.exchange import HttpRequest, Refused
 
 _PATH = "/v1/models"
 _CREATED, _CREATED_AT = 1_763_800_000, "2025-11-22T08:26:40Z"
@@ -18,7 +18,7 @@ def is_at(path: str) -> bool:
     return path == _PATH or path.startswith(f"{_PATH}/")
 
 
-def shown(request: Request, models: Sequence[SimModel]) -> dict[str, Any]:
+def shown(request: HttpRequest, models: Sequence[SimModel]) -> dict[str, Any]:
     """What is at the request's path, of these `models`. Raises `Refused`."""
     is_anthropic = "anthropic-version" in request.headers
     shape = _anthropic if is_anthropic else _openai

@@ -6,6 +6,6 @@ reason. Begin with `steering`.
 
 from __future__ import annotations
 
-from router_lab.steering.steering import Action, Steered, SteeringPolicy, act, plan_actions, steer
+from router_lab.steering.steering import Action, SteeringPolicy, SteeringResult, act, plan_actions, steer
 
-__all__ = ["Action", "Steered", "SteeringPolicy", "act", "plan_actions", "steer"]
+__all__ = ["Action", "SteeringPolicy", "SteeringResult", "act", "plan_actions", "steer"]

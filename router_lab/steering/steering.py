@@ -99,7 +99,7 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
-class Steered:
+class SteeringResult:
     """What the monitor found, what that asks for, and which of it was done (nothing unless applied)."""
 
     result: MonitorResult
@@ -125,7 +125,7 @@ async def steer(
     begin: Collection[str] = (),
     cluster: str | None = None,
     now: datetime | None = None,
-) -> Steered:
+) -> SteeringResult:
     """Monitor a ledger and, with `apply`, act on what is found. Safe to run as often as one likes.
 
     `apply` also keeps the plan of every watch that begins, and every verdict, in the ledger: these stand
@@ -153,7 +153,7 @@ async def steer(
     )
     actions = plan_actions(result, policy, now=now)
     if not apply:
-        return Steered(result, tuple(actions), ())
+        return SteeringResult(result, tuple(actions), ())
     known = set(ledger.alerts()["alert_id"])
     # What was decided is kept before anything is done about it.
     for watch in result.to_keep:
@@ -170,7 +170,7 @@ async def steer(
     )
     for durable in waiting:
         await durable
-    return Steered(result, tuple(actions), tuple(done))
+    return SteeringResult(result, tuple(actions), tuple(done))
 
 
 def plan_actions(

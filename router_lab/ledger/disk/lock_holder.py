@@ -12,7 +12,7 @@ _STOPPED = {"T": "stopped", "t": "stopped by a debugger", "Z": "a zombie"}
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LockHolder:
     """A process that holds a lock. `pid` is None where it is not known; `cpu` is its CPU time in ticks."""
 
     pid: int | None = None
@@ -20,7 +20,7 @@ class Holder:
     state: str = ""
     cpu: int = 0
 
-    def has_worked_since(self, before: Holder) -> bool:
+    def has_worked_since(self, before: LockHolder) -> bool:
         """Whether it used the processor, or the lock went to another process meanwhile."""
         return self.pid is not None and (self.pid, self.cpu) != (before.pid, before.cpu)
 
@@ -38,13 +38,13 @@ class Holder:
         return f"Continue it (`kill -CONT {self.pid}`) or end it (`kill -9 {self.pid}`)"
 
 
-def holder_of(device: int, inode: int) -> Holder:
+def holder_of(device: int, inode: int) -> LockHolder:
     """Who holds an exclusive `flock` on that file now. Never raises."""
     with suppress(OSError, ValueError, IndexError):
         pid = _pid(device, inode)
         if pid:
             return _process(pid)
-    return Holder()
+    return LockHolder()
 
 
 def _pid(device: int, inode: int) -> int | None:
@@ -61,8 +61,8 @@ def _pid(device: int, inode: int) -> int | None:
     return found.get(True, found.get(False))
 
 
-def _process(pid: int) -> Holder:
+def _process(pid: int) -> LockHolder:
     # The name may hold blanks and brackets, so the fields are counted from its end.
     head, _, tail = (_PROC / str(pid) / "stat").read_text("utf-8", "replace").rpartition(")")
     fields = tail.split()
-    return Holder(pid, head.partition("(")[2], fields[0], int(fields[11]) + int(fields[12]))
+    return LockHolder(pid, head.partition("(")[2], fields[0], int(fields[11]) + int(fields[12]))

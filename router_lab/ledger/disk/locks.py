@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from router_lab.errors import LedgerError
-from router_lab.ledger.disk.lock_holder import Holder, holder_of
+from router_lab.ledger.disk.lock_holder import LockHolder, holder_of
 from router_lab.ledger.disk.problems import explain
 
 # Held for every write transaction and checkpoint.
@@ -160,7 +160,7 @@ class _Wait:
         os.close(self._descriptor)
 
 
-def _held_up(path: Path, waited: float, holder: Holder) -> LedgerError:
+def _held_up(path: Path, waited: float, holder: LockHolder) -> LedgerError:
     return LedgerError(
         f"{path}: {holder} has kept the ledger locked for {waited:.0f} s. {holder.remedy}, then call again: "
         "what is written is not lost, and what it had begun is recovered"

@@ -30,7 +30,7 @@ NARROWING = ("task_type", "primary_alias", "shadow_alias", "run_id")
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class RatingProblem:
     """Why a row was not taken: `column` is the file's own name, `value` what stands there, shortened."""
 
     row: int
@@ -62,7 +62,7 @@ class Ratings:
     name: str
     columns: Mapping[str, str]
     rated: Sequence[Rated]
-    problems: Sequence[Problem]
+    problems: Sequence[RatingProblem]
     blank: int
 
 
@@ -103,7 +103,7 @@ class _RowReader:
         self._columns = columns
         self._on = on
         self._scale = scale
-        self.problems: list[Problem] = []
+        self.problems: list[RatingProblem] = []
 
     def read(self) -> Rated | None:
         """What was said; None for a row that says nothing, or with a problem."""
@@ -179,7 +179,7 @@ class _RowReader:
     def _complain(self, name: str, problem: str) -> None:
         shown = repr(self._text(name))
         shown = shown if len(shown) <= 80 else shown[:77] + "..."
-        self.problems.append(Problem(self._number, self._columns.get(name, name), shown, problem))
+        self.problems.append(RatingProblem(self._number, self._columns.get(name, name), shown, problem))
 
 
 def _checked_scale(scale: Any) -> tuple[float, float]:

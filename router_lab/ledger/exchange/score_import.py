@@ -19,8 +19,8 @@ from router_lab.ledger.content import hashed
 from router_lab.ledger.exchange.score_files import (
     NARROWING,
     On,
-    Problem,
     Rated,
+    RatingProblem,
     Ratings,
 )
 from router_lab.ledger.scores import check_scorer, store_scores
@@ -47,7 +47,7 @@ class ScoreImport:
     added: int
     known: int
     blank: int
-    problems: Sequence[Problem] = field(repr=False, default=())
+    problems: Sequence[RatingProblem] = field(repr=False, default=())
 
     @property
     def refused(self) -> pd.DataFrame:
@@ -104,7 +104,7 @@ def import_scores(
     return ScoreImport(len(new), len(matched) - len(new), ratings.blank, problems)
 
 
-def _told(name: str, problems: Sequence[Problem]) -> str:
+def _told(name: str, problems: Sequence[RatingProblem]) -> str:
     told = "\n".join(f"  {problem}" for problem in problems[:_PROBLEMS_TOLD])
     more = len(problems) - _PROBLEMS_TOLD
     rest = f"\n  and {more} more" if more > 0 else ""
@@ -114,7 +114,7 @@ def _told(name: str, problems: Sequence[Problem]) -> str:
     )
 
 
-def _matched(tables: Any, ratings: Ratings, on: On) -> tuple[list[tuple[Rated, str]], list[Problem]]:
+def _matched(tables: Any, ratings: Ratings, on: On) -> tuple[list[tuple[Rated, str]], list[RatingProblem]]:
     """Each row with its pair, and what is wrong with the rows that have none, or not one alone."""
     pairs: defaultdict[str, list[Pair]] = defaultdict(list)
     keys = {key for rated in ratings.rated for key in (rated.key, unguarded(rated.key))}
@@ -136,7 +136,7 @@ def _matched(tables: Any, ratings: Ratings, on: On) -> tuple[list[tuple[Rated, s
                 matched.append((rated, found))
         if problem:
             shown = repr(rated.key) if len(rated.key) < 80 else repr(rated.key[:77] + "...")
-            problems.append(Problem(rated.row, ratings.columns[on], shown, problem))
+            problems.append(RatingProblem(rated.row, ratings.columns[on], shown, problem))
     return matched, problems
 
 

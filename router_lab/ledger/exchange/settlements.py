@@ -13,7 +13,7 @@ from typing import Any
 
 from router_lab.ledger.journal.budgets import budget_keys
 from router_lab.ledger.journal.money import MOST_NANO, nano
-from router_lab.ledger.journal.operations import Books
+from router_lab.ledger.journal.operations import JournalTransaction
 from router_lab.ledger.schema import ATTEMPTS
 from router_lab.ledger.sealed.foreign import adopt_foreign
 from router_lab.ledger.sealed.rewrite import (
@@ -53,8 +53,8 @@ def settle_bills(store: SealedStore, bills: Mapping[str, Bill], dates: frozenset
     return changed
 
 
-def _accounting(charges: _Charges) -> Callable[[Books], None]:
-    def account(books: Books) -> None:
+def _accounting(charges: _Charges) -> Callable[[JournalTransaction], None]:
+    def account(books: JournalTransaction) -> None:
         books.connection.executemany(
             "UPDATE budgets SET spent = max(0, min(spent + ?, ?)) WHERE scope = ? AND period = ?",
             [(amount, MOST_NANO, scope, period) for (scope, period), amount in charges.items()],

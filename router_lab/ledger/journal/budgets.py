@@ -28,7 +28,7 @@ class _Counter:
     changed: bool = False
 
 
-class Budgets:
+class BudgetCounters:
     """The counters as of the open transaction. Amounts are nano-dollars.
 
     Counters are kept between transactions and read again only when another connection has written.

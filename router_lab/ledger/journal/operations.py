@@ -1,7 +1,7 @@
 """What the writing thread can be asked to do, each applied inside a transaction it does not own.
 
-`apply` may run again after a rollback, so it changes nothing but the journal and the `Books`, which
-the writer rolls back with it.
+`apply` may run again after a rollback, so it changes nothing but the journal and the `JournalTransaction`,
+which the writer rolls back with it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from router_lab.errors import ConfigError, LedgerError
-from router_lab.ledger.journal.budgets import Budgets
+from router_lab.ledger.journal.budgets import BudgetCounters
 from router_lab.ledger.journal.calibration import Learning
 from router_lab.ledger.journal.lines import Stored, budget_field, encoder
 from router_lab.ledger.journal.money import (
@@ -43,7 +43,7 @@ class Intent:
 
 
 @dataclass(slots=True)
-class Books:
+class JournalTransaction:
     """What an operation works on: the open transaction and the writer's memory of its own intents.
 
     `pairs` are comparisons announced and not recorded yet: their id and number in the journal.
@@ -52,7 +52,7 @@ class Books:
 
     connection: sqlite3.Connection
     rows: PendingRows
-    budgets: Budgets
+    budgets: BudgetCounters
     owner: str
     learning: Learning
     intents: dict[str, Intent] = field(default_factory=dict)
@@ -90,13 +90,13 @@ class Operation(Protocol):
     def kept(self) -> bool:
         """Whether a failure of the store postpones this operation instead of dropping it."""
 
-    def apply(self, books: Books) -> Any:
+    def apply(self, books: JournalTransaction) -> Any:
         """Do it inside the open transaction; the result goes to whoever waits."""
 
-    def committed(self, books: Books) -> None:
+    def committed(self, books: JournalTransaction) -> None:
         """Called once the transaction is durable."""
 
-    def rolled_back(self, books: Books) -> None:
+    def rolled_back(self, books: JournalTransaction) -> None:
         """Called when it is not; undo what `apply` did to `books`."""
 
 
@@ -111,7 +111,7 @@ class Open:
         self._held = _hold(hold_usd)
         self._lines = _checked(lines)
 
-    def apply(self, books: Books) -> list[BudgetLine]:
+    def apply(self, books: JournalTransaction) -> list[BudgetLine]:
         """The lines that passed their warning ratio. Raises `BudgetExceededError`."""
         if self._attempt_id in books.intents:
             raise LedgerError(f"attempt {self._attempt_id} is open already: every attempt needs its own id")
@@ -122,10 +122,10 @@ class Open:
         books.intents[self._attempt_id] = Intent(seq, self._held, keys)
         return warnings
 
-    def committed(self, books: Books) -> None:
+    def committed(self, books: JournalTransaction) -> None:
         """Nothing more to do."""
 
-    def rolled_back(self, books: Books) -> None:
+    def rolled_back(self, books: JournalTransaction) -> None:
         """The intent was never written."""
         books.intents.pop(self._attempt_id, None)
 
@@ -143,7 +143,7 @@ class Settle:
         self._charge = nano(worst) if is_amount(worst) and is_amount(attempt.cost_usd) else None
         self._folds = folds
 
-    def apply(self, books: Books) -> None:
+    def apply(self, books: JournalTransaction) -> None:
         """Raises `LedgerError` if this writer has no such intent."""
         attempt = self._attempt
         intent = books.intents.get(self._id)
@@ -161,11 +161,11 @@ class Settle:
         if attempt.is_shadow and charge:
             count_spending(books.connection, attempt.task_type, charge)
 
-    def committed(self, books: Books) -> None:
+    def committed(self, books: JournalTransaction) -> None:
         """The attempt is closed for good."""
         books.intents.pop(self._id, None)
 
-    def rolled_back(self, books: Books) -> None:
+    def rolled_back(self, books: JournalTransaction) -> None:
         """The intent stays."""
 
 
@@ -178,16 +178,16 @@ class Withdraw:
         self._settle = Settle(row, ())
         self._attempt_id = as_text(row.attempt_id)
 
-    def apply(self, books: Books) -> None:
+    def apply(self, books: JournalTransaction) -> None:
         """Nothing to undo if the opening was refused."""
         if self._attempt_id in books.intents:
             self._settle.apply(books)
 
-    def committed(self, books: Books) -> None:
+    def committed(self, books: JournalTransaction) -> None:
         """The attempt is closed for good."""
         self._settle.committed(books)
 
-    def rolled_back(self, books: Books) -> None:
+    def rolled_back(self, books: JournalTransaction) -> None:
         """The intent stays."""
 
 
@@ -200,34 +200,34 @@ class Append:
         self._name = name
         self._row = encoder(name, keep=keep)(record)
 
-    def apply(self, books: Books) -> None:
+    def apply(self, books: JournalTransaction) -> None:
         """Add it."""
         books.rows.insert(self._name, self._row)
 
-    def committed(self, books: Books) -> None:
+    def committed(self, books: JournalTransaction) -> None:
         """Nothing more to do."""
 
-    def rolled_back(self, books: Books) -> None:
+    def rolled_back(self, books: JournalTransaction) -> None:
         """Nothing to undo."""
 
 
-class Run:
+class JournalWork:
     """Anything else, from a function of the books. Callers wait for it, so it is not kept."""
 
     kept = False
 
-    def __init__(self, function: Callable[[Books], Any]) -> None:
+    def __init__(self, function: Callable[[JournalTransaction], Any]) -> None:
         self._function = function
 
-    def apply(self, books: Books) -> Any:
+    def apply(self, books: JournalTransaction) -> Any:
         """Whatever the function returns; it sees what came before it in the transaction."""
         books.flush()
         return self._function(books)
 
-    def committed(self, books: Books) -> None:
+    def committed(self, books: JournalTransaction) -> None:
         """Nothing more to do."""
 
-    def rolled_back(self, books: Books) -> None:
+    def rolled_back(self, books: JournalTransaction) -> None:
         """Nothing to undo."""
 
 

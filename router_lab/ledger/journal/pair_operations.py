@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from router_lab.ledger.journal.lines import encoder
-from router_lab.ledger.journal.operations import Books
+from router_lab.ledger.journal.operations import JournalTransaction
 from router_lab.ledger.journal.switch_store import count_pair
 from router_lab.ledger.values import as_text
 from router_lab.records import Comparison
@@ -18,14 +18,14 @@ class OpenPair:
         self._comparison_id = as_text(lost.comparison_id)
         self._row = encoder("comparisons", keep=True)(lost)
 
-    def apply(self, books: Books) -> None:
+    def apply(self, books: JournalTransaction) -> None:
         """Insert it."""
         books.pairs[self._comparison_id] = books.rows.insert("comparisons", self._row, owner=books.owner)
 
-    def committed(self, books: Books) -> None:
+    def committed(self, books: JournalTransaction) -> None:
         """Nothing more to do."""
 
-    def rolled_back(self, books: Books) -> None:
+    def rolled_back(self, books: JournalTransaction) -> None:
         """The intent was never written."""
         books.pairs.pop(self._comparison_id, None)
 
@@ -40,7 +40,7 @@ class RecordPair:
         self._comparison_id = as_text(comparison.comparison_id)
         self._row = encoder("comparisons", keep=True)(comparison)
 
-    def apply(self, books: Books) -> None:
+    def apply(self, books: JournalTransaction) -> None:
         """Write it; a complete pair of live calls counts towards the switch's limits."""
         seq = books.pairs.get(self._comparison_id)
         if seq is None:
@@ -50,9 +50,9 @@ class RecordPair:
         if self._comparison.status == "complete" and self._comparison.origin == "live":
             count_pair(books.connection, self._comparison.task_type)
 
-    def committed(self, books: Books) -> None:
+    def committed(self, books: JournalTransaction) -> None:
         """The pair is closed for good."""
         books.pairs.pop(self._comparison_id, None)
 
-    def rolled_back(self, books: Books) -> None:
+    def rolled_back(self, books: JournalTransaction) -> None:
         """An intent stays."""

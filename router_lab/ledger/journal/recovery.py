@@ -17,12 +17,12 @@ from router_lab.ledger.journal.budgets import budget_keys
 from router_lab.ledger.journal.file import known_columns
 from router_lab.ledger.journal.lines import number
 from router_lab.ledger.journal.money import nano
-from router_lab.ledger.journal.operations import Books
+from router_lab.ledger.journal.operations import JournalTransaction
 from router_lab.ledger.journal.switch_holds import take_away_of_the_dead
 from router_lab.ledger.schema import ATTEMPTS
 
 
-def recover(books: Books, locks: Path, at: datetime) -> int:
+def recover(books: JournalTransaction, locks: Path, at: datetime) -> int:
     """Turn every dead writer's intents into rows; returns how many. Living writers' are never touched."""
     take_away_of_the_dead(books, locks, at)
     owners = books.connection.execute(
@@ -39,7 +39,7 @@ def recover(books: Books, locks: Path, at: datetime) -> int:
     return recovered
 
 
-def _recover(books: Books, owner: str) -> int:
+def _recover(books: JournalTransaction, owner: str) -> int:
     intents = books.connection.execute(
         "SELECT seq, hold, lines, schema, line FROM attempts_journal WHERE owner = ?", (owner,)
     ).fetchall()
@@ -61,5 +61,5 @@ def _worst(columns: Sequence[str], line: bytes, held: int) -> int:
     return held
 
 
-def _charge(books: Books, held: int, lines: str, worst: int) -> None:
+def _charge(books: JournalTransaction, held: int, lines: str, worst: int) -> None:
     books.budgets.charge(budget_keys(lines), held, worst)

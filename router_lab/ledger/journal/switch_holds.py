@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from router_lab.ledger.disk.locks import claimed_if_dead
-from router_lab.ledger.journal.operations import Books
+from router_lab.ledger.journal.operations import JournalTransaction
 from router_lab.ledger.journal.switch_store import (
     applicable,
     decide,
@@ -67,7 +67,7 @@ def take_away(journal: sqlite3.Connection, leaving: Leaving, at: datetime) -> No
     journal.executemany("UPDATE switch_flips SET again = ? WHERE epoch = ?", own)
 
 
-def take_away_of_the_dead(books: Books, locks: Path, at: datetime) -> None:
+def take_away_of_the_dead(books: JournalTransaction, locks: Path, at: datetime) -> None:
     """Take away every flip whose process ended without doing so, the innermost block first."""
     held = books.connection.execute(
         "SELECT owner, epoch, prefix, reason, author FROM switch_flips "

@@ -31,7 +31,7 @@ from router_lab.ledger.disk.locks import (
     held,
 )
 from router_lab.ledger.disk.problems import explain
-from router_lab.ledger.journal.budgets import Budgets
+from router_lab.ledger.journal.budgets import BudgetCounters
 from router_lab.ledger.journal.calibration import Learning
 from router_lab.ledger.journal.file import (
     JOURNAL_NAME,
@@ -41,7 +41,7 @@ from router_lab.ledger.journal.file import (
     synchronous,
 )
 from router_lab.ledger.journal.forks import closed_before_forks, journal_in_use
-from router_lab.ledger.journal.operations import Books, Operation, Run
+from router_lab.ledger.journal.operations import JournalTransaction, JournalWork, Operation
 from router_lab.ledger.journal.pending_rows import PendingRows
 
 _log = logging.getLogger("router_lab.ledger")
@@ -145,11 +145,11 @@ class Writer:
         self._check_usable()
         self._add(_Task(operation, None))
 
-    def run(self, function: Callable[[Books], _Result]) -> _Result:
+    def run(self, function: Callable[[JournalTransaction], _Result]) -> _Result:
         """Run `function` in a transaction of the writing thread and wait for its durable result."""
         self._check_usable()
         waiter: concurrent.futures.Future[_Result] = concurrent.futures.Future()
-        self._add(_Task(Run(function), waiter))
+        self._add(_Task(JournalWork(function), waiter))
         return waiter.result()
 
     def catch_up(self, seconds: float) -> None:
@@ -160,7 +160,7 @@ class Writer:
         waiter: concurrent.futures.Future[None] = concurrent.futures.Future()
         with suppress(LedgerError, TimeoutError):
             self._check_usable()
-            self._add(_Task(Run(lambda _books: None), waiter))
+            self._add(_Task(JournalWork(lambda _books: None), waiter))
             waiter.result(seconds)
 
     def nudge(self) -> None:
@@ -204,12 +204,12 @@ class Writer:
             self._is_open = False
             self._books.connection.close()
 
-    def _open_books(self) -> Books:
+    def _open_books(self) -> JournalTransaction:
         connection = open_writer(self._folder, self._durability, private=self._private)
-        return Books(
+        return JournalTransaction(
             connection=connection,
             rows=PendingRows(connection),
-            budgets=Budgets(connection),
+            budgets=BudgetCounters(connection),
             owner=self._owner.id,
             learning=Learning(connection, self._publish),
         )

@@ -18,7 +18,7 @@ from router_lab.ledger.disk.files import Files
 from router_lab.ledger.journal.budgets import line_totals
 from router_lab.ledger.journal.file import JOURNAL_NAME
 from router_lab.ledger.journal.manifest import SealedFile, add_to_manifest, is_foreign
-from router_lab.ledger.journal.operations import Books
+from router_lab.ledger.journal.operations import JournalTransaction
 from router_lab.ledger.schema import ATTEMPTS, TABLES, Table
 from router_lab.ledger.sealed.sealed_files import (
     checksum,
@@ -60,7 +60,7 @@ def adopt_foreign(store: SealedStore) -> int:
     adopted, replaced = _examine(store.files, foreign)
     charged = _charged(store.files, adopted)
 
-    def enter(books: Books) -> None:
+    def enter(books: JournalTransaction) -> None:
         # A journal restored from a backup may still name what was merged since.
         books.connection.executemany("DELETE FROM files WHERE path = ?", [(name,) for name in replaced])
         add_to_manifest(books.connection, adopted)
@@ -113,7 +113,7 @@ def _charged(files: Files, adopted: Sequence[SealedFile]) -> Mapping[tuple[str, 
     return totals
 
 
-def _leave_out(books: Books, charged: Mapping[tuple[str, str], int]) -> None:
+def _leave_out(books: JournalTransaction, charged: Mapping[tuple[str, str], int]) -> None:
     """The counters go on as they are: these rows were charged to those of another journal."""
     books.connection.executemany(
         "INSERT INTO budgets (scope, period, pruned) VALUES (?, ?, ?) "

@@ -26,7 +26,7 @@ from router_lab.ledger.journal.manifest import (
     may_be_stray,
     next_batch,
 )
-from router_lab.ledger.journal.operations import Books
+from router_lab.ledger.journal.operations import JournalTransaction
 from router_lab.ledger.schema import ATTEMPTS, SWITCH_EVENTS, TABLES, WATCHES, Table, microseconds
 from router_lab.ledger.sealed.foreign import adopt_foreign
 from router_lab.ledger.sealed.parquet import DayFile, in_order, write_file
@@ -119,7 +119,7 @@ def prune(store: SealedStore, before: datetime) -> int:
         if file.table not in (SWITCH_EVENTS, WATCHES) and file.date <= when.date().isoformat():
             removed += _prune_file(store, file, when)
 
-    def forget(books: Books) -> None:
+    def forget(books: JournalTransaction) -> None:
         forget_set_aside(books.connection, when)
         forget_before(books.connection, microseconds(when))
         forget_periods(books.connection, when)
@@ -144,7 +144,7 @@ def _prune_file(store: SealedStore, file: ListedFile, before: datetime) -> int:
     if not count:
         return 0
 
-    def account(books: Books) -> None:
+    def account(books: JournalTransaction) -> None:
         books.connection.executemany(
             "UPDATE budgets SET pruned = pruned + ? WHERE scope = ? AND period = ?",
             [(amount, scope, period) for (scope, period), amount in spent.items()],
@@ -204,7 +204,10 @@ def rows_of(store: SealedStore, file: ListedFile) -> Iterator[Any]:
 
 
 def replace_file(
-    store: SealedStore, file: ListedFile, rows: Iterable[Any], account: Callable[[Books], None] | None = None
+    store: SealedStore,
+    file: ListedFile,
+    rows: Iterable[Any],
+    account: Callable[[JournalTransaction], None] | None = None,
 ) -> None:
     """Put `rows` in the place of those of `file`; `account` runs in the same transaction."""
     _replace(store, [file], rows, account)
@@ -219,14 +222,14 @@ def _replace(
     store: SealedStore,
     old: Sequence[ListedFile],
     rows: Iterable[Any],
-    account: Callable[[Books], None] | None = None,
+    account: Callable[[JournalTransaction], None] | None = None,
 ) -> None:
     """Put one file with `rows`, none if there are none, in the place of the `old` ones of a day."""
     for file in old:
         check_unchanged(store.files, file.path, file.sha256)
     new = _written(store, old, rows)
 
-    def swap(books: Books) -> None:
+    def swap(books: JournalTransaction) -> None:
         _swap(books.connection, [file.path for file in old], new)
         if account is not None:
             account(books)

@@ -37,7 +37,7 @@ from router_lab.ledger.journal.manifest import (
     next_batch,
     take_new_id,
 )
-from router_lab.ledger.journal.operations import Books
+from router_lab.ledger.journal.operations import JournalTransaction
 from router_lab.ledger.schema import TABLES, Table
 from router_lab.ledger.sealed.parquet import DayFile
 
@@ -48,7 +48,7 @@ _ROWS_AT_A_TIME = 4096
 _READ_ONCE = "PRAGMA cache_size = -100"
 
 _Result = TypeVar("_Result")
-Transact = Callable[[Callable[[Books], _Result]], _Result]
+Transact = Callable[[Callable[[JournalTransaction], _Result]], _Result]
 Snapshot = Callable[[], Any]
 
 

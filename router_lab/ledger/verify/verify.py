@@ -54,7 +54,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class VerificationReport:
     """The outcome of `Ledger.verify()`. `print(report)` says it in plain words."""
 
     name: str
@@ -82,7 +82,7 @@ class Report:
         return f"<pre>{show(self, limit=100_000)}</pre>"
 
 
-def verify(core: Core) -> Report:
+def verify(core: Core) -> VerificationReport:
     """Check files against the manifest, ids, references, intents and budgets. Changes nothing."""
     if not core.reader.has_journal:
         return _without_journal(core)
@@ -104,7 +104,7 @@ def verify(core: Core) -> Report:
         with core.reader.snapshot() as journal:
             checks.append(Check("every row can be read", tuple(left_out(journal))))
     except (LedgerError, OSError, ValueError, TypeError) as error:
-        return Report(core.name, (*checks, Check("tables can be read", (str(error),))))
+        return VerificationReport(core.name, (*checks, Check("tables can be read", (str(error),))))
     checks += _row_checks(rows, before)
     notes = list(_notes(before, listed, foreign))
     if before.sums != read_state(core.reader).sums:
@@ -113,17 +113,17 @@ def verify(core: Core) -> Report:
         notes.append("intents wait for recovery, so budgets were not added up")
     else:
         checks.append(Check("budgets are the sum of their rows", tuple(_sums(before, rows["attempts"].own))))
-    return Report(core.name, tuple(checks), tuple(notes))
+    return VerificationReport(core.name, tuple(checks), tuple(notes))
 
 
-def _without_journal(core: Core) -> Report:
+def _without_journal(core: Core) -> VerificationReport:
     checks = [_of_others(core, _listed(core))]
     try:
         rows = _read(core, None)
     except (LedgerError, OSError, ValueError, TypeError) as error:
-        return Report(core.name, (*checks, Check("tables can be read", (str(error),))))
+        return VerificationReport(core.name, (*checks, Check("tables can be read", (str(error),))))
     note = "there is no journal, so nothing says which files and rows there should be, or what was spent"
-    return Report(core.name, (*checks, *_row_checks(rows, None)), (note,))
+    return VerificationReport(core.name, (*checks, *_row_checks(rows, None)), (note,))
 
 
 @dataclass(frozen=True, slots=True)

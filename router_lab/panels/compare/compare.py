@@ -12,7 +12,7 @@ from router_lab.panels.base import ROW, WIDE, Panel, control
 from router_lab.panels.compare.filter_bar import FilterBar
 from router_lab.panels.compare.marking import MarkingPanel
 from router_lab.panels.compare.pair_filter import PairFilter
-from router_lab.panels.compare.pair_page import Shown, pairs_html
+from router_lab.panels.compare.pair_page import PageContent, pairs_html
 from router_lab.panels.compare.pair_sources import pair_source
 from router_lab.panels.compare.pairs import Repeats
 from router_lab.panels.keys import Keys
@@ -49,7 +49,7 @@ _MODES: list[tuple[str, Mode]] = [("Browse", "browse"), ("Mark drawn pairs", "ma
 _HEADING = "Primary and shadow, side by side"
 
 
-class ComparePanel(Panel[Shown]):
+class ComparePanel(Panel[PageContent]):
     """Primary and shadow answers side by side, pairs with the same prompt as one.
 
     `source` is a ledger, its tables, a frame of comparisons, or a path. Verdicts become scores in the
@@ -84,7 +84,7 @@ class ComparePanel(Panel[Shown]):
         self._number = 1
         self._together: bool | None = None
         self._drawing = False
-        self._shown: Shown | None = None
+        self._shown: PageContent | None = None
         self._verdicts: dict[str, HumanVerdict] = {}
         self._body = widgets.HTML(layout=WIDE)
         self._make_controls()
@@ -198,7 +198,7 @@ class ComparePanel(Panel[Shown]):
     # Reading and drawing.
 
     @property
-    def _now(self) -> Shown:
+    def _now(self) -> PageContent:
         assert self._shown is not None  # noqa: S101 - the constructor draws before anyone can ask
         return self._shown
 
@@ -208,7 +208,7 @@ class ComparePanel(Panel[Shown]):
         place = self.pair_number.value - 1
         return pairs[place].first.comparison_id if place < len(pairs) else None
 
-    def _read(self) -> Shown:
+    def _read(self) -> PageContent:
         source, wanted, size = self._source, self._filter, self._page_size
         summary = source.summary(wanted)
         together = summary.pairs <= TOGETHER_UP_TO if self._together is None else self._together
@@ -219,7 +219,7 @@ class ComparePanel(Panel[Shown]):
         else:
             pairs = [Repeats(pair) for pair in source.page(wanted, number, size)]
         firsts = [each.first for each in pairs]
-        return Shown(
+        return PageContent(
             choices=source.choices(),
             summary=summary,
             pages=pages,
@@ -239,11 +239,11 @@ class ComparePanel(Panel[Shown]):
         self._shown = current if {pair.first.comparison_id for pair in current.pairs} == pairs else shown
         self._draw_pairs(self._now)
 
-    def _reread(self) -> Shown:
+    def _reread(self) -> PageContent:
         self._source.reopen()
         return self._read()
 
-    def _draw(self, data: Shown) -> None:
+    def _draw(self, data: PageContent) -> None:
         current = self._current_id
         self._shown, self._number = data, data.number
         ids = [pair.first.comparison_id for pair in data.pairs]
@@ -258,7 +258,7 @@ class ComparePanel(Panel[Shown]):
         empty = "No pair passes these filters: widen one of them."
         self.say(self._keeper.notice if data.pairs else empty)
 
-    def _draw_controls(self, data: Shown) -> None:
+    def _draw_controls(self, data: PageContent) -> None:
         self.filters.show(data.choices, self._filter)
         self.page_number.max = data.pages
         self.page_number.value = data.number
@@ -269,11 +269,11 @@ class ComparePanel(Panel[Shown]):
         self.pair_number.max = max(1, len(data.pairs))
         self.save.disabled = not data.pairs
 
-    def _draw_pairs(self, data: Shown) -> None:
+    def _draw_pairs(self, data: PageContent) -> None:
         self._body.value = page(self._pairs_html(data, live=True))
         self.shortcuts.current = self.pair_number.value
 
-    def _pairs_html(self, data: Shown, *, live: bool) -> Html:
+    def _pairs_html(self, data: PageContent, *, live: bool) -> Html:
         return pairs_html(
             data,
             {pair.first.comparison_id: self._said_of(pair.first.comparison_id) for pair in data.pairs},

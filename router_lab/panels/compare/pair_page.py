@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from router_lab.panels.compare.cards import card
 from router_lab.panels.compare.pairs import Choices, Repeats, Summary
-from router_lab.scores.verdicts import Said
+from router_lab.scores.verdicts import EarlierVerdict
 from router_lab.shown.escape import Html, tag
 from router_lab.shown.style import note
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class PageContent:
     """Everything one drawing of the panel needs. `together`: pairs with the same prompt are one.
 
     `unseen`: what the two sides of a pair may have cost more than is likely, USD.
@@ -26,12 +26,12 @@ class Shown:
     together: bool
     pairs: list[Repeats]
     prompts: dict[str, str]
-    said: dict[str, dict[str, Said]]
+    said: dict[str, dict[str, EarlierVerdict]]
     unseen: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def pairs_html(
-    data: Shown, verdicts: Mapping[str, str], *, limit: int, current: int | None, live: bool
+    data: PageContent, verdicts: Mapping[str, str], *, limit: int, current: int | None, live: bool
 ) -> Html:
     """The page's counts and pairs; `verdicts` by comparison, `current` the number of the pair in focus."""
     cards = [
@@ -50,7 +50,7 @@ def pairs_html(
     return tag("div", note(_summed_up(data)), tag("div", style="height:8px"), *cards)
 
 
-def _summed_up(data: Shown) -> str:
+def _summed_up(data: PageContent) -> str:
     counts = data.summary
     parts = [f"{counts.pairs:,} pairs", f"{counts.complete:,} complete"]
     if counts.complete:

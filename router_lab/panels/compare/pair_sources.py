@@ -11,7 +11,7 @@ from typing import Any
 import ibis
 
 from router_lab.errors import ConfigError
-from router_lab.panels.compare.pairs import Opened, PairSource
+from router_lab.panels.compare.pairs import PairSource, PairTables
 from router_lab.panels.sources import is_ledger
 from router_lab.private_files import spill_folder
 
@@ -31,27 +31,27 @@ def pair_source(source: object) -> PairSource:
         raise ConfigError(f"ComparePanel(source): {error}. Accepted: {_ACCEPTED}") from error
 
 
-def _opener(source: Any) -> Callable[[], Opened]:
+def _opener(source: Any) -> Callable[[], PairTables]:
     """A function that opens the comparisons, and what goes with them, as Ibis tables."""
     if isinstance(source, str | PathLike):
         return _path_opener(str(source))
     if isinstance(source, ibis.Table):
-        return lambda: Opened(source)
+        return lambda: PairTables(source)
     if isinstance(getattr(source, "comparisons", None), ibis.Table):
         return lambda: _tables(source)
     if callable(getattr(source, "tables", None)):
         return lambda: _tables(source.tables())
     if hasattr(source, "__arrow_c_stream__"):
         table = _loaded(source)
-        return lambda: Opened(table)
+        return lambda: PairTables(table)
     raise TypeError(f"{type(source).__name__} holds no comparisons")
 
 
-def _tables(tables: Any) -> Opened:
-    return Opened(tables.comparisons, getattr(tables, "attempts", None), getattr(tables, "scores", None))
+def _tables(tables: Any) -> PairTables:
+    return PairTables(tables.comparisons, getattr(tables, "attempts", None), getattr(tables, "scores", None))
 
 
-def _path_opener(path: str) -> Callable[[], Opened]:
+def _path_opener(path: str) -> Callable[[], PairTables]:
     if is_ledger(path):
         from router_lab.ledger import Ledger
 
@@ -64,7 +64,7 @@ def _path_opener(path: str) -> Callable[[], Opened]:
     if not files:
         raise ValueError(f"{path!r} is neither a ledger folder nor a folder with Parquet files")
     pattern = str(place / "**" / "*.parquet") if place.is_dir() else path
-    return lambda: Opened(
+    return lambda: PairTables(
         ibis.duckdb.connect(temp_directory=spill_folder()).read_parquet(pattern, union_by_name=True)
     )
 

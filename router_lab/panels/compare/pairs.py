@@ -35,7 +35,7 @@ _MOST_REPEATS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class PairTables:
     """The tables of one moment; a source without attempts or scores has None."""
 
     comparisons: Any
@@ -79,7 +79,7 @@ class Repeats:
 class PairSource:
     """Pages of pairs from an Ibis table of comparisons; their prompts and scores where those are at hand."""
 
-    def __init__(self, open_tables: Callable[[], Opened]) -> None:
+    def __init__(self, open_tables: Callable[[], PairTables]) -> None:
         self._open = open_tables
         self._lock = threading.Lock()
         self.reopen()

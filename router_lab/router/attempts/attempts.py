@@ -346,7 +346,7 @@ class Attempts:
     ) -> truncation.Signal | None:
         plan, job = attempt.plan, attempt.job
         return truncation.inspect(
-            truncation.Evidence(
+            truncation.TruncationEvidence(
                 num_ctx=plan.target.window,
                 usage=usage or Usage(),
                 estimate=plan.estimate,

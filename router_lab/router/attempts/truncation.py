@@ -82,7 +82,7 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class TruncationEvidence:
     """Everything known of one answered call.
 
     `num_ctx` is the window asked for, `window` what the server says of itself; `features` count the
@@ -103,7 +103,7 @@ class Evidence:
     provider: str = "ollama"
 
 
-def inspect(evidence: Evidence) -> Signal | None:
+def inspect(evidence: TruncationEvidence) -> Signal | None:
     """The strongest signal of truncation, or None. Suspicious ones come before merely noted ones."""
     noted: Signal | None = None
     for signal in _signals(evidence):
@@ -118,7 +118,7 @@ def may_drop_silently(messages: int, window: Window, *, refused_truncation: bool
     return messages > 1 and not (refused_truncation and _obeys_truncate(window.version))
 
 
-def _signals(evidence: Evidence) -> Iterator[Signal]:
+def _signals(evidence: TruncationEvidence) -> Iterator[Signal]:
     if evidence.window_exceeded:
         yield Signal("server_refused", "certain", "the server stopped at the end of its context window")
     counted = evidence.usage.tokens_in
@@ -145,7 +145,7 @@ def _signals(evidence: Evidence) -> Iterator[Signal]:
         )
 
 
-def _cut(evidence: Evidence, counted: int, window: int) -> Iterator[Signal]:
+def _cut(evidence: TruncationEvidence, counted: int, window: int) -> Iterator[Signal]:
     if evidence.estimate.upper * REACH < window:
         return
     halves, exact = cut_counts(window, evidence.window.version)
@@ -159,7 +159,7 @@ def _cut(evidence: Evidence, counted: int, window: int) -> Iterator[Signal]:
         )
 
 
-def _unconfirmed_window(evidence: Evidence, counted: int, window: int) -> Iterator[Signal]:
+def _unconfirmed_window(evidence: TruncationEvidence, counted: int, window: int) -> Iterator[Signal]:
     """The server may have made the window smaller than asked for, without anyone knowing."""
     if _is_window_certain(evidence) or _refuses(evidence):
         return
@@ -184,7 +184,7 @@ def cut_counts(window: int, version: Version | None) -> tuple[frozenset[int], fr
     return again, frozenset()
 
 
-def _dropped(evidence: Evidence, counted: int, window: int) -> Iterator[Signal]:
+def _dropped(evidence: TruncationEvidence, counted: int, window: int) -> Iterator[Signal]:
     estimate = evidence.estimate
     if estimate.upper * REACH < window:
         return
@@ -211,7 +211,7 @@ def _dropped(evidence: Evidence, counted: int, window: int) -> Iterator[Signal]:
             )
 
 
-def _unexplained_deficit(evidence: Evidence, counted: int) -> Iterator[Signal]:
+def _unexplained_deficit(evidence: TruncationEvidence, counted: int) -> Iterator[Signal]:
     """The window is not known, so only the count and the expectation speak."""
     if counted >= SMALLEST_CUT_COUNT and counted < _least_intact(evidence.estimate):
         yield _deficit(evidence.estimate, counted)
@@ -221,7 +221,7 @@ def _deficit(estimate: Estimate, counted: int) -> Signal:
     return Signal("deficit", "high", f"{counted} tokens where {estimate.expected:.0f} were expected")
 
 
-def _shifted(evidence: Evidence, counted: int, window: int) -> Iterator[Signal]:
+def _shifted(evidence: TruncationEvidence, counted: int, window: int) -> Iterator[Signal]:
     written = evidence.usage.tokens_out
     if written is None or counted + written <= window:
         return
@@ -240,14 +240,14 @@ def _least_intact(estimate: Estimate) -> float:
     return min(estimate.lower, estimate.expected / ratio)
 
 
-def _is_window_certain(evidence: Evidence) -> bool:
+def _is_window_certain(evidence: TruncationEvidence) -> bool:
     if evidence.window.context_length is not None:
         return True
     version = evidence.window.version
     return version is not None and version < CLAMPS_WINDOW
 
 
-def _refuses(evidence: Evidence) -> bool:
+def _refuses(evidence: TruncationEvidence) -> bool:
     """Whether the server was told to refuse instead of truncating, and is known to obey."""
     return evidence.refused_truncation and _obeys_truncate(evidence.window.version)
 

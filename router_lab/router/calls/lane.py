@@ -19,7 +19,7 @@ EXIT_GRACE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class LoopState:
     """The parts of a router that live on one event loop."""
 
     transport: Transport
@@ -47,12 +47,12 @@ class Lane:
         await self.transport.close()
 
 
-class Lanes:
+class LoopStates:
     """The lanes of one router, each made when its event loop first needs it, and gone with that loop."""
 
-    def __init__(self, make: Callable[[], Lane]) -> None:
+    def __init__(self, make: Callable[[], LoopState]) -> None:
         self._make = make
-        self._kept: dict[asyncio.AbstractEventLoop, tuple[Lane, AsyncGenerator[None, None]]] = {}
+        self._kept: dict[asyncio.AbstractEventLoop, tuple[LoopState, AsyncGenerator[None, None]]] = {}
         self._inherited: list[object] = []
         renewed_in_child(self)
 
@@ -60,7 +60,7 @@ class Lanes:
         return len(self._kept)
 
     @property
-    def here(self) -> Lane:
+    def here(self) -> LoopState:
         """The lane of the running event loop."""
         loop = asyncio.get_running_loop()
         kept = self._kept.get(loop)
@@ -88,7 +88,7 @@ class Lanes:
         self._kept = {}
 
     async def _until_the_end_of(
-        self, loop: asyncio.AbstractEventLoop, lane: Lane
+        self, loop: asyncio.AbstractEventLoop, lane: LoopState
     ) -> AsyncGenerator[None, None]:
         """Frees the sockets: `asyncio.run` closes asynchronous generators before it closes their loop."""
         process = os.getpid()

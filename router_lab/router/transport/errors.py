@@ -19,7 +19,7 @@ from router_lab.errors import ProviderError
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class TransportFault:
     """What a class of exceptions means. `never_sent`: it can only come before the request is written."""
 
     kind: str
@@ -28,21 +28,21 @@ class Fault:
     never_sent: bool = False
 
 
-_CONNECT = Fault("connect", "could not connect", never_sent=True)
-_CONNECT_TIMEOUT = Fault("connect_timeout", "no connection in time", never_sent=True)
-_DNS = Fault("dns", "the host name could not be resolved", never_sent=True)
-_TLS = Fault("tls", "the TLS handshake failed", never_sent=True)
-_CERTIFICATE = Fault("tls", "the server's certificate was refused", retryable=False, never_sent=True)
-_PROXY = Fault("proxy", "the proxy could not be used", never_sent=True)
-_URL = Fault("url", "the base_url is not a usable http(s) URL", retryable=False, never_sent=True)
-_TIMEOUT = Fault("timeout", "no complete answer in time")
-_DROPPED = Fault("dropped", "the connection was lost before the answer was complete")
-_PROTOCOL = Fault("protocol", "the answer is not valid HTTP")
-_REFUSED = Fault("request", "the request cannot be sent as it is", retryable=False)
-_UNEXPECTED = Fault("unexpected", "sending failed in an unexpected way", retryable=False)
+_CONNECT = TransportFault("connect", "could not connect", never_sent=True)
+_CONNECT_TIMEOUT = TransportFault("connect_timeout", "no connection in time", never_sent=True)
+_DNS = TransportFault("dns", "the host name could not be resolved", never_sent=True)
+_TLS = TransportFault("tls", "the TLS handshake failed", never_sent=True)
+_CERTIFICATE = TransportFault("tls", "the server's certificate was refused", retryable=False, never_sent=True)
+_PROXY = TransportFault("proxy", "the proxy could not be used", never_sent=True)
+_URL = TransportFault("url", "the base_url is not a usable http(s) URL", retryable=False, never_sent=True)
+_TIMEOUT = TransportFault("timeout", "no complete answer in time")
+_DROPPED = TransportFault("dropped", "the connection was lost before the answer was complete")
+_PROTOCOL = TransportFault("protocol", "the answer is not valid HTTP")
+_REFUSED = TransportFault("request", "the request cannot be sent as it is", retryable=False)
+_UNEXPECTED = TransportFault("unexpected", "sending failed in an unexpected way", retryable=False)
 
 # The first match counts, so subclasses come before their bases.
-FAULTS: tuple[tuple[type[Exception], Fault], ...] = (
+FAULTS: tuple[tuple[type[Exception], TransportFault], ...] = (
     (aiohttp.ConnectionTimeoutError, _CONNECT_TIMEOUT),
     (aiohttp.ServerTimeoutError, _TIMEOUT),
     (aiohttp.ClientConnectorDNSError, _DNS),
@@ -106,7 +106,7 @@ def to_provider_error(
     )
 
 
-def _way(error: BaseException, fault: Fault, proxy: str) -> str:
+def _way(error: BaseException, fault: TransportFault, proxy: str) -> str:
     """What to do about a proxy that lets nothing through."""
     if not proxy or not fault.never_sent:
         return ""

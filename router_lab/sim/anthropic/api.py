@@ -19,7 +19,18 @@ from router_lab.sim.anthropic.request import (
 )
 from router_lab.sim.asked import Answer, Ask, hash_turns
 from router_lab.sim.catalog import SimModel
-from router_lab.sim.exchange import JSON, SSE, Exchange, Header, Refused, Request, Tally, dump, split, waits
+from router_lab.sim.exchange import (
+    JSON,
+    SSE,
+    Exchange,
+    Header,
+    HttpRequest,
+    Refused,
+    TokenTally,
+    dump,
+    split,
+    waits,
+)
 from router_lab.sim.faults import Fault
 from router_lab.sim.world import World, turn_tokens
 
@@ -51,12 +62,12 @@ _STOPS = {
 }
 
 
-class Anthropic:
+class AnthropicWire:
     """The wire format. Stateless; what the server remembers is in the world."""
 
     provider: Literal["anthropic"] = "anthropic"
 
-    def read(self, request: Request, world: World) -> Ask:
+    def read(self, request: HttpRequest, world: World) -> Ask:
         """The request, checked. Raises `Refused` with the API's own complaint."""
         if "anthropic-version" not in request.headers:
             raise invalid("anthropic-version: header is required")
@@ -94,7 +105,7 @@ class Anthropic:
             think=isinstance(thinking, Mapping) and thinking.get("type") in ("enabled", "adaptive"),
         )
 
-    def serve(self, request: Request, ask: Ask, fault: Fault, world: World) -> Exchange:
+    def serve(self, request: HttpRequest, ask: Ask, fault: Fault, world: World) -> Exchange:
         """The response to a request that was read. Raises `Refused` for a prompt that is too long."""
         model = world.models[(self.provider, ask.model)]
         lengths = _lengths(ask, model)
@@ -130,7 +141,7 @@ class Anthropic:
             piece_wait_s=further,
         )
 
-    def failure(self, request: Request, refused: Refused) -> Exchange:
+    def failure(self, request: HttpRequest, refused: Refused) -> Exchange:
         """The API's error body for a status, with its own words where `refused` has none."""
         if refused.kind == "insufficient_quota":
             return self.failure(request, Refused(402, _KINDS[402][1], kind=_KINDS[402][0]))
@@ -138,11 +149,11 @@ class Anthropic:
         body = _error(refused.kind or kind, refused.message or message, request)
         return Exchange(refused.status, (*JSON, *_rate_headers()), (dump(body),))
 
-    def key(self, request: Request) -> str | None:
+    def key(self, request: HttpRequest) -> str | None:
         """The key the client sent."""
         return request.headers.get("x-api-key") or _bearer(request.headers.get("authorization"))
 
-    def headers(self, request: Request) -> tuple[Header, ...]:
+    def headers(self, request: HttpRequest) -> tuple[Header, ...]:
         """Headers of every response."""
         return ((b"request-id", _identity(request).encode()),)
 
@@ -151,11 +162,11 @@ def _bearer(header: str | None) -> str | None:
     return header[7:] if header and header.lower().startswith("bearer ") else None
 
 
-def _identity(request: Request) -> str:
+def _identity(request: HttpRequest) -> str:
     return f"req_sim{request.seq:08d}"
 
 
-def _error(kind: str, message: str, request: Request) -> dict[str, Any]:
+def _error(kind: str, message: str, request: HttpRequest) -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": message}, "request_id": _identity(request)}
 
 
@@ -190,9 +201,9 @@ def _cached(ask: Ask, lengths: list[int], model: SimModel, world: World) -> dict
     }
 
 
-def _tally(usage: Mapping[str, Any], answer: Answer, sent: int) -> Tally:
+def _tally(usage: Mapping[str, Any], answer: Answer, sent: int) -> TokenTally:
     read, write = usage["cache_read_input_tokens"], usage["cache_creation_input_tokens"]
-    return Tally(
+    return TokenTally(
         tokens_in=usage["input_tokens"] + read + write,
         tokens_out=answer.tokens,
         cache_read_tokens=read,

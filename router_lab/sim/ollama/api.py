@@ -15,9 +15,9 @@ from router_lab.sim.exchange import (
     NDJSON,
     Exchange,
     Header,
+    HttpRequest,
     Refused,
-    Request,
-    Tally,
+    TokenTally,
     dump,
     split,
     waits,
@@ -26,7 +26,7 @@ from router_lab.sim.faults import Fault
 from router_lab.sim.ollama.models import now
 from router_lab.sim.ollama.prompt import (
     DEFAULT_OPTIONS,
-    Options,
+    OllamaOptions,
     Prompt,
     fit,
 )
@@ -61,16 +61,16 @@ class OllamaAsk(Ask):
     """A request with what only Ollama has. `chat` is false for `/api/generate`."""
 
     chat: bool = True
-    options: Options = DEFAULT_OPTIONS
+    options: OllamaOptions = DEFAULT_OPTIONS
     unload: bool = False
 
 
-class Ollama:
+class OllamaWire:
     """The wire format. Stateless; what the server remembers is in the world."""
 
     provider: Literal["ollama"] = "ollama"
 
-    def read(self, request: Request, world: World) -> OllamaAsk:
+    def read(self, request: HttpRequest, world: World) -> OllamaAsk:
         """The request, checked. Raises `Refused` with the server's own complaint."""
         if not request.body.strip():
             raise _refuse("missing request body")
@@ -100,7 +100,7 @@ class Ollama:
             stop=tuple(filter(None, map(reading.text, stop if isinstance(stop, list) else [stop]))),
             think=bool(think),
             chat=chat,
-            options=Options(
+            options=OllamaOptions(
                 num_ctx=reading.optional(options, "num_ctx", int, _refuse),
                 num_keep=reading.optional(options, "num_keep", int, _refuse),
                 truncate=reading.optional(data, "truncate", bool, _refuse) is not False,
@@ -110,7 +110,7 @@ class Ollama:
             unload=data.get("keep_alive") in (0, "0", "0s"),
         )
 
-    def serve(self, request: Request, ask: Ask, fault: Fault, world: World) -> Exchange:
+    def serve(self, request: HttpRequest, ask: Ask, fault: Fault, world: World) -> Exchange:
         """The response to a request that was read. Raises `Refused` when the version refuses the prompt."""
         if not isinstance(ask, OllamaAsk):
             raise TypeError("ask: not read by Ollama")
@@ -129,7 +129,7 @@ class Ollama:
             NDJSON if ask.stream else JSON,
             body,
             streamed=ask.stream,
-            usage=Tally(
+            usage=TokenTally(
                 tokens_in=prompt.length,
                 tokens_out=answer.tokens,
                 cache_read_tokens=prompt.cached,
@@ -143,17 +143,17 @@ class Ollama:
             piece_wait_s=further,
         )
 
-    def failure(self, request: Request, refused: Refused) -> Exchange:
+    def failure(self, request: HttpRequest, refused: Refused) -> Exchange:
         """`{"error": "..."}` with the server's own words where `refused` has none."""
         status = 429 if refused.kind == "insufficient_quota" else refused.status
         message = refused.message or _ERRORS.get(status, "internal server error")
         return Exchange(status, JSON, (dump({"error": message}),))
 
-    def key(self, request: Request) -> str | None:
+    def key(self, request: HttpRequest) -> str | None:
         """Ollama knows no keys."""
         return None
 
-    def headers(self, request: Request) -> tuple[Header, ...]:
+    def headers(self, request: HttpRequest) -> tuple[Header, ...]:
         """Headers of every response: none."""
         return ()
 

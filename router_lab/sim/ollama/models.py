@@ -8,7 +8,7 @@ from typing import Any
 
 from router_lab.sim import reading
 from router_lab.sim.catalog import SimModel
-from router_lab.sim.exchange import Refused, Request
+from router_lab.sim.exchange import HttpRequest, Refused
 from router_lab.sim.world import World
 
 
@@ -36,7 +36,7 @@ def loaded(world: World) -> dict[str, Any]:
     return {"models": models}
 
 
-def show(request: Request, world: World) -> dict[str, Any]:
+def show(request: HttpRequest, world: World) -> dict[str, Any]:
     """`POST /api/show`. Raises `Refused` for a model that is not there."""
     data = reading.json_object(request.body, _invalid)
     name = reading.text(data.get("model") or data.get("name"))

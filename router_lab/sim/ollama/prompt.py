@@ -25,7 +25,7 @@ _SMALLEST = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class OllamaOptions:
     """What a request says about its context; None is the server's default.
 
     `templated` is false for raw, suffix and custom-template requests, which never drop messages.
@@ -38,7 +38,7 @@ class Options:
     templated: bool = True
 
 
-DEFAULT_OPTIONS = Options()
+DEFAULT_OPTIONS = OllamaOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Prompt:
     room: int | None
 
 
-def fit(ask: Ask, options: Options, model: SimModel, world: World, *, halve: bool) -> Prompt:
+def fit(ask: Ask, options: OllamaOptions, model: SimModel, world: World, *, halve: bool) -> Prompt:
     """Fit a request into its context as the world's Ollama version does, and note the loaded context.
 
     `halve` is the fault of a window half as long as the prompt. Raises `Refused` with the version's
@@ -118,13 +118,13 @@ class _Rendering:
         return "\n".join(self._tokens.decode(list(run)) for special, run in runs if not special)
 
 
-def _num_ctx(options: Options, model: SimModel, world: World) -> int:
+def _num_ctx(options: OllamaOptions, model: SimModel, world: World) -> int:
     asked = options.num_ctx or world.ollama_context_length or world.behaviour.default_num_ctx
     num_ctx = max(_SMALLEST, asked)
     return min(num_ctx, model.context_window) if world.behaviour.clamps_num_ctx else num_ctx
 
 
-def _num_keep(options: Options, model: SimModel) -> int:
+def _num_keep(options: OllamaOptions, model: SimModel) -> int:
     keep = 4 if options.num_keep is None else options.num_keep
     return keep if keep < 0 else keep + int(model.adds_bos)
 

@@ -10,7 +10,18 @@ from typing import Any, Literal
 from router_lab.sim import reading, tokenizer
 from router_lab.sim.asked import Answer, Ask, hash_turns
 from router_lab.sim.catalog import SimModel
-from router_lab.sim.exchange import JSON, SSE, Exchange, Header, Refused, Request, Tally, dump, split, waits
+from router_lab.sim.exchange import (
+    JSON,
+    SSE,
+    Exchange,
+    Header,
+    HttpRequest,
+    Refused,
+    TokenTally,
+    dump,
+    split,
+    waits,
+)
 from router_lab.sim.faults import Fault
 from router_lab.sim.openai.personas import PLAIN, Persona
 from router_lab.sim.openai.request import (
@@ -52,7 +63,7 @@ _FINISH = {
 }
 
 
-class OpenAI:
+class OpenAIWire:
     """The wire format, as a persona speaks it. Stateless; what the server remembers is in the world."""
 
     provider: Literal["openai"] = "openai"
@@ -64,7 +75,7 @@ class OpenAI:
         """Whether the persona serves chat completions there."""
         return self._persona.is_at(path)
 
-    def read(self, request: Request, world: World) -> Ask:
+    def read(self, request: HttpRequest, world: World) -> Ask:
         """The request, checked. Raises `Refused` with the API's own complaint."""
         data = reading.json_object(request.body, invalid)
         if refused := self._persona.refusal(data, request):
@@ -101,7 +112,7 @@ class OpenAI:
             or (isinstance(options, Mapping) and options.get("include_usage") is True),
         )
 
-    def serve(self, request: Request, ask: Ask, fault: Fault, world: World) -> Exchange:
+    def serve(self, request: HttpRequest, ask: Ask, fault: Fault, world: World) -> Exchange:
         """The response to a request that was read. Raises `Refused` for a prompt that is too long."""
         model = world.models[(self.provider, ask.model)]
         tokens = tokenizer.get(model.tokenizer)
@@ -114,7 +125,7 @@ class OpenAI:
         answer = world.answer(model, ask, fault, room=model.context_window - total)
         halved = fault.kind == "truncated"
         cached = 0 if halved else _cached_tokens(ask, lengths, model, world)
-        tally = Tally(
+        tally = TokenTally(
             tokens_in=total // 2 if halved else total,
             tokens_out=answer.tokens,
             cache_read_tokens=cached,
@@ -143,7 +154,7 @@ class OpenAI:
             piece_wait_s=further,
         )
 
-    def failure(self, request: Request, refused: Refused) -> Exchange:
+    def failure(self, request: HttpRequest, refused: Refused) -> Exchange:
         """The error body for a status; `refused.extra` may hold a whole error of another dialect."""
         if refused.extra:
             return Exchange(refused.status, JSON, (dump(refused.extra),))
@@ -160,14 +171,14 @@ class OpenAI:
             (dump({"error": _error(refused.status, refused.message, "openai")}),),
         )
 
-    def key(self, request: Request) -> str | None:
+    def key(self, request: HttpRequest) -> str | None:
         """The key the client sent."""
         header = request.headers.get(self._persona.key_header, "")
         if self._persona.key_header != "authorization":
             return header or None
         return header[7:] if header.lower().startswith("bearer ") else None
 
-    def headers(self, request: Request) -> tuple[Header, ...]:
+    def headers(self, request: HttpRequest) -> tuple[Header, ...]:
         """Headers of every response."""
         return ((b"x-request-id", b"req_sim%08d" % request.seq), (b"openai-processing-ms", b"12"))
 
@@ -216,7 +227,7 @@ def _cached_tokens(ask: Ask, lengths: list[int], model: SimModel, world: World) 
     return cached // _CACHE_STEP * _CACHE_STEP if cached >= _CACHEABLE else 0
 
 
-def _usage(tally: Tally) -> dict[str, Any]:
+def _usage(tally: TokenTally) -> dict[str, Any]:
     return {
         "prompt_tokens": tally.tokens_in,
         "completion_tokens": tally.tokens_out,
@@ -237,7 +248,9 @@ def _calls(answer: Answer) -> list[dict[str, Any]]:
     ]
 
 
-def _completion(base: Mapping[str, Any], answer: Answer, tally: Tally, model: SimModel) -> dict[str, Any]:
+def _completion(
+    base: Mapping[str, Any], answer: Answer, tally: TokenTally, model: SimModel
+) -> dict[str, Any]:
     refused = answer.stop == "refusal"
     message: dict[str, Any] = {
         "role": "assistant",
@@ -259,7 +272,7 @@ def _completion(base: Mapping[str, Any], answer: Answer, tally: Tally, model: Si
 
 
 def _chunks(
-    base: Mapping[str, Any], answer: Answer, tally: Tally, persona: Persona, *, include_usage: bool
+    base: Mapping[str, Any], answer: Answer, tally: TokenTally, persona: Persona, *, include_usage: bool
 ) -> Iterator[bytes]:
     """The answer as `data:` lines; with `include_usage` the last chunk has usage and no choices."""
     extra = {"usage": None} if include_usage else {}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from router_lab.sim.exchange import Refused, Request, Tally
+from router_lab.sim.exchange import HttpRequest, Refused, TokenTally
 
 # What a persona says of a request before it is served; None: nothing.
 Refusal = Callable[[Mapping[str, Any]], Refused | None]
@@ -36,7 +36,7 @@ class Persona:
     refuse: Refusal = _nothing
     added: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     dropped: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    usage: Callable[[Tally], dict[str, Any]] | None = None
+    usage: Callable[[TokenTally], dict[str, Any]] | None = None
     streams_usage: bool = False
     error: Callable[[int, str], Any] | None = None
     key_header: str = "authorization"
@@ -47,14 +47,16 @@ class Persona:
         """Whether chat completions are served there."""
         return re.fullmatch(self.paths, path) is not None
 
-    def refusal(self, data: Mapping[str, Any], request: Request) -> Refused | None:
+    def refusal(self, data: Mapping[str, Any], request: HttpRequest) -> Refused | None:
         """What the vendor would say against such a request before any model sees it."""
         if self.needs_api_version and "/deployments/" in request.path and "api-version" not in request.query:
             error = {"code": "404", "message": "Resource not found"}
             return Refused(404, "Resource not found", extra={"error": error})
         return self.refuse(data)
 
-    def dressed(self, answer: Mapping[str, Any], tally: Tally, *, is_chunk: bool = False) -> dict[str, Any]:
+    def dressed(
+        self, answer: Mapping[str, Any], tally: TokenTally, *, is_chunk: bool = False
+    ) -> dict[str, Any]:
         """An answer, or a chunk of one, in this vendor's shape."""
         kind = "chunk" if is_chunk else "whole"
         shown = self._with(kind, answer)
@@ -194,12 +196,12 @@ def _plain_error(_status: int, message: str) -> dict[str, Any]:
     return {"error": message}
 
 
-def _counts(tally: Tally) -> dict[str, Any]:
+def _counts(tally: TokenTally) -> dict[str, Any]:
     total = tally.tokens_in + tally.tokens_out
     return {"prompt_tokens": tally.tokens_in, "completion_tokens": tally.tokens_out, "total_tokens": total}
 
 
-def _detailed(tally: Tally) -> dict[str, Any]:
+def _detailed(tally: TokenTally) -> dict[str, Any]:
     return {
         **_counts(tally),
         "prompt_tokens_details": {"cached_tokens": tally.cache_read_tokens},
@@ -207,19 +209,19 @@ def _detailed(tally: Tally) -> dict[str, Any]:
     }
 
 
-def _groq_usage(tally: Tally) -> dict[str, Any]:
+def _groq_usage(tally: TokenTally) -> dict[str, Any]:
     times = {"queue_time": 0.01, "prompt_time": 0.02, "completion_time": 0.05, "total_time": 0.07}
     details = {"completion_tokens_details": {"reasoning_tokens": tally.reasoning_tokens}}
     return {**_counts(tally), **times, **details}
 
 
-def _deepseek_usage(tally: Tally) -> dict[str, Any]:
+def _deepseek_usage(tally: TokenTally) -> dict[str, Any]:
     hit = tally.cache_read_tokens
     split = {"prompt_cache_hit_tokens": hit, "prompt_cache_miss_tokens": tally.tokens_in - hit}
     return {**_detailed(tally), **split}
 
 
-def _openrouter_usage(tally: Tally) -> dict[str, Any]:
+def _openrouter_usage(tally: TokenTally) -> dict[str, Any]:
     paid = {"in": tally.tokens_in / 1e6, "out": 2 * tally.tokens_out / 1e6}
     cost = paid["in"] + paid["out"]
     details = {

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from router_lab.records import Usage
 from router_lab.router.attempts.tokens import Estimate, features
 from router_lab.router.attempts.truncation import (
-    Evidence,
     Signal,
+    TruncationEvidence,
     cut_counts,
     inspect,
     may_drop_silently,
@@ -35,7 +35,7 @@ def judge(tokens_in: int | None, expected: float, asked: int, **options: Any) ->
         "features": TEXT,
         "output_reserve": 256,
     } | options
-    return inspect(Evidence(**options))
+    return inspect(TruncationEvidence(**options))
 
 
 def name(signal: Signal | None) -> str | None:

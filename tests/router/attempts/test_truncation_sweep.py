@@ -24,7 +24,7 @@ from router_lab.router.attempts.tokens import (
     fits,
     sample,
 )
-from router_lab.router.attempts.truncation import Evidence, inspect, may_drop_silently
+from router_lab.router.attempts.truncation import TruncationEvidence, inspect, may_drop_silently
 from router_lab.router.attempts.windows import Window
 from router_lab.settings.models import TokenEstimation
 
@@ -85,7 +85,7 @@ class Sweep:
         written = int(rng.integers(0, max(1, self.window - served.counted + 1)))
         usage = Usage(tokens_in=served.counted, tokens_out=written)
         signal = inspect(
-            Evidence(
+            TruncationEvidence(
                 num_ctx=self.window,
                 usage=usage,
                 estimate=estimate,

@@ -14,7 +14,7 @@ from typing import Any
 
 from router_lab.errors import ResponseParseError, RouterLabError
 from router_lab.ledger.exchange.imports.messages import (
-    Turn,
+    ImportedTurn,
     answer_turn,
     as_json,
     input_parts,
@@ -154,7 +154,7 @@ def _choice(choice: Any) -> Any:
     return choice
 
 
-def _of_turn(turn: Turn) -> Reply:
+def _of_turn(turn: ImportedTurn) -> Reply:
     calls = tuple(
         ToolCall(str(call.get("id") or number), text(call["name"]), call["arguments"])
         for number, call in enumerate(turn.calls, 1)

@@ -1,6 +1,6 @@
 """The documents of a log file: JSON, one object a line or one after the other, Parquet, CSV, binary OTLP.
 
-What cannot be read of a file is a `Refusal`, and the rest is read; a file that is none of these raises
+What cannot be read of a file is a `RowRefusal`, and the rest is read; a file that is none of these raises
 `ConfigError`.
 """
 
@@ -30,7 +30,7 @@ _AS_JSON = "export the spans as OTLP/JSON (`format: json` of the collector's fil
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RowRefusal:
     """A row that was not taken: where it is, and why. `is_no_call`: it never was the call of a model."""
 
     place: str
@@ -42,7 +42,7 @@ class Refusal:
 
 
 def documents(path: Path) -> Iterator[tuple[str, Any]]:
-    """Every document with its place, or a `Refusal` instead of it. Raises `ConfigError`."""
+    """Every document with its place, or a `RowRefusal` instead of it. Raises `ConfigError`."""
     try:
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":
@@ -57,7 +57,7 @@ def documents(path: Path) -> Iterator[tuple[str, Any]]:
     if is_binary and (exports := _binary_exports(path, data)) is not None:
         for number, export in enumerate(exports, start=1):
             place = f"{path}, message {number}"
-            yield place, Refusal(place, str(export)) if isinstance(export, ValueError) else export
+            yield place, RowRefusal(place, str(export)) if isinstance(export, ValueError) else export
         return
     try:
         written = data.decode("utf-8-sig")
@@ -97,13 +97,13 @@ def _json(path: Path, written: str) -> Iterator[tuple[str, Any]]:
             yield place, _parsed(line, place)
         return
     whole = _parsed(written, str(path))
-    if not isinstance(whole, Refusal):
+    if not isinstance(whole, RowRefusal):
         yield str(path), whole
         return
     yield from _one_after_the_other(path, written, whole)
 
 
-def _one_after_the_other(path: Path, written: str, whole: Refusal) -> Iterator[tuple[str, Any]]:
+def _one_after_the_other(path: Path, written: str, whole: RowRefusal) -> Iterator[tuple[str, Any]]:
     """Objects over many lines each, as consoles print them. Raises `ConfigError` where there are none."""
     decoder, at, number = json.JSONDecoder(), 0, 0
     while at < len(written):
@@ -117,7 +117,7 @@ def _one_after_the_other(path: Path, written: str, whole: Refusal) -> Iterator[t
         except (ValueError, RecursionError) as error:
             if number == 1:
                 raise ConfigError(str(whole)) from None
-            yield place, Refusal(place, f"not JSON ({error})")
+            yield place, RowRefusal(place, f"not JSON ({error})")
             return
         yield place, document
 
@@ -133,9 +133,9 @@ def _parsed(written: str, place: str) -> Any:
     try:
         return json.loads(written)
     except RecursionError:
-        return Refusal(place, "nested too deeply to be read")
+        return RowRefusal(place, "nested too deeply to be read")
     except ValueError as error:
-        return Refusal(place, f"not JSON ({error})")
+        return RowRefusal(place, f"not JSON ({error})")
 
 
 def _csv(path: Path, written: str) -> Iterator[tuple[str, Any]]:

@@ -15,7 +15,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import Content, hashed
-from router_lab.ledger.exchange.imports.files import Refusal, documents
+from router_lab.ledger.exchange.imports.files import RowRefusal, documents
 from router_lab.ledger.exchange.imports.formats import (
     FOREIGN_FORMATS,
     ForeignFormat,
@@ -46,7 +46,7 @@ _ONE_FORMAT = {"openinference": "otel"}
 class Imported(int):
     """How many attempts were added. `problems` names every row of the file that was left out, and why."""
 
-    problems: tuple[Refusal, ...] = ()
+    problems: tuple[RowRefusal, ...] = ()
 
 
 def import_file(
@@ -65,7 +65,7 @@ def import_file(
     `strict` for any row that cannot be.
     """
     known = _format(source, columns)
-    problems: list[Refusal] = []
+    problems: list[RowRefusal] = []
     found = list(_read(path, known, problems))
     calls = _each_once(innermost(found), source, problems)
     _refuse(path, problems, bool(calls), strict)
@@ -91,7 +91,7 @@ def _format(source: Source, columns: Mapping[str, str] | None) -> ForeignFormat:
     return FOREIGN_FORMATS[source]
 
 
-def _refuse(path: Path, problems: Sequence[Refusal], has_calls: bool, strict: bool) -> None:
+def _refuse(path: Path, problems: Sequence[RowRefusal], has_calls: bool, strict: bool) -> None:
     """Say which rows are left out. Raises `ConfigError` where they all are, or with `strict`."""
     if not problems:
         return
@@ -108,11 +108,11 @@ def _refuse(path: Path, problems: Sequence[Refusal], has_calls: bool, strict: bo
 
 
 def _read(
-    path: Path, known: ForeignFormat, problems: list[Refusal]
+    path: Path, known: ForeignFormat, problems: list[RowRefusal]
 ) -> Iterator[tuple[Found, str, Foreign | None]]:
     """Every row with its place, and its model call if it is one; what cannot be used goes to `problems`."""
     for where, document in documents(path):
-        if isinstance(document, Refusal):
+        if isinstance(document, RowRefusal):
             problems.append(document)
             continue
         place = where
@@ -137,15 +137,15 @@ def _read(
 _UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
-def _refusal(place: str, error: Exception, advice: str) -> Refusal:
+def _refusal(place: str, error: Exception, advice: str) -> RowRefusal:
     if isinstance(error, NoModelCallError):
-        return Refusal(place, str(error), is_no_call=True)
+        return RowRefusal(place, str(error), is_no_call=True)
     said = error if type(error) is ValueError else f"cannot be read as asked ({error!r})"
-    return Refusal(place, f"{said}. {advice}")
+    return RowRefusal(place, f"{said}. {advice}")
 
 
 def _each_once(
-    found: Iterable[tuple[str, Foreign]], source: Source, problems: list[Refusal]
+    found: Iterable[tuple[str, Foreign]], source: Source, problems: list[RowRefusal]
 ) -> list[Foreign]:
     """One call an id; of the versions of one call the last, which knows most.
 
@@ -163,7 +163,7 @@ def _each_once(
         said = f"id={call.id!r} is that of another call, at {its_place}"
         if source == "jsonl":
             raise ConfigError(f"{place}: {said}. Take the ids from where every call has its own")
-        problems.append(Refusal(place, said))
+        problems.append(RowRefusal(place, said))
     return [call for _, call in kept.values()]
 
 

@@ -31,7 +31,7 @@ _RESULTS = ("tool_result", "tool-result", "tool_call_response", "function_call_o
 
 
 @dataclass(slots=True)
-class Turn:
+class ImportedTurn:
     """One message, its pieces sorted by kind.
 
     `calls` have an `id`, a `name` and decoded `arguments`, or what a model wrote in place of these.
@@ -85,14 +85,14 @@ def input_parts(given: Any, *, system: Any, tools: Any, schema: Any) -> dict[str
     return {"messages": [each for message in written for each in read_turn(message).messages()], **parts}
 
 
-def answer_turn(given: Any) -> Turn | None:
+def answer_turn(given: Any) -> ImportedTurn | None:
     """The answer in a message, the messages of a response, or the pieces of one; None for other data."""
     if isinstance(given, Mapping):
         return _answer_of_object(given)
     if not isinstance(given, list) or not given or not all(isinstance(one, Mapping) for one in given):
         return None
     if all(_is_piece(one) for one in given):
-        turn = Turn("assistant")
+        turn = ImportedTurn("assistant")
         for piece in given:
             _take(turn, piece)
         return turn
@@ -100,7 +100,7 @@ def answer_turn(given: Any) -> Turn | None:
     return next((turn for turn in turns if turn.role == "assistant"), None) if turns else None
 
 
-def _answer_of_object(given: Mapping[str, Any]) -> Turn | None:
+def _answer_of_object(given: Mapping[str, Any]) -> ImportedTurn | None:
     if isinstance(given.get("output"), list) and given.get("object") == "response":
         return answer_turn([piece for item in given["output"] for piece in _response_pieces(item)])
     if isinstance(given.get("candidates"), list) and given["candidates"]:
@@ -134,15 +134,15 @@ def _response_pieces(item: Any) -> Iterator[Any]:
         yield item
 
 
-def read_turn(message: Any) -> Turn:
+def read_turn(message: Any) -> ImportedTurn:
     """One message. Raises `ValueError` for what is none."""
     if isinstance(message, str):
-        return Turn("user", [message])
+        return ImportedTurn("user", [message])
     if not isinstance(message, Mapping):
         raise ValueError("no message")
     message = _unwrapped(message)
     role = str(message.get("role") or message.get("type") or "").lower()
-    turn = Turn(_ROLES.get(role, role))
+    turn = ImportedTurn(_ROLES.get(role, role))
     if role in _CALLS or role in _RESULTS:
         turn.role = "assistant" if role in _CALLS else "user"
         _take(turn, message)
@@ -180,7 +180,7 @@ def _unwrapped(message: Mapping[str, Any]) -> Mapping[str, Any]:
     return message
 
 
-def _take(turn: Turn, piece: Any) -> None:
+def _take(turn: ImportedTurn, piece: Any) -> None:
     """Sort one piece of a message's content. Raises `ValueError` for what cannot be a part of an input."""
     if piece is None:
         return
@@ -270,7 +270,7 @@ def _system(system: Any) -> str | None:
     if isinstance(system, Mapping):
         system = [system] if "text" in system or "type" in system else system.get("parts")
     if isinstance(system, list):
-        turn = Turn("system")
+        turn = ImportedTurn("system")
         for piece in system:
             _take(turn, piece)
         return "\n".join(turn.texts) or None
