@@ -96,7 +96,7 @@ __all__ = [
     "truncation_by_signal",
 ]
 
-_MOVED = {"Action", "Steered", "SteeringPolicy", "act", "plan_actions", "steer"}
+_MOVED = {"Action", "SteeringPolicy", "act", "plan_actions", "steer"}
 
 
 def __getattr__(name: str) -> Any:
