@@ -294,5 +294,5 @@ async def test_pairs_the_judge_is_unsure_of_are_marked_first_with_known_chances(
     said = rl.analysis.marks(lab.ledger, by="ana").set_index("comparison_id")["chance"].astype(float)
     assert said[said.index.isin(unsure)].tolist() == [6 / 8] * 6
     assert said[said.index.isin(sure)].tolist() == pytest.approx([2 / 12] * 2)
-    with pytest.raises(ConfigError, match="between 0 and 1"):
+    with pytest.raises(ConfigError, match=r"share is 1.0; it is a share in \(0, 1\)"):
         uncertain_more(lab.ledger, share=1.0)

@@ -311,12 +311,23 @@ def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:
         return found(_with_failures(scored, scored["sample_probability"], rest.iloc[:0]))
     drawn = chance.between(0, 1, inclusive="right") & ~is_chosen
     if drawn.sum() >= FEWEST_PAIRS or (drawn | is_chosen).all():
-        rows = _with_failures(scored[drawn], (scored["sample_probability"] * chance)[drawn], rest)
+        part = scored[drawn]
+        rows = _with_failures(part, _in_part(part, chance[drawn]), _not_in(ran[failed], part))
         return found(rows, chosen=int(is_chosen.sum()))
     part = scored[~is_chosen]
     share = len(part) / (len(part) + int(missing.sum()) + int(is_chosen.sum()))
-    rows = _with_failures(part, part["sample_probability"] * share, rest)
+    chances = pd.Series(share, index=part.index)
+    rows = _with_failures(part, _in_part(part, chances), _not_in(ran[failed], part))
     return found(rows, chosen=int(is_chosen.sum()), selected=_selection(main, part), unknown_design=True)
+
+
+def _in_part(part: pd.DataFrame, chance: pd.Series) -> pd.Series:
+    """The chances of scored pairs to be here, where every failure is: it stands for no other."""
+    return part["sample_probability"] * chance.mask(part["use"].isin(FAILED), 1.0)
+
+
+def _not_in(rows: pd.DataFrame, part: pd.DataFrame) -> pd.DataFrame:
+    return rows[~rows.index.isin(part.index)]
 
 
 def _with_failures(scored: pd.DataFrame, probability: pd.Series, failed: pd.DataFrame) -> pd.DataFrame:

@@ -400,3 +400,33 @@ def test_a_noise_rate_that_changes_is_weighted_away_and_told():
         assert watched.frame["outcome"].iloc[0] != Outcome.NON_INFERIOR
         assert ("noise rate changed (0.05, 0.5)" in judged["warnings"]) is is_told
         assert ("noise rate changed" in repr(watched)) is is_told
+
+
+@pytest.mark.parametrize("chance", [0.1, None])
+def test_cut_answers_count_once_however_many_of_them_were_marked(chance: float | None):
+    """A fifth of the shadows are cut and all else is equally good: that is a loss of 20 points."""
+    place = np.arange(1_000)
+    cut, marked = place % 5 == 0, place < 100
+    frame = pairs_frame(
+        np.ones(1_000),
+        shadow_ending=np.where(cut, "token_limited", "complete"),
+        people_primary_score=np.where(marked, 1.0, np.nan),
+        people_shadow_score=np.where(marked, np.where(cut, 0.0, 1.0), np.nan),
+        people_chance=np.where(marked, np.nan if chance is None else chance, np.nan),
+        people_chosen=False,
+    )
+    assert ab(frame, basis="scores").frame["difference"].iloc[0] == pytest.approx(-0.2)
+
+
+def test_a_failure_is_not_unmade_by_choosing_to_mark_it():
+    place = np.arange(1_000)
+    cut, drawn = place % 5 == 0, (place < 200) & (place % 5 > 0)
+    frame = pairs_frame(
+        np.ones(1_000),
+        shadow_ending=np.where(cut, "token_limited", "complete"),
+        people_primary_score=np.where(cut | drawn, 1.0, np.nan),
+        people_shadow_score=np.where(cut | drawn, 1.0, np.nan),
+        people_chance=np.where(drawn, 0.2, np.nan),
+        people_chosen=cut,
+    )
+    assert ab(frame, basis="scores").frame["difference"].iloc[0] == pytest.approx(-0.2)
