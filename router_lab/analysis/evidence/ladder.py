@@ -315,7 +315,9 @@ def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:
         rows = _with_failures(part, _in_part(part, chance[drawn]), _not_in(ran[failed], part))
         return found(rows, chosen=int(is_chosen.sum()))
     part = scored[~is_chosen]
-    share = len(part) / (len(part) + int(missing.sum()) + int(is_chosen.sum()))
+    answered = int((~part["use"].isin(FAILED)).sum())
+    others = answered + int(missing.sum()) + int(is_chosen.sum())
+    share = answered / others if answered else 1.0
     chances = pd.Series(share, index=part.index)
     rows = _with_failures(part, _in_part(part, chances), _not_in(ran[failed], part))
     return found(rows, chosen=int(is_chosen.sum()), selected=_selection(main, part), unknown_design=True)
