@@ -14,9 +14,7 @@ import random
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar
-
-import httpx
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from router_lab import settings as settings_module
 from router_lab.errors import ConfigError, RouterLabError
@@ -57,6 +55,9 @@ from router_lab.router.signatures import takes_what
 from router_lab.router.transport.transport import Transport
 from router_lab.router.view import routes_html
 from router_lab.settings.models import Settings
+
+if TYPE_CHECKING:
+    import httpx
 
 T = TypeVar("T")
 

@@ -415,4 +415,4 @@ def test_another_judge_opens_a_new_watch_and_says_so(tmp_path):
         assert "the scorer changed from judge: one to judge: two" in said and "WORSE" in said
     with ledger_of(tmp_path / "half", np.ones(110), details=details, comparator="judge") as ledger:
         ledger.score(*marks([(1.0, 0.0)] * 55, "judge: two", "judge"))
-        assert "several judges (judge: one, judge: two)" in repr(ab(ledger))
+        assert "several judges (judge: one on 55, judge: two on 55 pairs)" in repr(ab(ledger))

@@ -126,7 +126,7 @@ def write(ledger: Ledger, writer: str, numbers: dict[str, int], number: int) -> 
 
 
 async def await_(ledger: Ledger, name: str, row: Any) -> None:
-    await getattr(ledger, name)(row)
+    await getattr(ledger.accounts, name)(row)
 
 
 SWITCHES = st.dictionaries(st.sampled_from(["reason", "prefix", "author"]), VALUE, max_size=2)
