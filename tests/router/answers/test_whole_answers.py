@@ -446,7 +446,9 @@ async def test_a_failed_side_is_no_other_model_than_the_one_whose_dated_name_ans
     assert pairs.loc[failed, "shadow_model"].isna().all()
     assert set(pairs.loc[~failed, "shadow_model"].dropna()) == {"m-two-2026-01-01"}
     assert "several shadow models" not in repr(judged)
-    assert (watched["pairs"], watched["opened_because"]) == (20, "")
+    compared = pairs["status"].isin(["complete", "shadow_failed"]).sum()  # the rest met an open breaker
+    assert compared >= 10
+    assert (watched["pairs"], watched["opened_because"]) == (compared, "")
 
 
 @pytest.mark.parametrize("both", [True, False], ids=["both cut", "primary cut"])
