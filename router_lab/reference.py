@@ -15,7 +15,8 @@ import router_lab
 from router_lab import errors
 from router_lab.errors import ConfigError
 from router_lab.extras import imported
-from router_lab.ledger.columns import column_notes, tables_with_columns
+from router_lab.ledger.columns import column_notes
+from router_lab.ledger.schema import TABLES
 from router_lab.settings.models import Settings
 from router_lab.shown.escape import show, tag
 
@@ -70,7 +71,7 @@ def explain(word: str) -> Help:
 
 
 def _entries() -> Iterator[tuple[str, Entry]]:
-    for table in tables_with_columns():
+    for table in TABLES:
         for note in column_notes(table):
             kind = f"{note.type}, may be null" if note.null else note.type
             yield f"{table}.{note.column}", Entry(f"column {table}.{note.column} ({kind})", note.meaning)
@@ -80,7 +81,7 @@ def _entries() -> Iterator[tuple[str, Entry]]:
             yield from _names(f"{module}.", getattr(router_lab, module))
     for name in errors.__all__:
         yield name, Entry(f"error {name}", _first_lines(getattr(errors, name)))
-    yield from _keys(Settings, "")
+    yield from _keys()
 
 
 def _names(prefix: str, module: Any) -> Iterator[tuple[str, Entry]]:
@@ -105,16 +106,24 @@ def _first_lines(value: Any) -> str:
     return (inspect.getdoc(value) or "").partition("\n\n")[0].replace("\n", " ")
 
 
-def _keys(model: type[BaseModel], place: str) -> Iterator[tuple[str, Entry]]:
+def yaml_keys(
+    model: type[BaseModel] = Settings, place: str = ""
+) -> Iterator[tuple[str, type[BaseModel], FieldInfo]]:
+    """Every key of the YAML by its path, with the section it stands in and what is known of it."""
     for name, information in model.model_fields.items():
         key = f"{place}.{name}" if place else name
-        inner = list(_sections(information.annotation))
-        if inner:
-            yield key, Entry(f"YAML {key}", _first_lines(inner[0]))
-        else:
+        yield key, model, information
+        for section in _sections(information.annotation):
+            yield from yaml_keys(section, key)
+
+
+def _keys() -> Iterator[tuple[str, Entry]]:
+    for key, model, information in yaml_keys():
+        section = next(_sections(information.annotation), None)
+        if section is None:
             yield key, Entry(f"YAML {key} ({_default(information)})", _first_lines(model))
-        for section in inner:
-            yield from _keys(section, key)
+        else:
+            yield key, Entry(f"YAML {key}", _first_lines(section))
 
 
 def _default(information: FieldInfo) -> str:

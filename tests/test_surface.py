@@ -14,14 +14,13 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
 
 import router_lab as rl
 from lab import laboratory
 from router_lab import errors, records
 from router_lab.cli.command import parser
 from router_lab.ledger.schema import TABLES
-from router_lab.settings.models import Settings
+from router_lab.reference import yaml_keys
 
 KEPT = Path(__file__).with_name("surface.txt")
 MODULES = {
@@ -41,7 +40,12 @@ MODULES = {
 
 def surface() -> list[str]:
     """One line for each thing one can rely on, sorted within its kind."""
-    return [*_names(), *_columns(), *sorted(_keys(Settings, "")), *_options(parser(), "router-lab")]
+    return [
+        *_names(),
+        *_columns(),
+        *sorted(f"yaml {key}" for key, _, _ in yaml_keys()),
+        *_options(parser(), "router-lab"),
+    ]
 
 
 def _names() -> Iterator[str]:
@@ -71,21 +75,6 @@ def _columns() -> Iterator[str]:
     for name, table in sorted(TABLES.items()):
         for column in table.columns:
             yield f"table {name}.{column.name}: {column.kind}{' or null' if column.optional else ''}"
-
-
-def _keys(model: type[BaseModel], place: str) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        key = f"{place}.{name}" if place else name
-        yield f"yaml {key}"
-        for inner in _models_in(field.annotation):
-            yield from _keys(inner, key)
-
-
-def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
-    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in getattr(annotation, "__args__", ()):
-        yield from _models_in(argument)
 
 
 def _options(one: argparse.ArgumentParser, command: str) -> Iterator[str]:

@@ -7,18 +7,9 @@ import inspect
 from dataclasses import dataclass
 from functools import cache
 
-from router_lab import records
 from router_lab.errors import ConfigError
 from router_lab.ledger.schema import TABLES
 
-_RECORDS = {
-    "attempts": records.Attempt,
-    "comparisons": records.Comparison,
-    "alerts": records.Alert,
-    "switch_events": records.SwitchEvent,
-    "scores": records.Score,
-    "watches": records.Watch,
-}
 _KINDS = {
     "int": "integer",
     "float": "number",
@@ -45,18 +36,13 @@ class ColumnNote:
 
 def column_notes(table: str) -> tuple[ColumnNote, ...]:
     """The columns of a table, in order. Raises `ConfigError` for a table that is none of the ledger's."""
-    if table not in _RECORDS:
-        raise ConfigError(f"table={table!r}: a ledger has the tables {', '.join(_RECORDS)}")
-    meanings = {**_OF_THE_LEDGER, **_meanings(_RECORDS[table])}
+    if table not in TABLES:
+        raise ConfigError(f"table={table!r}: a ledger has the tables {', '.join(TABLES)}")
+    meanings = {**_OF_THE_LEDGER, **_meanings(TABLES[table].record)}
     return tuple(
         ColumnNote(table, column.name, _KINDS[column.kind], column.optional, meanings[column.name])
         for column in TABLES[table].columns
     )
-
-
-def tables_with_columns() -> tuple[str, ...]:
-    """The names of all tables."""
-    return tuple(_RECORDS)
 
 
 @cache

@@ -31,9 +31,12 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table. `time` names the column whose UTC date is the partition; `sort` the row order in files."""
+    """One table, each row a `record`. `time` names the column whose UTC date is the partition, `sort` the
+    order of rows in files.
+    """
 
     name: str
+    record: type
     columns: tuple[Column, ...]
     time: str
     sort: tuple[str, ...]
@@ -67,6 +70,7 @@ def _columns(record: type) -> tuple[Column, ...]:
 # so that `verify` can add the rows up and compare them with the counters.
 ATTEMPTS = Table(
     name="attempts",
+    record=Attempt,
     columns=(*_columns(Attempt), Column("budget_lines", "json")),
     time="started_at",
     sort=("task_type", "started_at"),
@@ -95,6 +99,7 @@ ATTEMPTS = Table(
 )
 COMPARISONS = Table(
     name="comparisons",
+    record=Comparison,
     columns=_columns(Comparison),
     time="created_at",
     sort=("task_type", "created_at"),
@@ -117,10 +122,13 @@ COMPARISONS = Table(
     ),
     content=("primary_output", "shadow_output", "primary_tool_calls", "shadow_tool_calls"),
 )
-ALERTS = Table("alerts", _columns(Alert), "at", ("at",), ("kind", "subject"))
-SWITCH_EVENTS = Table("switch_events", _columns(SwitchEvent), "at", ("epoch",), ("prefix", "author"))
+ALERTS = Table("alerts", Alert, _columns(Alert), "at", ("at",), ("kind", "subject"))
+SWITCH_EVENTS = Table(
+    "switch_events", SwitchEvent, _columns(SwitchEvent), "at", ("epoch",), ("prefix", "author")
+)
 SCORES = Table(
     name="scores",
+    record=Score,
     columns=_columns(Score),
     time="at",
     sort=("comparison_id", "side"),
@@ -128,6 +136,7 @@ SCORES = Table(
 )
 WATCHES = Table(
     name="watches",
+    record=Watch,
     columns=_columns(Watch),
     time="at",
     sort=("task_type", "at"),

@@ -36,7 +36,7 @@ from router_lab.replay.reused import Reused
 from router_lab.router.attempts.job import Job
 from router_lab.router.comparators.compare import Comparator, Judge, comparator
 from router_lab.router.request.request import Request
-from router_lab.router.shadows.pairing import Pairing, PrimaryAnswer
+from router_lab.router.shadows.pairing import FinishedJob, Pairing
 from router_lab.settings.models import ShadowRoute
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ class _Turn:
         for one in wanted:
             self._run.tallies[one.candidate.name].unanswered += 1
 
-    async def _primary(self, item: Item) -> PrimaryAnswer:
+    async def _primary(self, item: Item) -> FinishedJob:
         """The log's answer, its row written once; or the model's, asked once for all candidates."""
         if item.logged is not None:
             said = replay_id(item.key, repr([item.logged.output, item.logged.tool_calls]))
@@ -281,9 +281,9 @@ class _Turn:
             self._run.primary.pay(job.rows)
         pace.answered()
         self._run.primary.answered += 1
-        return PrimaryAnswer(job, done)
+        return FinishedJob(job, done)
 
-    async def _pair(self, wanted: Wanted, primary: PrimaryAnswer) -> None:
+    async def _pair(self, wanted: Wanted, primary: FinishedJob) -> None:
         name = wanted.candidate.name
         tally = self._run.tallies[name]
         shadow, known = await self._stored(wanted, primary)
@@ -313,9 +313,7 @@ class _Turn:
         tally.reused += known
         self._run.report(name, tally)
 
-    async def _write(
-        self, pairing: Pairing, primary: PrimaryAnswer, shadow: PrimaryAnswer, tally: Tally
-    ) -> None:
+    async def _write(self, pairing: Pairing, primary: FinishedJob, shadow: FinishedJob, tally: Tally) -> None:
         pairs = self._router.pairs
         if isinstance(shadow.error, Exception):
             pairs.write_failed(pairing, primary, shadow.job, shadow.error)
@@ -327,7 +325,7 @@ class _Turn:
             await pairs.write_compared(pairing, primary, shadow)
             tally.answered += 1
 
-    async def _stored(self, wanted: Wanted, primary: PrimaryAnswer) -> tuple[PrimaryAnswer | None, bool]:
+    async def _stored(self, wanted: Wanted, primary: FinishedJob) -> tuple[FinishedJob | None, bool]:
         """An answer that was paid for before, and whether it was another run's."""
         before, known = self._paid.answer(wanted.comparison_id), False
         job = self._job(wanted, primary)
@@ -338,13 +336,13 @@ class _Turn:
             return None, False
         if is_hash(before.output) or (before.output is None and before.tool_calls is None):
             job.rows.append(before)
-            return PrimaryAnswer(job, None), known
+            return FinishedJob(job, None), known
         return stored_answer(job, before), known
 
-    def _job(self, wanted: Wanted, primary: PrimaryAnswer, before: Sequence[Attempt] = ()) -> Job:
+    def _job(self, wanted: Wanted, primary: FinishedJob, before: Sequence[Attempt] = ()) -> Job:
         return self._router.job(wanted.request, primary.job.request_id, wanted.comparison_id, before)
 
-    async def _asked(self, wanted: Wanted, primary: PrimaryAnswer, tally: Tally) -> PrimaryAnswer | None:
+    async def _asked(self, wanted: Wanted, primary: FinishedJob, tally: Tally) -> FinishedJob | None:
         """The candidate's answer or its failure; None where nothing can be known of it now.
 
         Raises `BudgetExceededError`, `LedgerError`.
@@ -388,13 +386,13 @@ class _Turn:
                 break
             else:
                 pace.answered()
-                return PrimaryAnswer(job, done)
+                return FinishedJob(job, done)
             finally:
                 tally.pay(job.rows[sent:])
         if _is_hopeless(failure):
             tally.stopped = f"{type(failure).__name__}: {failure}"
             return None
-        return PrimaryAnswer(job, None, failure)
+        return FinishedJob(job, None, failure)
 
 
 def _is_hopeless(error: Exception) -> bool:

@@ -17,6 +17,7 @@ from router_lab.errors import ConfigError, RouterLabError
 from router_lab.ledger.content import is_hash
 from router_lab.parameters import CHECKS, Parameters
 from router_lab.router.request.request import Request, hash_with
+from router_lab.task_types import within as below
 
 _AT_ONCE = 500
 _PART = re.compile(r"(?:\A|\n\n)(system|tools|schema|user|assistant): ")
@@ -95,9 +96,7 @@ def _answers(tables: Any, within: str | None, since: datetime | None) -> Any:
     attempts = tables.attempts
     attempts = attempts.filter(~attempts.is_shadow & ~attempts.attempt_id.startswith("replay-"))
     if within is not None:
-        attempts = attempts.filter(
-            (attempts.task_type == within) | attempts.task_type.startswith(f"{within}::")
-        )
+        attempts = attempts.filter(below(attempts.task_type, within))
     if since is not None:
         attempts = attempts.filter(attempts.started_at >= since)
     whole = attempts.cost_usd.sum().over(ibis.window(group_by="request_id"))

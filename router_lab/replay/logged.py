@@ -16,13 +16,14 @@ from typing import Any
 
 from router_lab.errors import ConfigError
 from router_lab.parameters import NOTHING_ASKED
-from router_lab.records import Attempt, Completion, CompletionMetadata, Reply, ToolCall
+from router_lab.records import Attempt, Completion, Reply, ToolCall
+from router_lab.replay.rows import text_of
 from router_lab.router.answers.data import read_answer
 from router_lab.router.answers.thoughts import separated
 from router_lab.router.answers.tool_calls import canonical_json, is_call, read_calls
 from router_lab.router.attempts.job import Job
 from router_lab.router.providers.stops import was_cut
-from router_lab.router.shadows.pairing import Figures, PrimaryAnswer
+from router_lab.router.shadows.pairing import Figures, FinishedJob
 from router_lab.settings.models import Settings
 
 _MOST = 1e12
@@ -56,19 +57,19 @@ class Logged:
         return cls(
             output=output or "",
             tool_calls=calls,
-            model=_text("model", row.get("model")),
+            model=text_of("model", row.get("model")),
             cost_usd=_number("cost_usd", row.get("cost_usd")),
             latency_ms=_number("latency_ms", row.get("latency_ms")),
             tokens_in=_count("tokens_in", row.get("tokens_in")),
             tokens_out=_count("tokens_out", row.get("tokens_out")),
-            stop_reason=_text("stop_reason", row.get("stop_reason")),
-            attempt_id=_text("attempt_id", row.get("attempt_id")),
+            stop_reason=text_of("stop_reason", row.get("stop_reason")),
+            attempt_id=text_of("attempt_id", row.get("attempt_id")),
         )
 
 
 def logged_answer(
     logged: Logged, job: Job, settings: Settings, attempt_id: str, now: datetime
-) -> PrimaryAnswer:
+) -> FinishedJob:
     """The answer as a finished job, under the alias of its model, or the model's own name."""
     alias = _alias(logged.model, job.route.model, settings)
     job.route = replace(job.route, model=alias)
@@ -77,15 +78,15 @@ def logged_answer(
     job.rows.append(row)
     data = read_answer(Reply(text, usage=None, stop_reason=None, model=None), None, "auto")
     figures = Figures(logged.cost_usd, logged.latency_ms)
-    return PrimaryAnswer(job, _completion(job, row, data, logged.tool_calls), figures=figures)
+    return FinishedJob(job, _completion(job, row, data, logged.tool_calls), figures=figures)
 
 
-def stored_answer(job: Job, row: Attempt) -> PrimaryAnswer:
+def stored_answer(job: Job, row: Attempt) -> FinishedJob:
     """An answer that is in the ledger already, as that of a finished job, with the attempts it has so far."""
     job.rows.append(row)
     data = read_answer(Reply(row.output or "", usage=None, stop_reason=None, model=None), None, "auto")
     done = _completion(job, row, data, read_calls(row.tool_calls))
-    return PrimaryAnswer(job, done, figures=Figures(job.cost_usd, row.latency_ms))
+    return FinishedJob(job, done, figures=Figures(job.cost_usd, row.latency_ms))
 
 
 def attempt_of(stored: Mapping[str, Any]) -> Attempt:
@@ -160,28 +161,8 @@ def _attempt(
 
 
 def _completion(job: Job, row: Attempt, data: Any, calls: tuple[ToolCall, ...]) -> Completion:
-    return Completion(
-        text=row.output or "",
-        data=data,
-        tool_calls=calls,
-        metadata=CompletionMetadata(
-            request_id=job.request_id,
-            task_type=row.task_type,
-            model_alias=row.model_alias,
-            model_actual=row.model_actual,
-            provider=row.provider,
-            latency_ms=row.latency_ms or 0.0,
-            tokens_in=row.tokens_in,
-            tokens_out=row.tokens_out,
-            estimated_tokens_in=row.estimated_tokens_in,
-            cost_usd=job.cost_usd,
-            attempts=len(job.rows),
-            is_shadow=row.is_shadow,
-            overflow_escalated=row.overflow_escalated,
-            token_limited=row.token_limited,
-            stop_reason=row.stop_reason,
-        ),
-    )
+    metadata = job.metadata(row.latency_ms or 0.0)
+    return Completion(text=row.output or "", data=data, tool_calls=calls, metadata=metadata)
 
 
 def _alias(model: str | None, routed: str, settings: Settings) -> str:
@@ -218,12 +199,6 @@ def _call(value: Any) -> Mapping[str, Any]:
         if is_call(call):
             return call
     raise ValueError('a call is {"name": ..., "arguments": {...}}')
-
-
-def _text(name: str, value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    raise ConfigError(f"`{name}` must be text, not {type(value).__name__}")
 
 
 def _number(name: str, value: Any) -> float | None:

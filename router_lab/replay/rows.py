@@ -67,16 +67,16 @@ class Row:
             task_id=str(row["id"]) if row.get("id") is not None else _input_id(content),
             has_id=row.get("id") is not None,
             task_type=str(kind),
-            prompt=_text("prompt", row.get("prompt")),
+            prompt=text_of("prompt", row.get("prompt")),
             messages=decoded["messages"],
-            system=_text("system", row.get("system")),
+            system=text_of("system", row.get("system")),
             max_tokens=_whole("max_tokens", row.get("max_tokens")),
             schema=decoded["schema"],
             tools=decoded["tools"],
             tags=decoded["tags"],
             user_id=None if row.get("user_id") is None else str(row["user_id"]),
             expected=row.get("expected"),
-            comparator=_text("comparator", row.get("comparator")),
+            comparator=text_of("comparator", row.get("comparator")),
             options=decoded["options"] or {},
             parameters=parameters,
         )
@@ -227,7 +227,8 @@ def _parameters(given: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name != "extra_headers" and value is not None}
 
 
-def _text(name: str, value: Any) -> str | None:
+def text_of(name: str, value: Any) -> str | None:
+    """The text in a column, None where there is none. Raises `ConfigError` naming the column."""
     if value is None or isinstance(value, str):
         return value
     raise ConfigError(f"`{name}` must be text, not {type(value).__name__}")

@@ -21,7 +21,7 @@ from router_lab.router.request.targets import Target, build_targets
 from router_lab.router.transport.transport import Transport
 from router_lab.settings.models import Settings
 
-_LISTS = {"ollama": "/api/tags", "anthropic": "/v1/models", "openai": "/models"}
+_PATHS = {"ollama": "/api/tags", "anthropic": "/v1/models", "openai": "/models"}
 _MILLION = 1_000_000
 
 
@@ -51,15 +51,32 @@ class Readiness:
 
 async def probe(settings: Settings, transport: Transport) -> tuple[Readiness, ...]:
     """Ask every server, and the price list. Never raises for what is wrong with a model: it is said."""
-    targets = build_targets(settings)
-    return tuple(await asyncio.gather(*(_readiness(settings, one, transport) for one in targets.values())))
+    lists = _Lists(transport)
+    targets = build_targets(settings).values()
+    return tuple(await asyncio.gather(*(_readiness(settings, one, lists) for one in targets)))
 
 
-async def _readiness(settings: Settings, target: Target, transport: Transport) -> Readiness:
+class _Lists:
+    """The models that servers list, each asked once with each key."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._asked: dict[tuple[str, tuple[tuple[str, str], ...]], asyncio.Task[Any]] = {}
+
+    async def of(self, target: Target, headers: Mapping[str, str]) -> Any:
+        """Raises `ProviderError`, and `ValueError` for what is no JSON."""
+        url = address(target.settings.base_url, _PATHS[target.settings.wire])
+        key = url, tuple(sorted(headers.items()))
+        if key not in self._asked:
+            self._asked[key] = asyncio.create_task(self._transport.get_json(url, headers))
+        return await self._asked[key]
+
+
+async def _readiness(settings: Settings, target: Target, lists: _Lists) -> Readiness:
     key, headers = _key(target)
     facts = [key]
     if key.ok is not False:
-        facts += await _server(target, headers, transport)
+        facts += await _server(target, headers, lists)
     facts += [_price(settings, target.alias), _window(target)]
     return Readiness(target.alias, target.settings.model, target.settings.server, tuple(facts))
 
@@ -73,19 +90,14 @@ def _key(target: Target) -> tuple[Fact, Mapping[str, str]]:
     return Fact("key", True, f"from {variable}" if variable else "none needed"), headers
 
 
-async def _server(target: Target, headers: Mapping[str, str], transport: Transport) -> list[Fact]:
+async def _server(target: Target, headers: Mapping[str, str], lists: _Lists) -> list[Fact]:
     try:
-        listed = await transport.get_json(address(*_list_of(target)), headers)
+        listed = await lists.of(target, headers)
     except ProviderError as error:
         return [_refused(target, error)]
     except ValueError:
         return [Fact("server", None, "answers, but not with a list of models: only a call can tell")]
     return [Fact("server", True, "answers"), _model(target, _names(listed))]
-
-
-def _list_of(target: Target) -> tuple[str, str]:
-    base, path = target.settings.base_url, _LISTS[target.settings.wire]
-    return base, path
 
 
 def _refused(target: Target, error: ProviderError) -> Fact:

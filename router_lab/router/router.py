@@ -2,10 +2,10 @@
 
 What `complete()` promises is in "The accounting boundary" of the design; where each promise is kept:
 
-    route, estimate, window      routing.py, tokens.py, attempts.py (plan)
-    budgets, intent, row         attempts.py (open, settle), the ledger behind ports.py
-    retries, breakers, fallback  dispatch.py, retry.py, breaker.py
-    the pair with a shadow       shadow.py, pairing.py
+    route, estimate, window      routing.py, attempts/ (tokens.py, and plan in attempts.py)
+    budgets, intent, row         attempts/ (open and settle in attempts.py), the ledger behind ports.py
+    retries, breakers, fallback  calls/ (dispatch.py, retry.py), breaker.py
+    the pair with a shadow       shadows/ (shadow.py, pairing.py)
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from router_lab.router.attempts.windows import Windows
 from router_lab.router.breaker import Admission, Breakers, Change
 from router_lab.router.budgets import Budgets
 from router_lab.router.calls.dispatch import Dispatch
-from router_lab.router.calls.lane import EXIT_GRACE_S, LoopState, LoopStates
+from router_lab.router.calls.loop_states import EXIT_GRACE_S, LoopState, LoopStates
 from router_lab.router.calls.loop_thread import LoopThread
 from router_lab.router.calls.streaming import OpenStream, first_piece
 from router_lab.router.clock import SystemClock, new_id
@@ -49,7 +49,7 @@ from router_lab.router.request.targets import build_targets
 from router_lab.router.routing import Route, RouteTable
 from router_lab.router.secrets import Secrets
 from router_lab.router.shadows.misconfiguration import Misconfigurations
-from router_lab.router.shadows.pairing import Pairing, PairWriter, PrimaryAnswer
+from router_lab.router.shadows.pairing import FinishedJob, Pairing, PairWriter
 from router_lab.router.shadows.shadow import Shadows, SwitchedOffError, plan_pairings
 from router_lab.router.signatures import takes_what
 from router_lab.router.transport.transport import Transport
@@ -89,7 +89,7 @@ class Router:
         self._secrets = Secrets(settings)
         self._alerts = Alerts(ledger.accounts, self._clock, on_alert, self._secrets)
         self._breakers = Breakers(settings.breaker, self._clock, self._breaker_changed)
-        self._windows = Windows(lambda url: self._lane().transport.get_json(url))
+        self._windows = Windows(lambda url: self._loop_state().transport.get_json(url))
         dialects = Dialects()
         self._attempts = Attempts(
             accounts=ledger.accounts,
@@ -122,7 +122,7 @@ class Router:
             judging_model=self.judging_model,
             keep_content=settings.ledger.content == "full",
         )
-        self._lanes = LoopStates(self._make_lane)
+        self._loop_states = LoopStates(self._make_loop_state)
         self._thread = LoopThread("router-lab", at_exit=lambda: self._close(EXIT_GRACE_S))
         ledger.accounts.configure(settings)
 
@@ -205,9 +205,9 @@ class Router:
             done = await self._answer(job, aliases_of(job))
         except BaseException as error:
             self._secrets.mask(job.request.parameters.extra_headers).error(error)
-            self._offer(pairings, PrimaryAnswer(job, None, error))
+            self._offer(pairings, FinishedJob(job, None, error))
             raise
-        self._offer(pairings, PrimaryAnswer(job, done))
+        self._offer(pairings, FinishedJob(job, done))
         return done
 
     @takes_what(complete)
@@ -231,10 +231,10 @@ class Router:
         if arguments.get("schema") is not None:
             await ready_for_schemas()
         job, pairings = self._begin(Request.build(prompt, task_type=task_type, **arguments))
-        lane = self._lane()
-        start = first_piece(self._dispatch, self._attempts, aliases_of(job), lane.transport)
-        opened = OpenStream(job, start, lambda primary: self._offer(pairings, primary, lane))
-        lane.streams.add(opened)
+        here = self._loop_state()
+        start = first_piece(self._dispatch, self._attempts, aliases_of(job), here.transport)
+        opened = OpenStream(job, start, lambda primary: self._offer(pairings, primary, here))
+        here.streams.add(opened)
         try:
             while isinstance(piece := await opened.next(), str):
                 yield StreamChunk(piece)
@@ -286,7 +286,7 @@ class Router:
 
     async def drain(self) -> None:
         """Wait for the shadows in flight and for every row, pair and alert to be durable."""
-        await self._lane().shadows.drain()
+        await self._loop_state().shadows.drain()
         await self._alerts.drain()
 
     async def close(self) -> None:
@@ -315,13 +315,14 @@ class Router:
         await self._close(_grace(error))
 
     async def _close(self, within_s: float | None) -> None:
-        await self._lanes.finish(within_s)
+        await self._loop_states.finish(within_s)
         await self._alerts.drain()
 
     def _begin(self, request: Request) -> tuple[Job, tuple[Pairing, ...]]:
         route = self._routes.resolve(request.task_type)
         request = request.on(route.parameters)
-        self._lane()  # the first of a process imports the client, which must not be of the call's own time
+        # The first of a process imports the client, which must not be of the call's own time.
+        self._loop_state()
         state = self.ledger.switch.glance(request.task_type)
         pairings = plan_pairings(request, route, state, self._clock)
         return self._job(request, route, state, pairings[0].comparison_id if pairings else None), pairings
@@ -349,7 +350,7 @@ class Router:
 
     async def _answer(self, job: Job, aliases: Sequence[str], switch: str | None = None) -> Completion:
         """Ask the models in order. `switch` is the task type without whose switch nothing may be sent."""
-        transport = self._lane().transport
+        transport = self._loop_state().transport
 
         def check() -> None:
             if switch is not None and not self.ledger.switch.read(switch).on:
@@ -366,12 +367,12 @@ class Router:
         return self._attempts.completion(job, await self._dispatch.run(job, aliases, send))
 
     def _offer(
-        self, pairings: Sequence[Pairing], primary: PrimaryAnswer, lane: LoopState | None = None
+        self, pairings: Sequence[Pairing], primary: FinishedJob, here: LoopState | None = None
     ) -> None:
         for pairing in pairings:
-            (lane or self._lane()).shadows.offer(pairing, primary)
+            (here or self._loop_state()).shadows.offer(pairing, primary)
 
-    def _shadow_job(self, primary: PrimaryAnswer, pairing: Pairing, state: SwitchState) -> Job:
+    def _shadow_job(self, primary: FinishedJob, pairing: Pairing, state: SwitchState) -> Job:
         job = primary.job
         return self._job(job.request, job.route, state, pairing.comparison_id, job.request_id)
 
@@ -396,10 +397,10 @@ class Router:
         request = Request.build(question.prompt, task_type=judge.task_type, system=question.system)
         return self._job(request, self._routes.resolve(judge.task_type), state, comparison_id, request_id)
 
-    def _lane(self) -> LoopState:
-        return self._lanes.here
+    def _loop_state(self) -> LoopState:
+        return self._loop_states.here
 
-    def _make_lane(self) -> LoopState:
+    def _make_loop_state(self) -> LoopState:
         shadows = Shadows(
             settings=self.settings.shadow,
             switch=self.ledger.switch,

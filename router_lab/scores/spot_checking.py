@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from router_lab.ledger import Ledger
 
 Letter = Literal["A", "B"]
-Better = Literal["A", "B", "equal", "both wrong"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
-from uuid import uuid4
 
+from router_lab.ledger.scores import Subject
+from router_lab.ledger.scores import new_score as score_of
 from router_lab.records import VERDICT_SCORES, Score, Side
 from router_lab.shown.escape import plain
 
@@ -101,16 +102,8 @@ def withdraw(ledger: Ledger, by: str, comparison_id: str) -> None:
 
 
 def new_score(comparison_id: str, side: Side, value: float | None, by: str, **others: Any) -> Score:
-    """A person's score of now, with an id of its own; `others` are further fields of `Score`."""
-    return Score(
-        score_id=uuid4().hex,
-        at=datetime.now(UTC),
-        quality_score=value,
-        by=by,
-        comparison_id=comparison_id,
-        side=side,
-        **others,
-    )
+    """A person's score of now of one side of a pair; `others` are further fields of `Score`."""
+    return score_of(Subject(comparison_id, side=side), value, by, datetime.now(UTC), **others)
 
 
 def said_before(given: Iterable[dict[str, Any]]) -> dict[str, dict[str, EarlierVerdict]]:

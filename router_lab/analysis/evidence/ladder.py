@@ -204,7 +204,7 @@ def _judges(rows: pd.DataFrame) -> pd.Series:
     """The names of who judged each pair last, as far as they are stored (see `BETWEEN_NAMES`)."""
     later = later_verdicts(rows).notna()
     named = _column(rows, f"{PREFIX['judge']}names", None).where(later, _column(rows, "judge", None))
-    return named[~rows["use"].isin(FAILED)].dropna().astype(object)
+    return named[~rows["use"].isin(FAILED)].astype(object)
 
 
 def _pairs_of_each(names: pd.Series) -> pd.Series:

@@ -152,7 +152,7 @@ def _dropped(main: pd.DataFrame) -> list[Finding]:
         message = f"{dropped / sampled:.1%} of the sampled pairs were dropped ({why})"
         refuses = dropped > MOST_DROPPED * sampled
         if refuses:
-            message += f", and those that were not are no random part: {_remedy(set(reasons))}"
+            message += f", and those that were not are no random part: {_remedy(reasons)}"
         found.append(Finding("dropped", message, refuses))
     if wrong:
         message = f"{wrong:,} shadows could not work{_first_error(main)}: mend it and compare again"
@@ -164,7 +164,7 @@ def _dropped(main: pd.DataFrame) -> list[Finding]:
 def _remedy(reasons: Collection[str]) -> str:
     """What to do about pairs that were dropped for these reasons."""
     found = []
-    if {"budget", "queue_full"} & set(reasons):
+    if "budget" in reasons or "queue_full" in reasons:
         found.append("raise the shadow's budget or queue")
     if "breaker_open" in reasons:
         found.append("see why the shadow's server fails (`router-lab check`), the breaker opens no sooner")

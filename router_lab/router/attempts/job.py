@@ -46,7 +46,6 @@ class Job:
 
     def completion(self, settled: Settlement, clock: Clock) -> Completion:
         """The answer, with the figures of the whole job."""
-        row = self.rows[-1]
         reply = settled.reply
         assert reply is not None  # noqa: S101 - only answers become completions
         return Completion(
@@ -54,21 +53,26 @@ class Job:
             data=settled.data,
             tool_calls=reply.tool_calls,
             thoughts=reply.thinking,
-            metadata=CompletionMetadata(
-                request_id=self.request_id,
-                task_type=self.request.task_type,
-                model_alias=row.model_alias,
-                model_actual=row.model_actual,
-                provider=row.provider,
-                latency_ms=(clock.monotonic() - self.started) * 1000.0,
-                tokens_in=row.tokens_in,
-                tokens_out=row.tokens_out,
-                estimated_tokens_in=row.estimated_tokens_in,
-                cost_usd=self.cost_usd,
-                attempts=len(self.rows),
-                is_shadow=self.is_shadow,
-                overflow_escalated=self.overflow_escalated,
-                token_limited=row.token_limited,
-                stop_reason=row.stop_reason,
-            ),
+            metadata=self.metadata((clock.monotonic() - self.started) * 1000.0),
+        )
+
+    def metadata(self, latency_ms: float) -> CompletionMetadata:
+        """The figures of the whole job, whose last attempt answered."""
+        row = self.rows[-1]
+        return CompletionMetadata(
+            request_id=self.request_id,
+            task_type=self.request.task_type,
+            model_alias=row.model_alias,
+            model_actual=row.model_actual,
+            provider=row.provider,
+            latency_ms=latency_ms,
+            tokens_in=row.tokens_in,
+            tokens_out=row.tokens_out,
+            estimated_tokens_in=row.estimated_tokens_in,
+            cost_usd=self.cost_usd,
+            attempts=len(self.rows),
+            is_shadow=row.is_shadow,
+            overflow_escalated=row.overflow_escalated,
+            token_limited=row.token_limited,
+            stop_reason=row.stop_reason,
         )

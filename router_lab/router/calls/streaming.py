@@ -20,7 +20,7 @@ from router_lab.router.calls.dispatch import Dispatch
 from router_lab.router.providers.base import StreamDecoder
 from router_lab.router.providers.failures import heed_headers
 from router_lab.router.providers.usage import with_header_cost
-from router_lab.router.shadows.pairing import PrimaryAnswer
+from router_lab.router.shadows.pairing import FinishedJob
 from router_lab.router.transport.transport import StreamResponse, Transport
 
 # Pieces of text, then exactly one settlement, unless an error ends the stream.
@@ -46,13 +46,13 @@ class OpenStream:
         self,
         job: Job,
         start: Callable[[OpenStream], Awaitable[Piece]],
-        offer: Callable[[PrimaryAnswer], None],
+        offer: Callable[[FinishedJob], None],
     ) -> None:
         self.job = job
-        self.primary = PrimaryAnswer(job, None, asyncio.CancelledError("the stream was abandoned"))
+        self.primary = FinishedJob(job, None, asyncio.CancelledError("the stream was abandoned"))
         self.pieces: Pieces | None = None
         self._start = start
-        self._offer: Callable[[PrimaryAnswer], None] | None = offer
+        self._offer: Callable[[FinishedJob], None] | None = offer
         self._closing = asyncio.Event()
         self._consumer: asyncio.Task[Any] | None = None
         self._turn = asyncio.Lock()
@@ -74,14 +74,14 @@ class OpenStream:
                     raise
                 raise StreamClosedError from None
             except Exception as error:
-                self.primary = PrimaryAnswer(self.job, None, error)
+                self.primary = FinishedJob(self.job, None, error)
                 raise
             finally:
                 self._consumer = None
 
     def completed(self, completion: Completion) -> Completion:
         """Its last piece was a settlement, which came to this."""
-        self.primary = PrimaryAnswer(self.job, completion)
+        self.primary = FinishedJob(self.job, completion)
         return completion
 
     async def close(self) -> None:

@@ -65,7 +65,7 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class PrimaryAnswer:
+class FinishedJob:
     """A finished job with its answer, or the error it ended in and, where that is known, the remedy.
 
     `figures` are those of an answer that was not asked for here.
@@ -143,7 +143,7 @@ class PairWriter:
         self._keep_content = keep_content
         self._writes = Writes("a comparison")
 
-    def open(self, pairing: Pairing, primary: PrimaryAnswer) -> None:
+    def open(self, pairing: Pairing, primary: FinishedJob) -> None:
         """Leave with the ledger how the pair must read if nothing more is heard of it."""
         try:
             announced = _comparison(pairing, primary, None, "cancelled", None)
@@ -154,24 +154,24 @@ class PairWriter:
     def write_missing(
         self,
         pairing: Pairing,
-        primary: PrimaryAnswer,
+        primary: FinishedJob,
         status: ComparisonStatus,
         job: Job | None = None,
         error: Exception | None = None,
     ) -> None:
         """Record why an eligible request has no shadow answer."""
-        shadow = PrimaryAnswer(job, None, error) if job is not None else None
+        shadow = FinishedJob(job, None, error) if job is not None else None
         self._write(pairing, primary, shadow, status, None)
 
-    def write_failed(self, pairing: Pairing, primary: PrimaryAnswer, job: Job, error: Exception) -> None:
+    def write_failed(self, pairing: Pairing, primary: FinishedJob, job: Job, error: Exception) -> None:
         """Record a shadow that ran and gave no usable answer, or that could not run as it is set up."""
         status: ComparisonStatus = "shadow_failed" if primary.done is not None else "both_failed"
         advice = self._misconfigurations.failed(pairing.shadow_alias, primary.job.request.task_type, error)
         if advice is not None:
             status = "shadow_misconfigured"
-        self._write(pairing, primary, PrimaryAnswer(job, None, error, advice), status, None)
+        self._write(pairing, primary, FinishedJob(job, None, error, advice), status, None)
 
-    async def write_compared(self, pairing: Pairing, primary: PrimaryAnswer, shadow: PrimaryAnswer) -> None:
+    async def write_compared(self, pairing: Pairing, primary: FinishedJob, shadow: FinishedJob) -> None:
         """Compare two finished sides and record the pair, even when cancelled meanwhile."""
         self._misconfigurations.worked(pairing.shadow_alias, primary.job.request.task_type)
         if primary.done is None or shadow.done is None:
@@ -236,8 +236,8 @@ class PairWriter:
     def _write(
         self,
         pairing: Pairing,
-        primary: PrimaryAnswer,
-        shadow: PrimaryAnswer | None,
+        primary: FinishedJob,
+        shadow: FinishedJob | None,
         status: ComparisonStatus,
         verdict: Verdict | None,
     ) -> None:
@@ -252,8 +252,8 @@ class PairWriter:
 
 def _comparison(
     pairing: Pairing,
-    primary: PrimaryAnswer,
-    shadow: PrimaryAnswer | None,
+    primary: FinishedJob,
+    shadow: FinishedJob | None,
     status: ComparisonStatus,
     verdict: Verdict | None,
 ) -> Comparison:
@@ -292,7 +292,7 @@ def _comparison(
     )
 
 
-def _side(name: str, side: PrimaryAnswer | None) -> dict[str, Any]:
+def _side(name: str, side: FinishedJob | None) -> dict[str, Any]:
     row = side.row if side is not None else None
     return {
         f"{name}_attempt_id": row.attempt_id if row is not None else None,
@@ -305,7 +305,7 @@ def _side(name: str, side: PrimaryAnswer | None) -> dict[str, Any]:
     }
 
 
-def _model(side: PrimaryAnswer | None) -> str | None:
+def _model(side: FinishedJob | None) -> str | None:
     """What the server says answered. One that failed said nothing, which is no other model."""
     row = side.row if side is not None else None
     if side is None or row is None:
@@ -313,7 +313,7 @@ def _model(side: PrimaryAnswer | None) -> str | None:
     return row.model_actual or (row.model_requested if side.done is not None else None)
 
 
-def _status(primary: PrimaryAnswer, verdict: Verdict) -> ComparisonStatus:
+def _status(primary: FinishedJob, verdict: Verdict) -> ComparisonStatus:
     if verdict.failed:
         return "comparator_error"
     if verdict.agreement is None:

@@ -22,7 +22,7 @@ from router_lab.router.comparators.worker import Worker
 from router_lab.router.ports import Clock, Switch
 from router_lab.router.request.request import Request
 from router_lab.router.routing import Route
-from router_lab.router.shadows.pairing import Pairing, PairWriter, PrimaryAnswer
+from router_lab.router.shadows.pairing import FinishedJob, Pairing, PairWriter
 from router_lab.router.shadows.sampling import NOISE, SHADOW, sampled
 from router_lab.settings.models import ShadowSettings
 
@@ -81,7 +81,7 @@ def plan_pairings(request: Request, route: Route, state: SwitchState, clock: Clo
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     pairing: Pairing
-    primary: PrimaryAnswer
+    primary: FinishedJob
 
 
 class Shadows:
@@ -94,7 +94,7 @@ class Shadows:
         switch: Switch,
         writer: PairWriter,
         run: RunShadow,
-        shadow_job: Callable[[PrimaryAnswer, Pairing, SwitchState], Job],
+        shadow_job: Callable[[FinishedJob, Pairing, SwitchState], Job],
     ) -> None:
         self._settings = settings
         self._switch = switch
@@ -116,7 +116,7 @@ class Shadows:
         """Shadows waiting for a place."""
         return len(self._queue)
 
-    def offer(self, pairing: Pairing, primary: PrimaryAnswer) -> None:
+    def offer(self, pairing: Pairing, primary: FinishedJob) -> None:
         """Take a pair whose primary is done. Returns at once and raises nothing."""
         waiting = _Waiting(pairing, primary)
         if pairing.missing is not None:
@@ -201,7 +201,7 @@ class Shadows:
             _log.exception("a shadow broke")
             self._writer.write_missing(pairing, primary, "unknown", job, error)
         else:
-            await self._writer.write_compared(pairing, primary, PrimaryAnswer(job, done))
+            await self._writer.write_compared(pairing, primary, FinishedJob(job, done))
 
     async def _watch_queue(self) -> None:
         """Drop waiting pairs soon after the switch goes off, not only when their turn comes."""

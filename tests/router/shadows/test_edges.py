@@ -195,5 +195,5 @@ async def test_shadows_waited_for_while_closing_use_the_connections_that_are_clo
         async with lab.router(ASK, f"{FAST}\nshadow: {{max_concurrent: 1}}") as router:
             for number in range(4):
                 await router.complete(f"Question {number}", task_type="ask")
-        assert len(router._lanes) == 0
+        assert len(router._loop_states) == 0
     assert lab.comparisons["status"].tolist() == ["complete"] * 4

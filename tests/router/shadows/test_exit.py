@@ -35,7 +35,7 @@ async def ask():
 
 
 async def until_a_shadow_is_sent():
-    while not router._lane().shadows.running or not ledger.status().in_flight:
+    while not router._loop_state().shadows.running or not ledger.status().in_flight:
         await asyncio.sleep(0.01)
 """
 

@@ -48,7 +48,7 @@ class LoopState:
 
 
 class LoopStates:
-    """The lanes of one router, each made when its event loop first needs it, and gone with that loop."""
+    """The states of one router, each made when its event loop first needs it, and gone with that loop."""
 
     def __init__(self, make: Callable[[], LoopState]) -> None:
         self._make = make
@@ -61,34 +61,34 @@ class LoopStates:
 
     @property
     def here(self) -> LoopState:
-        """The lane of the running event loop."""
+        """The state of the running event loop."""
         loop = asyncio.get_running_loop()
         kept = self._kept.get(loop)
         if kept is not None:
             return kept[0]
         for closed in [other for other in list(self._kept) if other.is_closed()]:
             self._kept.pop(closed, None)
-        lane = self._make()
-        self._kept[loop] = lane, _begun(self._until_the_end_of(loop, lane))
-        return lane
+        state = self._make()
+        self._kept[loop] = state, _begun(self._until_the_end_of(loop, state))
+        return state
 
     async def finish(self, within_s: float | None) -> None:
-        """Finish the lane of the running event loop, if it has one; see `Lane.finish`."""
+        """Finish the state of the running event loop, if it has one; see `LoopState.finish`."""
         loop = asyncio.get_running_loop()
         if kept := self._kept.get(loop):
-            lane, guard = kept
-            await lane.finish(within_s)
-            await guard.aclose()  # only now: waited for shadows send through the lane
+            state, guard = kept
+            await state.finish(within_s)
+            await guard.aclose()  # only now: waited for shadows send through the state
 
     def begin_in_child(self) -> None:
         """Connections are the parent's: closing them here would cut them off there."""
-        for lane, _ in self._kept.values():
-            lane.transport.abandon()
+        for state, _ in self._kept.values():
+            state.transport.abandon()
         self._inherited.append(self._kept)
         self._kept = {}
 
     async def _until_the_end_of(
-        self, loop: asyncio.AbstractEventLoop, lane: LoopState
+        self, loop: asyncio.AbstractEventLoop, state: LoopState
     ) -> AsyncGenerator[None, None]:
         """Frees the sockets: `asyncio.run` closes asynchronous generators before it closes their loop."""
         process = os.getpid()
@@ -97,7 +97,7 @@ class LoopStates:
         finally:
             if process == os.getpid():
                 self._kept.pop(loop, None)
-                await lane.close()
+                await state.close()
 
 
 def _begun(guard: AsyncGenerator[None, None]) -> AsyncGenerator[None, None]:
