@@ -155,7 +155,20 @@ def schema_validator(schema_json: str) -> Validator:
         except Unresolvable as error:
             raise ConfigError(f"schema: $ref {reference[:200]!r} points at nothing") from error
     validator: Validator = checker(validator_type, schema, registry=Registry())
+    _check_that_it_ends(validator)
     return validator
+
+
+def _check_that_it_ends(validator: Validator) -> None:
+    """Raises `ConfigError` for a `$ref` that leads back to itself on the way to no value at all.
+
+    References that go on to items or properties end with an answer, and `null` has none of those.
+    """
+    try:
+        with time_to_check():
+            list(validator.iter_errors(None))
+    except (RecursionError, TimeoutError):
+        raise ConfigError("schema: a $ref in it leads back to itself for ever; take out the circle") from None
 
 
 def _demanded(reply: Reply, schema: Schema | None) -> Any:

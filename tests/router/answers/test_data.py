@@ -123,7 +123,6 @@ def test_a_call_for_a_tool_is_no_missing_data() -> None:
     ("schema", "text"),
     [
         ({"type": "number", "multipleOf": 0.1}, "1" + "0" * 400),
-        ({"$ref": "#"}, "{}"),
         ({"type": "array", "items": {"$ref": "#"}}, "[" * 150 + "]" * 150),
     ],
 )

@@ -148,6 +148,21 @@ def test_patterns_that_people_write_are_taken(pattern: str) -> None:
     compiled(pattern)
 
 
+@pytest.mark.parametrize(
+    "circle",
+    [
+        {"$ref": "#"},
+        {"allOf": [{"$ref": "#/$defs/e"}]},
+        {"unevaluatedItems": False, "$ref": "#/$defs/e"},
+        {"unevaluatedProperties": False, "anyOf": [{}, {"$ref": "#/$defs/e"}], "$ref": "#/$defs/e"},
+    ],
+    ids=["root", "all of", "items", "properties"],
+)
+def test_a_circle_of_references_is_refused_before_anything_is_sent(circle: dict[str, Any]) -> None:
+    with pytest.raises(rl.ConfigError, match="leads back to itself"):
+        read_schema({"$defs": {"e": circle}, "allOf": [{"$ref": "#/$defs/e"}]})
+
+
 _SCALARS = st.sampled_from([None, True, 0, 1, 1.0, "a", "b"])
 _DATA = st.recursive(
     _SCALARS,
@@ -192,6 +207,8 @@ def test_it_is_valid_when_jsonschema_says_so(dialect: Any, schema: Any, shared: 
     own, theirs = checker(dialect, whole), dialect(whole)
     try:
         expected = theirs.is_valid(data)
+        # A circle of references behind a first fault is met by who asks for all of them.
+        assert (not list(theirs.iter_errors(data))) == expected
     except RecursionError:
         return
     with time_to_check():
