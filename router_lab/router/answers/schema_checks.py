@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache, partial
 from typing import Any
 
+from router_lab.router.answers.depth import stop_when_deep
 from router_lab.router.answers.patterns import compiled, is_found
 from router_lab.router.answers.unevaluated import unevaluated_indexes, unevaluated_keys
 
@@ -143,6 +144,7 @@ def _bounded(validator_type: Any, remembers: bool) -> Any:
 def _timed(check: _Check, validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any] | None:
     if _reading.get().left_s <= 0:
         raise TimeoutError
+    stop_when_deep()
     return check(validator, value, instance, schema)
 
 

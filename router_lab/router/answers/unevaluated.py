@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from router_lab.router.answers.depth import stop_when_deep
+
 IsFound = Callable[[str, str], bool]
 
 _KEYS, _ITEMS = "unevaluatedProperties", "unevaluatedItems"
@@ -50,6 +52,7 @@ def _parts(validator: Any, instance: Any, schema: Any) -> Iterator[tuple[Any, Ma
     if not isinstance(schema, Mapping):
         return
     yield validator, schema
+    stop_when_deep()
     resolver = validator._resolver
     targets = [resolver.lookup(schema[key]) for key in ("$ref", "$dynamicRef") if key in schema]
     if "$recursiveRef" in schema:
