@@ -27,7 +27,7 @@ from router_lab.extras import imported
 
 if TYPE_CHECKING:
     from router_lab import analysis, panels, replay, scores, settings, sim, steering
-    from router_lab.analysis import plots
+    from router_lab.analysis import plots, race
     from router_lab.ledger import Ledger
     from router_lab.records import Completion, Message, Score, Tool
     from router_lab.reference import explain as help  # noqa: A004 - rl.help(...) reads well
@@ -62,6 +62,7 @@ __all__ = [
     "help",
     "panels",
     "plots",
+    "race",
     "recompare",
     "replay",
     "scores",
@@ -83,6 +84,7 @@ _LAZY = {
     "help": ("router_lab.reference", "explain"),
     "panels": ("router_lab.panels", None),
     "plots": ("router_lab.analysis.plots", None),
+    "race": ("router_lab.analysis", "race"),
     "recompare": ("router_lab.scores", "recompare"),
     "replay": ("router_lab.replay", None),
     "scores": ("router_lab.scores", None),

@@ -39,6 +39,9 @@ from router_lab.analysis.metrics import (
     truncation_by_signal,
 )
 from router_lab.analysis.power import PowerPlan, ab_pairs, plan_experiment
+from router_lab.analysis.racing.plan import RacePlan
+from router_lab.analysis.racing.race import race
+from router_lab.analysis.racing.result import RaceResult, RaceState
 from router_lab.analysis.reports.report import Report, report
 from router_lab.analysis.statistics.shift import Drift, detect, detect_shift
 from router_lab.analysis.statistics.stopping import StoppingLaw, stopping_law
@@ -60,6 +63,9 @@ __all__ = [
     "MonitorResult",
     "Outcome",
     "PowerPlan",
+    "RacePlan",
+    "RaceResult",
+    "RaceState",
     "Report",
     "Source",
     "StoppingLaw",
@@ -84,6 +90,7 @@ __all__ = [
     "monitor",
     "open",
     "plan_experiment",
+    "race",
     "rates",
     "replay_estimators",
     "report",

@@ -122,13 +122,16 @@ def resampled_law(
     return StoppingLaw(passed, failed)
 
 
-def chance_of_verdict(seen: Tally, threshold: float, alpha: float, max_pairs: int) -> float:
+def chance_of_verdict(
+    seen: Tally, threshold: float, alpha: float, max_pairs: int, *, looks: int | None = None
+) -> float:
     """The predictive chance that either side is decided by `max_pairs`, after what was `seen` and undecided.
 
     The future is drawn from 400 distributions that the pairs allow: Dirichlet over the values seen, with half
     a pair more at 0 and at 1 (for 0/1 agreement a mean from Beta(.5 + agreed, .5 + disagreed)), looked at
-    every 50 pairs. Seeded; the error is a point where the chance is 5%. Source: Spiegelhalter, Freedman and
-    Blackburn, "Monitoring clinical trials: conditional or predictive power?" (1986).
+    every 50 pairs, or at most `looks` times. Seeded; the error is a point where the chance is 5%. Source:
+    Spiegelhalter, Freedman and Blackburn, "Monitoring clinical trials: conditional or predictive power?"
+    (1986).
     """
     left = max_pairs - seen.pairs
     if left < 1:
@@ -145,7 +148,8 @@ def chance_of_verdict(seen: Tally, threshold: float, alpha: float, max_pairs: in
     shares = rng.dirichlet(likely.counts, _RUNS)
     wealth = [np.tile(seen.counts @ gain, (_RUNS, 1)) for gain in so_far]
     is_open = np.ones(_RUNS, dtype=bool)
-    for size in [_BLOCK] * (left // _BLOCK) + [left % _BLOCK]:
+    block = _BLOCK if looks is None else max(_BLOCK, -(-left // looks))
+    for size in [block] * (left // block) + [left % block]:
         drawn = rng.multinomial(size, shares)
         for one, gain in zip(wealth, gains, strict=True):
             one += drawn @ gain

@@ -1,0 +1,197 @@
+"""Which candidate may replace the primary, which is cheapest, and which is not worth asking on?
+
+Every candidate is held against the primary on the same rows, by the best evidence that all of them have (see
+`evidence`), and by sequential tests that hold for all of them together however often one looks (see
+`statistics.racing`). The first pair of each input counts; a replay's repeats of it are averaged.
+
+Rows that every undecided candidate has are judged; who is settled on them leaves, then rows that those left
+have in common, and so on: pairs of a race that was run live, where those who left have fewer rows, give the
+same verdicts again. The mean is that of the rows so far: of rows in random order, it is that of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from router_lab import arguments
+from router_lab.analysis.cost_and_latency import cost_and_latency
+from router_lab.analysis.evidence.ladder import QUALITY
+from router_lab.analysis.racing.entries import Entry, entries, pairs_of_race, primary_of
+from router_lab.analysis.racing.frontier import COST, placed
+from router_lab.analysis.racing.plan import RacePlan
+from router_lab.analysis.racing.point_estimates import PointEstimates, point_estimates
+from router_lab.analysis.racing.result import BEYOND, COLUMNS, RaceResult, RaceState
+from router_lab.analysis.statistics.betting import confidence_interval, log_e
+from router_lab.analysis.statistics.racing import Result, result_of
+
+_TEXTS = ("candidate", "state", "reason", "is_on_frontier", "dominated_by", "warnings")
+
+
+def race(
+    pairs: Any,
+    plan: RacePlan | None = None,
+    *,
+    run_id: str | None = None,
+    task_type: str | None = None,
+    candidates: Collection[str] = (),
+    rows: int | None = None,
+) -> RaceResult:
+    """Judge all candidates of one primary together, on stored pairs.
+
+    `pairs` is a ledger (a `Ledger`, its path or tables) or a frame (see `pairs.judged_pairs`) with
+    `shadow_alias`, the candidate, and `input_hash`, the row. `run_id` takes the pairs of a replay,
+    `task_type` those of a task type and below it; without either there may be only one task type.
+    `candidates` names all that take part, where some may have no pairs yet: alpha is shared among them.
+    `rows` is how many inputs there are to ask in all: then a candidate with little chance of a verdict on
+    them is `futile`. Nothing is written. Raises `ConfigError` for missing columns, several task types or
+    several primaries.
+    """
+    plan = RacePlan() if plan is None else arguments.instance("plan", plan, RacePlan, "a RacePlan")
+    if rows is not None:
+        arguments.whole("rows", rows)
+    found = pairs_of_race(pairs, plan, run_id, task_type)
+    main = found[~found["is_noise"]]
+    also = arguments.texts("candidates", candidates, "names of candidates")
+    names = sorted({*main["shadow_alias"].dropna().astype(str), *also})
+    taking_part = entries(found, names, plan)
+    seen = _rounds(taking_part, plan, len(names), rows)
+    records = [_record(name, seen.get(name), plan, len(names), rows) for name in names]
+    frame = pd.DataFrame(records, columns=list(COLUMNS))
+    numbers = [name for name in COLUMNS if name not in (*_TEXTS, "rows", "of_rows")]
+    frame = placed(frame.astype(dict.fromkeys(numbers, np.float64)))
+    basis, whose = next(((one.found.basis, one.found.whose) for one in taking_part), ("", ""))
+    return RaceResult(
+        frame=frame,
+        plan=plan,
+        primary=primary_of(main),
+        basis=basis,
+        whose=whose,
+        chosen=_chosen(frame),
+        point_estimates=_of_ten(taking_part, frame, plan),
+        planned_rows=rows,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A candidate and the inputs that it is judged on."""
+
+    entry: Entry
+    shared: pd.Index = field(repr=False)
+
+
+def _rounds(
+    taking_part: Sequence[Entry], plan: RacePlan, candidates: int, rows: int | None
+) -> dict[str, _Seen]:
+    """The inputs that each candidate is judged on: those it shares with all who are undecided with it."""
+    left, found = list(taking_part), dict[str, _Seen]()
+    while left:
+        shared = _shared(left)
+        results = {one.name: _result(_Seen(one, shared), plan, candidates, rows) for one in left}
+        leaving = [one for one in left if results[one.name] in ("above", "below") and not one.refusal]
+        if not leaving:  # nobody is settled: those with the fewest inputs end here
+            fewest = min(len(one.inputs) for one in left)
+            leaving = [one for one in left if len(one.inputs) == fewest]
+        found |= {one.name: _Seen(one, shared) for one in leaving}
+        left = [one for one in left if one.name not in found]
+    return found
+
+
+def _shared(left: Sequence[Entry]) -> pd.Index:
+    """The inputs that all of them have, in the order of the first."""
+    return reduce(lambda shared, one: shared[shared.isin(one.inputs.index)], left, left[0].inputs.index)
+
+
+def _result(seen: _Seen, plan: RacePlan, candidates: int, rows: int | None) -> Result:
+    if not len(seen.shared):
+        return "open"
+    _, bar = plan.scaled(np.zeros(0), seen.entry.found.basis)
+    return result_of(seen.entry.tally(seen.shared, plan), bar, candidates, plan.alpha, rows)
+
+
+def _record(
+    name: str, seen: _Seen | None, plan: RacePlan, candidates: int, rows: int | None
+) -> dict[str, Any]:
+    empty = {"candidate": name, "state": RaceState.OPEN.value, "rows": 0, "of_rows": 0, "warnings": ""}
+    if seen is None:
+        return empty | {"reason": "there are no pairs"}
+    entry, basis = seen.entry, seen.entry.found.basis
+    record = empty | {"of_rows": len(entry.inputs), "rows": len(seen.shared), "warnings": entry.warnings}
+    if not len(seen.shared):
+        why = (
+            "it has no inputs in common with the other candidates" if len(entry.inputs) else "no pair speaks"
+        )
+        return record | {"reason": entry.refusal or why}
+    evidence = entry.tally(seen.shared, plan)
+    _, bar = plan.scaled(np.zeros(0), basis)
+    low, high = confidence_interval(evidence, plan.alpha / candidates)
+    state = _state(_result(seen, plan, candidates, rows), entry)
+    costs = _costs(seen, plan.alpha / candidates)
+    return {
+        **record,
+        "state": state.value,
+        "reason": entry.refusal if state is RaceState.REFUSED else _reason(state),
+        "difference": plan.unscaled(evidence.mean, basis),
+        "low": plan.unscaled(low, basis),
+        "high": plan.unscaled(high, basis),
+        "log_e_within": log_e(evidence, bar, "above"),
+        "log_e_worse": log_e(evidence, bar, "below"),
+        **costs,
+        "saving": 1 - costs["total_cost_ratio"],
+        "saving_low": 1 - costs["total_cost_ratio_high"],
+        "saving_high": 1 - costs["total_cost_ratio_low"],
+    }
+
+
+def _state(result: Result, entry: Entry) -> RaceState:
+    if entry.refusal:
+        return RaceState.REFUSED
+    beyond = RaceState.WORSE if entry.found.basis in QUALITY else RaceState.DIFFERS
+    return {
+        "above": RaceState.WITHIN,
+        "below": beyond,
+        "hopeless": RaceState.FUTILE,
+        "open": RaceState.OPEN,
+    }[result]
+
+
+def _reason(state: RaceState) -> str:
+    return {
+        RaceState.WITHIN: "its band is within the margin",
+        RaceState.WORSE: "its band is beyond the margin",
+        RaceState.DIFFERS: "its band is beyond the margin; by likeness, that may be for better or worse",
+        RaceState.FUTILE: "a verdict on the rows there are has a chance below 5%",
+        RaceState.OPEN: "its band holds the margin",
+    }[state]
+
+
+def _costs(seen: _Seen, alpha: float) -> dict[str, float]:
+    pairs = seen.entry.pairs[seen.entry.pairs["input_hash"].isin(seen.shared)].reset_index(drop=True)
+    found = cost_and_latency(pairs, pairs["input_hash"].astype(str), 1 / pairs["probability"], alpha)
+    return {name: found.get(name, float("nan")) for name in COST}
+
+
+def _chosen(frame: pd.DataFrame) -> str | None:
+    within = frame[(frame["state"] == RaceState.WITHIN) & frame["total_cost_ratio"].notna()]
+    return str(within["candidate"].iloc[0]) if len(within) else None
+
+
+def _of_ten(taking_part: Sequence[Entry], frame: pd.DataFrame, plan: RacePlan) -> PointEstimates | None:
+    if not taking_part:
+        return None
+    shared = _shared(taking_part)
+    costs = frame.set_index("candidate")["total_cost_ratio"]
+    names = [one.name for one in taking_part]
+    return point_estimates(
+        np.stack([one.inputs["value"].reindex(shared).to_numpy(dtype=float) for one in taking_part]),
+        names,
+        costs.reindex(names).to_numpy(dtype=float),
+        beyond=set(frame.loc[frame["state"].isin(BEYOND), "candidate"]),
+        margin=plan.margin,
+    )
