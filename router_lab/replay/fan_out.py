@@ -107,6 +107,8 @@ class FanOut:
     primary: Tally = field(default_factory=Tally)
     stopped: str | None = None
     problems: list[str] = field(default_factory=list)
+    _paid: Paid | None = None
+    _known: Reused | None = None
     _paces: dict[str, Pace] = field(default_factory=dict)
     _comparators: dict[str, tuple[ShadowRoute, Comparator | Judge]] = field(default_factory=dict)
     _rng: random.Random = field(default_factory=lambda: random.Random(0))
@@ -115,14 +117,20 @@ class FanOut:
         self.tallies = {candidate.name: Tally() for candidate in self.candidates}
 
     async def run(self, items: Callable[[], Any]) -> None:
-        """Go through the rows once for every turn of the candidates, see `_turns`."""
-        for candidates in self._turns():
+        """Go through the rows once for every turn of the candidates, see `_turns`.
+
+        Called again, it is of other rows.
+        """
+        turns = self._turns()
+        for candidates in turns:
             if self.stopped:
                 return
-            paid = await asyncio.to_thread(Paid, self.router.ledger)
-            reused = await asyncio.to_thread(self._reused) if self.reuse else None
+            # A turn needs to know what the one before was told of the same rows.
+            if self._paid is None or len(turns) > 1:
+                self._paid = await asyncio.to_thread(Paid, self.router.ledger)
+                self._known = await asyncio.to_thread(self._reused) if self.reuse else None
             try:
-                await _Turn(self, candidates, paid, reused).run(items())
+                await _Turn(self, candidates, self._paid, self._known).run(items())
             except BaseExceptionGroup as group:  # the first says it; the others were cancelled, or the same
                 raise group.exceptions[0] from None
             await self.router.pairs.drain()

@@ -12,6 +12,8 @@ from router_lab.shown.escape import show
 if TYPE_CHECKING:
     import pandas as pd
 
+    from router_lab.analysis import RaceResult
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateResult:
@@ -43,6 +45,7 @@ class ReplayRun:
     """A run: its id, its candidates, why it ended early, and rows that got no answer from their primary.
 
     `frame` reads its pairs from the ledger; `rl.analysis.ab(run.frame, by="shadow_alias")` judges them.
+    `race` is the result of a race, where one was asked for.
     """
 
     run_id: str
@@ -52,6 +55,7 @@ class ReplayRun:
     stopped: str | None = None
     problems: Sequence[str] = ()
     scored_pairs: int = 0
+    race: RaceResult | None = field(default=None, repr=False)
     ledger: Any = field(default=None, repr=False)
 
     def __getitem__(self, name: str) -> CandidateResult:
@@ -87,6 +91,7 @@ class ReplayRun:
         lines += [f"  {problem}" for problem in self.problems]
         if self.plan.problem_count:
             lines.append(f"  {self.plan.problem_count:,} rows could not be used")
+        lines += [] if self.race is None else [repr(self.race)]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -110,7 +115,8 @@ class ReplayRun:
             for one in self.candidates
         )
         said = show(self.stopped or f"run {self.run_id}")
-        return f"<table><caption>{said}</caption><tr>{head}</tr>{body}</table>"
+        race = "" if self.race is None else self.race._repr_html_()
+        return f"<table><caption>{said}</caption><tr>{head}</tr>{body}</table>{race}"
 
 
 def _told(one: CandidateResult) -> str:

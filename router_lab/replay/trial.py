@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from router_lab.arguments import instance
 from router_lab.errors import ConfigError
 from router_lab.replay.candidates import Candidate, read_candidates
 from router_lab.replay.fan_out import FanOut, Tally
@@ -15,6 +16,7 @@ from router_lab.replay.outcome import CandidateResult, ReplayRun
 from router_lab.replay.pair_scores import score_pairs
 from router_lab.replay.plan import Item, Plan, Primary, Reader
 from router_lab.replay.progress import Progress, reporting_candidates
+from router_lab.replay.racing import Items, RaceRun, run_race
 from router_lab.replay.rows import Row
 from router_lab.replay.scoring import Scorer
 from router_lab.replay.sources import OpenRows
@@ -22,6 +24,7 @@ from router_lab.router.comparators.compare import comparator as made_comparator
 from router_lab.router.offline import OfflineRouter
 
 if TYPE_CHECKING:
+    from router_lab.analysis import RacePlan
     from router_lab.router import Router
 
 _LONGEST_RUN_ID = 200
@@ -50,6 +53,7 @@ async def replay_candidates(
     strict: bool = True,
     confirm: Confirm | None = None,
     progress: bool | Progress | None = None,
+    race: RacePlan | bool = False,
 ) -> ReplayRun:
     """Ask every candidate every row, and keep a pair with the primary's answer for each, paid once.
 
@@ -72,6 +76,10 @@ async def replay_candidates(
     answers which the ledger has of other runs to the same input by the same model with the same parameters;
     their pairs are marked `reused` in `details`.
 
+    With `race` (a `rl.analysis.RacePlan`, or True for the default one) rows are asked in random order, round
+    after round, and a candidate is asked no more once it is found within the margin, beyond it, or unlikely
+    to be settled on the rows there are; `ReplayRun.race` says who is what, and `rl.race` says it again.
+
     Pairs are compared by `comparator`, else as the route's shadow is, else as `text`. They have
     `origin="replay"`, the candidate's name as `shadow_alias`, and the `run_id`. The budgets of shadows hold;
     the switch, which governs what is sent unasked, does not stop it. Raises `ConfigError` before anything is
@@ -79,6 +87,7 @@ async def replay_candidates(
     """
     chosen = read_candidates(candidates, router.settings)
     _check(primary, repeats, concurrency, sample, run_id)
+    race_plan = _race_plan(race)
     if comparator is not None:
         made_comparator(comparator, options or {})
     scorer = Scorer(None if comparator == "judge" else comparator, options, router.settings)
@@ -102,12 +111,21 @@ async def replay_candidates(
                     report=report,
                     began=beside.clock.now(),
                 )
-                expected: dict[tuple[str, str], Row] = {}
-                await run.run(lambda: _expecting(reader.items(drawn), expected))
+                scored, raced = 0, None
+
+                async def ask(items: Items) -> None:
+                    nonlocal scored
+                    expected: dict[tuple[str, str], Row] = {}
+                    await run.run(lambda: _expecting(items(), expected))
+                    scored += await score_pairs(router.ledger, expected, scorer)
+
+                if race_plan is None:
+                    await ask(lambda: reader.items(drawn))
+                else:
+                    raced = await run_race(run, race_plan, lambda: reader.items(drawn), ask)
     finally:
         await beside.close()
-    scored = await score_pairs(router.ledger, expected, scorer)
-    return _result(plan, run, chosen, repeats, router, run.stopped, scored)
+    return _result(plan, run, chosen, repeats, router, run.stopped, scored, raced)
 
 
 def _expecting(items: Any, expected: dict[tuple[str, str], Row]) -> Any:
@@ -118,6 +136,15 @@ def _expecting(items: Any, expected: dict[tuple[str, str], Row]) -> Any:
         if row.expected is not None:
             expected[row.task_id, row.task_type] = replace(row, prompt=None, messages=None, system=None)
         yield item
+
+
+def _race_plan(race: RacePlan | bool) -> RacePlan | None:
+    """Raises `ConfigError` for anything else."""
+    if race is False:
+        return None
+    from router_lab.analysis import RacePlan
+
+    return RacePlan() if race is True else instance("race", race, RacePlan, "True, or a RacePlan")
 
 
 def _check(primary: str, repeats: int, concurrency: int, sample: int | None, run_id: str | None) -> None:
@@ -157,14 +184,15 @@ def _result(
     router: Router,
     stopped: str | None,
     scored: int = 0,
+    raced: RaceRun | None = None,
 ) -> ReplayRun:
-    wanted = sum(plan.drawn.values()) * repeats
+    rows = sum(plan.drawn.values())
 
     def result(name: str) -> CandidateResult:
         tally = run.tallies[name] if run is not None else Tally()
         return CandidateResult(
             name=name,
-            wanted=wanted,
+            wanted=(rows if raced is None else raced.rows[name]) * repeats,
             answered=tally.answered,
             failed=tally.failed,
             skipped=tally.skipped,
@@ -182,5 +210,6 @@ def _result(
         stopped=stopped,
         problems=tuple(run.problems) if run is not None else (),
         scored_pairs=scored,
+        race=None if raced is None else raced.result,
         ledger=router.ledger,
     )

@@ -36,7 +36,7 @@ from router_lab.analysis.statistics.stopping import chance_of_verdict
 
 # Rows before the first look, and by how much more at each next one.
 FIRST_LOOK: Final = 20
-GROWTH: Final = 1.2
+GROWTH: Final = 1.25
 
 # Nobody is given up on before so many rows, nor while a verdict is more likely than this.
 _HOPELESS_AFTER = 100
