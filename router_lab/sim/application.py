@@ -5,11 +5,16 @@ POST /sim/script        {"faults": ["ok", "429", {"kind": "slow", "model": "..."
                         {"chaos": {"rates": {"500": 0.1}, "seed": 1}}
 POST /sim/reset         forget the log, the script and every cache
 GET  /sim/bill?prices=  tokens and USD of billed requests; prices as JSON, or POST {"prices": {...}}
+     /sim/batches       the batches, and how the next ones go; see `router_lab.sim.batches`
+
+A script's faults play with what is asked of a batch itself, not of its items, where their `model` is
+"batches".
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +23,9 @@ from urllib.parse import parse_qsl
 
 from router_lab.sim import log, model_lists, tokenizer
 from router_lab.sim.anthropic.api import AnthropicWire
+from router_lab.sim.anthropic.batches import AnthropicBatches
 from router_lab.sim.asked import Ask, hash_turns
+from router_lab.sim.batches import Batches, BatchItem, SimBatch
 from router_lab.sim.catalog import DEFAULT_MODELS, PROVIDERS, Provider, SimModel
 from router_lab.sim.exchange import JSON, Exchange, Header, HttpRequest, Refused, dump
 from router_lab.sim.faults import OK, Chaos, Fault, FaultLike, Script
@@ -28,6 +35,7 @@ from router_lab.sim.ollama import models as ollama_models
 from router_lab.sim.ollama.api import OllamaWire
 from router_lab.sim.ollama_context import Behaviour, parse_version
 from router_lab.sim.openai.api import OpenAIWire
+from router_lab.sim.openai.batches import OpenAIBatches
 from router_lab.sim.openai.personas import PERSONAS, PLAIN, Persona
 from router_lab.sim.playing import Receive, Scope, Send, faulty, play
 from router_lab.sim.world import World
@@ -36,6 +44,8 @@ Rows = Iterable[Mapping[str, Any]]
 
 _TEXT: tuple[Header, ...] = ((b"content-type", b"text/plain; charset=utf-8"),)
 _SENT_NOTHING = ("hang", "reset")
+# Faults of a connection or of a body as a whole: an item of a batch that meets one has failed.
+_NO_ANSWER = ("garbage", "empty", "hang", "reset", "reset_after_headers", "cut", "stream_error")
 
 
 class Wire(Protocol):
@@ -71,6 +81,7 @@ class SimApp:
         api_keys: Mapping[str, str],
         version: str,
         persona: Persona = PLAIN,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._world = world
         self._script = script
@@ -78,6 +89,8 @@ class SimApp:
         self._log = Log()
         self._next_seq = 0
         self._openai = OpenAIWire(persona)
+        self.batches = Batches(self._answer_item, clock)
+        self._batch_wires = (AnthropicBatches(self.batches), OpenAIBatches(self.batches))
         self._wires: dict[str, Wire] = {
             "/api/chat": OllamaWire(),
             "/api/generate": OllamaWire(),
@@ -94,6 +107,7 @@ class SimApp:
             "/sim/script": self._script_posted,
             "/sim/reset": lambda _: self.reset(),
             "/sim/bill": self._bill_asked,
+            "/sim/batches": self._batches_asked,
         }
 
     @property
@@ -119,6 +133,8 @@ class SimApp:
         self._log.clear()
         self._script.replace(())
         self._world.forget()
+        self.batches.reset()
+        self._batch_wires[1].reset()
 
     def warm_up(self) -> None:
         """Load the tokenizers now instead of during the first request."""
@@ -139,6 +155,11 @@ class SimApp:
         wire = self._wires.get(request.path) or (self._openai if self._openai.is_at(request.path) else None)
         if wire is not None and request.method == "POST":
             await self._serve(wire, request, scope, receive, send)
+            return
+        batches = next((api for api in self._batch_wires if api.is_at(request.path)), None)
+        if batches is not None:
+            exchange, fault = self._on_batches(batches, request)
+            await play(exchange, fault, scope, receive, send)
             return
         view = self._views.get(request.path) or (self._models if model_lists.is_at(request.path) else None)
         await play(self._plain(request, view), OK, scope, receive, send)
@@ -175,9 +196,12 @@ class SimApp:
         if await play(exchange, fault, scope, receive, send):
             self._log.complete(request.seq)
 
-    def _plan(self, wire: Wire, request: HttpRequest) -> tuple[Ask | None, Fault, Exchange]:
+    def _plan(
+        self, wire: Wire, request: HttpRequest, *, is_item: bool = False
+    ) -> tuple[Ask | None, Fault, Exchange]:
         try:
-            self._authorise(wire, request)
+            if not is_item:  # whoever handed the batch in was asked for the key
+                self._authorise(wire, request)
             ask = wire.read(request, self._world)
         except Refused as refused:
             return None, OK, wire.failure(request, refused)
@@ -192,6 +216,45 @@ class SimApp:
             return ask, fault, wire.failure(request, refused)
         except RecursionError:
             return ask, fault, wire.failure(request, Refused(400, "the request is nested too deeply"))
+
+    def _on_batches(
+        self, api: AnthropicBatches | OpenAIBatches, request: HttpRequest
+    ) -> tuple[Exchange, Fault]:
+        """What is asked of batches and their files; nothing of it is billed."""
+        wire, asked = api.wire, f"{request.method} {request.path}"
+        fault = OK
+        try:
+            self._authorise(wire, request)
+            fault = self._script.take(api.provider, "batches", asked, asked, named_only=True)
+            if fault.status is not None:
+                raise Refused(fault.status, "")
+            exchange = api.handle(request)
+        except Refused as refused:
+            exchange = wire.failure(request, refused)
+        headers = wire.headers(request) + (fault.retry_headers() if exchange.status != 200 else ())
+        exchange = faulty(replace(exchange, headers=exchange.headers + headers), fault)
+        self._log.add(replace(self._served(request, api.provider, None, fault, exchange), billed=False))
+        return exchange, fault
+
+    def _answer_item(self, batch: SimBatch, item: BatchItem) -> tuple[int, bytes]:
+        """One item of a batch, answered as a request of its own would be."""
+        api = next(one for one in self._batch_wires if one.provider == batch.provider)
+        self._next_seq += 1
+        headers = {"anthropic-version": "batch", "x-client-request-id": item.custom_id}
+        request = HttpRequest(self._next_seq, "POST", api.item_path, headers, dump(item.body))
+        ask, fault, exchange = self._plan(api.wire, request, is_item=True)
+        if exchange.streamed:
+            exchange = api.wire.failure(request, Refused(400, "stream: not allowed in a batch"))
+        elif fault.kind in _NO_ANSWER:
+            exchange = api.wire.failure(request, Refused(500, ""))
+        served = self._served(request, batch.provider, ask, fault, exchange)
+        self._log.add(replace(served, batch_id=batch.id, status=exchange.status, completed=True))
+        return exchange.status, exchange.body
+
+    def _batches_asked(self, request: HttpRequest) -> Any:
+        if request.method == "POST":
+            self.batches.steer(**json.loads(request.body or b"{}"))
+        return self.batches.shown()
 
     def _models(self, request: HttpRequest) -> Any:
         """The models of the API whose version, or whose key, the request carries."""
@@ -254,6 +317,7 @@ def app(
     workload: str | Path | Rows | None = None,
     api_keys: Mapping[str, str] | None = None,
     persona: str | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> SimApp:
     """A simulated server of all three providers, as an ASGI application.
 
@@ -264,6 +328,7 @@ def app(
     `task_type` and `expected`. `api_keys` maps `anthropic` and `openai` to the one key they accept;
     without it any key will do. `persona` is whose OpenAI-compatible server it plays, one of `PERSONAS`:
     it is asked at that vendor's path too, refuses what that vendor refuses and answers in its shape.
+    `clock` gives seconds since the epoch, by which batches are done or expire.
     Raises `ValueError` for an argument that makes no sense.
     """
     catalog = tuple(DEFAULT_MODELS if models is None else models)
@@ -283,7 +348,7 @@ def app(
     if persona is not None and persona not in PERSONAS:
         raise ValueError(f"persona: {persona!r} is none of {', '.join(PERSONAS)}")
     speaks = PERSONAS[persona] if persona is not None else PLAIN
-    return SimApp(world, Script(faults), api_keys or {}, ollama_version, speaks)
+    return SimApp(world, Script(faults), api_keys or {}, ollama_version, speaks, clock)
 
 
 def _rows(workload: str | Path | Rows | None) -> Rows:

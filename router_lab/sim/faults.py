@@ -201,12 +201,14 @@ class Script:
             self._faults, self._chaos = listed, chaos
             self._arrivals.clear()
 
-    def take(self, provider: str, model: str, prompt: str, prompt_hash: str) -> Fault:
-        """The fault for a request that has just arrived."""
+    def take(
+        self, provider: str, model: str, prompt: str, prompt_hash: str, *, named_only: bool = False
+    ) -> Fault:
+        """The fault for a request that has just arrived; `named_only` of those that name its model."""
         with self._lock:
             self._arrivals[(model, prompt_hash)] += 1
             for index, fault in enumerate(self._faults):
-                if fault.matches(provider, model, prompt):
+                if fault.matches(provider, model, prompt) and (fault.model == model or not named_only):
                     self._use(index, fault)
                     return fault
             return self._chaos.draw(prompt_hash, model, self._arrivals[(model, prompt_hash)])

@@ -20,7 +20,8 @@ class Served:
     was generated, as far as it was sent. `billed` is what a real provider would do. `tokens_sent` is
     the prompt's length before any cut, and `truncated` says that a cut was silent. `prompt_hash` is
     `sim.prompt_hash` of the conversation. `fault` is the fault's name, `ok` for none. `completed`
-    becomes true when the whole response has been handed to the network.
+    becomes true when the whole response has been handed to the network. An item of a batch has its
+    `batch_id`, and costs half.
     """
 
     seq: int
@@ -42,6 +43,7 @@ class Served:
     fault: str
     streamed: bool
     completed: bool = False
+    batch_id: str | None = None
 
 
 class Log:
@@ -122,7 +124,8 @@ def cost(used: Served | TokenTally, price: Price) -> float:
         used.cache_write_1h_tokens * (write if rates["cache_write_1h"] is None else rates["cache_write_1h"]),
         used.tokens_out * (rates["output"] or 0.0),
     )
-    return math.fsum(amounts) / 1_000_000
+    discount = 0.5 if isinstance(used, Served) and used.batch_id is not None else 1.0
+    return discount * math.fsum(amounts) / 1_000_000
 
 
 _RATES = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
