@@ -18,6 +18,7 @@ from router_lab.cli import (
     ledger,
     notebook_copies,
     providers,
+    race,
     replay,
     report,
     shadow,
@@ -38,6 +39,7 @@ examples:
   router-lab switch on --reason "week 48 trial"     let shadows run
   router-lab shadow monitor                         may the comparison stop?
   router-lab replay log.jsonl --candidate small     a log's answers against another model's
+  router-lab race out/ledger --run-id log.jsonl     which candidate is the cheapest within the margin
   router-lab compare --again --comparator json      stored answers by another measure
   router-lab report --out report.html               verdicts, savings, risks on one page
   router-lab ledger status                          what the ledger holds
@@ -56,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"router-lab {router_lab.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (
-        demo, simulate, providers, check, complete, switch, shadow, replay, compare, report, ledger,
+        demo, simulate, providers, check, complete, switch, shadow, replay, race, compare, report, ledger,
         notebook_copies,
     ):  # fmt: skip
         module.add_to(commands)

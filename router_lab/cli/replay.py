@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.cli.common import Commands, add_command, add_config_option, add_ledger_option
 from router_lab.cli.values import option
+from router_lab.defaults import MARGIN
 from router_lab.errors import ConfigError
 from router_lab.shown.escape import plain
 
 if TYPE_CHECKING:
+    from router_lab.analysis import RacePlan
     from router_lab.replay import Candidate, ReplayRun
     from router_lab.replay.plan import Plan
 
@@ -22,6 +24,7 @@ EXAMPLES = """\
   router-lab replay log.jsonl --candidate small,temperature=0 --candidate small,temperature=1 --yes
   router-lab replay ledger --task-type summarize --since 2026-11-01 --sample 2000 --seed 1 --candidate small
   router-lab replay prompts.csv --primary call --candidate small --yes
+  router-lab replay log.jsonl --candidate a --candidate b --candidate c --race --margin 0.02 --yes
 """
 
 
@@ -58,6 +61,12 @@ def add_to(commands: Commands) -> None:
         "--option", action="append", default=[], metavar="KEY=VALUE", help="of the comparator"
     )
     command.add_argument("--concurrency", type=int, default=32, metavar="N", help="most at one server")
+    command.add_argument(
+        "--race", action="store_true", help="ask candidates no more once they are settled, or hopeless"
+    )
+    command.add_argument(
+        "--margin", type=float, help=f"of the race, the loss you would accept (default: {MARGIN:g})"
+    )
     command.add_argument("--skip-bad-rows", action="store_true", help="leave out rows that cannot be used")
     command.add_argument("--yes", action="store_true", help="send without asking")
     add_config_option(command)
@@ -75,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise
     if done is None:
         return 0
-    print("\n".join(plain(line, 300) for line in repr(done).splitlines()))
+    print("\n".join(plain(line, 1_000) for line in repr(done).splitlines()))
     return 0 if done.is_complete else 3
 
 
@@ -85,6 +94,7 @@ async def _replayed(arguments: argparse.Namespace, candidates: list[Candidate]) 
     from router_lab.router import Router
 
     agreed: list[bool] = []
+    plan = _race_plan(arguments)
 
     def confirm(plan: Plan) -> bool:
         agreed.append(_confirmed(plan, arguments.yes))
@@ -109,6 +119,7 @@ async def _replayed(arguments: argparse.Namespace, candidates: list[Candidate]) 
                 comparator=arguments.comparator,
                 options=dict(option(text) for text in arguments.option),
                 strict=not arguments.skip_bad_rows,
+                race=plan,
                 confirm=confirm,
                 progress=sys.stderr.isatty(),
             )
@@ -123,6 +134,17 @@ def _confirmed(plan: Plan, is_agreed: bool) -> bool:
         return True
     print("nothing was sent; add --yes to send it")
     return False
+
+
+def _race_plan(arguments: argparse.Namespace) -> RacePlan | bool:
+    """Raises `ConfigError` for a margin without a race."""
+    if arguments.margin is None:
+        return bool(arguments.race)
+    if not arguments.race:
+        raise ConfigError("--margin is of a race: add --race, or leave it out")
+    from router_lab.analysis import RacePlan
+
+    return RacePlan(margin=arguments.margin)
 
 
 def _candidate(text: str) -> Candidate:

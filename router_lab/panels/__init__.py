@@ -7,6 +7,7 @@ from router_lab.panels.compare.marking import MarkingPanel
 from router_lab.panels.divisor import DivisorPanel
 from router_lab.panels.monitor import MonitorPanel
 from router_lab.panels.overview import Dashboard, dashboard
+from router_lab.panels.race import RacePanel
 from router_lab.panels.spend import SpendPanel
 from router_lab.panels.switch import SwitchPanel
 from router_lab.panels.truncation import TruncationPanel
@@ -17,6 +18,7 @@ __all__ = [
     "DivisorPanel",
     "MarkingPanel",
     "MonitorPanel",
+    "RacePanel",
     "SpendPanel",
     "SwitchPanel",
     "TruncationPanel",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from router_lab.analysis.plots.base import Plot
 from router_lab.analysis.plots.money import latency_quantiles, spend_by_cause
+from router_lab.analysis.plots.race_chart import frontier
 from router_lab.analysis.plots.tokens import divisor_convergence, truncation_over_time
 from router_lab.analysis.plots.verdict_charts import (
     agreement_by_task_type,
@@ -21,6 +22,7 @@ __all__ = [
     "confidence_band",
     "divisor_convergence",
     "evidence",
+    "frontier",
     "latency_quantiles",
     "spend_by_cause",
     "truncation_over_time",

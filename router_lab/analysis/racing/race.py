@@ -166,7 +166,7 @@ def _reason(state: RaceState) -> str:
         RaceState.WITHIN: "its band is within the margin",
         RaceState.WORSE: "its band is beyond the margin",
         RaceState.DIFFERS: "its band is beyond the margin; by likeness, that may be for better or worse",
-        RaceState.FUTILE: "a verdict on the rows there are has a chance below 5%",
+        RaceState.FUTILE: "a verdict on the rows there are has a chance below 10%",
         RaceState.OPEN: "its band holds the margin",
     }[state]
 

@@ -150,6 +150,12 @@ def _choice(result: RaceResult) -> str:
         return f"No candidate is known to lose at most {limit} points."
     row = _records(result.frame[result.frame["candidate"] == result.chosen])[0]
     interval = 100 * (1 - result.plan.alpha / len(result.frame))
+    if row["saving"] <= 0:
+        return (
+            f"No candidate within {limit} points is cheaper than the primary: the cheapest of them, "
+            f"{plain(result.chosen)}, costs {measured_ratio(row, 'total_cost_ratio')} of what it does "
+            f"({interval:.4g}% interval)."
+        )
     return (
         f"The cheapest whose loss is within {limit} points: {plain(result.chosen)}, saving "
         f"{percent(row['saving'])} ({percent(row['saving_low'])} to {percent(row['saving_high'])}, "

@@ -40,7 +40,7 @@ GROWTH: Final = 1.25
 
 # Nobody is given up on before so many rows, nor while a verdict is more likely than this.
 _HOPELESS_AFTER = 100
-_HOPELESS = 0.05
+_HOPELESS = 0.10
 _FORECAST_LOOKS = 20
 
 Result = Literal["above", "below", "hopeless", "open"]
@@ -77,7 +77,7 @@ def result_of(seen: Tally, bar: float, candidates: int, alpha: float, rows: int 
 
 
 def is_hopeless(seen: Tally, bar: float, candidates: int, alpha: float, rows: int | None) -> bool:
-    """Whether a verdict on so many `rows` in all has a predictive chance below 5%, after at least 100."""
+    """Whether a verdict on so many `rows` in all has a predictive chance below 10%, after at least 100."""
     if rows is None or seen.pairs >= rows or seen.pairs < _HOPELESS_AFTER:
         return False
     error = alpha / (2 * candidates)
