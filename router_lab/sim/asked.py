@@ -31,7 +31,10 @@ class ToolOffer:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request. `tool_choice` is `auto`, `any`, `none` or a tool's name; `json` asks for any JSON."""
+    """One request. `tool_choice` is `auto`, `any`, `none` or a tool's name; `json` asks for any JSON.
+
+    `choices` is how many answers are wanted: they are alike, and all of them are billed.
+    """
 
     model: str
     turns: tuple[Turn, ...]
@@ -44,6 +47,7 @@ class Ask:
     stop: tuple[str, ...] = ()
     think: bool = False
     include_usage: bool = False
+    choices: int = 1
 
     @property
     def system(self) -> str:

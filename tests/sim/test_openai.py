@@ -206,3 +206,26 @@ def test_bad_requests_are_the_clients_fault(server, body):
     answer = httpx.post(f"{server.url}/v1/chat/completions", content=body)
     assert answer.status_code == 400
     assert answer.json()["error"]["message"]
+
+
+def test_several_answers_are_wanted_given_and_counted(client, server):
+    asked = {"model": MODEL, "messages": user("Capital of France?")}
+    one = client.chat.completions.create(**asked)
+    three = client.chat.completions.create(**asked, n=3)
+    texts = [choice.message.content for choice in three.choices]
+    assert (texts, [choice.index for choice in three.choices]) == (
+        [one.choices[0].message.content] * 3,
+        [0, 1, 2],
+    )
+    assert three.usage.completion_tokens == 3 * one.usage.completion_tokens == server.app.log[-1].tokens_out
+    said = ["", ""]
+    for chunk in client.chat.completions.create(**asked, n=2, stream=True):
+        for choice in chunk.choices:
+            said[choice.index] += choice.delta.content or ""
+    assert said == texts[:2]
+
+
+@pytest.mark.parametrize("wanted", [0, 129])
+def test_more_answers_than_there_may_be_are_refused(client, wanted):
+    with pytest.raises(openai.BadRequestError, match="'n': integer"):
+        client.chat.completions.create(model=MODEL, messages=user("Hello"), n=wanted)

@@ -133,7 +133,8 @@ class AnthropicDecoder(EventDecoder):
                 yield from self._see_usage(stated)
                 self._is_counted = bool(wire.count(stated.get("output_tokens")))
             raise event_error(self.provider, wire.scrub_all(payload), status=self.status)
-        self._odd = payload if kind not in _KINDS else None if kind in _BLOCKS else self._odd
+        if kind in _BLOCKS or kind not in _KINDS:
+            self._keep_odd(None if kind in _BLOCKS else payload)
         if kind == "message_start":
             self._message.update(wire.member(payload, "message"))
             # It counts the answer's first token at most: what was written is told at the end.

@@ -24,6 +24,7 @@ __all__ = [
     "heed_headers",
     "is_error",
     "is_page",
+    "names_failure",
     "no_answer",
     "not_json",
     "read_failure",
@@ -147,6 +148,12 @@ def says_failed(payload: Any) -> bool:
     if is_error(payload.get("error")) or has_failed_status(payload):
         return True
     return any(text_of(payload.get(name)).lower() == "error" for name in ("type", "object"))
+
+
+def names_failure(payload: Any) -> bool:
+    """Whether an object that is no part of an answer names the status of an error, or its well-known kind."""
+    failure = read_failure(payload)
+    return bool(failure.message) and (failure.code is not None or failure.kind in _CALLERS_FAULT | KINDS)
 
 
 def heed_headers(
@@ -287,6 +294,8 @@ def _read_body(body: bytes) -> tuple[Any, Failure]:
 def _read_object(payload: Mapping[str, Any]) -> Failure:
     kind = payload.get("type")
     code = next((payload[name] for name in _CODES if payload.get(name) is not None), None)
+    if code is None and type(payload.get("status")) is int:
+        code = payload["status"]
     message = next((payload[name] for name in _MESSAGES if payload.get(name)), "")
     number = count(int(code) if isinstance(code, str) and code.isdecimal() and len(code) < 6 else code)
     return Failure(
@@ -310,7 +319,8 @@ def _kind(payload: Mapping[str, Any], code: Any, kind: Any) -> str | None:
 
 def _with_outer(failure: Failure, payload: Mapping[str, Any]) -> Failure:
     """What stands around an error object helps where it says nothing itself; a router quotes its upstream."""
-    outer = _read_object({name: payload[name] for name in (*_CODES, *_MESSAGES) if name in payload})
+    around = (*_CODES, "status", *_MESSAGES)
+    outer = _read_object({name: payload[name] for name in around if name in payload})
     metadata = payload.get("error", {}).get("metadata") if isinstance(payload.get("error"), dict) else None
     raw = metadata.get("raw") if isinstance(metadata, dict) else None
     message = failure.message or outer.message

@@ -165,7 +165,7 @@ class OllamaDecoder(Decoder):
                 yield Chunk(usage=usage)
             raise event_error(self.provider, wire.scrub_all(payload), status=self.status)
         message = wire.member(payload, "message")
-        self._odd = None if message or payload.get("done") is True else payload
+        self._keep_odd(None if message or payload.get("done") is True else payload)
         self._thinking.append(thinking_of(message))
         calls = message_calls(message)
         self._calls.add([{"index": wire.member(call, "function").get("index"), **call} for call in calls])

@@ -149,7 +149,8 @@ class OpenAIDecoder(EventDecoder):
         if failed and not self._stopped():
             raise event_error(self.provider, wire.scrub_all(payload), status=self.status)
         self._model = payload.get("model") or self._model
-        self._odd = None if choices else self._odd if usage else payload
+        if choices or not usage:
+            self._keep_odd(None if choices else payload)
         for choice in choices:
             place = _place(choice)
             known = self._choices.setdefault(place, StreamedChoice())

@@ -11,7 +11,7 @@ from router_lab.errors import ContextOverflowError, ProviderError, ResponseParse
 from router_lab.records import Reply, Usage
 from router_lab.router.providers.base import Chunk
 from router_lab.router.providers.events import Event, Events, ends_with_mark, is_done, looks_like_events
-from router_lab.router.providers.failures import event_error, no_answer
+from router_lab.router.providers.failures import event_error, names_failure, no_answer
 from router_lab.router.providers.usage import is_complete, later
 from router_lab.router.providers.wire import BYTE_ORDER_MARK, decode, scrub, scrub_all
 
@@ -186,6 +186,12 @@ class Decoder(ABC):
         if isinstance(failed, ProviderError) and failed.kind == "no_answer":
             return event_error(self.provider, odd, status=self.status) if isinstance(odd, str) else None
         return failed
+
+    def _keep_odd(self, payload: Any) -> None:
+        """Remember what is no part of an answer. Raises at once where it says that none will follow."""
+        self._odd = payload
+        if payload is not None and not self._stopped() and names_failure(payload):
+            raise event_error(self.provider, scrub_all(payload), status=self.status)
 
     def _ends_without_break(self, data: bytes) -> bool:
         """Whether the line that has begun is the end mark already, so that nothing needs to follow it."""

@@ -23,11 +23,8 @@ _DEEPEST = 4
 
 def thinking_of(message: Mapping[str, Any]) -> str:
     """A message's thoughts, in the field that its server keeps them in; several hold the same."""
-    for name in _FIELDS:
-        if text := thought_of(message.get(name)):
-            return text
-    for name in _LISTS:
-        if text := thought_of(message.get(name)):
+    for name in (*_FIELDS, *_LISTS):
+        if (value := message.get(name)) and (text := thought_of(value)):
             return text
     content = message.get("content")
     parts = [content] if isinstance(content, dict) else wire.objects(content)

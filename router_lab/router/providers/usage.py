@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from router_lab.records import Reply, Usage
@@ -138,7 +139,8 @@ def read_usage(places: Iterable[Any], *, excludes_cache: bool = False) -> Usage 
 
     `excludes_cache`: the prompt's count never holds cached tokens (Anthropic's wire format).
     """
-    known = [usage for place in places if isinstance(usage := _object(place), Mapping)]
+    # Most chunks of a stream have nothing in any of the places.
+    known = [usage for place in places if place and isinstance(usage := _object(place), Mapping)]
     found = [usage for place in known if (usage := _read(place, excludes_cache)) is not None]
     if not found:
         return None
@@ -326,7 +328,7 @@ def _cost(raw: Mapping[str, Any]) -> float | None:
     ticks = _tokens(raw.get("cost_in_usd_ticks"))
     if ticks is not None:
         return ticks / _XAI_TICKS_PER_USD
-    cost = next((amount for name in _COST if (amount := _amount(_at(raw, name))) is not None), None)
+    cost = next((amount for path in _paths(_COST) if (amount := _amount(_at(raw, path))) is not None), None)
     upstream = _amount(member(raw, "cost_details").get("upstream_inference_cost"))
     # With a key of one's own the router states its fee alone.
     if raw.get("is_byok") is True and upstream is not None:
@@ -342,11 +344,11 @@ def _amount(value: Any) -> float | None:
     return float(value) if math.isfinite(value) and value >= 0 else None
 
 
-def _first(raw: Mapping[str, Any], names: Iterable[str]) -> int | None:
+def _first(raw: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
     """The first count that is not zero, else zero if any name has one."""
     zero = None
-    for name in names:
-        found = _tokens(_at(raw, name))
+    for path in _paths(names):
+        found = _tokens(_at(raw, path)) if path[0] in raw else None
         if found:
             return found
         zero = found if zero is None else zero
@@ -359,9 +361,14 @@ def _tokens(value: Any) -> int | None:
     return count(value)
 
 
-def _at(raw: Mapping[str, Any], name: str) -> Any:
+@cache
+def _paths(names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(name.split(".")) for name in names)
+
+
+def _at(raw: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     value: Any = raw
-    for key in name.split("."):
+    for key in path:
         if not isinstance(value, Mapping):
             return None
         value = value.get(key)

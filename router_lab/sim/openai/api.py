@@ -25,6 +25,7 @@ from router_lab.sim.exchange import (
 from router_lab.sim.faults import Fault
 from router_lab.sim.openai.personas import PLAIN, Persona
 from router_lab.sim.openai.request import (
+    choices,
     invalid,
     message_turn,
     output_schema,
@@ -110,6 +111,7 @@ class OpenAIWire:
             stop=tuple(filter(None, map(reading.text, stop if isinstance(stop, list) else [stop]))),
             include_usage=self._persona.streams_usage
             or (isinstance(options, Mapping) and options.get("include_usage") is True),
+            choices=choices(reading.optional(data, "n", int, invalid)),
         )
 
     def serve(self, request: HttpRequest, ask: Ask, fault: Fault, world: World) -> Exchange:
@@ -127,17 +129,19 @@ class OpenAIWire:
         cached = 0 if halved else _cached_tokens(ask, lengths, model, world)
         tally = TokenTally(
             tokens_in=total // 2 if halved else total,
-            tokens_out=answer.tokens,
+            tokens_out=answer.tokens * ask.choices,
             cache_read_tokens=cached,
-            reasoning_tokens=answer.reasoning_tokens,
+            reasoning_tokens=answer.reasoning_tokens * ask.choices,
             tokens_sent=total,
         )
         key = hash_turns(ask.turns)
         base = {"id": f"chatcmpl-{key}", "created": _CREATED, "model": ask.model}
         if ask.stream:
-            pieces = tuple(_chunks(base, answer, tally, self._persona, include_usage=ask.include_usage))
+            pieces = tuple(_chunks(base, answer, tally, self._persona, ask))
         else:
-            pieces = (dump(self._persona.dressed(_completion(base, answer, tally, model), tally)),)
+            pieces = (
+                dump(self._persona.dressed(_completion(base, answer, tally, model, ask.choices), tally)),
+            )
         first, further = waits(model, answer, key, world.latency, pieces=len(pieces) if ask.stream else 0)
         error = {
             "error": _error(500, "The server had an error while processing your request.", model.dialect)
@@ -249,7 +253,7 @@ def _calls(answer: Answer) -> list[dict[str, Any]]:
 
 
 def _completion(
-    base: Mapping[str, Any], answer: Answer, tally: TokenTally, model: SimModel
+    base: Mapping[str, Any], answer: Answer, tally: TokenTally, model: SimModel, wanted: int
 ) -> dict[str, Any]:
     refused = answer.stop == "refusal"
     message: dict[str, Any] = {
@@ -259,8 +263,9 @@ def _completion(
     }
     if answer.tools:
         message["tool_calls"] = _calls(answer)
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _FINISH[answer.stop]}
-    whole = {**base, "object": "chat.completion", "choices": [choice], "usage": _usage(tally)}
+    choice = {"message": message, "logprobs": None, "finish_reason": _FINISH[answer.stop]}
+    listed = [{"index": index, **choice} for index in range(wanted)]
+    whole = {**base, "object": "chat.completion", "choices": listed, "usage": _usage(tally)}
     if model.dialect == "llamacpp":
         fresh = tally.tokens_in - tally.cache_read_tokens
         whole["timings"] = {
@@ -272,34 +277,35 @@ def _completion(
 
 
 def _chunks(
-    base: Mapping[str, Any], answer: Answer, tally: TokenTally, persona: Persona, *, include_usage: bool
+    base: Mapping[str, Any], answer: Answer, tally: TokenTally, persona: Persona, ask: Ask
 ) -> Iterator[bytes]:
     """The answer as `data:` lines; with `include_usage` the last chunk has usage and no choices."""
-    extra = {"usage": None} if include_usage else {}
-
-    def chunk(delta: Mapping[str, Any], finish: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        made = {**base, "object": "chat.completion.chunk", "choices": [choice], **extra}
-        return _event(persona.dressed(made, tally, is_chunk=True))
-
+    extra = {"usage": None} if ask.include_usage else {}
     if persona.stream_opening:
         yield persona.stream_opening
-    yield chunk({"role": "assistant", "content": None if answer.tools else ""})
-    for index, call in enumerate(_calls(answer)):
-        arguments = call["function"]["arguments"]
-        yield chunk(
-            {"tool_calls": [{"index": index, **call, "function": {**call["function"], "arguments": ""}}]}
-        )
-        for part in split(arguments):
-            yield chunk({"tool_calls": [{"index": index, "function": {"arguments": part}}]})
-    field = "refusal" if answer.stop == "refusal" else "content"
-    for part in split(answer.text):
-        yield chunk({field: part})
-    yield chunk({}, _FINISH[answer.stop])
-    if include_usage:
+    for delta, finish in _deltas(answer):
+        for index in range(ask.choices):
+            choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+            made = {**base, "object": "chat.completion.chunk", "choices": [choice], **extra}
+            yield _event(persona.dressed(made, tally, is_chunk=True))
+    if ask.include_usage:
         last = {**base, "object": "chat.completion.chunk", "choices": [], "usage": _usage(tally)}
         yield _event(persona.dressed(last, tally, is_chunk=True))
     yield b"data: [DONE]\n\n"
+
+
+def _deltas(answer: Answer) -> Iterator[tuple[dict[str, Any], str | None]]:
+    """The pieces of an answer, the last one with the reason why it ended."""
+    yield {"role": "assistant", "content": None if answer.tools else ""}, None
+    for index, call in enumerate(_calls(answer)):
+        opening = {"index": index, **call, "function": {**call["function"], "arguments": ""}}
+        yield {"tool_calls": [opening]}, None
+        for part in split(call["function"]["arguments"]):
+            yield {"tool_calls": [{"index": index, "function": {"arguments": part}}]}, None
+    field = "refusal" if answer.stop == "refusal" else "content"
+    for part in split(answer.text):
+        yield {field: part}, None
+    yield {}, _FINISH[answer.stop]
 
 
 def _event(data: Mapping[str, Any]) -> bytes:

@@ -105,6 +105,9 @@ def _format(data: Mapping[str, Any]) -> Any:
 
 
 def _groq(data: Mapping[str, Any]) -> Refused | None:
+    if data.get("n", 1) not in (None, 1):
+        message = "'n' : number must be at most 1"
+        return _refused(400, message, {"error": {"message": message, "type": "invalid_request_error"}})
     if _format(data) != "json_schema":
         return None
     message = (

@@ -9,6 +9,8 @@ from router_lab.sim import reading
 from router_lab.sim.asked import ToolOffer, Turn
 from router_lab.sim.exchange import Refused
 
+_MOST_CHOICES = 128
+
 
 def invalid(message: str) -> Refused:
     """A 400 in the API's words."""
@@ -64,3 +66,12 @@ def output_schema(form: Any) -> Mapping[str, Any] | None:
     outer = form.get("json_schema") if isinstance(form, Mapping) else None
     schema = outer.get("schema") if isinstance(outer, Mapping) else None
     return schema if isinstance(schema, Mapping) else None
+
+
+def choices(given: int | None) -> int:
+    """How many answers are wanted."""
+    wanted = 1 if given is None else given
+    if not 1 <= wanted <= _MOST_CHOICES:
+        wrong, limit = ("below minimum", ">= 1") if wanted < 1 else ("above maximum", f"<= {_MOST_CHOICES}")
+        raise invalid(f"Invalid 'n': integer {wrong} value. Expected a value {limit}, got {wanted} instead.")
+    return wanted

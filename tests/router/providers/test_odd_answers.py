@@ -43,6 +43,42 @@ def streamed_calls(*chunks: list[dict[str, Any]]) -> list[tuple[str, dict[str, A
     return called(read("openai", body)[1])
 
 
+BEGUN = {
+    "openai": events(piece({"content": "half"})),
+    "anthropic": events({"type": "content_block_start", "index": 0, "content_block": {"type": "text"}}),
+    "ollama": b'{"message": {"content": "half"}, "done": false}\n',
+}
+
+
+@pytest.mark.parametrize("name", sorted(BEGUN))
+@pytest.mark.parametrize(
+    ("told", "error"),
+    [
+        ({"code": 503, "message": "overloaded"}, ProviderError),
+        ({"status_code": 500, "detail": "worker died"}, ProviderError),
+        ({"title": "Too Many Requests", "status": 429, "detail": "slow down"}, ProviderError),
+        ({"code": "insufficient_quota", "message": "no money"}, ProviderError),
+        ({"code": 400, "message": TOO_LONG}, ContextOverflowError),
+    ],
+)
+def test_an_error_without_its_key_is_told_while_the_socket_stays_open(
+    name: str, told: dict[str, Any], error: type[Exception]
+) -> None:
+    line = json.dumps(told).encode() + b"\n\n"
+    for begun in (b"", BEGUN[name]):
+        decoder = PROVIDERS[name].decoder()
+        with pytest.raises(error):
+            list(decoder.feed(begun + (line if name == "ollama" else b"data: " + line)))
+
+
+@pytest.mark.parametrize(
+    "news", [{"message": "queued"}, {"code": 200, "message": "ok"}, {"status": "PROCESSING"}]
+)
+def test_news_beside_an_answer_are_no_error(news: dict[str, Any]) -> None:
+    body = events(news, piece({"content": "Hello"}), news, piece({}, "stop"), end=b"data: [DONE]\n\n")
+    assert read("openai", body)[1].text == "Hello"
+
+
 @pytest.mark.parametrize("word", ["null", "None", "", " ", "FINISH_REASON_UNSPECIFIED"])
 def test_a_reason_that_is_none_ends_nothing(word: str) -> None:
     half = events(piece({"content": "half"}, word))
