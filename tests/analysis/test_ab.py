@@ -251,10 +251,12 @@ def test_a_comparator_nobody_knows_is_a_name_like_any_other():
     assert ab(frame.assign(comparator=None)).verdict("classify::ticket") == "non-inferior"
 
 
-def test_all_scores_nan_is_refused_and_all_failed_differs():
+def test_no_scores_and_no_answers_are_refused_and_failures_differ():
     frame = pairs_frame(np.full(60, np.nan))
     assert ab(frame).verdict("classify::ticket") == "refused"
-    assert ab(frame.assign(status="shadow_failed")).verdict("classify::ticket") == "differs"
+    assert ab(frame.assign(status="shadow_failed")).verdict("classify::ticket") == "refused"
+    statuses = ["complete"] + ["shadow_failed"] * (len(frame) - 1)
+    assert ab(frame.assign(status=statuses)).verdict("classify::ticket") == "differs"
 
 
 def test_empty_and_single_rows_are_answers_not_errors():

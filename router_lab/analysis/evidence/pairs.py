@@ -44,6 +44,9 @@ _GAVE_NOTHING: dict[str, Collection[str]] = {
     "shadow": ("shadow_failed", "both_failed", "shadow_misconfigured"),
 }
 
+# How the error of a shadow begins that did answer, but with nothing that could be used.
+_UNUSABLE = "ResponseParseError"
+
 # Few values over many rows: as categories they are told apart at once.
 _USES = pd.CategoricalDtype(
     sorted({*USE_OF_STATUS.values(), "shadow_unusable", "primary_unusable", "both_unusable"})
@@ -70,6 +73,7 @@ _DEFAULTS: dict[str, Any] = {
     "judge": None,
     "is_likeness": None,
     "shadow_error": None,
+    "shadow_answered": None,
     "primary_cost_usd": np.nan,
     "shadow_cost_usd": np.nan,
     "primary_unknown_usd": 0.0,
@@ -113,9 +117,9 @@ def judged_pairs(
     `primary_score` and `shadow_score`, all in [0, 1]; other columns of the `comparisons` table are used
     when present. `keep` names further columns to carry along; `scored_by` keeps the scores of `truth`,
     `people`, `judge` or one scorer by name. Adds `use` (scored, shadow_failed, shadow_unusable,
-    primary_unusable, both_unusable, misconfigured, truncated, no_primary, unscored, dropped, not_run), and
-    `agreement` set to 0 where the shadow gave nothing. Raises `ConfigError` naming a missing column, a
-    scorer who scored nothing, or what is accepted.
+    primary_unusable, both_unusable, misconfigured, truncated, no_primary, unscored, dropped, not_run),
+    `is_unanswered` where no shadow answered, not even badly, and `agreement` set to 0 where it gave nothing.
+    Raises `ConfigError` naming a missing column, a scorer who scored nothing, or what is accepted.
     """
     check_basis(basis)
     arguments.text("by", by, "a column of the pairs")
@@ -179,12 +183,14 @@ def _selected(table: Any, wanted: Sequence[str], keys: Collection[str]) -> tuple
             judge_name,
             likeness,
             preference,
+            shadow_answered,
             shadow_error,
         )
 
         table = table.mutate(
             preference=preference(table),
             shadow_error=shadow_error(table),
+            shadow_answered=shadow_answered(table),
             is_likeness=likeness(table),
             judge=judge_name(table),
         )
@@ -215,7 +221,8 @@ def _oldest_first(frame: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
 
 def _with_details(frame: pd.DataFrame) -> pd.DataFrame:
     """A frame with what stands in `details`, a mapping or its JSON: the `preference` of its judge and which
-    that is, the `shadow_error` of shadows set up wrongly, whether a comparator measures likeness.
+    that is, the `shadow_error` of shadows that failed and whether they answered, whether a comparator
+    measures likeness.
     """
     if not {"details", "comparator", "status"} <= set(frame.columns):
         return frame
@@ -223,7 +230,8 @@ def _with_details(frame: pd.DataFrame) -> pd.DataFrame:
     for column, rows in (
         ("preference", is_judged),
         ("judge", is_judged),
-        ("shadow_error", frame["status"] == "shadow_misconfigured"),
+        ("shadow_error", frame["status"].isin(_GAVE_NOTHING["shadow"])),
+        ("shadow_answered", frame["status"].isin(_GAVE_NOTHING["shadow"])),
         ("is_likeness", frame["details"].map(lambda one: _LIKENESS in str(one))),
     ):
         if column not in frame:
@@ -271,6 +279,8 @@ def _with_uses(rows: pd.DataFrame) -> pd.DataFrame:
     place, statuses = pd.factorize(rows["status"])
     uses = [USE_OF_STATUS.get(status, "unscored") for status in statuses]
     use = pd.Series(pd.Categorical([*uses, "unscored"], dtype=_USES)[place], index=rows.index)
+    is_answer = rows["shadow_answered"].eq(True) | rows["shadow_error"].astype(str).str.startswith(_UNUSABLE)
+    rows["is_unanswered"] = _failed(rows, "shadow", _GAVE_NOTHING["shadow"]) & ~is_answer
     for side, statuses in _GAVE_NOTHING.items():
         rows[f"{side}_model"] = rows[f"{side}_model"].mask(_failed(rows, side, statuses))
     primary, shadow = (_ended_badly(rows[f"{side}_ending"]) for side in ("primary", "shadow"))

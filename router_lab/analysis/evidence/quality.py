@@ -23,6 +23,7 @@ REFUSALS = (
     "truncated_primaries",
     "primary_unusable",
     "no_primary",
+    "no_shadow",
     "misconfigured",
     "dropped",
     "mixed_comparators",
@@ -71,6 +72,7 @@ def inspect(group: pd.DataFrame, found: Evidence, cluster: str | None) -> list[F
         *_size(found, cluster),
         *_completeness(main, found),
         *_dropped(main),
+        *_unanswered(main),
         *_marks(found),
         *_scorers(found),
         *_judge(group, found),
@@ -155,7 +157,8 @@ def _dropped(main: pd.DataFrame) -> list[Finding]:
             message += f", and those that were not are no random part: {_remedy(reasons)}"
         found.append(Finding("dropped", message, refuses))
     if wrong:
-        message = f"{wrong:,} shadows could not work{_first_error(main)}: mend it and compare again"
+        error = _last_error(main[main["use"] == "misconfigured"])
+        message = f"{wrong:,} shadows could not work{error}: mend it and compare again"
         refuses = wrong > MOST_MISCONFIGURED * sampled or usable < wrong
         found.append(Finding("misconfigured", message, refuses))
     return found
@@ -171,9 +174,21 @@ def _remedy(reasons: Collection[str]) -> str:
     return "; ".join(found) or "run them to their end"
 
 
-def _first_error(main: pd.DataFrame) -> str:
-    """The last message of a shadow that was set up wrongly, which says what to do."""
-    messages = main.loc[main["use"] == "misconfigured", "shadow_error"].dropna()
+def _unanswered(main: pd.DataFrame) -> list[Finding]:
+    """Shadows of which not one answered: of a server that is not there nothing is known but that."""
+    ran = main[~main["use"].isin(["misconfigured", "dropped", "not_run"])]
+    if ran.empty or not ran["is_unanswered"].all():
+        return []
+    message = (
+        f"none of the {len(ran):,} shadows answered{_last_error(ran)}: see why (`router-lab check`), mend it "
+        "and compare again"
+    )
+    return [Finding("no_shadow", message, refuses=True)]
+
+
+def _last_error(pairs: pd.DataFrame) -> str:
+    """The last message of shadows that failed, which says what to do."""
+    messages = pairs["shadow_error"].dropna()
     return f" ({plain_text(messages.iloc[-1])})" if len(messages) else ""
 
 

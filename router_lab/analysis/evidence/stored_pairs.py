@@ -28,6 +28,9 @@ _PREFERENCE = r'"preference": ?([0-9.]+)'
 _JUDGE = r'"judge": ?"((?:[^"\\]|\\.)*)"'
 _SHADOW_ERROR = r'"shadow_error": ?"((?:[^"\\]|\\.)*)"'
 
+# Pairs without a usable answer of the shadow's.
+_FAILED = ("shadow_failed", "both_failed", "shadow_misconfigured")
+
 SIDES: tuple[Side, Side] = ("primary", "shadow")
 
 
@@ -117,9 +120,15 @@ def judge_name(pairs: Any) -> Any:
 
 
 def shadow_error(pairs: Any) -> Any:
-    """What a shadow that was set up wrongly failed of, as it stands in the JSON, a column; else null."""
+    """What a shadow failed of, as it stands in the JSON, a column; null for others."""
     found = pairs.details.re_extract(_SHADOW_ERROR, 1).nullif("")
-    return (pairs.status == "shadow_misconfigured").ifelse(found, ibis.null("string"))
+    return pairs.status.isin(_FAILED).ifelse(found, ibis.null("string"))
+
+
+def shadow_answered(pairs: Any) -> Any:
+    """Whether a shadow that failed did give an answer, a column; null where it is not said."""
+    said = [pairs.details.contains(f'"shadow_answered":{space}true') for space in ("", " ")]
+    return (pairs.status.isin(_FAILED) & (said[0] | said[1])).nullif(False)
 
 
 def with_scores(

@@ -17,6 +17,7 @@ from router_lab.router.providers.waits import asked_wait, reset_after, retry_aft
 from router_lab.router.providers.wire import count, decode, excerpt, text_of
 
 __all__ = [
+    "NO_API",
     "Failure",
     "choice_error",
     "event_error",
@@ -33,6 +34,9 @@ __all__ = [
     "says_failed",
     "success_error",
 ]
+
+# The kind of an error whose answer is no API's: something else answers at that address.
+NO_API = "no_api"
 
 # Characters of an error's text that are read at all; a hostile server may send megabytes.
 _MESSAGE_LIMIT = 4000
@@ -232,8 +236,13 @@ def not_json(provider: str, body: bytes, status: int = 200) -> ProviderError:
         f"such as {'http://127.0.0.1:11434' if provider == 'ollama' else 'https://api.example.com/v1'}",
         status=status,
         retryable=True,
-        kind="not_json",
+        kind=NO_API if _is_no_api(text) else "not_json",
     )
+
+
+def _is_no_api(text: str) -> bool:
+    """Whether a body was never meant to be JSON: a page, a greeting; one that is cut begins as JSON."""
+    return bool(text.strip()) and text.lstrip("\ufeff \t\r\n")[:1] not in tuple('{["')
 
 
 def is_page(text: str) -> bool:

@@ -8,7 +8,7 @@ from router_lab.errors import ContextOverflowError, ProviderError, ResponseParse
 from router_lab.records import Reply, Usage
 from router_lab.router.providers import wire
 from router_lab.router.providers.events import decode_body, looks_like_events
-from router_lab.router.providers.failures import no_answer, not_json
+from router_lab.router.providers.failures import is_page, no_answer, not_json
 from router_lab.router.providers.streams import Decoder
 
 
@@ -24,9 +24,9 @@ def decode_answer(name: str, decoder: Decoder, body: bytes, status: int) -> dict
         decoder.status = status
         if looks_like_events(body) and body.strip() and (reply := reply_of_events(decoder, body)):
             return reply
-        if not wire.salvage(body):
-            raise not_json(name, body, status) from error
         text = body[:2000].decode("utf-8", "replace")
+        if is_page(text) or not wire.salvage(body):  # a page has objects in its scripts
+            raise not_json(name, body, status) from error
         raise ResponseParseError(f"{name}: the answer's body is not JSON: {error}", text=text) from error
     if isinstance(data, list) and len(data) == 1 and isinstance(data[0], dict):
         data = data[0]

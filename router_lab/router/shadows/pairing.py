@@ -25,7 +25,7 @@ from router_lab.router.comparators.judge import Question
 from router_lab.router.comparators.worker import Worker
 from router_lab.router.ports import Accounts
 from router_lab.router.secrets import Secrets
-from router_lab.router.shadows.misconfiguration import Misconfigurations
+from router_lab.router.shadows.misconfiguration import Misconfigurations, has_answer
 from router_lab.router.writes import Writes, has_event_loop
 from router_lab.settings.models import ShadowRoute
 
@@ -264,6 +264,8 @@ def _comparison(
     if status == "shadow_misconfigured" and shadow is not None:
         details["shadow_failure"] = "configuration"
         details["shadow_http_status"] = getattr(shadow.error, "status", None)
+    if status in _FAILED and shadow is not None and shadow.error is not None:
+        details["shadow_answered"] = has_answer(shadow.error)
     if verdict is not None:
         details |= {"reason": verdict.reason, **verdict.details}
     return Comparison(

@@ -153,3 +153,25 @@ def test_a_fallback_that_answered_is_no_answer_of_the_primary_and_no_failure_of_
     judged = ab(rows)
     assert judged.verdict("classify::ticket") == "non-inferior"
     assert "have no primary answer and are left out" in repr(judged)
+
+
+# --- a shadow of which nothing is known -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["shadow_failed", "both_failed"])
+def test_a_shadow_that_never_answered_is_refused_whatever_scores_say(tmp_path: Path, status: str) -> None:
+    with Ledger(tmp_path) as ledger:
+        told = {"shadow_error": "ProviderError: could not connect"}
+        rows = failed(60, status=status, details=told, shadow_model=None)
+        write(ledger, rows)
+        ledger.score(*_truth(rows, [1.0] * 60, [0.0] * 60))
+        judged = ab(ledger)
+        assert judged.verdict(NAME) == "refused"
+        assert "none of the 60 shadows answered (ProviderError: could not connect)" in repr(judged)
+        assert outcome(ledger) == "refused"
+
+
+def test_what_was_answered_and_could_not_be_read_is_no_silence_also_in_older_rows() -> None:
+    told = {"shadow_error": "ResponseParseError: the answer is not JSON"}
+    rows = pairs_frame(np.full(60, np.nan), status="shadow_failed", details=[told] * 60)
+    assert ab(rows).verdict("classify::ticket") == "differs"

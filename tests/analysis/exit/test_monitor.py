@@ -309,8 +309,10 @@ def test_nothing_usable_is_said_plainly(rows):
     assert result._repr_html_()
 
 
-def test_all_failed_shadows_differ():
-    assert outcome(pairs_frame([np.nan] * 60, status="shadow_failed")) is Outcome.DIFFERS
+def test_failed_shadows_differ_unless_not_one_answered():
+    statuses = ["complete"] + ["shadow_failed"] * 60
+    assert outcome(pairs_frame([1.0] + [np.nan] * 60, status=statuses)) is Outcome.DIFFERS
+    assert outcome(pairs_frame([np.nan] * 60, status="shadow_failed")) is Outcome.REFUSED
 
 
 def test_an_unknown_status_is_not_evidence():

@@ -79,13 +79,17 @@ def test_hostile_task_types_stay_text(tmp_path):
     assert "<img src=x" not in page and "&lt;img src=x" in page
 
 
+FAILED = ["complete"] + ["shadow_failed"] * 999
+
+
 @pytest.mark.parametrize(
     ("change", "kind", "words"),
     [
         (lambda f: f, "yes", "You may</b> replace cloud by local"),
         (lambda f: f.head(40), "later", "would settle it"),
         (lambda f: f.head(1), "later", "at least 10 are needed"),
-        (lambda f: f.assign(status="shadow_failed"), "differs", "not known to be worse: score some pairs"),
+        (lambda f: f.assign(status=FAILED), "differs", "not known to be worse: score some pairs"),
+        (lambda f: f.assign(status="shadow_failed"), "later", "none of the 1,000 shadows answered"),
         (lambda f: f.assign(agreement=np.nan), "later", "no usable score"),
     ],
 )
