@@ -10,6 +10,7 @@ RouterLabError
 ├── ProviderError            the provider refused, failed or could not be reached
 ├── ContextOverflowError     the prompt does not fit, or was silently cut to fit
 ├── ResponseParseError       the answer arrived (and may be billed) but cannot be used
+├── NotRecordedError         a router that plays back has no recorded answer; nothing was sent
 └── LedgerError              the ledger cannot be read or written; the call was not made
     └── ReplacedFilesError   its sealed files were replaced while tables of them were read
 """
@@ -24,6 +25,7 @@ __all__ = [
     "ConfigError",
     "ContextOverflowError",
     "LedgerError",
+    "NotRecordedError",
     "ProviderError",
     "ReplacedFilesError",
     "ResponseParseError",
@@ -156,6 +158,19 @@ class ResponseParseError(RouterLabError):
         super().__init__(message)
         self.text = text
         self.token_limited = token_limited
+
+
+class NotRecordedError(RouterLabError):
+    """A router that plays back has no recorded answer to this input, by this model, with these parameters.
+
+    `input_hash` is as in `attempts`; `aliases` are the models that were asked. Nothing was sent.
+    """
+
+    def __init__(self, message: str, *, task_type: str, aliases: tuple[str, ...], input_hash: str) -> None:
+        super().__init__(message)
+        self.task_type = task_type
+        self.aliases = aliases
+        self.input_hash = input_hash
 
 
 class LedgerError(RouterLabError):

@@ -167,6 +167,12 @@ def setting(row: Mapping[str, Any]) -> str:
     return json.dumps(kept, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
+def asked_of(row: Mapping[str, Any]) -> str:
+    """What may change an answer, of a row's `parameters`, as canonical JSON; the seed is a part of it."""
+    kept = _without_bookkeeping({name: value for name, value in row.items() if name != "extra_headers"})
+    return json.dumps(kept, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
 def is_secret_header(name: str) -> bool:
     """Whether what a header of this name holds may be a secret; in doubt it is."""
     return bool(_SECRET_HEADER.search(name))

@@ -61,9 +61,9 @@ Outcome = Literal[
 ]
 
 # Where `cost_usd` comes from: the config's own price, the public price list, the reservation of an
-# attempt whose usage was never seen, nothing because the attempt was not billed, another tool's log, or its
-# provider's own export (see `Ledger.reconcile`).
-CostSource = Literal["config", "genai-prices", "reserved", "none", "imported", "reconciled"]
+# attempt whose usage was never seen, nothing because the attempt was not billed, another tool's log, its
+# provider's own export (see `Ledger.reconcile`), or a recording that was played back and costs nothing again.
+CostSource = Literal["config", "genai-prices", "reserved", "none", "imported", "reconciled", "playback"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,8 @@ class CompletionMetadata:
     """What one `complete()` cost and how it went.
 
     `cost_usd` (US dollars), `attempts` and `latency_ms` are of all its attempts together; models, tokens and
-    `stop_reason` are of the attempt that answered.
+    `stop_reason` are of the attempt that answered. With `is_playback` they are as recorded: the call was not
+    made again, and costs nothing now.
     """
 
     request_id: str
@@ -166,6 +167,7 @@ class CompletionMetadata:
     overflow_escalated: bool
     token_limited: bool
     stop_reason: str | None
+    is_playback: bool = False
 
     def facts(self) -> list[str]:
         """The line below an answer: route, model, tokens, cost, and what was unusual."""
@@ -264,7 +266,8 @@ class Attempt:
     cost_usd: float
     """US dollars: by the bill where there is one, else the likely figure."""
     cost_source: CostSource
-    """Where the price is from: `config`, `genai-prices`, `reserved`, `none`, `imported`, `reconciled`."""
+    """Where the price is from: `config`, `genai-prices`, `reserved`, `none`, `imported`, `reconciled`, or
+    `playback`: a recorded answer, not paid for again."""
     billing: Billing
     """Whether it is billed: `billed`, `unbilled`, or `unknown` where no bill was seen."""
     outcome: Outcome
@@ -311,6 +314,8 @@ class Attempt:
     """US dollars that budgets count: what was held where no bill was seen, else `cost_usd`; null: older."""
     prompt_version: str | None = None
     """The prompt without its messages: its tag, or `auto:` and a hash of system, tools and schema."""
+    tool_call_ids: str | None = field(default=None, repr=False)
+    """The provider's ids of those calls in their order, a JSON array; null: none."""
 
 
 # How one answer of a pair ended: `complete` is an answer one can judge, everything else is a failure

@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.records import Alert, Attempt, Comparison, Score, SwitchEvent, Watch
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 Kind = Literal["string", "int", "float", "bool", "time", "json"]
 
@@ -95,7 +95,7 @@ ATTEMPTS = Table(
         "parameters",
         "prompt_version",
     ),
-    content=("prompt", "output", "tool_calls", "thoughts"),
+    content=("prompt", "output", "tool_calls", "thoughts", "tool_call_ids"),
 )
 COMPARISONS = Table(
     name="comparisons",

@@ -19,6 +19,7 @@ from router_lab.errors import (
     BudgetExceededError,
     ConfigError,
     LedgerError,
+    NotRecordedError,
     ProviderError,
     ResponseParseError,
     RouterLabError,
@@ -48,6 +49,8 @@ _HOPELESS = frozenset({401, 402, 403, 404, 410})
 _TRIES = 6
 # Failures of a server with nothing but failures between them, each after a longer wait.
 _PATIENCE = 12
+# Problems that a result names.
+_TOLD = 20
 
 _log = logging.getLogger("router_lab.replay")
 
@@ -254,10 +257,13 @@ class _Turn:
                 pairs.create_task(self._pair(one, primary))
 
     def _give_up(self, wanted: Sequence[Wanted], why: str) -> None:
-        if len(self._run.problems) < 20:
-            self._run.problems.append(why)
+        self._note(why)
         for one in wanted:
             self._run.tallies[one.candidate.name].unanswered += 1
+
+    def _note(self, problem: str) -> None:
+        if len(self._run.problems) < _TOLD:
+            self._run.problems.append(problem)
 
     async def _primary(self, item: Item) -> FinishedJob:
         """The log's answer, its row written once; or the model's, asked once for all candidates."""
@@ -384,6 +390,10 @@ class _Turn:
                 failure, tries = error, tries + _TRIES // 2
                 if error.token_limited or tries >= _TRIES:
                     break
+            except NotRecordedError as error:  # of a router that plays back; it says nothing of the model
+                pace.leave()
+                self._note(f"{wanted.item.row.task_id}: {error}")
+                return None
             except BaseException as error:
                 pace.leave()
                 if not isinstance(error, RouterLabError) or isinstance(

@@ -105,7 +105,7 @@ def _answers(tables: Any, within: str | None, since: datetime | None) -> Any:
         "outcome",
         model=attempts.model_actual.fill_null(attempts.model_requested),
         total_usd=ibis.cases(
-            (attempts.cost_source == "none", ibis.null("float64")),
+            (attempts.cost_source.isin(["none", "playback"]), ibis.null("float64")),
             (attempts.cost_source == "imported", attempts.cost_usd),
             else_=whole,
         ),

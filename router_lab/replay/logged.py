@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ from router_lab.records import Attempt, Completion, Reply, ToolCall
 from router_lab.replay.rows import text_of
 from router_lab.router.answers.data import read_answer
 from router_lab.router.answers.thoughts import separated
-from router_lab.router.answers.tool_calls import canonical_json, is_call, read_calls
+from router_lab.router.answers.tool_calls import call_ids, canonical_json, is_call, read_calls, with_ids
 from router_lab.router.attempts.job import Job
 from router_lab.router.providers.stops import was_cut
 from router_lab.router.shadows.pairing import Figures, FinishedJob
@@ -85,17 +85,8 @@ def stored_answer(job: Job, row: Attempt) -> FinishedJob:
     """An answer that is in the ledger already, as that of a finished job, with the attempts it has so far."""
     job.rows.append(row)
     data = read_answer(Reply(row.output or "", usage=None, stop_reason=None, model=None), None, "auto")
-    done = _completion(job, row, data, read_calls(row.tool_calls))
+    done = _completion(job, row, data, with_ids(read_calls(row.tool_calls), row.tool_call_ids))
     return FinishedJob(job, done, figures=Figures(job.cost_usd, row.latency_ms))
-
-
-def attempt_of(stored: Mapping[str, Any]) -> Attempt:
-    """A row of the table `attempts`, as Arrow gives it, as a record."""
-    values = {one.name: stored[one.name] for one in fields(Attempt)}
-    for name in ("tags", "parameters"):
-        given = values[name]
-        values[name] = json.loads(given) if isinstance(given, str) else dict(given or {})
-    return Attempt(**values)
 
 
 def _attempt(
@@ -157,6 +148,7 @@ def _attempt(
         output=text,
         tool_calls=canonical_json(logged.tool_calls),
         thoughts=thoughts or None,
+        tool_call_ids=call_ids(logged.tool_calls),
     )
 
 

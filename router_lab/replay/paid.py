@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from router_lab.ledger.reading.recorded import attempt_of
 from router_lab.records import Attempt
-from router_lab.replay.batched import Batched
-from router_lab.replay.logged import attempt_of
+from router_lab.router.playback.batched import Batched
 
 PREFIX = "replay-"
 _AT_ONCE = 50_000

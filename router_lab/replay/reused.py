@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from router_lab.ledger.content import is_hash
 from router_lab.parameters import setting
 from router_lab.records import Attempt
-from router_lab.replay.batched import Batched
 from router_lab.replay.paid import Keys, used_answers
 from router_lab.replay.paid import stored_answers as stored
 from router_lab.router.attempts.job import Job
+from router_lab.router.playback.batched import Batched
 
 if TYPE_CHECKING:
     from router_lab.router.offline import OfflineRouter

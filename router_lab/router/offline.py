@@ -34,6 +34,7 @@ class OfflineRouter(Router):
         return cls(
             settings,
             ledger=router.ledger,
+            playback=None if router._playback is None else router._playback.recording,
             client=router._client,
             clock=router._clock,
             on_alert=router._on_alert,
@@ -69,7 +70,7 @@ class OfflineRouter(Router):
         state = self.ledger.switch.glance(request.task_type)
         is_candidate = comparison_id is not None
         job = self._job(request, route, state, comparison_id, request_id if is_candidate else None)
-        job.request_id, job.offline = request_id, is_candidate
+        job.request_id, job.offline, job.is_named = request_id, is_candidate, True
         job.rows.extend(before)
         return job
 
@@ -101,8 +102,10 @@ class OfflineRouter(Router):
     def likely_usd(self, job: Job, alias: str, tokens_out: int | None = None) -> float:
         """What asking `alias` costs by estimated tokens, for an answer of so many, else the longest.
 
-        Sends nothing. Raises `ConfigError`, `UnpricedModelError`.
+        Sends nothing; nothing played back costs anything. Raises `ConfigError`, `UnpricedModelError`.
         """
+        if self._playback is not None:
+            return 0.0
         return self._attempts.likely_usd(job, self._targets[alias], tokens_out)
 
     def left_usd(self) -> float | None:

@@ -66,6 +66,13 @@ class Switch(Protocol):
         """The state a moment ago, at most a fraction of a second; what every call can afford to ask."""
 
 
+class RecordedAttempts(Protocol):
+    """Attempts that a ledger, or a frozen bundle, has."""
+
+    def attempts(self, input_hashes: Sequence[str]) -> Sequence[Attempt]:
+        """Those with these inputs, oldest first, without what was played back. Raises `LedgerError`."""
+
+
 class Clock(Protocol):
     """Time, injected so that tests need not wait."""
 
@@ -94,8 +101,10 @@ class LedgerPort(Protocol):
         """The shadow kill switch kept with the books."""
 
 
-def checked(ledger: LedgerPort) -> LedgerPort:
+def checked(ledger: LedgerPort | None) -> LedgerPort:
     """`ledger`, unless it is something else, such as its path. Raises `ConfigError`."""
-    if callable(getattr(getattr(ledger, "accounts", None), "open_attempt", None)):
+    if ledger is not None and callable(getattr(getattr(ledger, "accounts", None), "open_attempt", None)):
         return ledger
+    if ledger is None:
+        raise ConfigError("ledger: a router that calls models needs one, such as ledger=rl.Ledger('ledger')")
     raise ConfigError(f"ledger={ledger!r}: pass a ledger, such as rl.Ledger({str(ledger)!r})")

@@ -41,6 +41,9 @@ from router_lab.router.comparators.compare import (
     route_comparators,
 )
 from router_lab.router.comparators.judge import Question
+from router_lab.router.playback.no_ledger import NoLedger
+from router_lab.router.playback.playback import Playback
+from router_lab.router.playback.recording import Recording
 from router_lab.router.ports import AlertCallback, Clock, LedgerPort, checked
 from router_lab.router.pricing import PriceBook
 from router_lab.router.request.dialects import Dialects
@@ -68,20 +71,30 @@ class Router:
     `ledger` keeps the books; the caller opens and closes it. `client` makes the HTTP client of each
     event loop (for tests and for servers in process); left out, one over aiohttp is made.
     `on_alert` hears every alert; `seed` fixes the jitter of retries.
+
+    With `playback`, a ledger (open, or its path) or the file of a frozen bundle, recorded attempts answer in
+    place of models: those with the same input, model and parameters, schema and tools included, repeats in
+    their order, a recorded failure too. Nothing is sent, no key is needed, and what has no record is a
+    `NotRecordedError` that names it. A completion has the recorded figures and `metadata.is_playback`. Where
+    a `ledger` is given, its rows cost nothing there and say `cost_source="playback"`; without one nothing is
+    kept and shadows are off. So a notebook that is run again gives what it gave, offline.
     """
 
     def __init__(
         self,
         settings: Settings,
         *,
-        ledger: LedgerPort,
+        ledger: LedgerPort | None = None,
+        playback: Any = None,
         client: Callable[[], httpx.AsyncClient] | None = None,
         clock: Clock | None = None,
         on_alert: AlertCallback | None = None,
         seed: int | None = None,
     ) -> None:
         self.settings = settings
-        self.ledger = checked(ledger)
+        if ledger is None and playback is not None:
+            ledger = NoLedger()
+        self.ledger = ledger = checked(ledger)
         self._client = client
         self._on_alert = on_alert
         self._clock = clock or SystemClock()
@@ -103,6 +116,18 @@ class Router:
             clock=self._clock,
         )
         self._targets = build_targets(settings)
+        self._playback = (
+            None
+            if playback is None
+            else Playback(
+                Recording.of(playback),
+                self._targets,
+                ledger.accounts,
+                self._secrets,
+                self._clock,
+                shows_content=settings.ledger.content == "full",
+            )
+        )
         self._dispatch = Dispatch(
             targets=self._targets,
             attempts=self._attempts,
@@ -127,7 +152,7 @@ class Router:
         ledger.accounts.configure(settings)
 
     @classmethod
-    def from_yaml(cls, path: str | Path, *, ledger: LedgerPort, **options: Any) -> Self:
+    def from_yaml(cls, path: str | Path, *, ledger: LedgerPort | None = None, **options: Any) -> Self:
         """A router configured by a YAML file. Raises `ConfigError` naming file, line and key."""
         return cls(settings_module.load(path), ledger=ledger, **options)
 
@@ -174,8 +199,8 @@ class Router:
         Returns when the row of every attempt is durable. Raises, before anything was sent: `ConfigError`
         for an argument, `RoutingError`, `UnpricedModelError`; for an attempt that was not sent, after others
         that may have been: `BudgetExceededError`, `CircuitOpenError`, `LedgerError`; for an answer:
-        `ProviderError`, `ContextOverflowError` (the prompt does not fit, or was cut), `ResponseParseError`.
-        Whatever was sent, and may be billed, has its row.
+        `ProviderError`, `ContextOverflowError` (the prompt does not fit, or was cut), `ResponseParseError`;
+        while playing back: `NotRecordedError`. Whatever was sent, and may be billed, has its row.
         """
         if schema is not None:
             await ready_for_schemas()
@@ -201,14 +226,7 @@ class Router:
                 extra_headers=extra_headers,
             )
         )
-        try:
-            done = await self._answer(job, aliases_of(job))
-        except BaseException as error:
-            self._secrets.mask(job.request.parameters.extra_headers).error(error)
-            self._offer(pairings, FinishedJob(job, None, error))
-            raise
-        self._offer(pairings, FinishedJob(job, done))
-        return done
+        return await self._completed(job, pairings)
 
     @takes_what(complete)
     def complete_sync(self, prompt: str | None = None, **arguments: Any) -> Completion:
@@ -231,6 +249,12 @@ class Router:
         if arguments.get("schema") is not None:
             await ready_for_schemas()
         job, pairings = self._begin(Request.build(prompt, task_type=task_type, **arguments))
+        if self._playback is not None:
+            done = await self._completed(job, pairings)
+            if done.text:
+                yield StreamChunk(done.text)
+            yield StreamChunk("", done)
+            return
         here = self._loop_state()
         start = first_piece(self._dispatch, self._attempts, aliases_of(job), here.transport)
         opened = OpenStream(job, start, lambda primary: self._offer(pairings, primary, here))
@@ -269,6 +293,8 @@ class Router:
 
         Raises `RoutingError` where no route is the judge's, `ConfigError`, `UnpricedModelError`.
         """
+        if self._playback is not None:
+            return 0.0
         state = self.ledger.switch.glance(stored.task_type)
         jobs = (
             self._judge_job(judge, question, state, stored.comparison_id, stored.request_id)
@@ -350,11 +376,15 @@ class Router:
 
     async def _answer(self, job: Job, aliases: Sequence[str], switch: str | None = None) -> Completion:
         """Ask the models in order. `switch` is the task type without whose switch nothing may be sent."""
-        transport = self._loop_state().transport
 
         def check() -> None:
             if switch is not None and not self.ledger.switch.read(switch).on:
                 raise SwitchedOffError("the switch went off before the request was sent")
+
+        if self._playback is not None:
+            check()
+            return await self._playback.answer(job, aliases)
+        transport = self._loop_state().transport
 
         async def send(job: Job, plan: Plan, admission: Admission) -> Settlement:
             try:
@@ -365,6 +395,17 @@ class Router:
             return await self._attempts.run(job, plan, admission, transport, check)
 
         return self._attempts.completion(job, await self._dispatch.run(job, aliases, send))
+
+    async def _completed(self, job: Job, pairings: Sequence[Pairing]) -> Completion:
+        """The answer, after which its shadows may run."""
+        try:
+            done = await self._answer(job, aliases_of(job))
+        except BaseException as error:
+            self._secrets.mask(job.request.parameters.extra_headers).error(error)
+            self._offer(pairings, FinishedJob(job, None, error))
+            raise
+        self._offer(pairings, FinishedJob(job, done))
+        return done
 
     def _offer(
         self, pairings: Sequence[Pairing], primary: FinishedJob, here: LoopState | None = None

@@ -109,7 +109,10 @@ def _fetched(
     journal: sqlite3.Connection, source: Source, most_bytes: int
 ) -> Iterator[tuple[int, int, list[Any]]]:
     """Some rows of one version, fewer of them when they are large: the version, bytes, and the columns."""
-    names = ", ".join(["schema", "seq", "line", *source.table.content])
+    # A journal that is only read may be older than a column; it gets it when somebody writes.
+    there = {name for _, name, *_ in journal.execute(f"PRAGMA table_info({source.name})")}
+    texts = (name if name in there else f"NULL AS {name}" for name in source.table.content)
+    names = ", ".join(["schema", "seq", "line", *texts])
     cursor = journal.execute(
         f"SELECT {names} FROM {source.name} WHERE {source.where} ORDER BY seq",  # noqa: S608
         source.parameters,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from router_lab.records import ToolCall
@@ -37,6 +38,22 @@ def read_calls(stored: Any) -> tuple[ToolCall, ...]:
         for number, call in enumerate(stored, 1)
         if is_call(call)
     )
+
+
+def call_ids(calls: Sequence[ToolCall]) -> str | None:
+    """The ids of calls in their order, a JSON array; None for none."""
+    return _json([call.id for call in calls]) if calls else None
+
+
+def with_ids(calls: tuple[ToolCall, ...], stored: str | None) -> tuple[ToolCall, ...]:
+    """Calls with the ids that `call_ids` gave of them; as they are where there are none of these."""
+    try:
+        ids = json.loads(stored or "[]")
+    except (ValueError, RecursionError):
+        return calls
+    if not isinstance(ids, list) or len(ids) != len(calls) or not all(isinstance(one, str) for one in ids):
+        return calls
+    return tuple(replace(call, id=known) for call, known in zip(calls, ids, strict=True))
 
 
 def is_call(value: Any) -> bool:

@@ -18,7 +18,8 @@ class Job:
     """One call of the public API, primary or shadow.
 
     `deadline` is on the monotonic clock. `worker` reads a shadow's answers that take long to read. Whoever
-    asks `offline` tries again by themselves: the first error is raised.
+    asks `offline` tries again by themselves: the first error is raised. `is_named`: its id was given by who
+    asks. `played_usd` is what recorded attempts, played back in place of new ones, cost when they were made.
     """
 
     request: Request
@@ -32,7 +33,9 @@ class Job:
     is_shadow: bool = False
     overflow_escalated: bool = False
     offline: bool = False
+    is_named: bool = False
     worker: Worker | None = None
+    played_usd: float = 0.0
     rows: list[Attempt] = field(default_factory=list)
 
     def remaining_s(self, clock: Clock) -> float:
@@ -41,8 +44,8 @@ class Job:
 
     @property
     def cost_usd(self) -> float:
-        """What every attempt so far cost, or may have cost, together."""
-        return sum(row.cost_usd for row in self.rows)
+        """What every attempt so far cost, or may have cost, together; of those played back, at their time."""
+        return self.played_usd + sum(row.cost_usd for row in self.rows)
 
     def completion(self, settled: Settlement, clock: Clock) -> Completion:
         """The answer, with the figures of the whole job."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from router_lab.errors import ResponseParseError
 from router_lab.records import Attempt, CostSource, Usage
 from router_lab.router.answers.thoughts import separated
-from router_lab.router.answers.tool_calls import canonical_json
+from router_lab.router.answers.tool_calls import call_ids, canonical_json
 from router_lab.router.attempts.job import Job
 from router_lab.router.attempts.settlement import Settlement
 from router_lab.router.clock import new_id
@@ -103,6 +103,7 @@ def settled_row(
         output=output,
         tool_calls=canonical_json(reply.tool_calls) if reply is not None else None,
         thoughts=(reply.thinking if reply is not None else thoughts) or None,
+        tool_call_ids=call_ids(reply.tool_calls) if reply is not None else None,
     )
 
 

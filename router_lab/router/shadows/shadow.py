@@ -14,7 +14,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from router_lab.errors import BudgetExceededError, CircuitOpenError, LedgerError, RouterLabError
+from router_lab.errors import (
+    BudgetExceededError,
+    CircuitOpenError,
+    LedgerError,
+    NotRecordedError,
+    RouterLabError,
+)
 from router_lab.records import Completion, SwitchState
 from router_lab.router.attempts.job import Job
 from router_lab.router.clock import new_id
@@ -195,6 +201,8 @@ class Shadows:
         except LedgerError as error:
             _log.error("a shadow could not be accounted for: %s", error)
             self._writer.write_missing(pairing, primary, "cancelled", job, error)
+        except NotRecordedError as error:  # that says nothing of the model
+            self._writer.write_missing(pairing, primary, "unknown", job, error)
         except RouterLabError as error:
             self._writer.write_failed(pairing, primary, job, error)
         except Exception as error:  # a fault of ours says nothing of the model
