@@ -16,6 +16,9 @@ __all__ = [
     "VERDICT_SCORES",
     "Alert",
     "Attempt",
+    "Batch",
+    "BatchItem",
+    "BatchStage",
     "Billing",
     "BudgetLine",
     "Comparison",
@@ -46,7 +49,8 @@ __all__ = [
 Billing = Literal["billed", "unbilled", "unknown"]
 Role = Literal["user", "assistant", "tool"]
 
-# What happened to one attempt. `lost` is written by recovery for a process that died mid-call.
+# What happened to one attempt. `lost` is written by recovery for a process that died mid-call, `expired` for
+# an item of a batch that its provider did not come to in time.
 Outcome = Literal[
     "ok",
     "parse_error",
@@ -58,12 +62,69 @@ Outcome = Literal[
     "truncated",
     "context_overflow",
     "lost",
+    "expired",
 ]
 
 # Where `cost_usd` comes from: the config's own price, the public price list, the reservation of an
 # attempt whose usage was never seen, nothing because the attempt was not billed, another tool's log, its
 # provider's own export (see `Ledger.reconcile`), or a recording that was played back and costs nothing again.
-CostSource = Literal["config", "genai-prices", "reserved", "none", "imported", "reconciled", "playback"]
+# Of an item of a batch: the list's price for batches, or half of the usual price where nobody states one.
+CostSource = Literal[
+    "config",
+    "genai-prices",
+    "config half",
+    "genai-prices half",
+    "genai-prices batch",
+    "reserved",
+    "none",
+    "imported",
+    "reconciled",
+    "playback",
+]
+
+
+# A batch on its way: its items are written down, it is being handed in, its provider has it, every item has
+# its row; `withdrawn`, it was never handed in.
+BatchStage = Literal["preparing", "submitting", "out", "done", "withdrawn"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A batch of calls handed to a provider. `batch_id` is ours, `remote_id` the provider's once it is known.
+
+    Of its `items`, `open_items` have no row yet and hold `held_usd` of the budgets. `owner` is the writer
+    that hands it in, None when nobody is at it. `note` is the last thing that went wrong.
+    """
+
+    batch_id: str
+    stage: BatchStage
+    alias: str
+    candidate: str
+    model: str
+    provider: str
+    server: str
+    run_id: str
+    opened_at: datetime
+    owner: str | None = None
+    remote_id: str | None = None
+    submitted_at: datetime | None = None
+    items: int = 0
+    open_items: int = 0
+    held_usd: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItem:
+    """An item that has no row yet: `lost` is its row should nothing be heard of it.
+
+    `schema`, `output` and `max_tokens` are what its answer is read by.
+    """
+
+    lost: Attempt
+    schema: Mapping[str, Any] | None = None
+    output: Literal["auto", "json", "text"] = "auto"
+    max_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

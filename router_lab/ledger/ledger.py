@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from router_lab.errors import ConfigError
 from router_lab.extras import imported
 from router_lab.ledger.accounts import LedgerAccounts
+from router_lab.ledger.batches import LedgerBatches
 from router_lab.ledger.content import Content
 from router_lab.ledger.core import Core, Now
 from router_lab.ledger.disk.place import place_of
@@ -50,6 +51,7 @@ class Ledger:
         self._core = Core(place_of(path, journal), clock or SystemClock())
         self.switch = LedgerSwitch(self._core)
         self.accounts = LedgerAccounts(self._core, self.switch)
+        self.batches = LedgerBatches(self._core, self.accounts)
 
     def attempts(
         self,

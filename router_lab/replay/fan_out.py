@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from router_lab.router.offline import OfflineRouter
 
 # What the candidate's configuration or account is the cause of: its next row would meet it as well.
-_HOPELESS = frozenset({401, 402, 403, 404, 410})
+HOPELESS = frozenset({401, 402, 403, 404, 410})
 # Tries of one row at a server that fails, apart from those it had no room for.
 _TRIES = 6
 # Failures of a server with nothing but failures between them, each after a longer wait.
@@ -93,9 +93,25 @@ class Wanted:
     request: Request
 
 
+def logged_id(item: Item) -> str:
+    """The id of the row of a log's answer, where the log has none of ours."""
+    said = [] if item.logged is None else [item.logged.output, item.logged.tool_calls]
+    return replay_id(item.key, repr(said))
+
+
+def request_id_of(item: Item, run_id: str) -> str:
+    """The request that the primary's answer and all candidates' belong to."""
+    if item.logged is not None:
+        return item.request_id or logged_id(item)
+    return replay_id("call", run_id, item.key, item.request.input_hash)
+
+
 @dataclass(slots=True)
 class FanOut:
-    """One run. `router` knows the candidates as aliases; `stopped` says why the run ended early."""
+    """One run. `router` knows the candidates as aliases; `stopped` says why the run ended early.
+
+    With `settled` nothing is asked here: it gives the failure that a pair's candidate ended in, if any.
+    """
 
     router: OfflineRouter
     candidates: Sequence[Candidate]
@@ -109,6 +125,7 @@ class FanOut:
     tallies: dict[str, Tally] = field(init=False)
     primary: Tally = field(default_factory=Tally)
     stopped: str | None = None
+    settled: Callable[[Wanted, Job], FinishedJob | None] | None = None
     problems: list[str] = field(default_factory=list)
     _paid: Paid | None = None
     _known: Reused | None = None
@@ -129,7 +146,7 @@ class FanOut:
             if self.stopped:
                 return
             # A turn needs to know what the one before was told of the same rows.
-            if self._paid is None or len(turns) > 1:
+            if self._paid is None or len(turns) > 1 or self.settled is not None:
                 self._paid = await asyncio.to_thread(Paid, self.router.ledger)
                 self._known = await asyncio.to_thread(self._reused) if self.reuse else None
             try:
@@ -157,6 +174,30 @@ class FanOut:
             else:
                 turns.append([candidate])
         return turns
+
+    def wanted(self, item: Item, candidates: Sequence[Candidate]) -> list[Wanted]:
+        """The pairs that a row makes with these candidates."""
+        said = "" if item.logged is None else repr([item.logged.output, item.logged.tool_calls])
+        models = self.router.settings.models
+        return [
+            Wanted(
+                item,
+                candidate,
+                repeat,
+                replay_id(
+                    "pair",
+                    self.run_id,
+                    item.key,
+                    item.request.input_hash,
+                    said,
+                    candidate.identity(models[candidate.name]),
+                    str(repeat),
+                ),
+                candidate.request(item.row),
+            )
+            for candidate in candidates
+            for repeat in range(self.repeats)
+        ]
 
     def pace(self, server: str) -> Pace:
         """The pace of a server."""
@@ -202,7 +243,7 @@ class _Turn:
             for item in items:
                 if self._run.stopped or not self._left():
                     return
-                wanted = [one for one in self._wanted(item) if self._is_missing(one)]
+                wanted = [one for one in self._run.wanted(item, self._candidates) if self._is_missing(one)]
                 if not wanted:
                     await asyncio.sleep(0)  # a million of these must not hold up the event loop
                     continue
@@ -211,29 +252,6 @@ class _Turn:
 
     def _left(self) -> bool:
         return any(self._run.tallies[one.name].stopped is None for one in self._candidates)
-
-    def _wanted(self, item: Item) -> list[Wanted]:
-        said = "" if item.logged is None else repr([item.logged.output, item.logged.tool_calls])
-        models = self._router.settings.models
-        return [
-            Wanted(
-                item,
-                candidate,
-                repeat,
-                replay_id(
-                    "pair",
-                    self._run.run_id,
-                    item.key,
-                    item.request.input_hash,
-                    said,
-                    candidate.identity(models[candidate.name]),
-                    str(repeat),
-                ),
-                candidate.request(item.row),
-            )
-            for candidate in self._candidates
-            for repeat in range(self._run.repeats)
-        ]
 
     def _is_missing(self, wanted: Wanted) -> bool:
         if wanted.comparison_id not in self._paid.pairs:
@@ -268,15 +286,14 @@ class _Turn:
     async def _primary(self, item: Item) -> FinishedJob:
         """The log's answer, its row written once; or the model's, asked once for all candidates."""
         if item.logged is not None:
-            said = replay_id(item.key, repr([item.logged.output, item.logged.tool_calls]))
-            request_id = item.request_id or said
+            request_id, said = request_id_of(item, self._run.run_id), logged_id(item)
             job = self._router.job(item.request, request_id)
             answer = logged_answer(item.logged, job, self._router.settings, said, self._router.clock.now())
             (row,) = job.rows
             if row.attempt_id not in self._paid.primaries:
                 await self._router.record_logged(row)
             return answer
-        request_id = replay_id("call", self._run.run_id, item.key, item.request.input_hash)
+        request_id = request_id_of(item, self._run.run_id)
         job = self._router.job(item.request, request_id)
         stored = await self._paid.primary(request_id)
         if stored is not None:
@@ -302,7 +319,11 @@ class _Turn:
         tally = self._run.tallies[name]
         shadow, known = await self._stored(wanted, primary)
         try:
-            shadow = shadow or await self._asked(wanted, primary, tally)
+            if self._run.settled is not None:
+                shadow = shadow or self._run.settled(wanted, self._job(wanted, primary))
+                tally.pay(shadow.job.rows if shadow is not None and not known else ())
+            else:
+                shadow = shadow or await self._asked(wanted, primary, tally)
         except (BudgetExceededError, LedgerError) as error:
             self._run.stop(error)
             shadow = None
@@ -407,14 +428,14 @@ class _Turn:
                 return FinishedJob(job, done)
             finally:
                 tally.pay(job.rows[sent:])
-        if _is_hopeless(failure):
+        if is_hopeless(failure):
             tally.stopped = f"{type(failure).__name__}: {failure}"
             return None
         return FinishedJob(job, None, failure)
 
 
-def _is_hopeless(error: Exception) -> bool:
+def is_hopeless(error: Exception) -> bool:
     """Whether the candidate's next row would fail of the same: its key, its model's name, its credit."""
     if isinstance(error, ProviderError):
-        return error.exhausted or error.status in _HOPELESS
+        return error.exhausted or error.status in HOPELESS
     return isinstance(error, (ConfigError, UnpricedModelError)) and not isinstance(error, UnsupportedError)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.arguments import instance
 from router_lab.errors import ConfigError
+from router_lab.replay.batching import BatchReplay
 from router_lab.replay.candidates import Candidate, read_candidates
 from router_lab.replay.fan_out import FanOut, Tally
 from router_lab.replay.outcome import CandidateResult, ReplayRun
@@ -20,6 +21,7 @@ from router_lab.replay.racing import Items, RaceRun, run_race
 from router_lab.replay.rows import Row
 from router_lab.replay.scoring import Scorer
 from router_lab.replay.sources import OpenRows
+from router_lab.router.batches.desk import check_takes_batches
 from router_lab.router.comparators.compare import comparator as made_comparator
 from router_lab.router.offline import OfflineRouter
 
@@ -51,6 +53,7 @@ async def replay_candidates(
     comparator: str | None = None,
     options: Mapping[str, Any] | None = None,
     strict: bool = True,
+    batch: bool = False,
     confirm: Confirm | None = None,
     progress: bool | Progress | None = None,
     race: RacePlan | bool = False,
@@ -80,18 +83,27 @@ async def replay_candidates(
     after round, and a candidate is asked no more once it is found within the margin, beyond it, or unlikely
     to be settled on the rows there are; `ReplayRun.race` says who is what, and `rl.race` says it again.
 
+    With `batch` the candidates are asked by Anthropic's Message Batches or OpenAI's Batch, at half the price
+    and within a day or so: the call waits for them. A batch outlives this process: a later run of the same
+    `run_id`, or `router-lab batch status`, fetches what has come back meanwhile. The worst cost is held in
+    the budgets while a batch is out, and where the switch of a task type is off none of it is handed in.
+
     Pairs are compared by `comparator`, else as the route's shadow is, else as `text`. They have
     `origin="replay"`, the candidate's name as `shadow_alias`, and the `run_id`. The budgets of shadows hold;
     the switch, which governs what is sent unasked, does not stop it. Raises `ConfigError` before anything is
     sent, `LedgerError`; a budget that is used up ends the run, and the result says so.
     """
     chosen = read_candidates(candidates, router.settings)
+    if batch:
+        for one in chosen:
+            check_takes_batches(one.alias, one.model(router.settings))
     _check(primary, repeats, concurrency, sample, run_id)
     race_plan = _race_plan(race)
     if comparator is not None:
         made_comparator(comparator, options or {})
     scorer = Scorer(None if comparator == "judge" else comparator, options, router.settings)
-    beside = OfflineRouter.of(router, {one.name: one.model(router.settings) for one in chosen})
+    models = {one.name: one.model(router.settings) for one in chosen}
+    beside = OfflineRouter.of(router, models, in_batch=batch)
     try:
         with OpenRows(rows, task_type, within, since) as source:
             reader = Reader(source, beside, chosen, primary, task_type, scorer)
@@ -112,10 +124,13 @@ async def replay_candidates(
                     began=beside.clock.now(),
                 )
                 scored, raced = 0, None
+                batched = BatchReplay.of(run) if batch else None
 
                 async def ask(items: Items) -> None:
                     nonlocal scored
                     expected: dict[tuple[str, str], Row] = {}
+                    if batched is not None:
+                        await batched.ask(items)
                     await run.run(lambda: _expecting(items(), expected))
                     scored += await score_pairs(router.ledger, expected, scorer)
 
@@ -123,6 +138,8 @@ async def replay_candidates(
                     await ask(lambda: reader.items(drawn))
                 else:
                     raced = await run_race(run, race_plan, lambda: reader.items(drawn), ask)
+                if batched is not None:
+                    run.stopped = run.stopped or batched.stopped
     finally:
         await beside.close()
     return _result(plan, run, chosen, repeats, router, run.stopped, scored, raced)

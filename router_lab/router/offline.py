@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from router_lab.errors import ConfigError
 from router_lab.records import Attempt, Completion
 from router_lab.router.attempts.job import Job
+from router_lab.router.batches.desk import BatchDesk
 from router_lab.router.budgets import Budgets
-from router_lab.router.ports import Clock
+from router_lab.router.ports import Batches, Clock
+from router_lab.router.pricing import PriceBook
 from router_lab.router.request.request import Request
 from router_lab.router.router import Router, aliases_of
 from router_lab.router.routing import Route
@@ -22,22 +25,53 @@ _NEVER = 1 << 62
 class OfflineRouter(Router):
     """What a replay asks through. Its breakers never open, since a replay slows down by itself."""
 
+    in_batch = False
+
     @classmethod
-    def of(cls, router: Router, models: Mapping[str, ModelSettings]) -> OfflineRouter:
-        """A router on the books of `router` with these aliases besides; whoever makes it closes it."""
+    def of(
+        cls, router: Router, models: Mapping[str, ModelSettings], *, in_batch: bool = False
+    ) -> OfflineRouter:
+        """A router on the books of `router` with these aliases besides; whoever makes it closes it.
+
+        `in_batch` counts what calls are likely to cost at the price of a batch.
+        """
         settings = router.settings.model_copy(
             update={
                 "models": {**router.settings.models, **models},
                 "breaker": router.settings.breaker.model_copy(update={"failure_threshold": _NEVER}),
             }
         )
-        return cls(
+        made = cls(
             settings,
             ledger=router.ledger,
             playback=None if router._playback is None else router._playback.recording,
             client=router._client,
             clock=router._clock,
             on_alert=router._on_alert,
+        )
+        made.in_batch = in_batch
+        return made
+
+    @property
+    def batches(self) -> Batches:
+        """The ledger's. Raises `ConfigError`."""
+        found: Batches | None = getattr(self.ledger, "batches", None)
+        if found is None:
+            raise ConfigError("batches outlive their process, so they need a ledger: pass an rl.Ledger")
+        return found
+
+    def batch_desk(self) -> BatchDesk:
+        """What hands batches in and looks after them. Raises `ConfigError` for a ledger that keeps none."""
+        return BatchDesk(
+            batches=self.batches,
+            switch=self.ledger.switch,
+            attempts=self._attempts,
+            targets=self._targets,
+            book=PriceBook(self.settings),
+            budgets=Budgets(self.settings.cost),
+            secrets=self._secrets,
+            transport=self._loop_state().transport,
+            clock=self._clock,
         )
 
     @property
@@ -106,7 +140,7 @@ class OfflineRouter(Router):
         """
         if self._playback is not None:
             return 0.0
-        return self._attempts.likely_usd(job, self._targets[alias], tokens_out)
+        return self._attempts.likely_usd(job, self._targets[alias], tokens_out, in_batch=self.in_batch)
 
     def left_usd(self) -> float | None:
         """What the budgets of shadows leave now, of those without a task type or user; None without limits.

@@ -6,12 +6,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from router_lab.errors import ConfigError
-from router_lab.records import Alert, Attempt, BudgetLine, Comparison, SwitchState
+from router_lab.records import (
+    Alert,
+    Attempt,
+    Batch,
+    BatchItem,
+    BatchStage,
+    BudgetLine,
+    Comparison,
+    SwitchState,
+)
 from router_lab.settings.models import Settings
 
 # A calibration update: the stored state (None at first) -> the state to store. It runs inside the
@@ -54,6 +63,42 @@ class Accounts(Protocol):
 
     def calibration(self, key: str) -> bytes | None:
         """The newest durable calibration state under `key`, from any process."""
+
+
+class Batches(Protocol):
+    """The batches of a ledger: intents that outlive their process, and where each batch is."""
+
+    async def open(self, batch: Batch) -> None:
+        """Write down a batch that this process prepares."""
+
+    def open_item(
+        self, batch_id: str, item: BatchItem, hold_usd: float, lines: Sequence[BudgetLine]
+    ) -> asyncio.Future[Sequence[BudgetLine]]:
+        """Hold money and write an intent, or do neither. Raises `BudgetExceededError`, `LedgerError`."""
+
+    def settle(self, attempt: Attempt) -> asyncio.Future[bool]:
+        """Replace an item's intent by its row, unless that was done before."""
+
+    async def move(
+        self,
+        batch_id: str,
+        stage: BatchStage,
+        *,
+        remote_id: str | None = None,
+        submitted_at: datetime | None = None,
+        keep: bool = False,
+        note: str = "",
+    ) -> None:
+        """Bring a batch to a stage, durably; it stays this process's with `keep`."""
+
+    async def all(self) -> list[Batch]:
+        """Every batch, the oldest first."""
+
+    async def items(self, batch_id: str) -> Mapping[str, BatchItem]:
+        """A batch's items without a row, by attempt id."""
+
+    async def out(self) -> frozenset[str]:
+        """The pairs whose candidate's answer is in a batch."""
 
 
 class Switch(Protocol):

@@ -1,5 +1,7 @@
 """Usage -> USD. The configuration's own price first, else the public list's for the model and date.
 
+In a batch, the list's price for batches where it has one, else half of the usual price.
+
 Every amount is a sum of whole numbers (tokens times attodollars per token) divided once, so that it
 is the float nearest to the exact amount.
 """
@@ -10,15 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from router_lab.errors import UnpricedModelError
 from router_lab.records import Usage
 from router_lab.settings.checks import unpriced
 from router_lab.settings.models import ModelSettings, Price, PriceBand, Settings
-from router_lab.settings.price_list import listed_prices
+from router_lab.settings.price_list import DatedPrice, listed_batch_prices, listed_prices
 
 ATTO = 10**18
+PriceSource = Literal["config", "genai-prices", "genai-prices batch", "config half", "genai-prices half"]
 # USD per million tokens -> attodollars per token.
 _ATTO_PER_TOKEN = Decimal(10**12)
 
@@ -28,7 +31,7 @@ class Cost:
     """An amount in USD and where its prices come from."""
 
     usd: float
-    source: Literal["config", "genai-prices"]
+    source: PriceSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ _Tariff = tuple[_Rates, ...]
 class _Entry:
     """What one alias costs: tariffs with the condition of each (None: always), first match wins."""
 
-    source: Literal["config", "genai-prices"]
+    source: PriceSource
     tariffs: tuple[tuple[Callable[[datetime], bool] | None, _Tariff | None], ...]
 
 
@@ -65,17 +68,18 @@ class PriceBook:
     def __init__(self, settings: Settings, on_date: datetime | None = None) -> None:
         self._models = settings.models
         self._entries = {alias: _entry(model) for alias, model in settings.models.items()}
+        self._batched: dict[str, tuple[_Entry, ...]] = {}
         for alias in self._entries:
             self._tariff(alias, on_date or datetime.now(UTC))
 
-    def cost(self, alias: str, usage: Usage, at: datetime) -> Cost:
+    def cost(self, alias: str, usage: Usage, at: datetime, *, in_batch: bool = False) -> Cost:
         """What `usage` costs under the prices of `at`, the moment the attempt started.
 
         A count the provider did not give adds nothing. Reasoning is part of `tokens_out` and not
         added again; cached tokens are part of `tokens_in` and taken out of it. Negative counts are
         read as zero, so that no answer can earn money. Raises `UnpricedModelError`.
         """
-        source, tariff = self._tariff(alias, at)
+        source, tariff = self._tariff(alias, at, in_batch=in_batch)
         return Cost(_amount(usage, tariff), source)
 
     def costs_by_band(self, alias: str, usage: Usage, at: datetime) -> list[tuple[int, float]]:
@@ -83,7 +87,9 @@ class PriceBook:
         _, tariff = self._tariff(alias, at)
         return [(rates.above_tokens, _amount(usage, (rates,))) for rates in tariff]
 
-    def bound(self, alias: str, tokens_in: int, tokens_out: int, at: datetime) -> Cost:
+    def bound(
+        self, alias: str, tokens_in: int, tokens_out: int, at: datetime, *, in_batch: bool = False
+    ) -> Cost:
         """The most a call of up to `tokens_in` and `tokens_out` can cost, whatever its cache does.
 
         Every prompt token is taken at the dearest price it can meet, in the dearest band the prompt
@@ -91,22 +97,25 @@ class PriceBook:
         ours never do, so there a write's surcharge is left out; an OpenAI-style server may write of
         its own accord. Raises `UnpricedModelError`.
         """
-        source, tariff = self._tariff(alias, at)
+        source, tariff = self._tariff(alias, at, in_batch=in_batch)
         reachable = [rates for rates in tariff if rates.above_tokens < tokens_in] or [tariff[-1]]
         worst_in = max(rates.worst_in for rates in reachable)
         worst_out = max(rates.output for rates in reachable)
         return Cost((max(tokens_in, 0) * worst_in + max(tokens_out, 0) * worst_out) / ATTO, source)
 
-    def _tariff(self, alias: str, at: datetime) -> tuple[Literal["config", "genai-prices"], _Tariff]:
+    def _tariff(self, alias: str, at: datetime, *, in_batch: bool = False) -> tuple[PriceSource, _Tariff]:
         entry = self._entries.get(alias)
         if entry is None:
             raise UnpricedModelError(f"models.{alias}: there is no such model, so it has no price")
-        for applies, tariff in entry.tariffs:
-            if applies is not None and not applies(at):
-                continue
-            if tariff is None:
-                break
-            return entry.source, tariff
+        if in_batch and alias not in self._batched:
+            self._batched[alias] = _batch_entries(self._models[alias])
+        for tried in self._batched[alias] if in_batch else (entry,):
+            for applies, tariff in tried.tariffs:
+                if applies is not None and not applies(at):
+                    continue
+                if tariff is None:
+                    break
+                return tried.source, tariff
         raise UnpricedModelError(f"models.{alias}.price: {unpriced(self._models[alias])}")
 
 
@@ -137,6 +146,33 @@ def _entry(model: ModelSettings) -> _Entry:
         for each in listed_prices(model)
     )
     return _Entry("genai-prices", dated)
+
+
+def _batch_entries(model: ModelSettings) -> tuple[_Entry, ...]:
+    """The prices of a batch, the one to try first at the front."""
+    writes_unasked = model.wire != "anthropic"
+    if model.price is not None:
+        return (_Entry("config half", ((None, _tariff_of(_halved(model.price), writes_unasked)),)),)
+
+    def dated(prices: tuple[DatedPrice, ...], share: Callable[[Price], Price]) -> Any:
+        return tuple(
+            (each.applies, _tariff_of(share(each.price), writes_unasked) if each.price else None)
+            for each in prices
+        )
+
+    own = _Entry("genai-prices batch", dated(listed_batch_prices(model), lambda price: price))
+    return own, _Entry("genai-prices half", dated(listed_prices(model), _halved))
+
+
+def _halved(price: Price) -> Price:
+    def half(part: Price | PriceBand) -> dict[str, float]:
+        return {name: value / 2 for name in _RATES if (value := getattr(part, name)) is not None}
+
+    bands = tuple(band.model_copy(update=half(band)) for band in price.bands)
+    return price.model_copy(update={**half(price), "bands": bands})
+
+
+_RATES = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
 
 
 def _tariff_of(price: Price, writes_unasked: bool) -> _Tariff:

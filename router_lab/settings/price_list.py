@@ -41,8 +41,25 @@ def listed_prices(model: ModelSettings) -> tuple[DatedPrice, ...]:
     wire format at its own prices), else by the provider. A server of Ollama, vLLM, LM Studio or
     llama.cpp is the user's own machine, whatever the model's name, so it is never listed.
     """
+    found = _listed(model)
+    return _dated(found.prices) if found else ()
+
+
+def listed_batch_prices(model: ModelSettings) -> tuple[DatedPrice, ...]:
+    """The listed prices of a model in a batch; empty where the list has none."""
+    found = _listed(model)
+    variants = (getattr(found, "price_variants", None) or ()) if found else ()
+    return tuple(
+        DatedPrice(each.constraint.active if each.constraint else _always, _price(each.prices))
+        for each in reversed(variants)
+        if dict(each.when) == {"processing": "batch"}
+    )
+
+
+def _listed(model: ModelSettings) -> Any:
+    """The list's entry of a model, None where it has none."""
     if model.is_own_machine:
-        return ()
+        return None
     from genai_prices.data_snapshot import get_snapshot
 
     snapshot = get_snapshot()
@@ -52,9 +69,8 @@ def listed_prices(model: ModelSettings) -> tuple[DatedPrice, ...]:
         name = PRESETS[model.provider].price_list or model.provider
         vendor = next((one for one in snapshot.providers if one.id == name), None)
         if vendor is None:
-            return ()
-    found = vendor.find_model(model.model, all_providers=snapshot.providers)
-    return _dated(found.prices) if found else ()
+            return None
+    return vendor.find_model(model.model, all_providers=snapshot.providers)
 
 
 def listed_price(model: ModelSettings, at: datetime) -> Price | None:

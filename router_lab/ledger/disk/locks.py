@@ -18,6 +18,9 @@ from router_lab.ledger.disk.problems import explain
 # Held for every write transaction and checkpoint.
 WRITE_LOCK = "write.lock"
 
+# The owner of the intents of a batch begins so. They live as long as the batch is out, whoever wrote them.
+BATCH_OWNER = "batch-"
+
 # A holder that does nothing for so long (stopped, in a paused container) is waited for no longer.
 IDLE_S = 30.0
 # The same where it was waited for in vain a moment ago, so that closing does not wait as often as it tries.
@@ -248,6 +251,9 @@ def _locked_file(path: Path) -> FileLock:
 @contextmanager
 def claimed_if_dead(folder: Path, owner_id: str) -> Iterator[bool]:
     """Whether the writer `owner_id` is gone; if so its file stays ours within the block, then is removed."""
+    if owner_id.startswith(BATCH_OWNER):
+        yield False
+        return
     path = _owner_path(folder, owner_id)
     if not path.exists():
         yield True
@@ -274,6 +280,8 @@ def clear_of_the_dead(folder: Path) -> None:
 
 def is_dead(folder: Path, owner_id: str) -> bool:
     """Whether the writer `owner_id` is gone, also in a folder that can only be read. Raises `LedgerError`."""
+    if owner_id.startswith(BATCH_OWNER):
+        return False
     path = _owner_path(folder, owner_id)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -67,6 +67,23 @@ SET_ASIDE = """CREATE TABLE IF NOT EXISTS set_aside (
     schema INTEGER, line BLOB, texts TEXT
 )"""
 
+# Batches that a provider has, or had, and their items without a row yet. How an item's answer is read stands
+# once for all that are read alike.
+PROVIDER_BATCHES = (
+    """CREATE TABLE IF NOT EXISTS provider_batches (
+        batch_id TEXT PRIMARY KEY, stage TEXT NOT NULL, alias TEXT NOT NULL, candidate TEXT NOT NULL,
+        model TEXT NOT NULL, provider TEXT NOT NULL, server TEXT NOT NULL, run_id TEXT NOT NULL,
+        opened INTEGER NOT NULL, owner TEXT, remote_id TEXT, submitted INTEGER,
+        items INTEGER NOT NULL DEFAULT 0, note TEXT NOT NULL DEFAULT ''
+    ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS provider_batch_items (
+        attempt_id TEXT PRIMARY KEY, batch_id TEXT NOT NULL, comparison_id TEXT, seq INTEGER NOT NULL,
+        hold INTEGER NOT NULL, lines TEXT NOT NULL, reading TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS provider_batch_open ON provider_batch_items (batch_id)",
+    "CREATE TABLE IF NOT EXISTS provider_batch_readings (reading TEXT PRIMARY KEY, text TEXT) WITHOUT ROWID",
+)
+
 
 def synchronous(durability: Durability) -> str:
     """What SQLite calls it: FULL survives a power cut at every commit, NORMAL a killed process."""
@@ -130,6 +147,8 @@ def _create(connection: sqlite3.Connection, home: str) -> None:
             from_version_1(connection)
         create_flips(connection)
         connection.execute(SET_ASIDE)
+        for statement in PROVIDER_BATCHES:
+            connection.execute(statement)
         if 0 < version < 4:
             from_version_3(connection)
         if 0 < version < 5:

@@ -108,8 +108,8 @@ class Open:
     def __init__(self, lost: Attempt, hold_usd: float, lines: Sequence[BudgetLine]) -> None:
         self._attempt_id = as_text(lost.attempt_id)
         self._row = encoder("attempts", keep=True)(lost)
-        self._held = _hold(hold_usd)
-        self._lines = _checked(lines)
+        self._held = amount_held(hold_usd)
+        self._lines = checked_lines(lines)
 
     def apply(self, books: JournalTransaction) -> list[BudgetLine]:
         """The lines that passed their warning ratio. Raises `BudgetExceededError`."""
@@ -117,8 +117,8 @@ class Open:
             raise LedgerError(f"attempt {self._attempt_id} is open already: every attempt needs its own id")
         warnings = books.budgets.hold(self._held, self._lines)
         keys = tuple([(line.scope, line.period) for line in self._lines])
-        row = _charged(self._row, keys)
-        seq = books.rows.insert("attempts", row, owner=books.owner, hold=self._held, lines=_lines_text(keys))
+        row = charged_row(self._row, keys)
+        seq = books.rows.insert("attempts", row, owner=books.owner, hold=self._held, lines=lines_text(keys))
         books.intents[self._attempt_id] = Intent(seq, self._held, keys)
         return warnings
 
@@ -154,7 +154,7 @@ class Settle:
             charge = intent.held
             held = usd(charge)
             row = encoder("attempts", keep=True)(replace(attempt, cost_usd=held, worst_usd=held))
-        books.rows.replace("attempts", intent.seq, _charged(row, intent.lines))
+        books.rows.replace("attempts", intent.seq, charged_row(row, intent.lines))
         books.budgets.charge(intent.lines, intent.held, charge)
         for key, fold in self._folds:
             books.learning.fold(key, fold, microseconds(aware(attempt.started_at)))
@@ -231,7 +231,8 @@ class JournalWork:
         """Nothing to undo."""
 
 
-def _hold(hold_usd: float) -> int:
+def amount_held(hold_usd: float) -> int:
+    """Nano-dollars to hold. Raises `ConfigError`."""
     if not is_amount(hold_usd):
         raise ConfigError(
             f"this call may cost {shown(hold_usd)} USD, which is no amount to hold in a budget: "
@@ -240,7 +241,7 @@ def _hold(hold_usd: float) -> int:
     return nano_up(hold_usd)
 
 
-def _checked(lines: Sequence[BudgetLine]) -> Sequence[BudgetLine]:
+def checked_lines(lines: Sequence[BudgetLine]) -> Sequence[BudgetLine]:
     """`lines` as the counters can keep them. Raises `ConfigError`."""
     for line in lines:
         try:
@@ -256,11 +257,13 @@ def _checked(lines: Sequence[BudgetLine]) -> Sequence[BudgetLine]:
     return lines
 
 
-def _charged(row: Stored, keys: tuple[tuple[str, str], ...]) -> Stored:
+def charged_row(row: Stored, keys: tuple[tuple[str, str], ...]) -> Stored:
+    """A row of `attempts` with the budget lines it counts in."""
     line, *texts = row
     return line + budget_field(keys), *texts
 
 
 @lru_cache(maxsize=1024)
-def _lines_text(keys: tuple[tuple[str, str], ...]) -> str:
+def lines_text(keys: tuple[tuple[str, str], ...]) -> str:
+    """Budget lines as the journal keeps them beside an intent."""
     return json.dumps(keys)

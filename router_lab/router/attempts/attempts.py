@@ -133,14 +133,17 @@ class Attempts:
             call.messages, call.system, call.tools, schema=beside, model=target.settings.model
         )
 
-    def likely_usd(self, job: Job, target: Target, tokens_out: int | None = None) -> float:
+    def likely_usd(
+        self, job: Job, target: Target, tokens_out: int | None = None, *, in_batch: bool = False
+    ) -> float:
         """What one attempt costs if its tokens are as estimated, with an answer of so many, else the longest.
 
         Raises what `plan` raises.
         """
         plan = self.plan(job, target)
         longest = plan.max_tokens if tokens_out is None else min(tokens_out, plan.max_tokens)
-        return self._book.bound(target.alias, plan.estimate.tokens, longest, self._clock.now()).usd
+        tokens_in, now = plan.estimate.tokens, self._clock.now()
+        return self._book.bound(target.alias, tokens_in, longest, now, in_batch=in_batch).usd
 
     async def open(self, job: Job, plan: Plan, admission: Admission) -> OpenAttempt:
         """Reserve and write the intent. Raises `BudgetExceededError`, `LedgerError`; nothing is sent then."""

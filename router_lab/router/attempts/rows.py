@@ -73,7 +73,7 @@ def lost_row(
 
 
 def settled_row(
-    lost: Attempt, settled: Settlement, latency_ms: float, cost_usd: float, cost_source: CostSource
+    lost: Attempt, settled: Settlement, latency_ms: float | None, cost_usd: float, cost_source: CostSource
 ) -> Attempt:
     """The row as it came to be, in place of `lost`."""
     usage, reply = settled.usage, settled.reply

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from router_lab.errors import ProviderError
 from router_lab.router.providers.base import WireRequest
@@ -121,8 +121,9 @@ class Transport:
         attempt_id: str,
         timeout_s: float,
         max_body_bytes: int = MAX_BODY_BYTES,
+        method: Literal["GET", "POST"] = "POST",
     ) -> WireResponse:
-        """One POST and its whole answer, of any status, within `timeout_s` seconds.
+        """One POST, or GET, and its whole answer, of any status, within `timeout_s` seconds.
 
         Raises `ProviderError` when no answer began; one that broke off comes back with `cut` set.
         """
@@ -132,7 +133,7 @@ class Transport:
         cut: ProviderError | None = None
         try:
             async with asyncio.timeout(timeout_s):
-                response = await self._post(request, attempt_id)
+                response = await self._sent(request, attempt_id, method)
                 await self._fill(parts, response, min(max_body_bytes, self._max_body_bytes))
         except Exception as error:
             cut = guard.failure(error, response.status_code if response is not None else None)
@@ -153,15 +154,16 @@ class Transport:
         attempt_id: str,
         timeout_s: float,
         max_body_bytes: int = MAX_BODY_BYTES,
+        method: Literal["GET", "POST"] = "POST",
     ) -> AsyncIterator[StreamResponse]:
-        """One POST and its answer as it arrives.
+        """One POST, or GET, and its answer as it arrives.
 
         `timeout_s` bounds the time spent waiting for the server, not what the caller does between
         chunks. Raises `ProviderError`, on entry when no answer began.
         """
         guard = self._guard(request, timeout_s)
         with guard.mapped(None):
-            response = await guard.patiently(self._post(request, attempt_id))
+            response = await guard.patiently(self._sent(request, attempt_id, method))
         try:
             yield StreamResponse(response, guard, request, min(max_body_bytes, self._max_body_bytes))
         finally:
@@ -194,15 +196,15 @@ class Transport:
                 raise too_large(response.status_code, limit)
             parts.append(chunk)
 
-    def _post(self, request: WireRequest, attempt_id: str) -> Awaitable[httpx.Response]:
+    def _sent(self, request: WireRequest, attempt_id: str, method: str) -> Awaitable[httpx.Response]:
         headers = {
             **request.headers,
-            "content-length": str(len(request.body)),
+            **({"content-length": str(len(request.body))} if method == "POST" else {}),
             "accept-encoding": "identity",
             "user-agent": "router-lab",
             "x-client-request-id": attempt_id,
         }
-        return self._exchange("POST", request.url, headers, request.body)
+        return self._exchange(method, request.url, headers, request.body)
 
     def _over(self, pool: httpx.AsyncBaseTransport) -> Callable[..., Awaitable[httpx.Response]]:
         # Straight to the pool: httpx's client around it costs a third more CPU, for cookies, redirects

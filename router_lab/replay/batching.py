@@ -1,0 +1,286 @@
+"""Candidates asked by the batch: everything that is missing is handed in, waited for, and paired afterwards.
+
+What is out and what came back stands in the ledger alone, so that any later run goes on from there: it
+brings on the batches of the run that are out, hands in what is neither answered nor out, and waits again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from router_lab.errors import (
+    BudgetExceededError,
+    ConfigError,
+    ContextOverflowError,
+    ProviderError,
+    ResponseParseError,
+    RouterLabError,
+)
+from router_lab.ledger.reading.recorded import attempt_of
+from router_lab.records import Attempt, Batch
+from router_lab.replay.candidates import Candidate
+from router_lab.replay.fan_out import HOPELESS, FanOut, Tally, Wanted, is_hopeless, request_id_of
+from router_lab.replay.paid import PREFIX, Paid
+from router_lab.replay.reused import Reused
+from router_lab.router.attempts.job import Job
+from router_lab.router.batches.desk import BatchDesk, Prepared
+from router_lab.router.ports import Batches
+from router_lab.router.shadows.pairing import FinishedJob
+from router_lab.router.shadows.shadow import SwitchedOffError
+
+# Times that one row is handed in, and that one answer which cannot be read is asked for.
+_TRIES, _READINGS = 6, 2
+# Times in a row that a provider refuses a batch, or a look at one, for now.
+_PATIENCE = 12
+_FIRST_LOOK_S, _LONGEST_WAIT_S = 2.0, 60.0
+_JOBS_AT_ONCE = 256
+
+_RETRYABLE = frozenset({"expired", "cancelled", "lost", "timeout", "transport_error"})
+_LATER = frozenset({408, 409, 425, 429})
+
+_log = logging.getLogger("router_lab.replay")
+
+
+class Failures:
+    """What pairs without an answer have behind them, as a ledger tells it."""
+
+    def __init__(self, ledger: Any) -> None:
+        from router_lab.analysis.tables import arrow_of, tables_of
+
+        tables = tables_of(ledger)
+        attempts, pairs = tables.attempts, tables.comparisons
+        failed = attempts.filter(
+            attempts.comparison_id.startswith(PREFIX) & attempts.is_shadow & (attempts.outcome != "ok")
+        ).anti_join(pairs.filter(pairs.comparison_id.startswith(PREFIX)), "comparison_id")
+        self._rows: Mapping[str, list[Attempt]] = defaultdict(list)
+        for one in arrow_of(failed.order_by("started_at", "attempt_id")).to_pylist():
+            self._rows[one["comparison_id"]].append(attempt_of(one))
+
+    def of(self, comparison_id: str) -> Sequence[Attempt]:
+        """The attempts that failed, the oldest first."""
+        return self._rows.get(comparison_id, ())
+
+
+@dataclass(slots=True)
+class BatchReplay:
+    """One run by the batch. `stopped` says why it ended early."""
+
+    run: FanOut
+    desk: BatchDesk
+    batches: Batches
+    stopped: str | None = None
+    _failures: Failures | None = None
+    _refused: dict[str, RouterLabError] = field(default_factory=dict)
+    _refusals: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    @classmethod
+    def of(cls, run: FanOut) -> BatchReplay:
+        """For a run, which asks nothing by itself from now on. Raises `ConfigError`."""
+        made = cls(run, run.router.batch_desk(), run.router.batches)
+        run.settled = made.settled
+        return made
+
+    async def ask(self, items: Callable[[], Iterable[Any]]) -> None:
+        """Hand in what is missing until nothing is, or nothing more can be had."""
+        while self.stopped is None:
+            await self._wait()
+            self._failures = await asyncio.to_thread(Failures, self.run.router.ledger)
+            if self.stopped is not None or not await self._hand_in(items()):
+                return
+        await self._wait()
+        self._failures = await asyncio.to_thread(Failures, self.run.router.ledger)
+
+    def settled(self, wanted: Wanted, job: Job) -> FinishedJob | None:
+        """The failure of a pair whose candidate will not be asked again; None for one that is open."""
+        if (refused := self._refused.get(wanted.comparison_id)) is not None:
+            return FinishedJob(job, None, refused)
+        rows = self._failures.of(wanted.comparison_id) if self._failures is not None else ()
+        if not rows or rows[-1].http_status in HOPELESS or not self._is_final(rows):
+            return None
+        job.rows.extend(rows)
+        return FinishedJob(job, None, _failure(rows[-1]))
+
+    def _is_final(self, rows: Sequence[Attempt]) -> bool:
+        last = rows[-1]
+        tries = [row for row in rows if row.outcome != "cancelled"]
+        if last.comparison_id in self.desk.to_say_otherwise:
+            return False
+        if last.outcome == "parse_error":
+            return last.token_limited or len(tries) >= _READINGS
+        status = last.http_status
+        later = last.outcome in _RETRYABLE or status is None or status in _LATER or status >= 500
+        return not later or len(tries) >= _TRIES
+
+    async def _hand_in(self, items: Iterable[Any]) -> int:
+        """Go through the rows once; how many items were handed in."""
+        ledger = self.run.router.ledger
+        paid = await asyncio.to_thread(Paid, ledger)
+        reused = await asyncio.to_thread(self._reused) if self.run.reuse else None
+        out = await self.batches.out()
+        filling = {one.name: _Filling(self, one) for one in self.run.candidates}
+        try:
+            for item in items:
+                for wanted in self.run.wanted(item, self.run.candidates):
+                    if self._is_asked(wanted, paid, out):
+                        job = self._job(wanted)
+                        if reused is None or not await reused.take(
+                            job, wanted.candidate.name, self.run.router
+                        ):
+                            await filling[wanted.candidate.name].add(job)
+                if self.stopped is not None:
+                    break
+            for one in filling.values():
+                await one.close()
+        finally:
+            for one in filling.values():
+                await one.give_up()
+        self.desk.to_say_otherwise.clear()
+        return sum(one.handed_in for one in filling.values())
+
+    def _reused(self) -> Reused:
+        return Reused(self.run.router.ledger, self.run.run_id, self.run.began)
+
+    def _is_asked(self, wanted: Wanted, paid: Paid, out: frozenset[str]) -> bool:
+        identity, tally = wanted.comparison_id, self.run.tallies[wanted.candidate.name]
+        if tally.stopped is not None or identity in paid.pairs or identity in out:
+            return False
+        if paid.answer(identity) is not None or identity in self._refused:
+            return False
+        rows = self._failures.of(identity) if self._failures is not None else ()
+        if rows and rows[-1].http_status in HOPELESS and rows[-1].started_at >= self.run.began:
+            tally.stopped = str(_failure(rows[-1]))
+            return False
+        return not rows or rows[-1].http_status in HOPELESS or not self._is_final(rows)
+
+    def _job(self, wanted: Wanted) -> Job:
+        rows = self._failures.of(wanted.comparison_id) if self._failures is not None else ()
+        request_id = request_id_of(wanted.item, self.run.run_id)
+        return self.run.router.job(wanted.request, request_id, wanted.comparison_id, rows)
+
+    def stop(self, error: Exception) -> None:
+        """End the run after what is out has come back."""
+        if self.stopped is None:
+            self.stopped = f"{type(error).__name__}: {error}"
+
+    def refuse(self, refused: Iterable[tuple[Job, RouterLabError]], tally: Tally) -> None:
+        """Rows that cannot be asked: failures, or the candidate's own."""
+        for job, error in refused:
+            if is_hopeless(error):
+                tally.stopped = f"{type(error).__name__}: {error}"
+            else:
+                self._refused[job.comparison_id or ""] = error
+
+    async def put_off(self, candidate: Candidate, error: ProviderError) -> None:
+        """A batch was not taken: another time, unless it never will be."""
+        name = candidate.name
+        self._refusals[name] += 1
+        if not error.retryable or error.exhausted or self._refusals[name] >= _PATIENCE:
+            self.run.tallies[name].stopped = f"its batch was not taken: {error}"
+            return
+        wait = min(_LONGEST_WAIT_S, _FIRST_LOOK_S * 2.0 ** self._refusals[name])
+        await self.run.router.clock.sleep(error.retry_after_s or wait)
+
+    async def _wait(self) -> None:
+        """Bring the run's batches on until none is out."""
+        pause, failures = _FIRST_LOOK_S, 0
+        while mine := await self._mine():
+            for batch in mine:
+                try:
+                    await self.desk.bring_on(batch)
+                    failures = 0
+                except (ProviderError, ResponseParseError) as error:
+                    failures += 1
+                    _log.warning("batch %s could not be looked at: %s", batch.batch_id, error)
+                    if failures >= _PATIENCE or (isinstance(error, ProviderError) and not error.retryable):
+                        self.stop(error)
+                        return
+                except ConfigError as error:
+                    self.stop(error)
+                    return
+            if await self._mine():
+                await self.run.router.clock.sleep(pause)
+                pause = min(_LONGEST_WAIT_S, 1.5 * pause)
+
+    async def _mine(self) -> list[Batch]:
+        names = {one.name for one in self.run.candidates}
+        found = await self.desk.open_batches()
+        return [one for one in found if one.run_id == self.run.run_id and one.candidate in names]
+
+
+@dataclass(slots=True)
+class _Filling:
+    """The batches of one candidate, one after another."""
+
+    replay: BatchReplay
+    candidate: Candidate
+    handed_in: int = 0
+    _jobs: list[Job] = field(default_factory=list)
+    _prepared: Prepared | None = None
+
+    async def add(self, job: Job) -> None:
+        """Take one more."""
+        self._jobs.append(job)
+        if len(self._jobs) >= _JOBS_AT_ONCE:
+            await self._write()
+
+    async def close(self) -> None:
+        """Hand in what is left."""
+        await self._write()
+        await self._submit()
+
+    async def give_up(self) -> None:
+        """Withdraw what was not handed in."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            await self.replay.desk.withdraw(prepared, ProviderError("the run ended before", sent=False))
+
+    async def _write(self) -> None:
+        jobs, self._jobs = self._jobs, []
+        tally = self.replay.run.tallies[self.candidate.name]
+        if not jobs or tally.stopped is not None or self.replay.stopped is not None:
+            return
+        try:
+            if self._prepared is None:
+                alias, run_id = self.candidate.alias, self.replay.run.run_id
+                self._prepared = await self.replay.desk.prepare(self.candidate.name, alias, run_id)
+            self.replay.refuse(await self.replay.desk.add(self._prepared, jobs), tally)
+        except (BudgetExceededError, SwitchedOffError) as error:
+            self.replay.stop(error)
+        if self._prepared is not None and self._prepared.is_full:
+            await self._submit()
+
+    async def _submit(self) -> None:
+        prepared, self._prepared = self._prepared, None
+        if prepared is None:
+            return
+        if not prepared.lines:
+            await self.replay.desk.withdraw(prepared, ConfigError("no row of it could be asked"))
+            return
+        try:
+            await self.replay.desk.submit(prepared)
+        except SwitchedOffError as error:
+            self.replay.stop(error)
+        except ProviderError as error:
+            await self.replay.put_off(self.candidate, error)
+            self.handed_in += len(prepared.lines) * (
+                self.replay.run.tallies[self.candidate.name].stopped is None
+            )
+        else:
+            self.handed_in += len(prepared.lines)
+
+
+def _failure(row: Attempt) -> RouterLabError:
+    """The error of an attempt, as far as its row tells it."""
+    if row.outcome == "parse_error":
+        return ResponseParseError(
+            "the answer is not what was asked for", text=row.output or "", token_limited=row.token_limited
+        )
+    if row.outcome in ("context_overflow", "truncated"):
+        return ContextOverflowError("the prompt does not fit", signal=row.truncation_signal)
+    status = "" if row.http_status is None else f" with HTTP status {row.http_status}"
+    return ProviderError(f"an item of a batch ended as {row.outcome}{status}", status=row.http_status)
