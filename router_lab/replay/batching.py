@@ -283,4 +283,5 @@ def _failure(row: Attempt) -> RouterLabError:
     if row.outcome in ("context_overflow", "truncated"):
         return ContextOverflowError("the prompt does not fit", signal=row.truncation_signal)
     status = "" if row.http_status is None else f" with HTTP status {row.http_status}"
-    return ProviderError(f"an item of a batch ended as {row.outcome}{status}", status=row.http_status)
+    said = f"an item of a batch ended as {row.outcome}{status}"
+    return ProviderError(said, status=row.http_status, kind=row.stop_reason)

@@ -127,7 +127,7 @@ async def test_an_item_that_is_refused_for_good_is_a_failed_pair(lab: Lab) -> No
         run = await rl.replay(asking, log(), candidates=["cheap"], batch=True)
     assert (run.candidates[0].answered, run.candidates[0].failed) == (5, 1)
     failed = lab.comparisons.set_index("task_id").loc["row-2"]
-    assert (failed["status"], failed["shadow_ending"]) == ("shadow_failed", "failed")
+    assert (failed["status"], failed["shadow_ending"]) == ("shadow_misconfigured", "failed")
     assert len(items(lab)) == 6
     balanced(lab)
 

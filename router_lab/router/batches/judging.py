@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
@@ -14,6 +15,7 @@ from router_lab.router.attempts.settlement import Settlement
 from router_lab.router.pricing import PriceBook
 from router_lab.router.providers.base import Provider
 from router_lab.router.providers.batches import ItemResult
+from router_lab.router.providers.stops import was_filtered
 from router_lab.router.secrets import Mask
 
 
@@ -28,7 +30,10 @@ def settled(
         cost_usd, source = 0.0, "none"
     elif found.billing == "billed" and found.usage is not None:
         cost_usd, source = _cost(book, batch, found.usage, lost.started_at)
-    return mask.value(settled_row(lost, found, None, cost_usd, source)), found
+    row = settled_row(lost, found, None, cost_usd, source)
+    if isinstance(found.error, ProviderError) and was_filtered(found.error.kind):
+        row = replace(row, stop_reason=found.error.kind)  # a later process has the row alone
+    return mask.value(row), found
 
 
 def withdrawn(lost: Attempt, error: BaseException) -> Attempt:
