@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from math import isfinite
 from numbers import Integral, Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from router_lab.errors import ConfigError
@@ -103,6 +106,34 @@ def moment(name: str, value: Any) -> datetime:
     return value
 
 
+def path(name: str, value: Any) -> Path:
+    """The path of a file or folder that a file system can have."""
+    try:
+        os.fsencode(value)
+        if "\0" not in os.fspath(value):
+            return Path(value)
+    except (TypeError, ValueError):
+        pass
+    raise wrong(name, value, "the path of a file or folder, as a text or a Path")
+
+
+def choice(name: str, value: Any, choices: Iterable[str]) -> str:
+    """One of several words."""
+    known = tuple(choices)
+    if not isinstance(value, str) or value not in known:
+        raise ConfigError(f"{name}={_shown(value)}: choose one of {', '.join(known)}")
+    return value
+
+
+def names(name: str, value: Any) -> Mapping[str, str]:
+    """Names by ours, none for None."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(one, str) for one in (*value, *value.values())):
+        raise wrong(name, value, "a mapping of our names to those of the file")
+    return value
+
+
 def numbers(name: str, values: Any) -> NDArray[float64]:
     """A sequence of numbers as an array of one dimension; NaN may be among them."""
     import numpy as np
@@ -127,5 +158,8 @@ def _is_flag(value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    said = repr(value).replace("\n", " ")
+    try:
+        said = repr(value).replace("\n", " ")
+    except Exception:  # it may be anything at all
+        said = f"<{type(value).__name__}>"
     return said if len(said) <= _LONGEST else said[: _LONGEST - 1] + "…"

@@ -79,6 +79,27 @@ _MOST_EXTRA_BYTES = 100_000
 _DEEPEST_EXTRA = 64
 
 
+class Withheld:
+    """The headers that a call was given, out of sight of whoever shows the variables of a frame.
+
+    An error's frames outlive the call: crash reporters send them, notebooks print them.
+    """
+
+    __slots__ = ("headers",)
+
+    def __init__(self, headers: Any) -> None:
+        self.headers: Any = headers.headers if isinstance(headers, Withheld) else headers
+
+    def __repr__(self) -> str:
+        return "<headers, withheld>"
+
+
+def withhold(arguments: dict[str, Any]) -> None:
+    """Put the headers among a call's `arguments` out of sight."""
+    if arguments.get("extra_headers") is not None:
+        arguments["extra_headers"] = Withheld(arguments["extra_headers"])
+
+
 @dataclass(frozen=True, slots=True)
 class Parameters:
     """What is asked beside the prompt; None, or nothing in it, where nothing is.
@@ -100,9 +121,9 @@ class Parameters:
     def read(cls, **given: Any) -> Parameters:
         """Check what somebody gave; None is nothing. Raises `ValueError` that begins with the key's name."""
         checked: dict[str, Any] = {}
-        for name, value in given.items():
-            if value is not None:
-                checked[name] = CHECKS[name](value)
+        for name in sorted(given, key=_PLACES.__getitem__):  # headers last: no later check's frame has them
+            if given[name] is not None:
+                checked[name] = CHECKS[name](given[name])
         return cls(**checked)
 
     def over(self, general: Parameters) -> Parameters:
@@ -293,22 +314,31 @@ def _refuse_secrets(value: Any, where: str) -> None:
 
 
 def _extra_headers(value: Any) -> dict[str, str]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"extra_headers: must be a mapping of names to texts, not {type(value).__name__}")
     headers: dict[str, str] = {}
-    for name, text in value.items():
+    if fault := _read_headers(Withheld(value), headers):
+        headers.clear()
+        raise ValueError(fault)
+    return headers
+
+
+def _read_headers(value: Withheld, headers: dict[str, str]) -> str:
+    """Put them into `headers`, or say what is wrong; returned, since a frame of the error would hold them."""
+    given = value.headers
+    if given is None:
+        return ""
+    if not isinstance(given, Mapping):
+        return f"extra_headers: must be a mapping of names to texts, not {type(given).__name__}"
+    for name, text in given.items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
-            raise ValueError(f"extra_headers: {_shown(name)} is no name of a header")
+            return f"extra_headers: {_shown(name)} is no name of a header"
         if name.lower() in _RESERVED_HEADERS:
-            raise ValueError(f"extra_headers.{name}: belongs to the connection and cannot be set")
+            return f"extra_headers.{name}: belongs to the connection and cannot be set"
         text = text.get_secret_value() if hasattr(text, "get_secret_value") else text
         # The value may be a secret, so that no message repeats it.
         if not isinstance(text, str) or not text.isascii() or not text.isprintable() or not text.strip():
-            raise ValueError(
-                f"extra_headers.{name}: must be a text of printable ASCII characters on one line"
-            )
+            return f"extra_headers.{name}: must be a text of printable ASCII characters on one line"
         headers[name.lower()] = text.strip()
-    return headers
+    return ""
 
 
 def _utf8(name: str, text: str) -> str:
@@ -336,5 +366,6 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = {
 }
 NAMES: tuple[str, ...] = tuple(one.name for one in fields(Parameters))
 _PLAIN = NAMES[:6]
+_PLACES = {name: place for place, name in enumerate(NAMES)}
 
 NOTHING_ASKED = Parameters()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from router_lab import arguments
 from router_lab.errors import ConfigError, LedgerError, ReplacedFilesError, RouterLabError, error_line
 from router_lab.ledger.reading.queries import arrow_table
 
@@ -72,7 +74,8 @@ def open(path: str | Path, backend: str = "duckdb", connection: Any = None) -> A
     """
     from router_lab.ledger.reading.tables import tables_in
 
-    if "://" not in str(path) and not Path(path).is_dir():
+    is_store = isinstance(path, str) and "://" in path
+    if not is_store and not os.path.isdir(arguments.path("path", path)):  # noqa: PTH112 - True or False, always
         raise LedgerError(f"{path}: no such folder. Pass the folder a Ledger was opened on, or its copy")
     try:
         tables = tables_in(path, backend, connection)

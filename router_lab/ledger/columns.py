@@ -7,7 +7,7 @@ import inspect
 from dataclasses import dataclass
 from functools import cache
 
-from router_lab.errors import ConfigError
+from router_lab.arguments import choice
 from router_lab.ledger.schema import TABLES
 
 _KINDS = {
@@ -36,8 +36,7 @@ class ColumnNote:
 
 def column_notes(table: str) -> tuple[ColumnNote, ...]:
     """The columns of a table, in order. Raises `ConfigError` for a table that is none of the ledger's."""
-    if table not in TABLES:
-        raise ConfigError(f"table={table!r}: a ledger has the tables {', '.join(TABLES)}")
+    choice("table", table, TABLES)
     meanings = {**_OF_THE_LEDGER, **_meanings(TABLES[table].record)}
     return tuple(
         ColumnNote(table, column.name, _KINDS[column.kind], column.optional, meanings[column.name])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from router_lab.errors import ConfigError
+from router_lab.arguments import amount, choice, number
 from router_lab.ledger.schema import TABLES
 
 if TYPE_CHECKING:
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 # A row appears when its call has ended, under the time when it began.
 _LONGEST_CALL = timedelta(hours=1)
+_LONGEST_POLL_S = 3600.0
 
 
 def follow(core: Core, table: str, poll_s: float, timeout_s: float | None) -> Iterator[pd.DataFrame]:
     """See `Ledger.follow`. Raises `ConfigError`, `LedgerError`."""
-    if table not in TABLES:
-        raise ConfigError(f"table={table!r}: choose one of {', '.join(TABLES)}")
-    if not poll_s > 0:
-        raise ConfigError(f"poll_s={poll_s!r}: seconds between two looks, above zero")
+    choice("table", table, TABLES)
+    poll_s = min(amount("poll_s", poll_s), _LONGEST_POLL_S)
+    if timeout_s is not None:
+        timeout_s = number("timeout_s", timeout_s, "a number of seconds, or None for no end")
     return _follow(core, table, poll_s, timeout_s)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 
+from router_lab import arguments
 from router_lab.errors import ConfigError
 from router_lab.extras import imported
 from router_lab.ledger.accounts import LedgerAccounts
@@ -261,7 +262,7 @@ class Ledger:
         with imported():
             from router_lab.ledger.exchange.exporting import export
 
-            return export(self._core, Path(path), table, raw=raw)
+            return export(self._core, arguments.path("path", path), table, raw=raw)
 
     def import_file(
         self,
@@ -282,11 +283,18 @@ class Ledger:
         result's `problems`. Raises `ConfigError`, before anything is added, where none can be, for two calls
         under one id, and with `strict` for any row.
         """
+        if content is not None:
+            arguments.choice("content", content, get_args(Content))
         with imported():
             from router_lab.ledger.exchange.imports.importing import import_file
 
             return import_file(
-                self._core, Path(path), source, columns, content or self.accounts.content, strict=strict
+                self._core,
+                arguments.path("path", path),
+                source,
+                columns,
+                self.accounts.content if content is None else content,
+                strict=strict,
             )
 
     def reconcile(
@@ -314,7 +322,7 @@ class Ledger:
         with imported():
             from router_lab.ledger.exchange.reconcile import reconcile
 
-            return reconcile(self._core, provider, Path(path), columns, settle=settle)
+            return reconcile(self._core, provider, arguments.path("path", path), columns, settle=settle)
 
     def verify(self) -> VerificationReport:
         """Check everything checkable: `report.ok`, `report.problems`, `print(report)`. Changes nothing."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from router_lab.arguments import wrong
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.records import Alert, Attempt, Comparison, Score, SwitchEvent, Watch
 
@@ -18,6 +19,7 @@ Kind = Literal["string", "int", "float", "bool", "time", "json"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_SOME_TIME = "a datetime, a date, or a text such as 2026-11-22 or 2026-11-22T10:00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,20 +157,27 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def aware(when: datetime | str) -> datetime:
-    """`when`, a time or its ISO text such as `2026-11-22`, taken as UTC if it has no timezone.
+def aware(when: datetime | date | str) -> datetime:
+    """`when`, a time, a day (its midnight) or the ISO text of one such as `2026-11-22`, in UTC.
 
-    Raises `ConfigError` for any other text.
+    It is taken as UTC if it has no timezone. Raises `ConfigError` for anything else.
     """
     if isinstance(when, str):
         try:
             when = datetime.fromisoformat(when)
         except ValueError:
-            raise ConfigError(f"{when!r} is no time; write it as 2026-11-22 or 2026-11-22T10:00") from None
+            raise wrong("the time", when, _SOME_TIME) from None
+    if isinstance(when, date) and not isinstance(when, datetime):
+        when = datetime(when.year, when.month, when.day, tzinfo=UTC)
     try:
-        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+        if isinstance(when, datetime) and when - when == timedelta(0):  # pandas' NaT is none
+            when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+            return moment(int(microseconds(when)))
     except OverflowError:
         raise ConfigError(f"{when} is before the year 1 or after the year 9999 in UTC") from None
+    except Exception:  # somebody's own timezone
+        raise wrong("the time", when, _SOME_TIME) from None
+    raise wrong("the time", when, _SOME_TIME)
 
 
 def moment(micros: int) -> datetime:

@@ -9,11 +9,12 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, get_args
 from uuid import uuid4
 
+from router_lab.arguments import instance
 from router_lab.defaults import BASES
 from router_lab.errors import ConfigError
 from router_lab.ledger.journal.operations import Append, JournalTransaction
 from router_lab.ledger.schema import SCORES
-from router_lab.ledger.values import fitted_record
+from router_lab.ledger.values import fitted_record, shown
 from router_lab.records import Score, ScoreKind, ScoreVerdict, Side
 
 if TYPE_CHECKING:
@@ -25,6 +26,13 @@ _RESERVED = frozenset({"truth", "people", "judge", *BASES})
 
 def store_scores(core: Core, scores: Sequence[Score]) -> None:
     """Write all of them in one transaction. Raises `ConfigError`, `LedgerError`."""
+    for score in scores:
+        instance(
+            "score",
+            score,
+            Score,
+            "a Score, or its parts: score(comparison_id=..., side=..., value=..., by=...)",
+        )
     fit = [fitted_record(SCORES, score) for score in scores]
     for score in fit:
         _check(score)
@@ -70,7 +78,7 @@ def check_scorer(by: Any, kind: ScoreKind | None = None) -> None:
     The word of its own `kind` chooses a scorer among others: a judge may be called so.
     """
     if not isinstance(by, str) or not by.strip():
-        raise ConfigError(f"by={by!r}: say who gives the scores, by a name such as 'ana'")
+        raise ConfigError(f"by={shown(by)}: say who gives the scores, by a name such as 'ana'")
     if by.strip().lower() in _RESERVED - {kind}:
         raise ConfigError(
             f"by={by!r}: scored_by= and basis= mean a kind of scores by this word; give a name, such as 'ana'"

@@ -125,7 +125,7 @@ class LedgerSwitch:
             prefix=_prefix(prefix),
             on=True,
             reason=_reason(reason),
-            author=as_text(author or _user()),
+            author=_author(author),
             expires_at=None if minutes is None else _after(now, minutes),
             expires_pairs=pairs,
             expires_usd=usd,
@@ -141,7 +141,7 @@ class LedgerSwitch:
             prefix=_prefix(prefix),
             on=False,
             reason=_reason(reason),
-            author=as_text(author or _user()),
+            author=_author(author),
         )
         return self._flip(event, held=is_entered(sys._getframe(1)))
 
@@ -305,6 +305,14 @@ def _check_limits(**limits: Any) -> None:
             raise ConfigError(
                 f"{name}={shown(value)}: a limit is a number greater than zero and at most {MOST_USD:,.0f}"
             )
+
+
+def _author(author: str | None) -> str:
+    if author is None:
+        return _user()
+    if not isinstance(author, str):
+        raise ConfigError(f"author={shown(author)}: who flips the switch, as a text")
+    return as_text(author) or _user()
 
 
 def _user() -> str:

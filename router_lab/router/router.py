@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from router_lab import settings as settings_module
 from router_lab.errors import ConfigError, RouterLabError
+from router_lab.parameters import Withheld, withhold
 from router_lab.records import Completion, StreamChunk, SwitchState
 from router_lab.router.alerts import Alerts
 from router_lab.router.answers.data import ready_for_schemas
@@ -202,6 +203,8 @@ class Router:
         `ProviderError`, `ContextOverflowError` (the prompt does not fit, or was cut), `ResponseParseError`;
         while playing back: `NotRecordedError`. Whatever was sent, and may be billed, has its row.
         """
+        withheld = Withheld(extra_headers)
+        del extra_headers
         if schema is not None:
             await ready_for_schemas()
         job, pairings = self._begin(
@@ -223,7 +226,7 @@ class Router:
                 reasoning_effort=reasoning_effort,
                 think=think,
                 extra_body=extra_body,
-                extra_headers=extra_headers,
+                extra_headers=withheld,
             )
         )
         return await self._completed(job, pairings)
@@ -234,6 +237,7 @@ class Router:
 
         `with Router(...) as router:` ends that thread; so does `close_sync()`.
         """
+        withhold(arguments)
         return self.run_sync(self.complete(prompt, **arguments))
 
     @takes_what(complete)
@@ -246,6 +250,7 @@ class Router:
         retried and replaced as in `complete()`; later errors are raised as they come. A stream that
         is cut, cancelled or abandoned still leaves its row.
         """
+        withhold(arguments)
         if arguments.get("schema") is not None:
             await ready_for_schemas()
         job, pairings = self._begin(Request.build(prompt, task_type=task_type, **arguments))

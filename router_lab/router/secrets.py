@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
+from traceback import clear_frames
 from typing import Any, TypeVar
 
 from router_lab.errors import RouterLabError
@@ -119,7 +120,10 @@ class Mask:
         return replace(record, **changed) if changed else record
 
     def error(self, error: BaseException | None) -> None:
-        """Take them out of an error and of all it came from; what cannot be cleaned is cut off."""
+        """Take them out of an error and of all it came from; what cannot be cleaned is cut off.
+
+        The frames below the caller's lose their variables: they had the request, the connection and the key.
+        """
         seen: set[int] = set()
         waiting = [error]
         while waiting:
@@ -127,6 +131,7 @@ class Mask:
             if one is None or id(one) in seen:
                 continue
             seen.add(id(one))
+            clear_frames(one.__traceback__)
             self._clean(one)
             for link in ("__cause__", "__context__"):
                 inner = getattr(one, link)

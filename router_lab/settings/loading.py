@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from router_lab import arguments
 from router_lab.errors import ConfigError
 from router_lab.settings import checks
 from router_lab.settings.document import MAX_CHARACTERS, Document, DocumentError, read_document
@@ -30,7 +31,7 @@ def load(path: str | os.PathLike[str]) -> Settings:
 
     Raises `ConfigError` with one line per problem, such as `router.yaml:12: routing.chat.model: ...`.
     """
-    source = os.fspath(path)
+    source = str(arguments.path("path", path))
     try:
         with pathlib.Path(source).open("rb") as file:
             content = file.read(_MAX_BYTES)

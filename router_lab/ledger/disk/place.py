@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from router_lab import arguments
 from router_lab.ledger.disk.files import Files, LocalFiles, RemoteFiles
 
 
@@ -22,13 +23,14 @@ class Place:
 
 def place_of(path: str | Path, journal: str | Path | None) -> Place:
     """Where the ledger `path` is; `journal` says where an object store's journal is kept locally."""
-    uri = str(path)
+    uri = path if isinstance(path, str) else str(arguments.path("path", path))
+    journal = None if journal is None else arguments.path("journal", journal)
     name = _without_secrets(uri)
     if "://" not in uri:
         # Absolute, since the working directory may change while the ledger is open.
-        folder = Path(path).absolute()
-        return Place(name, Path(journal).absolute() if journal is not None else folder, LocalFiles(folder))
-    folder = Path(journal).absolute() if journal is not None else _journal_folder(uri, name)
+        folder = arguments.path("path", path).absolute()
+        return Place(name, journal.absolute() if journal is not None else folder, LocalFiles(folder))
+    folder = journal.absolute() if journal is not None else _journal_folder(uri, name)
     return Place(name, folder, RemoteFiles(uri, name, folder / "_outbox"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from router_lab.arguments import choice
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.ledger.reading.tables import open_tables
 from router_lab.ledger.schema import TABLES, Table
@@ -27,8 +28,7 @@ def export(core: Core, path: Path, table: str, *, raw: bool = False) -> int:
     The file appears whole or not at all. Rows stream through DuckDB, so memory stays small.
     Raises `ConfigError` for another table or ending, `LedgerError` naming the file that is at fault.
     """
-    if table not in TABLES:
-        raise ConfigError(f"table={table!r}: choose one of {', '.join(TABLES)}")
+    choice("table", table, TABLES)
     if path.suffix not in _FORMATS:
         raise ConfigError(f"{path}: the name must end in one of {', '.join(_FORMATS)}")
     columns = _columns(TABLES[table], guarded=path.suffix == ".csv" and not raw)

@@ -15,6 +15,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from router_lab import arguments
 from router_lab.errors import ConfigError
 from router_lab.ledger.exchange.provider_values import model_name, moment, number
 
@@ -104,8 +105,10 @@ class _Row:
 
 def read_export(path: Path, provider: str, columns: Mapping[str, str] | None) -> ProviderExport:
     """Add the export up. Raises `ConfigError` naming line and column of what cannot be read."""
+    arguments.text("provider", provider, "the name of a provider, such as 'anthropic'")
     header, delimiter, rows = _read_csv(path)
-    chosen = _mapped(path, header, columns) if columns is not None else _known(path, header, provider)
+    own = arguments.names("columns", columns)
+    chosen = _known(path, header, provider) if columns is None else _mapped(path, header, own)
     has_amounts = any(name in chosen for name in MEASURES)
     measures = tuple(name for name in MEASURES if name in chosen or not has_amounts)
     totals: dict[tuple[date, str], list[float]] = defaultdict(lambda: [0.0] * len(measures))

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from warnings import catch_warnings, simplefilter
 
+from router_lab.arguments import choice, names
 from router_lab.errors import ConfigError, error_line
+from router_lab.ledger.values import shown
 from router_lab.records import VERDICT_SCORES, ScoreVerdict
 
 On = Literal["task_id", "comparison_id", "prompt"]
@@ -75,7 +77,7 @@ def read_ratings(
     """
     worst, best = _checked_scale(scale)
     name, frame = _frame(source)
-    known = _columns_of(name, [str(column) for column in frame.columns], on, columns or {})
+    known = _columns_of(name, [str(column) for column in frame.columns], on, names("columns", columns))
     rated, problems, blank = [], [], 0
     for number, values in enumerate(_rows(frame, known), start=1):
         reader = _RowReader(number, values, known, on, (worst, best))
@@ -177,16 +179,18 @@ class _RowReader:
         return (text if name == "prompt" else text.strip()) if text.strip() else None
 
     def _complain(self, name: str, problem: str) -> None:
-        shown = repr(self._text(name))
-        shown = shown if len(shown) <= 80 else shown[:77] + "..."
-        self.problems.append(RatingProblem(self._number, self._columns.get(name, name), shown, problem))
+        said = repr(self._text(name))
+        said = said if len(said) <= 80 else said[:77] + "..."
+        self.problems.append(RatingProblem(self._number, self._columns.get(name, name), said, problem))
 
 
 def _checked_scale(scale: Any) -> tuple[float, float]:
     try:
         worst, best = (float(end) for end in scale)
-    except (TypeError, ValueError):
-        raise ConfigError(f"scale={scale!r}: give two numbers, the worst and the best, as (1, 5)") from None
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(
+            f"scale={shown(scale)}: give two numbers, the worst and the best, as (1, 5)"
+        ) from None
     if not (math.isfinite(worst) and math.isfinite(best)) or worst == best:
         raise ConfigError(f"scale={scale!r}: the worst and the best must be two different numbers")
     return worst, best
@@ -238,8 +242,7 @@ def _csv(path: Path) -> Any:
 
 def _columns_of(name: str, present: list[str], on: str, given: Mapping[str, str]) -> dict[str, str]:
     """The source's column names by ours. Raises `ConfigError`."""
-    if on not in get_args(On):
-        raise ConfigError(f"on={on!r}: choose one of {', '.join(get_args(On))}")
+    choice("on", on, get_args(On))
     unknown = set(given) - {on, *_NAMES}
     if unknown:
         raise ConfigError(f"column {min(unknown)!r}: ours are {', '.join([on, *_NAMES])}")

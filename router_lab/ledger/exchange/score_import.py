@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from router_lab.arguments import choice
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed
 from router_lab.ledger.exchange.score_files import (
@@ -24,6 +25,7 @@ from router_lab.ledger.exchange.score_files import (
     Ratings,
 )
 from router_lab.ledger.scores import check_scorer, store_scores
+from router_lab.ledger.values import as_text, shown
 from router_lab.records import Score, ScoreKind, Side
 from router_lab.spreadsheets import unguarded
 
@@ -76,12 +78,12 @@ class ScoreSource:
 
     def __post_init__(self) -> None:
         check_scorer(self.by)
-        if self.kind not in get_args(ScoreKind):
-            raise ConfigError(f"kind={self.kind!r}: one of {', '.join(get_args(ScoreKind))}")
-        if self.drawn not in (None, "all"):
+        object.__setattr__(self, "by", as_text(self.by))
+        choice("kind", self.kind, get_args(ScoreKind))
+        if self.drawn is not None and not (isinstance(self.drawn, str) and self.drawn == "all"):
             raise ConfigError(
-                f"drawn={self.drawn!r}: 'all' where every pair was rated; for pairs drawn otherwise give "
-                "their chances in a column 'chance'"
+                f"drawn={shown(self.drawn)}: 'all' where every pair was rated; for pairs drawn otherwise "
+                "give their chances in a column 'chance'"
             )
 
 

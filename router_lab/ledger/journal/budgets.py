@@ -7,7 +7,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from router_lab.errors import BudgetExceededError
@@ -139,7 +139,8 @@ def _exceeded(line: BudgetLine, counter: _Counter, amount: int) -> BudgetExceede
 
 def forget_periods(journal: sqlite3.Connection, before: datetime) -> None:
     """Delete the counters of days and months that were over by then wherever, if all they count is pruned."""
-    over = (before.date() - timedelta(days=1)).isoformat()  # a day lasts longest far west of UTC
+    first = date.min + timedelta(days=1)
+    over = (max(before.date(), first) - timedelta(days=1)).isoformat()  # a day lasts longest far west of UTC
     journal.execute(
         "DELETE FROM budgets WHERE held = 0 AND spent <= pruned "
         "AND period GLOB '[0-9]*' AND period < substr(?, 1, length(period))",

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
+from router_lab.arguments import texts
 from router_lab.errors import LedgerError
 from router_lab.ledger.disk.files import Files
 from router_lab.ledger.disk.locks import is_dead
@@ -189,7 +190,7 @@ class Reader:
         import pyarrow as pa
         import pyarrow.dataset as ds
 
-        wanted = list(columns) if columns is not None else view.table.names
+        wanted = view.table.names if columns is None else texts("columns", columns, "a list of columns")
         unknown = sorted(set(wanted) - set(view.table.names))
         if unknown:
             raise LedgerError(

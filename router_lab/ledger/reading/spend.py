@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from router_lab.errors import ConfigError
+from router_lab.arguments import text, wrong
 from router_lab.ledger.journal.budgets import line_totals
 from router_lab.ledger.journal.money import usd
 from router_lab.ledger.reading.reader import Reader
@@ -13,6 +13,7 @@ from router_lab.ledger.reading.reader import Reader
 if TYPE_CHECKING:
     import pandas as pd
 
+_SOME_ZONE = "the IANA name of a timezone, such as 'Europe/Paris'"
 _COLUMNS = ["scope", "period", "limit_usd", "spent_usd", "likely_usd", "held_usd", "left_usd"]
 
 
@@ -21,11 +22,9 @@ def spend(reader: Reader, timezone: str | None) -> pd.DataFrame:
     if timezone is None:
         return _counters(reader)
     try:
-        zone = ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ConfigError(
-            f"timezone={timezone!r} is unknown: use an IANA name such as 'Europe/Paris'"
-        ) from error
+        zone = ZoneInfo(text("timezone", timezone, _SOME_ZONE))
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # a part of a name, such as `Europe`, is a folder
+        raise wrong("timezone", timezone, _SOME_ZONE) from None
     return _recounted(reader, zone)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from router_lab.errors import ConfigError
+from router_lab.arguments import choice
 from router_lab.ledger.disk.beside import begun
 from router_lab.ledger.disk.files import Files
 from router_lab.ledger.disk.place import place_of
@@ -57,11 +57,10 @@ def tables_in(path: str | Path, backend: str, connection: Any) -> Tables:
 
 def open_tables(reader: Reader, files: Files, backend: str, connection: Any) -> Tables:
     """Ibis tables over `reader`'s rows. `backend` is `duckdb` or `pyspark` (`spark` for short)."""
+    choice("backend", backend, ("duckdb", "pyspark", "spark"))
     if backend == "duckdb":
         return _on_duckdb(reader, files, connection)
-    if backend in ("pyspark", "spark"):
-        return _on_spark(reader, files, connection)
-    raise ConfigError(f"backend={backend!r}: choose 'duckdb' or 'pyspark'")
+    return _on_spark(reader, files, connection)
 
 
 def _on_duckdb(reader: Reader, files: Files, connection: Any) -> Tables:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import NAMESPACE_URL, uuid5
 
+from router_lab.arguments import choice, names
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import Content, hashed
 from router_lab.ledger.exchange.imports.files import RowRefusal, documents
@@ -82,10 +83,9 @@ def import_file(
 
 
 def _format(source: Source, columns: Mapping[str, str] | None) -> ForeignFormat:
-    if source == "jsonl":
-        return jsonl_format(columns or {})
-    if source not in FOREIGN_FORMATS:
-        raise ConfigError(f"source={source!r}: choose one of {', '.join([*FOREIGN_FORMATS, 'jsonl'])}")
+    columns = names("columns", columns)
+    if choice("source", source, [*FOREIGN_FORMATS, "jsonl"]) == "jsonl":
+        return jsonl_format(columns)
     if columns:
         raise ConfigError(f"columns: those of source={source!r} are known; to map them say source='jsonl'")
     return FOREIGN_FORMATS[source]
