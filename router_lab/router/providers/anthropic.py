@@ -17,7 +17,7 @@ from router_lab.router.providers import wire
 from router_lab.router.providers.anthropic_schema import restrict
 from router_lab.router.providers.base import Chunk, ModelCall, WireRequest
 from router_lab.router.providers.calls import read_calls
-from router_lab.router.providers.events import Event, decode_body, looks_like_events
+from router_lab.router.providers.events import Event, as_events, decode_body
 from router_lab.router.providers.failures import (
     event_error,
     is_error,
@@ -69,11 +69,12 @@ class Anthropic:
     def usage(self, body: bytes) -> Usage | None:
         """The usage in a 2xx body, cut or garbled though it may be."""
         try:
-            return _usage(decode_body(body))
+            data = decode_body(body)
         except ValueError:
-            if looks_like_events(body):
-                return usage_of_events(self.decoder(), body)
-            return _usage(wire.salvage(body))
+            data = None
+        if not isinstance(data, dict) and (events := as_events(body)) is not None:
+            return usage_of_events(self.decoder(), events)
+        return _usage(wire.salvage(body) if data is None else data)
 
     def reply(self, body: bytes, status: int = 200) -> Reply:
         """Read a 2xx body. Raises `ProviderError` for a failure, `ResponseParseError`."""
@@ -270,9 +271,12 @@ def _piece(delta: Mapping[str, Any]) -> tuple[str, str]:
     if isinstance(partial, str) and partial:
         return "input", partial
     text = wire.text_of(delta.get("text"))
-    if text and not is_thought({**delta, "type": wire.text_of(delta.get("type")).removesuffix("_delta")}):
+    kind = wire.text_of(delta.get("type")).removesuffix("_delta")
+    if text and not is_thought({**delta, "type": kind}):
         return "text", text
-    return "thinking", thought_of(delta)
+    # Other deltas are no part of the answer: signatures, citations, the summary of a conversation.
+    is_thinking = is_thought({"type": kind}) or not kind or "thinking" in delta
+    return "thinking", thought_of(delta) if is_thinking else ""
 
 
 def _blocks(content: Any) -> list[dict[str, Any]]:

@@ -13,6 +13,8 @@ from router_lab.router.providers import wire
 # Arguments that say nothing.
 _EMPTY = ("{}", "null", "[]", '""')
 _FEW = 4
+# Calls among the parts of a content, as proxies of other formats leave them.
+_CALL_PARTS = ("tool_use", "tool_call", "function_call", "toolUse")
 
 
 def read_calls(
@@ -46,7 +48,9 @@ def message_calls(message: Mapping[str, Any], *, in_pieces: bool = False) -> lis
     if isinstance(given, dict):  # the one call itself, or calls by their numbers
         is_call = bool(wire.member(given, "function") or wire.text_of(given.get("name")))
         given = [given] if is_call else list(given.values())
-    calls = wire.objects(given)
+    calls = wire.objects(given) or [
+        part for part in wire.objects(message.get("content")) if part.get("type") in _CALL_PARTS
+    ]
     legacy = wire.member(message, "function_call")
     is_said = wire.text_of(legacy.get("name")) or (in_pieces and legacy.get("arguments"))
     return calls or ([{"function": legacy}] if is_said else [])
@@ -99,7 +103,7 @@ class CallPieces:
         call = call or known or self._call(piece)
         self._of_chunk.append(call)
         call.id = call.id or piece.id
-        call.name = call.name or piece.name
+        call.name = call.named(piece)
         call.index = piece.index if call.index is None else call.index
         if not is_again:
             call.extend(piece.arguments)
@@ -168,12 +172,25 @@ class _Call:
         """Whether a piece cannot belong here."""
         if piece.id and self.id and piece.id != self.id:
             return bool(piece.name)
+        if self._goes_on_in(piece):
+            return False
         if not piece.name or not self.name:
             return False
         if piece.id and piece.id == self.id:  # of one answer, told apart by the rest
             differs = piece.index is not None and self.index is not None and piece.index != self.index
             return (differs or piece.name != self.name) and self.is_complete()
         return piece.name != self.name or self.is_complete()
+
+    def named(self, piece: _Piece) -> str:
+        """The name, whose pieces may come one by one before any arguments, or all so far again."""
+        if not self.name or not self._goes_on_in(piece):
+            return self.name or piece.name
+        return piece.name if piece.name.startswith(self.name) else self.name + piece.name
+
+    def _goes_on_in(self, piece: _Piece) -> bool:
+        """Whether a name goes on: a server that gives ids gives another call one of its own."""
+        is_mine = piece.id == self.id if piece.id else piece.index is not None and piece.index == self.index
+        return bool(self.id and piece.name) and is_mine and not self.pieces and self.whole is None
 
     def extend(self, arguments: Any) -> None:
         """Take more of the arguments: a piece of their text, or all of them."""

@@ -21,14 +21,18 @@ _PART = (
 )
 _PARTS = re.compile(_PART, re.IGNORECASE)
 _LONGEST = 80
+# 00:01:30
+_CLOCK = re.compile(r"(?:([0-9]{1,3}):)?([0-9]{1,2}):([0-9]{2}(?:\.[0-9]{1,9})?)")
 _BETWEEN = re.compile(r"\s*,?\s*(?:and\s+)?", re.IGNORECASE)
 
 
 def duration(value: object) -> float | None:
-    """Seconds of a text that is a duration and nothing else, also as ISO 8601 has it; else None."""
+    """Seconds of a text that is a duration and nothing else, also as ISO 8601 or a clock has it, or None."""
     if not isinstance(value, str) or len(value) > _LONGEST:
         return None
     text = value.strip()
+    if clock := _CLOCK.fullmatch(text):
+        return 3600.0 * int(clock[1] or 0) + 60.0 * int(clock[2]) + float(clock[3])
     if text[:1] == "P":
         text = text[1:].replace("T", "", 1)
     rest = _PARTS.sub("", text)

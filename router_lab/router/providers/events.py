@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ _BEHIND = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_BEHIND = 200
+# An object at the beginning of a line behind one that ended the line before.
+_NEXT_OBJECT = re.compile(rb"\}[ \t]*\r?\n\s*\{")
 _ERRORS = frozenset({"error", "exception"})
 
 
@@ -25,6 +28,24 @@ def looks_like_events(body: bytes) -> bool:
     first = body.lstrip(b"\r\n ").removeprefix(BYTE_ORDER_MARK)[:200].splitlines()[:1]
     field, colon, _ = (first[0] if first else b"").partition(b":")
     return any(field == name if colon else name.startswith(field) for name in (*_FIELDS, b""))
+
+
+def as_events(body: bytes) -> bytes | None:
+    """A whole body as server-sent events, if it is a stream: events, objects line by line, or a list of them.
+
+    None for any other body.
+    """
+    if looks_like_events(body.lstrip(b"\0")):
+        return body if body.strip() else None
+    if body.lstrip()[:1] == b"[":
+        try:
+            listed = decode(body, keep_halves=True)
+        except ValueError:
+            return None
+        if len(listed) < 2 or not all(isinstance(each, dict) for each in listed):
+            return None
+        return b"".join(b"data: " + json.dumps(each).encode() + b"\n\n" for each in listed)
+    return b":\n" + body if body.lstrip()[:1] == b"{" and _NEXT_OBJECT.search(body) else None
 
 
 def is_done(data: bytes) -> bool:
@@ -83,6 +104,8 @@ class Events:
             return self.close()
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
+        while field == b"data" and value.startswith(b"data:"):  # of a proxy that put its own before it
+            value = value.removeprefix(b"data:").removeprefix(b" ")
         if self._is_bare and field not in _FIELDS and not is_done(line):
             self._data.append(line)
         elif line.lstrip().startswith(b"{") or is_done(line):

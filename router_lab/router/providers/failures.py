@@ -13,8 +13,9 @@ from router_lab.errors import ContextOverflowError, ProviderError, ResponseParse
 from router_lab.router.providers.funds import NO_FUNDS, is_out_of_funds
 from router_lab.router.providers.overflow import KINDS, known_wording, likely_wording
 from router_lab.router.providers.refusals import refused_fields
+from router_lab.router.providers.stops import has_failed
 from router_lab.router.providers.waits import asked_wait, reset_after, retry_after, wait_in_body
-from router_lab.router.providers.wire import count, decode, excerpt, text_of
+from router_lab.router.providers.wire import count, decode, excerpt, member, text_of
 
 __all__ = [
     "NO_API",
@@ -44,15 +45,19 @@ _MESSAGE_LIMIT = 4000
 _TRANSIENT = frozenset({408, 425, 429})
 
 # Where error objects are kept, and what their members are called.
-_CONTAINERS = ("error", "detail", "errors", "fault", "Error", "base_resp")
-_CODES = ("code", "status_code", "error_code", "errorCode")
-_MESSAGES = ("message", "msg", "error_msg", "errorMessage", "status_msg", "error_message", "detail", "title")
-
-# Reasons to stop that no model has, only a server that failed: DeepSeek, Zhipu, SGLang, Ollama and others.
-_FAILED = frozenset(
-    {"error", "insufficient_system_resource", "network_error", "abort", "aborted", "failed", "server_error"}
-    | {"internal_error", "internal_server_error", "timeout", "overloaded", "malformed_function_call"}
-    | {"unexpected_tool_call"}
+_CONTAINERS = ("error", "detail", "errors", "fault", "Error", "base_resp", "x_groq")
+_TYPED = ("exception", "error")
+_CODES = ("code", "status_code", "error_code", "errorCode", "Code")
+_MESSAGES = (
+    "message",
+    "msg",
+    "error_msg",
+    "errorMessage",
+    "status_msg",
+    "error_message",
+    "detail",
+    "title",
+    "Message",
 )
 
 # Error events inside a 200 stream carry a type and no status. These are the caller's fault.
@@ -99,6 +104,11 @@ def read_failure(payload: Any, depth: int = 0) -> Failure:
     inner = next((payload[name] for name in _CONTAINERS if _holds(payload.get(name))), None)
     if inner is not None and inner is not payload and depth < 4:
         return _with_outer(read_failure(inner, depth + 1), payload)
+    if len(payload) == 1 and isinstance(inner := next(iter(payload.values())), dict) and depth < 4:
+        # Amazon's events are named after what happened.
+        name = str(next(iter(payload)))
+        if name.lower().endswith(_TYPED):
+            return replace(read_failure(inner, depth + 1), kind=name)
     return _read_object(payload)
 
 
@@ -117,7 +127,8 @@ def response_error(
     payload, failure = _read_body(body)
     if 400 <= status <= 500 and (overflow := overflow_error(provider, failure, status)):
         return overflow
-    label = f"{provider} answered {status}" + (f" {excerpt(failure.kind, 60)}" if failure.kind else "")
+    kind = failure.kind if failure.kind != str(status) else None
+    label = f"{provider} answered {status}" + (f" {excerpt(kind, 60)}" if kind else "")
     wait = asked_wait(lowered, now)
     if wait is None and status in (429, 503):
         wait = wait_in_body(payload, failure.message, now) or reset_after(lowered, now)
@@ -150,6 +161,8 @@ def says_failed(payload: Any) -> bool:
     if not isinstance(payload, Mapping):
         return False
     if is_error(payload.get("error")) or has_failed_status(payload):
+        return True
+    if is_error(member(payload, "x_groq").get("error")):
         return True
     return any(text_of(payload.get(name)).lower() == "error" for name in ("type", "object"))
 
@@ -200,7 +213,7 @@ def choice_error(
     """What the choice of an answer says went wrong: an `error` of its own, or that as its finish reason."""
     error = choice.get("error") if is_error(choice.get("error")) else None
     reason = text_of(choice.get("finish_reason"))
-    if not error and reason.lower() not in _FAILED:
+    if not error and not has_failed(reason):
         return None
     told = {} if reason.lower() in ("", "error") else {"message": f"it stopped with {reason}"}
     return event_error(provider, {"error": error} if error else told, during=during, status=status)
@@ -266,7 +279,7 @@ def event_error(
         f" with {excerpt(failure.kind, 60)}" if failure.kind and during is None else ""
     )
     return ProviderError(
-        f"{label}: {excerpt(failure.message) or 'no reason given'}",
+        f"{label}: {excerpt(_reason(failure)) or 'no reason given'}",
         status=status,
         retryable=not exhausted and not _is_callers_fault(failure),
         retry_after_s=wait,
@@ -293,15 +306,17 @@ def overflow_error(provider: str, failure: Failure, status: int) -> ContextOverf
 
 
 def _read_body(body: bytes) -> tuple[Any, Failure]:
+    written = body[:_MESSAGE_LIMIT].decode("utf-8", "replace")
     try:
         payload = decode(body)
     except ValueError:
-        return None, Failure(body[:_MESSAGE_LIMIT].decode("utf-8", "replace"))
-    return payload, read_failure(payload)
+        return None, Failure(written)
+    failure = read_failure(payload)
+    return payload, failure if failure.message or not payload else replace(failure, message=written)
 
 
 def _read_object(payload: Mapping[str, Any]) -> Failure:
-    kind = payload.get("type")
+    kind = payload.get("type") or text_of(payload.get("__type")).rpartition("#")[2] or None
     code = next((payload[name] for name in _CODES if payload.get(name) is not None), None)
     if code is None and type(payload.get("status")) is int:
         code = payload["status"]
@@ -398,4 +413,5 @@ def _retryable(status: int, kind: str | None, should_retry: str) -> bool:
     told = _TOLD.get(should_retry.strip().lower())
     if told is not None:
         return told
-    return kind not in NO_FUNDS and (status in _TRANSIENT or status >= 500)
+    is_rate = status == 400 and bool(_LIMIT_KINDS.search(kind or ""))  # Amazon's throttling
+    return kind not in NO_FUNDS and (status in _TRANSIENT or status >= 500 or is_rate)

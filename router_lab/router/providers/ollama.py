@@ -102,8 +102,8 @@ class Ollama:
             return data
         if failed := success_error(self.name, data, status):
             raise failed
-        message = data.get("message")
-        if not isinstance(message, dict):
+        message = _message_of(data)
+        if message is None:
             raise no_answer(self.name, data, "`message`", status)
         text = text_of_content(message.get("content"))
         if data.get("done") is not True:
@@ -150,13 +150,13 @@ class OllamaDecoder(Decoder):
             payload = wire.decode(line, keep_halves=True)
         except ValueError as error:
             if not line.lstrip().startswith(b"{"):
-                said = line.decode("utf-8", "replace")
-                raise event_error(self.provider, said, status=self.status) from None
+                self._keep_odd(line.decode("utf-8", "replace"))
+                return
             raise ResponseParseError(
                 f"ollama: a line of the stream is not JSON: {error}", text=wire.scrub("".join(self._text))
             ) from error
         if isinstance(payload, str):
-            raise event_error(self.provider, wire.scrub(payload), status=self.status)
+            self._keep_odd(wire.scrub(payload))
         if not isinstance(payload, dict):
             return
         if is_error(payload.get("error")):
@@ -164,7 +164,7 @@ class OllamaDecoder(Decoder):
                 self._is_counted = is_complete(usage)
                 yield Chunk(usage=usage)
             raise event_error(self.provider, wire.scrub_all(payload), status=self.status)
-        message = wire.member(payload, "message")
+        message = _message_of(payload) or {}
         self._keep_odd(None if message or payload.get("done") is True else payload)
         self._thinking.append(thinking_of(message))
         calls = message_calls(message)
@@ -198,6 +198,15 @@ class OllamaDecoder(Decoder):
         text = "".join(self._text)
         calls = read_calls(self._calls.calls(), wire.scrub(text))
         return _reply(self._final, text, "".join(self._thinking), calls)
+
+
+def _message_of(data: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The message; of `/api/generate`, which some proxies ask instead, the text as one."""
+    message = data.get("message")
+    if isinstance(message, dict):
+        return message
+    text = data.get("response")
+    return {"content": text, "thinking": data.get("thinking")} if isinstance(text, str) else None
 
 
 def _sampling(asked: Parameters) -> dict[str, Any]:

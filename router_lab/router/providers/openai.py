@@ -18,7 +18,7 @@ from router_lab.records import Image, Message, Reply, Usage
 from router_lab.router.providers import wire
 from router_lab.router.providers.base import Chunk, ModelCall, WireRequest
 from router_lab.router.providers.calls import CallPieces, message_calls, read_calls
-from router_lab.router.providers.events import Event, decode_body, looks_like_events
+from router_lab.router.providers.events import Event, as_events, decode_body
 from router_lab.router.providers.failures import (
     choice_error,
     event_error,
@@ -77,10 +77,10 @@ class OpenAI:
         try:
             data = decode_body(body)
         except ValueError:
-            if looks_like_events(body):
-                return usage_of_events(self.decoder(), body)
-            data = wire.salvage(body)
-        return _usage(data)
+            data = None
+        if not isinstance(data, dict) and (events := as_events(body)) is not None:
+            return usage_of_events(self.decoder(), events)
+        return _usage(wire.salvage(body) if data is None else data)
 
     def reply(self, body: bytes, status: int = 200) -> Reply:
         """Read a 2xx body. Raises `ProviderError` for a failure, `ResponseParseError`."""

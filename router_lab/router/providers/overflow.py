@@ -64,28 +64,35 @@ _TEXTS = tuple(
         r"tokens?\s?(?:数量|数|长度|总数)?\s?(?:超过|超出)\s?(?:上限|最大|限制)",
         r"over session length",
         r"\b(?:prompt|inputs?|conversation) (?:is |was |are )?too (?:long|large|big) for (?:the|this) model",
-        r"exceeds? (?:the |its )?(?:model's |model )?max(?:imum)? context\b",
+        r"exceed(?:s|ed)? (?:the |its )?(?:model's |model )?max(?:imum)? context\b",
         # Mistral
         r"prompt contains (?P<tokens>\d+) tokens.{0,60}?too large for model with (?P<window>\d+) maximum",
     )
 )
 
-_CONTEXT = re.compile(r"context[ _-]?(?:length|window|size|limit)|max_model_len|model length|\bn_ctx\b", re.I)
-_SUBJECT = re.compile(
-    r"\b(?:prompts?|inputs?|messages?|request(?:ed)?|sequence|conversation|text|context)\b|输入|上下文|提示",
+_CONTEXT = re.compile(
+    r"context[ _-]?(?:length|window|size|limit)|max_model_len|model length|\bn_ctx\b"
+    r"|\bmodel(?:'s)? context\b|\bthe context\b|コンテキスト(?:長|ウィンドウ)",
     re.I,
 )
-_UNIT = re.compile(r"\btokens?\b|\blength\b|\b(?:too|is) long\b|\blonger\b|长度|过长|超长", re.I)
+_SUBJECT = re.compile(
+    r"\b(?:prompts?|inputs?|messages?|request(?:ed)?|sequence|conversation|text|context)\b|输入|上下文|提示"
+    r"|入力|プロンプト|입력|프롬프트",
+    re.I,
+)
+_UNIT = re.compile(
+    r"\btokens?\b|\blength\b|\b(?:too|is) long\b|\blonger\b|长度|过长|超长|トークン|토큰", re.I
+)
 _LIMIT = re.compile(
     r"\bexceed(?:s|ed|ing)?\b|\btoo (?:long|large|many|big)\b"
     r"|\b(?:longer|larger|greater|more|less|fewer) than\b"
     r"|\boverflow(?:s|ed)?\b|\bmax(?:imum|imal)?\b|\blimit(?:ed)?\b|\bat most\b|\bcannot be\b|\bnot fit\b"
     r"|\bonly supports?\b|\bmust (?:be|have) (?:less|at most|<)|\bshould be (?:in )?\[|\breduce\b|\bshorten\b"
-    r"|超过|超出|超长|最大|过长",
+    r"|\bfull\b|超过|超出|超长|最大|过长|超え|超過|上限|長すぎ|초과|최대",
     re.I,
 )
 _OUTPUT = re.compile(
-    r"max_(?:completion_|output_|new_)?tokens|\b(?:completion|output|generated) tokens\b", re.I
+    r"max_(?:completion_|output_|new_)?tokens|\b(?:completion|output|generated) (?:tokens|length)\b", re.I
 )
 _OTHER_LIMITS = re.compile(
     r"\b(?:characters?|strings?|stop|tools?|functions?|images?|pixels?|files?|audio|video|pages?|bytes|[kmg]i?b"
@@ -102,6 +109,9 @@ _ONLY = re.compile(
     re.I,
 )
 _NUMBER = re.compile(r"(?<![\w.])\d[\d,_]{2,17}(?![\w.]*\w)")
+
+# How much too long, which is the length of nothing.
+_EXCESS = re.compile(r"\bby \d[\d,_]{0,17}\b", re.I)
 
 # OpenAI's checks name the field: one that holds no prompt has a limit of its own.
 _FIELD = re.compile(r"invalid '(?:[^']*\.)?([a-z_]+)(?:\[\d+\])*'", re.I)
@@ -170,7 +180,8 @@ def _score(status: int, kind: str, text: str) -> int:
 
 def _numbers(text: str) -> tuple[int | None, int | None]:
     """(prompt's tokens, window's) where two numbers leave no doubt; the window alone where one stands."""
-    numbers = sorted({int(re.sub(r"[,_]", "", found)) for found in _NUMBER.findall(text)})
+    known = _NUMBER.findall(_EXCESS.sub("", text))
+    numbers = sorted({int(re.sub(r"[,_]", "", found)) for found in known})
     if len(numbers) == 2 and not re.search(r"\b(?:total|completion|output)\b", text, re.I):
         return count(numbers[1]), count(numbers[0])
     return None, count(numbers[0]) if len(numbers) in (1, 2) else None

@@ -25,7 +25,15 @@ _FILTERED = frozenset(
         "error_toxic",
         "guardrail_intervened",
         "sensitive",
+        "model_armor",
     }
+)
+# Reasons that no model has, only a server that failed: DeepSeek, Zhipu, SGLang, Ollama, Gemini, Bedrock.
+_FAILED = frozenset(
+    {"error", "insufficient_system_resource", "network_error", "abort", "aborted", "failed", "server_error"}
+    | {"internal_error", "internal_server_error", "timeout", "overloaded", "malformed_function_call"}
+    | {"unexpected_tool_call", "too_many_tool_calls", "malformed_model_output", "malformed_tool_use"}
+    | {"cancelled", "canceled"}
 )
 
 
@@ -36,14 +44,24 @@ def reason_of(value: Any) -> str:
 
 def was_cut(reason: str | None) -> bool:
     """Whether the answer was cut at a limit on tokens."""
-    return (reason or "").lower() in _CUT
+    return not _CUT.isdisjoint(_words(reason))
 
 
 def was_refused(reason: str | None) -> bool:
     """Whether the model declined to answer."""
-    return (reason or "").lower() in _REFUSED
+    return not _REFUSED.isdisjoint(_words(reason))
 
 
 def was_filtered(reason: str | None) -> bool:
     """Whether a filter took the answer, or refused the prompt; also as an error's kind."""
-    return (reason or "").lower() in _FILTERED
+    return not _FILTERED.isdisjoint(_words(reason))
+
+
+def has_failed(reason: str | None) -> bool:
+    """Whether it was the server that failed."""
+    return not _FAILED.isdisjoint(_words(reason))
+
+
+def _words(reason: str | None) -> set[str]:
+    """Gemini writes two of them: `content_filter: RECITATION`."""
+    return {word.strip() for word in (reason or "").lower().split(":")}

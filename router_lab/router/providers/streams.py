@@ -25,6 +25,7 @@ class Lines:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The lines that `data` completes."""
+        data = data.replace(b"\0", b"") if b"\0" in data else data  # padding, which no JSON has
         if self._after_cr and data:
             data = data.removeprefix(b"\n")
             self._after_cr = False
@@ -207,7 +208,7 @@ class Decoder(ABC):
         if self._is_whole:
             self._ended = self._ended or ends_with_mark(b"".join(self._head[-2:]))
             return True
-        head = b"".join(self._head).removeprefix(BYTE_ORDER_MARK).lstrip()
+        head = b"".join(self._head).lstrip(b"\0").removeprefix(BYTE_ORDER_MARK).lstrip()
         if not head or BYTE_ORDER_MARK.startswith(head):
             return False
         self._is_whole = self._begins_whole(head)
@@ -297,7 +298,7 @@ class EventDecoder(Decoder):
             yield from self._event(event, payload)
 
     def _payload(self, event: Event) -> dict[str, Any] | None:
-        """The object in an event; None for what means nothing. A text tells of a failure."""
+        """The object in an event; None for what means nothing. A text without an answer is a failure."""
         data = event.data.strip()
         if not data or data.strip(b'"').lower() in _ALIVE:
             return None
@@ -313,8 +314,10 @@ class EventDecoder(Decoder):
             payload = payload[0]
         if isinstance(payload, dict):
             return payload
-        if (isinstance(payload, str) or event.is_error) and not self._stopped():
+        if event.is_error and not self._stopped():
             raise event_error(self.provider, scrub(str(payload)), status=self.status)
+        if isinstance(payload, str):
+            self._keep_odd(scrub(payload))
         return None
 
     def _is_mark(self, line: bytes) -> bool:

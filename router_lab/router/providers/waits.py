@@ -32,10 +32,11 @@ _CHINESE_UNITS_S = {"毫": 0.001, "秒": 1.0, "分": 60.0, "小": 3600.0, "天":
 _MEMBERS_S = {
     **dict.fromkeys(("retry_after", "retryAfter", "retry-after", "Retry-After", "retryDelay"), 1.0),
     **dict.fromkeys(("retry_after_seconds", "retryAfterSeconds", "retry_after_s", "retry_after_sec"), 1.0),
+    "estimated_time": 1.0,  # until Hugging Face has loaded a model
     **dict.fromkeys(("retry_after_ms", "retryAfterMs", "retry_after_milliseconds"), 0.001),
 }
-# A number this large is a point in time: seconds, or milliseconds, since 1970.
-_EPOCH_S, _EPOCH_MS = 10**9, 10**12
+# A number this large is a point in time: seconds since 1970, or thousandths of those, or of these.
+_EPOCH_S = 10**9
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
@@ -59,6 +60,8 @@ def asked_wait(headers: Mapping[str, str], now: datetime | None = None) -> float
         for one in (value, *value.split(",")):
             if (wait := _until(one, at)) is not None:
                 return max(0.0, wait)
+        if _number(value) is None and (wait := _in_words(f"wait {value}", at)) is not None:
+            return wait
     return None
 
 
@@ -77,6 +80,8 @@ def reset_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
         wait = _positive(_until(value, at) or 0.0) if is_reset else None
         if wait is None:
             continue
+        if name.endswith("-ms") and (number := _number(value)) is not None and number < _EPOCH_S:
+            wait = number / 1000
         left = _number(headers.get(name.replace("reset", "remaining")))
         (spent if left is not None and left <= 0 else open_).append(wait)
     spent += _structured(headers.get("ratelimit", ""))
@@ -126,7 +131,9 @@ def _until(value: str, at: datetime | None) -> float | None:
         return None
     if number < _EPOCH_S:
         return number
-    since_1970 = number / 1000 if number >= _EPOCH_MS else number
+    since_1970 = number
+    while since_1970 >= 1000 * _EPOCH_S:
+        since_1970 /= 1000
     return None if at is None else since_1970 - at.timestamp()
 
 

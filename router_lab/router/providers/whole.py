@@ -7,7 +7,7 @@ from typing import Any
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
 from router_lab.records import Reply, Usage
 from router_lab.router.providers import wire
-from router_lab.router.providers.events import decode_body, looks_like_events
+from router_lab.router.providers.events import as_events, decode_body
 from router_lab.router.providers.failures import is_page, no_answer, not_json
 from router_lab.router.providers.streams import Decoder
 
@@ -22,7 +22,7 @@ def decode_answer(name: str, decoder: Decoder, body: bytes, status: int) -> dict
         data = decode_body(body)
     except ValueError as error:
         decoder.status = status
-        if looks_like_events(body) and body.strip() and (reply := reply_of_events(decoder, body)):
+        if (events := as_events(body)) is not None and (reply := reply_of_events(decoder, events)):
             return reply
         text = body[:2000].decode("utf-8", "replace")
         if is_page(text) or not wire.salvage(body):  # a page has objects in its scripts
@@ -30,6 +30,10 @@ def decode_answer(name: str, decoder: Decoder, body: bytes, status: int) -> dict
         raise ResponseParseError(f"{name}: the answer's body is not JSON: {error}", text=text) from error
     if isinstance(data, list) and len(data) == 1 and isinstance(data[0], dict):
         data = data[0]
+    if isinstance(data, list) and (events := as_events(body)) is not None:
+        decoder.status = status
+        if reply := reply_of_events(decoder, events):
+            return reply
     if not isinstance(data, dict):
         raise no_answer(name, data, "an object", status)
     return data

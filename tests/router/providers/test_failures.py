@@ -302,7 +302,11 @@ def test_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> Non
         ("", None, "the body is empty"),
         ("null", None, "the body is empty"),
         ("17", None, "17"),
-        ('{"error":{"message":null}}', None, "the body is empty"),
+        ('{"error":{"message":null}}', None, '{"error":{"message":null}}'),
+        ('{"Message":"no access"}', None, "no access"),
+        ('{"odd":{"reason":"asleep"}}', None, "asleep"),
+        ('{"__type":"com.amazon#ThrottlingException","message":"slow"}', "ThrottlingException", "slow"),
+        ('{"internalServerException":{"message":"boom"}}', "internalServerException", "boom"),
         ('{"error":"{broken"}', None, "{broken"),
     ],
 )

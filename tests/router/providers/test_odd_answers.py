@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from router_lab.errors import ContextOverflowError, ProviderError
-from router_lab.records import Reply
+from router_lab.records import Reply, Usage
 from router_lab.router.providers import PROVIDERS
+from router_lab.router.providers.stops import has_failed, was_filtered
 
+USED = {"prompt_tokens": 10, "completion_tokens": 5}
 TOO_LONG = "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens"
 
 
@@ -364,3 +367,119 @@ def test_the_status_of_what_is_no_answer_is_told_as_it_was(name: str) -> None:
         with pytest.raises(ProviderError, match=f"answered {status}") as caught:
             PROVIDERS[name].reply(body, status)
         assert caught.value.status == status
+
+
+HELLO = (piece({"content": "Hel"}), piece({"content": "lo"}), piece({}, "stop", usage=USED))
+DONE = b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize(
+    "news",
+    [b"data: connected\n\n", b"event: open\ndata: stream opened\n\n", b'event: status\ndata: "queued"\n\n'],
+)
+def test_a_text_that_an_answer_follows_is_no_failure(news: bytes) -> None:
+    body = news + events(HELLO[0]) + news + events(*HELLO[1:], end=DONE)
+    assert read("openai", body)[1].text == "Hello"
+
+
+def _lines(end: str) -> bytes:
+    return (end.join(json.dumps(one) for one in HELLO) + end).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        _lines("\n"),
+        _lines("\r\n") + b"[DONE]\r\n",
+        _lines("\n\n") + b"data: [DONE]\n\n",
+        json.dumps(HELLO).encode(),
+        ("[" + "\n,\n".join(json.dumps(one) for one in HELLO) + "\n]\n").encode(),
+        events(*HELLO, end=DONE).replace(b"data: ", b"data: data: "),
+        b"\0\0" + events(*HELLO) + b"\0" + DONE,
+    ],
+)
+def test_a_stream_in_another_frame_is_read(body: bytes) -> None:
+    for size in (1, 7, len(body)):
+        decoder = PROVIDERS["openai"].decoder()
+        for at in range(0, len(body), size):
+            list(decoder.feed(body[at : at + size]))
+        reply = decoder.close()
+        assert (reply.text, reply.usage) == ("Hello", Usage(10, 5))
+    whole = PROVIDERS["openai"].reply(body)
+    assert (whole.text, PROVIDERS["openai"].usage(body)) == ("Hello", Usage(10, 5))
+
+
+def test_a_list_that_is_no_stream_is_no_answer() -> None:
+    for body in (b"[1, 2]", b"[[], {}]", b'[{"a": 1}, {"b": 2}]'):
+        with pytest.raises(ProviderError):
+            PROVIDERS["openai"].reply(body)
+        with pytest.raises(ProviderError):
+            read("openai", body)
+
+
+@pytest.mark.parametrize(
+    ("reason", "ending"),
+    [
+        ("content_filter: RECITATION", was_filtered),
+        ("MODEL_ARMOR", was_filtered),
+        ("function_call_filter: MALFORMED_FUNCTION_CALL", has_failed),
+        ("function_call_filter: UNEXPECTED_TOOL_CALL", has_failed),
+        ("malformed_tool_use", has_failed),
+        ("cancelled", has_failed),
+    ],
+)
+def test_reasons_to_stop_in_more_words(reason: str, ending: Callable[[str], bool]) -> None:
+    assert ending(reason)
+    body = json.dumps({"choices": [{"message": {"content": ""}, "finish_reason": reason}]}).encode()
+    if ending is has_failed:
+        with pytest.raises(ProviderError):
+            PROVIDERS["openai"].reply(body)
+    else:
+        assert PROVIDERS["openai"].reply(body).stop_reason == reason
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [part("get_", index=0, id="x"), part("weather", '{"a": 1}', index=0, id="x")],
+        [part("get_", index=0, id="x"), part("weather", index=0), part("", '{"a": 1}', index=0)],
+        [part("get_", index=0, id="x"), part("get_weather", '{"a": 1}', index=0, id="x")],
+        [part("get_weather", "", index=0, id="x"), part("get_weather", '{"a": 1}', index=0, id="x")],
+    ],
+)
+def test_a_name_in_pieces_is_one_name(pieces: list[dict[str, Any]]) -> None:
+    assert streamed_calls(*([one] for one in pieces)) == [("get_weather", {"a": 1})]
+
+
+def test_calls_among_the_parts_of_a_content() -> None:
+    content = [
+        {"type": "text", "text": "so"},
+        {"type": "tool_use", "id": "1", "name": "f", "input": {"a": 1}},
+    ]
+    body = json.dumps({"choices": [{"message": {"content": content}, "finish_reason": "tool_use"}]}).encode()
+    reply = PROVIDERS["openai"].reply(body)
+    assert (reply.text, called(reply)) == ("so", [("f", {"a": 1})])
+
+
+def test_groqs_own_error_in_a_stream_is_told() -> None:
+    with pytest.raises(ProviderError, match="over_capacity"):
+        read("openai", events(piece({}, x_groq={"id": "r", "error": "over_capacity"})))
+
+
+def test_ollamas_other_endpoint_is_read_whole_and_streamed() -> None:
+    lines = [{"response": "Hel", "done": False}, {"response": "lo", "done": True, "eval_count": 2}]
+    assert read("ollama", b"".join(json.dumps(one).encode() + b"\n" for one in lines))[1].text == "Hello"
+    assert PROVIDERS["ollama"].reply(json.dumps({"response": "Hello", "done": True}).encode()).text == "Hello"
+
+
+def test_deltas_of_another_kind_are_no_thoughts() -> None:
+    block = {"type": "compaction", "content": ""}
+    deltas = [
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "compaction_delta", "content": "past"}},
+        {"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "Hello"}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+    ]
+    reply = read("anthropic", events(*deltas, {"type": "message_stop"}))[1]
+    assert (reply.text, reply.thinking) == ("Hello", "")

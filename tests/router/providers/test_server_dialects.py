@@ -194,7 +194,17 @@ FITS_NOT = [
     (400, "Input is too long for requested model."),
     (400, "Your request exceeded model token limit: 8192"),
 ]
+FITS_NOT += [
+    (400, "Context window full"),
+    (400, "the prompt exceeds the model's context"),
+    (400, "max_tokens (3000) plus prompt (2000) is more than the context (4096)"),
+    (400, "入力トークン数が上限を超えています (5000 > 4096)"),
+    (400, "입력 토큰 수가 최대 4096을 초과했습니다"),
+    (400, "prompt too long; exceeded max context length by 100 tokens"),
+]
 FITS = [
+    (400, "Output length exceeds maximum"),
+    (400, "Range of max_tokens should be [1, 8192]"),
     (400, "max_tokens is too large: 100000. This model supports at most 16384 completion tokens"),
     (400, "Invalid 'user': string too long. Expected a string with maximum length 64, but got length 100"),
     (400, "This model does not support effort level 'xhigh'. Supported levels: high, low, max, medium."),
@@ -223,6 +233,19 @@ def test_the_limit_of_another_field_is_no_overflow_though_its_code_speaks_of_len
         error = {"message": message.format(field), "code": "string_above_max_length"}
         failed = PROVIDERS["openai"].error(400, {}, json.dumps({"error": error}).encode())
         assert isinstance(failed, expected)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "prompt too long; exceeded max context length by 100 tokens",
+        "the prompt is over the context limit by 2,000",
+    ],
+)
+def test_how_much_too_long_is_not_how_long(message: str) -> None:
+    failed = PROVIDERS["ollama"].error(400, {}, json.dumps({"error": message}).encode())
+    assert isinstance(failed, ContextOverflowError)
+    assert (failed.tokens_in, failed.context_window) == (None, None)
 
 
 WRITES = {"ephemeral_5m_input_tokens": 50, "ephemeral_1h_input_tokens": 40}

@@ -57,6 +57,10 @@ def test_waits_in_words(words: str, seconds: float | None) -> None:
     [
         ("60 seconds", 60),
         ("2 minutes", 120),
+        ("00:01:30", 90),
+        ("1:30", 90),
+        ("in 30 seconds", 30),
+        (str(int(NOW.timestamp() + 60) * 10**6), 60),
         ("1m30s", 90),
         ("PT1M30S", 90),
         ("60, 60", 60),
@@ -132,3 +136,18 @@ def test_no_text_is_more_than_a_wait(words: str, value: str) -> None:
         reset_after({"ratelimit": words, "ratelimit-reset": value}, NOW),
     )
     assert all(wait is None or 0 < wait < float("inf") for wait in waits)
+
+
+def test_the_unit_in_a_headers_name_and_the_time_until_a_model_is_loaded() -> None:
+    assert reset_after({"x-ratelimit-reset-ms": "1500"}, NOW) == 1.5
+    body = json.dumps({"error": "Model x is currently loading", "estimated_time": 20.0}).encode()
+    failed = PROVIDERS["openai"].error(503, {}, body)
+    assert isinstance(failed, ProviderError)
+    assert (failed.retryable, failed.retry_after_s) == (True, 20)
+
+
+def test_a_400_that_is_throttling_is_tried_again() -> None:
+    body = json.dumps({"__type": "ThrottlingException", "message": "Too many requests"}).encode()
+    failed = PROVIDERS["openai"].error(400, {}, body)
+    assert isinstance(failed, ProviderError)
+    assert (failed.retryable, failed.exhausted) == (True, False)
