@@ -27,11 +27,11 @@ from router_lab.replay.candidates import Candidate
 from router_lab.replay.fan_out import HOPELESS, FanOut, Tally, Wanted, is_hopeless, request_id_of
 from router_lab.replay.paid import PREFIX, Paid
 from router_lab.replay.reused import Reused
+from router_lab.router.attempts.finished_job import FinishedJob
 from router_lab.router.attempts.job import Job
 from router_lab.router.batches.desk import BatchDesk, Prepared
+from router_lab.router.calls.calls import SwitchedOffError
 from router_lab.router.ports import Batches
-from router_lab.router.shadows.pairing import FinishedJob
-from router_lab.router.shadows.shadow import SwitchedOffError
 
 # Times that one row is handed in, and that one answer which cannot be read is asked for.
 _TRIES, _READINGS = 6, 2

@@ -34,10 +34,11 @@ from router_lab.replay.pace import Pace
 from router_lab.replay.paid import Paid, replay_id
 from router_lab.replay.plan import Item
 from router_lab.replay.reused import Reused
+from router_lab.router.attempts.finished_job import FinishedJob
 from router_lab.router.attempts.job import Job
 from router_lab.router.comparators.compare import Comparator, Judge, comparator
 from router_lab.router.request.request import Request
-from router_lab.router.shadows.pairing import FinishedJob, Pairing
+from router_lab.router.shadows.pairing import Pairing
 from router_lab.settings.models import ShadowRoute
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from router_lab.router.budgets import Budgets
 from router_lab.router.ports import Batches, Clock
 from router_lab.router.pricing import PriceBook
 from router_lab.router.request.request import Request
-from router_lab.router.router import Router, aliases_of
+from router_lab.router.router import Router
 from router_lab.router.routing import Route
 from router_lab.router.shadows.pairing import PairWriter
 from router_lab.settings.models import ModelSettings
@@ -44,7 +44,7 @@ class OfflineRouter(Router):
         made = cls(
             settings,
             ledger=router.ledger,
-            playback=None if router._playback is None else router._playback.recording,
+            playback=router._calls.recording,
             client=router._client,
             clock=router._clock,
             on_alert=router._on_alert,
@@ -65,8 +65,8 @@ class OfflineRouter(Router):
         return BatchDesk(
             batches=self.batches,
             switch=self.ledger.switch,
-            attempts=self._attempts,
-            targets=self._targets,
+            attempts=self._calls.attempts,
+            targets=self._calls.targets,
             book=PriceBook(self.settings),
             budgets=Budgets(self.settings.cost),
             secrets=self._secrets,
@@ -81,7 +81,7 @@ class OfflineRouter(Router):
 
     def route(self, task_type: str) -> Route:
         """Where calls of a task type go. Raises `RoutingError`."""
-        return self._routes.resolve(task_type)
+        return self._calls.route(task_type)
 
     @property
     def pairs(self) -> PairWriter:
@@ -99,11 +99,12 @@ class OfflineRouter(Router):
 
         `before` are its attempts so far. Raises `RoutingError`.
         """
-        route = self._routes.resolve(request.task_type)
+        route = self._calls.route(request.task_type)
         request = request.on(route.parameters)
         state = self.ledger.switch.glance(request.task_type)
         is_candidate = comparison_id is not None
-        job = self._job(request, route, state, comparison_id, request_id if is_candidate else None)
+        shadow_of = request_id if is_candidate else None
+        job = self._calls.job(request, route, state, comparison_id, shadow_of=shadow_of)
         job.request_id, job.offline, job.is_named = request_id, is_candidate, True
         job.rows.extend(before)
         return job
@@ -113,7 +114,7 @@ class OfflineRouter(Router):
         stop it. Raises what `complete()` raises.
         """
         try:
-            return await self._answer(job, aliases_of(job) if alias is None else (alias,))
+            return await self._calls.answer(job, job.aliases if alias is None else (alias,))
         except BaseException as error:
             self._secrets.mask().error(error)
             raise
@@ -129,18 +130,14 @@ class OfflineRouter(Router):
 
     def asked(self, job: Job, alias: str) -> tuple[Mapping[str, Any], int]:
         """What `alias` is asked beside the prompt, as a row keeps it, and the tokens kept for its answer."""
-        target = self._targets[alias]
-        limit = target.max_tokens(job.request, job.route)
-        return target.asked(job.request, job.route).row(), target.output_reserve(limit)
+        return self._calls.asked(job, alias)
 
     def likely_usd(self, job: Job, alias: str, tokens_out: int | None = None) -> float:
         """What asking `alias` costs by estimated tokens, for an answer of so many, else the longest.
 
         Sends nothing; nothing played back costs anything. Raises `ConfigError`, `UnpricedModelError`.
         """
-        if self._playback is not None:
-            return 0.0
-        return self._attempts.likely_usd(job, self._targets[alias], tokens_out, in_batch=self.in_batch)
+        return self._calls.likely_usd(job, alias, tokens_out, in_batch=self.in_batch)
 
     def left_usd(self) -> float | None:
         """What the budgets of shadows leave now, of those without a task type or user; None without limits.

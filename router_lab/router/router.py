@@ -2,39 +2,34 @@
 
 What `complete()` promises is in "The accounting boundary" of the design; where each promise is kept:
 
+    one accounted call           calls/ (calls.py), for callers, shadows, judges and replays
     route, estimate, window      routing.py, attempts/ (tokens.py, and plan in attempts.py)
     budgets, intent, row         attempts/ (open and settle in attempts.py), the ledger behind ports.py
     retries, breakers, fallback  calls/ (dispatch.py, retry.py), breaker.py
     the pair with a shadow       shadows/ (shadow.py, pairing.py)
+    sockets and event loops      loops/
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from router_lab import settings as settings_module
-from router_lab.errors import ConfigError, RouterLabError
+from router_lab.errors import ConfigError
 from router_lab.parameters import Withheld, withhold
-from router_lab.records import Completion, StreamChunk, SwitchState
+from router_lab.records import Completion, StreamChunk
 from router_lab.router.alerts import Alerts
 from router_lab.router.answers.data import ready_for_schemas
-from router_lab.router.attempts.attempts import Attempts
+from router_lab.router.attempts.finished_job import FinishedJob
 from router_lab.router.attempts.job import Job
-from router_lab.router.attempts.plan import Plan
-from router_lab.router.attempts.settlement import Settlement
-from router_lab.router.attempts.tokens import Calibrator, prompt_features
-from router_lab.router.attempts.windows import Windows
-from router_lab.router.breaker import Admission, Breakers, Change
-from router_lab.router.budgets import Budgets
-from router_lab.router.calls.dispatch import Dispatch
-from router_lab.router.calls.loop_states import EXIT_GRACE_S, LoopState, LoopStates
-from router_lab.router.calls.loop_thread import LoopThread
-from router_lab.router.calls.streaming import OpenStream, first_piece
-from router_lab.router.clock import SystemClock, new_id
+from router_lab.router.breaker import Breakers
+from router_lab.router.calls.calls import Calls
+from router_lab.router.calls.streaming import OpenStream
+from router_lab.router.clock import SystemClock
 from router_lab.router.comparators.compare import (
     Judge,
     StoredPair,
@@ -42,19 +37,16 @@ from router_lab.router.comparators.compare import (
     route_comparators,
 )
 from router_lab.router.comparators.judge import Question
+from router_lab.router.loops.loop_states import EXIT_GRACE_S, LoopState, LoopStates
+from router_lab.router.loops.loop_thread import LoopThread
 from router_lab.router.playback.no_ledger import NoLedger
-from router_lab.router.playback.playback import Playback
 from router_lab.router.playback.recording import Recording
 from router_lab.router.ports import AlertCallback, Clock, LedgerPort, checked
-from router_lab.router.pricing import PriceBook
-from router_lab.router.request.dialects import Dialects
 from router_lab.router.request.request import Request
-from router_lab.router.request.targets import build_targets
-from router_lab.router.routing import Route, RouteTable
 from router_lab.router.secrets import Secrets
 from router_lab.router.shadows.misconfiguration import Misconfigurations
-from router_lab.router.shadows.pairing import FinishedJob, Pairing, PairWriter
-from router_lab.router.shadows.shadow import Shadows, SwitchedOffError, plan_pairings
+from router_lab.router.shadows.pairing import Pairing, PairWriter
+from router_lab.router.shadows.shadow import Shadows, plan_pairings
 from router_lab.router.signatures import takes_what
 from router_lab.router.transport.transport import Transport
 from router_lab.router.view import routes_html
@@ -99,53 +91,25 @@ class Router:
         self._client = client
         self._on_alert = on_alert
         self._clock = clock or SystemClock()
-        self._routes = RouteTable(settings)
         self._secrets = Secrets(settings)
         self._alerts = Alerts(ledger.accounts, self._clock, on_alert, self._secrets)
-        self._breakers = Breakers(settings.breaker, self._clock, self._breaker_changed)
-        self._windows = Windows(lambda url: self._loop_state().transport.get_json(url))
-        dialects = Dialects()
-        self._attempts = Attempts(
-            accounts=ledger.accounts,
+        self._calls = Calls(
+            settings,
+            ledger,
+            transport=lambda: self._loop_state().transport,
             alerts=self._alerts,
-            book=PriceBook(settings),
-            budgets=Budgets(settings.cost),
-            calibrator=Calibrator(settings.ollama.token_estimation, ledger.accounts),
-            windows=self._windows,
-            dialects=dialects,
             secrets=self._secrets,
             clock=self._clock,
+            seed=seed,
+            recording=None if playback is None else Recording.of(playback),
         )
-        self._targets = build_targets(settings)
-        self._playback = (
-            None
-            if playback is None
-            else Playback(
-                Recording.of(playback),
-                self._targets,
-                ledger.accounts,
-                self._secrets,
-                self._clock,
-                shows_content=settings.ledger.content == "full",
-            )
-        )
-        self._dispatch = Dispatch(
-            targets=self._targets,
-            attempts=self._attempts,
-            breakers=self._breakers,
-            dialects=dialects,
-            retry=settings.retry,
-            clock=self._clock,
-            rng=random.Random(seed),
-        )
-        self._misconfigurations = Misconfigurations(settings.models, self._alerts)
         self._pairs = PairWriter(
             ledger.accounts,
+            ledger.switch,
+            self._calls,
             route_comparators(settings),
-            self._ask_judge,
-            self._misconfigurations,
+            Misconfigurations(settings.models, self._alerts),
             self._secrets,
-            judging_model=self.judging_model,
             keep_content=settings.ledger.content == "full",
         )
         self._loop_states = LoopStates(self._make_loop_state)
@@ -160,7 +124,7 @@ class Router:
     @property
     def breakers(self) -> Breakers:
         """The circuit breakers used so far, by provider and server."""
-        return self._breakers
+        return self._calls.breakers
 
     async def complete(
         self,
@@ -254,20 +218,20 @@ class Router:
         if arguments.get("schema") is not None:
             await ready_for_schemas()
         job, pairings = self._begin(Request.build(prompt, task_type=task_type, **arguments))
-        if self._playback is not None:
+        if self._calls.recording is not None:
             done = await self._completed(job, pairings)
             if done.text:
                 yield StreamChunk(done.text)
             yield StreamChunk("", done)
             return
         here = self._loop_state()
-        start = first_piece(self._dispatch, self._attempts, aliases_of(job), here.transport)
-        opened = OpenStream(job, start, lambda primary: self._offer(pairings, primary, here))
+        start = self._calls.stream(job, job.aliases)
+        opened = OpenStream(job, start, partial(here.shadows.offer, pairings))
         here.streams.add(opened)
         try:
             while isinstance(piece := await opened.next(), str):
                 yield StreamChunk(piece)
-            yield StreamChunk("", opened.completed(self._attempts.completion(job, piece)))
+            yield StreamChunk("", opened.completed(job.completion(piece, self._clock)))
         except BaseException as error:
             self._secrets.mask(job.request.parameters.extra_headers).error(error)
             raise
@@ -284,8 +248,8 @@ class Router:
         state = self.ledger.switch.glance(stored.task_type)
 
         async def ask(question: Question) -> str:
-            job = self._judge_job(judge, question, state, stored.comparison_id, stored.request_id)
-            return (await self._answer(job, (job.route.model,))).text
+            job = self._calls.judge_job(judge, question, state, stored.comparison_id, stored.request_id)
+            return (await self._calls.answer(job, (job.route.model,))).text
 
         try:
             return await judge.compare(stored.task, stored.pair, ask)
@@ -298,18 +262,18 @@ class Router:
 
         Raises `RoutingError` where no route is the judge's, `ConfigError`, `UnpricedModelError`.
         """
-        if self._playback is not None:
+        if self._calls.recording is not None:
             return 0.0
         state = self.ledger.switch.glance(stored.task_type)
         jobs = (
-            self._judge_job(judge, question, state, stored.comparison_id, stored.request_id)
+            self._calls.judge_job(judge, question, state, stored.comparison_id, stored.request_id)
             for question in judge.questions(stored.task, stored.pair)
         )
-        return sum(self._attempts.likely_usd(job, self._targets[job.route.model]) for job in jobs)
+        return sum(self._calls.likely_usd(job, job.route.model) for job in jobs)
 
     def judging_model(self, judge: Judge) -> str:
         """The name of the model on the judge's route. Raises `RoutingError` where there is no route."""
-        return self.settings.models[self._routes.resolve(judge.task_type).model].model
+        return self._calls.model(judge.task_type)
 
     def run_sync(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine of this router's, for callers that have no event loop; see `complete_sync`."""
@@ -350,115 +314,35 @@ class Router:
         await self._alerts.drain()
 
     def _begin(self, request: Request) -> tuple[Job, tuple[Pairing, ...]]:
-        route = self._routes.resolve(request.task_type)
+        route = self._calls.route(request.task_type)
         request = request.on(route.parameters)
         # The first of a process imports the client, which must not be of the call's own time.
         self._loop_state()
         state = self.ledger.switch.glance(request.task_type)
         pairings = plan_pairings(request, route, state, self._clock)
-        return self._job(request, route, state, pairings[0].comparison_id if pairings else None), pairings
-
-    def _job(
-        self,
-        request: Request,
-        route: Route,
-        state: SwitchState,
-        comparison_id: str | None,
-        shadow_of: str | None = None,
-    ) -> Job:
-        started = self._clock.monotonic()
-        return Job(
-            request=request,
-            route=route,
-            features=prompt_features(request.messages, request.system, request.tools),
-            request_id=shadow_of or new_id(self._clock.now()),
-            started=started,
-            deadline=started + self.settings.retry.deadline_s,
-            switch_epoch=state.epoch,
-            comparison_id=comparison_id,
-            is_shadow=shadow_of is not None,
-        )
-
-    async def _answer(self, job: Job, aliases: Sequence[str], switch: str | None = None) -> Completion:
-        """Ask the models in order. `switch` is the task type without whose switch nothing may be sent."""
-
-        def check() -> None:
-            if switch is not None and not self.ledger.switch.read(switch).on:
-                raise SwitchedOffError("the switch went off before the request was sent")
-
-        if self._playback is not None:
-            check()
-            return await self._playback.answer(job, aliases)
-        transport = self._loop_state().transport
-
-        async def send(job: Job, plan: Plan, admission: Admission) -> Settlement:
-            try:
-                check()
-            except SwitchedOffError:
-                admission.release()
-                raise
-            return await self._attempts.run(job, plan, admission, transport, check)
-
-        return self._attempts.completion(job, await self._dispatch.run(job, aliases, send))
+        job = self._calls.job(request, route, state, pairings[0].comparison_id if pairings else None)
+        return job, pairings
 
     async def _completed(self, job: Job, pairings: Sequence[Pairing]) -> Completion:
         """The answer, after which its shadows may run."""
         try:
-            done = await self._answer(job, aliases_of(job))
+            done = await self._calls.answer(job, job.aliases)
         except BaseException as error:
             self._secrets.mask(job.request.parameters.extra_headers).error(error)
-            self._offer(pairings, FinishedJob(job, None, error))
+            self._loop_state().shadows.offer(pairings, FinishedJob(job, None, error))
             raise
-        self._offer(pairings, FinishedJob(job, done))
+        self._loop_state().shadows.offer(pairings, FinishedJob(job, done))
         return done
-
-    def _offer(
-        self, pairings: Sequence[Pairing], primary: FinishedJob, here: LoopState | None = None
-    ) -> None:
-        for pairing in pairings:
-            (here or self._loop_state()).shadows.offer(pairing, primary)
-
-    def _shadow_job(self, primary: FinishedJob, pairing: Pairing, state: SwitchState) -> Job:
-        job = primary.job
-        return self._job(job.request, job.route, state, pairing.comparison_id, job.request_id)
-
-    async def _ask_judge(self, primary: Job, pairing: Pairing, judge: Judge, question: Question) -> str:
-        """A judge's call is part of the shadow: its budget and switch, no fallback, no shadow of its own."""
-        task_type = primary.request.task_type
-        state = self.ledger.switch.read(task_type)
-        job = self._judge_job(judge, question, state, pairing.comparison_id, primary.request_id)
-        try:
-            # A replay was asked for: the switch governs what is sent unasked.
-            unasked = task_type if pairing.origin == "live" else None
-            done = await self._answer(job, (job.route.model,), unasked)
-        except RouterLabError as error:
-            self._misconfigurations.failed(job.route.model, judge.task_type, error, "judge")
-            raise
-        self._misconfigurations.worked(job.route.model, judge.task_type)
-        return done.text
-
-    def _judge_job(
-        self, judge: Judge, question: Question, state: SwitchState, comparison_id: str, request_id: str
-    ) -> Job:
-        request = Request.build(question.prompt, task_type=judge.task_type, system=question.system)
-        return self._job(request, self._routes.resolve(judge.task_type), state, comparison_id, request_id)
 
     def _loop_state(self) -> LoopState:
         return self._loop_states.here
 
     def _make_loop_state(self) -> LoopState:
-        shadows = Shadows(
-            settings=self.settings.shadow,
-            switch=self.ledger.switch,
-            writer=self._pairs,
-            run=lambda job, alias: self._answer(job, (alias,), job.request.task_type),
-            shadow_job=self._shadow_job,
-        )
         client = self._client() if self._client is not None else None
+        shadows = Shadows(
+            settings=self.settings.shadow, switch=self.ledger.switch, writer=self._pairs, calls=self._calls
+        )
         return LoopState(Transport(client=client), shadows)
-
-    def _breaker_changed(self, change: Change) -> None:
-        self._alerts.send(change.kind, change.key, change.message)
 
     def __reduce__(self) -> NoReturn:
         raise ConfigError(
@@ -470,7 +354,7 @@ class Router:
         return f"<Router: {len(self.settings.routing)} routes over {len(self.settings.models)} models>"
 
     def _repr_html_(self) -> str:
-        return routes_html(self.settings) + self._breakers._repr_html_()
+        return routes_html(self.settings) + self.breakers._repr_html_()
 
 
 def _grace(error: BaseException | None) -> float | None:
@@ -479,8 +363,3 @@ def _grace(error: BaseException | None) -> float | None:
     An interrupt wants the prompt back: what is in flight is cancelled and recorded as such.
     """
     return 0.0 if error is not None and not isinstance(error, Exception) else None
-
-
-def aliases_of(job: Job) -> tuple[str, ...]:
-    """The models a call asks, in order."""
-    return (job.route.model, *job.route.fallback)

@@ -22,7 +22,7 @@ from router_lab.errors import (
     ResponseParseError,
     RouterLabError,
 )
-from router_lab.records import Attempt, Completion, CostSource, Reply, Usage
+from router_lab.records import Attempt, CostSource, Reply, Usage
 from router_lab.router.alerts import Alerts
 from router_lab.router.answers.data import is_quickly_read, read_answer
 from router_lab.router.answers.endings import is_blank
@@ -212,10 +212,6 @@ class Attempts:
         if settled.error is not None:
             raise settled.error
         return settled
-
-    def completion(self, job: Job, settled: Settlement) -> Completion:
-        """The answer of a job whose last attempt settled well."""
-        return job.completion(settled, self._clock)
 
     def now(self) -> datetime:
         """Wall-clock time, UTC."""

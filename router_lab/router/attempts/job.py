@@ -38,6 +38,11 @@ class Job:
     played_usd: float = 0.0
     rows: list[Attempt] = field(default_factory=list)
 
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """The models it asks, in order."""
+        return (self.route.model, *self.route.fallback)
+
     def remaining_s(self, clock: Clock) -> float:
         """Seconds left until the overall deadline."""
         return self.deadline - clock.monotonic()

@@ -35,6 +35,7 @@ from router_lab.router.attempts.tokens import hard_bound
 from router_lab.router.batches.judging import settled, withdrawn
 from router_lab.router.batches.server import BatchServer
 from router_lab.router.budgets import Budgets
+from router_lab.router.calls.calls import SwitchedOffError
 from router_lab.router.clock import new_id
 from router_lab.router.ports import Batches, Clock, Switch
 from router_lab.router.pricing import PriceBook
@@ -42,7 +43,6 @@ from router_lab.router.providers.batches import BATCHES, BatchState, ItemResult
 from router_lab.router.request.dialects import Dialects
 from router_lab.router.request.targets import Target
 from router_lab.router.secrets import Secrets
-from router_lab.router.shadows.shadow import SwitchedOffError
 from router_lab.settings.models import ModelSettings
 
 if TYPE_CHECKING:

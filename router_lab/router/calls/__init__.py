@@ -1,4 +1,5 @@
-"""Several attempts for one call: retries, fallbacks, streams, and the event loop they run on.
+"""One accounted call: from a task type to a route, from a request to an answer or to the pieces of one.
 
-Begin with `dispatch`.
+In come requests; out go answers, whose every attempt has its row. Begin with `calls`; the order of
+models and retries is in `dispatch`.
 """

@@ -12,6 +12,7 @@ from router_lab.errors import ContextOverflowError, ProviderError, ResponseParse
 from router_lab.records import Completion
 from router_lab.router.attempts import settlement
 from router_lab.router.attempts.attempts import Attempts
+from router_lab.router.attempts.finished_job import FinishedJob
 from router_lab.router.attempts.job import Job
 from router_lab.router.attempts.plan import Plan
 from router_lab.router.attempts.settlement import Settlement
@@ -20,7 +21,6 @@ from router_lab.router.calls.dispatch import Dispatch
 from router_lab.router.providers.base import StreamDecoder
 from router_lab.router.providers.failures import heed_headers
 from router_lab.router.providers.usage import with_header_cost
-from router_lab.router.shadows.pairing import FinishedJob
 from router_lab.router.transport.transport import StreamResponse, Transport
 
 # Pieces of text, then exactly one settlement, unless an error ends the stream.

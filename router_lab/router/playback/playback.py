@@ -47,7 +47,7 @@ class Playback:
         *,
         shows_content: bool,
     ) -> None:
-        self.recording = recording
+        self._recording = recording
         self._targets = targets
         self._accounts = accounts
         self._secrets = secrets
@@ -70,7 +70,7 @@ class Playback:
         return await self._completion(job, call)
 
     async def _next(self, job: Job, aliases: Sequence[str]) -> tuple[str, RecordedCall]:
-        recorded = await self.recording.calls(job.request.input_hash)
+        recorded = await self._recording.calls(job.request.input_hash)
         fitting = {id(call): alias for call in recorded if (alias := self._alias_of(call, job, aliases))}
         if not fitting:
             raise self._missing(job, aliases, recorded)
@@ -88,7 +88,7 @@ class Playback:
                 "with `ledger: {content: full}` in the configuration",
                 **_facts(job, aliases),
             )
-        call = self.recording.take([call for call in calls if _is_kept(call)], rank)
+        call = self._recording.take([call for call in calls if _is_kept(call)], rank)
         if call is None:
             times = "once" if len(calls) == 1 else f"{len(calls)} times"
             raise NotRecordedError(

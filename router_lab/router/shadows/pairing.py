@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from router_lab.errors import LedgerError, RouterLabError
 from router_lab.parameters import setting
-from router_lab.records import Attempt, Comparison, ComparisonStatus, Completion, Ending, Origin
-from router_lab.router.answers.endings import attempt_ending
+from router_lab.records import Comparison, ComparisonStatus, Origin
+from router_lab.router.attempts.finished_job import FinishedJob
 from router_lab.router.attempts.job import Job
+from router_lab.router.calls.calls import Calls
 from router_lab.router.comparators.compare import (
     Comparator,
     Judge,
@@ -23,7 +24,7 @@ from router_lab.router.comparators.compare import (
 )
 from router_lab.router.comparators.judge import Question
 from router_lab.router.comparators.worker import Worker
-from router_lab.router.ports import Accounts
+from router_lab.router.ports import Accounts, Switch
 from router_lab.router.secrets import Secrets
 from router_lab.router.shadows.misconfiguration import Misconfigurations, has_answer
 from router_lab.router.writes import Writes, has_event_loop
@@ -56,66 +57,6 @@ class Pairing:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What an answer from a log cost and took there; None where the log does not say."""
-
-    cost_usd: float | None
-    latency_ms: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedJob:
-    """A finished job with its answer, or the error it ended in and, where that is known, the remedy.
-
-    `figures` are those of an answer that was not asked for here.
-    """
-
-    job: Job
-    done: Completion | None
-    error: BaseException | None = None
-    remedy: str | None = None
-    figures: Figures | None = None
-
-    @property
-    def cost_usd(self) -> float | None:
-        """What all its attempts cost, or may have cost; None where that is not known."""
-        return self.job.cost_usd if self.figures is None else self.figures.cost_usd
-
-    @property
-    def latency_ms(self) -> float | None:
-        """How long the answer took; None without one."""
-        if self.figures is not None:
-            return self.figures.latency_ms
-        return self.done.metadata.latency_ms if self.done is not None else None
-
-    @property
-    def row(self) -> Attempt | None:
-        """The attempt that gave the answer, or the last one that failed to."""
-        return self.job.rows[-1] if self.job.rows else None
-
-    @property
-    def was_cancelled(self) -> bool:
-        """Whether its caller went away: cancelled, interrupted, or a stream given up."""
-        return self.error is not None and not isinstance(self.error, Exception)
-
-    @property
-    def output(self) -> str | None:
-        """The answer's text, or what the last attempt left of one."""
-        if self.done is not None:
-            return self.done.text
-        return self.row.output if self.row is not None else None
-
-    @property
-    def ending(self) -> Ending:
-        """How its final attempt ended."""
-        return attempt_ending(self.row, self.error)
-
-
-# Puts one question of a judge to its model, on behalf of a primary's job; returns the reply's text.
-AskJudge = Callable[[Job, Pairing, Judge, Question], Awaitable[str]]
-
-
 class PairWriter:
     """Compares and writes pairs; keeps the writes that are not durable yet.
 
@@ -126,20 +67,20 @@ class PairWriter:
     def __init__(
         self,
         accounts: Accounts,
+        switch: Switch,
+        calls: Calls,
         comparators: Mapping[str, Comparator | Judge],
-        ask_judge: AskJudge,
         misconfigurations: Misconfigurations,
         secrets: Secrets,
         *,
-        judging_model: Callable[[Judge], str],
         keep_content: bool,
     ) -> None:
         self._accounts = accounts
+        self._switch = switch
+        self._calls = calls
         self._comparators = comparators
-        self._ask_judge = ask_judge
         self._misconfigurations = misconfigurations
         self._secrets = secrets
-        self._judging_model = judging_model
         self._keep_content = keep_content
         self._writes = Writes("a comparison")
 
@@ -212,7 +153,7 @@ class PairWriter:
         """A judge's verdict with which judge that is: another one's are another evidence."""
         if not isinstance(comparator, Judge) or verdict.agreement is None:
             return verdict
-        name = f"judge: {self._judging_model(comparator)}"
+        name = f"judge: {self._calls.model(comparator.task_type)}"
         return replace(verdict, details={**verdict.details, "judge": name})
 
     async def _verdict(self, pairing: Pairing, job: Job, pair: Pair, worker: Worker | None) -> Verdict:
@@ -221,13 +162,29 @@ class PairWriter:
             judge = comparator
 
             async def ask(question: Question) -> str:
-                return await self._ask_judge(job, pairing, judge, question)
+                return await self._ask(judge, question, job, pairing)
 
             try:
                 return await judge.compare(job.request.prompt_text, pair, ask)
             except RouterLabError as error:  # the judge could not be asked: nothing is known of the pair
                 return Verdict(None, _said(error))
         return await compare_aside(comparator, pair, worker)
+
+    async def _ask(self, judge: Judge, question: Question, primary: Job, pairing: Pairing) -> str:
+        """A judge's call is part of the shadow: its budget and switch, no fallback, no shadow of its own."""
+        task_type = primary.request.task_type
+        state = self._switch.read(task_type)
+        job = self._calls.judge_job(judge, question, state, pairing.comparison_id, primary.request_id)
+        alias = job.route.model
+        # A replay was asked for: the switch governs what is sent unasked.
+        unless_off = task_type if pairing.origin == "live" else None
+        try:
+            done = await self._calls.answer(job, (alias,), unless_off=unless_off)
+        except RouterLabError as error:
+            self._misconfigurations.failed(alias, judge.task_type, error, "judge")
+            raise
+        self._misconfigurations.worked(alias, judge.task_type)
+        return done.text
 
     async def drain(self) -> None:
         """Wait until every pair written so far is durable, or has failed and been logged."""

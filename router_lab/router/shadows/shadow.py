@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,14 +21,15 @@ from router_lab.errors import (
     NotRecordedError,
     RouterLabError,
 )
-from router_lab.records import Completion, SwitchState
-from router_lab.router.attempts.job import Job
+from router_lab.records import SwitchState
+from router_lab.router.attempts.finished_job import FinishedJob
+from router_lab.router.calls.calls import Calls, SwitchedOffError
 from router_lab.router.clock import new_id
 from router_lab.router.comparators.worker import Worker
 from router_lab.router.ports import Clock, Switch
 from router_lab.router.request.request import Request
 from router_lab.router.routing import Route
-from router_lab.router.shadows.pairing import FinishedJob, Pairing, PairWriter
+from router_lab.router.shadows.pairing import Pairing, PairWriter
 from router_lab.router.shadows.sampling import NOISE, SHADOW, sampled
 from router_lab.settings.models import ShadowSettings
 
@@ -36,14 +37,6 @@ _log = logging.getLogger("router_lab.shadow")
 
 # How soon a flip to off reaches pairs that wait behind slow shadows.
 _QUEUE_CHECK_S = 0.25
-
-
-class SwitchedOffError(RouterLabError):
-    """The switch went off after a shadow began; no further request of it is sent."""
-
-
-# Runs one shadow job on one alias, through the same boundary as a primary.
-RunShadow = Callable[[Job, str], Awaitable[Completion]]
 
 
 def plan_pairings(request: Request, route: Route, state: SwitchState, clock: Clock) -> tuple[Pairing, ...]:
@@ -99,14 +92,12 @@ class Shadows:
         settings: ShadowSettings,
         switch: Switch,
         writer: PairWriter,
-        run: RunShadow,
-        shadow_job: Callable[[FinishedJob, Pairing, SwitchState], Job],
+        calls: Calls,
     ) -> None:
         self._settings = settings
         self._switch = switch
         self._writer = writer
-        self._run = run
-        self._shadow_job = shadow_job
+        self._calls = calls
         self._worker = Worker()
         self._queue: deque[_Waiting] = deque()
         self._running: set[asyncio.Task[None]] = set()
@@ -122,8 +113,12 @@ class Shadows:
         """Shadows waiting for a place."""
         return len(self._queue)
 
-    def offer(self, pairing: Pairing, primary: FinishedJob) -> None:
-        """Take a pair whose primary is done. Returns at once and raises nothing."""
+    def offer(self, pairings: Iterable[Pairing], primary: FinishedJob) -> None:
+        """Take the pairs of a primary that is done. Returns at once and raises nothing."""
+        for pairing in pairings:
+            self._offer(pairing, primary)
+
+    def _offer(self, pairing: Pairing, primary: FinishedJob) -> None:
         waiting = _Waiting(pairing, primary)
         if pairing.missing is not None:
             self._writer.write_missing(pairing, primary, pairing.missing)
@@ -181,14 +176,17 @@ class Shadows:
     async def _shadow(self, waiting: _Waiting) -> None:
         """Run one shadow and record its pair, whatever happens."""
         pairing, primary = waiting.pairing, waiting.primary
-        state = self._switch.read(primary.job.request.task_type)
+        asked = primary.job
+        state = self._switch.read(asked.request.task_type)
         if not state.on:
             self._writer.write_missing(pairing, primary, "off")
             return
-        job = self._shadow_job(primary, pairing, state)
+        job = self._calls.job(
+            asked.request, asked.route, state, pairing.comparison_id, shadow_of=asked.request_id
+        )
         job.worker = self._worker
         try:
-            done = await self._run(job, pairing.shadow_alias)
+            done = await self._calls.answer(job, (pairing.shadow_alias,), unless_off=asked.request.task_type)
         except asyncio.CancelledError:
             self._writer.write_missing(pairing, primary, "cancelled", job)
             raise

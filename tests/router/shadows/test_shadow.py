@@ -62,7 +62,8 @@ routing:
 
 
 @pytest.mark.parametrize(
-    ("fault", "status"), [("500", "shadow_failed"), ("garbage", "shadow_failed"), ("reset", "shadow_failed")]
+    ("fault", "status"),
+    [("500", "shadow_failed"), ("garbage", "shadow_misconfigured"), ("reset", "shadow_failed")],
 )
 async def test_a_shadow_that_fails_is_recorded_and_harms_nobody(lab: Lab, fault: str, status: str):
     if fault.isdigit():
