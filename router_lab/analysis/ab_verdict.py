@@ -31,7 +31,7 @@ from router_lab.analysis.evidence.ladder import (
     asked_basis,
 )
 from router_lab.analysis.evidence.ladder import evidence as evidence_of
-from router_lab.analysis.evidence.pairs import judged_pairs
+from router_lab.analysis.evidence.pairs import equal_and_badly_off, judged_pairs
 from router_lab.analysis.evidence.people_and_judge import HelpedMean, people_and_judge
 from router_lab.analysis.evidence.quality import REFUSALS, Finding, inspect
 from router_lab.analysis.exit.watches import newest_watches
@@ -45,6 +45,7 @@ from router_lab.errors import ConfigError
 from router_lab.records import Watch
 from router_lab.shown.wording import (
     count,
+    estimands,
     html_table,
     interval_kind,
     pairs_of,
@@ -72,9 +73,6 @@ _WORDS = ["task_type", "verdict", "reason", "basis", "whose", "estimand", "inter
 _MORE = ("more_pairs", "more_pairs_low", "more_pairs_high")
 
 _BESIDE = ("people_difference", "judge_difference", "marks_worth")
-
-# An answer whose agreement with the primary's is below this is badly off.
-BADLY_OFF = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +114,7 @@ class AbResult:
             [
                 _heading(self),
                 *(_sentence(row, self.margin, self.alpha) for row in _rows(self.frame)),
-                f"  {estimands(self)}",
+                f"  {estimands(self.frame)}",
             ]
         )
 
@@ -248,7 +246,7 @@ def _judge_group(
         **(_beside(helped, alone, alpha) if helped is not None else {}),
         "estimand": record["estimand"] + (HELPED_ON_THE_REST if helped is not None else ""),
         **_side_means(usable, found.basis, weights),
-        **_shares(usable, weights),
+        **equal_and_badly_off(usable, weights),
         "difference": mean.mean,
         "low": low,
         "high": high,
@@ -310,18 +308,6 @@ def _side_means(usable: pd.DataFrame, basis: str, weights: pd.Series) -> dict[st
     }
 
 
-def _shares(usable: pd.DataFrame, weights: pd.Series) -> dict[str, float]:
-    """How many of the pairs are the same, and how many have little in common."""
-    alike = usable["agreement"].between(0, 1) & (usable["comparator"] != "judge")
-    if not alike.any():
-        return {}
-    agreement, mass = usable.loc[alike, "agreement"], weights[alike]
-    return {
-        "equal_share": float(np.average(agreement >= 1.0, weights=mass)),
-        "badly_off_share": float(np.average(agreement < BADLY_OFF, weights=mass)),
-    }
-
-
 def _corrected(frame: pd.DataFrame, margin: float, alpha: float) -> pd.DataFrame:
     judged = (frame["verdict"] == "") & frame["difference"].notna()
     evidence = frame.pop("evidence")
@@ -370,15 +356,6 @@ def _heading(result: AbResult) -> str:
     return (
         f"A/B, for one look: shadow less primary, margin {margin} points, alpha {result.alpha:g}{correction}"
     )
-
-
-def estimands(result: AbResult) -> str:
-    """What the differences are about, each kind once, as a sentence."""
-    kinds = result.frame.groupby("estimand", sort=True)["task_type"].agg(list)
-    if len(kinds) == 1:
-        return f"What the numbers are: {kinds.index[0]}."
-    named = (f"of {', '.join(map(plain, names))}: {estimand}" for estimand, names in kinds.items())
-    return f"What the numbers are, {'; '.join(named)}."
 
 
 def _outlook(row: Mapping[str, Any], margin: float) -> str:

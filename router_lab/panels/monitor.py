@@ -15,27 +15,6 @@ from router_lab.shown.escape import plain
 if TYPE_CHECKING:
     from router_lab.analysis import MonitorResult
 
-_SHOWN = [
-    "task_type",
-    "outcome",
-    "basis",
-    "whose",
-    "pairs",
-    "of_pairs",
-    "mean",
-    "lower",
-    "upper",
-    "threshold",
-    "pairs_needed",
-    "usd_needed",
-    "scores_needed",
-    "reason",
-    "estimand",
-    "warnings",
-    "plan_recorded",
-    "opened_because",
-]
-
 
 class MonitorPanel(SheetPanel):
     """The stable-state exit over a ledger (a `Ledger`, its tables, or a path).
@@ -80,6 +59,7 @@ class MonitorPanel(SheetPanel):
     def _read(self) -> Sheet:
         from router_lab import analysis
         from router_lab.analysis import plots
+        from router_lab.analysis.exit.overview import overview, remarks
 
         threshold, alpha = float(self.threshold.value), float(self.alpha.value)
         is_default = (threshold, alpha) == (BAR, ALPHA)
@@ -92,7 +72,8 @@ class MonitorPanel(SheetPanel):
         return Sheet(
             sentence=_sentence(result, one),
             selection=result.frame,
-            tables=(("Verdicts", result.frame[_SHOWN]),),
+            tables=(("Verdicts", overview(result.frame)),),
+            notes=tuple(remarks(result.frame)),
             plot=None if one is None else plots.confidence_band(result, one),
             choices={"task_type": names},
         )

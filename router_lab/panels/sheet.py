@@ -42,7 +42,8 @@ _ALL = "all"
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """What a `SheetPanel` shows. `selection` is the frame given back; `tables` are headed frames.
+    """What a `SheetPanel` shows. `selection` is the frame given back; `tables` are headed frames, `notes`
+    the lines under them.
 
     `timed` names columns left out of the static form because they differ between equal runs.
     """
@@ -53,6 +54,7 @@ class Sheet:
     plot: Any = field(default=None, repr=False)
     choices: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     timed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class SheetPanel(Panel[Sheet]):
@@ -194,6 +196,7 @@ def _sheet_html(sheet: Sheet, *, live: bool) -> Html:
     for heading, frame in sheet.tables:
         parts.append(tag("div", show(heading), style="margin:8px 0 4px 0;font-weight:600"))
         parts.append(frame_html(frame, () if live else sheet.timed))
+    parts += [tag("div", show(line), style="margin:2px 0") for line in sheet.notes]
     return tag("div", *parts)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from router_lab.shown.escape import text_html
-from router_lab.shown.wording import html_table
+from router_lab.shown.wording import html_table, plain_text
 
 _WORDS = {"Task type", "What for", "Model", "By", "Name", "Provider", "May we stop?", "What"}
 
@@ -29,6 +29,12 @@ def paragraph(text: str, style: str = "") -> str:
     """A paragraph of plain text, escaped."""
     marked = f' class="{style}"' if style else ""
     return f"<p{marked}>{text_html(text)}</p>"
+
+
+def bullets(texts: Sequence[str]) -> str:
+    """Texts of ours that may hold names, each a line of a list, escaped."""
+    listed = "".join(f"<li>{text_html(plain_text(text))}</li>" for text in texts)
+    return f'<ul style="margin:4px 0 0 0;padding-left:18px">{listed}</ul>' if texts else ""
 
 
 def details(title: str, parts: Sequence[str]) -> str:

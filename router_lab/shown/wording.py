@@ -76,6 +76,15 @@ def scoring(needed: float, task_type: str) -> str:
     return f"not known to be worse: score some pairs, about {count(needed)} to begin with ({command})"
 
 
+def estimands(frame: pd.DataFrame) -> str:
+    """What the numbers of each `task_type` are about, each kind of `estimand` once, as a sentence."""
+    kinds = frame.groupby("estimand", sort=True)["task_type"].agg(list)
+    if len(kinds) == 1:
+        return f"What the numbers are: {kinds.index[0]}."
+    named = (f"of {', '.join(map(plain, names))}: {estimand}" for estimand, names in kinds.items())
+    return f"What the numbers are, {'; '.join(named)}."
+
+
 def usd(amount: float) -> str:
     """An amount such as `$12.30`, with more digits for small sums."""
     if amount != amount:

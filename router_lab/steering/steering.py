@@ -27,6 +27,7 @@ from router_lab.analysis.exit.history import Standing, Step, author_of
 from router_lab.analysis.exit.monitor import MonitorResult, monitor
 from router_lab.analysis.exit.runs import (
     Run,
+    likeness_words,
     judged_by,
     on_scale,
     scores_needed,
@@ -272,7 +273,8 @@ def _evidence(run: Run, decision: Decision) -> str:
         told = f"; {scoring(scores_needed(run, decision), run.task_type)}"
     return (
         f"{decision.reason}: mean {mean} against the bar {bar} ({lower} to {upper}; "
-        f"{decision.pairs:,} distinct inputs, by {judged_by(run)}), {run.estimand}{told}"
+        f"{decision.pairs:,} distinct inputs, by {judged_by(run)}{f'; {likeness_words(run)}' if likeness_words(run) else ''}), "
+        f"{run.estimand}{told}"
     )
 
 

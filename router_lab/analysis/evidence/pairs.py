@@ -97,6 +97,9 @@ SCORE_COLUMNS = (
 
 _LIKENESS = "is_likeness"
 
+# An answer whose agreement with the primary's is below this is badly off.
+_BADLY_OFF = 0.5
+
 # Oldest first, and the same for every engine.
 _ORDER = ("created_at", "comparison_id")
 
@@ -148,6 +151,18 @@ def judged_pairs(
 def distinct_values(column: pd.Series) -> list[str]:
     """The distinct non-null values, as sorted text."""
     return sorted(str(value) for value in column.dropna().unique())
+
+
+def equal_and_badly_off(rows: pd.DataFrame, weights: pd.Series) -> dict[str, float]:
+    """The shares of the pairs that are the same, and that have little in common; {} without likeness."""
+    alike = rows["agreement"].between(0, 1) & (rows["comparator"] != "judge")
+    if not alike.any():
+        return {}
+    agreement, mass = rows.loc[alike, "agreement"], weights[alike]
+    return {
+        "equal_share": float(np.average(agreement >= 1.0, weights=mass)),
+        "badly_off_share": float(np.average(agreement < _BADLY_OFF, weights=mass)),
+    }
 
 
 def _as_frame(

@@ -42,9 +42,11 @@ from router_lab.analysis.exit.decision import (
     interval_of,
 )
 from router_lab.analysis.exit.history import Standing, standings
+from router_lab.analysis.exit.overview import IN_FIGURES, overview, remarks
 from router_lab.analysis.exit.runs import (
     LEAST_JUDGED,
     Run,
+    likeness_words,
     began_because,
     compared_by,
     judged_by,
@@ -72,6 +74,7 @@ from router_lab.analysis.statistics.prediction_powered import FEWEST_MARKED
 from router_lab.analysis.tables import switch_history, tables_if_any, tags_of_calls, watch_history
 from router_lab.errors import ConfigError
 from router_lab.records import Watch
+from router_lab.shown.markup import bullets
 from router_lab.shown.wording import (
     count,
     html_table,
@@ -107,7 +110,8 @@ class MonitorResult:
 
         `pairs_needed` is a whole number: empty when settled, infinite when neither side is being won;
         `leaning` says which side that is. `scores_needed` is how many pairs to score where answers
-        differ, or may. `plan_recorded`: later pairs do not change the plan, nor a verdict.
+        differ, or may. `equal_share` of the inputs agree exactly, `badly_off_share` by less than .5 (NaN
+        without likeness). `plan_recorded`: later pairs do not change the plan, nor a verdict.
         """
         return pd.DataFrame([self._record(name) for name in self.decisions], columns=list(_RECORD))
 
@@ -135,12 +139,10 @@ class MonitorResult:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        shown = [
-            "task_type", "outcome", "basis", "whose", "pairs", "of_pairs", "mean", "lower", "upper",
-            "interval", "threshold", "pairs_needed", "scores_needed", "reason", "estimand", "warnings",
-            "plan_recorded", "opened_because",
-        ]  # fmt: skip
-        return html_table(self.frame[shown], _heading(self))
+        told = remarks(self.frame)
+        if len(self.recorded) < len(self.decisions):
+            told.append(_NOT_RECORDED)
+        return html_table(overview(self.frame), _heading(self), right=IN_FIGURES) + bullets(told)
 
     def _record(self, name: str) -> dict[str, Any]:
         run, decision = self.runs[name], self.decisions[name]
@@ -403,7 +405,8 @@ def _with_help(found: Evidence, latest: pd.DataFrame, least: float) -> Evidence:
 
 
 _OF_RUN = (
-    "task_type", "basis", "whose", "estimand", "rows", "usd_per_pair", "started", "newest", "warnings"
+    "task_type", "basis", "whose", "estimand", "rows", "equal_share", "badly_off_share", "usd_per_pair",
+    "started", "newest", "warnings",
 )  # fmt: skip
 _OF_DECISION = (
     "reason", "pairs", "mean", "lower", "upper", "threshold", "alpha",
@@ -411,7 +414,7 @@ _OF_DECISION = (
 )  # fmt: skip
 _RECORD = (
     "task_type", "outcome", "reason", "basis", "whose", "estimand", "standing", "pairs", "of_pairs", "rows",
-    "mean", "lower", "upper", "interval", "threshold", "alpha",
+    "mean", "lower", "upper", "interval", "threshold", "alpha", "equal_share", "badly_off_share",
     "log_e_above", "log_e_below", "decided_after", "leaning", "pairs_needed", "scores_needed",
     "usd_per_pair", "usd_needed", "started", "newest", "warnings", "plan_recorded", "opened_because",
     "people_mean", "people_lower", "people_upper", "judge_mean", "judge_lower", "judge_upper",
@@ -482,7 +485,7 @@ def _sentence(run: Run, decision: Decision, watch: Watch | None) -> str:
     return (
         f"{word}: {decision.reason}{more}. By {judged_by(run)}: mean {mean} ({lower} to {upper}, "
         f"{decision.interval}) against the bar {bar}, {decision.pairs:,} distinct inputs in "
-        f"{pairs_of(run.rows, run.of)}; "
+        f"{pairs_of(run.rows, run.of)}; {f'{likeness_words(run)}; ' if likeness_words(run) else ''}"
         f"{run.estimand}{_said_alone(run, decision.alpha)}.{because}{notes}"
     )
 

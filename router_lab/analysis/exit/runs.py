@@ -18,6 +18,7 @@ from router_lab.analysis.evidence.ladder import (
     Evidence,
 )
 from router_lab.analysis.evidence.ladder import evidence as evidence_of
+from router_lab.analysis.evidence.pairs import equal_and_badly_off
 from router_lab.analysis.evidence.people_and_judge import judged_beside
 from router_lab.analysis.evidence.population import (
     as_they_were,
@@ -46,7 +47,7 @@ from router_lab.analysis.statistics.rates import (
     weights_of,
 )
 from router_lab.records import Watch
-from router_lab.shown.wording import basis_of, points
+from router_lab.shown.wording import basis_of, points, shares
 
 # Findings of the A/B that do not concern distinct inputs that are weighted and looked at at any time.
 _NO_MATTER = ("too_few_clusters", "few_clusters", "large_cluster", "sampling_changed")
@@ -66,6 +67,7 @@ class Run:
     `reach` is how far beyond [0, 1] a value may lie (see `betting`; None: none does); `beside` is what people
     and a judge say each alone, where the judge helps people's marks. `waits` is why an exit waits ("": not);
     `only_likeness` that the mean is of a likeness, which may be high where answers are wrong ("": it is not).
+    `equal_share` of the inputs agree exactly, `badly_off_share` by less than .5 (NaN without likeness).
     `newest` and `started` are None when nothing ran. `refusal` says why no verdict may rest on these pairs
     ("" for none), `sampled` how many there were to be. `audits` are the values seen since an exit, which
     the verdict does not use, `audit_likeness` their agreement, `likeness` that before. `usd_per_pair` is
@@ -93,6 +95,8 @@ class Run:
     reach: Floats | None = field(default=None, repr=False)
     beside: Beside | None = None
     waits: str = ""
+    equal_share: float = float("nan")
+    badly_off_share: float = float("nan")
     only_likeness: str = ""
 
 
@@ -154,6 +158,7 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
         usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
         reach=reach,
         beside=beside,
+        **equal_and_badly_off(first, pd.Series(weights, first.index)),
         waits=why_waiting(span_days(first), watch.at_least_days or 0.0, cycle, near, watch.cluster),
     )
 
@@ -280,3 +285,8 @@ def _estimand(found: Evidence, first: pd.DataFrame, cluster: str | None) -> str:
 def judged_by(run: Run) -> str:
     """What a run is judged by and whose that is, such as `scores (people)`."""
     return basis_of(run.basis, run.whose)
+
+
+def likeness_words(run: Run) -> str:
+    """What a mean of likeness hides: how many are equal, and how many badly off; "" where it is not known."""
+    return shares(run.equal_share, run.badly_off_share, is_quality=run.basis in QUALITY)

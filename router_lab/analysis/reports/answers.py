@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from router_lab.analysis.ab_verdict import estimands
 from router_lab.analysis.evidence.ladder import QUALITY
 from router_lab.shown.escape import text_html
 from router_lab.shown.markup import paragraph
 from router_lab.shown.wording import (
     count,
+    estimands,
     interval_kind,
     pairs_of,
     percent,
@@ -58,7 +58,7 @@ def answers(report: Findings) -> list[str]:
             " Agreement says that answers are alike, not that they are right: any answer unlike the "
             "primary's counts against the shadow, even where it is the better one."
         )
-    note += f" {estimands(report.verdicts)}"
+    note += f" {estimands(report.verdicts.frame)}"
     listed = "".join(f'<li class="{kind}">{text}</li>' for kind, text in items)
     return [f'<ul class="verdicts">{listed}</ul>', paragraph(note, "note")]
 

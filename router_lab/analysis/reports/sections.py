@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from router_lab.analysis.cost_and_latency import measured, measured_ratio
-from router_lab.analysis.exit.decision import Outcome
+from router_lab.analysis.exit.overview import on_page, overview
 from router_lab.analysis.ledger_drift import watched
 from router_lab.shown.markup import details, paragraph, table
 from router_lab.shown.wording import (
-    count,
     interval_kind,
     percent,
     plain,
     plain_text,
-    points,
     unconfirmed,
     usd,
     with_unconfirmed,
@@ -26,25 +24,6 @@ from router_lab.shown.wording import (
 if TYPE_CHECKING:
     from router_lab.analysis.ab_verdict import AbResult
     from router_lab.analysis.reports.findings import Findings
-
-_MEANING = {
-    Outcome.NON_INFERIOR: "Yes: stable",
-    Outcome.SUPERIOR: "Yes: superior",
-    Outcome.WORSE: "Yes: it is worse",
-    Outcome.DIFFERS: "It differs: score some pairs",
-    Outcome.REFUSED: "No verdict: see the notes",
-    Outcome.FUTILE: "Yes: no verdict is in reach",
-    Outcome.CONTINUE: "Not yet",
-    Outcome.STALE: "Not yet: the evidence is old",
-}
-
-_BASES = {
-    "scores": "scores",
-    "judge": "a judge's preference",
-    "floor": "agreement above noise",
-    "agreement": "agreement",
-}
-
 
 _CAUSES = {
     "answer": "Good answers, at the first try",
@@ -131,18 +110,6 @@ def monitor_section(report: Findings) -> list[str]:
     if frame.empty:
         return [paragraph("There are no pairs yet.", "note")]
     records = frame.to_dict("records")
-    rows = pd.DataFrame(
-        {
-            "Task type": frame["task_type"],
-            "May we stop?": [_MEANING[Outcome(one)] for one in frame["outcome"]],
-            "By": [_BASES.get(row["basis"], row["basis"]) for row in records],
-            "Distinct inputs": frame["pairs"],
-            "Mean": [_on_scale(row, "mean") for row in records],
-            "Range": [f"{_on_scale(row, 'lower')} to {_on_scale(row, 'upper')}" for row in records],
-            "Bar": [_on_scale(row, "threshold") for row in records],
-            "Inputs needed": [_needed(row) for row in records],
-        }
-    )
     kind = " or ".join(sorted(frame["interval"].unique()))
     note = f"Ranges: {kind}: look as often as you like; they are wider than those of one look, above."
     if (frame["basis"] != "agreement").any():
@@ -155,7 +122,7 @@ def monitor_section(report: Findings) -> list[str]:
         paragraph(f"{plain(name)} is watched anew: {plain_text(reason)}.", "note")
         for name, reason in zip(opened["task_type"], opened["opened_because"], strict=True)
     ]
-    return [table(rows), *begun, *_said_alone(records), paragraph(note, "note")]
+    return [table(overview(frame)), *begun, *_said_alone(records), paragraph(note, "note")]
 
 
 def _said_alone(records: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -164,26 +131,13 @@ def _said_alone(records: Sequence[Mapping[str, Any]]) -> list[str]:
     for row in records:
         if row["people_mean"] == row["people_mean"] and row["people_mean"] is not None:
             people, judge = (
-                f"{_on_scale(row, f'{who}_mean')} ({_on_scale(row, f'{who}_lower')} to "
-                f"{_on_scale(row, f'{who}_upper')})"
+                f"{on_page(row, f'{who}_mean')} ({on_page(row, f'{who}_lower')} to "
+                f"{on_page(row, f'{who}_upper')})"
                 for who in ("people", "judge")
             )
             sentence = f"{plain(row['task_type'])}: people alone {people}, the judge alone {judge}."
             told.append(paragraph(sentence, "note"))
     return told
-
-
-def _on_scale(row: Mapping[str, Any], column: str) -> str:
-    """Agreement as a percentage; a difference, which was bet on as (1 + difference) / 2, in points."""
-    if row["basis"] == "agreement":
-        return percent(row[column])
-    return "–" if row[column] != row[column] else f"{points(2 * row[column] - 1)} points"
-
-
-def _needed(row: Mapping[str, Any]) -> str:
-    if row["decided_after"] == row["decided_after"] and row["decided_after"] is not None:
-        return f"settled after {count(row['decided_after'])}"
-    return "–" if row["outcome"] == Outcome.FUTILE or not row["pairs"] else count(row["pairs_needed"])
 
 
 def spend_section(by_cause: pd.DataFrame, by_type: pd.DataFrame) -> list[str]:
