@@ -20,6 +20,9 @@ ALPHA = 0.05
 # What begins the version of a prompt that nobody named; a hash follows.
 UNNAMED_PROMPT: Final = "auto:"
 
+# What ends the name of a judge that was asked by criteria of one's own; a hash of them follows.
+BY_CRITERIA: Final = ", criteria "
+
 # Comparators that measure how alike two texts are.
 SIMILARITIES: Final = ("text", "similarity", "embedding")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -85,10 +85,11 @@ def plan_judging(
     kept: Ledger = ledger
     if router.ledger is not ledger:
         raise ConfigError("a judge's calls and verdicts go to one ledger: pass the one the router was given")
-    by = f"judge: {router.judging_model(judge)}"
+    model = router.judging_model(judge)
+    by = judge.signature(model)
     wanted = [*_KEPT, "comparator", "agreement", "request_id", "primary_attempt_id", *ANSWERS]
     rows = below(kept.comparisons(columns=[*dict.fromkeys(wanted)]), task_type)
-    before = _said_before(kept, by, _words(judge))
+    before = _said_before(kept, {by, f"judge: {model}"}, _words(judge))
     prompts = _prompts(kept, rows)
     pairs, skipped = [], {}
     identities = rows[["comparison_id", "request_id", "task_type", "is_noise", "primary_attempt_id"]]
@@ -196,10 +197,13 @@ def _scores(pair: StoredPair, verdict: Verdict, by: str, words: str) -> tuple[Sc
     return primary, shadow
 
 
-def _said_before(ledger: Ledger, by: str, words: str) -> dict[str, Verdict]:
-    """The last verdict on each pair by this judge, where it was asked in the same words."""
+def _said_before(ledger: Ledger, names: Collection[str], words: str) -> dict[str, Verdict]:
+    """The last verdict on each pair by this judge, where it was asked in the same words.
+
+    It is known by several `names`, since it was once called alike whatever its criteria.
+    """
     scores = ledger.scores()
-    own = scores[(scores["by"] == by) & (scores["side"] == "shadow")].drop_duplicates(
+    own = scores[scores["by"].isin(names) & (scores["side"] == "shadow")].drop_duplicates(
         "comparison_id", keep="last"
     )
     found = {}

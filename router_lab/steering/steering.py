@@ -27,8 +27,8 @@ from router_lab.analysis.exit.history import Standing, Step, author_of
 from router_lab.analysis.exit.monitor import MonitorResult, monitor
 from router_lab.analysis.exit.runs import (
     Run,
-    likeness_words,
     judged_by,
+    likeness_words,
     on_scale,
     scores_needed,
 )
@@ -269,12 +269,12 @@ def _evidence(run: Run, decision: Decision) -> str:
         for one in (decision.mean, decision.lower, decision.upper, decision.threshold)
     )
     told = f"; {run.only_likeness}" if run.only_likeness else ""
+    by = "; ".join(filter(None, [judged_by(run), likeness_words(run)]))
     if decision.outcome is Outcome.DIFFERS:
         told = f"; {scoring(scores_needed(run, decision), run.task_type)}"
     return (
         f"{decision.reason}: mean {mean} against the bar {bar} ({lower} to {upper}; "
-        f"{decision.pairs:,} distinct inputs, by {judged_by(run)}{f'; {likeness_words(run)}' if likeness_words(run) else ''}), "
-        f"{run.estimand}{told}"
+        f"{decision.pairs:,} distinct inputs, by {by}), {run.estimand}{told}"
     )
 
 

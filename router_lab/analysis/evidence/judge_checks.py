@@ -97,7 +97,7 @@ def certain_pairs(source: Source) -> frozenset[str]:
 
 
 def _live(tables: Any, pairs: pd.DataFrame) -> pd.DataFrame:
-    """What the judges of shadows said, each called by its model."""
+    """What the judges of shadows said, each called as it signed; by its model where it did not."""
     own = pairs[pairs["comparator"] == "judge"]
     if own.empty:
         return _said([], [], [])
@@ -107,7 +107,9 @@ def _live(tables: Any, pairs: pd.DataFrame) -> pd.DataFrame:
     judging = asked[asked["task_type"] != asked["task_type_of_pair"]].drop_duplicates("comparison_id")
     models = judging.set_index("comparison_id")["model_requested"]
     names = own["comparison_id"].map(models).fillna(models.mode().iloc[0] if len(models) else "unknown")
-    return _said(own["comparison_id"], [f"judge: {name}" for name in names], map(_decoded, own["details"]))
+    details = [*map(_decoded, own["details"])]
+    judges = [one.get("judge") or f"judge: {name}" for one, name in zip(details, names, strict=True)]
+    return _said(own["comparison_id"], judges, details)
 
 
 def _later(said: pd.DataFrame) -> pd.DataFrame:

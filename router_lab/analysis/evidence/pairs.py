@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from router_lab import arguments
+from router_lab.analysis.evidence.criteria import with_newest_criteria
 from router_lab.analysis.evidence.ladder import PREFIX, SCORED, check_basis
 from router_lab.analysis.tables import ACCEPTED, frame_of, tables_if_any
 from router_lab.errors import ConfigError
@@ -145,7 +146,7 @@ def judged_pairs(
     rows["created_at"] = pd.to_datetime(rows["created_at"], utc=True)
     if not is_sorted:
         rows = rows.sort_values(list(_ORDER), kind="stable", ignore_index=True)
-    return _with_uses(rows)
+    return with_newest_criteria(_with_uses(rows), by)
 
 
 def distinct_values(column: pd.Series) -> list[str]:

@@ -76,6 +76,7 @@ def inspect(group: pd.DataFrame, found: Evidence, cluster: str | None) -> list[F
         *_marks(found),
         *_scorers(found),
         *_judge(group, found),
+        *_criteria(main, found),
         *_likeness(found),
         *_mixtures(found),
         *_sampling(found),
@@ -226,6 +227,18 @@ def _scorers(evidence: Evidence) -> list[Finding]:
     if alpha < LEAST_ALPHA:
         message += ", too little to rely on: agree first on what makes an answer the better one"
     return [Finding("scorers", message, refuses=False)]
+
+
+def _criteria(main: pd.DataFrame, evidence: Evidence) -> list[Finding]:
+    """Verdicts of the same judge by other criteria, which are another scorer's."""
+    old = int(main["old_criteria"].sum()) if "old_criteria" in main else 0
+    if not old or not (evidence.basis == "judge" or evidence.is_helped):
+        return []
+    message = (
+        f"the judge said of {old:,} pairs what it thought by other criteria, which is left out: have them "
+        "judged again by the newest"
+    )
+    return [Finding("other_criteria", message, refuses=False)]
 
 
 def _judge(group: pd.DataFrame, evidence: Evidence) -> list[Finding]:

@@ -12,6 +12,7 @@ from typing import Any
 import ibis
 import pandas as pd
 
+from router_lab.analysis.evidence.criteria import CRITERIA
 from router_lab.analysis.evidence.ladder import BETWEEN_NAMES, PREFIX, SCORED
 from router_lab.analysis.evidence.marks import REPLAY, marks_table
 from router_lab.analysis.evidence.scorers import scorer_agreement
@@ -165,9 +166,9 @@ def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
 
     The columns of ground truth, people and judges begin with `truth_`, `people_` and `judged_`; `people`
     counts them. One scorer by name has columns without a prefix, and `scored_by`. Of several scores by one
-    scorer the last counts, of several ground truths of a pair the newest; scores of pairs that were drawn
-    are not mixed with those chosen freely, nor likeness to an expected answer with ground truth. `names` are
-    those of who scored the pair.
+    scorer the last counts, of several ground truths of a pair the newest, of a judge the newest
+    criteria (see `criteria`); scores of pairs that were drawn are not mixed with those chosen freely, nor
+    likeness to an expected answer with ground truth. `names` are those of who scored the pair.
     """
     own_name = None if scored_by is None or scored_by in _KINDS else _scorer(tables.scores, scored_by)
     said = marks_table(tables, by=own_name)
@@ -175,6 +176,7 @@ def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
     said = said.mutate(kind=(kind == "person").ifelse("people", kind))
     if scored_by in _KINDS:
         said = said.filter(said.kind == scored_by)
+    said = _of_newest_criteria(said)
     # Likeness to an expected answer gives way to what says whether an answer is right.
     said = said.mutate(likeness_by=_likeness_by(said))
     own = ibis.window(group_by=["comparison_id", "kind"])
@@ -198,6 +200,17 @@ def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
         names=said.by.group_concat(BETWEEN_NAMES),
     )
     return _wide(frame_of(each), own_name)
+
+
+def _of_newest_criteria(said: Any) -> Any:
+    """Marks without what a judge said before it was asked by other criteria."""
+    said = said.mutate(asked=said.by.re_replace(CRITERIA, ""))
+    of_judge = ibis.window(group_by=["task_type", "kind", "asked"])
+    said = said.mutate(last=said["at"].max().over(ibis.window(group_by=["task_type", "kind", "by"])))
+    said = said.mutate(is_last=said.last == said.last.max().over(of_judge))
+    newest = said.by.max(where=said.is_last).over(of_judge)
+    said = said.mutate(is_newest=(said.kind != "judge") | (said.by == newest))
+    return said.filter(said.is_newest).drop("asked", "last", "is_last", "is_newest")
 
 
 def _likeness_by(said: Any) -> Any:

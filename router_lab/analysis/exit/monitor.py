@@ -46,11 +46,11 @@ from router_lab.analysis.exit.overview import IN_FIGURES, overview, remarks
 from router_lab.analysis.exit.runs import (
     LEAST_JUDGED,
     Run,
-    likeness_words,
     began_because,
     compared_by,
     judged_by,
     latest_run,
+    likeness_words,
     on_scale,
     run_of,
     scores_needed,

@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from router_lab.defaults import BY_CRITERIA
 from router_lab.records import ToolCall
 from router_lab.router.comparators.answer import no_answer
 from router_lab.router.comparators.base import Options, Pair, Verdict
@@ -80,12 +81,18 @@ class Judge(Options):
     Both orders are asked and averaged, so a judge who only likes the first place gives 0.5. `details`
     has `preference` (1 shadow, 0 primary, ties 0.5), both winners, and `flipped` when the orders
     disagree. A malformed reply makes the pair unknown, never 0. `task_type` is the route of the judge.
+    By other `criteria` it is another scorer: its verdicts are not averaged with those before.
     """
 
     name: ClassVar[str] = "judge"
     task_type: str = "judge"
     criteria: str = CRITERIA
     max_chars: Annotated[int, Field(gt=0)] = 20_000
+
+    def signature(self, model: str) -> str:
+        """The name it scores under: of the model asked, and of the criteria where they are one's own."""
+        own = blake2b(self.criteria.encode(), digest_size=4).hexdigest()
+        return f"judge: {model}" if self.criteria == CRITERIA else f"judge: {model}{BY_CRITERIA}{own}"
 
     def questions(self, task: str, pair: Pair) -> tuple[Question, Question]:
         """The two questions: primary first, then shadow first."""

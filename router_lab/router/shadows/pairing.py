@@ -153,7 +153,7 @@ class PairWriter:
         """A judge's verdict with which judge that is: another one's are another evidence."""
         if not isinstance(comparator, Judge) or verdict.agreement is None:
             return verdict
-        name = f"judge: {self._calls.model(comparator.task_type)}"
+        name = comparator.signature(self._calls.model(comparator.task_type))
         return replace(verdict, details={**verdict.details, "judge": name})
 
     async def _verdict(self, pairing: Pairing, job: Job, pair: Pair, worker: Worker | None) -> Verdict:
