@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import router_lab
 from router_lab.cli import (
+    batch,
     check,
     compare,
     complete,
@@ -40,6 +41,7 @@ examples:
   router-lab shadow monitor                         may the comparison stop?
   router-lab replay log.jsonl --candidate small     a log's answers against another model's
   router-lab race out/ledger --run-id log.jsonl     which candidate is the cheapest within the margin
+  router-lab batch status                           what is with a provider; fetches what has come back
   router-lab compare --again --comparator json      stored answers by another measure
   router-lab report --out report.html               verdicts, savings, risks on one page
   router-lab ledger status                          what the ledger holds
@@ -58,8 +60,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"router-lab {router_lab.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (
-        demo, simulate, providers, check, complete, switch, shadow, replay, race, compare, report, ledger,
-        notebook_copies,
+        demo, simulate, providers, check, complete, switch, shadow, replay, race, batch, compare, report,
+        ledger, notebook_copies,
     ):  # fmt: skip
         module.add_to(commands)
     return top

@@ -68,6 +68,7 @@ def add_to(commands: Commands) -> None:
         "--margin", type=float, help=f"of the race, the loss you would accept (default: {MARGIN:g})"
     )
     command.add_argument("--skip-bad-rows", action="store_true", help="leave out rows that cannot be used")
+    command.add_argument("--batch", action="store_true", help="by the batch: half the price, within a day")
     command.add_argument("--yes", action="store_true", help="send without asking")
     add_config_option(command)
     add_ledger_option(command)
@@ -119,6 +120,7 @@ async def _replayed(arguments: argparse.Namespace, candidates: list[Candidate]) 
                 comparator=arguments.comparator,
                 options=dict(option(text) for text in arguments.option),
                 strict=not arguments.skip_bad_rows,
+                batch=arguments.batch,
                 race=plan,
                 confirm=confirm,
                 progress=sys.stderr.isatty(),

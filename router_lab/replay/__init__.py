@@ -3,6 +3,7 @@
 Rows come from a file (`.jsonl`, `.csv`, `.parquet`), a data frame, any iterable of mappings, or a ledger.
 With candidates, each is asked every row once, and compared with the answer that the row's log has, or that
 the primary gives: begin reading in `trial.py`. Without, every row is completed as its route says: `run.py`.
+With `batch=True` they are asked by the batch, at half the price: `batching.py`.
 What is answered in the ledger is not asked again, and the ledger holds everything.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import sys
 
+from router_lab.replay.batching import batch_status
 from router_lab.replay.callable_package import ReplayPackage
 from router_lab.replay.candidates import Candidate, grid
 from router_lab.replay.outcome import CandidateResult, ReplayRun
@@ -23,6 +25,7 @@ __all__ = [
     "ReplayResult",
     "ReplayRun",
     "RowResult",
+    "batch_status",
     "grid",
     "replay",
     "replay_candidates",

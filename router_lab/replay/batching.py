@@ -10,8 +10,8 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from router_lab.errors import (
     BudgetExceededError,
@@ -33,6 +33,9 @@ from router_lab.router.batches.desk import BatchDesk, Prepared
 from router_lab.router.calls.calls import SwitchedOffError
 from router_lab.router.ports import Batches
 
+if TYPE_CHECKING:
+    from router_lab.router import Router
+
 # Times that one row is handed in, and that one answer which cannot be read is asked for.
 _TRIES, _READINGS = 6, 2
 # Times in a row that a provider refuses a batch, or a look at one, for now.
@@ -44,6 +47,30 @@ _RETRYABLE = frozenset({"expired", "cancelled", "lost", "timeout", "transport_er
 _LATER = frozenset({408, 409, 425, 429})
 
 _log = logging.getLogger("router_lab.replay")
+
+
+async def batch_status(router: Router) -> tuple[Batch, ...]:
+    """Every batch of the router's ledger, the oldest first, after one look at those that are out.
+
+    What has come back is fetched and has its rows; a batch that nobody knows to be handed in is looked for.
+    `note` says why one could not be looked at. Pairs are written by the run: `replay` with the same `run_id`.
+    Raises `LedgerError`, and `ConfigError` for a ledger that keeps no batches.
+    """
+    from router_lab.router.offline import OfflineRouter
+
+    beside = OfflineRouter.of(router, {})
+    troubles: dict[str, str] = {}
+    try:
+        desk = beside.batch_desk()
+        for batch in await desk.open_batches():
+            try:
+                await desk.bring_on(batch)
+            except (ConfigError, ProviderError, ResponseParseError) as error:
+                troubles[batch.batch_id] = f"{type(error).__name__}: {error}"
+        found = await beside.batches.all()
+    finally:
+        await beside.close()
+    return tuple(replace(one, note=troubles.get(one.batch_id, one.note)) for one in found)
 
 
 class Failures:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import router_lab as rl
+from batch_clock import Days
 from lab import FAST, Lab, laboratory
 from router_lab.errors import ConfigError
 
@@ -21,25 +19,6 @@ routing:
 """
 ON = FAST + "\nshadow: {enabled: true}\n"
 PRICES = {"claude-haiku-4-5": {"input": 1, "output": 5}, "my-model": {"input": 0.2, "output": 0.6}}
-
-
-class Days:
-    """A clock whose waits are over at once; the server's batches see them pass, too."""
-
-    def __init__(self, lab: Lab) -> None:
-        self._lab = lab
-        self._slept = 0.0
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self._slept)
-
-    def monotonic(self) -> float:
-        return time.monotonic() + self._slept
-
-    async def sleep(self, seconds: float) -> None:
-        self._slept += seconds
-        self._lab.server.app.batches.steer(pass_s=seconds)
-        await asyncio.sleep(0)
 
 
 @pytest.fixture

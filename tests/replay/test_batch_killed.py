@@ -1,0 +1,157 @@
+"""A replay by the batch, killed at every step: nothing is handed in twice, the bill is the ledger's."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import router_lab as rl
+from batch_clock import Days
+from lab import Lab, laboratory
+
+CONFIG = """
+models:
+  cloud: {{provider: anthropic, model: claude-sonnet-4-5, base_url: "{url}", price: {{input: 3, output: 15}}}}
+  cheap: {{provider: anthropic, model: claude-haiku-4-5, base_url: "{url}", price: {{input: 1, output: 5}}}}
+  other: {{provider: openai, model: my-model, base_url: "{url}/v1", price: {{input: 0.2, output: 0.6}}}}
+routing:
+  ask: {{model: cloud, max_tokens: 32}}
+shadow: {{enabled: true}}
+"""
+PRICES = {"claude-haiku-4-5": {"input": 1, "output": 5}, "my-model": {"input": 0.2, "output": 0.6}}
+ROWS = 40
+MADE = {"cheap": "POST /v1/messages/batches", "other": "POST /v1/batches"}
+READ = {"cheap": "/results", "other": "/content"}
+
+
+def written(folder: Path, url: str) -> None:
+    (folder / "router.yaml").write_text(CONFIG.format(url=url), encoding="utf-8")
+    rows = [
+        {"id": f"row-{number}", "task_type": "ask", "prompt": f"How heavy is {number}?", "output": "1"}
+        for number in range(ROWS)
+    ]
+    (folder / "log.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+
+
+def command(folder: Path, *words: str) -> list[str]:
+    where = ["--config", str(folder / "router.yaml"), "--ledger", str(folder / "ledger")]
+    return [sys.executable, "-m", "router_lab.cli", *words, *where]
+
+
+def killed(folder: Path, alias: str, when: Callable[[], bool]) -> None:
+    words = ["replay", str(folder / "log.jsonl"), "--candidate", alias, "--batch", "--yes"]
+    running = subprocess.Popen(command(folder, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 90
+    while not when():
+        assert time.monotonic() < deadline and running.poll() is None, running.communicate()
+        time.sleep(0.005)
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+
+
+def seen(lab: Lab, part: str) -> Callable[[], bool]:
+    """Whether a request about batches, whose path has `part`, reached the server."""
+    return lambda: any(part in one.path for one in lab.served if one.batch_id is None)
+
+
+async def finished(lab: Lab, folder: Path, alias: str) -> rl.replay.ReplayRun:
+    """The same run in another process, whose waits are over at once."""
+    async with rl.Router.from_yaml(folder / "router.yaml", ledger=lab.ledger, clock=Days(lab)) as router:
+        return await rl.replay(router, folder / "log.jsonl", candidates=[alias], batch=True)
+
+
+def settled_once(lab: Lab) -> None:
+    items = [one for one in lab.served if one.batch_id is not None]
+    assert len(items) == ROWS and len({one.prompt_hash for one in items}) == ROWS
+    pairs, attempts = lab.comparisons, lab.attempts
+    assert len(pairs) == ROWS and set(pairs["status"]) == {"complete"}
+    answered = attempts[attempts["is_shadow"] & (attempts["outcome"] == "ok")]
+    assert set(answered["attempt_id"]) == {one.client_request_id for one in items}
+    asked = attempts[attempts["is_shadow"]]
+    assert asked["cost_usd"].sum() == pytest.approx(lab.server.app.bill(PRICES)["usd"], rel=1e-12)
+    assert asked["worst_usd"].sum() == pytest.approx(asked["cost_usd"].sum())
+    assert lab.ledger.spend()["held_usd"].abs().max() == 0
+    assert lab.ledger.verify().ok, lab.ledger.verify()
+
+
+@pytest.mark.timeout(240)
+async def test_killed_before_the_batch_is_made(tmp_path: Path) -> None:
+    with laboratory(tmp_path / "ledger") as lab:
+        written(tmp_path, lab.server.url)
+        lab.server.app.script([{"kind": "hang", "model": "batches", "contains": "/v1/files"}])
+        killed(tmp_path, "other", seen(lab, "/v1/files"))
+        (held,) = await lab.ledger.batches.all()
+        assert (held.stage, held.open_items) == ("preparing", ROWS) and held.held_usd > 0
+        assert lab.ledger.recover() == 0  # its intents are no lost calls
+        assert (await finished(lab, tmp_path, "other")).is_complete
+        assert len(lab.server.app.batches.shown()) == 1
+        settled_once(lab)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("alias", ["cheap", "other"])
+async def test_killed_while_the_server_makes_the_batch(tmp_path: Path, alias: str) -> None:
+    with laboratory(tmp_path / "ledger") as lab:
+        written(tmp_path, lab.server.url)
+        lab.server.app.batches.steer(default={"delay_s": 600})
+        lab.server.app.script([{"kind": "hang", "model": "batches", "contains": MADE[alias]}])
+        killed(tmp_path, alias, lambda: bool(lab.server.app.batches.shown()))
+        (unheard,) = await lab.ledger.batches.all()
+        assert (unheard.stage, unheard.remote_id) == ("submitting", None)
+        assert (await finished(lab, tmp_path, alias)).is_complete
+        assert len(lab.server.app.batches.shown()) == 1
+        settled_once(lab)
+
+
+@pytest.mark.timeout(240)
+async def test_killed_while_a_server_refuses_to_make_it(tmp_path: Path) -> None:
+    alias = "other"
+    with laboratory(tmp_path / "ledger") as lab:
+        written(tmp_path, lab.server.url)
+        fault = {"kind": "500", "delay_s": 60, "model": "batches", "contains": MADE[alias]}
+        lab.server.app.script([fault])
+        killed(tmp_path, alias, seen(lab, MADE[alias].removeprefix("POST ")))
+        assert not lab.server.app.batches.shown()
+        assert (await finished(lab, tmp_path, alias)).is_complete
+        assert len(lab.server.app.batches.shown()) == 1
+        settled_once(lab)
+
+
+@pytest.mark.timeout(240)
+async def test_killed_while_waiting_and_another_command_fetches_it(tmp_path: Path) -> None:
+    alias = "cheap"
+    with laboratory(tmp_path / "ledger") as lab:
+        written(tmp_path, lab.server.url)
+        lab.server.app.batches.steer(default={"delay_s": 600})
+        killed(tmp_path, alias, seen(lab, "batches/"))
+        status = command(tmp_path, "batch", "status")
+        out = subprocess.run(status, capture_output=True, text=True, timeout=90)
+        assert out.returncode == 0 and f"0 of {ROWS} settled" in out.stdout, out
+        lab.server.app.batches.steer(pass_s=601)
+        done = subprocess.run(status, capture_output=True, text=True, timeout=90)
+        assert done.returncode == 0 and f"{ROWS} of {ROWS} settled" in done.stdout, done
+        assert len(lab.attempts) == ROWS and lab.comparisons.empty
+        assert (await finished(lab, tmp_path, alias)).is_complete
+        assert len(lab.server.app.batches.shown()) == 1
+        settled_once(lab)
+
+
+@pytest.mark.timeout(240)
+async def test_killed_while_results_are_read(tmp_path: Path) -> None:
+    alias = "other"
+    with laboratory(tmp_path / "ledger") as lab:
+        written(tmp_path, lab.server.url)
+        lab.server.app.script(
+            [{"kind": "cut", "delay_s": 0, "model": "batches", "contains": READ[alias]}] * 2
+        )
+        killed(tmp_path, alias, seen(lab, READ[alias]))
+        assert (await finished(lab, tmp_path, alias)).is_complete
+        assert len(lab.server.app.batches.shown()) == 1
+        settled_once(lab)
