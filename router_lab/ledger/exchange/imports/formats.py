@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from router_lab.errors import ConfigError
 from router_lab.ledger.exchange.imports.content import asked, said
 from router_lab.ledger.exchange.imports.langfuse import langfuse_rows, read_observation
 from router_lab.ledger.exchange.imports.messages import as_json, response_schema
-from router_lab.ledger.exchange.imports.spans import read_span, span_rows
+from router_lab.ledger.exchange.imports.spans import read_span, span_rows, spans_with_logs
 from router_lab.ledger.exchange.imports.values import (
     FOREIGN_COLUMNS,
     Found,
@@ -35,13 +35,15 @@ class NoModelCallError(ValueError):
 class ForeignFormat:
     """`rows` finds the rows in a JSON document; `read` says what a row is, such as a model call.
 
-    Both raise `ValueError` for another shape, or the errors of looking into it; a `ValueError` among the rows
-    stands for a part of the document that holds none. `advice` ends the message.
+    `joined` puts together what belongs together of the rows of a whole file, each with its place. `rows` and
+    `read` raise `ValueError` for another shape, or the errors of looking into it; a `ValueError` among the
+    rows stands for a part of the document that holds none. `advice` ends the message.
     """
 
     rows: Callable[[Any], Iterator[Any]]
     read: Callable[[dict[str, Any]], Found]
     advice: str
+    joined: Callable[[Sequence[tuple[str, Any]]], Iterable[tuple[str, Any]]] = tuple
 
 
 def _objects(document: Any) -> Iterator[Any]:
@@ -179,7 +181,7 @@ def _reach(row: Any, path: str) -> Any:
 
 _ADVICE = "Correct the row; a file of another shape is read with source='jsonl' and columns"
 
-_SPANS = ForeignFormat(span_rows, read_span, _ADVICE)
+_SPANS = ForeignFormat(span_rows, read_span, _ADVICE, spans_with_logs)
 
 FOREIGN_FORMATS: Mapping[str, ForeignFormat] = {
     "litellm": ForeignFormat(_litellm_rows, _litellm, _ADVICE),

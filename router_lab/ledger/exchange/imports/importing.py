@@ -111,27 +111,34 @@ def _read(
     path: Path, known: ForeignFormat, problems: list[RowRefusal]
 ) -> Iterator[tuple[Found, str, Foreign | None]]:
     """Every row with its place, and its model call if it is one; what cannot be used goes to `problems`."""
+    for place, row in known.joined([*_rows(path, known)]):
+        if isinstance(row, RowRefusal):
+            problems.append(row)
+            continue
+        try:
+            if isinstance(row, ValueError):
+                raise row
+            if not isinstance(row, dict):
+                raise ValueError(f"an object is needed, not {type(row).__name__}")
+            found = known.read(row)
+            yield found, place, None if found.values is None else foreign(found.values)
+        except _UNREADABLE as error:
+            problems.append(_refusal(place, error, known.advice))
+
+
+def _rows(path: Path, known: ForeignFormat) -> Iterator[tuple[str, Any]]:
+    """Every row of every document, with its place; a `RowRefusal` for a document that has none."""
     for where, document in documents(path):
         if isinstance(document, RowRefusal):
-            problems.append(document)
+            yield where, document
             continue
-        place = where
         try:
             rows = list(known.rows(document))
         except _UNREADABLE as error:
-            problems.append(_refusal(place, error, known.advice))
+            yield where, _refusal(where, error, known.advice)
             continue
         for number, row in enumerate(rows, start=1):
-            place = f"{where}, row {number}" if len(rows) > 1 else where
-            try:
-                if isinstance(row, ValueError):
-                    raise row
-                if not isinstance(row, dict):
-                    raise ValueError(f"an object is needed, not {type(row).__name__}")
-                found = known.read(row)
-                yield found, place, None if found.values is None else foreign(found.values)
-            except _UNREADABLE as error:
-                problems.append(_refusal(place, error, known.advice))
+            yield f"{where}, row {number}" if len(rows) > 1 else where, row
 
 
 _UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)

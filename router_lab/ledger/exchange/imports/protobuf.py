@@ -1,4 +1,4 @@
-"""Traces in OTLP's binary form, as the objects that its JSON form has: one request, or a file of many.
+"""Traces and logs in OTLP's binary form, as the objects that its JSON form has: one request, or many.
 
 The collector's file exporter writes `format: proto` with the length of each message before it, big-endian in
 four bytes; other writers put it as a varint. With `compression: zstd` each message is compressed by itself.
@@ -44,10 +44,10 @@ def _exports(frames: Callable[[bytes], Iterator[bytes | None]], data: bytes) -> 
 
 
 def _export(frame: bytes) -> Any:
-    """One message as JSON has it; None where it is none. Other signals have no spans, and so none is read."""
+    """One message as JSON has it; None where it is neither of traces nor of logs."""
     try:
         plain = decompressed(frame)
-        return json.loads(plain) if plain[:1] == b"{" else _traces(plain)
+        return json.loads(plain) if plain[:1] == b"{" else _traces(plain) or _logs(plain)
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -65,6 +65,21 @@ def _traces(message: bytes) -> Any:
     # Almost any bytes are a message of some kind.
     is_export = any(len(span.trace_id) == _TRACE_ID_BYTES for span in spans)
     return MessageToDict(traces) if is_export else None
+
+
+def _logs(message: bytes) -> Any:
+    """Only those that belong to a span say whose call they tell of."""
+    from google.protobuf.json_format import MessageToDict
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
+
+    try:
+        logs = LogsData.FromString(message)
+    except DecodeError:
+        return None
+    records = [one for each in logs.resource_logs for scope in each.scope_logs for one in scope.log_records]
+    is_export = any(len(record.trace_id) == _TRACE_ID_BYTES for record in records)
+    return MessageToDict(logs) if is_export else None
 
 
 def _whole(data: bytes) -> Iterator[bytes | None]:

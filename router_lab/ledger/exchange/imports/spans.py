@@ -11,6 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from router_lab.ledger.exchange.imports.content import asked, said
+from router_lab.ledger.exchange.imports.log_records import (
+    EVENTS,
+    Row,
+    is_log_record,
+    with_log_records,
+)
 from router_lab.ledger.exchange.imports.messages import as_json
 from router_lab.ledger.exchange.imports.values import (
     Found,
@@ -34,8 +40,9 @@ _WRAPPINGS = (
     "spans",
     "data",
 )
+_LOG_WRAPPINGS = ("resourceLogs", "resource_logs", "scopeLogs", "scope_logs", "logRecords", "log_records")
 # Exports of the same pipeline that hold no spans.
-_OTHER_SIGNALS = ("resourceMetrics", "resource_metrics", "resourceLogs", "resource_logs")
+_OTHER_SIGNALS = ("resourceMetrics", "resource_metrics", *_LOG_WRAPPINGS)
 
 # Spans of agents and tools contain or accompany model calls: counting them too would count tokens twice.
 _MODEL_CALLS = ("chat", "text_completion", "generate_content", "completion", "llm")
@@ -135,13 +142,22 @@ _OUTPUT = ("gen_ai.output.messages", "gen_ai.completion", "output.value")
 
 
 def span_rows(document: Any) -> Iterator[Any]:
-    """The spans in an export, whatever it wraps them in; a `ValueError` in the place of what holds none."""
+    """The spans and log records in an export, whatever it wraps them in.
+
+    A `ValueError` stands in the place of what holds neither.
+    """
     if isinstance(document, list):
         for one in document:
             yield from span_rows(one)
         return
     if not isinstance(document, dict):
         yield ValueError(f"an object is needed, not {type(document).__name__}")
+        return
+    for name in _LOG_WRAPPINGS:
+        if isinstance(document.get(name), list):
+            yield from span_rows(document[name])
+    if is_log_record(document):
+        yield document
         return
     given = [name for name in _WRAPPINGS if name in document]
     wrapping = next(
@@ -160,12 +176,15 @@ def _is_span(document: Mapping[str, Any]) -> bool:
     return any(name in document for name in names)
 
 
+def spans_with_logs(rows: Sequence[Row]) -> Iterator[Row]:
+    """The spans of a file, each with the log records that belong to it."""
+    return with_log_records(rows, key=_key, pairs=_pairs, plain=_plain)
+
+
 def read_span(span: dict[str, Any]) -> Found:
     """A span, with the values of its model call if it is one."""
     attributes = _attributes(span)
-    context = member(span, "context")
-    trace = _id(first(span, "traceId", "trace_id", "traceID", "context.trace_id") or context.get("trace_id"))
-    number = _id(first(span, "spanId", "span_id", "spanID", "context.span_id") or context.get("span_id"))
+    trace, number = _ids(span)
     parent = _id(
         first(span, "parentSpanId", "parent_span_id", "parent_id", "parentId") or _jaeger_parent(span)
     )
@@ -179,6 +198,21 @@ def read_span(span: dict[str, Any]) -> Found:
     needed({"traceId": trace}, "traceId")
     needed({"spanId": number}, "spanId")
     return Found(_values(span, attributes, trace, key, model), key, above)
+
+
+def _ids(row: Mapping[str, Any]) -> tuple[str, str]:
+    """The trace and the span of a row."""
+    context = member(row, "context") or member(row, "spanContext")
+    trace = first(row, "traceId", "trace_id", "traceID", "context.trace_id") or first(
+        context, "trace_id", "traceId"
+    )
+    span = first(row, "spanId", "span_id", "spanID", "context.span_id") or first(context, "span_id", "spanId")
+    return _id(trace), _id(span)
+
+
+def _key(row: Mapping[str, Any]) -> str:
+    ids = _ids(row)
+    return "/".join(ids) if all(ids) else ""
 
 
 def _kinds(attributes: Mapping[str, Any]) -> list[str]:
@@ -331,6 +365,13 @@ def _choice(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _events(span: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    own: list[tuple[str, dict[str, Any]]] = [*_own_events(span)]
+    # Some exporters write what was said both ways.
+    is_said = any(name.startswith("gen_ai.") for name, _ in own)
+    yield from own if is_said else [*own, *(span.get(EVENTS) or [])]
+
+
+def _own_events(span: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for event in span.get("events") or span.get("logs") or []:
         if isinstance(event, Mapping):
             body = _pairs(event.get("attributes") or event.get("fields") or {})

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from tool_logs import (
     ANSWER,
+    ANSWER_MESSAGE,
     AT,
     CHAT,
     GEN_AI,
@@ -692,3 +693,117 @@ def test_a_total_tells_that_cached_tokens_stand_beside(tmp_path: Path) -> None:
     metadata = {"usage_object": {"cache_read_input_tokens": 64}}
     _, rows = imported(tmp_path / "spend", "litellm", [spend(metadata=metadata, total_tokens=184)])
     assert rows["tokens_in"].tolist() == [164]
+
+
+def _record(name: str, body: Any = None, *, of: str = "1", at: int = 0, **attributes: Any) -> dict[str, Any]:
+    """A log record of OTLP."""
+    return {
+        "timeUnixNano": str(NANOS + at),
+        "eventName": name,
+        "traceId": "a" * 32,
+        "spanId": of * 16,
+        "body": None if body is None else _structured(body),
+        "attributes": [{"key": key, "value": _structured(value)} for key, value in attributes.items()],
+    }
+
+
+def _logged(*records: dict[str, Any]) -> dict[str, Any]:
+    return {"resourceLogs": [{"resource": {}, "scopeLogs": [{"scope": {}, "logRecords": list(records)}]}]}
+
+
+def _turn(message: dict[str, Any], at: int) -> dict[str, Any]:
+    body = {"id" if name == "tool_call_id" else name: value for name, value in message.items() if value}
+    return _record(f"gen_ai.{message['role']}.message", body, at=at)
+
+
+DEFINITIONS = {"gen_ai.tool.definitions": GEN_AI["gen_ai.tool.definitions"]}
+SAID_IN_LOGS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
+    "a record a message": (
+        DEFINITIONS,
+        [
+            _record(
+                "gen_ai.choice", {"index": 0, "finish_reason": "tool_calls", "message": ANSWER_MESSAGE}, at=9
+            ),
+            *(_turn(message, at) for at, message in enumerate(MESSAGES)),
+        ],
+    ),
+    "all in one": (
+        {},
+        [
+            _record(
+                "gen_ai.client.inference.operation.details",
+                None,
+                **{name: value for name, value in GEN_AI.items() if name not in CHAT},
+            )
+        ],
+    ),
+    "all in one, structured": (
+        {},
+        [
+            _record(
+                "gen_ai.client.inference.operation.details",
+                None,
+                **{name: json.loads(value) for name, value in GEN_AI.items() if name not in CHAT},
+            )
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("form", SAID_IN_LOGS)
+@pytest.mark.parametrize("is_first", [False, True])
+def test_log_records_are_read_as_what_their_spans_say(
+    tmp_path: Path, ours: pd.Series[Any], form: str, is_first: bool
+) -> None:
+    more, records = SAID_IN_LOGS[form]
+    noise = {**_record("app.started", "hello"), "spanId": ""}
+    documents = [export(span("1", said={**CHAT, **more}), span("2")), _logged(*records, noise)]
+    lines = "\n".join(map(json.dumps, documents[::-1] if is_first else documents))
+    added, rows = imported(tmp_path, "otel", lines)
+    assert added == 2 and not added.problems
+    row = rows.sort_values("started_at").iloc[0]
+    for name in ("prompt", "input_hash", "output", "tool_calls", "thoughts"):
+        assert row[name] == ours[name], name
+    assert rows.sort_values("started_at")["prompt"].isna().tolist() == [False, True]
+
+
+def test_what_a_span_says_itself_is_not_said_twice_by_log_records(tmp_path: Path) -> None:
+    event = {"name": "gen_ai.user.message", "attributes": [{"key": "content", "value": _structured("hi")}]}
+    both = [
+        export({**span("1"), "events": [event]}),
+        _logged(_record("gen_ai.user.message", {"content": "hi"})),
+    ]
+    _, rows = imported(tmp_path, "otel", both)
+    assert rows["prompt"].tolist() == ["hi"]
+
+
+def test_a_record_of_a_call_that_the_file_has_not_is_named(tmp_path: Path) -> None:
+    lost = _record("gen_ai.user.message", {"content": "hi"}, of="9")
+    odd = {**_record("gen_ai.choice"), "attributes": 7}
+    added, rows = imported(tmp_path, "otel", [export(span("1")), _logged(lost, odd)])
+    assert added == 1 and rows["prompt"].isna().all()
+    assert ["span that this file has not" in one.reason for one in added.problems] == [True, False]
+    with pytest.raises(ConfigError, match="traces and the logs of one exporter into one file"):
+        imported(tmp_path, "otel", _logged(lost), name="logs.json")
+
+
+def test_log_records_of_a_console_and_in_binary(tmp_path: Path) -> None:
+    console = {
+        "body": {"content": "hi"},
+        "severity_number": 9,
+        "attributes": {"event.name": "gen_ai.user.message"},
+        "timestamp": AT,
+        "trace_id": "0x" + "a" * 32,
+        "span_id": "0x" + "1" * 16,
+    }
+    _, rows = imported(tmp_path, "otel", [span("1"), console])
+    assert rows["prompt"].tolist() == ["hi"]
+    pytest.importorskip("opentelemetry.proto", reason="the `otlp` extra is not installed")
+    from google.protobuf.json_format import ParseDict
+    from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
+
+    record = _record("gen_ai.user.message", {"content": "hello"}, of="2")
+    ids = {key: b64encode(bytes.fromhex(record[key])).decode() for key in ("traceId", "spanId")}
+    logs = ParseDict(_logged({**record, **ids}), LogsData()).SerializeToString()
+    added, rows = imported(tmp_path, "otel", _sized(logs) + _sized(_message(span("2"))), name="both.pb")
+    assert added == 1 and "hello" in set(rows["prompt"])
