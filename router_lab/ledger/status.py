@@ -134,7 +134,7 @@ def _with_others(files: Files, table: TableStatus, names: Sequence[str]) -> Tabl
         with suppress(LedgerError):  # `verify` says what is wrong with it
             footers[name] = read_footer(files, TABLES[table.name], name)
     replaced = {old for footer in footers.values() for old in footer.replaces}
-    found = files.filesystem.get_file_info([files.location(name) for name in names])
+    found = files.filesystem.get_file_info([files.location(name) for name in footers])
     return replace(
         table,
         sealed_rows=table.sealed_rows

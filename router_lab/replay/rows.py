@@ -12,6 +12,7 @@ from typing import Any
 
 from router_lab.errors import ConfigError, error_line
 from router_lab.parameters import NAMES
+from router_lab.plain_files import open_plain, open_text, plain_within
 from router_lab.router.request.request import Request
 from router_lab.spreadsheets import unguarded
 
@@ -130,7 +131,7 @@ def count_rows(source: Any) -> int | None:
     if isinstance(source, (str, Path)):
         path = Path(source)
         if path.suffix in (".jsonl", ".ndjson") and path.is_file():
-            with path.open("rb") as lines:
+            with open_plain(path) as lines:
                 return sum(1 for line in lines if line.strip())
         return None
     try:
@@ -158,7 +159,7 @@ def _readable(path: Path, rows: Iterator[Any]) -> Iterator[Any]:
 
 
 def _json_lines(path: Path) -> Iterator[Any]:
-    with path.open(encoding="utf-8") as lines:
+    with open_text(path, "utf-8") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -173,7 +174,7 @@ _OURS = frozenset({"attempt_id", "comparison_id"})
 
 
 def _csv(path: Path) -> Iterator[Any]:
-    with path.open(encoding="utf-8-sig", newline="") as lines:
+    with open_text(path, "utf-8-sig", newline="") as lines:
         rows = csv.DictReader(lines)
         if _OURS.isdisjoint(rows.fieldnames or ()):
             yield from rows
@@ -185,6 +186,7 @@ def _csv(path: Path) -> Iterator[Any]:
 def _parquet(path: Path) -> Iterator[Any]:
     import pyarrow.dataset as ds
 
+    plain_within(path)
     for batch in ds.dataset(path, format="parquet").to_batches(batch_size=256):
         yield from batch.to_pylist()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from router_lab import arguments
 from router_lab.errors import ConfigError
+from router_lab.plain_files import open_plain
 from router_lab.settings import checks
 from router_lab.settings.document import MAX_CHARACTERS, Document, DocumentError, read_document
 from router_lab.settings.explain import explain
@@ -33,7 +33,7 @@ def load(path: str | os.PathLike[str]) -> Settings:
     """
     source = str(arguments.path("path", path))
     try:
-        with pathlib.Path(source).open("rb") as file:
+        with open_plain(source) as file:
             content = file.read(_MAX_BYTES)
     except FileNotFoundError:
         raise ConfigError(f"{source}: there is no such file; give the path of your router YAML") from None

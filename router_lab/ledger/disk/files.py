@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from router_lab.errors import LedgerError
 from router_lab.ledger.disk.problems import explain
+from router_lab.plain_files import check_plain
 from router_lab.private_files import make_file, make_folders
 
 _BLOCK = 1 << 20
@@ -42,7 +43,7 @@ class Files(Protocol):
         """Every Parquet file of `table`, sorted."""
 
     def location(self, name: str) -> str:
-        """What `filesystem` calls the file."""
+        """What `filesystem` calls the file, for opening it. Raises `OSError` for what is no file."""
 
     @property
     def filesystem(self) -> Any:
@@ -107,8 +108,10 @@ class LocalFiles:
         )
 
     def location(self, name: str) -> str:
-        """An absolute path."""
-        return str((self._root / name).absolute())
+        """An absolute path. Raises `OSError` for what is no file."""
+        path = str((self._root / name).absolute())
+        check_plain(path)
+        return path
 
     @property
     def filesystem(self) -> Any:

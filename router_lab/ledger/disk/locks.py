@@ -14,6 +14,7 @@ from uuid import uuid4
 from router_lab.errors import LedgerError
 from router_lab.ledger.disk.lock_holder import LockHolder, holder_of
 from router_lab.ledger.disk.problems import explain
+from router_lab.plain_files import NotPlainError, check_plain
 
 # Held for every write transaction and checkpoint.
 WRITE_LOCK = "write.lock"
@@ -43,7 +44,8 @@ class FileLock:
         self._wait: _Wait | None = None
         try:
             mode = _folder_mode(path.parent) & 0o666  # as open as its folder
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+            check_plain(path)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, mode)
         except OSError as error:
             raise explain(error, path) from error
         self._name = str(path)
@@ -255,7 +257,7 @@ def claimed_if_dead(folder: Path, owner_id: str) -> Iterator[bool]:
         yield False
         return
     path = _owner_path(folder, owner_id)
-    if not path.exists():
+    if not path.is_file():  # nobody's lock is something else
         yield True
         return
     lock = FileLock(path)
@@ -284,8 +286,9 @@ def is_dead(folder: Path, owner_id: str) -> bool:
         return False
     path = _owner_path(folder, owner_id)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+        check_plain(path)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (FileNotFoundError, NotPlainError):
         return True
     except OSError as error:
         raise explain(error, path) from error

@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from router_lab.errors import LedgerError
+from router_lab.plain_files import NotPlainError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MISPLACED = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
@@ -19,6 +20,8 @@ def explain(error: Exception, path: Path) -> LedgerError:
     """A `LedgerError` for a SQLite or operating system error on `path`. Chain it: `raise ... from error`."""
     if isinstance(error, LedgerError):
         return error
+    if isinstance(error, NotPlainError):
+        path = error.filename  # one of those beside it, perhaps
     return LedgerError(f"{path}: {_mend(error)} ({type(error).__name__}: {error})")
 
 
@@ -41,6 +44,8 @@ def _mend(error: Exception) -> str:
         )
     if number in _OUT_OF_DESCRIPTORS or ("unable to open" in text and _is_out_of_descriptors()):
         return "too many files are open. Close some (ledgers, notebooks), or raise the limit: `ulimit -n`"
+    if isinstance(error, NotPlainError) and number not in _MISPLACED:
+        return "something else is where a ledger has a file. Move it away, or use another folder"
     if number in _MISPLACED:
         return "a file is where a ledger has a folder, or the reverse. Move it away, or use another folder"
     if number in _READ_ONLY or "readonly" in text or "unable to open" in text:

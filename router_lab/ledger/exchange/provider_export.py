@@ -18,6 +18,7 @@ from typing import Any
 from router_lab import arguments
 from router_lab.errors import ConfigError
 from router_lab.ledger.exchange.provider_values import model_name, moment, number
+from router_lab.plain_files import read_bytes
 
 MEASURES = ("requests", "tokens_in", "tokens_out", "cost_usd")
 # What is billed without naming a model, such as searches and credits, is part of the bill.
@@ -154,7 +155,7 @@ def _read_csv(path: Path) -> tuple[list[str], str, Iterator[_Row]]:
 def _text(path: Path) -> str:
     """The file, also as Excel writes it: in UTF-16, or with a line that names the separator."""
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(

@@ -12,6 +12,7 @@ from warnings import catch_warnings, simplefilter
 from router_lab.arguments import choice, names
 from router_lab.errors import ConfigError, error_line
 from router_lab.ledger.values import shown
+from router_lab.plain_files import check_plain
 from router_lab.records import VERDICT_SCORES, ScoreVerdict
 
 On = Literal["task_id", "comparison_id", "prompt"]
@@ -218,6 +219,7 @@ def _file(path: Path) -> Any:
     import pandas as pd
 
     try:
+        check_plain(path)
         if path.suffix == ".csv":
             return _csv(path)
         if path.suffix in (".jsonl", ".ndjson"):

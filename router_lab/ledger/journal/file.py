@@ -31,6 +31,7 @@ from router_lab.ledger.journal.upgrade import (
     from_version_4,
 )
 from router_lab.ledger.schema import TABLES, Table
+from router_lab.plain_files import check_plain
 from router_lab.private_files import make_file
 
 JOURNAL_NAME = "_journal.sqlite"
@@ -98,6 +99,7 @@ def open_writer(folder: Path, durability: Durability, *, private: bool = True) -
     path = folder / JOURNAL_NAME
     connection: sqlite3.Connection | None = None
     try:
+        _check_plain(path)
         make_file(path, private=private)  # SQLite's own files beside it are as open as it is
         connection = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
         # Rows with texts take kilobytes. Fewer of them overflow a larger page, so sealing reads faster and
@@ -114,6 +116,12 @@ def open_writer(folder: Path, durability: Durability, *, private: bool = True) -
             connection.close()
         raise explain(error, path) from error
     return connection
+
+
+def _check_plain(path: Path) -> None:
+    """Raise `OSError` if something else is where SQLite would open the journal or one of its companions."""
+    for companion in ("", "-wal", "-shm", "-journal"):
+        check_plain(f"{path}{companion}")
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> int:
@@ -232,6 +240,7 @@ def open_reader(folder: Path) -> sqlite3.Connection:
     """
     path = folder / JOURNAL_NAME
     try:
+        _check_plain(path)
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=rw",
             uri=True,
@@ -266,6 +275,7 @@ def _fill_in_tables(connection: sqlite3.Connection) -> None:
 def is_blank(folder: Path) -> bool:
     """Whether the journal in `folder` has no tables yet: its writer was killed, or is at it just now."""
     try:
+        _check_plain(folder / JOURNAL_NAME)
         with (
             journal_in_use(),
             closing(
@@ -273,7 +283,7 @@ def is_blank(folder: Path) -> bool:
             ) as found,
         ):
             return bool(found.execute("SELECT count(*) = 0 FROM sqlite_master").fetchone()[0])
-    except sqlite3.Error:
+    except (sqlite3.Error, OSError):
         return False  # whatever is wrong, reading it will say
 
 
@@ -326,6 +336,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
 def _copy_journal(folder: Path, scratch: Path) -> None:
     path = folder / JOURNAL_NAME
     try:
+        _check_plain(path)
         copyfile(path, scratch / JOURNAL_NAME)
         with suppress(FileNotFoundError):
             copyfile(path.with_name(f"{JOURNAL_NAME}-wal"), scratch / f"{JOURNAL_NAME}-wal")

@@ -15,6 +15,7 @@ from typing import Any
 
 from router_lab.errors import ConfigError, LedgerError, error_line
 from router_lab.extras import imported
+from router_lab.plain_files import NotPlainError, check_plain
 from router_lab.records import Attempt
 
 _NAMES = tuple(one.name for one in fields(Attempt))
@@ -112,9 +113,10 @@ def _bundle(path: Path) -> tuple[Any, str, tuple[str, ...]]:
     connection.execute("SET TimeZone = 'UTC'")
     quoted = str(path).replace("'", "''")
     try:
+        check_plain(path)
         connection.execute(f"CREATE VIEW recorded AS SELECT * FROM read_parquet('{quoted}')")  # noqa: S608
         there = {name for name, *_ in connection.execute("DESCRIBE recorded").fetchall()}
-    except duckdb.Error as error:
+    except (duckdb.Error, NotPlainError) as error:
         raise LedgerError(f"playback: {path} cannot be read: {error_line(error)}") from error
     missing = [name for name in _NEEDED if name not in there]
     if missing:

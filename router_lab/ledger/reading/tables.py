@@ -160,18 +160,23 @@ def _on_spark(reader: Reader, files: Files, connection: Any) -> Tables:
     target = connection if connection is not None else ibis.pyspark.connect()
     session = target._session
     session.conf.set("spark.sql.session.timeZone", "UTC")
-    found = {}
-    for name, view in reader.views(list(TABLES)).items():
-        table = view.table
-        shape = ", ".join(f"`{column.name}` {_SPARK_TYPES[column.kind]}" for column in table.columns)
-        frame = session.createDataFrame(_spark_rows(view), schema=shape)
-        if view.sealed:
-            locations = [files.location(path) for path in view.sealed]
-            sealed = session.read.schema(shape).parquet(*locations).select(*table.names)
-            frame = sealed.unionByName(frame)
-        frame.createOrReplaceTempView(name)
-        found[name] = target.table(name)
-    return Tables(target, found)
+
+    def define(views: dict[str, View]) -> dict[str, Any]:
+        return {name: _spark_table(target, files, view) for name, view in views.items()}
+
+    return Tables(target, reader.read(list(TABLES), define))
+
+
+def _spark_table(target: Any, files: Files, view: View) -> Any:
+    table, session = view.table, target._session
+    shape = ", ".join(f"`{column.name}` {_SPARK_TYPES[column.kind]}" for column in table.columns)
+    frame = session.createDataFrame(_spark_rows(view), schema=shape)
+    if view.sealed:
+        locations = [files.location(path) for path in view.sealed]
+        sealed = session.read.schema(shape).parquet(*locations).select(*table.names)
+        frame = sealed.unionByName(frame)
+    frame.createOrReplaceTempView(table.name)
+    return target.table(table.name)
 
 
 _SPARK_TYPES = {

@@ -13,6 +13,7 @@ import ibis
 from router_lab.errors import ConfigError
 from router_lab.panels.compare.pairs import PairSource, PairTables
 from router_lab.panels.sources import is_ledger
+from router_lab.plain_files import NotPlainError, plain_within
 from router_lab.private_files import spill_folder
 
 _ACCEPTED = (
@@ -60,8 +61,11 @@ def _path_opener(path: str) -> Callable[[], PairTables]:
     place = Path(path)
     if not place.exists():
         raise FileNotFoundError(f"there is nothing at {path!r}")
-    files = sorted(place.rglob("*.parquet")) if place.is_dir() else [place]
-    if not files:
+    try:
+        files = plain_within(place)
+    except NotPlainError as error:
+        raise ConfigError(f"{error.filename}: cannot be read: {error}") from None
+    if not any(file.suffix == ".parquet" for file in files) and place.is_dir():
         raise ValueError(f"{path!r} is neither a ledger folder nor a folder with Parquet files")
     pattern = str(place / "**" / "*.parquet") if place.is_dir() else path
     return lambda: PairTables(

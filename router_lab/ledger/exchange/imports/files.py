@@ -20,6 +20,7 @@ from typing import Any
 
 from router_lab.errors import ConfigError
 from router_lab.ledger.exchange.imports.protobuf import binary_exports, decompressed
+from router_lab.plain_files import read_bytes
 
 # Within so many lines one is an object, if lines are objects at all.
 _LINES_TRIED = 20
@@ -44,7 +45,7 @@ class RowRefusal:
 def documents(path: Path) -> Iterator[tuple[str, Any]]:
     """Every document with its place, or a `RowRefusal` instead of it. Raises `ConfigError`."""
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
         data = decompressed(data)
