@@ -16,6 +16,7 @@ from router_lab.cli import (
     check,
     compare,
     complete,
+    freeze,
     ledger,
     notebook_copies,
     providers,
@@ -40,6 +41,7 @@ examples:
   router-lab switch on --reason "week 48 trial"     let shadows run
   router-lab shadow monitor                         may the comparison stop?
   router-lab replay log.jsonl --candidate small     a log's answers against another model's
+  router-lab freeze --out bundle.parquet            a model's answers, for when it is retired
   router-lab race out/ledger --run-id log.jsonl     which candidate is the cheapest within the margin
   router-lab batch status                           what is with a provider; fetches what has come back
   router-lab compare --again --comparator json      stored answers by another measure
@@ -60,8 +62,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"router-lab {router_lab.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (
-        demo, simulate, providers, check, complete, switch, shadow, replay, race, batch, compare, report,
-        ledger, notebook_copies,
+        demo, simulate, providers, check, complete, switch, shadow, replay, freeze, race, batch, compare,
+        report, ledger, notebook_copies,
     ):  # fmt: skip
         module.add_to(commands)
     return top

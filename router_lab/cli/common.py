@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from router_lab.errors import ConfigError
+from router_lab.shown.escape import plain
 
 if TYPE_CHECKING:
     from router_lab.ledger import Ledger
@@ -43,6 +45,17 @@ def add_config_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", default="config/router.yaml", metavar="FILE", help="default: config/router.yaml"
     )
+
+
+def confirmed(plan: str, is_agreed: bool) -> bool:
+    """Say what would be sent and cost; whether it shall be, as `--yes` says, or the person in front of it."""
+    print("\n".join(plain(line, 300) for line in plan.splitlines()), flush=True)
+    if is_agreed:
+        return True
+    if sys.stdin.isatty() and input("send it? [y/N] ").strip().lower() in ("y", "yes"):
+        return True
+    print("nothing was sent; add --yes to send it")
+    return False
 
 
 def existing_ledger(folder: str) -> Ledger:

@@ -7,7 +7,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
-from router_lab.cli.common import Commands, add_command, add_config_option, add_ledger_option
+from router_lab.cli.common import Commands, add_command, add_config_option, add_ledger_option, confirmed
 from router_lab.cli.values import option
 from router_lab.defaults import MARGIN
 from router_lab.errors import ConfigError
@@ -98,7 +98,7 @@ async def _replayed(arguments: argparse.Namespace, candidates: list[Candidate]) 
     plan = _race_plan(arguments)
 
     def confirm(plan: Plan) -> bool:
-        agreed.append(_confirmed(plan, arguments.yes))
+        agreed.append(confirmed(str(plan), arguments.yes))
         return agreed[-1]
 
     with Ledger(arguments.ledger) as ledger:
@@ -126,16 +126,6 @@ async def _replayed(arguments: argparse.Namespace, candidates: list[Candidate]) 
                 progress=sys.stderr.isatty(),
             )
     return done if agreed[-1] else None
-
-
-def _confirmed(plan: Plan, is_agreed: bool) -> bool:
-    print("\n".join(plain(line, 300) for line in str(plan).splitlines()), flush=True)
-    if is_agreed:
-        return True
-    if sys.stdin.isatty() and input("send it? [y/N] ").strip().lower() in ("y", "yes"):
-        return True
-    print("nothing was sent; add --yes to send it")
-    return False
 
 
 def _race_plan(arguments: argparse.Namespace) -> RacePlan | bool:

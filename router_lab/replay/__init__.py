@@ -14,18 +14,21 @@ import sys
 from router_lab.replay.batching import batch_status
 from router_lab.replay.callable_package import ReplayPackage
 from router_lab.replay.candidates import Candidate, grid
+from router_lab.replay.freezing import Bundle, freeze
 from router_lab.replay.outcome import CandidateResult, ReplayRun
 from router_lab.replay.result import ReplayResult, RowResult
 from router_lab.replay.run import replay
 from router_lab.replay.trial import replay_candidates
 
 __all__ = [
+    "Bundle",
     "Candidate",
     "CandidateResult",
     "ReplayResult",
     "ReplayRun",
     "RowResult",
     "batch_status",
+    "freeze",
     "grid",
     "replay",
     "replay_candidates",

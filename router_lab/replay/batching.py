@@ -23,8 +23,9 @@ from router_lab.errors import (
 )
 from router_lab.ledger.reading.recorded import attempt_of
 from router_lab.records import Attempt, Batch
+from router_lab.replay.asking import HOPELESS, Tally, is_hopeless
 from router_lab.replay.candidates import Candidate
-from router_lab.replay.fan_out import HOPELESS, FanOut, Tally, Wanted, is_hopeless, request_id_of
+from router_lab.replay.fan_out import FanOut, Wanted, request_id_of
 from router_lab.replay.paid import PREFIX, Paid
 from router_lab.replay.reused import Reused
 from router_lab.router.attempts.finished_job import FinishedJob

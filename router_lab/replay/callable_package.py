@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from router_lab.replay import outcome, result
 from router_lab.replay.candidates import Candidate, grid
+from router_lab.replay.freezing import Bundle, freeze
 from router_lab.replay.run import replay
 from router_lab.replay.trial import replay_candidates
 
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 class ReplayPackage(ModuleType):
     """The package `router_lab.replay`, which can be called."""
 
+    Bundle = Bundle
     Candidate = Candidate
     CandidateResult = outcome.CandidateResult
     ReplayResult = result.ReplayResult
     ReplayRun = outcome.ReplayRun
     RowResult = result.RowResult
+    freeze = staticmethod(freeze)
     grid = staticmethod(grid)
     replay = staticmethod(replay)
     replay_candidates = staticmethod(replay_candidates)

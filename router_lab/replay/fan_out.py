@@ -11,23 +11,14 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from router_lab.errors import (
-    BudgetExceededError,
-    ConfigError,
-    LedgerError,
-    NotRecordedError,
-    ProviderError,
-    ResponseParseError,
-    RouterLabError,
-    UnpricedModelError,
-    UnsupportedError,
-)
+from router_lab.errors import BudgetExceededError, LedgerError, ProviderError, RouterLabError
 from router_lab.ledger.content import is_hash
 from router_lab.records import Attempt
+from router_lab.replay.asking import Tally, ask
 from router_lab.replay.candidates import Candidate
 from router_lab.replay.logged import logged_answer, stored_answer
 from router_lab.replay.pace import Pace
@@ -44,43 +35,10 @@ from router_lab.settings.models import ShadowRoute
 if TYPE_CHECKING:
     from router_lab.router.offline import OfflineRouter
 
-# What the candidate's configuration or account is the cause of: its next row would meet it as well.
-HOPELESS = frozenset({401, 402, 403, 404, 410})
-# Tries of one row at a server that fails, apart from those it had no room for.
-_TRIES = 6
-# Failures of a server with nothing but failures between them, each after a longer wait.
-_PATIENCE = 12
 # Problems that a result names.
 _TOLD = 20
 
 _log = logging.getLogger("router_lab.replay")
-
-
-@dataclass(slots=True)
-class Tally:
-    """What came of one candidate so far. `skipped` pairs were there before; `stopped` says why it ended."""
-
-    answered: int = 0
-    failed: int = 0
-    skipped: int = 0
-    reused: int = 0
-    unanswered: int = 0
-    cost_usd: float = 0.0
-    unknown_usd: float = 0.0
-    stopped: str | None = None
-
-    @property
-    def done(self) -> int:
-        """Pairs there are nothing left to do for."""
-        return self.answered + self.failed + self.skipped
-
-    def pay(self, rows: Sequence[Attempt]) -> None:
-        """Count what attempts cost."""
-        for row in rows:
-            if row.billing == "unknown":
-                self.unknown_usd += row.cost_usd if row.worst_usd is None else row.worst_usd
-            else:
-                self.cost_usd += row.cost_usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +229,7 @@ class _Turn:
         except RouterLabError as error:
             self._give_up(wanted, f"{item.row.task_id}: the primary gave no answer: {error}")
             return
+        await self._noise(item, primary)
         async with asyncio.TaskGroup() as pairs:
             for one in wanted:
                 pairs.create_task(self._pair(one, primary))
@@ -314,6 +273,34 @@ class _Turn:
         pace.answered()
         self._run.primary.answered += 1
         return FinishedJob(job, done)
+
+    async def _noise(self, item: Item, primary: FinishedJob) -> None:
+        """A pair of the primary with itself for each further answer that a bundle has, written once a run."""
+        for repeat, again in enumerate(item.again, 2):
+            said = repr([again.output, again.tool_calls])
+            known = self._run.run_id, item.key, item.request.input_hash, said, str(repeat)
+            comparison_id = replay_id("noise", *known)
+            if comparison_id in self._paid.pairs:
+                continue
+            job = self._router.job(item.request, primary.job.request_id, comparison_id)
+            settings, now = self._router.settings, self._router.clock.now()
+            answer = logged_answer(again, job, settings, replay_id("again", *known), now)
+            job.rows[-1] = row = replace(job.rows[-1], is_shadow=True, comparison_id=comparison_id)
+            await self._router.record_logged(row)
+            route, made = self._run.compared_by(primary.job, primary.job.route.model)
+            pairing = Pairing(
+                comparison_id=comparison_id,
+                created_at=now,
+                shadow_alias=primary.job.route.model,
+                shadow=route,
+                probability=item.chance,
+                epoch=job.switch_epoch,
+                is_noise=True,
+                origin="replay",
+                run_id=self._run.run_id,
+                comparator=made,
+            )
+            await self._router.pairs.write_compared(pairing, primary, answer)
 
     async def _pair(self, wanted: Wanted, primary: FinishedJob) -> None:
         name = wanted.candidate.name
@@ -379,64 +366,14 @@ class _Turn:
         return self._router.job(wanted.request, primary.job.request_id, wanted.comparison_id, before)
 
     async def _asked(self, wanted: Wanted, primary: FinishedJob, tally: Tally) -> FinishedJob | None:
-        """The candidate's answer or its failure; None where nothing can be known of it now.
-
-        Raises `BudgetExceededError`, `LedgerError`.
-        """
+        """The candidate's answer or its failure; None where nothing can be known of it now."""
         name = wanted.candidate.name
-        pace = self._run.pace(self._router.settings.models[name].server)
-        job, tries = self._job(wanted, primary), 0
-        while True:
-            entered = await pace.enter()
-            if self._run.stopped or tally.stopped:
-                pace.leave()
-                return None
-            job = self._job(wanted, primary, job.rows)
-            sent = len(job.rows)
-            try:
-                done = await self._router.answer(job, name)
-            except ProviderError as error:
-                failure: Exception = error
-                if not error.retryable:
-                    pace.answered()
-                    break
-                pace.refused(entered, error.retry_after_s)
-                tries += error.status != 429
-                if pace.failures_in_a_row >= _PATIENCE:
-                    tally.stopped = f"its server gives nothing but failures: {error}"
-                    return None
-                if tries >= _TRIES:
-                    break
-            except ResponseParseError as error:
-                pace.answered()
-                failure, tries = error, tries + _TRIES // 2
-                if error.token_limited or tries >= _TRIES:
-                    break
-            except NotRecordedError as error:  # of a router that plays back; it says nothing of the model
-                pace.leave()
-                self._note(f"{wanted.item.row.task_id}: {error}")
-                return None
-            except BaseException as error:
-                pace.leave()
-                if not isinstance(error, RouterLabError) or isinstance(
-                    error, (BudgetExceededError, LedgerError)
-                ):
-                    raise
-                failure = error
-                break
-            else:
-                pace.answered()
-                return FinishedJob(job, done)
-            finally:
-                tally.pay(job.rows[sent:])
-        if is_hopeless(failure):
-            tally.stopped = f"{type(failure).__name__}: {failure}"
-            return None
-        return FinishedJob(job, None, failure)
-
-
-def is_hopeless(error: Exception) -> bool:
-    """Whether the candidate's next row would fail of the same: its key, its model's name, its credit."""
-    if isinstance(error, ProviderError):
-        return error.exhausted or error.status in HOPELESS
-    return isinstance(error, (ConfigError, UnpricedModelError)) and not isinstance(error, UnsupportedError)
+        return await ask(
+            self._router,
+            name,
+            lambda before: self._job(wanted, primary, before),
+            pace=self._run.pace(self._router.settings.models[name].server),
+            tally=tally,
+            is_stopped=lambda: self._run.stopped is not None,
+            note=lambda problem: self._note(f"{wanted.item.row.task_id}: {problem}"),
+        )

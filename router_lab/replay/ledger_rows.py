@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,6 @@ class LedgerRows:
             "key": stored["attempt_id"],
             "request_id": stored["request_id"],
             "task_type": stored["task_type"],
-            "parameters": _call_parameters(_json(stored["parameters"])),
             "user_id": stored["user_id"],
             "tags": _json(stored["tags"]),
             "output": stored["output"] or None,
@@ -114,25 +114,35 @@ def _answers(tables: Any, within: str | None, since: datetime | None) -> Any:
 
 
 def _asked(stored: Mapping[str, Any]) -> dict[str, Any] | None:
-    """`prompt`, or `messages` with `system`, `tools` and `schema`; None where that cannot be told."""
-    text, parameters = stored["prompt"], _json(stored["parameters"])
-    if _is_of(stored, parameters, prompt=text):
-        return {"prompt": text}
-    rebuilt = _taken_apart(text)
-    if rebuilt is not None and _is_of(stored, parameters, **rebuilt):
-        return rebuilt
+    """`prompt`, or `messages` with `system`, `tools` and `schema`, and the `parameters` of the call and its
+    route; None where that cannot be told.
+    """
+    text, parameters = stored["prompt"], _call_parameters(_json(stored["parameters"]))
+    for asked in ({"prompt": text}, _taken_apart(text)):
+        known = None if asked is None else _parameters_of(stored["input_hash"], parameters, asked)
+        if asked is not None and known is not None:
+            return {**asked, "parameters": known}
     # A log may know no hash of ours; what does not look like a transcript is the prompt itself.
-    return {"prompt": text} if _PART.match(text) is None else None
+    return {"prompt": text, "parameters": parameters} if _PART.match(text) is None else None
 
 
-def _is_of(stored: Mapping[str, Any], parameters: Mapping[str, Any], **asked: Any) -> bool:
-    """Whether the request has the stored hash: of the input alone, or with what was asked beside it."""
+def _parameters_of(
+    input_hash: Any, parameters: Mapping[str, Any], asked: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Which of a row's parameters are a part of its hash; None for another request.
+
+    Those that a model's own entry adds are not: they are that model's, not what was asked of it.
+    """
     try:
         plain = Request.build(task_type="any", **asked).input_hash
-        beside = Parameters.read(**_call_parameters(parameters)).asked()
+        for count in range(len(parameters), -1, -1):
+            for names in combinations(sorted(parameters), count):
+                some = {name: parameters[name] for name in names}
+                if input_hash == hash_with(plain, Parameters.read(**some).asked()):
+                    return some
     except (RouterLabError, ValueError, TypeError):
-        return False
-    return stored["input_hash"] in (plain, hash_with(plain, beside))
+        return None
+    return None
 
 
 def _taken_apart(text: str) -> dict[str, Any] | None:

@@ -33,7 +33,10 @@ _ESTIMATED = 200
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One row ready to be asked. `key` is its own, `chance` that with which it was drawn to be here."""
+    """One row ready to be asked. `key` is its own, `chance` that with which it was drawn to be here.
+
+    `again` are further answers of a bundle to the same input.
+    """
 
     row: Row
     request: Request
@@ -41,6 +44,7 @@ class Item:
     key: str
     request_id: str | None
     chance: float = 1.0
+    again: tuple[Logged, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,21 @@ class Plan:
         return "\n".join(lines)
 
 
+def refuse(plan: Plan, name: str, strict: bool) -> None:
+    """Raise `ConfigError` where rows cannot be used, or there are none."""
+    if plan.problems and (strict or not plan.drawn):
+        told = "\n".join(f"  {problem}" for problem in plan.problems)
+        more = plan.problem_count - len(plan.problems)
+        raise ConfigError(
+            f"{name}: nothing was sent, since {plan.problem_count:,} of {plan.rows:,} rows "
+            f"cannot be used:\n{told}"
+            + (f"\n  and {more:,} more" if more else "")
+            + ("\nstrict=False (--skip-bad-rows) leaves them out" if plan.drawn else "")
+        )
+    if not plan.drawn:
+        raise ConfigError(f"{name}: there are no rows, or none is of the task type and time asked for")
+
+
 class Reader:
     """Rows as items, the same at every pass."""
 
@@ -142,7 +161,7 @@ class Reader:
         """The items that were found well and drawn."""
         for read in self._read(chosen.repeated):
             if isinstance(read, Item) and (chance := chosen.chance(read)) is not None:
-                yield Item(read.row, read.request, read.logged, read.key, read.request_id, chance)
+                yield replace(read, chance=chance)
 
     def plan(self, run_id: str, sample: int | None, seed: int) -> tuple[Plan, Chosen]:
         """Go through all of them. Raises `ConfigError` for a source that cannot be read, and an id twice."""
@@ -219,9 +238,11 @@ class Reader:
         self._router.route(row.task_type)
         for candidate in self._candidates:
             candidate.request(row)
-        own = columns.get("key") if self._rows.is_ledger else None
+        own = columns.get("key") if self._rows.is_ledger or self._rows.is_bundle else None
+        again = columns["again"] if self._rows.is_bundle and logged is not None else ()
         key = own or replay_id(row.task_type, row.task_id)
-        return Item(row, request, logged, key, columns.get("request_id") if own else None)
+        request_id = columns.get("request_id") if own else None
+        return Item(row, request, logged, key, request_id, again=tuple(map(Logged.read, again)))
 
     def _refuse_same_ids(self, repeated: frozenset[int]) -> None:
         """Raise `ConfigError` for an id that two rows have: one of them would never be asked."""
@@ -229,7 +250,12 @@ class Reader:
             return
         first: dict[int, int] = {}
         for number, read in enumerate(self._read(frozenset()), 1):
-            if isinstance(read, ConfigError) or not read.row.has_id or self._rows.is_ledger:
+            if (
+                isinstance(read, ConfigError)
+                or not read.row.has_id
+                or self._rows.is_ledger
+                or self._rows.is_bundle
+            ):
                 continue
             key = key64(read.key)
             if key in repeated and first.setdefault(key, number) != number:
@@ -286,7 +312,7 @@ def _copy(item: Item, number: int) -> Item:
     task_id = f"{item.row.task_id}-{number}"
     row = replace(item.row, task_id=task_id)
     request = replace(item.request, task_id=task_id)
-    return Item(row, request, item.logged, replay_id(row.task_type, task_id), item.request_id)
+    return replace(item, row=row, request=request, key=replay_id(row.task_type, task_id))
 
 
 def _keep_least(heap: list[tuple[int, int]], rank: int, key: int, most: int) -> None:

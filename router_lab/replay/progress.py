@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from router_lab.shown.escape import plain
 
 if TYPE_CHECKING:
+    from router_lab.replay.asking import Tally
     from router_lab.replay.candidates import Candidate
-    from router_lab.replay.fan_out import Tally
 
 # Called with the rows done and the size of the dataset (None when unknown).
 Progress = Callable[[int, int | None], object]

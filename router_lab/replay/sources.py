@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from router_lab.errors import ConfigError
 from router_lab.ledger.schema import aware
+from router_lab.replay.bundle import bundle_rows, is_bundle
 from router_lab.replay.ledger_rows import LedgerRows, is_ledger
 from router_lab.replay.rows import count_rows, read_rows
 from router_lab.task_types import is_within
@@ -28,7 +29,7 @@ class Rows(Protocol):
 
 
 class OpenRows(AbstractContextManager["OpenRows"]):
-    """A source opened: a file, a frame, an iterable, or a ledger, narrowed to a task type and a time.
+    """A source opened: a file, bundle, frame, iterable or ledger, narrowed to a task type and a time.
 
     `since` needs times: of a ledger, or in the column `started_at` (ISO text or a datetime). What can be
     gone through only once is kept in a temporary file meanwhile. Raises `ConfigError`.
@@ -42,6 +43,7 @@ class OpenRows(AbstractContextManager["OpenRows"]):
         self._within = within
         self._since = None if since is None else aware(since)
         self._ledger = LedgerRows(source, within, self._since) if is_ledger(source) else None
+        self.is_bundle = is_bundle(source)
         self._kept: Any = None
         self.name = self._ledger.name if self._ledger else _name(source)
 
@@ -52,7 +54,7 @@ class OpenRows(AbstractContextManager["OpenRows"]):
 
     def count(self) -> int | None:
         """How many rows there are, when that is cheap to know and nothing is left out."""
-        if self._ledger or self._within or self._since:
+        if self._ledger or self.is_bundle or self._within or self._since:
             return None
         return count_rows(self._source)
 
@@ -69,6 +71,8 @@ class OpenRows(AbstractContextManager["OpenRows"]):
             self._kept.close()
 
     def _all(self) -> Iterator[Any]:
+        if self.is_bundle:
+            return bundle_rows(self._source)
         if not isinstance(self._source, Iterator):
             return read_rows(self._source)
         if self._kept is None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.arguments import instance
 from router_lab.errors import ConfigError
+from router_lab.replay.asking import Tally
 from router_lab.replay.batching import BatchReplay
 from router_lab.replay.candidates import Candidate, read_candidates
-from router_lab.replay.fan_out import FanOut, Tally
+from router_lab.replay.fan_out import FanOut
 from router_lab.replay.outcome import CandidateResult, ReplayRun
 from router_lab.replay.pair_scores import score_pairs
-from router_lab.replay.plan import Item, Plan, Primary, Reader
+from router_lab.replay.plan import Item, Plan, Primary, Reader, refuse
 from router_lab.replay.progress import Progress, reporting_candidates
 from router_lab.replay.racing import Items, RaceRun, run_race
 from router_lab.replay.rows import Row
@@ -61,11 +62,12 @@ async def replay_candidates(
     """Ask every candidate every row, and keep a pair with the primary's answer for each, paid once.
 
     `rows` is what `replay` takes, or a ledger (open, or its folder): then its primaries' answers are the
-    rows. With `primary="logged"` the answer stands in the row: `output`, and where known `tool_calls`,
-    `model`, `cost_usd`, `latency_ms`, `tokens_in`, `tokens_out`, `stop_reason`; nothing is sent to the
-    primary. With "call" its route's model is asked, once for all candidates. Candidates are aliases, or
-    `Candidate` records with parameters or a prompt; `grid` makes many. A row with tool results in its
-    messages is asked as it stands; no tool is ever run.
+    rows; or a bundle that `freeze` made, whose further answers become noise pairs. With `primary="logged"`
+    the answer stands in the row: `output`, and where known `tool_calls`, `model`, `cost_usd`, `latency_ms`,
+    `tokens_in`, `tokens_out`, `stop_reason`; nothing is sent to the primary. With "call"
+    its route's model is asked, once for all candidates. Candidates are aliases, or `Candidate` records with
+    parameters or a prompt; `grid` makes many. A row with tool results in its messages is asked as it stands;
+    no tool is ever run.
 
     `task_type` is for rows without one; `within` keeps those of a task type and below it, `since` those
     from a time on, and `sample` draws so many, by task type in proportion, whose pairs say with which chance
@@ -108,7 +110,7 @@ async def replay_candidates(
         with OpenRows(rows, task_type, within, since) as source:
             reader = Reader(source, beside, chosen, primary, task_type, scorer)
             plan, drawn = await asyncio.to_thread(reader.plan, run_id or source.name, sample, seed)
-            _refuse(plan, source.name, strict)
+            refuse(plan, source.name, strict)
             if confirm is not None and not confirm(plan):
                 return _result(plan, None, chosen, 0, router, "not confirmed: nothing was sent")
             with reporting_candidates(progress, chosen, sum(plan.drawn.values()) * repeats) as report:
@@ -176,21 +178,6 @@ def _check(primary: str, repeats: int, concurrency: int, sample: int | None, run
         raise ConfigError(
             f"run_id={str(run_id)[:60]!r}: a text of 1 to {_LONGEST_RUN_ID} printable characters"
         )
-
-
-def _refuse(plan: Plan, name: str, strict: bool) -> None:
-    """Raise `ConfigError` where rows cannot be used, or there are none."""
-    if plan.problems and (strict or not plan.drawn):
-        told = "\n".join(f"  {problem}" for problem in plan.problems)
-        more = plan.problem_count - len(plan.problems)
-        raise ConfigError(
-            f"{name}: nothing was sent, since {plan.problem_count:,} of {plan.rows:,} rows "
-            f"cannot be used:\n{told}"
-            + (f"\n  and {more:,} more" if more else "")
-            + ("\nstrict=False (--skip-bad-rows) leaves them out" if plan.drawn else "")
-        )
-    if not plan.drawn:
-        raise ConfigError(f"{name}: there are no rows, or none is of the task type and time asked for")
 
 
 def _result(

@@ -132,6 +132,10 @@ class OfflineRouter(Router):
         """What `alias` is asked beside the prompt, as a row keeps it, and the tokens kept for its answer."""
         return self._calls.asked(job, alias)
 
+    def is_asked(self, row: Attempt, job: Job, alias: str) -> bool:
+        """Whether a stored attempt asked the model of `alias` what this job asks it."""
+        return self._calls.is_asked(row, job, alias)
+
     def likely_usd(self, job: Job, alias: str, tokens_out: int | None = None) -> float:
         """What asking `alias` costs by estimated tokens, for an answer of so many, else the longest.
 

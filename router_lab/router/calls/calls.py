@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from router_lab.errors import RouterLabError
-from router_lab.records import Completion, SwitchState
+from router_lab.records import Attempt, Completion, SwitchState
 from router_lab.router.attempts.attempts import Attempts
 from router_lab.router.attempts.job import Job
 from router_lab.router.attempts.plan import Plan
@@ -19,7 +19,7 @@ from router_lab.router.budgets import Budgets
 from router_lab.router.calls.dispatch import Dispatch
 from router_lab.router.calls.streaming import OpenStream, Piece, first_piece
 from router_lab.router.clock import new_id
-from router_lab.router.playback.playback import Playback
+from router_lab.router.playback.playback import Playback, is_asked
 from router_lab.router.playback.recording import Recording
 from router_lab.router.pricing import PriceBook
 from router_lab.router.request.dialects import Dialects
@@ -181,6 +181,10 @@ class Calls:
         target = self.targets[alias]
         limit = target.max_tokens(job.request, job.route)
         return target.asked(job.request, job.route).row(), target.output_reserve(limit)
+
+    def is_asked(self, row: Attempt, job: Job, alias: str) -> bool:
+        """Whether a stored attempt asked the model of `alias` what this job asks it."""
+        return is_asked(row, job, self.targets[alias])
 
     def _breaker_changed(self, change: Change) -> None:
         self._alerts.send(change.kind, change.key, change.message)

@@ -82,13 +82,13 @@ class Playback:
             last = call.last
             return 2 * (last.model_alias != fitting[id(call)]) + (last.is_shadow != job.is_shadow)
 
-        if not any(map(_is_kept, calls)):
+        if not any(map(is_kept, calls)):
             raise NotRecordedError(
                 f"{self._named(job, aliases)}: of its answer the recording kept no text; record it again "
                 "with `ledger: {content: full}` in the configuration",
                 **_facts(job, aliases),
             )
-        call = self._recording.take([call for call in calls if _is_kept(call)], rank)
+        call = self._recording.take([call for call in calls if is_kept(call)], rank)
         if call is None:
             times = "once" if len(calls) == 1 else f"{len(calls)} times"
             raise NotRecordedError(
@@ -100,7 +100,7 @@ class Playback:
 
     def _alias_of(self, call: RecordedCall, job: Job, aliases: Sequence[str]) -> str | None:
         """Which of the aliases asks what this call was asked; None for none of them."""
-        fits = [alias for alias in aliases if _is_asked(call.last, job, self._targets[alias])]
+        fits = [alias for alias in aliases if is_asked(call.last, job, self._targets[alias])]
         own = call.last.model_alias
         return own if own in fits else next(iter(fits), None)
 
@@ -190,7 +190,7 @@ class Playback:
         return _setting(target.settings.model, target.asked(job.request, job.route).row(), limit)
 
 
-def _is_asked(row: Attempt, job: Job, target: Target) -> bool:
+def is_asked(row: Attempt, job: Job, target: Target) -> bool:
     """Whether a row is of this model, with what is asked of it now beside the prompt."""
     if row.model_requested != target.settings.model:
         return False
@@ -204,7 +204,7 @@ def _is_asked(row: Attempt, job: Job, target: Target) -> bool:
     )
 
 
-def _is_kept(call: RecordedCall) -> bool:
+def is_kept(call: RecordedCall) -> bool:
     """Whether what it answered is there, as text or as calls. A failure needs none."""
     row = call.last
     if not call.is_answered:
