@@ -28,7 +28,7 @@ from router_lab.extras import imported
 
 if TYPE_CHECKING:
     from router_lab import analysis, panels, replay, scores, settings, sim, steering
-    from router_lab.analysis import plots, race
+    from router_lab.analysis import plots, race, verdict
     from router_lab.ledger import Ledger
     from router_lab.records import Completion, Message, Score, Tool
     from router_lab.reference import explain as help  # noqa: A004 - rl.help(...) reads well
@@ -73,6 +73,7 @@ __all__ = [
     "spot_checks",
     "steer",
     "steering",
+    "verdict",
 ]
 
 _LAZY = {
@@ -95,6 +96,7 @@ _LAZY = {
     "spot_checks": ("router_lab.scores", "spot_checks"),
     "steer": ("router_lab.steering", "steer"),
     "steering": ("router_lab.steering", None),
+    "verdict": ("router_lab.analysis", "verdict"),
 }
 
 

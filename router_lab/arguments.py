@@ -31,7 +31,7 @@ def number(name: str, value: Any, what: str) -> float:
 def share(name: str, value: Any, *, from_zero: bool = False, to_one: bool = False) -> float:
     """A share between 0 and 1; the ends only where they are asked for."""
     left, right = "[" if from_zero else "(", "]" if to_one else ")"
-    what = f"a share in {left}0, 1{right}"
+    what = f"a share in {left}0, 1{right}{_as_share(value)}"
     found = number(name, value, what)
     if not (found > 0 or (from_zero and found == 0)) or not (found < 1 or (to_one and found == 1)):
         raise wrong(name, value, what)
@@ -150,6 +150,16 @@ def numbers(name: str, values: Any) -> NDArray[float64]:
 def wrong(name: str, value: Any, what: str) -> ConfigError:
     """The error: what the argument is, and what it may be."""
     return ConfigError(f"{name} is {_shown(value)}; it is {what}")
+
+
+def _as_share(value: Any) -> str:
+    """What a percentage such as "5%" or 5 would be."""
+    try:
+        percentage = float(value.strip().removesuffix("%") if isinstance(value, str) else value)
+    except (TypeError, ValueError):
+        return ""
+    is_meant = percentage > 1 or (isinstance(value, str) and value.strip().endswith("%"))
+    return f" ({percentage:g}% is {percentage / 100:g})" if is_meant and 0 < percentage < 100 else ""
 
 
 def _is_flag(value: Any) -> bool:

@@ -42,7 +42,8 @@ from router_lab.analysis.power import PowerPlan, ab_pairs, plan_experiment
 from router_lab.analysis.racing.plan import RacePlan
 from router_lab.analysis.racing.race import race
 from router_lab.analysis.racing.result import RaceResult, RaceState
-from router_lab.analysis.reports.report import Report, report
+from router_lab.analysis.reports.answers import TaskVerdict, Verdict
+from router_lab.analysis.reports.report import Report, report, verdict
 from router_lab.analysis.statistics.shift import Drift, detect, detect_shift
 from router_lab.analysis.statistics.stopping import StoppingLaw, stopping_law
 from router_lab.analysis.tables import Source, open  # noqa: A004 - rl.analysis.open(path) reads well
@@ -70,6 +71,8 @@ __all__ = [
     "Source",
     "StoppingLaw",
     "StratifiedMean",
+    "TaskVerdict",
+    "Verdict",
     "ab",
     "ab_pairs",
     "agreement",
@@ -101,6 +104,7 @@ __all__ = [
     "stratified_mean",
     "truncation",
     "truncation_by_signal",
+    "verdict",
 ]
 
 _MOVED = {"Action", "SteeringPolicy", "act", "plan_actions", "steer"}

@@ -73,7 +73,8 @@ def shares(equal: float, far: float, *, is_quality: bool) -> str:
 def scoring(needed: float, task_type: str) -> str:
     """What to do where answers only differ: to score so many pairs, and how."""
     command = f'rl.spot_checks(ledger, {needed:.0f}, by="you", task_type={task_type!r})'
-    return f"not known to be worse: score some pairs, about {count(needed)} to begin with ({command})"
+    begin = f"score some pairs, about {count(needed)} to begin with ({command})"
+    return f"whether for better or worse is unknown: {begin}"
 
 
 def estimands(frame: pd.DataFrame) -> str:

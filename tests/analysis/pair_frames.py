@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pandas as pd
+
+from router_lab import analysis
+from router_lab.records import Comparison
 
 NOW = pd.Timestamp("2026-11-22T00:00:00Z")
 
@@ -43,3 +48,14 @@ def agreeing(share: float, pairs: int, seed: int = 0) -> np.ndarray:
     rows = np.zeros(pairs)
     rows[: round(share * pairs)] = 1.0
     return np.random.default_rng(seed).permutation(rows)
+
+
+def as_ledger(folder, frame):
+    """These comparisons as a ledger of one Parquet file, opened."""
+    whole = frame.assign(
+        primary_attempt_id="a", shadow_attempt_id="b", primary_output=None, shadow_output=None, details="{}"
+    ).filter([field.name for field in fields(Comparison)])
+    day = folder / "ledger" / "comparisons" / "date=2026-11-21"
+    day.mkdir(parents=True)
+    whole.astype({"primary_output": "string", "shadow_output": "string"}).to_parquet(day / "pairs.parquet")
+    return analysis.open(folder / "ledger")

@@ -47,7 +47,9 @@ ledger: {{durability: os}}
 """
 
 # Nobody says so of answers that only differ.
-CONDEMNED = re.compile(r"(?<!known to be )(?<!no )\b[Ww]orse|WORSE|\bNo\b, do not|[Dd]o not replace|not_non")
+CONDEMNED = re.compile(
+    r"(?<!for better or )(?<!no )\b[Ww]orse|WORSE|\bNo\b, do not|[Dd]o not replace|not_non"
+)
 
 
 AT_ONCE = SteeringPolicy(exit_after_days=0)
@@ -101,6 +103,7 @@ def surfaces(folder: Path, capsys: pytest.CaptureFixture[str], *options: str) ->
             "monitor": repr(monitor(ledger, basis=basis, now=moment)),
             "steer": repr(asyncio.run(steer(ledger, policy=AT_ONCE, basis=basis, now=moment))),
             "report": text_of(made.html()),
+            "verdict": repr(rl.verdict(ledger, basis=basis, now=moment)),
             "panel": repr(panel) + text_of(panel._repr_mimebundle_()["text/html"]),
         }
         if basis is None:

@@ -70,7 +70,10 @@ def test_answers_that_differ_are_told_and_stop_nothing_unless_asked():
     unlike = pairs_frame(agreeing(0.7, 300))
     (action,) = plan_actions(monitor(unlike, now=LATER), SteeringPolicy(on_worse="off"), now=LATER)
     assert action.kind == "alert" and action.reason.startswith("differs: ")
-    assert "not known to be worse: score some pairs" in action.reason and "rl.spot_checks(" in action.reason
+    assert (
+        "for better or worse is unknown: score some pairs" in action.reason
+        and "rl.spot_checks(" in action.reason
+    )
     assert kinds(unlike, policy=SteeringPolicy(on_differs="off")) == ["stop"]
 
 

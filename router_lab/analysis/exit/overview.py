@@ -11,7 +11,7 @@ from router_lab.analysis.evidence.ladder import QUALITY
 from router_lab.analysis.exit.decision import Outcome
 from router_lab.shown.wording import basis_of, count, estimands, pairs_of, percent, plain, points, shares, usd
 
-_MEANING = {
+MAY_STOP = {
     Outcome.NON_INFERIOR: "Yes: stable",
     Outcome.SUPERIOR: "Yes: superior",
     Outcome.WORSE: "Yes: it is worse",
@@ -21,7 +21,6 @@ _MEANING = {
     Outcome.CONTINUE: "Not yet",
     Outcome.STALE: "Not yet: the evidence is old",
 }
-
 
 # The columns of an overview that stand right.
 IN_FIGURES = ("Mean", "Bar", "Distinct inputs", "Inputs needed")
@@ -33,7 +32,7 @@ def overview(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "Task type": frame["task_type"],
-            "May we stop?": [_MEANING[Outcome(row["outcome"])] for row in records],
+            "May we stop?": [MAY_STOP[Outcome(row["outcome"])] for row in records],
             "By": [_by(row) for row in records],
             "Mean": [_mean(row) for row in records],
             "Bar": [on_page(row, "threshold") for row in records],

@@ -1,15 +1,27 @@
-"""The first thing a manager reads: one sentence per task type."""
+"""May we replace it? The answer per task type, in words for who pays.
+
+No judgement of its own: it reads what `ab` (one look) and `monitor` (every look) find of the same pairs,
+and what `savings` says of the money; the report, the dashboard and `rl.verdict` show these words.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from typing import Any
 
 import pandas as pd
 
+from router_lab.analysis.ab_verdict import AbResult
 from router_lab.analysis.evidence.ladder import QUALITY
-from router_lab.shown.escape import text_html
-from router_lab.shown.markup import paragraph
+from router_lab.analysis.exit.decision import Outcome
+from router_lab.analysis.exit.monitor import MonitorResult
+from router_lab.analysis.exit.overview import MAY_STOP
+from router_lab.errors import ConfigError
+from router_lab.shown.escape import Html, show, tag
+from router_lab.shown.style import page
+from router_lab.shown.verdicts import Card, verdict_list
 from router_lab.shown.wording import (
     count,
     estimands,
@@ -26,83 +38,253 @@ from router_lab.shown.wording import (
     usd,
 )
 
-if TYPE_CHECKING:
-    from router_lab.analysis.reports.findings import Findings
+QUESTION = "May we replace it?"
 
-_ORDER = ("yes", "no", "differs", "later")
+NO_PAIRS = (
+    "There are no pairs yet, so there is no verdict. A pair is a call answered by both models: turn the "
+    'shadow on (ledger.switch.on(reason="...")) and make calls, or let a replay ask both.'
+)
+
+_KINDS = ("yes", "no", "differs", "later")
+_KIND_OF = {"superior": "yes", "non-inferior": "yes", "not non-inferior": "no", "differs": "differs"}
+_LEADS = {"yes": "You may", "no": "No", "differs": "The answers differ", "later": "You may not yet"}
+_SUMMARY = {"yes": "yes", "no": "no", "differs": "to be scored", "later": "open"}
+_MOST_NAMES = 5
 
 
-def answers(report: Findings) -> list[str]:
-    """The answers, those that settle something first, and how to read them."""
-    frame = report.verdicts.frame
-    if frame.empty:
-        return [paragraph("There are no pairs yet, so there is no verdict.")]
-    sides = report.frames["sides"].set_index("task_type")
-    savings = report.frames["savings"].set_index("task_type")
-    items = []
-    for row in frame.to_dict("records"):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskVerdict:
+    """The answer for one task type. Amounts are US dollars; shares are of 1 (0.02 is two points).
+
+    `answer` is `yes`, `no`, `differs` (alike is not known; people must score) or `later`; `verdict` and
+    `outcome` are the words of `ab` and of `monitor` behind it. `primary` and `shadow` are aliases.
+    `pairs` of `of_pairs` spoke, judged by `basis` of `whose`. `saved_share` (with `saved_low`, `saved_high`)
+    is of the primary's cost; `primary_usd` and `shadow_usd` are per 1,000 calls. `more_pairs` would settle
+    it, for about `more_usd`, or `scores_needed` scores by people; NaN where that is not known or not needed.
+    `headline`, `quality`, `saving`, `time`, `missing`, `comparing` and `cautions` say it in words.
+    """
+
+    task_type: str
+    answer: str
+    primary: str
+    shadow: str
+    verdict: str
+    outcome: str
+    basis: str
+    whose: str
+    pairs: int
+    of_pairs: int
+    difference: float
+    low: float
+    high: float
+    saved_share: float
+    saved_low: float
+    saved_high: float
+    primary_usd: float
+    shadow_usd: float
+    more_pairs: float
+    more_usd: float
+    scores_needed: float
+    headline: str
+    quality: str
+    saving: str
+    time: str
+    missing: str
+    comparing: str
+    cautions: str
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What is said under the headline, as pairs of a label and a sentence."""
+        said = (
+            ("Quality", self.quality),
+            ("Saving", self.saving),
+            ("Time", self.time),
+            ("Missing", self.missing),
+            ("May we stop comparing?", self.comparing),
+            ("Note", self.cautions),
+        )
+        return tuple((label, text) for label, text in said if text)
+
+    def __str__(self) -> str:
+        lines = [f"{plain(self.task_type)}: {self.headline}", *(f"    {a}: {b}" for a, b in self.facts)]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answers, those that settle something first. Print it; `.frame()` has a row per task type.
+
+    `margin` is the accepted loss as a share; `never_compared` are task types with calls and without a pair.
+    """
+
+    task_types: tuple[TaskVerdict, ...] = field(repr=False)
+    margin: float
+    alpha: float
+    note: str = field(repr=False)
+    never_compared: tuple[str, ...] = ()
+
+    def frame(self) -> pd.DataFrame:
+        """One row per task type, with the columns of `TaskVerdict`."""
+        names = [one.name for one in fields(TaskVerdict)]
+        return pd.DataFrame(
+            [[getattr(one, name) for name in names] for one in self.task_types], columns=names
+        )
+
+    def of(self, task_type: str) -> TaskVerdict:
+        """The answer for one task type. Raises `ConfigError` with the nearest names where it has no pairs."""
+        for one in self.task_types:
+            if one.task_type == task_type:
+                return one
+        names = sorted(one.task_type for one in self.task_types)
+        near = get_close_matches(str(task_type), names, n=3) or names[:20]
+        raise ConfigError(f"no pairs of {task_type!r}; there are {', '.join(map(repr, near)) or 'none yet'}")
+
+    @property
+    def summary(self) -> str:
+        """How many task types have which answer, in one line."""
+        answers = [one.answer for one in self.task_types]
+        told = [f"{answers.count(kind):,} {_SUMMARY[kind]}" for kind in _KINDS if kind in answers]
+        counted = f"Of {len(answers):,} task type{'' if len(answers) == 1 else 's'}: {', '.join(told)}."
+        return " ".join(filter(None, [counted if answers else NO_PAIRS, self._untold()]))
+
+    def _untold(self) -> str:
+        """Which task types have no answer because nothing was compared."""
+        if not self.never_compared:
+            return ""
+        more = len(self.never_compared) - _MOST_NAMES
+        names = ", ".join(map(plain, self.never_compared[:_MOST_NAMES]))
+        return f"Never compared: {names}{f' and {more:,} more' if more > 0 else ''}."
+
+    def html(self) -> Html:
+        """The answers and how to read them, escaped."""
+        if not self.task_types:
+            return tag("p", show(self.summary))
+        cards = [
+            Card(one.answer, plain(one.task_type), *_parts(one.headline, one.answer), one.facts)
+            for one in self.task_types
+        ]
+        note = tag("p", show(self.note), class_="note", style="opacity:.8")
+        return tag("div", tag("p", show(self.summary)), verdict_list(cards), note)
+
+    def __repr__(self) -> str:
+        if not self.task_types:
+            return f"{QUESTION} {self.summary}"
+        answers = [f"  {line}" for one in self.task_types for line in str(one).split("\n")]
+        return "\n".join([f"{QUESTION} {self.summary}", *answers, f"  {self.note}"])
+
+    def _repr_html_(self) -> str:
+        return page(tag("div", show(QUESTION), style="font-weight:600;font-size:14px"), self.html())
+
+
+def verdict_of(
+    judged: AbResult,
+    standing: MonitorResult,
+    savings: pd.DataFrame,
+    sides: pd.DataFrame,
+    called: Collection[str] = (),
+) -> Verdict:
+    """Put what `ab`, `monitor` and `savings` found of the same ledger into words.
+
+    `sides` says who was compared last: task_type, primary, shadow (aliases); `called` are all task types with
+    calls.
+    """
+    stops = {row["task_type"]: row for row in standing.frame.to_dict("records")}
+    money = {row["task_type"]: row for row in savings.to_dict("records")}
+    names = {row["task_type"]: (row["primary"], row["shadow"]) for row in sides.to_dict("records")}
+    found = []
+    for row in judged.frame.to_dict("records"):
         name = row["task_type"]
-        primary, shadow = sides.loc[name] if name in sides.index else ("the primary", "the shadow")
-        saved = savings.loc[name] if name in savings.index else None
-        kind, text = _answer(row, plain(primary), plain(shadow), saved, report.verdicts.margin)
-        items.append((kind, text))
-    items.sort(key=lambda item: _ORDER.index(item[0]))
-    loss, kinds = points(report.verdicts.margin, signed=False), len(frame)
-    note = (
-        f"A loss of up to {loss} percentage points is accepted. "
-        f"Ranges: {interval_kind(report.verdicts.alpha)}, that is for one look at these pairs"
-    )
-    note += f"; the answers are corrected for asking about {kinds} task types." if kinds > 1 else "."
-    if not frame["basis"].isin(QUALITY).all():
-        note += (
-            " Agreement says that answers are alike, not that they are right: any answer unlike the "
-            "primary's counts against the shadow, even where it is the better one."
-        )
-    note += f" {estimands(report.verdicts.frame)}"
-    listed = "".join(f'<li class="{kind}">{text}</li>' for kind, text in items)
-    return [f'<ul class="verdicts">{listed}</ul>', paragraph(note, "note")]
+        primary, shadow = map(plain, names.get(name, ("the primary", "the shadow")))
+        found.append(_task_verdict(row, primary, shadow, money.get(name), stops.get(name), judged.margin))
+    found.sort(key=lambda one: _KINDS.index(one.answer))
+    untold = tuple(sorted({*called} - {one.task_type for one in found}))
+    return Verdict(tuple(found), judged.margin, judged.alpha, _how_to_read(judged), untold)
 
 
-def _answer(
-    row: Mapping[str, Any], primary: str, shadow: str, saved: pd.Series | None, margin: float
-) -> tuple[str, str]:
-    """The colour and the sentence of one task type."""
-    name, verdict = text_html(plain(row["task_type"])), row["verdict"]
-    swap = f"replace {text_html(primary)} by {text_html(shadow)} for <b>{name}</b>"
-    facts = (
-        f"{points(row['difference'])} points ({points(row['low'])} to {points(row['high'])}) "
-        f"over {pairs_of(row['pairs'], row['of_pairs'])}, {_judged_by(row)}"
-    )
-    cautions = f" {_cautions(row)}" if row["warnings"] else ""
-    if verdict in ("superior", "non-inferior"):
-        gain = "" if saved is None else f" It would {_gain(saved)}."
-        return "yes", f"<b>You may</b> {swap}: {_found(row)}, {facts}.{gain}{_faster(row)}{cautions}"
-    if verdict == "not non-inferior":
-        return "no", (
-            f"<b>No</b>, do not {swap}: worse by more than {points(margin, signed=False)} points, {facts}."
-            f"{cautions}"
-        )
-    if verdict == "differs":
-        more = text_html(scoring(row["scores_needed"], plain(row["task_type"])))
-        return "differs", (
-            f"<b>The answers differ</b>, so likeness cannot say whether to {swap}: by more than "
-            f"{points(margin, signed=False)} points, {facts}; {more}.{cautions}"
-        )
-    if verdict == "refused":
-        return "later", f"<b>You may not yet</b> {swap}: {text_html(plain_text(row['reason']))}.{cautions}"
-    clear_alone = row["low"] > -margin or row["high"] < -margin
-    so_far = "is clear alone, but not among so many task types" if clear_alone else "settles nothing"
-    return (
-        "later",
-        f"<b>You may not yet</b> {swap}: {facts} {so_far}. {_outlook(row, saved, margin)}{cautions}",
+def _task_verdict(
+    row: Mapping[str, Any],
+    primary: str,
+    shadow: str,
+    saved: Mapping[str, Any] | None,
+    stop: Mapping[str, Any] | None,
+    margin: float,
+) -> TaskVerdict:
+    answer = _KIND_OF.get(row["verdict"], "later")
+    is_open = row["verdict"] == "inconclusive"
+    nan = float("nan")
+    shares_saved = ("saved_share", "low", "high")
+    share, low, high = (nan, nan, nan) if saved is None else (saved[name] for name in shares_saved)
+    before, after = (nan, nan) if saved is None else _per_1000(saved)
+    more = row["more_pairs"] if is_open else nan
+    return TaskVerdict(
+        task_type=row["task_type"],
+        answer=answer,
+        primary=primary,
+        shadow=shadow,
+        verdict=row["verdict"] or "refused",
+        outcome=str(stop["outcome"]) if stop else "",
+        basis=row["basis"],
+        whose=row["whose"],
+        pairs=int(row["pairs"]),
+        of_pairs=int(row["of_pairs"]),
+        difference=row["difference"],
+        low=row["low"],
+        high=row["high"],
+        saved_share=share,
+        saved_low=low,
+        saved_high=high,
+        primary_usd=before,
+        shadow_usd=after,
+        more_pairs=more,
+        more_usd=nan if saved is None or not is_open else more * saved["shadow_usd"] / saved["pairs"],
+        scores_needed=row["scores_needed"] if answer == "differs" else nan,
+        headline=_headline(answer, primary, shadow, costs_more=high <= 0),
+        quality=_quality(row, margin),
+        saving=_saving(saved),
+        time=_time(row),
+        missing=_missing(row, saved, margin),
+        comparing=_comparing(stop),
+        cautions=f"{plain_text(row['warnings'])}." if row["warnings"] else "",
     )
 
 
-def _found(row: Mapping[str, Any]) -> str:
-    """What a yes rests on: better, no worse, or the same."""
-    if row["verdict"] == "superior":
-        return "better" if row["basis"] == "scores" else "preferred"
-    return "no worse" if row["basis"] in QUALITY else "alike"
+def _headline(answer: str, primary: str, shadow: str, *, costs_more: bool) -> str:
+    swap = f"replace {primary} by {shadow}"
+    rest = {
+        "yes": f"{swap}, but it saves nothing" if costs_more else swap,
+        "no": f"keep {primary} rather than {shadow}",
+        "differs": f"and likeness cannot say whether to {swap}",
+        "later": swap,
+    }
+    between = " " if answer in ("yes", "later") else ", "
+    return f"{_LEADS[answer]}{between}{rest[answer]}"
+
+
+def _parts(headline: str, answer: str) -> tuple[str, str]:
+    lead = _LEADS[answer]
+    return lead, headline.removeprefix(lead).removeprefix(",").strip()
+
+
+def _quality(row: Mapping[str, Any], margin: float) -> str:
+    """What was found, by whom, on how many of how many pairs."""
+    limit, verdict = points(margin, signed=False), row["verdict"]
+    held = f"{pairs_of(row['pairs'], row['of_pairs'])}, {_judged_by(row)}"
+    if row["difference"] != row["difference"]:
+        return f"nothing is known yet, over {held}"
+    more = f"{'worse' if row['basis'] in QUALITY else 'different'} by more than {limit} points"
+    found = {
+        "superior": "better" if row["basis"] == "scores" else "preferred",
+        "non-inferior": "as good" if row["basis"] in QUALITY else "alike",
+        "not non-inferior": more,
+        "differs": more,
+        "refused": "seen, without a verdict",
+        "inconclusive": "open",
+    }[verdict or "refused"]
+    measured = f"{points(row['difference'])} points ({points(row['low'])} to {points(row['high'])})"
+    return f"{found}, {measured} over {held}"
 
 
 def _judged_by(row: Mapping[str, Any]) -> str:
@@ -116,22 +298,34 @@ def _judged_by(row: Mapping[str, Any]) -> str:
     if row["marks_worth"] == row["marks_worth"]:
         by += " with a judge's help"
     alike = shares(row["equal_share"], row["badly_off_share"], is_quality=row["basis"] in QUALITY)
-    return text_html(f"{by} ({alike})" if alike else by)
+    return f"{by} ({alike})" if alike else by
 
 
-def _cautions(row: Mapping[str, Any]) -> str:
-    return f'<span class="note">Note: {text_html(plain_text(row["warnings"]))}.</span>'
+def _per_1000(saved: Mapping[str, Any]) -> tuple[float, float]:
+    """What 1,000 calls cost by the primary and by the shadow, its failures and their fallback included."""
+    before, after = saved["calls_primary_usd"], saved["calls_shadow_usd"]
+    return before / saved["calls"] * 1_000, after / saved["calls"] * 1_000
 
 
-def _gain(saved: pd.Series) -> str:
+def _saving(saved: Mapping[str, Any] | None) -> str:
     """What replacing would change of the cost, as billed, failures and their fallback included."""
-    verb = "save" if saved["calls_saved_usd"] >= 0 else "cost"
-    more = "" if saved["calls_saved_usd"] >= 0 else " more"
+    if saved is None:
+        return "unknown, for there is no pair with both costs known"
+    before, after = _per_1000(saved)
+    prices = f"{usd(after)} instead of {usd(before)} per 1,000 calls"
+    share, low, high = saved["saved_share"], saved["low"], saved["high"]
     aside = unconfirmed(saved["calls_unknown_more_usd"], saved["calls_unknown_less_usd"])
-    return f"{verb} {percent(abs(saved['saved_share']))}{more} of the cost{aside}{_range(saved, verb)}"
+    if share != share:
+        return f"{prices}{aside}"
+    ends = (low, high) if share >= 0 else (-high, -low)
+    told = "" if low != low else f" ({percent(ends[0])} to {percent(ends[1])})"
+    if low < 0 < high:
+        told = ", which may be chance"
+    by = f"{percent(abs(share))}{' of the cost' if share >= 0 else ' more'}"
+    return f"{'it would save' if share >= 0 else 'none: it would cost'} {by}{told}, {prices}{aside}"
 
 
-def _faster(row: Mapping[str, Any]) -> str:
+def _time(row: Mapping[str, Any]) -> str:
     """What replacing would change of the time a call takes, on average."""
     if row["latency_difference_s"] != row["latency_difference_s"]:
         return ""
@@ -139,23 +333,56 @@ def _faster(row: Mapping[str, Any]) -> str:
     low, high = (seconds(abs(end)) for end in sorted(ends, key=abs))
     less = "less" if row["latency_difference_s"] < 0 else "more"
     told = ", which may be chance" if ends[0] < 0 < ends[1] else f" ({low} to {high})"
-    return f" A call would take {seconds(abs(row['latency_difference_s']))} {less} on average{told}."
+    return f"a call would take {seconds(abs(row['latency_difference_s']))} {less} on average{told}"
 
 
-def _range(saved: pd.Series, verb: str) -> str:
-    ends = sorted([saved["low"], saved["high"]], key=abs) if verb == "cost" else [saved["low"], saved["high"]]
-    if saved["low"] != saved["low"] or (saved["low"] < 0 < saved["high"]):
-        return "" if saved["low"] != saved["low"] else ", which may be chance"
-    return f" ({percent(abs(ends[0]))} to {percent(abs(ends[1]))})"
+def _missing(row: Mapping[str, Any], saved: Mapping[str, Any] | None, margin: float) -> str:
+    """What would settle it, and what that costs; empty where it is settled."""
+    verdict = row["verdict"]
+    if verdict == "differs":
+        return f"{scoring(row['scores_needed'], plain(row['task_type']))}; that costs people's time, no calls"
+    if verdict in ("refused", ""):
+        return f"{plain_text(row['reason'] or 'at least two usable pairs')}"
+    return "" if verdict in _KIND_OF else _outlook(row, saved, margin)
 
 
-def _outlook(row: Mapping[str, Any], saved: pd.Series | None, margin: float) -> str:
+def _outlook(row: Mapping[str, Any], saved: Mapping[str, Any] | None, margin: float) -> str:
     """Which way it leans, at which limit, and what would settle it at what price."""
     more, limit = row["more_pairs"], f"the accepted {points(margin, signed=False)} points"
     below = "no" if row["basis"] in QUALITY else "differing"
-    leans = f"It leans to <b>{'yes' if row['difference'] > -margin else below}</b>"
+    leans = f"it leans to {'yes' if row['difference'] > -margin else below}"
+    if row["low"] > -margin or row["high"] < -margin:
+        leans = f"clear alone, but open among so many task types; {leans}"
     if more == float("inf"):
-        return f"{leans}, but is too close to {limit} for any affordable number of pairs."
+        return f"{leans}, but is too close to {limit} for any affordable number of pairs"
     price = "" if saved is None else f", for about {usd(more * saved['shadow_usd'] / saved['pairs'])},"
     spread = f"{count(row['more_pairs_low'])} to {count(row['more_pairs_high'])}"
-    return f"{leans}: about {count(more)} more pairs{price} would settle it at {limit} ({spread})."
+    return f"{leans}: about {count(more)} more pairs{price} would settle it at {limit} ({spread})"
+
+
+def _comparing(stop: Mapping[str, Any] | None) -> str:
+    """Where the exit stands: the answer that holds however often one looks."""
+    if stop is None:
+        return ""
+    outcome = Outcome(stop["outcome"])
+    needed, told = stop["pairs_needed"], ""
+    if outcome is Outcome.CONTINUE and needed == needed and needed != float("inf"):
+        price = "" if stop["usd_needed"] != stop["usd_needed"] else f", about {usd(stop['usd_needed'])}"
+        told = f"; about {count(max(needed - stop['pairs'], 1))} more distinct inputs would settle it{price}"
+    return f"{MAY_STOP[outcome]}, however often one looks: {plain_text(stop['reason'])}{told}"
+
+
+def _how_to_read(judged: AbResult) -> str:
+    frame = judged.frame
+    loss, kinds = points(judged.margin, signed=False), len(frame)
+    note = (
+        f"A loss of up to {loss} percentage points is accepted. "
+        f"Ranges: {interval_kind(judged.alpha)}, that is for one look at these pairs"
+    )
+    note += f"; the answers are corrected for asking about {kinds} task types." if kinds > 1 else "."
+    if not frame["basis"].isin(QUALITY).all():
+        note += (
+            " Agreement says that answers are alike, not that they are right: any answer unlike the "
+            "primary's counts against the shadow, even where it is the better one."
+        )
+    return note if frame.empty else f"{note} {estimands(frame)}"

@@ -10,14 +10,18 @@ import pandas as pd
 from router_lab.analysis.ab_verdict import AbResult
 from router_lab.analysis.exit.monitor import MonitorResult
 from router_lab.analysis.ledger_drift import DriftReport
+from router_lab.analysis.reports.answers import Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Verdicts, the exit's standing, drift, frames by name, and pictures as (title, PNG)."""
+    """The answers and what is behind them: verdicts, the exit's standing, drift, frames by name, and
+    pictures as (title, PNG).
+    """
 
     title: str
     made_at: datetime
+    answers: Verdict
     verdicts: AbResult
     standing: MonitorResult
     frames: dict[str, pd.DataFrame] = field(repr=False)

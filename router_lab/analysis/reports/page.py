@@ -9,7 +9,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from router_lab.analysis.reports.answers import answers
+from router_lab.analysis.reports.answers import QUESTION
 from router_lab.analysis.reports.sections import (
     drift_section,
     latency_section,
@@ -28,17 +28,13 @@ if TYPE_CHECKING:
 
 # Pictures are drawn dark on white, so in the dark they keep their white sheet.
 _CSS = (
-    ":root{color-scheme:light dark;--faint:#555;--line:#999;--yes:#009e73;--later:#e69f00;--no:#d55e00}"
+    ":root{color-scheme:light dark;--faint:#555;--line:#999}"
     "@media (prefers-color-scheme:dark){:root{--faint:#aaa;--line:#666}}"
     "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}"
     "h1{font-size:1.6rem;margin-bottom:0}h2{font-size:1.2rem;margin:2rem 0 .4rem}"
     "img{max-width:100%;height:auto;background:#fff;border-radius:6px;margin:.5rem 0}"
     "table{margin:.5rem 0}th{border-bottom:1px solid var(--line)}"
     ".note{color:var(--faint);margin:.2rem 0}div.wide{overflow-x:auto}summary{cursor:pointer}"
-    "ul.verdicts{list-style:none;padding:0}ul.verdicts li{margin:.5rem 0;padding:.2rem .8rem}"
-    "li.yes{border-left:5px solid var(--yes)}li.later{border-left:5px solid var(--later)}"
-    "li.differs{border-left:5px solid var(--later)}"
-    "li.no{border-left:5px solid var(--no)}"
 )
 
 
@@ -46,7 +42,7 @@ def page(report: Findings) -> str:
     """The whole page."""
     shown = report.frames
     sections = [
-        section("May the shadow replace the primary?", answers(report)),
+        section(QUESTION, [report.answers.html()]),
         section("What would be saved", savings_section(shown["savings"])),
         section("How long a call takes", latency_section(report.verdicts)),
         section("May we stop paying for the comparison?", monitor_section(report)),

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
+from router_lab import arguments
 from router_lab.analysis import metrics
 from router_lab.analysis.ab_verdict import AbResult, ab
 from router_lab.analysis.evidence.ladder import asked_basis
@@ -22,9 +24,10 @@ from router_lab.analysis.exit.decision import ExitPlan
 from router_lab.analysis.exit.monitor import MonitorResult, clusters_of, monitor, watched_rows
 from router_lab.analysis.exit.watches import newest_watches
 from router_lab.analysis.ledger_drift import drift
+from router_lab.analysis.reports.answers import Verdict, verdict_of
 from router_lab.analysis.reports.findings import Findings
 from router_lab.analysis.reports.page import page
-from router_lab.analysis.tables import Source, Tables, switch_history, tables_of, watch_history
+from router_lab.analysis.tables import Source, Tables, frame_of, switch_history, tables_of, watch_history
 from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
 from router_lab.private_files import make_folders, write_text
@@ -47,6 +50,7 @@ class Report(Findings):
             {
                 "title": self.title,
                 "made_at": self.made_at.isoformat(),
+                "answers": _records(self.answers.frame()),
                 "verdicts": _records(self.verdicts.frame),
                 "monitor": _records(self.standing.frame),
                 "drift": _records(self.drift.frame),
@@ -73,10 +77,10 @@ class Report(Findings):
         return target
 
     def __repr__(self) -> str:
-        return f"Report {self.title!r}\n{self.verdicts!r}\n{self.standing!r}"
+        return f"Report {self.title!r}\n{self.answers!r}\n{self.verdicts!r}\n{self.standing!r}"
 
     def _repr_html_(self) -> str:
-        return self.verdicts._repr_html_() + self.standing._repr_html_()
+        return self.answers._repr_html_() + self.verdicts._repr_html_() + self.standing._repr_html_()
 
 
 def report(
@@ -99,16 +103,83 @@ def report(
     Raises `ConfigError` for what is no ledger, `LedgerError` for one that cannot be read.
     """
     tables = tables_of(source)
-    # Without a plan asked for, those of the ledger's watches go on, and their verdicts stay.
-    asked, plan = plan, plan or (ExitPlan() if margin is None else _plan_of(margin))
     moment = now or datetime.now(UTC)
-    basis = asked_basis(basis, scored_by)
+    found = _judge(
+        tables, plan, margin, alpha, asked_basis(basis, scored_by), scored_by, switch_events, moment
+    )
+    frames = {
+        "spend_by_cause": metrics.spend(tables, by="cause"),
+        "spend_by_task_type": metrics.spend(tables, by=("task_type", "model")),
+        "savings": found.savings,
+        "truncation": metrics.truncation(tables),
+        "truncation_by_signal": metrics.truncation_by_signal(tables),
+        "flip_rate": metrics.flip_rate(tables),
+        "rates": metrics.rates(tables),
+        "pair_status": _statuses(found.pairs),
+        "sides": found.sides,
+    }
+    drawn = tuple(_pictures(tables, found.judged, found.standing)) if pictures else ()
+    threshold = found.standing.plan.threshold
+    watched = drift(tables, threshold=threshold, basis=found.basis, scored_by=scored_by)
+    return Report(title, moment, found.answers, found.judged, found.standing, frames, watched, drawn)
+
+
+def verdict(
+    source: Source,
+    *,
+    plan: ExitPlan | None = None,
+    margin: float | None = None,
+    alpha: float = ALPHA,
+    basis: str | None = None,
+    scored_by: str | None = None,
+    switch_events: pd.DataFrame | None = None,
+    now: datetime | None = None,
+) -> Verdict:
+    """May we replace it? Per task type the answer in words, on what evidence, what it saves, what is missing.
+
+    The same answers as the report begins with, without its other tables and pictures: `ab`'s verdict, where
+    the exit stands, and the saving. Arguments and errors are those of `report`.
+    """
+    moment = now or datetime.now(UTC)
+    asked = asked_basis(basis, scored_by)
+    tables = tables_of(source)
+    return _judge(tables, plan, margin, alpha, asked, scored_by, switch_events, moment).answers
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the answers rest on, all of the same pairs."""
+
+    pairs: pd.DataFrame
+    basis: str | None
+    judged: AbResult
+    standing: MonitorResult
+    savings: pd.DataFrame
+    sides: pd.DataFrame
+    called: tuple[str, ...]
+
+    @property
+    def answers(self) -> Verdict:
+        return verdict_of(self.judged, self.standing, self.savings, self.sides, self.called)
+
+
+def _judge(
+    tables: Tables,
+    asked: ExitPlan | None,
+    margin: float | None,
+    alpha: float,
+    basis: str | None,
+    scored_by: str | None,
+    switch_events: pd.DataFrame | None,
+    moment: datetime,
+) -> _Found:
+    # Without a plan asked for, those of the ledger's watches go on, and their verdicts stay.
+    plan = asked or (ExitPlan() if margin is None else _plan_of(margin))
     watches = watch_history(tables)
     kept_watches = newest_watches(watches)
     clusters = clusters_of(kept_watches)
     pairs = judged_pairs(tables, keep=clusters, basis=basis, scored_by=scored_by)
     accepted = plan.margin() if margin is None else margin
-    judged = ab(pairs, margin=accepted, alpha=alpha, basis=basis, watches=watches)
     standing = monitor(
         watched_rows(pairs, tables, {} if basis else kept_watches, clusters),
         asked,
@@ -118,26 +189,19 @@ def report(
         default_plan=plan,
         now=moment,
     )
-    frames = {
-        "spend_by_cause": metrics.spend(tables, by="cause"),
-        "spend_by_task_type": metrics.spend(tables, by=("task_type", "model")),
-        "savings": metrics.savings(tables),
-        "truncation": metrics.truncation(tables),
-        "truncation_by_signal": metrics.truncation_by_signal(tables),
-        "flip_rate": metrics.flip_rate(tables),
-        "rates": metrics.rates(tables),
-        "pair_status": _statuses(pairs),
-        "sides": _sides(pairs),
-    }
-    drawn = tuple(_pictures(tables, judged, standing)) if pictures else ()
-    watched = drift(tables, threshold=plan.threshold, basis=basis, scored_by=scored_by)
-    return Report(title, moment, judged, standing, frames, watched, drawn)
+    judged = ab(pairs, margin=accepted, alpha=alpha, basis=basis, watches=watches)
+    savings = metrics.savings(tables)
+    return _Found(pairs, basis, judged, standing, savings, _sides(pairs), _called(tables))
 
 
 def _plan_of(margin: float) -> ExitPlan:
-    if not 0 < margin < 1:
-        raise ConfigError(f"margin is {margin!r}; it is a share strictly between 0 and 1, such as 0.05")
-    return ExitPlan(threshold=1 - margin)
+    return ExitPlan(threshold=1 - arguments.share("margin", margin))
+
+
+def _called(tables: Tables) -> tuple[str, ...]:
+    """Every task type with a call of its own, compared or not."""
+    calls = tables.attempts.filter(~tables.attempts.is_shadow)
+    return tuple(frame_of(calls.select("task_type").distinct())["task_type"].dropna().astype(str))
 
 
 def _statuses(pairs: pd.DataFrame) -> pd.DataFrame:

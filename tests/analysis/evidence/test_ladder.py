@@ -55,7 +55,7 @@ def test_likeness_says_the_same_or_different_and_never_worse():
         result = ab(pairs)
         assert result.verdict(NAME) == "differs"
         said = repr(result) + result._repr_html_()
-        assert "not known to be worse" in said and "rl.spot_checks(ledger," in said
+        assert "for better or worse is unknown" in said and "rl.spot_checks(ledger," in said
         assert not [word for word in ("NON-INFERIOR", "SUPERIOR", "superior", "worse by") if word in said]
         assert 30 <= result.frame["scores_needed"].iloc[0] <= 1_000
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import fields
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from pair_frames import agreeing, pairs_frame
+from pair_frames import agreeing, as_ledger, pairs_frame
 from synthetic_ledger import TASK_TYPES, write_ledger
 
 import router_lab.analysis as analysis
 from router_lab.errors import ConfigError
-from router_lab.records import Comparison
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -61,17 +59,6 @@ def test_an_empty_ledger_makes_a_report_too(tmp_path):
     json.loads(report.as_json())
 
 
-def as_ledger(folder, frame):
-    """These comparisons as a ledger of one Parquet file, opened."""
-    whole = frame.assign(
-        primary_attempt_id="a", shadow_attempt_id="b", primary_output=None, shadow_output=None, details="{}"
-    ).filter([field.name for field in fields(Comparison)])
-    day = folder / "ledger" / "comparisons" / "date=2026-11-21"
-    day.mkdir(parents=True)
-    whole.astype({"primary_output": "string", "shadow_output": "string"}).to_parquet(day / "pairs.parquet")
-    return analysis.open(folder / "ledger")
-
-
 def test_hostile_task_types_stay_text(tmp_path):
     hostile = "</script><img src=x onerror=alert(1)>"
     tables = as_ledger(tmp_path, pairs_frame(agreeing(0.99, 60), hostile))
@@ -88,7 +75,7 @@ FAILED = ["complete"] + ["shadow_failed"] * 999
         (lambda f: f, "yes", "You may</b> replace cloud by local"),
         (lambda f: f.head(40), "later", "would settle it"),
         (lambda f: f.head(1), "later", "at least 10 are needed"),
-        (lambda f: f.assign(status=FAILED), "differs", "not known to be worse: score some pairs"),
+        (lambda f: f.assign(status=FAILED), "differs", "for better or worse is unknown: score some pairs"),
         (lambda f: f.assign(status="shadow_failed"), "later", "none of the 1,000 shadows answered"),
         (lambda f: f.assign(agreement=np.nan), "later", "no usable score"),
     ],
@@ -96,7 +83,7 @@ FAILED = ["complete"] + ["shadow_failed"] * 999
 def test_the_answer_comes_first_and_in_words(change, kind, words, tmp_path):
     frame = change(pairs_frame(agreeing(0.995, 1_000)))
     page = analysis.report(as_ledger(tmp_path, frame), now=NOW, pictures=False).html()
-    item = page.split('<ul class="verdicts">')[1].split("</ul>")[0]
+    item = page.split('<ul class="verdicts"')[1].split("</ul>")[0]
     assert f'class="{kind}"' in item and words in item
 
 
@@ -104,7 +91,7 @@ def test_the_answer_comes_first_and_in_words(change, kind, words, tmp_path):
 def test_an_open_answer_says_where_it_leans_and_at_which_limit(share, lean, tmp_path):
     frame = pairs_frame(agreeing(share, 60))
     page = analysis.report(as_ledger(tmp_path, frame), now=NOW, pictures=False).html()
-    assert f"It leans to <b>{lean}</b>: about" in page
+    assert f"it leans to {lean}: about" in page
     assert "would settle it at the accepted 5.0 points" in page
 
 
