@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from router_lab.analysis.evidence.ladder import Evidence
@@ -41,6 +42,9 @@ MOST_TRUNCATED = 0.02
 MOST_UNUSABLE = 0.02
 MOST_MISCONFIGURED = 0.05
 MOST_DROPPED = 0.20
+
+# So many shadows in a row that could not work are told from those of some prompts only.
+IN_A_ROW = 5
 
 # Below this agreement between scorers not even tentative conclusions hold (Krippendorff).
 LEAST_ALPHA = 0.667
@@ -145,6 +149,8 @@ def _endings(pairs: pd.DataFrame, side: str) -> str:
 def _dropped(main: pd.DataFrame) -> list[Finding]:
     """Pairs that were sampled and have no answer of the shadow for a reason that is not the shadow's."""
     found = []
+    is_mended = _mended(main)
+    mended, main = main[is_mended & (main["use"] == "misconfigured")], main[~is_mended]
     uses = main["use"].value_counts()
     dropped, wrong = int(uses.get("dropped", 0)), int(uses.get("misconfigured", 0))
     sampled = int(uses.drop("not_run", errors="ignore").sum())
@@ -162,7 +168,34 @@ def _dropped(main: pd.DataFrame) -> list[Finding]:
         message = f"{wrong:,} shadows could not work{error}: mend it and compare again"
         refuses = wrong > MOST_MISCONFIGURED * sampled or usable < wrong
         found.append(Finding("misconfigured", message, refuses))
+    if len(mended):
+        message = f"{len(mended):,} shadows could not work{_last_error(mended)} until that was mended"
+        found.append(Finding("mended", f"{message}, and are left out", refuses=False))
     return found
+
+
+def _mended(main: pd.DataFrame) -> pd.Series:
+    """Which pairs without a shadow that could work, oldest first, matter no more: answers came since.
+
+    Those whose input was answered since, and those at the beginning or so many in a row that no kind of
+    prompt is to blame. What an open breaker kept back among them goes with them.
+    """
+    is_wrong, is_held = main["use"] == "misconfigured", main["status"] == "breaker_open"
+    is_answered = ~main["is_unanswered"] & ~main["use"].isin(["misconfigured", "dropped", "not_run"])
+    is_mended = pd.Series(False, index=main.index)
+    if not is_wrong.any() or not is_answered.any():
+        return is_mended
+    known = main[is_wrong | is_held | is_answered]
+    answered = is_answered[known.index]
+    stretch = (answered != answered.shift()).cumsum()
+    wrong_in_stretch = is_wrong[known.index].groupby(stretch).transform("sum")
+    is_over = ~answered & (stretch < stretch.max())
+    is_one_cause = (wrong_in_stretch >= IN_A_ROW) | ((stretch == 1) & (wrong_in_stretch > 0))
+    is_mended[known.index] = is_over & is_one_cause
+    place = pd.Series(np.arange(len(main)), index=main.index)
+    last_answer = place[is_answered].groupby(main.loc[is_answered, "input_hash"]).max()
+    is_mended |= is_wrong & (place < main["input_hash"].map(last_answer).fillna(-1))
+    return is_mended
 
 
 def _remedy(reasons: Collection[str]) -> str:

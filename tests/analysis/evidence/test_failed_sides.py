@@ -175,3 +175,58 @@ def test_what_was_answered_and_could_not_be_read_is_no_silence_also_in_older_row
     told = {"shadow_error": "ResponseParseError: the answer is not JSON"}
     rows = pairs_frame(np.full(60, np.nan), status="shadow_failed", details=[told] * 60)
     assert ab(rows).verdict("classify::ticket") == "differs"
+
+
+# --- a shadow that could not work, and then could ---------------------------------------------------
+
+
+def wrong(count: int, first: int = 0, **changes: object) -> list[Comparison]:
+    told = {"shadow_error": "ProviderError: not found; run `ollama pull small`", "shadow_http_status": 404}
+    nothing = {"status": "shadow_misconfigured", "shadow_model": None, "details": told}
+    return failed(count, first, **{**nothing, **changes})
+
+
+def held(count: int, first: int) -> list[Comparison]:
+    return failed(count, first, status="breaker_open", shadow_model=None, shadow_ending=None)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [*wrong(40), *good(300, 100)],
+        [*good(300), *wrong(40, 300), *good(10, 400)],
+        [*wrong(1), *good(15, 10), *wrong(9, 30), *failed(1, 45), *wrong(9, 50), *good(250, 100)],
+        [*wrong(5), *held(200, 5), *good(300, 300)],
+        [one for k in range(40) for one in [*wrong(1, 2 * k, input_hash=f"h{400 + k}"), *good(1, 2 * k + 1)]]
+        + good(300, 400),
+    ],
+    ids=["at first", "in between", "with a failure among them", "held by the breaker", "inputs compared again"],
+)
+def test_what_was_mended_is_told_and_no_reason_to_refuse(tmp_path: Path, rows: list[Comparison]) -> None:
+    with Ledger(tmp_path) as ledger:
+        write(ledger, rows)
+        judged = ab(ledger)
+        assert judged.verdict(NAME) == "non-inferior", repr(judged)
+        assert outcome(ledger) == "non_inferior"
+    assert "could not work (ProviderError: not found; run `ollama pull small`) until that was mended" in repr(
+        judged
+    )
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [*good(200), *wrong(20, 200)],
+        [one for k in range(50) for one in [*good(3, 10 * k), *wrong(2, 10 * k + 5)]],
+        [*wrong(40), *failed(60, 100)],
+        [*good(200), *held(90, 200), *good(10, 300)],
+    ],
+    ids=["since", "now and then", "and none answered", "held by the breaker alone"],
+)
+def test_what_was_not_mended_refuses(tmp_path: Path, rows: list[Comparison]) -> None:
+    with Ledger(tmp_path) as ledger:
+        write(ledger, rows)
+        judged = ab(ledger)
+        assert judged.verdict(NAME) == "refused", repr(judged)
+        assert outcome(ledger) == "refused"
+    assert "until that was mended" not in repr(judged)
