@@ -407,6 +407,10 @@ ComparisonStatus = Literal[
     "cancelled",
 ]
 
+# Of a pair whose two models answered, whatever its comparator made of that: a judge may be down. One that is
+# not `complete` has a `shadow_ending` then.
+BOTH_ANSWERED: tuple[ComparisonStatus, ...] = ("complete", "comparator_error", "unknown")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:

@@ -37,8 +37,9 @@ Expectations = Mapping[tuple[str, str], Row]
 async def score_pairs(ledger: Any, expectations: Expectations, scorer: Scorer) -> int:
     """Score what is stored of these rows and not scored yet; how many pairs got a score.
 
-    A shadow that failed gets none: analysis counts it as 0. Answers that were not kept, or as hashes
-    only, cannot be scored. Nothing happens where the ledger has no tables or takes no scores.
+    Also where the route's comparator failed. A shadow that failed gets none: analysis counts it as 0.
+    Answers that were not kept, or as hashes only, cannot be scored. Nothing happens where the ledger has no
+    tables or takes no scores.
     """
     if not expectations or not hasattr(ledger, "tables") or not hasattr(ledger, "score"):
         return 0
@@ -86,10 +87,12 @@ def _score_all(ledger: Any, expectations: Expectations, scorer: Scorer) -> int:
 
 def _expected_pairs(tables: Any, expectations: Expectations) -> Iterator[tuple[str, Row]]:
     """The finished pairs of these rows, by the request that the row became; noise pairs left out."""
+    from router_lab.analysis.evidence.marks import both_answered
+
     attempts, pairs = tables.attempts, tables.comparisons
     asked = attempts.filter(~attempts.is_shadow & attempts.task_id.notnull())
     requests = asked.select("request_id", "task_id").distinct()
-    finished = pairs.filter(pairs.status.isin(["complete", "shadow_failed"]) & ~pairs.is_noise)
+    finished = pairs.filter((both_answered(pairs) | (pairs.status == "shadow_failed")) & ~pairs.is_noise)
     found = finished.select("comparison_id", "request_id", "task_type").inner_join(requests, "request_id")
     for batch in _arrow_of(found.select("comparison_id", "task_id", "task_type")).to_batches(_AT_ONCE):
         for one in batch.to_pylist():
@@ -111,7 +114,7 @@ def _answers(tables: Any, comparison_ids: list[str]) -> Iterator[Mapping[str, An
 
 
 def _scores(pair: Mapping[str, Any], row: Row, scorer: Scorer) -> Iterator[Score]:
-    sides: tuple[Side, ...] = ("primary", "shadow") if pair["status"] == "complete" else ("primary",)
+    sides: tuple[Side, ...] = ("primary",) if pair["status"] == "shadow_failed" else ("primary", "shadow")
     by = scorer.signature(row)
     for side in sides:
         worth, why = _worth(pair, side, row, scorer)

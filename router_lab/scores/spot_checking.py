@@ -301,7 +301,9 @@ def _sampled(drawn: Drawn, marked: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _with_answers(comparisons: Any, task_type: str | None) -> Any:
-    tests = [comparisons.status == "complete", ~comparisons.is_noise]
+    from router_lab.analysis.evidence.marks import both_answered
+
+    tests = [both_answered(comparisons), ~comparisons.is_noise]
     for side in SIDES:
         text, calls = comparisons[f"{side}_output"], comparisons[f"{side}_tool_calls"]
         tests.append(text.notnull() | calls.notnull())

@@ -19,6 +19,7 @@ from scipy.special import stdtrit
 from router_lab import arguments
 from router_lab.analysis.tables import Source, frame_of, tables_of
 from router_lab.errors import ConfigError
+from router_lab.records import BOTH_ANSWERED
 
 # The name of a replay's scores begins with this, and ends with the comparator that held an answer against
 # the expected one.
@@ -126,7 +127,7 @@ def _all_marked(said: Any, pairs: Any) -> Any:
     last = people.at.max()
     is_known = last >= people.asked_at.max()
     own = people.group_by("by").aggregate(until=is_known.ifelse(last, ibis.null("timestamp('UTC')")))
-    answered = pairs.filter((pairs.status == "complete") & ~pairs.is_noise)
+    answered = pairs.filter(both_answered(pairs) & ~pairs.is_noise)
     answered = answered.select(answered_id="comparison_id", all_type="task_type", created_at="created_at")
     asked = answered.cross_join(own).filter(lambda row: row.until.isnull() | (row.created_at <= row.until))
     given = people.select(given_id="comparison_id", given_by="by")
@@ -135,6 +136,13 @@ def _all_marked(said: Any, pairs: Any) -> Any:
         missing=both.given_id.isnull().cast("int64").sum()
     )
     return counted.filter(counted.missing == 0).select("all_by", "all_type")
+
+
+def both_answered(pairs: Any) -> Any:
+    """Whether the two models of a pair answered, whatever its comparator made of that, a column."""
+    return (pairs.status == "complete") | (
+        pairs.status.isin(list(BOTH_ANSWERED)) & pairs.shadow_ending.notnull()
+    )
 
 
 @dataclass(frozen=True, slots=True)

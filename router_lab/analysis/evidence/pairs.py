@@ -20,6 +20,9 @@ from router_lab.analysis.evidence.criteria import with_newest_criteria
 from router_lab.analysis.evidence.ladder import PREFIX, SCORED, check_basis
 from router_lab.analysis.tables import ACCEPTED, frame_of, tables_if_any
 from router_lab.errors import ConfigError
+from router_lab.ledger.content import hashed
+from router_lab.records import BOTH_ANSWERED
+from router_lab.router.answers.endings import is_blank
 
 USE_OF_STATUS = {
     "complete": "scored",
@@ -171,7 +174,7 @@ def _as_frame(
 ) -> tuple[pd.DataFrame, bool]:
     """The columns wanted that there are, those in `keys` as they are, and whether they come oldest first."""
     if isinstance(pairs, pd.DataFrame):
-        return _kept_scores(_with_details(pairs), scored_by), False
+        return _kept_scores(_with_endings(_with_details(pairs)), scored_by), False
     if (tables := tables_if_any(pairs)) is not None:
         # Not before: those who pass frames need no query engine.
         from router_lab.analysis.evidence.stored_pairs import billed_pairs, with_scores
@@ -253,6 +256,21 @@ def _with_details(frame: pd.DataFrame) -> pd.DataFrame:
         if column not in frame:
             found = frame.loc[rows, "details"].map(lambda one, name=column: _mapping(one).get(name))
             frame = frame.assign(**{column: found.reindex(frame.index)})
+    return frame
+
+
+def _with_endings(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame with the endings that older versions did not write, as far as the texts tell: empty."""
+    for side in ("primary", "shadow"):
+        names = [f"{side}_{part}" for part in ("ending", "output", "tool_calls")]
+        if not {"status", *names} <= set(frame.columns):
+            continue
+        ending, text, calls = (frame[name] for name in names)
+        asked = ending.isna() & text.notna() & calls.isna() & frame["status"].isin(BOTH_ANSWERED)
+        if asked.any():
+            is_empty = text[asked].map(lambda one: is_blank(str(one)) or one == hashed(""))
+            is_empty = is_empty.reindex(frame.index, fill_value=False)
+            frame = frame.assign(**{names[0]: ending.astype(object).mask(is_empty, "empty")})
     return frame
 
 

@@ -19,7 +19,9 @@ from router_lab.analysis.evidence.scorers import scorer_agreement
 from router_lab.analysis.tables import Tables, frame_of, worst_usd
 from router_lab.defaults import OWN_LIKENESS, SIMILARITIES
 from router_lab.errors import ConfigError
-from router_lab.records import Side
+from router_lab.ledger.content import hashed
+from router_lab.records import BOTH_ANSWERED, Side
+from router_lab.router.answers.endings import VISIBLE
 
 # Whose scores may be asked for, besides one scorer's by name.
 _KINDS = ("truth", "people", "judge")
@@ -31,6 +33,11 @@ _SHADOW_ERROR = r'"shadow_error": ?"((?:[^"\\]|\\.)*)"'
 
 # Pairs without a usable answer of the shadow's.
 _FAILED = ("shadow_failed", "both_failed", "shadow_misconfigured")
+
+# A character that a reader sees, in the notation of every engine: their spaces are those of ASCII alone.
+_VISIBLE = "".join(
+    one if one.isascii() and one.isprintable() else f"\\x{{{ord(one):x}}}" for one in VISIBLE.pattern
+).replace("[^", "[^\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{202f}\\x{205f}\\x{3000}")
 
 SIDES: tuple[Side, Side] = ("primary", "shadow")
 
@@ -48,11 +55,27 @@ def billed_pairs(tables: Tables) -> Any:
     return pairs.select(*kept, **billed, **unknown)
 
 
+def known_endings(comparisons: Any) -> Any:
+    """The comparisons with the endings that older versions did not write, as far as the texts tell: empty."""
+    is_older = comparisons.primary_ending.isnull() | comparisons.shadow_ending.isnull()
+    older = comparisons.filter(is_older & comparisons.status.isin(list(BOTH_ANSWERED)))
+    if not frame_of(older.count().as_table()).iloc[0, 0]:
+        return comparisons  # the texts, which are most of a ledger, need not be read
+    return comparisons.mutate(**{f"{side}_ending": _ending(comparisons, side) for side in SIDES})
+
+
+def _ending(pairs: Any, side: Side) -> Any:
+    text, ending = pairs[f"{side}_output"], pairs[f"{side}_ending"]
+    is_blank = (text == hashed("")) | (~text.startswith("sha256:") & ~text.re_search(_VISIBLE))
+    is_empty = ending.isnull() & pairs.status.isin(list(BOTH_ANSWERED)) & pairs[f"{side}_tool_calls"].isnull()
+    return (is_empty & is_blank).fill_null(False).ifelse(ibis.literal("empty"), ending)
+
+
 def with_reservations(tables: Tables) -> Any:
     """The comparisons with `primary_reserved` and `shadow_reserved`, the likely sums over attempts whose bill
     is unknown, and `primary_worst` and `shadow_worst`, the most (all null for none), as an Ibis table.
     """
-    pairs = tables.comparisons
+    pairs = known_endings(tables.comparisons)
     reserved = tables.attempts.filter(tables.attempts.billing == "unknown")
     own, other = reserved.filter(~reserved.is_shadow), reserved.filter(reserved.is_shadow)
     primaries = own.group_by(own_request="request_id").aggregate(

@@ -10,15 +10,19 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from router_lab import arguments
+from router_lab.analysis.evidence.stored_pairs import known_endings
 from router_lab.analysis.metrics.keys import COMPARISON_KEYS, Keys, grouped, keys_of, names_of
 from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
+from router_lab.records import BOTH_ANSWERED
 from router_lab.shown.wording import interval_kind
 
 
 def agreement(
     source: Source, by: Keys = ("task_type", "comparator", "switch_epoch"), alpha: float = 0.05
 ) -> pd.DataFrame:
-    """Mean agreement of primary and shadow, 0 to 1; a failed shadow counts as 0.
+    """Mean agreement of primary and shadow, 0 to 1; a shadow that gave nothing counts as 0.
+
+    Pairs whose primary failed, or was cut, empty or refused, are left out: it is no reference.
 
     That is how alike the answers are, not how right. What a judge calls agreement is that the primary did
     not win, which `ab` reads as a preference: do not compare its mean with that of another comparator.
@@ -63,15 +67,23 @@ def beyond_noise_expression(tables: Tables, by: Keys) -> Any:
 
 
 def _speaking(comparisons: Any) -> Any:
-    """Pairs that have a score; see `analysis.pairs` for which do."""
+    """Pairs whose primary answered and that have a score; see `analysis.pairs` for which do."""
+    pairs = known_endings(comparisons)
     # Spark keeps NaN apart from null, so both are ruled out by the range.
-    known = (comparisons.status == "complete") & comparisons.agreement.between(0, 1)
-    return comparisons.filter((comparisons.status == "shadow_failed") | known)
+    known = (pairs.status == "complete") & pairs.agreement.between(0, 1)
+    is_answered = (pairs.primary_ending == "complete").fill_null(True)
+    return pairs.filter((_gave_nothing(pairs) | known) & is_answered)
+
+
+def _gave_nothing(pairs: Any) -> Any:
+    """Pairs whose shadow failed, or has no answer one can judge: cut, empty, refused."""
+    is_none = pairs.status.isin(list(BOTH_ANSWERED)) & (pairs.shadow_ending != "complete")
+    return (pairs.status == "shadow_failed") | is_none.fill_null(False)
 
 
 def _score(pairs: Any) -> Any:
-    """The agreement of pairs that speak, 0 where the shadow failed."""
-    return ibis.cases((pairs.status == "shadow_failed", 0.0), else_=pairs.agreement)
+    """The agreement of pairs that speak, 0 where the shadow gave nothing."""
+    return ibis.cases((_gave_nothing(pairs), 0.0), else_=pairs.agreement)
 
 
 def _clustered(rows: Any, by: Keys, value: Any, weight: Any = None, **means: Any) -> Any:

@@ -23,16 +23,21 @@ COLUMNS = (
     "pairs",
 )
 
+# Uses of pairs that say how alike the answers are.
+_COUNTED = ("scored", "shadow_failed", "shadow_unusable")
+
 
 def by_task_type(attempts: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
     """One row per task type with `COLUMNS`, and a last row `all`.
 
     A retry is an attempt after the first at the same model of the same call. Costs are as billed; what
     attempts whose bill is unknown are likely to cost is apart, `unconfirmed USD`, and the most that they
-    can, `at most USD`. Agreement is the mean over pairs whose primary answered: a shadow that failed agrees
-    by 0, as in `analysis`. Noise pairs (the primary against itself) are left out.
+    can, `at most USD`. Agreement is the mean over pairs whose primary answered: a shadow that gave no answer
+    one can judge agrees by 0, as in `analysis`. Noise pairs (the primary against itself) are left out.
     """
     import pandas as pd
+
+    from router_lab.analysis.evidence.pairs import judged_pairs
 
     is_unknown = attempts["billing"] == "unknown"
     attempts = attempts.assign(
@@ -43,8 +48,8 @@ def by_task_type(attempts: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFr
     primary = attempts[~attempts["is_shadow"]]
     shadow = attempts[attempts["is_shadow"]]
     tries = primary.groupby(["task_type", "request_id", "model_alias"]).size() - 1
-    pairs = comparisons[~comparisons["is_noise"] & _was_answered(comparisons)]
-    pairs = pairs.assign(agreement=pairs["agreement"].where(pairs["status"] != "shadow_failed", 0.0))
+    pairs = judged_pairs(comparisons)
+    pairs = pairs[~pairs["is_noise"] & pairs["use"].isin(_COUNTED) & pairs["agreement"].notna()]
     suspected = primary["truncation_signal"].notna() & (primary["outcome"] == "truncated")
     table = pd.DataFrame(
         {
@@ -66,10 +71,6 @@ def by_task_type(attempts: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFr
     total["agreement"] = float("nan")  # comparators differ between task types: no common mean
     table.loc["all"] = total
     return table[list(COLUMNS)]
-
-
-def _was_answered(comparisons: pd.DataFrame) -> pd.Series[bool]:
-    return comparisons["agreement"].notna() | (comparisons["status"] == "shadow_failed")
 
 
 def show(ledger: Ledger, result: ReplayResult) -> None:

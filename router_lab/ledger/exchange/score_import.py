@@ -26,7 +26,7 @@ from router_lab.ledger.exchange.score_files import (
 )
 from router_lab.ledger.scores import check_scorer, store_scores
 from router_lab.ledger.values import as_text, shown
-from router_lab.records import Score, ScoreKind, Side
+from router_lab.records import BOTH_ANSWERED, Score, ScoreKind, Side
 from router_lab.spreadsheets import unguarded
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _one_pair(pairs: Sequence[Pair], rated: Rated, on: On) -> tuple[str | None, 
     if not meant:
         names = ", ".join(f"{name} {text!r}" for name, text in rated.narrowed.items())
         return None, f"its pair is not of {names}"
-    answered = [pair for pair in meant if pair["status"] == "complete"]
+    answered = [pair for pair in meant if _has_answers(pair)]
     if not answered:
         return None, f"its pair has no two answers: its status is {meant[0]['status']}"
     if len(answered) > 1:
@@ -164,12 +164,17 @@ def _one_pair(pairs: Sequence[Pair], rated: Rated, on: On) -> tuple[str | None, 
     return str(answered[0]["comparison_id"]), ""
 
 
+def _has_answers(pair: Pair) -> bool:
+    status = pair["status"]
+    return status == "complete" or (status in BOTH_ANSWERED and pair["shadow_ending"] is not None)
+
+
 def _pairs(tables: Any, on: On, keys: Sequence[str]) -> Iterator[tuple[str, Pair]]:
     """The pairs of each key, noise pairs left out."""
     import ibis
     import pyarrow as pa
 
-    names = ("comparison_id", "status", *NARROWING)
+    names = ("comparison_id", "status", "shadow_ending", *NARROWING)
     pairs = tables.comparisons.filter(~tables.comparisons.is_noise)
     asked = {hashed(key) if on == "prompt" else key: key for key in keys}
     asked |= {key: key for key in keys}

@@ -12,9 +12,12 @@ import pytest
 from pair_frames import pairs_frame
 from watched_pairs import LATER, NAME, apply, pairs, write
 
+from router_lab import analysis
 from router_lab.analysis import ab, monitor
+from router_lab.cli.demo.summary import by_task_type
 from router_lab.ledger import Ledger
 from router_lab.records import Comparison, Score
+from router_lab.scores.spot_checking import spot_checks
 
 DATED = "gpt-4o-2024-08-06"  # what the server says answered, where "gpt-4o" was asked for
 
@@ -155,6 +158,71 @@ def test_a_fallback_that_answered_is_no_answer_of_the_primary_and_no_failure_of_
     assert "have no primary answer and are left out" in repr(judged)
 
 
+# --- pairs that an older version wrote --------------------------------------------------------------
+
+EMPTY = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \n", "\u00a0\u200b", EMPTY], ids=["none", "blank", "invisible", "hashed"]
+)
+def test_two_empty_answers_of_an_older_version_agree_in_nothing(tmp_path: Path, text: str) -> None:
+    with Ledger(tmp_path) as ledger:
+        write(ledger, pairs(np.ones(100), primary_output=text, shadow_output=text))
+        write(ledger, pairs(np.ones(20), 200, shadow_output=text))
+        judged = [ab(ledger), ab(ledger.comparisons())]
+        measured = analysis.agreement(ledger).iloc[0]
+        assert outcome(ledger) == "refused"
+    for one in judged:
+        assert one.verdict(NAME) == "refused" and "83.3% of the pairs have no answer on either side" in repr(
+            one
+        )
+    assert (measured["pairs"], measured["mean"]) == (20, 0.0)
+
+
+def test_what_an_older_version_did_not_keep_is_not_taken_for_empty(tmp_path: Path) -> None:
+    calls = '[{"arguments":{},"name":"stop"}]'
+    with Ledger(tmp_path) as ledger:
+        write(ledger, pairs(np.ones(100), primary_output=None, shadow_output=None))
+        write(ledger, pairs(np.ones(100), 100, primary_output="", primary_tool_calls=calls))
+        for given in (ledger, ledger.comparisons()):
+            assert ab(given).verdict(NAME) == "non-inferior"
+        assert analysis.agreement(ledger).iloc[0]["pairs"] == 200
+
+
+# --- what is measured beside verdicts ---------------------------------------------------------------
+
+
+def test_a_cut_primary_is_not_the_shadows_disagreement_and_a_cut_shadow_is(tmp_path: Path) -> None:
+    cut = {"primary_ending": "token_limited", "shadow_ending": "complete"}
+    whole = {"primary_ending": "complete", "shadow_ending": "complete"}
+    with Ledger(tmp_path) as ledger:
+        write(ledger, [*pairs(np.zeros(50), **cut), *pairs(np.ones(40), 100, **whole)])
+        empty = pairs(np.zeros(10), 200, **{**whole, "shadow_ending": "empty"})
+        write(ledger, [replace(one, status="unknown", agreement=None) for one in empty])
+        one, mean = analysis.agreement(ledger).iloc[0], ab(ledger).frame["shadow_mean"].iloc[0]
+        table = by_task_type(ledger.attempts(), ledger.comparisons()).loc[NAME]
+    assert (one["pairs"], one["mean"]) == (table["pairs"], table["agreement"]) == (50, 0.8)
+    assert mean == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("status", ["unknown", "comparator_error"])
+def test_people_and_files_may_score_what_no_comparator_could(tmp_path: Path, status: str) -> None:
+    with Ledger(tmp_path) as ledger:
+        ends = {"primary_ending": "complete", "shadow_ending": "complete"}
+        made = [replace(one, agreement=None) for one in pairs(np.ones(30), status=status, **ends)]
+        broken = [replace(one, shadow_output=None, shadow_ending=None) for one in made[:5]]
+        write(ledger, [replace(one, task_id=one.comparison_id) for one in [*broken, *made[5:]]])
+        checks = spot_checks(ledger, 100, by="ana")
+        assert len(checks) == 25
+        for place in range(25):
+            checks.score(place, a=1.0, b=1.0)
+        frame = pd.DataFrame({"task_id": [one.comparison_id for one in made[5:]], "primary": 1, "shadow": 1})
+        assert ledger.import_scores(frame, by="bo", scale=(0, 1), on="task_id")
+        judged = ab(ledger).frame.iloc[0]
+    assert (judged["basis"], judged["pairs"], judged["difference"]) == ("scores", 25, 0.0)
+
+
 # --- a shadow of which nothing is known -------------------------------------------------------------
 
 
@@ -200,7 +268,13 @@ def held(count: int, first: int) -> list[Comparison]:
         [one for k in range(40) for one in [*wrong(1, 2 * k, input_hash=f"h{400 + k}"), *good(1, 2 * k + 1)]]
         + good(300, 400),
     ],
-    ids=["at first", "in between", "with a failure among them", "held by the breaker", "inputs compared again"],
+    ids=[
+        "at first",
+        "in between",
+        "with a failure among them",
+        "held by the breaker",
+        "inputs compared again",
+    ],
 )
 def test_what_was_mended_is_told_and_no_reason_to_refuse(tmp_path: Path, rows: list[Comparison]) -> None:
     with Ledger(tmp_path) as ledger:

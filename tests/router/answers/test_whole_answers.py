@@ -372,6 +372,17 @@ async def test_expected_calls_are_scored_on_both_sides(tmp_path: Path) -> None:
     assert scores.to_dict() == {"primary": [1.0, 1.0], "shadow": [0.0, 0.0]}
 
 
+@pytest.mark.parametrize("route", [shadowed("judge") + ", judge: {model: llama}", shadowed("lab:broken")])
+async def test_ground_truth_needs_no_comparator_of_the_route(tmp_path: Path, route: str) -> None:
+    rows = [{"id": f"q{n}", "prompt": f"Q {n}?", "task_type": "t", "expected": "yes"} for n in range(20)]
+    answers = {"m-one": openai("yes"), "m-two": openai("no"), "m-llama:7b": ollama("I like both")}
+    async with bench(tmp_path, answers, route) as made:
+        result = await replay(made.router, rows, comparator="label")
+        row = ab(made.ledger).frame.iloc[0]
+    assert result.scored_pairs == 20
+    assert (row["basis"], row["whose"], row["verdict"]) == ("scores", "ground truth", "not non-inferior")
+
+
 async def test_a_cut_answer_scores_nothing_even_if_it_begins_right(tmp_path: Path) -> None:
     answers = {"m-one": openai("yes", finish="length"), "m-two": openai("yes")}
     async with bench(tmp_path, answers, shadowed("label")) as made:
