@@ -22,7 +22,7 @@ from router_lab.analysis.tables import ACCEPTED, frame_of, tables_if_any
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed
 from router_lab.records import BOTH_ANSWERED
-from router_lab.router.answers.endings import is_blank
+from router_lab.router.answers.blank import is_blank
 
 USE_OF_STATUS = {
     "complete": "scored",

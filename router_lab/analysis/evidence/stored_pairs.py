@@ -21,7 +21,7 @@ from router_lab.defaults import OWN_LIKENESS, SIMILARITIES
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed
 from router_lab.records import BOTH_ANSWERED, Side
-from router_lab.router.answers.endings import VISIBLE
+from router_lab.router.answers.blank import VISIBLE
 
 # Whose scores may be asked for, besides one scorer's by name.
 _KINDS = ("truth", "people", "judge")

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from router_lab.errors import ProviderError
 from router_lab.records import Attempt, Ending
+from router_lab.router.answers.blank import is_blank
 from router_lab.router.providers.stops import was_cut, was_filtered, was_refused
-
-# A character that a reader sees, and what stands between words besides: joiners, marks, fillers.
-VISIBLE = re.compile(
-    "[^\\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
-    "\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
-)
 
 # What a reason says of a side that gave no answer one can judge.
 WORDS: dict[Ending, str] = {
@@ -23,11 +16,6 @@ WORDS: dict[Ending, str] = {
     "content_filter": "was stopped by a content filter",
     "failed": "failed",
 }
-
-
-def is_blank(text: str | None) -> bool:
-    """Whether nothing of a text can be seen: such an answer is none."""
-    return not text or VISIBLE.search(text) is None
 
 
 def ending(stop_reason: str | None, *, token_limited: bool, has_answer: bool) -> Ending:

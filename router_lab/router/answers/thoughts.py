@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pydantic_core import from_json
 
 from router_lab.records import Reply
-from router_lab.router.answers.endings import VISIBLE, is_blank
+from router_lab.router.answers.blank import VISIBLE, is_blank
 
 _NAME = r"(?:[a-z_]{1,20}:)?(?:ant)?(?:think|thinking|thoughts?|reasoning)"
 _SPECIAL = r"(?:think(?:ing)?|thoughts?|reasoning)"

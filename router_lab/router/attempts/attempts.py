@@ -24,8 +24,8 @@ from router_lab.errors import (
 )
 from router_lab.records import Attempt, CostSource, Reply, Usage
 from router_lab.router.alerts import Alerts
+from router_lab.router.answers.blank import is_blank
 from router_lab.router.answers.data import is_quickly_read, read_answer
-from router_lab.router.answers.endings import is_blank
 from router_lab.router.answers.thoughts import without_thoughts
 from router_lab.router.attempts import settlement, tokens, truncation
 from router_lab.router.attempts.job import Job

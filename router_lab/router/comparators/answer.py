@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from router_lab.records import Ending, Side
-from router_lab.router.answers.endings import WORDS, is_blank
+from router_lab.router.answers.blank import is_blank
+from router_lab.router.answers.endings import WORDS
 from router_lab.router.comparators.base import Comparator, Pair, Verdict
 from router_lab.router.comparators.loading import UserComparator
 from router_lab.router.comparators.structure import Json

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router_lab.errors import ConfigError
-from router_lab.router.answers.endings import is_blank
+from router_lab.router.answers.blank import is_blank
 from router_lab.router.comparators.compare import (
     Comparator,
     Judge,
