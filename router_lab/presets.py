@@ -46,8 +46,9 @@ class Dialect:
 class Abilities:
     """What a vendor's API can do, and how that is known. `schema` is the best form it takes.
 
-    `usage` says where a stream counts tokens. `batch` and `cache` are the vendor's; nothing here uses
-    batches. `source` names the recordings the claim was tried on and the vendor's documents.
+    `usage` says where a stream counts tokens. `batch` and `cache` are the vendor's; replays use
+    the batches of Anthropic and OpenAI. `source` names the recordings the claim was tried on and the vendor's
+    documents.
     """
 
     streaming: str = "yes"

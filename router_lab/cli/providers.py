@@ -31,7 +31,10 @@ def run(_arguments: argparse.Namespace) -> int:
         address = preset.base_url or "your own base_url"
         key = f", key in {preset.key_variable}" if preset.key_variable else ""
         print(f"{preset.name}: {address}{key}; known from {preset.abilities.source}")
-    print("\nCache and batch are the vendors'; batches are not used here. `by model`: see its vendor's list.")
+    print(
+        "\nCache and batch are the vendors'; replays use the batches of anthropic and openai. "
+        "`by model`: see its vendor's list."
+    )
     return 0
 
 

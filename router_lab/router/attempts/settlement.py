@@ -131,7 +131,8 @@ def from_broken_answer(
     if isinstance(error, ContextOverflowError):
         return from_refusal(error, status, usage=usage)
     code = error.code if isinstance(error, ProviderError) else None
-    refused = code is not None and 400 <= code < 500 and code not in _MAYBE_BILLED_4XX
+    has_no_funds = isinstance(error, ProviderError) and error.exhausted
+    refused = has_no_funds or (code is not None and 400 <= code < 500 and code not in _MAYBE_BILLED_4XX)
     billing: Billing = "unbilled" if refused and not text and usage is None else "unknown"
     return Settlement(
         outcome="parse_error" if isinstance(error, ResponseParseError) else "http_error",

@@ -120,7 +120,10 @@ def _may_fall_back(job: Job, error: Exception) -> bool:
     if isinstance(error, ContextOverflowError):
         return not job.overflow_escalated  # once: a second overflow is not softened
     if isinstance(error, ProviderError):
-        return error.retryable or error.exhausted or error.status in _EXHAUSTED
+        status = error.code or error.status
+        # A server that fails and wants no second request says nothing of another server.
+        is_down = status is not None and (status in _EXHAUSTED or status >= 500)
+        return error.retryable or error.exhausted or is_down
     if isinstance(error, ResponseParseError):
         return error.token_limited  # any other answer that cannot be read is as likely elsewhere
     return True

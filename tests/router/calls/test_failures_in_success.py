@@ -23,9 +23,11 @@ routing: {{t: {{model: one, fallback: two}}}}
 SPENT = ("x-ratelimit-remaining-requests: 0", "x-ratelimit-reset-requests: 1h")
 
 
-async def asked(folder: Path, provider: str, stream: bool, body: Any, *headers: str) -> tuple[Any, int]:
+async def asked(
+    folder: Path, provider: str, stream: bool, body: Any, *headers: str, status: int = 200
+) -> tuple[Any, int]:
     """The completion, and how often the first server was asked."""
-    answers = {"m-one": (200, body, *headers), "m-two": _second}
+    answers = {"m-one": (status, body, *headers), "m-two": _second}
     path, more = ("/v1", "") if provider == "openai" else ("", ", num_ctx: 4096" * (provider == "ollama"))
     async with scripted(answers) as server:
         parsed = settings.parse(MODELS.format(provider=provider, url=server.url, path=path, more=more))
@@ -61,3 +63,22 @@ async def test_the_server_may_say_that_trying_again_helps(tmp_path: Path) -> Non
     busy = {"error": {"message": "busy", "code": 409}}
     done, times = await asked(tmp_path, "openai", False, busy, "x-should-retry: true")
     assert (done.text, times) == ("from two", 3)
+
+
+@pytest.mark.parametrize("status", [200, 503, 529])
+async def test_a_server_that_is_down_and_wants_no_second_request_has_a_fallback(
+    tmp_path: Path, status: int
+) -> None:
+    down = {"error": {"message": "down", "code": 503}}
+    done, times = await asked(tmp_path, "openai", False, down, "x-should-retry: false", status=status)
+    assert (done.text, times) == ("from two", 1)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_who_has_no_credit_is_billed_nothing(tmp_path: Path, stream: bool) -> None:
+    broke = {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}
+    done, times = await asked(tmp_path, "openai", stream, broke)
+    assert (done.text, times) == ("from two", 1)
+    with Ledger(tmp_path / "ledger") as ledger:
+        rows = ledger.attempts().set_index("model_alias")
+    assert (rows.loc["one", "billing"], rows.loc["one", "cost_usd"]) == ("unbilled", 0)

@@ -9,6 +9,7 @@ these stays as it is written.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,6 +43,8 @@ def asked(
     kept = {"parameters": known.row()}
     if given in (None, "", [], {}):
         return kept
+    if _CUT.search(text(given)):
+        return {"prompt": text(given)} | kept  # without a hash: many inputs begin alike
     try:
         parts = input_parts(given, system=system, tools=tools, schema=schema)
         request = Request.build(**parts, task_type="imported")
@@ -74,6 +77,10 @@ _PARAMETERS = {
     "reasoning_effort": ("reasoning_effort", "reasoningEffort"),
 }
 _NUMBERS = ("temperature", "top_p", "seed")
+
+
+# LiteLLM's mark in the place of what it left out of a long text.
+_CUT = re.compile(r"\blitellm_truncated\b")
 
 
 def _verbatim(given: Any) -> dict[str, Any]:

@@ -372,6 +372,11 @@ def _events(span: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _own_events(span: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    # Pydantic AI writes the events of earlier conventions as one attribute.
+    written = as_json(_pairs(span.get("attributes") or {}).get("events"))
+    for event in written if isinstance(written, list) else []:
+        if isinstance(event, Mapping) and event.get("event.name"):
+            yield str(event["event.name"]), dict(event)
     for event in span.get("events") or span.get("logs") or []:
         if isinstance(event, Mapping):
             body = _pairs(event.get("attributes") or event.get("fields") or {})

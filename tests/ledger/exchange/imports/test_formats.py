@@ -807,3 +807,20 @@ def test_log_records_of_a_console_and_in_binary(tmp_path: Path) -> None:
     logs = ParseDict(_logged({**record, **ids}), LogsData()).SerializeToString()
     added, rows = imported(tmp_path, "otel", _sized(logs) + _sized(_message(span("2"))), name="both.pb")
     assert added == 1 and "hello" in set(rows["prompt"])
+
+
+def test_events_that_are_one_attribute_are_read(tmp_path: Path, ours: pd.Series[Any]) -> None:
+    asked = [
+        {"event.name": f"gen_ai.{turn['role']}.message", **turn} | {"id": turn.get("tool_call_id")}
+        for turn in MESSAGES
+    ]
+    chosen = {"event.name": "gen_ai.choice", "index": 0, "message": ANSWER_MESSAGE}
+    _, rows = imported(tmp_path, "otel", _with({**DEFINITIONS, "events": json.dumps([*asked, chosen])}))
+    for name in ("prompt", "input_hash", "output", "tool_calls", "thoughts"):
+        assert rows[name].iloc[0] == ours[name], name
+
+
+def test_inputs_that_were_cut_are_not_one_input(tmp_path: Path) -> None:
+    cut = [{"role": "user", "content": "It began so... (litellm_truncated 5000 chars)"}]
+    _, rows = imported(tmp_path, "litellm", [spend(messages=cut), spend(messages=cut, request_id="r2")])
+    assert rows["input_hash"].nunique() == 2 and rows["prompt"].str.contains("It began so").all()
