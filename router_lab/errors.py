@@ -177,6 +177,10 @@ class LedgerError(RouterLabError):
     """The ledger folder cannot be read or written; the message says which file and what to do."""
 
 
+class AlreadyOutError(LedgerError):
+    """A batch has what was to be handed in: another run was sooner."""
+
+
 class ReplacedFilesError(LedgerError):
     """Sealed files went while tables of them were read; tables that are opened again have the new ones."""
 

@@ -31,6 +31,7 @@ from router_lab.replay.reused import Reused
 from router_lab.router.attempts.finished_job import FinishedJob
 from router_lab.router.attempts.job import Job
 from router_lab.router.batches.desk import BatchDesk, Prepared
+from router_lab.router.batches.judging import CANCELLED_THERE, FIELD_REFUSED
 from router_lab.router.calls.calls import SwitchedOffError
 from router_lab.router.ports import Batches
 
@@ -104,11 +105,13 @@ class BatchReplay:
     stopped: str | None = None
     _failures: Failures | None = None
     _refused: dict[str, RouterLabError] = field(default_factory=dict)
-    _refusals: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    _troubles: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: FanOut) -> BatchReplay:
         """For a run, which asks nothing by itself from now on. Raises `ConfigError`."""
+        if run.router.plays_back:
+            raise ConfigError("batch=True: a router that plays back has nothing to hand in; leave it out")
         made = cls(run, run.router.batch_desk(), run.router.batches)
         run.settled = made.settled
         return made
@@ -117,6 +120,7 @@ class BatchReplay:
         """Hand in what is missing until nothing is, or nothing more can be had."""
         while self.stopped is None:
             await self._wait()
+            await self._heed_troubles()
             self._failures = await asyncio.to_thread(Failures, self.run.router.ledger)
             if self.stopped is not None or not await self._hand_in(items()):
                 return
@@ -136,8 +140,8 @@ class BatchReplay:
     def _is_final(self, rows: Sequence[Attempt]) -> bool:
         last = rows[-1]
         tries = [row for row in rows if row.outcome != "cancelled"]
-        if last.comparison_id in self.desk.to_say_otherwise:
-            return False
+        if last.stop_reason == FIELD_REFUSED:
+            return len(tries) > _READINGS
         if last.outcome == "parse_error":
             return last.token_limited or len(tries) >= _READINGS
         status = last.http_status
@@ -167,7 +171,6 @@ class BatchReplay:
         finally:
             for one in filling.values():
                 await one.give_up()
-        self.desk.to_say_otherwise.clear()
         return sum(one.handed_in for one in filling.values())
 
     def _reused(self) -> Reused:
@@ -180,7 +183,7 @@ class BatchReplay:
         if paid.answer(identity) is not None or identity in self._refused:
             return False
         rows = self._failures.of(identity) if self._failures is not None else ()
-        if rows and rows[-1].http_status in HOPELESS and rows[-1].started_at >= self.run.began:
+        if rows and _stops(rows[-1]) and rows[-1].started_at >= self.run.began:
             tally.stopped = str(_failure(rows[-1]))
             return False
         return not rows or rows[-1].http_status in HOPELESS or not self._is_final(rows)
@@ -203,15 +206,24 @@ class BatchReplay:
             else:
                 self._refused[job.comparison_id or ""] = error
 
-    async def put_off(self, candidate: Candidate, error: ProviderError) -> None:
+    def put_off(self, candidate: Candidate, error: ProviderError) -> None:
         """A batch was not taken: another time, unless it never will be."""
-        name = candidate.name
-        self._refusals[name] += 1
-        if not error.retryable or error.exhausted or self._refusals[name] >= _PATIENCE:
-            self.run.tallies[name].stopped = f"its batch was not taken: {error}"
-            return
-        wait = min(_LONGEST_WAIT_S, _FIRST_LOOK_S * 2.0 ** self._refusals[name])
-        await self.run.router.clock.sleep(error.retry_after_s or wait)
+        if not error.retryable or error.exhausted:
+            self.run.tallies[candidate.name].stopped = f"its batch was not taken: {error}"
+
+    async def _heed_troubles(self) -> None:
+        """Wait longer after every batch of this run that came to nothing, and give a candidate up in time."""
+        troubles: dict[str, list[Batch]] = defaultdict(list)
+        for one in await self.batches.all():
+            if one.run_id == self.run.run_id and one.note and one.opened_at >= self.run.began:
+                troubles[one.candidate].append(one)
+        for name, found in troubles.items():
+            if name not in self.run.tallies or len(found) <= self._troubles.get(name, 0):
+                continue
+            self._troubles[name] = len(found)
+            if len(found) >= _PATIENCE:
+                self.run.tallies[name].stopped = f"its batches come to nothing: {found[-1].note}"
+            await self.run.router.clock.sleep(min(_LONGEST_WAIT_S, _FIRST_LOOK_S * 2.0 ** len(found)))
 
     async def _wait(self) -> None:
         """Bring the run's batches on until none is out."""
@@ -294,12 +306,17 @@ class _Filling:
         except SwitchedOffError as error:
             self.replay.stop(error)
         except ProviderError as error:
-            await self.replay.put_off(self.candidate, error)
+            self.replay.put_off(self.candidate, error)
             self.handed_in += len(prepared.lines) * (
                 self.replay.run.tallies[self.candidate.name].stopped is None
             )
         else:
             self.handed_in += len(prepared.lines)
+
+
+def _stops(row: Attempt) -> bool:
+    """Whether the candidate's other items would end so, or are not wanted: its key, its name, a stop."""
+    return row.http_status in HOPELESS or row.stop_reason == CANCELLED_THERE
 
 
 def _failure(row: Attempt) -> RouterLabError:

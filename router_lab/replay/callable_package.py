@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, overload
 
 from router_lab.replay import outcome, result
+from router_lab.replay.batching import batch_status
 from router_lab.replay.candidates import Candidate, grid
 from router_lab.replay.freezing import Bundle, freeze
 from router_lab.replay.run import replay
@@ -25,6 +26,7 @@ class ReplayPackage(ModuleType):
     ReplayResult = result.ReplayResult
     ReplayRun = outcome.ReplayRun
     RowResult = result.RowResult
+    batch_status = staticmethod(batch_status)
     freeze = staticmethod(freeze)
     grid = staticmethod(grid)
     replay = staticmethod(replay)

@@ -97,6 +97,7 @@ async def replay_candidates(
     """
     chosen = read_candidates(candidates, router.settings)
     if batch:
+        _check_batch(router)
         for one in chosen:
             check_takes_batches(one.alias, one.model(router.settings))
     _check(primary, repeats, concurrency, sample, run_id)
@@ -164,6 +165,16 @@ def _race_plan(race: RacePlan | bool) -> RacePlan | None:
     from router_lab.analysis import RacePlan
 
     return RacePlan() if race is True else instance("race", race, RacePlan, "True, or a RacePlan")
+
+
+def _check_batch(router: Router) -> None:
+    """Raise `ConfigError` where answers by the batch could not be used."""
+    content = router.settings.ledger.content
+    if content != "full":
+        raise ConfigError(
+            f"batch=True with ledger.content={content!r}: what comes back by the batch is compared out of "
+            "the ledger, so its texts must be kept; ask without a batch"
+        )
 
 
 def _check(primary: str, repeats: int, concurrency: int, sample: int | None, run_id: str | None) -> None:

@@ -53,6 +53,11 @@ class OfflineRouter(Router):
         return made
 
     @property
+    def plays_back(self) -> bool:
+        """Whether recorded answers are given, and nothing is sent."""
+        return self._calls.recording is not None
+
+    @property
     def batches(self) -> Batches:
         """The ledger's. Raises `ConfigError`."""
         found: Batches | None = getattr(self.ledger, "batches", None)

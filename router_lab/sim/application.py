@@ -90,7 +90,7 @@ class SimApp:
         self._next_seq = 0
         self._openai = OpenAIWire(persona)
         self.batches = Batches(self._answer_item, clock)
-        self._batch_wires = (AnthropicBatches(self.batches), OpenAIBatches(self.batches))
+        self._batch_wires = (AnthropicBatches(self.batches), OpenAIBatches(self.batches, self._openai))
         self._wires: dict[str, Wire] = {
             "/api/chat": OllamaWire(),
             "/api/generate": OllamaWire(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,8 @@ async def test_the_worst_cost_is_held_while_a_batch_is_out(lab: Lab) -> None:
     class Watching(Days):
         async def sleep(self, seconds: float) -> None:
             held.append(lab.ledger.spend().set_index("scope").loc["daily", "held_usd"])
+            lab.ledger.seal()
+            assert lab.ledger.recover() == 0
             await super().sleep(seconds)
 
     lab.server.app.batches.steer(default={"delay_s": 60})
@@ -217,3 +220,78 @@ async def test_repeats_and_reuse_go_by_the_batch_as_well(lab: Lab) -> None:
     assert run.candidates[0].reused == 6 and run.cost_usd == 0
     assert len(items(lab)) == 12
     balanced(lab)
+
+
+async def test_a_batch_that_is_never_taken_ends_the_run_with_its_reason(lab: Lab) -> None:
+    lab.server.app.batches.steer(default={"invalid": True})
+    async with router(lab) as asking:
+        run = await rl.replay(asking, log(), candidates=["other"], batch=True)
+    assert "ran none of the batch" in (run.candidates[0].stopped or "")
+    assert run.candidates[0].unanswered == 6 and not items(lab)
+    balanced(lab)
+
+
+async def test_a_batch_that_somebody_cancels_is_not_handed_in_again_at_once(lab: Lab) -> None:
+    import httpx
+
+    class Cancelling(Days):
+        async def sleep(self, seconds: float) -> None:
+            for one in lab.server.app.batches.shown():
+                path = f"{lab.server.url}/v1/messages/batches/{one['id']}/cancel"
+                httpx.post(path, headers={"anthropic-version": "2023-06-01"})
+            await super().sleep(seconds)
+
+    lab.server.app.batches.steer(default={"delay_s": 600})
+    async with lab.router(ROUTING, ON, clock=Cancelling(lab)) as asking:
+        run = await rl.replay(asking, log(), candidates=["cheap"], batch=True)
+    assert run.candidates[0].unanswered == 6 and run.candidates[0].stopped is not None
+    assert len(lab.server.app.batches.shown()) == 1 and not items(lab)
+    async with router(lab) as asking:
+        assert (await rl.replay(asking, log(), candidates=["cheap"], batch=True)).is_complete
+    balanced(lab)
+
+
+async def test_a_field_that_a_server_does_not_take_is_said_otherwise_in_the_next_batch(
+    tmp_path: Path,
+) -> None:
+    with laboratory(tmp_path / "ledger", persona="openai") as lab:
+        async with router(lab) as asking:
+            run = await rl.replay(asking, log(), candidates=["other"], batch=True)
+        assert run.candidates[0].answered == 6, run
+        assert len(lab.server.app.batches.shown()) == 2
+        balanced(lab)
+
+
+async def test_two_runs_at_once_hand_each_row_in_once(lab: Lab) -> None:
+    lab.server.app.batches.steer(default={"delay_s": 600})
+    async with router(lab) as one, router(lab) as two:
+        both = [rl.replay(each, log(20), candidates=["cheap"], batch=True) for each in (one, two)]
+        await asyncio.gather(*both)
+    assert len(items(lab)) == 20
+    balanced(lab)
+
+
+async def test_where_texts_are_not_kept_nothing_is_handed_in(lab: Lab) -> None:
+    async with router(lab, ON + "\nledger: {content: hash}\n") as asking:
+        with pytest.raises(ConfigError, match="content"):
+            await rl.replay(asking, log(), candidates=["cheap"], batch=True)
+    assert not lab.served
+
+
+async def test_a_race_asks_its_rounds_by_the_batch(lab: Lab) -> None:
+    async with router(lab) as asking:
+        run = await rl.replay(asking, log(12), candidates=["cheap", "other"], batch=True, race=True)
+    assert run.race is not None and len(items(lab)) <= 24
+    balanced(lab)
+
+
+async def test_keys_are_nowhere(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "sk-a-very-secret-key-of-ours"
+    monkeypatch.setenv("OUR_KEY", key)
+    models = "models:\n  cheap: {provider: anthropic, model: claude-haiku-4-5, api_key_env: OUR_KEY, "
+    models += f"base_url: '{lab.server.url}/nowhere', price: {{input: 1, output: 5}}}}\n"
+    made = rl.settings.parse(models + "routing:\n  ask: {model: cheap}\n" + ON)
+    async with rl.Router(made, ledger=lab.ledger, clock=Days(lab)) as asking:
+        run = await rl.replay(asking, log(), candidates=["cheap"], batch=True)
+    assert run.candidates[0].stopped and key not in repr(run)
+    assert key not in repr(await lab.ledger.batches.all())

@@ -7,11 +7,12 @@ settle it without the writer's memory stands in `provider_batch_items`, until it
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import blake2b
 
-from router_lab.errors import LedgerError
+from router_lab.errors import AlreadyOutError, LedgerError
 from router_lab.ledger.disk.locks import BATCH_OWNER
 from router_lab.ledger.journal.budgets import budget_keys
 from router_lab.ledger.journal.lines import encoder
@@ -53,6 +54,8 @@ class OpenItem:
         found = journal.execute("SELECT stage FROM provider_batches WHERE batch_id = ?", (self._batch_id,))
         if found.fetchone() != ("preparing",):
             raise LedgerError(f"batch {self._batch_id} takes no more items")
+        if self._comparison_id is not None and self._is_out(journal):
+            raise AlreadyOutError(f"the pair {self._comparison_id} is in a batch already")
         warnings = books.budgets.hold(self._held, self._lines)
         keys = tuple([(line.scope, line.period) for line in self._lines])
         owner, lines = batch_owner(self._batch_id), lines_text(keys)
@@ -68,6 +71,10 @@ class OpenItem:
         )
         journal.execute("UPDATE provider_batches SET items = items + 1 WHERE batch_id = ?", (self._batch_id,))
         return warnings
+
+    def _is_out(self, journal: sqlite3.Connection) -> bool:
+        sql = "SELECT 1 FROM provider_batch_items WHERE comparison_id = ?"
+        return journal.execute(sql, (self._comparison_id,)).fetchone() is not None
 
     def committed(self, books: JournalTransaction) -> None:
         """Nothing more to do."""

@@ -82,6 +82,7 @@ PROVIDER_BATCHES = (
         hold INTEGER NOT NULL, lines TEXT NOT NULL, reading TEXT NOT NULL
     ) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS provider_batch_open ON provider_batch_items (batch_id)",
+    "CREATE INDEX IF NOT EXISTS provider_batch_pair ON provider_batch_items (comparison_id)",
     "CREATE TABLE IF NOT EXISTS provider_batch_readings (reading TEXT PRIMARY KEY, text TEXT) WITHOUT ROWID",
 )
 

@@ -8,7 +8,7 @@ settle  exactly one row replaces the intent: answer, error, timeout or cancellat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -22,7 +22,7 @@ from router_lab.errors import (
     ResponseParseError,
     RouterLabError,
 )
-from router_lab.records import Attempt, CostSource, Reply, Usage
+from router_lab.records import Attempt, BudgetLine, CostSource, Reply, Usage
 from router_lab.router.alerts import Alerts
 from router_lab.router.answers.blank import is_blank
 from router_lab.router.answers.data import is_quickly_read, read_answer
@@ -163,6 +163,16 @@ class Attempts:
             if isinstance(error, BudgetExceededError):
                 error.add_note(_worst_case(worst_tokens_in, plan))
             raise
+        self.warn(nearly_spent)
+        attempt = OpenAttempt(job, plan, admission, lost, self._clock.monotonic())
+        if job.remaining_s(self._clock) <= 0:
+            too_late = LedgerError(f"the deadline passed while the ledger wrote: {WAITED}")
+            await self.settle(attempt, settlement.never_sent(too_late))
+            raise too_late
+        return attempt
+
+    def warn(self, nearly_spent: Sequence[BudgetLine]) -> None:
+        """Alert of budgets that have passed their warning ratio."""
         for line in nearly_spent:
             self._alerts.send(
                 "budget_warning",
@@ -172,12 +182,6 @@ class Attempts:
                 period=line.period,
                 limit_usd=line.limit_usd,
             )
-        attempt = OpenAttempt(job, plan, admission, lost, self._clock.monotonic())
-        if job.remaining_s(self._clock) <= 0:
-            too_late = LedgerError(f"the deadline passed while the ledger wrote: {WAITED}")
-            await self.settle(attempt, settlement.never_sent(too_late))
-            raise too_late
-        return attempt
 
     async def run(
         self, job: Job, plan: Plan, admission: Admission, transport: Transport, check: Callable[[], None]

@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from router_lab.errors import (
+    AlreadyOutError,
     BudgetExceededError,
     ConfigError,
     LedgerError,
@@ -26,7 +27,7 @@ from router_lab.errors import (
     RouterLabError,
 )
 from router_lab.presets import PRESETS
-from router_lab.records import Attempt, Batch, BatchItem
+from router_lab.records import Batch, BatchItem
 from router_lab.router.attempts.attempts import Attempts
 from router_lab.router.attempts.job import Job
 from router_lab.router.attempts.plan import Plan
@@ -102,8 +103,6 @@ class BatchDesk:
         self._dialects = Dialects()
         # A call of each batch that this process handed in: what its server's refusals are about.
         self._calls: dict[str, Plan] = {}
-        # Pairs whose server is to be asked otherwise.
-        self.to_say_otherwise: set[str] = set()
 
     async def prepare(self, name: str, alias: str, run_id: str) -> Prepared:
         """A new batch for a candidate, whose own alias is `alias`. Raises `ConfigError`, `LedgerError`."""
@@ -159,7 +158,10 @@ class BatchDesk:
         lost = plan.mask.value(lost_row(job, plan, "closed", likely.usd, hold.usd, now))
         lines = self._budgets.lines(job.request.task_type, job.request.user_id, job.is_shadow, now)
         item = BatchItem(lost, job.request.schema, job.route.output, plan.max_tokens)
-        await self._batches.open_item(batch.batch_id, item, hold.usd, lines)
+        try:
+            self._attempts.warn(await self._batches.open_item(batch.batch_id, item, hold.usd, lines))
+        except AlreadyOutError:
+            return
         line = BATCHES[plan.target.settings.wire].line(lost.attempt_id, plan.wire.body)
         prepared.lines.append(line)
         prepared.task_types.add(lost.task_type)
@@ -189,9 +191,9 @@ class BatchDesk:
             if _was_refused(error):
                 await self._withdraw(batch, error)
                 raise
-            await self._batches.move(batch.batch_id, "submitting", note=_told(error))
+            await self._batches.move(batch.batch_id, "submitting", note=self._told(error))
         except ResponseParseError as error:  # it may be there
-            await self._batches.move(batch.batch_id, "submitting", note=_told(error))
+            await self._batches.move(batch.batch_id, "submitting", note=self._told(error))
         except BaseException:
             await self._batches.move(batch.batch_id, "submitting", note="interrupted")
             raise
@@ -268,18 +270,15 @@ class BatchDesk:
         judged = await asyncio.to_thread(
             lambda: [settled(items[one.custom_id], one, batch, provider, mask, self._book) for one in some]
         )
-        for row, found in judged:
-            self._learn(batch, row, found.error)
+        for _, found in judged:
+            self._learn(batch, found.error)
         await asyncio.gather(*(self._batches.settle(row) for row, _ in judged))
 
-    def _learn(self, batch: Batch, row: Attempt, error: BaseException | None) -> None:
-        """A server that does not take a field is to be asked otherwise, as a live call would at once."""
+    def _learn(self, batch: Batch, error: BaseException | None) -> None:
+        """A server that does not take a field is asked otherwise the next time, by whoever handed it in."""
         plan = self._calls.get(batch.batch_id)
-        if plan is None or not isinstance(error, ProviderError) or not error.refused:
-            return
-        is_new = self._dialects.learn(plan.target, plan.call, error)
-        if is_new or self._dialects.of(plan.target) != plan.call.dialect:
-            self.to_say_otherwise.add(row.comparison_id or "")
+        if plan is not None and isinstance(error, ProviderError) and error.refused:
+            self._dialects.learn(plan.target, plan.call, error)
 
     async def _settle_rest(self, batch: Batch, state: BatchState | None) -> None:
         """What has no result though the batch has ended: nobody knows whether it is billed."""
@@ -295,7 +294,10 @@ class BatchDesk:
         """Settle every item as never sent: it costs nothing."""
         rows = [withdrawn(item.lost, error) for item in (await self._batches.items(batch.batch_id)).values()]
         await asyncio.gather(*(self._batches.settle(row) for row in rows))
-        await self._batches.move(batch.batch_id, stage, note=_told(error))
+        await self._batches.move(batch.batch_id, stage, note=self._told(error))
+
+    def _told(self, error: BaseException) -> str:
+        return self._secrets.mask().text(f"{type(error).__name__}: {str(error)[:300]}")
 
     def _check_switch(self, task_type: str) -> None:
         if not self._switch.read(task_type).on:
@@ -316,7 +318,7 @@ class BatchDesk:
         )
 
     def _server(self, target: Target) -> BatchServer:
-        return BatchServer(target, self._transport, self._clock, self._secrets.known())
+        return BatchServer(target, self._transport, self._clock, self._secrets)
 
     def _age(self, batch: Batch) -> timedelta:
         return self._clock.now() - (batch.submitted_at or batch.opened_at)
@@ -337,7 +339,3 @@ def _was_refused(error: ProviderError) -> bool:
     if not error.sent:
         return True
     return error.status is not None and 300 <= error.status < 500 and error.status not in (408, 409, 499)
-
-
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error)[:300]}"

@@ -18,6 +18,11 @@ from router_lab.router.providers.batches import ItemResult
 from router_lab.router.providers.stops import was_filtered
 from router_lab.router.secrets import Mask
 
+# Why an item without an answer has none, in its row's `stop_reason`: its server does not take a field, and
+# may take another for it; somebody cancelled the batch at its provider.
+FIELD_REFUSED = "field_refused"
+CANCELLED_THERE = "batch_cancelled"
+
 
 def settled(
     item: BatchItem, result: ItemResult, batch: Batch, provider: Provider, mask: Mask, book: PriceBook
@@ -31,9 +36,15 @@ def settled(
     elif found.billing == "billed" and found.usage is not None:
         cost_usd, source = _cost(book, batch, found.usage, lost.started_at)
     row = settled_row(lost, found, None, cost_usd, source)
-    if isinstance(found.error, ProviderError) and was_filtered(found.error.kind):
-        row = replace(row, stop_reason=found.error.kind)  # a later process has the row alone
+    if isinstance(found.error, ProviderError):
+        row = replace(row, stop_reason=_reason(found.error))  # a later process has the row alone
     return mask.value(row), found
+
+
+def _reason(error: ProviderError) -> str | None:
+    if error.refused:
+        return FIELD_REFUSED
+    return error.kind if was_filtered(error.kind) or error.kind == CANCELLED_THERE else None
 
 
 def withdrawn(lost: Attempt, error: BaseException) -> Attempt:
@@ -51,7 +62,7 @@ def _settlement(item: BatchItem, result: ItemResult, provider: Provider, mask: M
         error = ProviderError("the batch's time was over before this item's turn", retryable=True)
         return settlement.never_sent(error, "expired")
     if result.ending == "cancelled":
-        error = ProviderError("the batch was cancelled before this item's turn", retryable=True)
+        error = ProviderError("the batch was cancelled before this item's turn", kind=CANCELLED_THERE)
         return settlement.never_sent(error, "cancelled")
     if result.ending == "error":
         status = result.status or 500

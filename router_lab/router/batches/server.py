@@ -13,6 +13,7 @@ from router_lab.router.providers import wire
 from router_lab.router.providers.base import WireRequest
 from router_lab.router.providers.batches import BATCHES, BatchApi, BatchAsk, BatchState, ItemResult
 from router_lab.router.request.targets import Target
+from router_lab.router.secrets import Secrets
 from router_lab.router.transport.transport import Transport
 
 # What handing in a large batch, and reading its results, may take.
@@ -37,7 +38,7 @@ class BatchServer:
     target: Target
     transport: Transport
     clock: Clock
-    secrets: tuple[str, ...]
+    secrets: Secrets
 
     @property
     def api(self) -> BatchApi:
@@ -121,14 +122,16 @@ class BatchServer:
     def _error(self, status: int, headers: object, body: bytes, asked: BatchAsk) -> ProviderError:
         read: Callable[..., ProviderError | ContextOverflowError] = self.target.provider.error
         error = read(status, headers, body, now=self.clock.now(), url=asked.path)
-        return error if isinstance(error, ProviderError) else ProviderError(str(error), status=status)
+        found = error if isinstance(error, ProviderError) else ProviderError(str(error), status=status)
+        self.secrets.mask().error(found)
+        return found
 
     def _request(self, asked: BatchAsk) -> WireRequest:
         headers = dict(self.target.credentials())
         if asked.method == "POST":
             headers["content-type"] = asked.content_type
         url = wire.address(self.target.settings.base_url, asked.path)
-        return WireRequest(url, headers, asked.body, self.secrets)
+        return WireRequest(url, headers, asked.body, self.secrets.known())
 
 
 def _is_since(state: BatchState, begun: datetime) -> bool:

@@ -52,10 +52,10 @@ class OpenAIBatches:
     provider: Literal["openai"] = "openai"
     item_path = _ENDPOINT
 
-    def __init__(self, batches: Batches) -> None:
+    def __init__(self, batches: Batches, wire: OpenAIWire) -> None:
         self._batches = batches
         self._files: dict[str, StoredFile] = {}
-        self.wire = OpenAIWire()
+        self.wire = wire
 
     def is_at(self, path: str) -> bool:
         """Whether the path is one of its own."""
