@@ -16,7 +16,7 @@ from router_lab.records import Message, Reply, ToolCall, Usage
 from router_lab.router.providers import wire
 from router_lab.router.providers.base import Chunk, ModelCall, WireRequest
 from router_lab.router.providers.calls import CallPieces, message_calls, read_calls
-from router_lab.router.providers.events import decode_body
+from router_lab.router.providers.events import as_events, decode_body, is_done, looks_like_events
 from router_lab.router.providers.failures import (
     event_error,
     is_error,
@@ -83,10 +83,12 @@ class Ollama:
         try:
             data = decode_body(body)
         except ValueError:
-            if usage := usage_of_events(self.decoder(), body):
+            data = None
+        if not isinstance(data, dict):
+            if usage := usage_of_events(self.decoder(), as_events(body) or body):
                 return usage
-            data = wire.salvage(body)
-        return _usage(data) if isinstance(data, dict) else None
+            data = wire.salvage(body) if data is None else {}
+        return _usage(data)
 
     def reply(self, body: bytes, status: int = 200) -> Reply:
         """Read a 2xx body. Raises `ProviderError` for a failure, `ResponseParseError` for half an answer."""
@@ -144,7 +146,8 @@ class OllamaDecoder(Decoder):
         self._calls = CallPieces()
 
     def _line(self, line: bytes) -> Iterator[Chunk]:
-        if not line.strip() or line.startswith(b":"):
+        line = line.removeprefix(b"data:").strip()  # proxies make server-sent events of it
+        if not line or line.startswith((b":", b"event:", b"id:", b"retry:")) or is_done(line):
             return
         try:
             payload = wire.decode(line, keep_halves=True)
@@ -180,9 +183,12 @@ class OllamaDecoder(Decoder):
                 yield Chunk(usage=usage)
 
     def _begins_whole(self, head: bytes) -> bool:
+        if looks_like_events(head):
+            return False
         return not head.startswith(b"{") or (head.split(b"\n", 1)[0].strip() == b"{" and b"\n" in head)
 
     def _is_mark(self, line: bytes) -> bool:
+        line = line.removeprefix(b"data:").strip()
         if not line.startswith(b"{") or b'"done"' not in line:
             return False
         try:

@@ -483,3 +483,33 @@ def test_deltas_of_another_kind_are_no_thoughts() -> None:
     ]
     reply = read("anthropic", events(*deltas, {"type": "message_stop"}))[1]
     assert (reply.text, reply.thinking) == ("Hello", "")
+
+
+LINES = [{"message": {"content": "Hel"}, "done": False}, {"message": {"content": "lo"}, "done": False}]
+LINES += [{"message": {"content": ""}, "done": True, "prompt_eval_count": 10, "eval_count": 5}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        events(*LINES),
+        b": hello\n\n" + events(*LINES, end=DONE),
+        b"event: message\n" + events(*LINES).replace(b"\n", b"\r\n"),
+        json.dumps(LINES).encode(),
+    ],
+)
+def test_ollamas_lines_in_another_frame_are_read(body: bytes) -> None:
+    for size in (1, 7, len(body)):
+        decoder = PROVIDERS["ollama"].decoder()
+        for at in range(0, len(body), size):
+            list(decoder.feed(body[at : at + size]))
+        reply = decoder.close()
+        assert (reply.text, reply.usage) == ("Hello", Usage(10, 5))
+    assert PROVIDERS["ollama"].reply(body).text == "Hello"
+    assert PROVIDERS["ollama"].usage(body) == Usage(10, 5)
+
+
+def test_an_error_among_ollamas_server_sent_events_is_told() -> None:
+    for error in (b"event: error\ndata: upstream is down\n\n", events({"error": "upstream is down"})):
+        with pytest.raises(ProviderError, match="upstream is down"):
+            read("ollama", events(LINES[0]) + error)
