@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -36,6 +36,8 @@ _PLAIN = frozenset(
         *("minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"),
     }
 )
+# One with `$schema` may belong to another draft.
+_OF_A_VALUE = _PLAIN - {"$schema"}
 _PLAIN_CHARS = 4_000
 _MAX_ALTERNATIVES = 3
 
@@ -45,11 +47,22 @@ class _Reading:
     """What is known while one answer is checked: when its time ends, and what every reference has come to."""
 
     ends: float
+    # A processor's time goes no faster than a clock's, and asking for it costs fifty times as much.
+    look_at: float = 0.0
     known: dict[tuple[int, int], Any] = field(default_factory=dict)
 
     @property
     def left_s(self) -> float:
         return self.ends - time.thread_time()
+
+    def check(self) -> None:
+        """Raises `TimeoutError` when the time is over."""
+        if (now := time.monotonic()) < self.look_at:
+            return
+        left = self.left_s
+        if left <= 0:
+            raise TimeoutError
+        self.look_at = now + left
 
 
 _reading: ContextVar[_Reading] = ContextVar("reading")
@@ -138,12 +151,13 @@ def _bounded(validator_type: Any, remembers: bool) -> Any:
     }
     if remembers and "$ref" in checks:
         checks["$ref"] = partial(_remembered, checks["$ref"])
+    if "items" in checks:
+        checks["items"] = partial(_items, checks["items"])
     return extend(validator_type, {name: partial(_timed, check) for name, check in checks.items()})
 
 
 def _timed(check: _Check, validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any] | None:
-    if _reading.get().left_s <= 0:
-        raise TimeoutError
+    _reading.get().check()
     stop_when_deep()
     return check(validator, value, instance, schema)
 
@@ -185,24 +199,51 @@ def _unique_items(validator: Any, wanted: Any, instance: Any, _schema: Any) -> I
 
     if not wanted or not validator.is_type(instance, "array"):
         return
-    seen: set[str] = set()
+    seen: set[Hashable] = set()
     for item in instance:
-        key = json.dumps(_comparable(item), sort_keys=True)
+        key = _key(item)
         if key in seen:
-            yield ValidationError(f"has non-unique elements, such as {key[:200]}")
+            yield ValidationError(f"has non-unique elements, such as {json.dumps(item)[:200]}")
             return
         seen.add(key)
 
 
-def _comparable(value: Any) -> Any:
-    """1 and 1.0 are equal in JSON Schema, and neither is true."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
+def _key(value: Any) -> Hashable:
+    """The same for values that are equal in JSON Schema: 1 and 1.0 are, and neither is true.
+
+    Made of texts alone, whose hashes nobody can choose: of numbers many may be found that have the same.
+    """
+    if isinstance(value, str):
+        return f"s{value}"
+    if isinstance(value, bool | None):
+        return f"b{value}"
+    if isinstance(value, int):
+        return f"i{value:x}"
+    if isinstance(value, float):
+        return f"i{int(value):x}" if value.is_integer() else f"f{value!r}"
     if isinstance(value, list):
-        return [_comparable(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _comparable(item) for key, item in value.items()}
-    return value
+        return tuple([_key(item) for item in value])
+    return frozenset([(name, _key(item)) for name, item in value.items()])
+
+
+def _items(check: _Check, validator: Any, below: Any, instance: Any, schema: Any) -> Iterator[Any] | None:
+    """As `check`, which makes a validator for each item: not where all are well by what they are alone."""
+    if isinstance(below, dict) and below.keys() <= _OF_A_VALUE and validator.is_type(instance, "array"):
+        keywords = [
+            (validator.VALIDATORS[name], value)
+            for name, value in below.items()
+            if name in validator.VALIDATORS
+        ]
+        if all(_is_well(keywords, validator, item, below) for item in instance):
+            return None
+    return check(validator, below, instance, schema)
+
+
+def _is_well(keywords: Sequence[tuple[_Check, Any]], validator: Any, item: Any, schema: Any) -> bool:
+    for check, value in keywords:
+        for _ in check(validator, value, item, schema) or ():
+            return False
+    return True
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[Any]:

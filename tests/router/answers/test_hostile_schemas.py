@@ -70,6 +70,14 @@ def test_a_deep_answer_that_satisfies_a_recursive_schema_is_read(schema: dict[st
     assert _read(schema, data) == data
 
 
+@pytest.mark.parametrize("step", [1, 2**61 - 1], ids=["ordinary", "of one hash"])
+def test_a_long_array_of_different_numbers_is_read(step: int) -> None:
+    data = [step * number for number in range(40_000)]
+    assert _read({"items": {"type": "integer"}, "uniqueItems": True}, data) == data
+    with pytest.raises(rl.ResponseParseError, match="non-unique"):
+        _read({"items": {"type": "number"}, "uniqueItems": True}, [*data, 0.0])
+
+
 @pytest.mark.parametrize(
     ("schema", "data"),
     [
@@ -196,6 +204,10 @@ def _keywords(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
             "unevaluatedItems": inner,
             "contains": inner,
             "uniqueItems": st.booleans(),
+            "items": inner,
+            "prefixItems": some,
+            "enum": st.lists(_DATA, min_size=1, max_size=3),
+            "minimum": st.integers(0, 1),
             "allOf": some,
             "anyOf": some,
             "oneOf": some,
