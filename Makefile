@@ -10,7 +10,7 @@ LIVE ?=
 SHOWN = $(or $(ROUTER_LAB_LEDGER),$(if $(wildcard out/ledger),$(CURDIR)/out/ledger))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lab test notebooks pictures soak bench bench-call bench-ledger bench-analysis bench-shadow bench-hostile bench-panels check format links clean
+.PHONY: help install demo lab test notebooks pictures soak bench bench-call bench-ledger bench-analysis bench-shadow bench-hostile bench-panels bench-replay check format links clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 18
@@ -49,7 +49,7 @@ pictures: $(INSTALLED) ## The README's pictures, made again in a real browser (n
 soak: $(INSTALLED) ## Long sweeps: thousands of fault scripts, hundreds of kills
 	$(BIN)/python -m pytest -m soak --timeout=3600 -s
 
-bench: bench-call bench-ledger bench-analysis bench-shadow bench-hostile bench-panels ## Every benchmark; each prints ratios against a named alternative
+bench: bench-call bench-ledger bench-analysis bench-shadow bench-hostile bench-panels bench-replay ## Every benchmark; each prints ratios against a named alternative
 
 bench-call: $(INSTALLED) ## What the accounting boundary costs per call
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
@@ -70,6 +70,9 @@ bench-hostile: $(INSTALLED) ## What a shadow with hostile answers costs its prim
 
 bench-panels: $(INSTALLED) ## How soon each panel is there on ten million attempts
 	$(BIN)/python tests/bench/bench_panels.py
+
+bench-replay: $(INSTALLED) ## How many rows a second a replay answers, and in how much memory
+	$(BIN)/python tests/bench/bench_replay.py
 
 check: $(INSTALLED) ## ruff, mypy --strict, the layers, dead links
 	$(BIN)/ruff check .
