@@ -105,8 +105,16 @@ async def freeze(
     beside = OfflineRouter.of(router, {alias: candidate.model(router.settings)})
     try:
         with OpenRows(rows, task_type, within, since) as source:
+            scorer = Scorer(None, None, router.settings)
             reader = Reader(
-                source, beside, (candidate,), "call", task_type, Scorer(None, None, router.settings)
+                source,
+                beside,
+                (candidate,),
+                "call",
+                task_type,
+                scorer,
+                repeats=repeats,
+                concurrency=concurrency,
             )
             plan, drawn = await asyncio.to_thread(reader.plan, path.name, sample, seed)
             refuse(plan, source.name, strict)
@@ -259,6 +267,4 @@ def _routed(router: Router, task_type: str | None) -> str:
 def _of(plan: Plan, missing: int) -> Plan:
     """The plan with the costs of the missing answers alone."""
     (cost,) = plan.costs
-    share = missing / cost.answers if cost.answers else 0.0
-    low, high = cost.low_usd * share, cost.high_usd * share
-    return replace(plan, costs=[replace(cost, answers=missing, low_usd=low, high_usd=high)])
+    return replace(plan, costs=[cost.scaled(missing)])

@@ -93,6 +93,24 @@ class Paid:
         )
 
 
+def latencies(ledger: Any, models: Sequence[str]) -> dict[str, float]:
+    """How many milliseconds these models' answers took here, on average; of one without answers, nothing."""
+    from router_lab.analysis.tables import arrow_of, tables_if_any
+
+    tables = tables_if_any(ledger)
+    if tables is None:
+        return {}
+    attempts = tables.attempts
+    answered = attempts.filter(
+        (attempts.outcome == "ok")
+        & attempts.latency_ms.notnull()
+        & attempts.model_requested.isin(list(models))
+        & ~attempts.cost_source.isin(["imported", "playback"])
+    )
+    means = answered.group_by("model_requested").aggregate(mean_ms=answered.latency_ms.mean())
+    return {one["model_requested"]: one["mean_ms"] for one in arrow_of(means).to_pylist()}
+
+
 def used_answers(ledger: Any, run_id: str) -> Keys:
     """The ids of the answers that pairs of a run have."""
     from router_lab.analysis.tables import tables_of

@@ -15,7 +15,7 @@ import numpy as np
 from router_lab.errors import ConfigError, RouterLabError
 from router_lab.replay.candidates import Candidate
 from router_lab.replay.logged import Logged
-from router_lab.replay.paid import key64, replay_id
+from router_lab.replay.paid import key64, latencies, replay_id
 from router_lab.replay.rows import Row, present
 from router_lab.replay.scoring import Scorer
 from router_lab.replay.sources import OpenRows
@@ -60,19 +60,39 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What asking one candidate for so many answers costs in USD.
+    """What asking one candidate for so many answers costs in USD, and takes in seconds.
 
     `low_usd` is for answers as long as the log's, or of one token where there is no log; `high_usd` for the
-    longest that they may be.
+    longest that they may be. `low_s` is with as many at a time as are allowed, `high_s` one after another, as
+    long as the ledger's own answers of the model took, else the log's; None where neither says it.
     """
 
     name: str
     answers: int
     low_usd: float
     high_usd: float
+    low_s: float | None = None
+    high_s: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.answers:,} answers, ${self.low_usd:.4f} to ${self.high_usd:.4f}"
+        takes = (
+            "time not known"
+            if self.low_s is None or self.high_s is None
+            else f"{_duration(self.low_s)} to {_duration(self.high_s)}"
+        )
+        return f"{self.name}: {self.answers:,} answers, ${self.low_usd:.4f} to ${self.high_usd:.4f}, {takes}"
+
+    def scaled(self, answers: int) -> Cost:
+        """For another number of answers."""
+        share = answers / self.answers if self.answers else 0.0
+        return replace(
+            self,
+            answers=answers,
+            low_usd=self.low_usd * share,
+            high_usd=self.high_usd * share,
+            low_s=None if self.low_s is None else self.low_s * share,
+            high_s=None if self.high_s is None else self.high_s * share,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +169,14 @@ class Reader:
         primary: Primary,
         task_type: str | None,
         scorer: Scorer,
+        *,
+        repeats: int = 1,
+        concurrency: int = 1,
+        pays_primary: bool = False,
     ) -> None:
+        self._pays_primary = pays_primary
+        self._repeats = repeats
+        self._concurrency = concurrency
         self._rows = rows
         self._router = router
         self._candidates = candidates
@@ -265,7 +292,36 @@ class Reader:
                 )
 
     def _costs(self, some: Sequence[Item], rows: int) -> list[Cost]:
-        return [self._cost(candidate, some, rows) for candidate in self._candidates]
+        models = self._router.settings.models
+        asked = [models[one.name].model for one in self._candidates]
+        called = {self._router.route(item.row.task_type).model for item in some} if self._pays_primary else ()
+        known = latencies(self._router.ledger, [*asked, *(models[alias].model for alias in called)])
+        logged = _mean_latency(some)
+        costs = [
+            self._timed(self._cost(one, some, rows).scaled(rows * self._repeats), known.get(model, logged))
+            for one, model in zip(self._candidates, asked, strict=True)
+        ]
+        if called:
+            took = [known[models[alias].model] for alias in called if models[alias].model in known]
+            costs.append(self._timed(self._primary_cost(some, rows), sum(took) / len(took) if took else None))
+        return costs
+
+    def _timed(self, cost: Cost, latency_ms: float | None) -> Cost:
+        if latency_ms is None:
+            return cost
+        each = latency_ms / 1e3
+        whole = each * cost.answers
+        return replace(cost, low_s=max(whole / self._concurrency, min(each, whole)), high_s=whole)
+
+    def _primary_cost(self, some: Sequence[Item], rows: int) -> Cost:
+        """What calling the routes' own models once a row costs."""
+        low = high = 0.0
+        for item in some:
+            job = self._router.job(item.request, "estimate")
+            high += self._router.likely_usd(job, job.route.model)
+            low += self._router.likely_usd(job, job.route.model, 1)
+        each = rows / len(some) if some else 0.0
+        return Cost("the primary", rows, low * each, high * each)
 
     def _cost(self, candidate: Candidate, some: Sequence[Item], rows: int) -> Cost:
         low = high = 0.0
@@ -351,5 +407,19 @@ def _length(logged: Logged | None) -> int:
 
 
 def _seconds(some: Sequence[Item], rows: int) -> float | None:
+    mean = _mean_latency(some)
+    return None if mean is None else mean / 1e3 * rows
+
+
+def _mean_latency(some: Sequence[Item]) -> float | None:
+    """Milliseconds an answer of the log took; None where it does not say."""
     known = [item.logged.latency_ms for item in some if item.logged and item.logged.latency_ms is not None]
-    return sum(known) / 1e3 * rows / len(known) if known else None
+    return sum(known) / len(known) if known else None
+
+
+def _duration(seconds: float) -> str:
+    """In the unit that a person would take."""
+    for unit, length in (("days", 86_400.0), ("hours", 3_600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s"

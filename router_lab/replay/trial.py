@@ -109,7 +109,17 @@ async def replay_candidates(
     beside = OfflineRouter.of(router, models, in_batch=batch)
     try:
         with OpenRows(rows, task_type, within, since) as source:
-            reader = Reader(source, beside, chosen, primary, task_type, scorer)
+            reader = Reader(
+                source,
+                beside,
+                chosen,
+                primary,
+                task_type,
+                scorer,
+                repeats=repeats,
+                concurrency=concurrency,
+                pays_primary=primary == "call",
+            )
             plan, drawn = await asyncio.to_thread(reader.plan, run_id or source.name, sample, seed)
             refuse(plan, source.name, strict)
             if confirm is not None and not confirm(plan):

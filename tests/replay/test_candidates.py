@@ -240,7 +240,36 @@ async def test_nothing_is_sent_unless_it_is_confirmed(lab: Lab) -> None:
     for cost in plan.costs:
         assert 0 < cost.low_usd < cost.high_usd
     assert plan.seconds == pytest.approx(0.615)
+    # As long as the log's answers took, one after another; or all at a time, and no sooner than one is there.
+    assert [cost.high_s for cost in plan.costs] == [pytest.approx(0.615)] * 2
+    assert [cost.low_s for cost in plan.costs] == [pytest.approx(0.1025)] * 2
     assert plan.left_usd == 5.0 and "budgets" not in str(plan)
+
+
+async def test_estimates_know_repeats_called_primaries_and_how_long_a_model_took_here(lab: Lab) -> None:
+    plans: list[Any] = []
+
+    def no(plan: Any) -> bool:
+        plans.append(plan)
+        return False
+
+    rows = [{key: row[key] for key in ("id", "task_type", "prompt")} for row in log()]
+    async with lab.router(ROUTING) as router:
+        await rl.replay(router, rows, candidates=["cheap"], primary="call", confirm=no)
+        await rl.replay(router, rows, candidates=["cheap"], primary="call")
+        await rl.replay(router, rows, candidates=["cheap", "other"], repeats=3, primary="call", confirm=no)
+    first, second = plans
+    assert "time not known" in str(first) and {cost.low_s for cost in first.costs} == {None}
+    assert [cost.name for cost in second.costs] == ["cheap", "other", "the primary"]
+    assert [cost.answers for cost in second.costs] == [18, 18, 6]
+    assert second.costs[0].high_usd == pytest.approx(3 * first.costs[0].high_usd, rel=0.1)
+    answers = lab.attempts[lab.attempts["outcome"] == "ok"].groupby("model_alias")["latency_ms"].mean() / 1e3
+    assert second.costs[0].high_s == pytest.approx(18 * answers["cheap"])
+    assert second.costs[2].high_s == pytest.approx(6 * answers["cloud"])
+    assert second.costs[1].high_s is None
+    spent = lab.attempts.groupby("model_alias")["cost_usd"].sum()
+    assert first.costs[0].low_usd <= spent["cheap"] <= first.costs[0].high_usd
+    assert first.costs[1].low_usd <= spent["cloud"] <= first.costs[1].high_usd
 
 
 async def test_what_the_budgets_leave_is_said_beforehand(lab: Lab) -> None:

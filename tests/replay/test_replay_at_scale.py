@@ -95,9 +95,8 @@ def test_every_row_has_one_answer_of_each_candidate_and_the_ledger_has_the_bill(
     peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     assert last.returncode == 0, out + err
     served = {one.client_request_id: one for one in trial.served()}
-    print(
-        f"{trial.rows:,} rows: {(len(served) - before) / seconds:,.0f} answers/s at the last, {peak_mb:.0f} MB"
-    )
+    rate = (len(served) - before) / seconds
+    print(f"{trial.rows:,} rows: {rate:,.0f} answers/s at the last, {peak_mb:.0f} MB")
     with Ledger(trial.folder / "ledger") as ledger:
         ledger.recover()
         attempts, pairs = ledger.attempts(), ledger.comparisons()
