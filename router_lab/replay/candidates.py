@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,6 +58,14 @@ class Candidate:
         """What makes its answers its own, as canonical JSON."""
         said = [self.name, model.server, model.model, dict(self.parameters), self.system, self.prompt]
         return json.dumps(said, sort_keys=True, ensure_ascii=False, default=str)
+
+    @property
+    def own_prompt(self) -> int | None:
+        """A number that tells its texts from others' (rows keep numbers always); None for a row's own."""
+        if self.system is None and self.prompt is None:
+            return None
+        told = json.dumps([self.system, self.prompt]).encode()
+        return int.from_bytes(hashlib.sha256(told).digest()[:6])
 
     def model(self, settings: Settings) -> ModelSettings:
         """The alias's model as this candidate asks it. Raises `ConfigError` for an unknown alias."""

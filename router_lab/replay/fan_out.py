@@ -330,7 +330,8 @@ class _Turn:
             run_id=self._run.run_id,
             comparator=made,
             details=({"reused": True} if known else {})
-            | ({"repeat": wanted.repeat} if wanted.repeat else {}),
+            | ({"repeat": wanted.repeat} if wanted.repeat else {})
+            | ({"shadow_prompt": own} if (own := wanted.candidate.own_prompt) is not None else {}),
         )
         await self._write(pairing, primary, shadow, tally)
         tally.reused += known

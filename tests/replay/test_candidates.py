@@ -13,6 +13,7 @@ import pytest
 import router_lab as rl
 from lab import Lab, laboratory
 from router_lab.errors import ConfigError
+from router_lab.replay import Candidate
 
 ROUTING = """
 routing:
@@ -85,6 +86,30 @@ async def test_verdicts_work_by_candidate(lab: Lab) -> None:
     assert set(verdicts.frame["task_type"]) == {"cheap", "other"}  # the column of whatever it is by
     assert len(run.frame) == 60
     assert rl.analysis.monitor(run.frame, by="shadow_alias") is not None
+
+
+@pytest.mark.parametrize("content", ["full", "none"])
+async def test_candidates_of_several_prompts_are_not_averaged(tmp_path: Path, content: str) -> None:
+    brief, polite = ({"prompt": f"{word}: {{prompt}}"} for word in ("Briefly", "Please"))
+    routing = f"{ROUTING}\nledger: {{content: {content}}}"
+    with laboratory(tmp_path / "ledger") as lab:
+        async with lab.router(routing) as router:
+            for texts in (brief, polite):
+                await rl.replay(router, log(30), candidates=[Candidate("other", "one name", **texts)])
+            told = repr(rl.analysis.ab(lab.ledger))
+            assert "REFUSED" in told and "the shadow was asked with several prompts" in told
+            again = rl.analysis.ab(lab.ledger, allow={"mixed_prompts", "too_few_clusters"})
+            assert again.verdict("ask") != "refused"
+
+
+async def test_candidates_of_one_model_are_not_averaged(lab: Lab) -> None:
+    own = [Candidate("other"), Candidate("other", prompt="Briefly: {prompt}")]
+    async with lab.router(ROUTING) as router:
+        await rl.replay(router, log(30), candidates=own)
+    told = repr(rl.analysis.ab(lab.ledger))
+    assert "REFUSED" in told and "several shadows of one model (other, other own prompt)" in told
+    apart = rl.analysis.ab(lab.ledger, by="shadow_alias")
+    assert "several" not in repr(apart)
 
 
 async def test_a_second_run_asks_nothing_and_a_new_candidate_alone_is_asked(lab: Lab) -> None:

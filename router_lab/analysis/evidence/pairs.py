@@ -78,6 +78,7 @@ _DEFAULTS: dict[str, Any] = {
     "is_likeness": None,
     "shadow_error": None,
     "shadow_answered": None,
+    "shadow_prompt": np.nan,
     "primary_cost_usd": np.nan,
     "shadow_cost_usd": np.nan,
     "primary_unknown_usd": 0.0,
@@ -204,12 +205,14 @@ def _selected(table: Any, wanted: Sequence[str], keys: Collection[str]) -> tuple
             preference,
             shadow_answered,
             shadow_error,
+            shadow_prompt,
         )
 
         table = table.mutate(
             preference=preference(table),
             shadow_error=shadow_error(table),
             shadow_answered=shadow_answered(table),
+            **({"shadow_prompt": shadow_prompt(table)} if "origin" in table.columns else {}),
             is_likeness=likeness(table),
             judge=judge_name(table),
         )
@@ -251,6 +254,7 @@ def _with_details(frame: pd.DataFrame) -> pd.DataFrame:
         ("judge", is_judged),
         ("shadow_error", frame["status"].isin(_GAVE_NOTHING["shadow"])),
         ("shadow_answered", frame["status"].isin(_GAVE_NOTHING["shadow"])),
+        ("shadow_prompt", frame["details"].map(lambda one: "shadow_prompt" in str(one))),
         ("is_likeness", frame["details"].map(lambda one: _LIKENESS in str(one))),
     ):
         if column not in frame:

@@ -30,6 +30,7 @@ REFUSALS = (
     "mixed_comparators",
     "mixed_models",
     "mixed_parameters",
+    "mixed_prompts",
     "bad_sampling",
     "sampling_changed",
 )
@@ -318,12 +319,31 @@ def _mixtures(found_evidence: Evidence) -> list[Finding]:
         if len(models) > 1:
             message = f"several {side} models ({', '.join(models)}): filter to one"
             found.append(Finding("mixed_models", message, refuses=True))
+        elif side == "shadow" and len(names := distinct_values(evidence["shadow_alias"])) > 1:
+            message = f"several shadows of one model ({', '.join(names)}): filter `shadow_alias` to one"
+            found.append(Finding("mixed_models", message, refuses=True))
         asked = distinct_values(evidence[f"{side}_parameters"])
         if len(asked) > 1:
             shown = ", ".join(asked[:3]) + (" ..." if len(asked) > 3 else "")
             message = f"the {side} was asked with several parameters ({shown[:300]}): filter to one"
             found.append(Finding("mixed_parameters", message, refuses=True))
-    return [*found, *_prompts(evidence)]
+    return [*found, *_own_prompts(evidence), *_prompts(evidence)]
+
+
+def _own_prompts(evidence: pd.DataFrame) -> list[Finding]:
+    """Whether a replay's candidate of one name was asked with several prompts of its own."""
+    asked = evidence.loc[evidence["use"] == "scored", "shadow_prompt"].fillna(-1).value_counts(sort=False)
+    if len(asked) < 2:
+        return []
+    told = ", ".join(
+        f"{'that of the rows' if number < 0 else f'{int(number):012x}'} on {pairs:,}"
+        for number, pairs in asked.head(3).items()
+    )
+    message = (
+        f"the shadow was asked with several prompts ({told}{', ...' if len(asked) > 3 else ''}): give each a "
+        "candidate of its own name, or filter to one `shadow_prompt` of the `details`"
+    )
+    return [Finding("mixed_prompts", message, refuses=True)]
 
 
 def _prompts(evidence: pd.DataFrame) -> list[Finding]:

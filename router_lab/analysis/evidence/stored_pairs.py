@@ -29,6 +29,7 @@ _KINDS = ("truth", "people", "judge")
 # In the stored JSON; text quoted inside it has its quotes escaped, so it cannot pass for a key.
 _PREFERENCE = r'"preference": ?([0-9.]+)'
 _JUDGE = r'"judge": ?"((?:[^"\\]|\\.)*)"'
+_SHADOW_PROMPT = r'"shadow_prompt": ?([0-9]+)'
 _SHADOW_ERROR = r'"shadow_error": ?"((?:[^"\\]|\\.)*)"'
 
 # Pairs without a usable answer of the shadow's.
@@ -129,6 +130,12 @@ def preference(pairs: Any) -> Any:
     """What the judge of a pair preferred (1 the shadow, 0 the primary), a column; null for other pairs."""
     found = pairs.details.re_extract(_PREFERENCE, 1).nullif("").cast("float64")
     return (pairs.comparator == "judge").ifelse(found, ibis.null("float64"))
+
+
+def shadow_prompt(pairs: Any) -> Any:
+    """Which prompt of its own a candidate of a replay was asked with, a number; null for the row's own."""
+    found = pairs.details.re_extract(_SHADOW_PROMPT, 1).nullif("").cast("float64")
+    return (pairs.origin == "replay").fill_null(False).ifelse(found, ibis.null("float64"))
 
 
 def likeness(pairs: Any) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from router_lab.panels.compare.diff import (
     Field,
@@ -69,11 +71,13 @@ def card(
     current: bool = False,
     live: bool = True,
     unseen: tuple[float, float] = (0.0, 0.0),
+    thoughts: Mapping[Side, str] = MappingProxyType({}),
 ) -> Html:
     """The first of `pairs` under its `number` on the page, and the others folded under it.
 
     `current` marks the pair that keys act on. Without `live`, nothing that differs between equal runs.
-    `unseen` is what the primary and the shadow may have cost more than is likely, USD.
+    `unseen` is what the primary and the shadow may have cost more than is likely, USD; `thoughts` is what
+    either thought before it answered, which is no part of what is compared.
     """
     pair = pairs.first
     return tag(
@@ -81,6 +85,7 @@ def card(
         _head(number, pairs, verdict),
         _prompt(prompt, limit),
         _answers(pair, limit),
+        _thoughts(thoughts, limit),
         _why(pair, live, unseen),
         _others(pairs, limit),
         style=f"{CARD};{CURRENT}" if current else CARD,
@@ -158,6 +163,23 @@ def _answers(pair: Comparison, limit: int) -> Html:
     models = pair.primary_model, pair.shadow_model
     columns = [_column(*each) for each in zip(sides, models, bodies, strict=True)]
     return tag("div", *columns, style=COLUMNS)
+
+
+def _thoughts(thoughts: Mapping[Side, str], limit: int) -> Html:
+    """What both sides thought, folded: it says why an answer is as it is."""
+    if not thoughts:
+        return Html("")
+    sides: tuple[Side, Side] = ("primary", "shadow")
+    nothing = tag("em", show("no thoughts stored"), style=FAINT)
+    bodies = [show(thoughts[side], limit) if side in thoughts else nothing for side in sides]
+    columns = [_column(side, None, body) for side, body in zip(sides, bodies, strict=True)]
+    summary = tag("summary", show("Thoughts, which are not compared"), style=f"cursor:pointer;{FAINT}")
+    return tag(
+        "details",
+        summary,
+        tag("div", *columns, style=COLUMNS),
+        style=f"padding:4px 10px;border-top:{LINE}",
+    )
 
 
 def _whole(output: str | None, calls: str | None) -> str | None:

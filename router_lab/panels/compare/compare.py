@@ -228,6 +228,7 @@ class ComparePanel(Panel[PageContent]):
             pairs=pairs,
             prompts=source.prompts(firsts),
             unseen=source.unseen_bills(firsts),
+            thoughts=source.thoughts(firsts),
             said=said_before(source.scores(firsts)),
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from router_lab.panels.compare.cards import card
 from router_lab.panels.compare.pairs import Choices, Repeats, Summary
+from router_lab.records import Side
 from router_lab.scores.verdicts import EarlierVerdict
 from router_lab.shown.escape import Html, tag
 from router_lab.shown.style import note
@@ -16,7 +17,8 @@ from router_lab.shown.style import note
 class PageContent:
     """Everything one drawing of the panel needs. `together`: pairs with the same prompt are one.
 
-    `unseen`: what the two sides of a pair may have cost more than is likely, USD.
+    `unseen`: what the two sides of a pair may have cost more than is likely, USD. `thoughts`: what they
+    thought before they answered.
     """
 
     choices: Choices
@@ -28,6 +30,7 @@ class PageContent:
     prompts: dict[str, str]
     said: dict[str, dict[str, EarlierVerdict]]
     unseen: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    thoughts: Mapping[str, Mapping[Side, str]] = field(default_factory=dict)
 
 
 def pairs_html(
@@ -44,6 +47,7 @@ def pairs_html(
             current=number == current,
             live=live,
             unseen=data.unseen.get(pair.first.comparison_id, (0.0, 0.0)),
+            thoughts=data.thoughts.get(pair.first.comparison_id, {}),
         )
         for number, pair in enumerate(data.pairs, start=1)
     ]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
+from router_lab.ledger.content import is_hash
 from router_lab.panels.compare.pair_filter import PairFilter, filtered, ordering
 from router_lab.panels.compare.pair_table import conformed, record
 from router_lab.panels.plain_rows import plain_rows
@@ -184,6 +185,30 @@ class PairSource:
             for row in self._rows(chosen)
             if row["prompt"]
         }
+
+    def thoughts(self, pairs: Iterable[Comparison]) -> dict[str, dict[Side, str]]:
+        """What both sides of each pair thought before they answered, by `comparison_id`, as far as attempts
+        are at hand and keep it.
+        """
+        wanted: dict[str, tuple[str, Side]] = {}
+        times = []
+        for pair in pairs:
+            times.append(pair.created_at)
+            for side, attempt in zip(SIDES, (pair.primary_attempt_id, pair.shadow_attempt_id), strict=True):
+                if attempt:
+                    wanted[attempt] = pair.comparison_id, side
+        attempts = self._opened.attempts
+        if attempts is None or not wanted or not {"attempt_id", "thoughts"} <= set(attempts.columns):
+            return {}
+        tests = [attempts.attempt_id.isin(list(wanted)), attempts.thoughts.notnull()]
+        if None not in times:
+            tests.append(attempts.started_at.between(min(times) - _NEAR, max(times) + _NEAR))
+        found: dict[str, dict[Side, str]] = {}
+        for row in self._rows(attempts.filter(*tests).select("attempt_id", "thoughts")):
+            if row["thoughts"] and not is_hash(row["thoughts"]):
+                comparison_id, side = wanted[row["attempt_id"]]
+                found.setdefault(comparison_id, {})[side] = row["thoughts"]
+        return found
 
     def unseen_bills(self, pairs: Iterable[Comparison]) -> dict[str, tuple[float, float]]:
         """What each side may have cost more than is likely, USD, by `comparison_id`, for unknown bills."""
