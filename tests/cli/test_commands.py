@@ -316,7 +316,7 @@ def test_mistakes_on_the_command_line_of_a_ledger_are_said(
     reconcile = ["reconcile", "cost.csv", "--provider", "unknown"]
     for arguments, said in (
         (["prune", "--before", "0001-01-01T00:00:00+05:00"], "before the year 1"),
-        (["redact", "--before", "yesterday"], "is no time"),
+        (["redact", "--before", "yesterday"], "a text such as 2026-11-22"),
         ([*reconcile, "--column", "date=a", "--column", "date=b"], "date is 'a' already"),
         ([*reconcile, "--column", "date"], "write it as OURS=THEIRS"),
         (["import", "spend.json", "--source", "litellm", "--config", "no.yaml"], "no.yaml"),
