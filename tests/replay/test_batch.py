@@ -295,3 +295,32 @@ async def test_keys_are_nowhere(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> No
         run = await rl.replay(asking, log(), candidates=["cheap"], batch=True)
     assert run.candidates[0].stopped and key not in repr(run)
     assert key not in repr(await lab.ledger.batches.all())
+
+
+async def test_a_called_primary_is_asked_once_and_not_by_the_batch(lab: Lab) -> None:
+    async with router(lab) as asking:
+        run = await rl.replay(asking, log(), candidates=["cheap"], primary="call", batch=True)
+    assert run.candidates[0].answered == 6 and len(items(lab)) == 6
+    called = [one for one in lab.served if one.model == "claude-sonnet-4-5"]
+    assert len(called) == 6 and not any(one.batch_id for one in called)
+
+
+async def test_a_status_fetches_what_a_candidate_of_another_name_was_asked(lab: Lab) -> None:
+    class Leaving(Days):
+        async def sleep(self, seconds: float) -> None:
+            raise asyncio.CancelledError
+
+    candidate = rl.replay.Candidate("cheap", parameters={"temperature": 0})
+    lab.server.app.batches.steer(default={"delay_s": 600})
+    async with lab.router(ROUTING, ON, clock=Leaving(lab)) as leaving:
+        with pytest.raises(asyncio.CancelledError):
+            await rl.replay(leaving, log(), candidates=[candidate], batch=True)
+    async with router(lab) as later:
+        (out,) = await rl.replay.batch_status(later)
+        assert (out.stage, out.open_items, out.candidate) == ("out", 6, candidate.name)
+        lab.server.app.batches.steer(pass_s=601)
+        (done,) = await rl.replay.batch_status(later)
+        assert (done.stage, done.open_items, done.held_usd) == ("done", 0, 0)
+        run = await rl.replay(later, log(), candidates=[candidate], batch=True)
+    assert run.candidates[0].answered == 6 and len(items(lab)) == 6
+    balanced(lab)

@@ -299,3 +299,26 @@ def test_the_price_list_agrees_on_every_model_it_has(vendor: str) -> None:
             assert ours == pytest.approx(float(theirs.total_price), abs=1e-12), (name, prompt, at)
             compared += 1
     assert compared > 15 * 20
+
+
+def in_batch(prices: PriceBook, at: datetime = NOW) -> tuple[float, str]:
+    cost = prices.cost("a", Usage(tokens_in=MILLION, tokens_out=MILLION), at, in_batch=True)
+    return cost.usd, cost.source
+
+
+def test_a_batch_costs_what_the_list_says_of_batches_else_half_and_says_which() -> None:
+    listed = book(model="claude-haiku-4-5")
+    assert in_batch(listed) == (0.5 + 2.5, "genai-prices batch")
+    # The list has no price for batches of that time.
+    assert in_batch(listed, datetime(2026, 10, 1, tzinfo=UTC)) == (0.5 + 2.5, "genai-prices half")
+    assert in_batch(book(price=Price(input=3, output=15))) == (1.5 + 7.5, "config half")
+
+
+@given(
+    st.builds(Price, input=st.floats(0, 100), output=st.floats(0, 100)),
+    st.builds(Usage, tokens_in=st.integers(0, MILLION), tokens_out=st.integers(0, MILLION)),
+)
+def test_half_a_price_is_half_the_cost(price: Price, usage: Usage) -> None:
+    made = book(price=price)
+    half, whole = (made.cost("a", usage, NOW, in_batch=batched).usd for batched in (True, False))
+    assert half == pytest.approx(whole / 2, rel=1e-9, abs=1e-9)
