@@ -82,7 +82,7 @@ def text(name: str, value: Any, what: str = "a text that is not empty") -> str:
 def texts(name: str, value: Any, what: str) -> list[str]:
     """Several texts, in order; a text by itself is a mistake for a list of one."""
     if isinstance(value, str):
-        raise ConfigError(f"{name} is {_shown(value)}; pass them as a list, [{_shown(value)}]")
+        raise ConfigError(f"{name} is {shown(value)}; pass them as a list, [{shown(value)}]")
     try:
         found = list(value)
     except TypeError:
@@ -121,7 +121,7 @@ def choice(name: str, value: Any, choices: Iterable[str]) -> str:
     """One of several words."""
     known = tuple(choices)
     if not isinstance(value, str) or value not in known:
-        raise ConfigError(f"{name}={_shown(value)}: choose one of {', '.join(known)}")
+        raise ConfigError(f"{name}={shown(value)}: choose one of {', '.join(known)}")
     return value
 
 
@@ -149,7 +149,7 @@ def numbers(name: str, values: Any) -> NDArray[float64]:
 
 def wrong(name: str, value: Any, what: str) -> ConfigError:
     """The error: what the argument is, and what it may be."""
-    return ConfigError(f"{name} is {_shown(value)}; it is {what}")
+    return ConfigError(f"{name} is {shown(value)}; it is {what}")
 
 
 def _as_share(value: Any) -> str:
@@ -167,7 +167,8 @@ def _is_flag(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A short `repr` that never fails."""
     try:
         said = repr(value).replace("\n", " ")
     except Exception:  # it may be anything at all

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from router_lab.arguments import wrong
+from router_lab.arguments import shown
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.records import Alert, Attempt, Comparison, Score, SwitchEvent, Watch
 
@@ -19,7 +19,7 @@ Kind = Literal["string", "int", "float", "bool", "time", "json"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_SOME_TIME = "a datetime, a date, or a text such as 2026-11-22 or 2026-11-22T10:00"
+_SOME_TIME = "give a datetime, a date, or a text such as 2026-11-22 or 2026-11-22T10:00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def aware(when: datetime | date | str) -> datetime:
         try:
             when = datetime.fromisoformat(when)
         except ValueError:
-            raise wrong("the time", when, _SOME_TIME) from None
+            raise ConfigError(f"{shown(when)} is no time; {_SOME_TIME}") from None
     if isinstance(when, date) and not isinstance(when, datetime):
         when = datetime(when.year, when.month, when.day, tzinfo=UTC)
     try:
@@ -176,8 +176,8 @@ def aware(when: datetime | date | str) -> datetime:
     except OverflowError:
         raise ConfigError(f"{when} is before the year 1 or after the year 9999 in UTC") from None
     except Exception:  # somebody's own timezone
-        raise wrong("the time", when, _SOME_TIME) from None
-    raise wrong("the time", when, _SOME_TIME)
+        raise ConfigError(f"{shown(when)} is no time; {_SOME_TIME}") from None
+    raise ConfigError(f"{shown(when)} is no time; {_SOME_TIME}")
 
 
 def moment(micros: int) -> datetime:
