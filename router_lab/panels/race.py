@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from router_lab import arguments
 from router_lab.analysis.tables import frame_of
+from router_lab.errors import ConfigError
 from router_lab.panels.sheet import Sheet, SheetPanel, chooser, chosen
 from router_lab.panels.sources import tables_opener
 from router_lab.shown.escape import plain
@@ -56,13 +59,17 @@ class RacePanel(SheetPanel):
         runs, kinds = _choices(tables)
         run = chosen(self.replay) or self._run_id or next(iter(runs), None)
         kind = chosen(self.task_type) or (next(iter(kinds), None) if run is None else None)
-        result = analysis.race(tables, self._plan, run_id=run, task_type=kind, rows=self._rows)
+        choices = {"replay": runs, "task_type": kinds}
+        try:
+            result = analysis.race(tables, self._plan, run_id=run, task_type=kind, rows=self._rows)
+        except ConfigError as error:  # another replay or task type may do
+            return Sheet(sentence=plain(error, 500), selection=pd.DataFrame(), choices=choices)
         return Sheet(
             sentence=_sentence(result, run or kind),
             selection=result.frame,
             tables=(("Candidates", _in_points(result)),),
             plot=plots.frontier(result) if len(result.frame) else None,
-            choices={"replay": runs, "task_type": kinds},
+            choices=choices,
         )
 
 

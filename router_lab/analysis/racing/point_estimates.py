@@ -13,51 +13,64 @@ from router_lab.shown.wording import percent, plain
 
 FEW: Final = 10
 _DRAWS = 2_000
+_TOLD = 4
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class PointEstimates:
-    """What the rule approves on the first `rows` inputs (None: nothing), and on `draws` of as many at random.
+    """What the rule approves in `draws` of `rows` inputs at random.
 
-    `is_wrong` and `wrong_share` (of the draws) count approvals of candidates that the race found to be beyond
-    the margin: those it left open are not counted, so that the share is a lower bound.
+    `approvals` are the shares of draws that approve each candidate, most often first; the rest approve
+    nothing. `wrong_share` is of draws that approve one that the race found beyond the margin,
+    `unsettled_share` of those that approve one it has not settled.
     """
 
-    approved: str | None
-    is_wrong: bool
+    approvals: tuple[tuple[str, float], ...]
     wrong_share: float
+    unsettled_share: float
     rows: int = FEW
     draws: int = _DRAWS
 
     def __str__(self) -> str:
-        first = "nothing" if self.approved is None else plain(self.approved)
-        wrong = ", which is wrong" if self.is_wrong else ""
+        told = [f"{plain(name)} in {percent(share)}" for name, share in self.approvals[:_TOLD]]
+        rest = sum(share for _, share in self.approvals[_TOLD:])
+        nothing = 1 - sum(share for _, share in self.approvals)
+        told += [f"others in {percent(rest)}"] if rest > 0 else []
+        told += [f"nothing in {percent(nothing)}"] if nothing > _ROUNDING else []
+        wrong = f"{percent(self.wrong_share)} approve one that the race found beyond the margin"
+        if self.unsettled_share > 0:
+            wrong += f", {percent(self.unsettled_share)} one that it has not settled"
         return (
-            f"Beside it, the cheapest whose point estimate on {self.rows} inputs is within the margin: "
-            f"on the first {self.rows} that is {first}{wrong}; of {self.draws:,} draws of {self.rows}, "
-            f"{percent(self.wrong_share)} approve one that the race found beyond the margin."
+            f"Beside it, of {self.draws:,} draws of {self.rows} inputs, the cheapest candidate whose point "
+            f"estimate is within the margin is {', '.join(told)}: {wrong}."
         )
 
 
 def point_estimates(
-    differences: Floats, names: Sequence[str], costs: Floats, beyond: Collection[str], margin: float
+    differences: Floats,
+    names: Sequence[str],
+    costs: Floats,
+    margin: float,
+    *,
+    beyond: Collection[str],
+    within: Collection[str],
 ) -> PointEstimates | None:
     """Apply the rule to `differences` (candidates, inputs); None for fewer than ten inputs.
 
-    `costs` (candidates,) say which is cheapest (NaN: last); `beyond` names those beyond the margin.
+    `costs` (candidates,) say which is cheapest (NaN: last); `beyond` and `within` name those found there.
     """
     inputs = differences.shape[1]
     if not len(names) or inputs < FEW:
         return None
-    rng = np.random.default_rng(0)
-    drawn = rng.random((_DRAWS, inputs)).argpartition(FEW - 1, axis=1)[:, :FEW]
-    first = _approved(differences[:, None, :FEW], costs, margin)[0]
-    often = _approved(differences[:, drawn], costs, margin)
-    is_beyond = np.array([*(name in beyond for name in names), False])
+    drawn = np.random.default_rng(0).random((_DRAWS, inputs)).argpartition(FEW - 1, axis=1)[:, :FEW]
+    approved = _approved(differences[:, drawn], costs, margin)
+    shares = [float(np.mean(approved == place)) for place in range(len(names))]
+    often = sorted(zip(names, shares, strict=True), key=lambda one: (-one[1], one[0]))
     return PointEstimates(
-        approved=names[first] if first >= 0 else None,
-        is_wrong=bool(is_beyond[first]),
-        wrong_share=float(is_beyond[often].mean()),
+        approvals=tuple((name, share) for name, share in often if share > 0),
+        wrong_share=sum(share for name, share in often if name in beyond),
+        unsettled_share=sum(share for name, share in often if name not in {*beyond, *within}),
     )
 
 

@@ -185,13 +185,14 @@ def _chosen(frame: pd.DataFrame) -> str | None:
 def _of_ten(taking_part: Sequence[Entry], frame: pd.DataFrame, plan: RacePlan) -> PointEstimates | None:
     if not taking_part:
         return None
-    shared = _shared(taking_part)
+    shared = _shared(taking_part).sort_values()
     costs = frame.set_index("candidate")["total_cost_ratio"]
     names = [one.name for one in taking_part]
     return point_estimates(
         np.stack([one.inputs["value"].reindex(shared).to_numpy(dtype=float) for one in taking_part]),
         names,
         costs.reindex(names).to_numpy(dtype=float),
+        plan.margin,
         beyond=set(frame.loc[frame["state"].isin(BEYOND), "candidate"]),
-        margin=plan.margin,
+        within=set(frame.loc[frame["state"] == RaceState.WITHIN, "candidate"]),
     )

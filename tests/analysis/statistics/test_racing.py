@@ -90,7 +90,12 @@ def _check_nine_models(differences: np.ndarray, permutations: int) -> None:
     dropped = np.mean([course.results[best] == "below" for course in found])
     settled = np.mean([[one in ("above", "below") for one in course.results] for course in found], axis=0)
     ten = point_estimates(
-        differences, list(map(str, range(8))), np.zeros(8), set(map(str, np.flatnonzero(~truth))), MARGIN
+        differences,
+        list(map(str, range(8))),
+        np.zeros(8),
+        MARGIN,
+        beyond=set(map(str, np.flatnonzero(~truth))),
+        within=set(map(str, np.flatnonzero(truth))),
     )
     assert ten is not None
     print(
