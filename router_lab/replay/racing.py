@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,16 +41,17 @@ class RaceRun:
 
 
 async def run_race(
-    run: FanOut, plan: RacePlan, items: Items, ask: Callable[[Items], Awaitable[object]]
+    run: FanOut, plan: RacePlan, items: Items, ask: Callable[[Items], Awaitable[object]], seed: int
 ) -> RaceRun | None:
     """Race the candidates of `run`; `ask` has a round's items asked and scored. None without any item."""
     from router_lab.analysis.statistics.racing import looks
 
-    ranks = await asyncio.to_thread(_ranks, items)
+    rank = partial(_rank, seed)
+    ranks = await asyncio.to_thread(_ranks, items, rank)
     everyone, asked, result, first = tuple(run.candidates), dict[str, int](), None, 0
     for last in looks(len(ranks)):
         asked |= {one.name: last for one in run.candidates}
-        await ask(_between(items, ranks[first], ranks[last - 1]))
+        await ask(_between(items, rank, ranks[first], ranks[last - 1]))
         result = await asyncio.to_thread(_judged, run, plan, [one.name for one in everyone], len(ranks))
         going_on = {name for name in result.undecided if run.tallies[name].stopped is None}
         run.candidates = [one for one in run.candidates if one.name in going_on]
@@ -60,18 +62,19 @@ async def run_race(
     return None if result is None else RaceRun(result, asked)
 
 
-def _ranks(items: Items) -> NDArray[np.uint64]:
-    """A number for each item, as good as random and always the same, in order."""
-    return np.sort(np.array(array("Q", (_rank(item) for item in items())), dtype=np.uint64))
+def _rank(seed: int, item: Item) -> int:
+    """As good as random, and always the same."""
+    return key64(f"race:{seed}:{item.key}")
 
 
-def _rank(item: Item) -> int:
-    return key64(f"race:{item.key}")
+def _ranks(items: Items, rank: Callable[[Item], int]) -> NDArray[np.uint64]:
+    """The numbers of all items, in order."""
+    return np.sort(np.array(array("Q", map(rank, items())), dtype=np.uint64))
 
 
-def _between(items: Items, first: np.uint64, last: np.uint64) -> Items:
+def _between(items: Items, rank: Callable[[Item], int], first: np.uint64, last: np.uint64) -> Items:
     """The items whose ranks are from `first` to `last`."""
-    return lambda: (item for item in items() if int(first) <= _rank(item) <= int(last))
+    return lambda: (item for item in items() if int(first) <= rank(item) <= int(last))
 
 
 def _judged(run: FanOut, plan: RacePlan, names: list[str], rows: int) -> RaceResult:

@@ -81,9 +81,10 @@ async def replay_candidates(
     answers which the ledger has of other runs to the same input by the same model with the same parameters;
     their pairs are marked `reused` in `details`.
 
-    With `race` (a `rl.analysis.RacePlan`, or True for the default one) rows are asked in random order, round
-    after round, and a candidate is asked no more once it is found within the margin, beyond it, or unlikely
-    to be settled on the rows there are; `ReplayRun.race` says who is what, and `rl.race` says it again.
+    With `race` (a `rl.analysis.RacePlan`, or True for the default one) rows are asked in a random order that
+    `seed` fixes, round after round, and a candidate is asked no more once it is found within the margin,
+    beyond it, or unlikely to be settled on the rows there are; `ReplayRun.race` says who is what, and
+    `rl.race` says it again.
 
     With `batch` the candidates are asked by Anthropic's Message Batches or OpenAI's Batch, at half the price
     and within a day or so: the call waits for them. A batch outlives this process: a later run of the same
@@ -150,7 +151,7 @@ async def replay_candidates(
                 if race_plan is None:
                     await ask(lambda: reader.items(drawn))
                 else:
-                    raced = await run_race(run, race_plan, lambda: reader.items(drawn), ask)
+                    raced = await run_race(run, race_plan, lambda: reader.items(drawn), ask, seed)
                 if batched is not None:
                     run.stopped = run.stopped or batched.stopped
     finally:
