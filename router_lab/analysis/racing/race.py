@@ -172,7 +172,9 @@ def _reason(state: RaceState) -> str:
 
 
 def _costs(seen: _Seen, alpha: float) -> dict[str, float]:
-    pairs = seen.entry.pairs[seen.entry.pairs["input_hash"].isin(seen.shared)].reset_index(drop=True)
+    pairs = seen.entry.pairs[seen.entry.pairs["input_hash"].isin(seen.shared)]
+    # In one order, so that sums of the same numbers are the same to the last digit.
+    pairs = pairs.sort_values(["input_hash", "comparison_id"], kind="stable", ignore_index=True)
     found = cost_and_latency(pairs, pairs["input_hash"].astype(str), 1 / pairs["probability"], alpha)
     return {name: found.get(name, float("nan")) for name in COST}
 
