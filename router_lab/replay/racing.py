@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 Items = Callable[[], Iterator[Item]]
 
 _TRIES = 5
+# The rows of the first round and how many times as many there are after each next one, where a round may take
+# a day.
+_OF_BATCHES = (100, 3.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ async def run_race(
     rank = partial(_rank, seed)
     ranks = await asyncio.to_thread(_ranks, items, rank)
     everyone, asked, result, first = tuple(run.candidates), dict[str, int](), None, 0
-    for last in looks(len(ranks)):
+    for last in looks(len(ranks)) if run.settled is None else looks(len(ranks), *_OF_BATCHES):
         asked |= {one.name: last for one in run.candidates}
         await ask(_between(items, rank, ranks[first], ranks[last - 1]))
         result = await asyncio.to_thread(_judged, run, plan, [one.name for one in everyone], len(ranks))

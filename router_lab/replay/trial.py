@@ -146,14 +146,14 @@ async def replay_candidates(
                     if batched is not None:
                         await batched.ask(items)
                     await run.run(lambda: _expecting(items(), expected))
+                    if batched is not None:
+                        run.stopped = run.stopped or batched.stopped
                     scored += await score_pairs(router.ledger, expected, scorer)
 
                 if race_plan is None:
                     await ask(lambda: reader.items(drawn))
                 else:
                     raced = await run_race(run, race_plan, lambda: reader.items(drawn), ask, seed)
-                if batched is not None:
-                    run.stopped = run.stopped or batched.stopped
     finally:
         await beside.close()
     return _result(plan, run, chosen, repeats, router, run.stopped, scored, raced)
