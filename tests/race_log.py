@@ -14,8 +14,8 @@ LABELS = ["billing", "delivery", "technical", "account"]
 ROUTING = "routing: {classify: {model: cloud, max_tokens: 16, shadow: {model: cheap, comparator: label}}}"
 MODELS = [
     SimModel("claude-haiku-4-5", "anthropic", "tekken-32k", 200_000, 0.97),
-    SimModel("my-model", "openai", "tekken", 32_768, 0.55),
-    SimModel("llama3.2:3b", "ollama", "tekken", 131_072, 0.2),
+    SimModel("my-model", "openai", "tekken", 32_768, 0.3),
+    SimModel("llama3.2:3b", "ollama", "tekken", 131_072, 0.1),
 ]
 CANDIDATES = ["cheap", "other", "small"]
 # A name that means something to HTML, to a terminal's reader and to matplotlib.

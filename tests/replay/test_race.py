@@ -64,7 +64,7 @@ async def test_a_race_takes_rows_at_random_whatever_the_order_of_the_file(lab: L
 
 
 async def test_a_race_goes_on_where_it_was_and_a_second_one_asks_nothing(lab: Lab) -> None:
-    budget = "cost: {daily_budget_usd: 1, shadow_daily_usd: 0.004}"
+    budget = "cost: {daily_budget_usd: 1, shadow_daily_usd: 0.002}"
     async with lab.router(ROUTING, budget) as router:
         cut = await rl.replay(router, log(), candidates=CANDIDATES, race=PLAN)
     assert cut.stopped and "BudgetExceededError" in cut.stopped
