@@ -69,11 +69,10 @@ class Trial:
         running.communicate()
 
 
-@pytest.fixture(params=[pytest.param(60, id="60"), pytest.param(10_000, id="10000", marks=pytest.mark.soak)])
-def trial(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Trial]:
-    latency = "0.1" if request.param < 1000 else "0"
-    with serving("router_lab.cli", ["sim", "--port", "0", "--latency", latency, "--chaos", "0.05"]) as url:
-        made = Trial(url, tmp_path, request.param)
+@pytest.fixture
+def trial(tmp_path: Path) -> Iterator[Trial]:
+    with serving("router_lab.cli", ["sim", "--port", "0", "--latency", "0", "--chaos", "0.05"]) as url:
+        made = Trial(url, tmp_path, 10_000)
         (tmp_path / "router.yaml").write_text(CONFIG.format(url=url), encoding="utf-8")
         with (tmp_path / "log.jsonl").open("w", encoding="utf-8") as log:
             for number in range(made.rows):
