@@ -11,6 +11,7 @@ from router_lab.panels.race import RacePanel
 from router_lab.panels.spend import SpendPanel
 from router_lab.panels.switch import SwitchPanel
 from router_lab.panels.truncation import TruncationPanel
+from router_lab.panels.verdict import VerdictPanel
 
 __all__ = [
     "ComparePanel",
@@ -22,5 +23,6 @@ __all__ = [
     "SpendPanel",
     "SwitchPanel",
     "TruncationPanel",
+    "VerdictPanel",
     "dashboard",
 ]

@@ -16,6 +16,7 @@ from router_lab.panels.monitor import MonitorPanel
 from router_lab.panels.spend import SpendPanel
 from router_lab.panels.switch import SwitchPanel
 from router_lab.panels.truncation import TruncationPanel
+from router_lab.panels.verdict import HEADING, VerdictPanel
 from router_lab.shown.escape import Html, plain, tag
 from router_lab.shown.style import note, page
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from router_lab.ledger import Ledger
 
 _PANELS: tuple[tuple[str, Callable[[Any], Panel[Any]]], ...] = (
+    (HEADING, VerdictPanel),
     ("Compare", ComparePanel),
     ("Switch", SwitchPanel),
     ("May we stop?", MonitorPanel),

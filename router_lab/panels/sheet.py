@@ -45,7 +45,8 @@ class Sheet:
     """What a `SheetPanel` shows. `selection` is the frame given back; `tables` are headed frames, `notes`
     the lines under them.
 
-    `timed` names columns left out of the static form because they differ between equal runs.
+    `timed` names columns left out of the static form because they differ between equal runs. A `body` is
+    shown in place of all of them.
     """
 
     sentence: str
@@ -55,6 +56,7 @@ class Sheet:
     choices: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     timed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    body: Html | None = field(default=None, repr=False)
 
 
 class SheetPanel(Panel[Sheet]):
@@ -190,6 +192,8 @@ def frame_html(frame: pd.DataFrame, without: tuple[str, ...] = ()) -> Html:
 
 
 def _sheet_html(sheet: Sheet, *, live: bool) -> Html:
+    if sheet.body is not None:
+        return sheet.body
     parts = [note(sheet.sentence)]
     if sheet.plot is not None:
         parts.append(picture(sheet.plot))

@@ -52,7 +52,11 @@ def _item(card: Card) -> Html:
         "div", sign, tag("b", show(card.lead)), show(f" {card.rest} for "), tag("b", show(card.task_type))
     )
     lines = [
-        tag("div", tag("span", show(f"{label}: "), style="opacity:.75"), show(text))
+        tag(
+            "div",
+            tag("span", show(f"{label}{'' if label.endswith('?') else ':'} "), style="opacity:.75"),
+            show(text),
+        )
         for label, text in card.facts
     ]
     look = (

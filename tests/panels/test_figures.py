@@ -20,6 +20,7 @@ from router_lab.panels import (
     MonitorPanel,
     SpendPanel,
     TruncationPanel,
+    VerdictPanel,
     dashboard,
     sheet,
 )
@@ -157,28 +158,31 @@ def test_frames_are_escaped_formatted_and_cut() -> None:
 
 def test_the_dashboard_makes_panels_when_their_tab_is_opened(written: rl.Ledger) -> None:
     board = dashboard(written)
-    assert list(board.panels) == ["Compare"]
-    board.set_state({"selected_index": 3})
+    assert list(board.panels) == ["May we replace it?"]
+    board.set_state({"selected_index": 4})
     assert isinstance(board.panels["Money"], SpendPanel)
     assert isinstance(board.show("Tokens"), DivisorPanel)
     assert board.show("Money") is board.panels["Money"]
-    assert "side by side" in board._repr_mimebundle_()["text/html"]
-    assert repr(board) == "Dashboard(Compare, Switch, May we stop?, Money, Truncation, Tokens)"
+    assert "Of 2 task types" in board._repr_mimebundle_()["text/html"]
+    assert (
+        repr(board)
+        == "Dashboard(May we replace it?, Compare, Switch, May we stop?, Money, Truncation, Tokens)"
+    )
 
 
 async def test_in_a_notebook_a_tab_is_read_aside_and_then_shown(written: rl.Ledger) -> None:
     board = dashboard(written)
     shown = asyncio.Event()
-    board.children[3].observe(lambda _: shown.set() if "Money" in board.panels else None, names="children")
-    board.set_state({"selected_index": 3})
-    assert "Reading the ledger" in board.children[3].children[0].value
+    board.children[4].observe(lambda _: shown.set() if "Money" in board.panels else None, names="children")
+    board.set_state({"selected_index": 4})
+    assert "Reading the ledger" in board.children[4].children[0].value
     board.set_state({"selected_index": 0})
-    board.set_state({"selected_index": 3})
+    board.set_state({"selected_index": 4})
     await asyncio.wait_for(shown.wait(), timeout=60)
-    assert isinstance(board.children[3].children[0], SpendPanel)
+    assert isinstance(board.children[4].children[0], SpendPanel)
 
 
-@pytest.mark.parametrize("kind", [SpendPanel, MonitorPanel, TruncationPanel, DivisorPanel])
+@pytest.mark.parametrize("kind", [SpendPanel, MonitorPanel, TruncationPanel, DivisorPanel, VerdictPanel])
 async def test_in_a_notebook_a_big_ledger_is_read_aside(
     written: rl.Ledger, monkeypatch: pytest.MonkeyPatch, kind: type[SheetPanel]
 ) -> None:
@@ -207,13 +211,13 @@ async def test_in_a_notebook_a_tab_that_cannot_be_made_says_why_and_tries_again(
     board = dashboard("no ledger")  # type: ignore[arg-type]
     for _ in range(2):
         said = asyncio.Event()
-        board.children[2].observe(lambda _, said=said: said.set(), names="children")
+        board.children[3].observe(lambda _, said=said: said.set(), names="children")
         board.set_state({"selected_index": 0})
-        board.set_state({"selected_index": 2})
+        board.set_state({"selected_index": 3})
         await asyncio.wait_for(said.wait(), timeout=60)
         while board._opening:
             await asyncio.gather(*board._opening.values())
-        assert "no such folder" in board.children[2].children[0].value
+        assert "no such folder" in board.children[3].children[0].value
 
 
 def test_a_tab_that_cannot_be_made_says_why() -> None:

@@ -68,6 +68,8 @@ def test_voila_flip_filter_mark_and_follow(folder: Path, tmp_path: Path) -> None
     cell = f"import router_lab as rl\nrl.panels.dashboard(rl.Ledger({str(folder)!r}))"
     path = notebook(tmp_path / "board.ipynb", cell)
     with voila(path) as url, browser_page(url, tmp_path) as page:
+        page.get_by_text("You may not yet").first.wait_for()
+        page.get_by_role("tab", name="Compare").click()
         page.get_by_text("8 pairs · 8 complete").wait_for()
         page.get_by_label("Task type").select_option("extract::short")
         page.get_by_text("4 pairs · 4 complete").wait_for()

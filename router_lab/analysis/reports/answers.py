@@ -107,7 +107,10 @@ class TaskVerdict:
         return tuple((label, text) for label, text in said if text)
 
     def __str__(self) -> str:
-        lines = [f"{plain(self.task_type)}: {self.headline}", *(f"    {a}: {b}" for a, b in self.facts)]
+        lines = [
+            f"{plain(self.task_type)}: {self.headline}",
+            *(f"    {a}{'' if a.endswith('?') else ':'} {b}" for a, b in self.facts),
+        ]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -158,13 +161,13 @@ class Verdict:
         names = ", ".join(map(plain, self.never_compared[:_MOST_NAMES]))
         return f"Never compared: {names}{f' and {more:,} more' if more > 0 else ''}."
 
-    def html(self) -> Html:
-        """The answers and how to read them, escaped."""
+    def html(self, task_type: str | None = None) -> Html:
+        """The answers, or the one for `task_type`, and how to read them, escaped."""
         if not self.task_types:
             return tag("p", show(self.summary))
         cards = [
             Card(one.answer, plain(one.task_type), *_parts(one.headline, one.answer), one.facts)
-            for one in self.task_types
+            for one in (self.task_types if task_type is None else [self.of(task_type)])
         ]
         note = tag("p", show(self.note), class_="note", style="opacity:.8")
         return tag("div", tag("p", show(self.summary)), verdict_list(cards), note)
