@@ -17,7 +17,9 @@ RouterLabError
 
 from __future__ import annotations
 
+import traceback
 from datetime import datetime
+from pathlib import Path
 
 __all__ = [
     "BudgetExceededError",
@@ -35,9 +37,24 @@ __all__ = [
     "UnsupportedError",
 ]
 
+_PACKAGE = Path(__file__).parent
+
 
 class RouterLabError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of every error this package raises on purpose.
+
+    A notebook shows the message and the caller's line; the whole traceback is `traceback.print_exc()`.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of the frames inside of this package."""
+        frames = [one for one in traceback.extract_tb(self.__traceback__) if not _is_ours(one.filename)]
+        where = f"line {frames[-1].lineno}: {frames[-1].line}" if frames and frames[-1].line else ""
+        return [*([where] if where else []), f"{type(self).__name__}: {self}"]
+
+
+def _is_ours(filename: str) -> bool:
+    return Path(filename).is_relative_to(_PACKAGE)
 
 
 class ConfigError(RouterLabError, ValueError):

@@ -41,6 +41,7 @@ def add_to(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serve until interrupted; the first line printed is the URL, for scripts to read."""
     from router_lab import sim
+    from router_lab.arguments import share
     from router_lab.errors import ConfigError
 
     options: dict[str, Any] = {
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         options["ollama_version"] = arguments.ollama_version
     if arguments.workload:
         options["workload"] = arguments.workload
-    if arguments.chaos:
+    if share("--chaos", arguments.chaos, from_zero=True, to_one=True):
         options["faults"] = sim.Chaos(
             {"500": arguments.chaos / 2, "529": arguments.chaos / 2}, arguments.seed
         )

@@ -59,6 +59,14 @@ class LedgerSwitch:
         self._routes: tuple[str, ...] = ()
         self._glanced: dict[str, tuple[float, SwitchState]] = {}
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            raise ConfigError(
+                f"switch.{name} = {value!r} flips nothing: turn shadows on with "
+                'ledger.switch.on(reason="..."), off with ledger.switch.off(reason="...")'
+            )
+        super().__setattr__(name, value)
+
     def read(self, task_type: str) -> SwitchState:
         """The state now for `task_type`, read from the journal. Never raises: unreadable means off."""
         if self._locked_off:

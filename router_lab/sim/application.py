@@ -356,8 +356,18 @@ def _rows(workload: str | Path | Rows | None) -> Rows:
         return ()
     if not isinstance(workload, str | Path):
         return workload
-    with Path(workload).open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines if line.strip()]
+    with Path(workload).open(encoding="utf-8-sig") as lines:
+        return [_row(f"{workload}:{number}", line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _row(place: str, line: str) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{place}: this line is no JSON ({error})") from None
+    if not isinstance(row, dict) or "prompt" not in row:
+        raise ValueError(f'{place}: a line is an object with a "prompt", such as {{"prompt": "..."}}')
+    return row
 
 
 async def _read_body(receive: Receive) -> bytes | None:
