@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -69,7 +69,7 @@ class SheetPanel(Panel[Sheet]):
     heading = ""
     _open: Callable[[], Any]
 
-    def __init__(self, *controls: widgets.Widget) -> None:
+    def __init__(self, *controls: widgets.Widget, below: Sequence[widgets.Widget] = ()) -> None:
         self._sheet: Sheet | None = None
         self._drawing = False
         self._body = widgets.HTML(layout=WIDE)
@@ -78,6 +78,7 @@ class SheetPanel(Panel[Sheet]):
             widgets.HTML(page(title(self.heading))),
             widgets.HBox([*controls, self.again], layout=ROW),
             self._body,
+            *below,
         )
         if _in_a_notebook() and arrow_of(self._open().attempts.count()).as_py() > READ_ASIDE_ABOVE:
             self._read_aside()

@@ -37,8 +37,7 @@ class VerdictPanel(SheetPanel):
         self.score = control(widgets.Button, "Score some pairs", button_style="primary")
         self.switch = control(widgets.Button, "Stop or continue …")
         self._below = widgets.VBox(layout=WIDE)
-        super().__init__(self.task_type, self.score, self.switch)
-        self.children = [*self.children, self._below]
+        super().__init__(self.task_type, self.score, self.switch, below=[self._below])
         self.score.on_click(self._guarded(self.score_some))
         self.switch.on_click(self._guarded(self.stop_or_continue))
 
