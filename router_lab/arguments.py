@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from math import isfinite
 from numbers import Integral, Real
@@ -123,6 +123,26 @@ def choice(name: str, value: Any, choices: Iterable[str]) -> str:
     if not isinstance(value, str) or value not in known:
         raise ConfigError(f"{name}={shown(value)}: choose one of {', '.join(known)}")
     return value
+
+
+def optional(check: Callable[..., T], name: str, value: Any, *more: Any, **options: Any) -> T | None:
+    """None, or what `check` lets pass."""
+    return None if value is None else check(name, value, *more, **options)
+
+
+def shares(name: str, values: Any) -> NDArray[float64]:
+    """A sequence of numbers in [0, 1], none missing, as an array of one dimension."""
+    found = numbers(name, values)
+    if not bool(((found >= 0) & (found <= 1)).all()):
+        raise wrong(name, values, "a sequence of numbers in [0, 1], none of them missing")
+    return found
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False, and nothing that only counts as one of them."""
+    if not _is_flag(value):
+        raise wrong(name, value, "True or False")
+    return bool(value)
 
 
 def names(name: str, value: Any) -> Mapping[str, str]:

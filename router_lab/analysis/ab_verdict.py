@@ -39,7 +39,7 @@ from router_lab.analysis.outlook import more_pairs, more_pairs_between, scores_t
 from router_lab.analysis.statistics.ab_power import detectable
 from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean, holm
 from router_lab.analysis.statistics.shrinkage import shrunk_means
-from router_lab.analysis.tables import tables_if_any, watch_history
+from router_lab.analysis.tables import history, tables_if_any, watch_history
 from router_lab.defaults import ALPHA, MARGIN
 from router_lab.errors import ConfigError
 from router_lab.records import Watch
@@ -163,6 +163,7 @@ def ab(
     arguments.error_rate("alpha", alpha)
     if cluster is not None:
         arguments.text("cluster", cluster, "a column of the pairs, or None")
+    watches = history("watches", watches, "watch_id")
     of_refusals = f"a set of some of {', '.join(REFUSALS)}"
     if unknown := sorted({*arguments.texts("allow", allow, of_refusals)} - {*REFUSALS}):
         raise ConfigError(f"allow names {', '.join(map(repr, unknown))}; it is {of_refusals}")

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from router_lab import arguments
 from router_lab.analysis.metrics.token_estimates import intact_calls
 from router_lab.analysis.tables import Source, frame_of, tables_of
-from router_lab.errors import ConfigError
 from router_lab.router.attempts.tokens import (
     Calibrator,
     Features,
@@ -60,6 +60,9 @@ class Calibrated:
     """The router's own estimators under any settings, started fresh."""
 
     def __init__(self, settings: TokenEstimation | None = None) -> None:
+        arguments.optional(
+            arguments.instance, "settings", settings, TokenEstimation, "a TokenEstimation, or None"
+        )
         self._states: dict[str, bytes] = {}
         self._calibrator = Calibrator(settings or TokenEstimation(), self)
 
@@ -125,8 +128,14 @@ def replay_estimators(
     Default: `recorded` (what was decided with then), `constant_4`, `ema`, `coverage`. Where the
     prompt's text was not kept, character classes are unknown and its length stands for them.
     """
-    if last < 1:
-        raise ConfigError(f"last is {last!r}; it must be at least 1")
+    arguments.whole("last", last)
+    if estimators is not None:
+        of = "estimators by name, such as {'ema': rl.analysis.Calibrated()}"
+        if not isinstance(estimators, Mapping):
+            raise arguments.wrong("estimators", estimators, of)
+        for name, one in estimators.items():
+            if not isinstance(name, str) or not (hasattr(one, "estimate") and hasattr(one, "learn")):
+                raise arguments.wrong("estimators", estimators, of)
     attempts = intact_calls(tables_of(source).attempts)
     newest = attempts.order_by(attempts.started_at.desc(), attempts.attempt_id.desc()).limit(last)
     history = frame_of(

@@ -22,7 +22,7 @@ from router_lab.analysis.evidence.ladder import evidence as evidence_of
 from router_lab.analysis.evidence.pairs import judged_pairs
 from router_lab.analysis.evidence.people_and_judge import by_chance
 from router_lab.analysis.evidence.quality import NOTHING, inspect
-from router_lab.analysis.exit.decision import ExitPlan
+from router_lab.analysis.exit.decision import EXIT_PLAN, ExitPlan
 from router_lab.analysis.exit.runs import betting_scale
 from router_lab.analysis.statistics.ab_power import POWER, binary_pairs, graded_pairs
 from router_lab.analysis.statistics.betting import Floats, Tally
@@ -106,7 +106,15 @@ def plan_experiment(
     (default: the exit's, 1 - threshold); `basis` and `scored_by` are as in `ab`, and do not matter where
     `agreement` is given. Raises `ConfigError`.
     """
-    plan = plan or ExitPlan()
+    plan = arguments.optional(arguments.instance, "plan", plan, ExitPlan, EXIT_PLAN) or ExitPlan()
+    pairs_per_day = arguments.optional(arguments.amount, "pairs_per_day", pairs_per_day)
+    if usd_per_pair is not None:
+        arguments.number("usd_per_pair", usd_per_pair, what := "a number of US dollars, 0 or more")
+        if usd_per_pair < 0:
+            raise arguments.wrong("usd_per_pair", usd_per_pair, what)
+    if margin is not None:
+        arguments.share("margin", margin)
+    _check_agreement(agreement)
     basis = asked_basis(basis, scored_by)
     measured = _rates(pairs, by, basis, scored_by) if pairs is not None else {"": _Rates()}
     if isinstance(agreement, Mapping):
@@ -139,6 +147,14 @@ def plan_experiment(
     return PowerPlan(frame, plan)
 
 
+def _check_agreement(agreement: Any) -> None:
+    given = agreement if isinstance(agreement, Mapping) else {None: agreement}
+    for name, one in given.items():
+        if one is not None:
+            of = "" if name is None else f" of {name!r}"
+            arguments.share(f"agreement{of}", one, from_zero=True, to_one=True)
+
+
 def ab_pairs(
     deviation: float | ArrayLike,
     margin: float,
@@ -162,6 +178,8 @@ def ab_pairs(
         given = np.asarray(deviation, dtype=np.float64)
     else:
         given = arguments.numbers("deviation", deviation)
+        if not len(given):
+            raise arguments.wrong("deviation", deviation, "a standard deviation, or at least one difference")
     arguments.share("margin", margin, from_zero=True)
     arguments.error_rate("alpha", alpha)
     arguments.share("power", power)

@@ -143,6 +143,7 @@ class Ledger:
             from router_lab.ledger.exchange.score_files import read_ratings
             from router_lab.ledger.exchange.score_import import ScoreSource, import_scores
 
+            arguments.flag("strict", strict)
             who = ScoreSource(by=by, kind=kind, drawn=drawn)
             ratings = read_ratings(source, on, scale, columns)
             return import_scores(self._core, self.tables(), ratings, on, who, strict=strict)
@@ -262,6 +263,7 @@ class Ledger:
         with imported():
             from router_lab.ledger.exchange.exporting import export
 
+            arguments.flag("raw", raw)
             return export(self._core, arguments.path("path", path), table, raw=raw)
 
     def import_file(
@@ -285,6 +287,7 @@ class Ledger:
         """
         if content is not None:
             arguments.choice("content", content, get_args(Content))
+        arguments.flag("strict", strict)
         with imported():
             from router_lab.ledger.exchange.imports.importing import import_file
 
@@ -322,6 +325,7 @@ class Ledger:
         with imported():
             from router_lab.ledger.exchange.reconcile import reconcile
 
+            arguments.flag("settle", settle)
             return reconcile(self._core, provider, arguments.path("path", path), columns, settle=settle)
 
     def verify(self) -> VerificationReport:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from numbers import Real
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # What `scored_by=` and `basis=` mean something else by.
 _RESERVED = frozenset({"truth", "people", "judge", *BASES})
 
+# What the names of our own scorers begin with, and of which kind these are.
+_SIGNED: Mapping[str, ScoreKind] = {"replay:": "truth", "judge:": "judge"}
+
 
 def store_scores(core: Core, scores: Sequence[Score]) -> None:
     """Write all of them in one transaction. Raises `ConfigError`, `LedgerError`."""
@@ -33,6 +36,12 @@ def store_scores(core: Core, scores: Sequence[Score]) -> None:
             Score,
             "a Score, or its parts: score(comparison_id=..., side=..., value=..., by=...)",
         )
+    for score in scores:
+        if not isinstance(score, Score):
+            raise ConfigError(
+                f"{shown(score)} is no score; pass `Score`s, or its parts by name: "
+                'comparison_id=one, side="shadow", value=0.5, by="ana"'
+            )
     fit = [fitted_record(SCORES, score) for score in scores]
     for score in fit:
         _check(score)
@@ -58,6 +67,7 @@ def new_score(subject: Subject, value: float | None, by: str | None, at: datetim
     """A score with an id of its own; `others` are further fields of `Score`. Raises `ConfigError`."""
     if by is None:
         raise ConfigError("by=None: say who gives the score, by a name such as 'ana'")
+    check_signature(by, others.get("kind", "person"))
     if value is None and others.get("verdict") is None:
         raise ConfigError("value=None: say what the answer is worth, from 0 to 1, or verdict='unsure'")
     return Score(
@@ -83,6 +93,19 @@ def check_scorer(by: Any, kind: ScoreKind | None = None) -> None:
         raise ConfigError(
             f"by={by!r}: scored_by= and basis= mean a kind of scores by this word; give a name, such as 'ana'"
         )
+
+
+def check_signature(by: Any, kind: ScoreKind) -> None:
+    """As `check_scorer`; nor may a person sign as a replay or a judge, whose names begin so, or a judge as
+    the other. For scores that come from outside.
+    """
+    check_scorer(by)
+    for begins, whose in _SIGNED.items():
+        if by.strip().lower().startswith(begins) and kind != whose:
+            raise ConfigError(
+                f"by={by!r}: only scores of kind={whose!r} are signed so, and these are of kind={kind!r}; "
+                "give a name, such as 'ana'"
+            )
 
 
 def _check(score: Score) -> None:

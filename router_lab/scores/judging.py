@@ -17,6 +17,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from router_lab import arguments
 from router_lab.errors import BudgetExceededError, ConfigError, LedgerError, RouterLabError
 from router_lab.ledger.content import is_hash
 from router_lab.records import Score
@@ -82,6 +83,8 @@ def plan_judging(
         raise ConfigError(
             "comparator `judge` asks a model: pass `router=`, whose route for the judge names the model"
         )
+    if not (hasattr(router, "judge") and hasattr(router, "ledger")):
+        raise arguments.wrong("router", router, "a Router, such as rl.Router(settings, ledger)")
     kept: Ledger = ledger
     if router.ledger is not ledger:
         raise ConfigError("a judge's calls and verdicts go to one ledger: pass the one the router was given")

@@ -82,8 +82,13 @@ def summary(again: pd.DataFrame) -> pd.DataFrame:
     """`recompare()`'s rows by task type, noise pairs left out.
 
     `compared` of `pairs` were compared again; `old_agreement` and `agreement` are means over the
-    `both` of them that have an agreement by either comparator, `changed` counts those that differ.
+    `both` of them that have an agreement by either comparator, `changed` counts those that differ. Raises
+    `ConfigError` for another frame.
     """
+    import pandas as pd
+
+    if not isinstance(again, pd.DataFrame) or not {"is_noise", "skipped", "old_agreement"} <= set(again):
+        raise arguments.wrong("again", again, "the frame that rl.recompare(...) gave")
     own = again[~again["is_noise"]]
     compared = own["skipped"].isna()
     both = compared & own["agreement"].notna() & own["old_agreement"].notna()

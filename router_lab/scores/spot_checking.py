@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from router_lab import arguments
 from router_lab.analysis.tables import arrow_of
 from router_lab.errors import ConfigError
-from router_lab.ledger.scores import check_scorer
-from router_lab.records import ScoreVerdict, Side
+from router_lab.ledger.scores import check_signature
+from router_lab.records import Ending, ScoreVerdict, Side
 from router_lab.scores.mark_design import (
     Candidate,
     Design,
@@ -26,6 +26,7 @@ from router_lab.scores.mark_design import (
     random_bytes,
 )
 from router_lab.scores.verdicts import SIDES, new_score, withdraw
+from router_lab.shown.answer import ended
 from router_lab.shown.escape import (
     Html,
     join,
@@ -45,7 +46,9 @@ Letter = Literal["A", "B"]
 
 @dataclass(frozen=True, slots=True)
 class SpotCheck:
-    """A pair to score. `a` and `b` are its answers in an order that says nothing of who gave them."""
+    """A pair to score. `a` and `b` are its answers in an order that says nothing of who gave them, and
+    `endings` how they ended: an answer that was cut or refused is to be marked as one.
+    """
 
     comparison_id: str
     task_type: str
@@ -55,9 +58,11 @@ class SpotCheck:
     primary_is: Letter = field(repr=False)
     drawn: Drawn = field(repr=False)
     aliases: tuple[str, str] = field(repr=False)  # of primary and shadow; not for the eyes of who marks
+    endings: tuple[Ending | None, Ending | None] = (None, None)
 
     def _repr_html_(self) -> str:
-        texts = (("Task", self.prompt), ("A", self.a), ("B", self.b))
+        a, b = (f", which {words}" if (words := ended(one)) else "" for one in self.endings)
+        texts = (("Task", self.prompt), (f"A{a}", self.a), (f"B{b}", self.b))
         return tag(
             "div",
             *(_block(heading, text) for heading, text in texts if text is not None),
@@ -216,9 +221,8 @@ def spot_checks(
     the score. `task_type` takes in what is below it. Noise pairs, and pairs whose answers are missing or
     were not stored, are left out. Raises `ConfigError` for an empty `by`.
     """
-    if not callable(getattr(ledger, "score", None)):
-        raise arguments.wrong("ledger", ledger, "a Ledger, such as rl.Ledger(path)")
-    check_scorer(by)
+    _check_ledger(ledger)
+    check_signature(by, "person")
     arguments.whole("count", count)
     arguments.whole("seed", seed, least=0)
     if task_type is not None:
@@ -270,6 +274,11 @@ def drawn_marks(ledger: Ledger, by: str) -> dict[str, str]:
     return {row["comparison_id"]: row["stratum"] for row in rows}
 
 
+def _check_ledger(ledger: Any) -> None:
+    if not callable(getattr(ledger, "score", None)):
+        raise arguments.wrong("ledger", ledger, "a Ledger, such as rl.Ledger(path)")
+
+
 def scored_pairs(ledger: Ledger, by: str | None = None) -> pd.DataFrame:
     """The comparisons that were scored, with `primary_score` and `shadow_score`, for `rl.analysis.ab`.
 
@@ -279,8 +288,9 @@ def scored_pairs(ledger: Ledger, by: str | None = None) -> pd.DataFrame:
     """
     from router_lab.analysis.evidence.marks import marks
 
+    _check_ledger(ledger)
     said = marks(ledger, by=by).dropna(subset=["primary_score", "shadow_score"], how="all")
-    rank = said["kind"].map({"truth": 0, "person": 2, "judge": 4}) + said["chosen"]
+    rank = said["kind"].map({"truth": 0, "person": 2, "judge": 4}).astype(float) + said["chosen"]
     best = said[rank == rank.groupby(said["comparison_id"]).transform("min")]
     scores = best.groupby("comparison_id", as_index=False).agg(
         primary_score=("primary_score", "mean"),
@@ -325,6 +335,7 @@ def _check(
     answers = tuple(_answer(row, side) for side in SIDES)
     swapped = random_bytes(seed, row["comparison_id"], by)[0] % 2 == 1
     a, b = reversed(answers) if swapped else answers
+    ended_so = (row["primary_ending"], row["shadow_ending"])
     return SpotCheck(
         comparison_id=row["comparison_id"],
         task_type=row["task_type"],
@@ -334,6 +345,7 @@ def _check(
         primary_is="B" if swapped else "A",
         drawn=drawn,
         aliases=(row["primary_alias"], row["shadow_alias"]),
+        endings=ended_so[::-1] if swapped else ended_so,
     )
 
 

@@ -8,6 +8,19 @@ from typing import Any
 
 from router_lab.shown.escape import show
 
+_ENDINGS = {
+    "token_limited": "was cut at the token limit",
+    "empty": "is empty",
+    "refused": "is a refusal",
+    "content_filter": "was stopped by a content filter",
+    "failed": "failed",
+}
+
+
+def ended(ending: str | None) -> str:
+    """How an answer ended, such as `was cut at the token limit`; "" for a whole one, or if unknown."""
+    return "" if ending in (None, "", "complete") else _ENDINGS.get(str(ending), str(ending))
+
 
 def answer_html(text: str, calls: Sequence[tuple[str, Mapping[str, Any]]], facts: Sequence[str]) -> str:
     """The answer, the tools it asks for by name and arguments, and one line of facts, such as its cost."""

@@ -139,6 +139,7 @@ async def steer(
     if not hasattr(ledger, "switch_events"):
         raise ConfigError(f"a {type(ledger).__name__} cannot be steered; pass a Ledger, which has the switch")
     _policy(policy)
+    arguments.flag("apply", apply)
     history = ledger.switch_events()
     result = monitor(
         ledger.tables(),
@@ -209,8 +210,17 @@ def act(
     """Flip the switch with reason and evidence, and record each new finding as an alert.
 
     `known_alerts` are the ids already in the ledger: said once, an alert is not said again. Returns
-    the actions that did something.
+    the actions that did something. Raises `ConfigError` for what is no action, switch or time.
     """
+    what = "a list of actions, such as plan_actions(result) gives"
+    if not isinstance(actions, Sequence) or not all(isinstance(one, Action) for one in actions):
+        raise arguments.wrong("actions", actions, what)
+    if not (hasattr(switch, "on") and hasattr(switch, "off")):
+        raise arguments.wrong("switch", switch, "a ledger's switch: ledger.switch")
+    if record_alert is not None and not callable(record_alert):
+        raise arguments.wrong("record_alert", record_alert, "a function of an alert, or None")
+    arguments.texts("known_alerts", known_alerts, "the ids of alerts")
+    arguments.optional(arguments.moment, "now", now)
     done = []
     for action in actions:
         alert = _alert(action, now or datetime.now(UTC))

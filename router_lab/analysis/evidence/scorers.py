@@ -55,10 +55,28 @@ def scorer_agreement(
 def krippendorff_alpha(ratings: Any, level: Literal["nominal", "interval"] = "nominal") -> float:
     """Krippendorff's alpha of `ratings`, an array of units by scorers; None or NaN where one is missing.
 
-    NaN where no unit has two ratings, or all ratings are one value. Raises `ConfigError` for another level.
+    NaN where no unit has two ratings, or all ratings are one value. Raises `ConfigError` for another level,
+    and for no ratings.
     """
-    units, values = _long(pd.DataFrame(ratings))
+    arguments.choice("level", level, ("nominal", "interval"))
+    units, values = _long(_ratings(ratings, level))
     return float(_alphas(*_unit_sums(units, values, level))[0])
+
+
+def _ratings(ratings: Any, level: str) -> pd.DataFrame:
+    what = "an array of units by scorers, such as [[1, 1], [0, None]]"
+    try:
+        found = pd.DataFrame(ratings)
+        if level == "interval":
+            found = found.astype(np.float64)
+        for column in found:
+            pd.factorize(found[column])
+    except (TypeError, ValueError):
+        numbers = "; of the level 'interval' they are numbers" if level == "interval" else ""
+        raise arguments.wrong("ratings", ratings, f"{what}{numbers}") from None
+    if ratings is None or isinstance(ratings, str | bytes) or found.empty:
+        raise arguments.wrong("ratings", ratings, what)
+    return found
 
 
 def _agreement(group: pd.DataFrame, alpha: float, seed: int) -> dict[str, Any]:

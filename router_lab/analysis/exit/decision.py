@@ -30,7 +30,8 @@ from router_lab.analysis.statistics.betting import (
     tally,
 )
 from router_lab.analysis.statistics.stopping import chance_of_verdict
-from router_lab.defaults import ALPHA, BAR
+from router_lab.defaults import ALPHA, BAR, BASES
+from router_lab.errors import ConfigError
 from router_lab.shown.wording import interval_kind
 
 # Of values (1 + difference) / 2.
@@ -51,6 +52,10 @@ class Outcome(StrEnum):
     FUTILE = "futile"
     CONTINUE = "continue"
     STALE = "stale"
+
+
+# What an argument is that takes a plan.
+EXIT_PLAN = "an ExitPlan, such as rl.analysis.ExitPlan()"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,9 +147,19 @@ def decide(
     what the values are: of `scores` and `judge`, 1/2 is no difference.
     `newest` and `now` (both aware) let evidence go stale. Raises `ConfigError` for unusable values.
     """
+    arguments.instance("plan", plan, ExitPlan, EXIT_PLAN)
+    bar = plan.threshold if threshold is None else arguments.share("threshold", threshold)
+    error = plan.alpha if alpha is None else arguments.error_rate("alpha", alpha)
+    arguments.choice("basis", basis, BASES)
+    newest = arguments.optional(arguments.moment, "newest", newest)
+    now = arguments.optional(arguments.moment, "now", now)
+    values = arguments.numbers("values", values)
+    weights = arguments.optional(arguments.numbers, "weights", weights)
+    reach = arguments.optional(arguments.numbers, "reach", reach)
+    for name, given in (("weights", weights), ("reach", reach)):
+        if given is not None and len(given) != len(values):
+            raise ConfigError(f"{name} has {len(given)} entries and values {len(values)}: give one for each")
     rows, row_weights = check_rows(values, weights, reach)
-    bar = plan.threshold if threshold is None else threshold
-    error = plan.alpha if alpha is None else alpha
     seen = tally(rows, row_weights, reach)
     crossing = first_crossing(rows, bar, error, row_weights, reach)
     needed, leaning = _forecast(seen, bar, error)

@@ -35,6 +35,7 @@ from router_lab.analysis.evidence.people_and_judge import NEARLY_ALL, by_chance,
 from router_lab.analysis.evidence.population import TAG
 from router_lab.analysis.evidence.quality import FEWEST_CLUSTERS, NOTHING
 from router_lab.analysis.exit.decision import (
+    EXIT_PLAN,
     Decision,
     ExitPlan,
     Outcome,
@@ -71,7 +72,7 @@ from router_lab.analysis.exit.watches import (
 )
 from router_lab.analysis.statistics.betting import log_e_path, tally
 from router_lab.analysis.statistics.prediction_powered import FEWEST_MARKED
-from router_lab.analysis.tables import switch_history, tables_if_any, tags_of_calls, watch_history
+from router_lab.analysis.tables import history, switch_history, tables_if_any, tags_of_calls, watch_history
 from router_lab.errors import ConfigError
 from router_lab.records import Watch
 from router_lab.shown.markup import bullets
@@ -195,8 +196,12 @@ def monitor(
     and unknown bases or scorers.
     """
     moment = datetime.now(UTC) if now is None else arguments.moment("now", now)
-    if plan is not None:
-        arguments.instance("plan", plan, ExitPlan, "an ExitPlan, such as rl.analysis.ExitPlan()")
+    for name, one in (("plan", plan), ("default_plan", default_plan)):
+        arguments.optional(arguments.instance, name, one, ExitPlan, EXIT_PLAN)
+    arguments.optional(arguments.text, "cluster", cluster, f"a column of the pairs, or {TAG}NAME, or None")
+    arguments.texts("begin", begin, "a list of task types")
+    switch_events = history("switch_events", switch_events, "epoch")
+    watches = history("watches", watches, "watch_id")
     if task_types is not None:
         arguments.whole("task_types", task_types)
     if least_probability is not None:
@@ -276,8 +281,6 @@ def _scored_by(tables: Any, scorer: str, keep: Sequence[str]) -> pd.DataFrame | 
 
 
 def _check_begin(begin: Collection[str], names: Sequence[str]) -> None:
-    if isinstance(begin, str):
-        raise ConfigError(f"begin is {begin!r}; pass the task types as a list, [{begin!r}]")
     for name in begin:
         if name not in names:
             known = ", ".join(map(repr, names[:20])) or "none yet"

@@ -33,6 +33,7 @@ def agreement(
     `interval`, what they are: for one look at a fixed sample, unlike the monitor's. Unweighted: group
     by what was sampled at one rate, or use `ab`, which weights.
     """
+    arguments.share("alpha", alpha)
     return _with_interval(frame_of(agreement_expression(tables_of(source), by)), alpha, least=0.0)
 
 
@@ -51,6 +52,7 @@ def beyond_noise(source: Source, by: Keys = "task_type", alpha: float = 0.05) ->
     `shadow_agreement`, `floor_agreement`, `mean` (floor less shadow, -1 to 1: above 0 the shadow
     differs more than chance does), `standard_error`, `low`, `high`, `interval` as in `agreement`.
     """
+    arguments.share("alpha", alpha)
     return _with_interval(frame_of(beyond_noise_expression(tables_of(source), by)), alpha, least=-1.0)
 
 
@@ -128,7 +130,7 @@ def _with_interval(frame: pd.DataFrame, alpha: float, least: float) -> pd.DataFr
     """
     frame["standard_error"] = frame["standard_error"].astype(np.float64)
     clusters = frame["clusters"].where(frame["clusters"] > 1).astype(np.float64)
-    critical = stdtrit(clusters - 1, 1 - arguments.share("alpha", alpha) / 2)
+    critical = stdtrit(clusters - 1, 1 - alpha / 2)
     half = critical * frame["standard_error"]
     down = critical**2 / clusters * (frame["mean"] - least)
     up = critical**2 / clusters * (1 - frame["mean"])

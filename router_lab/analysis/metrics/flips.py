@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from router_lab import arguments
 from router_lab.analysis.metrics.keys import COMPARISON_KEYS, Keys
 from router_lab.analysis.metrics.repeats import add_interval, of_inputs, rates_of_inputs, without_sums
 from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
@@ -23,6 +24,7 @@ def flip_rate(source: Source, by: Keys = ("task_type", "comparator"), alpha: flo
     and `low`, `high` at 1 - alpha, of inputs which repeat (see `repeats`). A rate near 50% means that the
     judge likes a place and not an answer.
     """
+    arguments.share("alpha", alpha)
     frame = frame_of(flip_rate_expression(tables_of(source), by))
     add_interval(frame, alpha, hits="flipped", size="judged")
     return without_sums(frame)

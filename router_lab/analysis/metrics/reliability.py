@@ -7,6 +7,7 @@ from typing import Any
 import ibis
 import pandas as pd
 
+from router_lab import arguments
 from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, grouped, joined, keys_of, names_of, share
 from router_lab.analysis.metrics.repeats import (
     add_interval,
@@ -54,6 +55,7 @@ def rates(source: Source, by: Keys = "provider", alpha: float = 0.05) -> pd.Data
     `_input_rate` is the rate of the average input, `_effective` and `_block_effective` are how many
     independent attempts would say as much.
     """
+    arguments.share("alpha", alpha)
     frame = frame_of(rates_expression(tables_of(source), by))
     for name, column in (("ok", "ok"), ("error", "errors"), ("retry", "retries")):
         add_interval(frame, alpha, hits=column, size="attempts", prefix=f"{name}_", by_blocks=True)

@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri, stdtrit
 
-from router_lab import arguments
 from router_lab.analysis.metrics.keys import Keys, Known, grouped, joined, keys_of, names_of, share
 from router_lab.analysis.statistics.clustered import score_interval
 
@@ -88,7 +87,7 @@ def add_interval(
     """
     of = frame[size].where(frame[size] > 0).astype(np.float64)
     rate, inputs = frame[hits] / of, frame["inputs"].astype(np.float64)
-    normal = float(ndtri(1 - arguments.share("alpha", alpha) / 2))
+    normal = float(ndtri(1 - alpha / 2))
     worth = _effective(frame, hits, rate, of, "", otherwise=inputs)
     by_t = stdtrit(np.maximum(inputs - 1, 1), 1 - alpha / 2)
     readings = [

@@ -32,13 +32,14 @@ def savings(source: Source, by: Keys = "task_type", alpha: float = 0.05) -> pd.D
     `shadow_unknown_usd` are the most that they can cost, of the pairs; `calls_unknown_more_usd` by how
     much the calls may have saved more (the primary's), `calls_unknown_less_usd` less (the shadow's).
     """
+    arguments.share("alpha", alpha)
     frame = frame_of(savings_expression(tables_of(source), by))
     frame["saved_usd"] = frame["primary_usd"] - frame["shadow_usd"] - frame["fallback_usd"]
     frame["calls_saved_usd"] = frame["calls_primary_usd"] - frame["calls_shadow_usd"]
     priced = frame["calls_primary_usd"].where(frame["calls_primary_usd"] > 0)
     frame["saved_share"] = frame["calls_saved_usd"] / priced
     clusters = frame["clusters"].where(frame["clusters"] > 1).astype(np.float64)
-    tail = arguments.share("alpha", alpha) / 2
+    tail = alpha / 2
     half = stdtrit(clusters - 1, 1 - tail) * frame["ratio_error"].astype(np.float64)
     frame["low"], frame["high"] = frame["saved_share"] - half, (frame["saved_share"] + half).clip(upper=1.0)
     frame["interval"] = interval_kind(alpha)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from router_lab import arguments
 from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys
 from router_lab.analysis.metrics.repeats import add_interval, of_inputs, rates_of_inputs, without_sums
 from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
@@ -19,6 +20,7 @@ def estimates(source: Source, by: Keys = ("task_type", "model"), alpha: float = 
     `misses_input_rate`, `misses_effective`, `miss_rate`, and `low`, `high` at 1 - alpha, of inputs which
     repeat (see `repeats`).
     """
+    arguments.share("alpha", alpha)
     frame = frame_of(estimates_expression(tables_of(source), by))
     add_interval(frame, alpha, hits="misses", size="calls")
     return without_sums(frame.rename(columns={"rate": "miss_rate"}))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from router_lab import arguments
 from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, joined, keys_of, names_of, share
 from router_lab.analysis.metrics.repeats import (
     add_interval,
@@ -25,6 +26,7 @@ def truncation(source: Source, by: Keys = "task_type", alpha: float = 0.05) -> p
     `suspects_effective` (how many independent attempts would say as much), `rate`, and `low`, `high` at
     1 - alpha: of a share of calls and of inputs, which repeat (see `repeats`).
     """
+    arguments.share("alpha", alpha)
     return _with_rate(frame_of(truncation_expression(tables_of(source), by)), alpha)
 
 
@@ -44,6 +46,7 @@ def truncation_by_signal(source: Source, by: Keys = (), alpha: float = 0.05) -> 
     Columns: the keys, `signal`, `attempts`, `inputs`, `suspects`, `suspects_input_rate`,
     `suspects_effective`, `rate`, `low`, `high`.
     """
+    arguments.share("alpha", alpha)
     return _with_rate(frame_of(truncation_by_signal_expression(tables_of(source), by)), alpha)
 
 

@@ -53,8 +53,9 @@ def race(
     several primaries.
     """
     plan = RacePlan() if plan is None else arguments.instance("plan", plan, RacePlan, "a RacePlan")
-    if rows is not None:
-        arguments.whole("rows", rows)
+    arguments.optional(arguments.whole, "rows", rows)
+    arguments.optional(arguments.text, "run_id", run_id, "the id of a replay, or None")
+    arguments.optional(arguments.text, "task_type", task_type, "a task type, or None")
     found = pairs_of_race(pairs, plan, run_id, task_type)
     main = found[~found["is_noise"]]
     also = arguments.texts("candidates", candidates, "names of candidates")

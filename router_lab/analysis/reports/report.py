@@ -20,14 +20,22 @@ from router_lab.analysis import metrics
 from router_lab.analysis.ab_verdict import AbResult, ab
 from router_lab.analysis.evidence.ladder import asked_basis
 from router_lab.analysis.evidence.pairs import judged_pairs
-from router_lab.analysis.exit.decision import ExitPlan
+from router_lab.analysis.exit.decision import EXIT_PLAN, ExitPlan
 from router_lab.analysis.exit.monitor import MonitorResult, clusters_of, monitor, watched_rows
 from router_lab.analysis.exit.watches import newest_watches
 from router_lab.analysis.ledger_drift import drift
 from router_lab.analysis.reports.answers import Verdict, verdict_of
 from router_lab.analysis.reports.findings import Findings
 from router_lab.analysis.reports.page import page
-from router_lab.analysis.tables import Source, Tables, frame_of, switch_history, tables_of, watch_history
+from router_lab.analysis.tables import (
+    Source,
+    Tables,
+    frame_of,
+    history,
+    switch_history,
+    tables_of,
+    watch_history,
+)
 from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
 from router_lab.private_files import make_folders, write_text
@@ -102,8 +110,10 @@ def report(
     One loss is accepted throughout: `margin` by default follows from the plan, and a plan from `margin`.
     Raises `ConfigError` for what is no ledger, `LedgerError` for one that cannot be read.
     """
+    arguments.text("title", title)
+    arguments.flag("pictures", pictures)
+    moment = _checked(plan, margin, alpha, switch_events, now)
     tables = tables_of(source)
-    moment = now or datetime.now(UTC)
     found = _judge(
         tables, plan, margin, alpha, asked_basis(basis, scored_by), scored_by, switch_events, moment
     )
@@ -140,10 +150,19 @@ def verdict(
     The same answers as the report begins with, without its other tables and pictures: `ab`'s verdict, where
     the exit stands, and the saving. Arguments and errors are those of `report`.
     """
-    moment = now or datetime.now(UTC)
+    moment = _checked(plan, margin, alpha, switch_events, now)
     asked = asked_basis(basis, scored_by)
     tables = tables_of(source)
     return _judge(tables, plan, margin, alpha, asked, scored_by, switch_events, moment).answers
+
+
+def _checked(plan: Any, margin: Any, alpha: Any, switch_events: Any, now: Any) -> datetime:
+    """What both take, and the moment of the look."""
+    arguments.optional(arguments.instance, "plan", plan, ExitPlan, EXIT_PLAN)
+    arguments.optional(arguments.share, "margin", margin)
+    arguments.error_rate("alpha", alpha)
+    history("switch_events", switch_events, "epoch")
+    return datetime.now(UTC) if now is None else arguments.moment("now", now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +214,7 @@ def _judge(
 
 
 def _plan_of(margin: float) -> ExitPlan:
-    return ExitPlan(threshold=1 - arguments.share("margin", margin))
+    return ExitPlan(threshold=1 - margin)
 
 
 def _called(tables: Tables) -> tuple[str, ...]:

@@ -15,19 +15,19 @@ Source: Shin, Ramdas and Rinaldo, "E-detectors" (2023).
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtr
 
+from router_lab import arguments
 from router_lab.analysis.statistics.betting import (
     Floats,
     check_threshold,
     log_e,
     tally,
 )
-from router_lab.errors import ConfigError
 
 FRACTIONS: Floats = np.array([0.01, 0.03, 0.1, 0.3])
 ALARM = 5_000.0
@@ -88,12 +88,18 @@ def detect(excess: ArrayLike, allowed: float, *, metric: str = "disagreement", a
     return replace(found, changed_at=None, from_start=True)
 
 
+def _check_alarm(alarm: Any) -> None:
+    what = "how many values one false alarm may come in, a number above 1"
+    if not arguments.number("alarm", alarm, what) > 1:
+        raise arguments.wrong("alarm", alarm, what)
+
+
 def _watch(excess: ArrayLike, allowed: float, metric: str, alarm: float) -> Drift:
     """The detector itself: any alarm counts as a change."""
-    check_threshold(allowed)
-    outcomes = np.asarray(excess, dtype=np.float64)
-    if not bool(np.all((outcomes >= 0) & (outcomes <= 1))):
-        raise ConfigError(f"{metric}: values must lie in [0, 1] and not be NaN")
+    arguments.share("allowed", allowed)
+    arguments.text("metric", metric)
+    _check_alarm(alarm)
+    outcomes = arguments.shares("excess", excess)
     if not len(outcomes):
         return Drift(metric, 0, allowed, float("nan"), None, None, alarm, np.empty(0))
     growth = np.log1p(FRACTIONS * (outcomes / allowed - 1)[:, None])
@@ -162,7 +168,11 @@ def detect_shift(
     95th (or 5th) percentile of the baseline, `evidence` the log of `alarm` times level over p-value, where
     there was a block to judge. Too few values: nothing observed.
     """
-    series = np.asarray(values, dtype=np.float64)
+    arguments.text("metric", metric)
+    arguments.choice("direction", direction, ("up", "down"))
+    arguments.whole("baseline", baseline)
+    _check_alarm(alarm)
+    series = arguments.numbers("values", values)
     series = series[np.isfinite(series)]
     if len(series) <= baseline:
         return Drift(metric, 0, 2 * _TAIL, float("nan"), None, None, alarm, np.empty(0))

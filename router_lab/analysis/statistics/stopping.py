@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from router_lab import arguments
 from router_lab.analysis.statistics.betting import (
     FRACTIONS,
     Floats,
@@ -71,8 +72,13 @@ def stopping_law(
 ) -> StoppingLaw:
     """The law of the verdict when each pair agrees with chance `mean`, independently.
 
-    Looks happen every `look_every` pairs, and at the cap.
+    Looks happen every `look_every` pairs, and at the cap. Raises `ConfigError`.
     """
+    arguments.share("mean", mean, from_zero=True, to_one=True)
+    arguments.share("threshold", threshold)
+    arguments.error_rate("alpha", alpha)
+    arguments.whole("max_pairs", max_pairs)
+    arguments.whole("look_every", look_every)
     upper, lower = boundaries(threshold, alpha, max_pairs)
     passed, failed = np.zeros(max_pairs), np.zeros(max_pairs)
     first, chances = 0, np.array([1.0])  # chances[k]: alive with first + k agreements

@@ -187,6 +187,8 @@ class _RowReader:
 
 def _checked_scale(scale: Any) -> tuple[float, float]:
     try:
+        if isinstance(scale, str | bytes):  # whose letters might pass for numbers
+            raise TypeError(scale)
         worst, best = (float(end) for end in scale)
     except (TypeError, ValueError, OverflowError):
         raise ConfigError(

@@ -24,7 +24,7 @@ from router_lab.ledger.exchange.score_files import (
     RatingProblem,
     Ratings,
 )
-from router_lab.ledger.scores import check_scorer, store_scores
+from router_lab.ledger.scores import check_signature, store_scores
 from router_lab.ledger.values import as_text, shown
 from router_lab.records import BOTH_ANSWERED, Score, ScoreKind, Side
 from router_lab.spreadsheets import unguarded
@@ -77,9 +77,9 @@ class ScoreSource:
     drawn: Literal["all"] | None = None
 
     def __post_init__(self) -> None:
-        check_scorer(self.by)
-        object.__setattr__(self, "by", as_text(self.by))
         choice("kind", self.kind, get_args(ScoreKind))
+        check_signature(self.by, self.kind)
+        object.__setattr__(self, "by", as_text(self.by))
         if self.drawn is not None and not (isinstance(self.drawn, str) and self.drawn == "all"):
             raise ConfigError(
                 f"drawn={shown(self.drawn)}: 'all' where every pair was rated; for pairs drawn otherwise "

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from router_lab.arguments import choice
+from router_lab.arguments import choice, wrong
 from router_lab.ledger.disk.beside import begun
 from router_lab.ledger.disk.files import Files
 from router_lab.ledger.disk.place import place_of
@@ -58,6 +58,8 @@ def tables_in(path: str | Path, backend: str, connection: Any) -> Tables:
 def open_tables(reader: Reader, files: Files, backend: str, connection: Any) -> Tables:
     """Ibis tables over `reader`'s rows. `backend` is `duckdb` or `pyspark` (`spark` for short)."""
     choice("backend", backend, ("duckdb", "pyspark", "spark"))
+    if connection is not None and not hasattr(connection, "raw_sql"):
+        raise wrong("connection", connection, "an Ibis connection, such as ibis.duckdb.connect(), or None")
     if backend == "duckdb":
         return _on_duckdb(reader, files, connection)
     return _on_spark(reader, files, connection)

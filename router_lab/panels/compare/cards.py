@@ -18,6 +18,7 @@ from router_lab.panels.compare.diff import (
 from router_lab.panels.compare.pairs import Repeats
 from router_lab.records import Comparison, ToolCall
 from router_lab.router.answers.tool_calls import read_calls
+from router_lab.shown.answer import ended
 from router_lab.shown.escape import Html, show, tag
 from router_lab.shown.style import (
     CARD,
@@ -50,13 +51,6 @@ STATUS_WORDS = {
     "cancelled": "cancelled",
 }
 # What is said of a side whose answer is none that one can judge.
-ENDING_WORDS = {
-    "token_limited": "was cut at the token limit",
-    "empty": "is empty",
-    "refused": "is a refusal",
-    "content_filter": "was stopped by a content filter",
-    "failed": "failed",
-}
 _PREVIEW = 120
 _PAD = "padding:8px 10px;min-width:0"
 
@@ -105,9 +99,9 @@ def _head(number: int, pairs: Repeats, verdict: str) -> Html:
     if pair.status != "complete":
         parts.append(show(STATUS_WORDS.get(pair.status, pair.status), limit=120))
     parts += [
-        tag("b", show(f"the {side} answer {ENDING_WORDS.get(ending, ending)}", limit=120))
+        tag("b", show(f"the {side} answer {words}", limit=120))
         for side, ending in (("primary", pair.primary_ending), ("shadow", pair.shadow_ending))
-        if ending not in (None, "complete")
+        if (words := ended(ending))
     ]
     if pair.is_noise:
         parts.append(show("primary against itself (noise floor)"))

@@ -13,6 +13,7 @@ from router_lab.panels.compare.diff import pieces, text_html
 from router_lab.panels.keys import Keys
 from router_lab.panels.sources import ledger_of
 from router_lab.scores.verdicts import user
+from router_lab.shown.answer import ended
 from router_lab.shown.escape import (
     SHOWN_CHARACTERS,
     Html,
@@ -27,6 +28,7 @@ from router_lab.shown.style import (
     HEAD,
     LINE,
     TEXT,
+    note,
     page,
     title,
 )
@@ -191,10 +193,11 @@ class MarkingPanel(Panel["SpotCheck | None"]):
             tag(
                 "div",
                 tag("div", show(letter), style=f"{FAINT};font-weight:600;margin-bottom:3px"),
+                note(f"This answer {words}.") if (words := ended(ending)) else Html(""),
                 tag("pre", text_html(runs, "shadow", SHOWN_CHARACTERS), style=TEXT),
                 style=_PAD,
             )
-            for letter, runs in (("A", left), ("B", right))
+            for letter, runs, ending in zip("AB", (left, right), check.endings, strict=True)
         ]
         return tag(
             "section",

@@ -33,6 +33,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from router_lab import arguments
 from router_lab.errors import ConfigError
 from router_lab.records import Ending, Reply
 from router_lab.router.answers.schema_checks import is_plain
@@ -85,6 +86,9 @@ def comparator(name: str, options: Mapping[str, Any] | None = None) -> Comparato
     Raises `ConfigError` for an unknown name (with the nearest ones), an unknown or wrong option, and a
     missing extra.
     """
+    is_named = isinstance(options, Mapping) and all(isinstance(one, str) for one in options)
+    if options is not None and not is_named:
+        raise arguments.wrong("options", options, "a mapping of a comparator's options by name, or None")
     given = dict(options or {})
     if name in _BUILT_IN:
         made = _configured(_BUILT_IN[name], given)

@@ -140,3 +140,32 @@ def test_wrong_marks_and_sources_say_what_is_right(ledger: rl.Ledger) -> None:
     with pytest.raises(rl.ConfigError, match="need a ledger"):
         MarkingPanel(ledger.tables())
     assert [key for key, _ in panel.shortcuts.meanings] == list(KEYS)
+
+
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [
+        ("token_limited", "was cut at the token limit"),
+        ("empty", "is empty"),
+        ("refused", "is a refusal"),
+        ("content_filter", "was stopped by a content filter"),
+        ("<b>odd</b>", "&lt;b&gt;odd&lt;/b&gt;"),
+    ],
+)
+@pytest.mark.parametrize("side", ["primary", "shadow"])
+async def test_who_marks_sees_how_an_answer_ended(tmp_path: Path, side: str, ending: str, words: str) -> None:
+    with rl.Ledger(tmp_path / "ledger") as ledger:
+        await add(ledger, 1, agreement=0.0, **{f"{side}_ending": ending})
+        panel, (check,) = MarkingPanel(ledger, by="ana"), rl.spot_checks(ledger, 1, by="ana")
+    letter = check.primary_is if side == "primary" else "AB".replace(check.primary_is, "")
+    assert check.endings["AB".index(letter)] == ending
+    assert body(panel).count(words) == check._repr_html_().count(words) == 1
+    of_a, of_b = body(panel).split(">B<")
+    assert words in (of_a if letter == "A" else of_b)
+    assert f"{letter}, which {words}" in check._repr_html_()
+
+
+def test_a_whole_answer_says_nothing_of_its_end(ledger: rl.Ledger) -> None:
+    panel = MarkingPanel(ledger, by="ana")
+    assert "This answer" not in body(panel)
+    assert panel.current is not None and "which" not in panel.current._repr_html_()

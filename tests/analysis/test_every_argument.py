@@ -1,0 +1,157 @@
+"""Every public function of analysis, scores, steering and the ledger, given what means nothing.
+
+Only the project's own errors come out, whatever the argument. A function that is not listed here fails the
+test, so that a new one is swept too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pair_frames import pairs_frame
+from watched_pairs import LATER, NAME, pairs, write
+
+import router_lab as rl
+from router_lab.errors import RouterLabError
+from router_lab.ledger import Ledger
+
+FRAME = pairs_frame(np.ones(12))
+PAIR = f"{NAME}-0-False"
+TABLES: dict[Ledger, Any] = {}
+GIVEN = {"comparison_id": [PAIR], "primary_score": [1.0], "shadow_score": [0.0]}
+ODD: tuple[Any, ...] = (
+    "5%", None, 0, -1, 1.5, float("nan"), float("inf"), [], ["x", 5], {"x": "y"}, object(),
+    datetime(2026, 1, 1),
+)  # fmt: skip
+
+# What each function needs besides its defaults; one argument at a time is then odd.
+Given = Callable[[Ledger, Path], dict[str, Any]]
+METRICS = (
+    "agreement", "attempts_per_request", "beyond_noise", "breaker_timeline", "drift", "estimates",
+    "flip_rate", "judge_checks", "latency", "marks", "rates", "replay_estimators", "savings",
+    "scorer_agreement",
+    "spend", "truncation", "truncation_by_signal",
+)  # fmt: skip
+ANALYSIS: Mapping[str, Given] = {
+    **dict.fromkeys(METRICS, lambda ledger, _: {"source": TABLES[ledger]}),
+    **dict.fromkeys(("ab", "monitor", "race", "plan_experiment"), lambda *_: {"pairs": FRAME}),
+    **dict.fromkeys(("RacePlan", "ExitPlan", "Calibrated"), lambda *_: {}),
+    "report": lambda ledger, _: {"source": TABLES[ledger], "pictures": False, "now": LATER},
+    "verdict": lambda ledger, _: {"source": TABLES[ledger], "now": LATER},
+    "ab_pairs": lambda *_: {"deviation": 0.3, "margin": 0.05},
+    "decide": lambda *_: {"values": [0.5], "plan": rl.analysis.ExitPlan()},
+    "detect": lambda *_: {"excess": [0.1], "allowed": 0.05},
+    "detect_shift": lambda *_: {"values": [1.0] * 40, "metric": "cost"},
+    "krippendorff_alpha": lambda *_: {"ratings": [[1, 1], [0, 0]]},
+    "open": lambda _, folder: {"path": folder / "ledger"},
+    "stopping_law": lambda *_: {"mean": 0.9, "threshold": 0.95, "max_pairs": 50},
+    "stratified_mean": lambda *_: {"values": [1.0], "strata": ["a"], "chances": [0.5]},
+}
+SCORES: Mapping[str, Given] = {
+    "differing_more": lambda *_: {},
+    "uncertain_more": lambda ledger, _: {"ledger": ledger},
+    "recompare": lambda *_: {"source": FRAME, "comparator": "exact"},
+    "scored_pairs": lambda ledger, _: {"ledger": ledger},
+    "spot_checks": lambda ledger, _: {"ledger": ledger, "count": 1, "by": "ana"},
+    "summary": lambda ledger, _: {"again": rl.recompare(ledger, "exact")},
+}
+STEERING: Mapping[str, Given] = {
+    "SteeringPolicy": lambda *_: {},
+    "act": lambda ledger, _: {"actions": [], "switch": ledger.switch},
+    "plan_actions": lambda *_: {"result": rl.analysis.monitor(FRAME, now=LATER)},
+    "steer": lambda ledger, _: {"ledger": ledger},
+}
+READ = ("attempts", "comparisons", "alerts", "scores", "switch_events", "watches")
+LEDGER: Mapping[str, Given] = {
+    **dict.fromkeys((*READ, "tables", "columns", "spend"), lambda *_: {}),
+    "score": lambda *_: {"comparison_id": PAIR, "side": "shadow", "value": 1, "by": "ana"},
+    "import_scores": lambda *_: {"source": GIVEN, "by": "ana", "on": "comparison_id"},
+    "prune": lambda *_: {"before": "2000-01-01"},
+    "redact": lambda *_: {"before": "2000-01-01"},
+    "export": lambda _, folder: {"path": folder / "out.csv"},
+    "import_file": lambda _, folder: {"path": folder / "in.jsonl", "source": "jsonl"},
+    "reconcile": lambda _, folder: {"provider": "openai", "path": folder / "in.csv"},
+}
+SWITCH: Mapping[str, Given] = {
+    "on": lambda *_: {"reason": "test"}, "off": lambda *_: {"reason": "test"},
+    "read": lambda *_: {"task_type": "a"},
+}  # fmt: skip
+
+# What takes no argument of a user's, or is called with a record by the package itself.
+NO_ARGUMENTS = {
+    "status", "seal", "compact", "verify", "recover", "close", "follow",
+    "state", "states", "glance", "history", "start", "restore", "end_expired",
+}  # fmt: skip
+# Passed on as they are to what is swept too, at the price of reading a ledger each time.
+PASSED_ON = {"steer": set(inspect.signature(rl.analysis.monitor).parameters) - {"pairs"}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("odd")
+
+
+@pytest.fixture(scope="module")
+def ledger(folder: Path) -> Iterator[Ledger]:
+    (folder / "in.jsonl").write_text("", "utf-8")
+    (folder / "in.csv").write_text("date\n", "utf-8")
+    with Ledger(folder / "ledger") as made:
+        write(made, pairs(np.ones(12)))
+        TABLES[made] = made.tables()
+        yield made
+        del TABLES[made]
+
+
+OWNERS: Mapping[str, tuple[Callable[[Ledger], object], Mapping[str, Given]]] = {
+    "analysis": (lambda _: rl.analysis, ANALYSIS),
+    "scores": (lambda _: rl.scores, SCORES),
+    "steering": (lambda _: rl.steering, STEERING),
+    "ledger": (lambda ledger: ledger, LEDGER),
+    "switch": (lambda ledger: ledger.switch, SWITCH),
+}
+
+
+def public(owner: object) -> set[str]:
+    """The functions of a module, or the methods of an object, that users call; and what checks itself."""
+    names = getattr(owner, "__all__", None) or [one for one in dir(owner) if not one.startswith("_")]
+    found = {
+        name: getattr(owner, name)
+        for name in names
+        if not isinstance(getattr(type(owner), name, 0), property)
+    }
+    return {name for name, one in found.items() if inspect.isroutine(one) or hasattr(one, "__post_init__")}
+
+
+@pytest.mark.parametrize("where", OWNERS)
+def test_what_means_nothing_is_the_projects_own_error(
+    where: str, ledger: Ledger, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(folder)
+    of, table = OWNERS[where]
+    owner = of(ledger)
+    assert public(owner) - NO_ARGUMENTS <= {*table}, "sweep these too"
+    raw = []
+    for name, given in table.items():
+        function, good = getattr(owner, name), given(ledger, folder)
+        for argument, parameter in inspect.signature(function).parameters.items():
+            if parameter.kind is parameter.VAR_POSITIONAL or argument in PASSED_ON.get(name, ()):
+                continue
+            for odd in ODD:
+                if odd is parameter.default:
+                    continue
+                try:
+                    found = function(**{**good, argument: odd})
+                    if inspect.isawaitable(found):
+                        asyncio.run(found)
+                except RouterLabError as error:
+                    assert str(error)
+                except Exception as error:
+                    raw.append(f"{where}.{name}({argument}={odd!r}): {type(error).__name__}: {error}")
+    assert not raw, "\n".join(raw)
