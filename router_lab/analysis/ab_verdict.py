@@ -33,7 +33,7 @@ from router_lab.analysis.evidence.ladder import (
 from router_lab.analysis.evidence.ladder import evidence as evidence_of
 from router_lab.analysis.evidence.pairs import equal_and_badly_off, judged_pairs
 from router_lab.analysis.evidence.people_and_judge import HelpedMean, people_and_judge
-from router_lab.analysis.evidence.quality import REFUSALS, Finding, inspect
+from router_lab.analysis.evidence.quality import REFUSALS, Finding, inspect, led_by_failures
 from router_lab.analysis.exit.watches import newest_watches
 from router_lab.analysis.outlook import more_pairs, more_pairs_between, scores_to_settle
 from router_lab.analysis.statistics.ab_power import detectable
@@ -85,9 +85,9 @@ class AbResult:
     would say of all, with the judge's help (see `prediction_powered`): the `people_` and `judge_` columns
     are what either says alone, and `marks_worth` how many marks alone would say as much.
     `equal_share` of the pairs agree exactly, `badly_off_share` by less than .5 (NaN without likeness);
-    `scores_needed` is how many pairs to score when a type differs, or may. `effective_pairs` is how many
-    independent pairs would say as much; `detectable` how far above -margin the truth must lie to be
-    found there with 80% power, by a type judged alone;
+    `scores_needed` is how many pairs to score when a type differs, or may (0: mostly by failures).
+    `effective_pairs` is how many independent pairs would say as much; `detectable` how far above -margin the
+    truth must lie to be found there with 80% power, by a type judged alone;
     `more_pairs` how many more settle an inconclusive type in four of five cases if the truth is what was
     seen, `more_pairs_low` and `more_pairs_high` if it is farther from the margin or nearer to it, as it is in
     one of five cases (see `outlook.more_pairs_between`).
@@ -200,7 +200,8 @@ def _of_margin(record: Mapping[str, Any], margin: float, plan: Watch | None) -> 
             "chosen after looking proves nothing"
         )
     fails = 1 - record.get("primary_mean", float("nan"))
-    if record["basis"] == "scores" and margin > fails:
+    is_worth = record["basis"] == "scores" and record["says_worth"]
+    if is_worth and margin > fails:
         told.append(
             f"the margin of {limit} points is larger than all that the primary fails at, "
             f"{points(fails, signed=False)}: a shadow that fails twice as often may pass"
@@ -227,6 +228,7 @@ def _judge_group(
         "reason": "; ".join(one.message for one in refusals),
         "basis": found.basis,
         "whose": found.whose,
+        "says_worth": not (found.is_comparative or found.similarity),
         "estimand": _estimand(found),
         "pairs": len(evidence),
         "of_pairs": found.of,
@@ -260,7 +262,9 @@ def _judge_group(
         **cost_and_latency(usable, labels, weights, alpha),
     }
     if not found.is_quality:
-        record["scores_needed"] = scores_to_settle(1 + min(mean.mean, 0.0), margin, alpha, len(usable))
+        markable = int((usable["use"] == "scored").sum())
+        needed = scores_to_settle(1 + min(mean.mean, 0.0), margin, alpha, markable)
+        record["scores_needed"] = 0.0 if led_by_failures(usable) else needed
     return record
 
 

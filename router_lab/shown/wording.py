@@ -71,7 +71,12 @@ def shares(equal: float, far: float, *, is_quality: bool) -> str:
 
 
 def scoring(needed: float, task_type: str) -> str:
-    """What to do where answers only differ: to score so many pairs, and how."""
+    """What to do where answers only differ: to score so many pairs, and how; 0 where most are no answers."""
+    if not needed:
+        return (
+            "mostly because the shadow gave no answer: mend that first; "
+            "whether for better or worse is unknown: score some pairs once it answers"
+        )
     command = f'rl.spot_checks(ledger, {needed:.0f}, by="you", task_type={task_type!r})'
     begin = f"score some pairs, about {count(needed)} to begin with ({command})"
     return f"whether for better or worse is unknown: {begin}"

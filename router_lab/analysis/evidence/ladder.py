@@ -41,6 +41,7 @@ _WORDS = {"given": "scores", "truth": "ground truth", "people": "people", "judge
 # What is known of the scores of a pair by one kind of scorer, after the prefix.
 SCORED: Final = (
     "primary_score", "shadow_score", "chance", "chosen", "unsure", "likeness_by", "marked_at", "names",
+    "comparative",
 )  # fmt: skip
 
 # Between the names of several scorers of one kind who scored the same pair; what ground truth begins with.
@@ -69,7 +70,8 @@ class Evidence:
     rest if they are no random part (else ""); `unknown_design`: nobody knows how the scored part was drawn.
     `unsure` counts marked pairs of which nobody could tell; `passed_over` says why better rungs are not used.
     `similarity` is the comparator of scores that only measure likeness to an expected answer (else "");
-    `is_helped`: a judge's verdicts on the pairs that nobody marked are used besides.
+    `is_helped`: a judge's verdicts on the pairs that nobody marked are used besides. `is_comparative`: some
+    scores say which answer is better, and not what either is worth.
     """
 
     rows: pd.DataFrame = field(repr=False, compare=False)
@@ -84,6 +86,7 @@ class Evidence:
     scorer: str = ""
     similarity: str = ""
     is_helped: bool = False
+    is_comparative: bool = False
 
     @property
     def told_by(self) -> str:
@@ -300,6 +303,7 @@ def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:
         whose=_whose(scored, scorer, len(alike)),
         similarity=str(alike.iloc[0]) if len(alike) else "",
         unsure=int(unsure.sum()),
+        is_comparative=bool(_column(scored, f"{prefix}comparative", False).fillna(False).astype(bool).any()),
         scorer=_identity(scored, scorer),
     )
     missing = ran["use"].isin(("scored", "unscored")) & ~known

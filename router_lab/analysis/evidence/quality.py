@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from router_lab.analysis.evidence.ladder import Evidence
+from router_lab.analysis.evidence.ladder import FAILED, Evidence
 from router_lab.analysis.evidence.pairs import distinct_values
 from router_lab.analysis.evidence.people_and_judge import by_chance, judged_beside
 from router_lab.analysis.evidence.prompts import COLUMN as PROMPT
 from router_lab.analysis.evidence.prompts import varies
-from router_lab.defaults import SIMILARITIES
+from router_lab.defaults import MARGIN, SIMILARITIES
 from router_lab.shown.wording import percent, plain, plain_text
 
 REFUSALS = (
@@ -77,6 +77,7 @@ def inspect(group: pd.DataFrame, found: Evidence, cluster: str | None) -> list[F
         *_size(found, cluster),
         *_completeness(main, found),
         *_dropped(main),
+        *_led(found),
         *_unanswered(main),
         *_marks(found),
         *_scorers(found),
@@ -219,6 +220,23 @@ def _unanswered(main: pd.DataFrame) -> list[Finding]:
         "and compare again"
     )
     return [Finding("no_shadow", message, refuses=True)]
+
+
+def led_by_failures(rows: pd.DataFrame) -> bool:
+    """Whether at least half of what `rows` of evidence fall short by are shadows that gave nothing."""
+    short = -rows["value"].clip(upper=0.0)
+    failed = short[rows["use"].isin(FAILED)].sum()
+    return bool(failed > 0 and failed >= short.sum() / 2)
+
+
+def _led(found: Evidence) -> list[Finding]:
+    """What the shadow gave nothing for, where that is what a verdict against it would rest on."""
+    rows = found.rows
+    if rows.empty or not float(rows["value"].mean()) < -MARGIN or not led_by_failures(rows):
+        return []
+    told = _last_error(rows[rows["use"].isin(FAILED)])
+    message = f"it falls short mostly where the shadow gave no answer{told}: mend that first"
+    return [Finding("led_by_failures", message, refuses=False)]
 
 
 def _last_error(pairs: pd.DataFrame) -> str:

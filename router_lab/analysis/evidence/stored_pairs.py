@@ -20,7 +20,7 @@ from router_lab.analysis.tables import Tables, frame_of, worst_usd
 from router_lab.defaults import OWN_LIKENESS, SIMILARITIES
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed
-from router_lab.records import BOTH_ANSWERED, Side
+from router_lab.records import BOTH_ANSWERED, VERDICT_SCORES, Side
 from router_lab.router.answers.blank import VISIBLE
 
 # Whose scores may be asked for, besides one scorer's by name.
@@ -203,7 +203,8 @@ def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
     own_name = None if scored_by is None or scored_by in _KINDS else _scorer(tables.scores, scored_by)
     said = marks_table(tables, by=own_name)
     kind = ibis.literal("given") if own_name is not None else said.kind
-    said = said.mutate(kind=(kind == "person").ifelse("people", kind))
+    comparative = (said.kind == "judge") | said.verdict.isin([*VERDICT_SCORES]).fill_null(False)
+    said = said.mutate(kind=(kind == "person").ifelse("people", kind), comparative=comparative)
     if scored_by in _KINDS:
         said = said.filter(said.kind == scored_by)
     said = _of_newest_criteria(said)
@@ -226,6 +227,7 @@ def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
         chosen=said.chosen.all(),
         unsure=(said.verdict == "unsure").any(),
         likeness_by=said.likeness_by.min(),
+        comparative=said.comparative.any(),
         marked_at=said["at"].max(where=drawn),
         names=said.by.group_concat(BETWEEN_NAMES),
     )

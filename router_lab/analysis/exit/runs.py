@@ -31,7 +31,7 @@ from router_lab.analysis.evidence.population import (
     why_waiting,
 )
 from router_lab.analysis.evidence.prompts import settled
-from router_lab.analysis.evidence.quality import inspect
+from router_lab.analysis.evidence.quality import inspect, led_by_failures
 from router_lab.analysis.exit.decision import Decision
 from router_lab.analysis.exit.history import Standing
 from router_lab.analysis.exit.watches import COMPARED, changed
@@ -68,6 +68,8 @@ class Run:
     and a judge say each alone, where the judge helps people's marks. `waits` is why an exit waits ("": not);
     `only_likeness` that the mean is of a likeness, which may be high where answers are wrong ("": it is not).
     `equal_share` of the inputs agree exactly, `badly_off_share` by less than .5 (NaN without likeness).
+    `markable` values are of pairs with two answers; `is_led_by_failures`: those that fall short do so mostly
+    by shadows that gave nothing.
     `newest` and `started` are None when nothing ran. `refusal` says why no verdict may rest on these pairs
     ("" for none), `sampled` how many there were to be. `audits` are the values seen since an exit, which
     the verdict does not use, `audit_likeness` their agreement, `likeness` that before. `usd_per_pair` is
@@ -98,6 +100,8 @@ class Run:
     equal_share: float = float("nan")
     badly_off_share: float = float("nan")
     only_likeness: str = ""
+    markable: int = 0
+    is_led_by_failures: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,8 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
         usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
         reach=reach,
         beside=beside,
+        markable=int((first["use"] == "scored").sum()),
+        is_led_by_failures=led_by_failures(first),
         **equal_and_badly_off(first, pd.Series(weights, first.index)),
         waits=why_waiting(span_days(first), watch.at_least_days or 0.0, cycle, near, watch.cluster),
     )
@@ -262,12 +268,16 @@ def on_scale(value: float, basis: str) -> str:
 
 
 def scores_needed(run: Run, decision: Decision) -> float:
-    """How many pairs to score, of those there are, to tell better from worse; NaN where it is told."""
+    """How many pairs to score, of those there are, to tell better from worse; NaN where it is told, 0 where
+    most that differ have no answer of the shadow's.
+    """
     if run.basis in QUALITY or not decision.pairs:
         return float("nan")
+    if run.is_led_by_failures:
+        return 0.0
     same = decision.mean if run.basis == "agreement" else 1 + min(2 * decision.mean - 1, 0.0)
     margin = 1 - run.bar if run.basis == "agreement" else 1 - 2 * run.bar
-    return scores_to_settle(same, margin, decision.alpha, decision.pairs)
+    return scores_to_settle(same, margin, decision.alpha, run.markable)
 
 
 def _estimand(found: Evidence, first: pd.DataFrame, cluster: str | None) -> str:

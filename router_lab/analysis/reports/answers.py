@@ -343,7 +343,8 @@ def _missing(row: Mapping[str, Any], saved: Mapping[str, Any] | None, margin: fl
     """What would settle it, and what that costs; empty where it is settled."""
     verdict = row["verdict"]
     if verdict == "differs":
-        return f"{scoring(row['scores_needed'], plain(row['task_type']))}; that costs people's time, no calls"
+        costs = "; that costs people's time, no calls" if row["scores_needed"] else ""
+        return f"{scoring(row['scores_needed'], plain(row['task_type']))}{costs}"
     if verdict in ("refused", ""):
         return f"{plain_text(row['reason'] or 'at least two usable pairs')}"
     return "" if verdict in _KIND_OF else _outlook(row, saved, margin)

@@ -430,3 +430,48 @@ def test_a_failure_is_not_unmade_by_choosing_to_mark_it():
         people_chosen=cut,
     )
     assert ab(frame, basis="scores").frame["difference"].iloc[0] == pytest.approx(-0.2)
+
+
+def test_what_the_primary_fails_at_is_not_read_from_scores_that_compare_or_measure_likeness(tmp_path: Path):
+    """ "Equally good" is stored as 1 and 1, and says nothing of what either is worth."""
+    words = "larger than all that the primary fails at"
+    said: tuple[tuple[dict[str, Any], bool], ...] = (
+        ({"verdict": "equally good"}, False),
+        ({"by": "replay: text", "kind": "truth"}, False),
+        ({}, True),
+        ({"by": "replay: number", "kind": "truth"}, True),
+    )
+    for place, (more, is_told) in enumerate(said):
+        with scored_ledger(tmp_path / str(place), np.ones(60)) as ledger:
+            ledger.score(*marks(range(60), (1.0, 1.0), **more))
+            for scored_by in (None, "truth" if "by" in more else "people", more.get("by", "ana")):
+                assert (words in ab(ledger, scored_by=scored_by).frame["warnings"].iloc[0]) is is_told
+
+
+@pytest.mark.parametrize("failed", [200, 100])
+def test_where_shadows_failed_that_leads_and_no_marks_are_asked_for(tmp_path: Path, failed: int):
+    frame = {"status": ["shadow_failed"] * failed + ["complete"] * (200 - failed)}
+    answered = {"shadow_answered": True}
+    details = [{"shadow_error": "HTTP 500: out of memory", **answered}] * failed + [{}] * (200 - failed)
+    with scored_ledger(tmp_path, np.ones(200), details=details, **frame) as ledger:
+        for pairs in (ledger, ledger.comparisons()):
+            result, watched = ab(pairs), monitor(pairs, now=NOW.to_pydatetime())
+            assert result.verdict(NAME) == "differs"
+            for said in (repr(result), repr(watched), watched._repr_html_()):
+                assert "mostly where the shadow gave no answer (HTTP 500: out of memory)" in said
+                assert "spot_checks" not in said
+            assert watched.frame["scores_needed"].iloc[0] == result.frame["scores_needed"].iloc[0] == 0
+        assert "mostly because the shadow gave no answer" in report(ledger, pictures=False).html()
+        ledger.score(*marks(range(failed, 200), (1.0, 1.0)))
+    few = pairs_frame(agreeing(0.5, 200))
+    few.loc[few.index[:5], "status"] = "shadow_failed"
+    assert "rl.spot_checks" in repr(ab(few)) and "mostly" not in repr(ab(few))
+
+
+def test_a_shadow_that_is_worse_mostly_by_failing_says_so():
+    rows = pairs_frame(np.ones(200), primary_score=1.0, shadow_score=1.0)
+    rows.loc[rows.index[:60], ["status", "shadow_score"]] = ["shadow_failed", np.nan]
+    for said in (repr(ab(rows)), repr(monitor(rows, now=NOW.to_pydatetime()))):
+        assert "WORSE" in said and "mostly where the shadow gave no answer" in said
+    rows.loc[rows.index[60:190], "shadow_score"] = 0.0
+    assert "mostly where" not in repr(ab(rows))
