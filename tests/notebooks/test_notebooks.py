@@ -89,7 +89,7 @@ def test_every_notebook_takes_a_ledger(path: Path) -> None:
     assert 'LEDGER = os.environ.get("ROUTER_LAB_LEDGER")' in parameters.source
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_every_notebook_runs_on_a_users_ledger_and_quietly(
     written: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
