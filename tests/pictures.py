@@ -84,6 +84,7 @@ def main() -> None:
             f"import router_lab as rl\nrl.panels.dashboard(rl.Ledger({str(ledger)!r}))",
         )
         with voila(board) as url, browser_page(url, folder) as page:
+            page.get_by_role("tab", name="Compare").click()
             page.get_by_text("side by side").wait_for()
             compare_panel(page)
             dashboard_money(page)

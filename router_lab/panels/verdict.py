@@ -33,7 +33,7 @@ class VerdictPanel(SheetPanel):
         self._open = tables_opener(source, type(self).__name__)
         self._ledger = ledger_of(source)
         self._verdict: Verdict | None = None
-        self.task_type = chooser("Task type")
+        self.task_type = chooser("Answer for")
         self.score = control(widgets.Button, "Score some pairs", button_style="primary")
         self.switch = control(widgets.Button, "Stop or continue …")
         self._below = widgets.VBox(layout=WIDE)
