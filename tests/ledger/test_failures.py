@@ -469,7 +469,7 @@ def test_a_disk_that_is_full_wherever_opening_meets_it_is_named(tmp_path: Path) 
         Ledger(sys.argv[1] + "/first").recover()  # imports what it needs
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         said = set()
-        for most in range(0, 400_000, 8_192):
+        for most in range(0, 640_000, 8_192):
             folder = f"{sys.argv[1]}/{most}"
             resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
             try:
