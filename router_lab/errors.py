@@ -12,6 +12,7 @@ RouterLabError
 ├── ResponseParseError       the answer arrived (and may be billed) but cannot be used
 ├── NotRecordedError         a router that plays back has no recorded answer; nothing was sent
 └── LedgerError              the ledger cannot be read or written; the call was not made
+    ├── AlreadyOutError      another run has handed in what this one was about to hand in by the batch
     └── ReplacedFilesError   its sealed files were replaced while tables of them were read
 """
 
@@ -22,6 +23,7 @@ from datetime import datetime
 from pathlib import Path
 
 __all__ = [
+    "AlreadyOutError",
     "BudgetExceededError",
     "CircuitOpenError",
     "ConfigError",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 
 from lab import FAST, MODELS, Lab
@@ -300,15 +301,19 @@ async def test_the_key_is_sent_and_never_kept(lab: Lab, monkeypatch: pytest.Monk
 async def test_a_call_cancelled_after_its_answer_arrived_is_billed(lab: Lab):
     """Seen once: a cancellation while the server's window was being read left the intent open."""
     lab.server.app.script([])
-    router = lab.router("routing: {ask: {model: local, max_tokens: 32}}")
     asked = asyncio.Event()
 
-    async def never(url: str) -> object:
-        asked.set()
-        return await asyncio.Event().wait()
+    class WithoutAWindow(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path == "/api/ps":
+                asked.set()
+                await asyncio.Event().wait()
+            return await super().handle_async_request(request)
 
-    router._windows._get_json = never
-    async with router:
+    def client() -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=WithoutAWindow())
+
+    async with lab.router("routing: {ask: {model: local, max_tokens: 32}}", client=client) as router:
         call = asyncio.create_task(router.complete("hello", task_type="ask"))
         await asked.wait()
         call.cancel()
