@@ -329,7 +329,7 @@ def test_a_file_with_a_byte_order_mark_loads(tmp_path: Path) -> None:
 def test_a_path_that_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: there is no such file"):
         settings.load(tmp_path / "nowhere.yaml")
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match="cannot be read: it is a folder, not a file"):
         settings.load(tmp_path)
 
 
