@@ -23,6 +23,7 @@ from router_lab.errors import LedgerError
 from router_lab.ledger import Ledger
 from router_lab.ledger.disk.files import LocalFiles
 from router_lab.ledger.reading.reader import Reader
+from router_lab.ledger.schema import SCHEMA_VERSION
 from router_lab.ledger.sealed.parquet import DayFile
 from router_lab.records import Score
 
@@ -149,10 +150,11 @@ async def test_files_of_a_newer_version_are_left_alone(tmp_path: Path, use: str)
     folder = tmp_path / "ledger"
     await two_files(folder)
     contents = {}
+    newer = {"router_lab.schema_version": str(SCHEMA_VERSION + 1)}
     for path in folder.rglob("*.parquet"):
         data = pq.ParquetFile(path).read()
         data = data.append_column("energy_wh", pa.array([1.5] * data.num_rows))
-        pq.write_table(data.replace_schema_metadata({"router_lab.schema_version": "5"}), path)
+        pq.write_table(data.replace_schema_metadata(newer), path)
         contents[path] = path.read_bytes()
     for with_journal in (True, False):
         if not with_journal:
@@ -160,7 +162,7 @@ async def test_files_of_a_newer_version_are_left_alone(tmp_path: Path, use: str)
                 journal.unlink()
         else:
             with sqlite3.connect(folder / JOURNAL) as journal:
-                journal.execute("UPDATE files SET schema = 5")
+                journal.execute("UPDATE files SET schema = ?", (SCHEMA_VERSION + 1,))
             journal.close()
         with pytest.raises(LedgerError, match=r"newer router_lab|checksum"):
             USES[use](Ledger(folder), folder)
@@ -208,7 +210,7 @@ async def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
         await ledger.accounts.record_comparison(
             pair(agreement=np.float32(0.75), details={"distance": np.float32(0.25)})
         )
-        ledger.switch.on("trial", author=42)  # type: ignore[arg-type]
+        ledger.switch.on("trial", author="42")
         for _ in ("unsealed", "sealed"):
             assert ledger.scores()["quality_score"].tolist() == [0.5, 0.5]
             assert ledger.comparisons()["agreement"].tolist() == [0.75]

@@ -28,6 +28,7 @@ from ledger_rows import NOON, alert, answered, lost, make_call, pair, run_script
 
 from router_lab.errors import LedgerError
 from router_lab.ledger import Ledger
+from router_lab.ledger.schema import SCHEMA_VERSION
 from router_lab.records import Attempt, BudgetLine
 
 
@@ -218,7 +219,7 @@ async def test_files_carry_their_schema_version_and_are_sorted(tmp_path: Path) -
             await make_call(ledger, task_type=task_type)
     (path,) = (tmp_path / "attempts").rglob("*.parquet")
     file = pq.ParquetFile(path)
-    assert file.schema_arrow.metadata[b"router_lab.schema_version"] == b"4"
+    assert file.schema_arrow.metadata[b"router_lab.schema_version"] == str(SCHEMA_VERSION).encode()
     assert file.read()["task_type"].to_pylist() == ["a", "b", "c"]
     statistics = file.metadata.row_group(0).column(file.schema_arrow.get_field_index("task_type")).statistics
     assert (statistics.min, statistics.max) == ("a", "c")

@@ -221,7 +221,8 @@ async def test_in_a_notebook_a_tab_that_cannot_be_made_says_why_and_tries_again(
 
 
 def test_a_tab_that_cannot_be_made_says_why() -> None:
-    board = dashboard("no ledger")  # type: ignore[arg-type]
+    assert "no such folder" in dashboard("no ledger").children[0].children[0].value
+    board = dashboard(5)  # type: ignore[arg-type]
     assert "Accepted: a Ledger" in board.children[0].children[0].value
     with pytest.raises(rl.ConfigError, match="Accepted: a Ledger"):
         board.show("Compare")
