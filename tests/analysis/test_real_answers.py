@@ -125,8 +125,8 @@ def test_a_better_shadow_is_superior_by_its_scores_though_it_differs(swapped):
     alike = ab(swapped, basis="agreement").frame.iloc[0]
     assert (alike["verdict"], alike["equal_share"] < 0.8) == ("differs", True)
     page = report(swapped, pictures=False).html()
-    first = page.split('<ul class="verdicts">')[1].split("</ul>")[0]
+    first = page.split('<ul class="verdicts"')[1].split("</ul>")[0]
     assert "<b>You may</b> replace cloud by local" in first and "by ground truth" in first
     forced = report(swapped, pictures=False, basis="agreement").html()
-    first = forced.split('<ul class="verdicts">')[1].split("</ul>")[0]
+    first = forced.split('<ul class="verdicts"')[1].split("</ul>")[0]
     assert "<b>The answers differ</b>" in first and "<b>No</b>" not in first and "worse by" not in first

@@ -27,13 +27,14 @@ OF_LEDGERS = {
 OF_PAIRS = {
     "ab": analysis.ab,
     "monitor": analysis.monitor,
+    "race": partial(analysis.race, task_type="classify::ticket"),
     "plan_experiment": partial(analysis.plan_experiment, plan=analysis.ExitPlan(max_pairs=200)),
 }
 PLOTS = {
     name: getattr(plots, name)
     for name in ("agreement_by_task_type", "latency_quantiles", "spend_by_cause", "truncation_over_time")
 }
-OTHERS = {"open", "report"}
+OTHERS = {"open", "report", "verdict"}
 
 
 @pytest.fixture(scope="module")

@@ -147,6 +147,7 @@ WRITES = st.one_of(
 )
 
 
+@pytest.mark.timeout(300)
 @settings(max_examples=4, deadline=None, phases=[Phase.generate])  # shrinking would take minutes
 @given(writes=st.lists(WRITES, min_size=12, max_size=40))
 def test_any_value_is_refused_or_leaves_a_ledger_that_reads_seals_and_exports(

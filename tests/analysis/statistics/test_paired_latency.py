@@ -191,7 +191,7 @@ def test_the_report_and_the_money_panel_show_it_beside_the_geometric_mean(tmp_pa
         panel = rl.panels.SpendPanel(ledger)
         shown = panel._repr_mimebundle_()["text/html"]
     assert "How long a call takes" in page and "Geometric mean of shadow / primary" in page
-    assert "A call would take 0.60 s less on average (0.60 s to 0.60 s)." in page
+    assert "a call would take 0.60 s less on average (0.60 s to 0.60 s)" in page
     for text in (page, shown):
         assert "-0.60 s (-0.60 s to -0.60 s)" in text and "0.90 s (0.90 s to 0.90 s)" in text
     assert "latency, geometric mean of ratios" in shown and "cost, ratio of totals" in shown

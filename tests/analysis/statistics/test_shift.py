@@ -196,5 +196,5 @@ def test_long_runs_neither_over_nor_underflow():
 
 
 def test_values_outside_the_unit_interval_are_refused():
-    with pytest.raises(ConfigError, match="disagreement"):
+    with pytest.raises(ConfigError, match="excess"):
         detect([0.5, 2.0], 0.05)
