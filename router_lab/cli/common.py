@@ -47,6 +47,17 @@ def add_config_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_row_options(parser: argparse.ArgumentParser) -> None:
+    """Which rows of a dataset or ledger are taken, the same everywhere."""
+    parser.add_argument(
+        "--task-type", metavar="PREFIX", help="only this one and those below it; of rows without, theirs"
+    )
+    parser.add_argument("--since", metavar="TIME", help="only rows from then on, such as 2026-11-22")
+    parser.add_argument("--sample", type=int, metavar="N", help="draw so many rows, by task type")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
+    parser.add_argument("--skip-bad-rows", action="store_true", help="leave out rows that cannot be used")
+
+
 def confirmed(plan: str, is_agreed: bool) -> bool:
     """Say what would be sent and cost; whether it shall be, as `--yes` says, or the person in front of it."""
     print("\n".join(plain(line, 300) for line in plan.splitlines()), flush=True)

@@ -7,7 +7,14 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
-from router_lab.cli.common import Commands, add_command, add_config_option, add_ledger_option, confirmed
+from router_lab.cli.common import (
+    Commands,
+    add_command,
+    add_config_option,
+    add_ledger_option,
+    add_row_options,
+    confirmed,
+)
 from router_lab.shown.escape import plain
 
 if TYPE_CHECKING:
@@ -34,14 +41,8 @@ def add_to(commands: Commands) -> None:
     command.add_argument(
         "--repeats", type=int, default=2, metavar="N", help="answers to each row (default: 2)"
     )
-    command.add_argument(
-        "--task-type", metavar="PREFIX", help="only this one and those below it; of rows without, theirs"
-    )
-    command.add_argument("--since", metavar="TIME", help="only rows from then on, such as 2026-11-22")
-    command.add_argument("--sample", type=int, metavar="N", help="draw so many rows, by task type")
-    command.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
+    add_row_options(command)
     command.add_argument("--concurrency", type=int, default=32, metavar="N", help="most at its server")
-    command.add_argument("--skip-bad-rows", action="store_true", help="leave out rows that cannot be used")
     command.add_argument("--yes", action="store_true", help="send without asking")
     add_config_option(command)
     add_ledger_option(command)

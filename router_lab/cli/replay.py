@@ -7,7 +7,14 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
-from router_lab.cli.common import Commands, add_command, add_config_option, add_ledger_option, confirmed
+from router_lab.cli.common import (
+    Commands,
+    add_command,
+    add_config_option,
+    add_ledger_option,
+    add_row_options,
+    confirmed,
+)
 from router_lab.cli.values import option
 from router_lab.defaults import MARGIN
 from router_lab.errors import ConfigError
@@ -48,12 +55,7 @@ def add_to(commands: Commands) -> None:
         help="the answers in the rows (default), or the route's model, called once a row",
     )
     command.add_argument("--run-id", metavar="NAME", help="the name of the run (default: the file's)")
-    command.add_argument(
-        "--task-type", metavar="PREFIX", help="only this one and those below it; of rows without, theirs"
-    )
-    command.add_argument("--since", metavar="TIME", help="only rows from then on, such as 2026-11-22")
-    command.add_argument("--sample", type=int, metavar="N", help="draw so many rows, by task type")
-    command.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
+    add_row_options(command)
     command.add_argument("--repeats", type=int, default=1, metavar="N", help="ask each row so often")
     command.add_argument("--reuse", action="store_true", help="take answers that other runs have")
     command.add_argument("--comparator", metavar="NAME", help="default: the route's, else text")
@@ -67,7 +69,6 @@ def add_to(commands: Commands) -> None:
     command.add_argument(
         "--margin", type=float, help=f"of the race, the loss you would accept (default: {MARGIN:g})"
     )
-    command.add_argument("--skip-bad-rows", action="store_true", help="leave out rows that cannot be used")
     command.add_argument("--batch", action="store_true", help="by the batch: half the price, within a day")
     command.add_argument("--yes", action="store_true", help="send without asking")
     add_config_option(command)

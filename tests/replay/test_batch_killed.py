@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -15,29 +14,16 @@ import pytest
 import router_lab as rl
 from batch_clock import Days
 from lab import Lab, laboratory
+from replay_folder import PRICES, write_config, write_log
 
-CONFIG = """
-models:
-  cloud: {{provider: anthropic, model: claude-sonnet-4-5, base_url: "{url}", price: {{input: 3, output: 15}}}}
-  cheap: {{provider: anthropic, model: claude-haiku-4-5, base_url: "{url}", price: {{input: 1, output: 5}}}}
-  other: {{provider: openai, model: my-model, base_url: "{url}/v1", price: {{input: 0.2, output: 0.6}}}}
-routing:
-  ask: {{model: cloud, max_tokens: 32}}
-shadow: {{enabled: true}}
-"""
-PRICES = {"claude-haiku-4-5": {"input": 1, "output": 5}, "my-model": {"input": 0.2, "output": 0.6}}
 ROWS = 40
 MADE = {"cheap": "POST /v1/messages/batches", "other": "POST /v1/batches"}
 READ = {"cheap": "/results", "other": "/content"}
 
 
 def written(folder: Path, url: str) -> None:
-    (folder / "router.yaml").write_text(CONFIG.format(url=url), encoding="utf-8")
-    rows = [
-        {"id": f"row-{number}", "task_type": "ask", "prompt": f"How heavy is {number}?", "output": "1"}
-        for number in range(ROWS)
-    ]
-    (folder / "log.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    write_config(folder, url, "shadow: {enabled: true}\n")
+    write_log(folder, ROWS)
 
 
 def command(folder: Path, *words: str) -> list[str]:

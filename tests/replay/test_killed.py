@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -13,19 +12,10 @@ from pathlib import Path
 import pytest
 
 from lab import Lab, laboratory
+from replay_folder import AT_ONCE, PRICES, write_config, write_log
 from router_lab import sim
 from router_lab.sim.log import bill
 
-CONFIG = """
-models:
-  cloud: {{provider: anthropic, model: claude-sonnet-4-5, base_url: "{url}", price: {{input: 3, output: 15}}}}
-  cheap: {{provider: anthropic, model: claude-haiku-4-5, base_url: "{url}", price: {{input: 1, output: 5}}}}
-  other: {{provider: openai, model: my-model, base_url: "{url}/v1", price: {{input: 0.2, output: 0.6}}}}
-routing:
-  ask: {{model: cloud, max_tokens: 32}}
-retry: {{policies: {{standard: {{retries: 2, base_s: 0, max_s: 0}}}}}}
-"""
-PRICES = {"claude-haiku-4-5": {"input": 1, "output": 5}, "my-model": {"input": 0.2, "output": 0.6}}
 ROWS = 90
 
 
@@ -37,12 +27,8 @@ def started(folder: Path, *more: str) -> subprocess.Popen[str]:
 
 
 def written(folder: Path, url: str) -> None:
-    (folder / "router.yaml").write_text(CONFIG.format(url=url), encoding="utf-8")
-    rows = [
-        {"id": f"row-{number}", "task_type": "ask", "prompt": f"How heavy is {number}?", "output": "1"}
-        for number in range(ROWS)
-    ]
-    (folder / "log.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    write_config(folder, url, AT_ONCE)
+    write_log(folder, ROWS)
 
 
 def killed_after(folder: Path, lab: Lab, requests: int) -> None:

@@ -19,20 +19,11 @@ from urllib.request import urlopen
 
 import pytest
 
+from replay_folder import AT_ONCE, PRICES, write_config
 from router_lab import Ledger
 from router_lab.cli.processes import serving
 from router_lab.sim.log import Served, bill
 
-CONFIG = """
-models:
-  cloud: {{provider: anthropic, model: claude-sonnet-4-5, base_url: "{url}", price: {{input: 3, output: 15}}}}
-  cheap: {{provider: anthropic, model: claude-haiku-4-5, base_url: "{url}", price: {{input: 1, output: 5}}}}
-  other: {{provider: openai, model: my-model, base_url: "{url}/v1", price: {{input: 0.2, output: 0.6}}}}
-routing:
-  ask: {{model: cloud, max_tokens: 32}}
-retry: {{policies: {{standard: {{retries: 2, base_s: 0, max_s: 0}}}}}}
-"""
-PRICES = {"claude-haiku-4-5": {"input": 1, "output": 5}, "my-model": {"input": 0.2, "output": 0.6}}
 CANDIDATES = ("cheap", "cheap,temperature=0.5", "other")
 KILLS = 5
 CONCURRENCY = 16
@@ -73,7 +64,7 @@ class Trial:
 def trial(tmp_path: Path) -> Iterator[Trial]:
     with serving("router_lab.cli", ["sim", "--port", "0", "--latency", "0", "--chaos", "0.05"]) as url:
         made = Trial(url, tmp_path, 10_000)
-        (tmp_path / "router.yaml").write_text(CONFIG.format(url=url), encoding="utf-8")
+        write_config(tmp_path, url, AT_ONCE)
         with (tmp_path / "log.jsonl").open("w", encoding="utf-8") as log:
             for number in range(made.rows):
                 row = {"id": f"row-{number}", "task_type": "ask", "prompt": f"How heavy is {number}?"}

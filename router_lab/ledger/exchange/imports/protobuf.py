@@ -53,33 +53,42 @@ def _export(frame: bytes) -> Any:
 
 
 def _traces(message: bytes) -> Any:
-    from google.protobuf.json_format import MessageToDict
-    from google.protobuf.message import DecodeError
     from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
-    try:
-        traces = TracesData.FromString(message)
-    except DecodeError:
-        return None
-    spans = [one for each in traces.resource_spans for scope in each.scope_spans for one in scope.spans]
-    # Almost any bytes are a message of some kind.
-    is_export = any(len(span.trace_id) == _TRACE_ID_BYTES for span in spans)
-    return MessageToDict(traces) if is_export else None
+    return _message(
+        message,
+        TracesData,
+        lambda data: (
+            one for each in data.resource_spans for scope in each.scope_spans for one in scope.spans
+        ),
+    )
 
 
 def _logs(message: bytes) -> Any:
     """Only those that belong to a span say whose call they tell of."""
-    from google.protobuf.json_format import MessageToDict
-    from google.protobuf.message import DecodeError
     from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 
+    return _message(
+        message,
+        LogsData,
+        lambda data: (
+            one for each in data.resource_logs for scope in each.scope_logs for one in scope.log_records
+        ),
+    )
+
+
+def _message(message: bytes, kind: Any, traced: Callable[[Any], Iterator[Any]]) -> Any:
+    """A message of one kind as JSON data; None for bytes that are no such export."""
+    from google.protobuf.json_format import MessageToDict
+    from google.protobuf.message import DecodeError
+
     try:
-        logs = LogsData.FromString(message)
+        data = kind.FromString(message)
     except DecodeError:
         return None
-    records = [one for each in logs.resource_logs for scope in each.scope_logs for one in scope.log_records]
-    is_export = any(len(record.trace_id) == _TRACE_ID_BYTES for record in records)
-    return MessageToDict(logs) if is_export else None
+    # Almost any bytes are a message of some kind.
+    is_export = any(len(one.trace_id) == _TRACE_ID_BYTES for one in traced(data))
+    return MessageToDict(data) if is_export else None
 
 
 def _whole(data: bytes) -> Iterator[bytes | None]:
