@@ -44,7 +44,7 @@ def hard_bound(features: Features) -> int:
     overhead = CALL_OVERHEAD + MESSAGE_OVERHEAD * features.messages
     if features.tools:
         overhead += TOOLS_OVERHEAD + TOOL_OVERHEAD * features.tools
-    return features.utf8_bytes + overhead + features.of_images.bound
+    return features.utf8_bytes + features.escapes + overhead + features.of_images.bound
 
 
 def seal(magic: bytes, payload: bytes) -> bytes:

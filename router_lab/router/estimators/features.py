@@ -61,6 +61,8 @@ class Features:
     messages: int = 1
     images: int = 0
     tools: int = 0
+    # What the JSON of tools, calls and a schema is longer by where a template writes it in ASCII.
+    escapes: int = 0
     # Of the images, by their sizes; None where those are not known.
     image_tokens: ImageTokens | None = None
 
@@ -76,6 +78,7 @@ def features(
     messages: int = 1,
     images: int = 0,
     tools: int = 0,
+    escapes: int = 0,
     image_tokens: ImageTokens | None = None,
 ) -> Features:
     """Count `text`, the texts of all `messages` joined; any string is accepted."""
@@ -99,6 +102,7 @@ def features(
         messages=messages,
         images=images,
         tools=tools,
+        escapes=escapes,
         image_tokens=image_tokens,
     )
 
@@ -123,15 +127,18 @@ def prompt_features(
     `schema` is one that is sent beside the prompt and read with it, `model` the one that counts images.
     """
     images = [image for message in messages for image in message.images]
-    parts = [] if system is None else [system]
-    parts += [_message_text(message) for message in messages]
-    parts += [] if schema is None else [json.dumps(schema, default=str)]
-    parts += [json.dumps([tool.name, tool.description, tool.parameters], default=str) for tool in tools]
+    data: list[Any] = [[call.name, call.arguments] for message in messages for call in message.tool_calls]
+    data += [] if schema is None else [schema]
+    data += [[tool.name, tool.description, tool.parameters] for tool in tools]
+    texts = [] if system is None else [system]
+    texts += [message.text for message in messages]
+    parts = [_as_json(value) for value in data]
     return features(
-        "\n".join(parts),
+        "\n".join(texts + parts),
         messages=len(messages) + (system is not None),
         images=len(images),
         tools=len(tools),
+        escapes=sum(map(_escapes, parts)),
         image_tokens=image_tokens(images, model),
     )
 
@@ -149,5 +156,19 @@ def droppable_features(messages: Sequence[Message]) -> tuple[Features, ...]:
 def _message_text(message: Message) -> str:
     if not message.tool_calls:
         return message.text
-    calls = (json.dumps([call.name, call.arguments], default=str) for call in message.tool_calls)
+    calls = (_as_json([call.name, call.arguments]) for call in message.tool_calls)
     return "\n".join((message.text, *calls))
+
+
+def _as_json(value: Any) -> str:
+    """As most templates write it: in its own script, so that Japanese is counted as Japanese."""
+    return json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _escapes(written: str) -> int:
+    """The bytes that ASCII escapes (`u` and four digits; two of them beyond the BMP) would add to UTF-8."""
+    if written.isascii():
+        return 0
+    units = len(written.encode("utf-16-le", "surrogatepass")) // 2
+    ascii_characters = sum(map(str.isascii, written))
+    return 6 * (units - ascii_characters) - (len(written.encode("utf-8", "surrogatepass")) - ascii_characters)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import string
 
 import pytest
@@ -72,6 +73,18 @@ def test_a_request_is_counted_whole() -> None:
     assert (whole.messages, whole.images, whole.tools) == (4, 1, 1)
     assert alone.letters > len("Whatistheweather") + len("weathercity") + len("sunny") - 1
     assert whole.letters - alone.letters >= len("Bebrief") + len("Tellstheweather")
+
+
+@pytest.mark.parametrize("text", ["天気を教えて", "Wie spät ist es? 🙂", "\ud800", "plain"])
+def test_data_is_counted_in_its_own_script_and_held_for_as_ascii(text: str) -> None:
+    schema = {"type": "object", "description": text}
+    tool = Tool("f", text, schema)
+    called = Message("assistant", "", tool_calls=(ToolCall("1", "f", {"asked": text}),))
+    counted = prompt_features([called], None, [tool], schema=schema)
+    plain = prompt_features([Message("user", "\n".join([text] * 4))])
+    assert (counted.cjk, counted.other) == (plain.cjk, plain.other)
+    parts = ["f", text, schema], schema, ["f", {"asked": text}]
+    assert counted.utf8_bytes + counted.escapes == sum(len(json.dumps(part)) for part in parts) + 3
 
 
 def test_all_messages_but_the_last_can_be_dropped_oldest_first() -> None:
