@@ -7,7 +7,6 @@ CHANGELOG.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import inspect
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -147,12 +146,6 @@ def test_a_score_is_given_by_its_parts(tmp_path):
             with pytest.raises(rl.ConfigError):
                 ledger.score(**wrong)
         assert len(ledger.scores()) == 2
-
-
-def test_what_steered_from_analysis_goes_on_with_a_word():
-    with pytest.warns(DeprecationWarning, match=r"rl\.steering\.steer"):
-        assert rl.analysis.steer is rl.steer
-    assert asyncio.iscoroutinefunction(rl.steer)
 
 
 if __name__ == "__main__":

@@ -6,22 +6,13 @@ Nothing here calls a model.
 
 from __future__ import annotations
 
-import warnings
-from importlib import import_module
-from typing import Any
-
 from router_lab.analysis import metrics
 from router_lab.analysis.ab_verdict import AbResult, ab
 from router_lab.analysis.estimators import Calibrated, Constant, EstimatorReplay, replay_estimators
 from router_lab.analysis.evidence.judge_checks import JudgeChecks, judge_checks
-from router_lab.analysis.evidence.marks import StratifiedMean, marks, stratified_mean
-from router_lab.analysis.evidence.scorers import krippendorff_alpha, scorer_agreement
-from router_lab.analysis.exit.decision import (
-    Decision,
-    ExitPlan,
-    Outcome,
-    decide,
-)
+from router_lab.analysis.evidence.marks import marks
+from router_lab.analysis.evidence.scorers import scorer_agreement
+from router_lab.analysis.exit.decision import Decision, ExitPlan, Outcome
 from router_lab.analysis.exit.monitor import MonitorResult, monitor
 from router_lab.analysis.ledger_drift import DriftReport, drift
 from router_lab.analysis.metrics import (
@@ -44,8 +35,6 @@ from router_lab.analysis.racing.race import race
 from router_lab.analysis.racing.result import RaceResult, RaceState
 from router_lab.analysis.reports.answers import TaskVerdict, Verdict
 from router_lab.analysis.reports.report import Report, report, verdict
-from router_lab.analysis.statistics.shift import Drift, detect, detect_shift
-from router_lab.analysis.statistics.stopping import StoppingLaw, stopping_law
 from router_lab.analysis.tables import Source, open  # noqa: A004 - rl.analysis.open(path) reads well
 from router_lab.defaults import BAR, MARGIN
 
@@ -56,7 +45,6 @@ __all__ = [
     "Calibrated",
     "Constant",
     "Decision",
-    "Drift",
     "DriftReport",
     "EstimatorReplay",
     "ExitPlan",
@@ -69,8 +57,6 @@ __all__ = [
     "RaceState",
     "Report",
     "Source",
-    "StoppingLaw",
-    "StratifiedMean",
     "TaskVerdict",
     "Verdict",
     "ab",
@@ -79,14 +65,10 @@ __all__ = [
     "attempts_per_request",
     "beyond_noise",
     "breaker_timeline",
-    "decide",
-    "detect",
-    "detect_shift",
     "drift",
     "estimates",
     "flip_rate",
     "judge_checks",
-    "krippendorff_alpha",
     "latency",
     "marks",
     "metrics",
@@ -100,19 +82,7 @@ __all__ = [
     "savings",
     "scorer_agreement",
     "spend",
-    "stopping_law",
-    "stratified_mean",
     "truncation",
     "truncation_by_signal",
     "verdict",
 ]
-
-_MOVED = {"Action", "SteeringPolicy", "act", "plan_actions", "steer"}
-
-
-def __getattr__(name: str) -> Any:
-    """What acts on the switch stood here once; notebooks of that time go on."""
-    if name not in _MOVED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    warnings.warn(f"rl.analysis.{name} is rl.steering.{name} now", DeprecationWarning, stacklevel=2)
-    return getattr(import_module("router_lab.steering"), name)

@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,11 @@ from pair_frames import pairs_frame
 from watched_pairs import LATER, NAME, pairs, write
 
 import router_lab as rl
+from router_lab.analysis.evidence.marks import stratified_mean
+from router_lab.analysis.evidence.scorers import krippendorff_alpha
+from router_lab.analysis.exit.decision import decide
+from router_lab.analysis.statistics.shift import detect, detect_shift
+from router_lab.analysis.statistics.stopping import stopping_law
 from router_lab.errors import RouterLabError
 from router_lab.ledger import Ledger
 
@@ -46,11 +52,21 @@ ANALYSIS: Mapping[str, Given] = {
     "report": lambda ledger, _: {"source": TABLES[ledger], "pictures": False, "now": LATER},
     "verdict": lambda ledger, _: {"source": TABLES[ledger], "now": LATER},
     "ab_pairs": lambda *_: {"deviation": 0.3, "margin": 0.05},
+    "open": lambda _, folder: {"path": folder / "ledger"},
+}
+OF_ARRAYS = SimpleNamespace(
+    decide=decide,
+    detect=detect,
+    detect_shift=detect_shift,
+    krippendorff_alpha=krippendorff_alpha,
+    stopping_law=stopping_law,
+    stratified_mean=stratified_mean,
+)
+METHODS: Mapping[str, Given] = {
     "decide": lambda *_: {"values": [0.5], "plan": rl.analysis.ExitPlan()},
     "detect": lambda *_: {"excess": [0.1], "allowed": 0.05},
     "detect_shift": lambda *_: {"values": [1.0] * 40, "metric": "cost"},
     "krippendorff_alpha": lambda *_: {"ratings": [[1, 1], [0, 0]]},
-    "open": lambda _, folder: {"path": folder / "ledger"},
     "stopping_law": lambda *_: {"mean": 0.9, "threshold": 0.95, "max_pairs": 50},
     "stratified_mean": lambda *_: {"values": [1.0], "strata": ["a"], "chances": [0.5]},
 }
@@ -111,6 +127,7 @@ def ledger(folder: Path) -> Iterator[Ledger]:
 
 OWNERS: Mapping[str, tuple[Callable[[Ledger], object], Mapping[str, Given]]] = {
     "analysis": (lambda _: rl.analysis, ANALYSIS),
+    "methods": (lambda _: OF_ARRAYS, METHODS),
     "scores": (lambda _: rl.scores, SCORES),
     "steering": (lambda _: rl.steering, STEERING),
     "ledger": (lambda ledger: ledger, LEDGER),

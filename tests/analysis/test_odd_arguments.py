@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import router_lab as rl
-from router_lab.analysis import ExitPlan, stratified_mean
+from router_lab.analysis import ExitPlan
+from router_lab.analysis.evidence.marks import stratified_mean
 from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
 from router_lab.steering import SteeringPolicy, plan_actions

@@ -11,10 +11,10 @@ from router_lab.analysis import (
     ab,
     ab_pairs,
     plan_experiment,
-    stopping_law,
 )
 from router_lab.analysis.statistics.ab_power import detectable
 from router_lab.analysis.statistics.clustered import cluster_mean
+from router_lab.analysis.statistics.stopping import stopping_law
 from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
 

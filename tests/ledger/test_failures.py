@@ -257,14 +257,17 @@ def test_a_damaged_journal_is_named_and_sealed_rows_stay_readable(tmp_path: Path
     assert len(Ledger(tmp_path).attempts()) == 1
 
 
-def test_a_journal_from_a_newer_version_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "remedy"), [(99, r"newer router_lab .*Upgrade"), (1, r"before the first release .*Seal it")]
+)
+def test_a_journal_from_another_version_is_refused(tmp_path: Path, version: int, remedy: str) -> None:
     with Ledger(tmp_path) as ledger:
         ledger.accounts.configure(settings())
     with sqlite3.connect(tmp_path / JOURNAL) as journal:
-        journal.execute("PRAGMA user_version = 99")
+        journal.execute(f"PRAGMA user_version = {version}")
     journal.close()
     for use in (lambda: Ledger(tmp_path).accounts.configure(settings()), lambda: Ledger(tmp_path).attempts()):
-        with pytest.raises(LedgerError, match=r"newer router_lab .*Upgrade"):
+        with pytest.raises(LedgerError, match=remedy):
             use()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -21,7 +20,6 @@ import pyarrow.parquet as pq
 import pytest
 from ledger_rows import NOON, alert, answered, lost, make_call, settings
 
-from router_lab.errors import LedgerError
 from router_lab.ledger import Ledger
 from router_lab.ledger.journal import calibration
 from router_lab.records import BudgetLine
@@ -145,29 +143,6 @@ async def test_journal_rows_of_an_older_version_are_filled(tmp_path: Path) -> No
             assert rows["message"].to_dict() == {"a": "opened", "b": 'an "older" row,\nof two lines'}
             assert pd.isna(rows["kind"]["b"])
             ledger.seal()
-
-
-async def test_a_journal_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
-    """See `fixtures/README.md`: attempts sealed, settled and lost, a pair, an alert, a flip."""
-    folder = tmp_path / "ledger"
-    shutil.copytree(FIXTURES / "journal_1", folder)
-    with pytest.raises(LedgerError, match="bring it up to date"):
-        Ledger(folder).attempts()
-    with Ledger(folder) as ledger:
-        ledger.recover()
-        attempts = ledger.attempts().set_index("attempt_id").sort_index()
-        assert attempts["outcome"].tolist() == ["ok", "ok", "lost"]
-        second = attempts.iloc[1]
-        assert (second["prompt"], second["user_id"]) == ('a "quote", a \\ and\na line', "")
-        assert json.loads(second["tags"]) == {"team": "blue é"}
-        assert ledger.comparisons()["details"].tolist() == ['{"why":"differs in case"}']
-        assert ledger.alerts()["kind"].tolist() == ["breaker_opened"]
-        assert ledger.switch.history()["reason"].tolist()[-1] == "a trial"
-        assert ledger.spend()[["spent_usd", "held_usd"]].to_numpy().tolist() == [[0.018, 0.0]]
-        report = ledger.verify()
-        assert report.ok, str(report)
-        ledger.seal()
-        assert ledger.attempts()["attempt_id"].is_unique
 
 
 @pytest.mark.parametrize("moment", ["files.LocalFiles.publish", "seal._finish"])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router_lab.analysis import StratifiedMean, stratified_mean
+from router_lab.analysis.evidence.marks import StratifiedMean, stratified_mean
 from router_lab.analysis.statistics.clustered import cluster_mean
 from router_lab.errors import ConfigError
 from router_lab.scores.mark_design import (

@@ -24,12 +24,6 @@ from router_lab.ledger.journal.forks import journal_in_use
 from router_lab.ledger.journal.lines import LINES_VERSION, line_columns
 from router_lab.ledger.journal.manifest import keep_apart
 from router_lab.ledger.journal.switch_store import create_flips
-from router_lab.ledger.journal.upgrade import (
-    copy_flips,
-    from_version_1,
-    from_version_3,
-    from_version_4,
-)
 from router_lab.ledger.schema import TABLES, Table
 from router_lab.plain_files import check_plain
 from router_lab.private_files import make_file
@@ -37,7 +31,6 @@ from router_lab.private_files import make_file
 JOURNAL_NAME = "_journal.sqlite"
 LOCKS_NAME = "_locks"
 JOURNAL_VERSION = 5
-_OLDEST_READABLE = 3
 
 Durability = Literal["full", "os", "batch"]
 
@@ -125,22 +118,18 @@ def _check_plain(path: Path) -> None:
         check_plain(f"{path}{companion}")
 
 
-def _check_version(connection: sqlite3.Connection, path: Path) -> int:
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > JOURNAL_VERSION:
         raise LedgerError(
-            f"{path}: written by a newer router_lab (journal version {version}, this one reads up to "
+            f"{path}: written by a newer router_lab (journal version {version}, this one reads version "
             f"{JOURNAL_VERSION}). Upgrade router_lab"
         )
-    return int(version)
-
-
-def _check_readable(connection: sqlite3.Connection, path: Path) -> None:
-    version = _check_version(connection, path)
-    if 0 < version < _OLDEST_READABLE:
+    if 0 < version < JOURNAL_VERSION:
         raise LedgerError(
-            f"{path}: written by an older router_lab (journal version {version}). Open it for writing once, "
-            f"as `router-lab ledger seal --ledger {path.parent}` does, to bring it up to date"
+            f"{path}: written by a router_lab from before the first release (journal version {version}, this "
+            f"one reads version {JOURNAL_VERSION}). Seal it with the one that wrote it, then move "
+            f"{path.name} away: the sealed files are read by every version"
         )
 
 
@@ -152,16 +141,10 @@ def _create(connection: sqlite3.Connection, home: str) -> None:
             for statement in _DDL.split(";\n"):
                 connection.execute(statement)
             connection.execute("INSERT INTO meta VALUES ('id', ?)", (uuid4().hex[:12],))
-        if version == 1:
-            from_version_1(connection)
         create_flips(connection)
         connection.execute(SET_ASIDE)
         for statement in PROVIDER_BATCHES:
             connection.execute(statement)
-        if 0 < version < 4:
-            from_version_3(connection)
-        if 0 < version < 5:
-            from_version_4(connection)
         for name, table in TABLES.items():  # a journal of any age may lack a newer table
             create_rows(connection, table)
             index_intents(connection, table)
@@ -250,7 +233,7 @@ def open_reader(folder: Path) -> sqlite3.Connection:
             check_same_thread=False,
         )
         try:
-            _check_readable(connection, path)
+            _check_version(connection, path)
             _fill_in_tables(connection)
             connection.execute("PRAGMA query_only = 1")
             connection.execute("SELECT 1 FROM meta").fetchone()
@@ -268,9 +251,6 @@ def _fill_in_tables(connection: sqlite3.Connection) -> None:
     for name, table in TABLES.items():
         if (f"{name}_journal",) not in found:
             create_rows(connection, table, temporary=True)
-    if ("switch",) in found:
-        create_flips(connection, temporary=True)
-        copy_flips(connection)
 
 
 def is_blank(folder: Path) -> bool:

@@ -73,10 +73,10 @@ _SELECT = (
 )
 
 
-def create_flips(connection: sqlite3.Connection, *, temporary: bool = False) -> None:
+def create_flips(connection: sqlite3.Connection) -> None:
     """The SQLite table of the flips that may stand, unless it is there."""
     connection.execute(
-        f"CREATE {'TEMPORARY' if temporary else ''} TABLE IF NOT EXISTS switch_flips ("
+        "CREATE TABLE IF NOT EXISTS switch_flips ("
         "epoch INTEGER PRIMARY KEY, prefix TEXT NOT NULL, is_on INTEGER NOT NULL, reason TEXT NOT NULL, "
         "author TEXT NOT NULL, expires_at INTEGER, expires_pairs INTEGER, expires_nano INTEGER, "
         "pairs INTEGER NOT NULL DEFAULT 0, spent INTEGER NOT NULL DEFAULT 0, owner TEXT, again INTEGER)"

@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 from pair_frames import NOW, agreeing, pairs_frame
 
-from router_lab.analysis import Outcome, ab, monitor, report, stratified_mean
+from router_lab.analysis import Outcome, ab, monitor, report
 from router_lab.analysis.evidence.ladder import BASES, evidence
+from router_lab.analysis.evidence.marks import stratified_mean
 from router_lab.analysis.evidence.pairs import judged_pairs
 from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger

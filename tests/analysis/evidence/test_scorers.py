@@ -13,6 +13,7 @@ import pytest
 from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 
 import router_lab as rl
+from router_lab.analysis.evidence.scorers import krippendorff_alpha
 from router_lab.ledger.schema import SCORES, arrow_table, microseconds
 from router_lab.records import Comparison, Score
 
@@ -30,8 +31,8 @@ PUBLISHED = np.array(
 
 
 def test_the_published_example() -> None:
-    assert rl.analysis.krippendorff_alpha(PUBLISHED) == pytest.approx(0.743, abs=5e-4)
-    assert rl.analysis.krippendorff_alpha(PUBLISHED, "interval") == pytest.approx(0.849, abs=5e-4)
+    assert krippendorff_alpha(PUBLISHED) == pytest.approx(0.743, abs=5e-4)
+    assert krippendorff_alpha(PUBLISHED, "interval") == pytest.approx(0.849, abs=5e-4)
 
 
 def test_a_complete_nominal_table_is_fleiss_kappa_but_for_its_small_sample_term() -> None:
@@ -42,20 +43,20 @@ def test_a_complete_nominal_table_is_fleiss_kappa_but_for_its_small_sample_term(
     ).T
     kappa = fleiss_kappa(aggregate_raters(ratings)[0])
     # 1 - alpha = (1 - kappa) (n - 1) / n for n ratings in all.
-    assert rl.analysis.krippendorff_alpha(ratings) == pytest.approx(1 - (1 - kappa) * 599 / 600)
+    assert krippendorff_alpha(ratings) == pytest.approx(1 - (1 - kappa) * 599 / 600)
     words = np.array(["primary", "shadow", "equal", "unsure"])[ratings]
-    assert rl.analysis.krippendorff_alpha(words) == pytest.approx(rl.analysis.krippendorff_alpha(ratings))
+    assert krippendorff_alpha(words) == pytest.approx(krippendorff_alpha(ratings))
 
 
 @pytest.mark.parametrize("ratings", [[[1.0, NAN]], [[1, 1], [1, 1]], [[0.1, 0.1]] * 50])
 def test_what_cannot_be_told_is_not_a_number(ratings: list[list[float]]) -> None:
     for level in ("nominal", "interval"):
-        assert np.isnan(rl.analysis.krippendorff_alpha(ratings, level))
+        assert np.isnan(krippendorff_alpha(ratings, level))
 
 
 def test_another_level_is_refused() -> None:
     with pytest.raises(rl.ConfigError, match="nominal"):
-        rl.analysis.krippendorff_alpha(PUBLISHED, "ordinal")  # type: ignore[arg-type]
+        krippendorff_alpha(PUBLISHED, "ordinal")  # type: ignore[arg-type]
 
 
 def pair(number: int) -> Comparison:
@@ -146,7 +147,7 @@ async def test_scorers_of_a_ledger(tmp_path: Path) -> None:
     assert people["same"] == pytest.approx(6 / 7)
     assert people["unsure"] == pytest.approx(2 / 14)
     verdicts = pd.DataFrame({by: list(said[by]) for by in ("ana", "bo")})
-    assert people["alpha_verdict"] == pytest.approx(rl.analysis.krippendorff_alpha(verdicts))
+    assert people["alpha_verdict"] == pytest.approx(krippendorff_alpha(verdicts))
     assert people["alpha_verdict_low"] <= people["alpha_verdict"] <= people["alpha_verdict_high"]
     assert everyone["scorers"].tolist() == [3]
     assert everyone["alpha_verdict"].item() < people["alpha_verdict"]
