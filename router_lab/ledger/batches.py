@@ -98,24 +98,28 @@ class LedgerBatches:
     async def all(self) -> list[Batch]:
         """Every batch, the oldest first. One whose process died while it handed it in is nobody's."""
         found = await asyncio.to_thread(
-            self._core.transact, lambda books: books.connection.execute(_SHOWN).fetchall()
+            self._core.transact, lambda transaction: transaction.connection.execute(_SHOWN).fetchall()
         )
         return [self._batch(row) for row in found]
 
     async def items(self, batch_id: str) -> Mapping[str, BatchItem]:
         """A batch's items without a row, by attempt id."""
-        return await asyncio.to_thread(self._core.transact, lambda books: _items(books.connection, batch_id))
+        return await asyncio.to_thread(
+            self._core.transact, lambda transaction: _items(transaction.connection, batch_id)
+        )
 
     async def out(self) -> frozenset[str]:
         """The pairs whose candidate's answer is in a batch."""
         sql = "SELECT comparison_id FROM provider_batch_items WHERE comparison_id IS NOT NULL"
         found = await asyncio.to_thread(
-            self._core.transact, lambda books: books.connection.execute(sql).fetchall()
+            self._core.transact, lambda transaction: transaction.connection.execute(sql).fetchall()
         )
         return frozenset(one for (one,) in found)
 
     async def _change(self, write: Callable[[sqlite3.Connection, str], None]) -> None:
-        await asyncio.to_thread(self._core.transact, lambda books: write(books.connection, books.owner))
+        await asyncio.to_thread(
+            self._core.transact, lambda transaction: write(transaction.connection, transaction.owner)
+        )
 
     def _batch(self, row: Sequence[Any]) -> Batch:
         opened, owner, remote_id, submitted, items, note, waiting, held = row[8:]

@@ -121,7 +121,7 @@ class Core:
 
     def _settle_privacy(self, writer: Writer) -> None:
         self.files.private = writer.run(
-            lambda books: kept_privacy(books.connection, self._configured_private)
+            lambda transaction: kept_privacy(transaction.connection, self._configured_private)
         )
         if self.files.private:
             tighten(self.folder)
@@ -187,8 +187,8 @@ class Core:
         """Turn dead writers' intents into rows; returns how many."""
         return self.transact(self._recover)
 
-    def _recover(self, books: JournalTransaction) -> int:
-        return recover(books, self._locks, self.now())
+    def _recover(self, transaction: JournalTransaction) -> int:
+        return recover(transaction, self._locks, self.now())
 
     def seal(self, *, wait: bool) -> int:
         """Seal every settled row; 0 when another process is at it and `wait` is false."""

@@ -47,9 +47,9 @@ def store_scores(core: Core, scores: Sequence[Score]) -> None:
         _check(score)
     rows = [Append("scores", score) for score in fit]
 
-    def write(books: JournalTransaction) -> None:
+    def write(transaction: JournalTransaction) -> None:
         for row in rows:
-            row.apply(books)
+            row.apply(transaction)
 
     core.transact(write)
 

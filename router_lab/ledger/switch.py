@@ -198,11 +198,11 @@ class LedgerSwitch:
             details={"only_in_process": self._core.writer.owner_id},
         )
 
-        def begin(books: JournalTransaction) -> None:
-            if not all_flips(books.connection):
-                store(books.connection, first)
+        def begin(transaction: JournalTransaction) -> None:
+            if not all_flips(transaction.connection):
+                store(transaction.connection, first)
             if newly_locked:
-                record(books.connection, replace(lock, epoch=newest_epoch(books.connection)))
+                record(transaction.connection, replace(lock, epoch=newest_epoch(transaction.connection)))
 
         self._change(begin)
 
@@ -211,7 +211,7 @@ class LedgerSwitch:
         now = self._core.now()
         micros = microseconds(now)
         if any(flip.expired(micros) for flip in self._core.peek(all_flips)):
-            self._change(lambda books: end_expired(books.connection, now))
+            self._change(lambda transaction: end_expired(transaction.connection, now))
 
     def _change(self, function: Callable[[JournalTransaction], _Result]) -> _Result:
         try:
@@ -222,9 +222,11 @@ class LedgerSwitch:
     def _flip(self, flip: SwitchEvent, *, held: bool) -> Flipped:
         event = fitted_record(SWITCH_EVENTS, flip)
 
-        def apply(books: JournalTransaction) -> Flipped:
-            end_expired(books.connection, event.at)
-            return Flipped(self, store(books.connection, event, owner=books.owner if held else None))
+        def apply(transaction: JournalTransaction) -> Flipped:
+            end_expired(transaction.connection, event.at)
+            return Flipped(
+                self, store(transaction.connection, event, owner=transaction.owner if held else None)
+            )
 
         return self._change(apply)
 
@@ -242,12 +244,12 @@ class LedgerSwitch:
         warnings.warn(f"prefix={prefix!r}: no route of this configuration is called so; {hint}", stacklevel=3)
 
     def _hold(self, event: SwitchEvent) -> None:
-        self._change(lambda books: hold(books.connection, event.epoch, books.owner))
+        self._change(lambda transaction: hold(transaction.connection, event.epoch, transaction.owner))
 
     def _take_away(self, event: SwitchEvent) -> None:
         at = self._core.now()
         leaving = Leaving(event.epoch, event.prefix, event.reason, event.author)
-        self._change(lambda books: take_away(books.connection, leaving, at))
+        self._change(lambda transaction: take_away(transaction.connection, leaving, at))
 
 
 def _word(state: SwitchState) -> str:

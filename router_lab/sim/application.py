@@ -23,9 +23,9 @@ from urllib.parse import parse_qsl
 
 from router_lab.sim import log, model_lists, tokenizer
 from router_lab.sim.anthropic.api import AnthropicWire
-from router_lab.sim.anthropic.batches import AnthropicBatches
+from router_lab.sim.anthropic.batches import AnthropicBatchApi
 from router_lab.sim.asked import Ask, hash_turns
-from router_lab.sim.batches import Batches, BatchItem, SimBatch
+from router_lab.sim.batches import ServedBatches, ServedItem, SimBatch
 from router_lab.sim.catalog import DEFAULT_MODELS, PROVIDERS, Provider, SimModel
 from router_lab.sim.exchange import JSON, Exchange, Header, HttpRequest, Refused, dump
 from router_lab.sim.faults import OK, Chaos, Fault, FaultLike, Script
@@ -35,7 +35,7 @@ from router_lab.sim.ollama import models as ollama_models
 from router_lab.sim.ollama.api import OllamaWire
 from router_lab.sim.ollama_context import Behaviour, parse_version
 from router_lab.sim.openai.api import OpenAIWire
-from router_lab.sim.openai.batches import OpenAIBatches
+from router_lab.sim.openai.batches import OpenAIBatchApi
 from router_lab.sim.openai.personas import PERSONAS, PLAIN, Persona
 from router_lab.sim.playing import Receive, Scope, Send, faulty, play
 from router_lab.sim.world import World
@@ -89,8 +89,8 @@ class SimApp:
         self._log = Log()
         self._next_seq = 0
         self._openai = OpenAIWire(persona)
-        self.batches = Batches(self._answer_item, clock)
-        self._batch_wires = (AnthropicBatches(self.batches), OpenAIBatches(self.batches, self._openai))
+        self.batches = ServedBatches(self._answer_item, clock)
+        self._batch_wires = (AnthropicBatchApi(self.batches), OpenAIBatchApi(self.batches, self._openai))
         self._wires: dict[str, Wire] = {
             "/api/chat": OllamaWire(),
             "/api/generate": OllamaWire(),
@@ -218,7 +218,7 @@ class SimApp:
             return ask, fault, wire.failure(request, Refused(400, "the request is nested too deeply"))
 
     def _on_batches(
-        self, api: AnthropicBatches | OpenAIBatches, request: HttpRequest
+        self, api: AnthropicBatchApi | OpenAIBatchApi, request: HttpRequest
     ) -> tuple[Exchange, Fault]:
         """What is asked of batches and their files; nothing of it is billed."""
         wire, asked = api.wire, f"{request.method} {request.path}"
@@ -236,7 +236,7 @@ class SimApp:
         self._log.add(replace(self._served(request, api.provider, None, fault, exchange), billed=False))
         return exchange, fault
 
-    def _answer_item(self, batch: SimBatch, item: BatchItem) -> tuple[int, bytes]:
+    def _answer_item(self, batch: SimBatch, item: ServedItem) -> tuple[int, bytes]:
         """One item of a batch, answered as a request of its own would be."""
         api = next(one for one in self._batch_wires if one.provider == batch.provider)
         self._next_seq += 1

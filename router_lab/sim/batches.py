@@ -40,7 +40,7 @@ class BatchPlan:
 
 
 @dataclass(slots=True)
-class BatchItem:
+class ServedItem:
     """One request of a batch. `answer` is the response's body once it has one."""
 
     custom_id: str
@@ -59,7 +59,7 @@ class SimBatch:
     provider: Provider
     created: float
     plan: BatchPlan
-    items: list[BatchItem]
+    items: list[ServedItem]
     facts: Mapping[str, Any] = field(default_factory=dict)
     answered: int = 0
     cancelled: float | None = None
@@ -79,10 +79,10 @@ class SimBatch:
 
 
 # Answers one item: its custom id and body; returns the status and the response's body.
-Answer = Callable[[SimBatch, BatchItem], tuple[int, bytes]]
+Answer = Callable[[SimBatch, ServedItem], tuple[int, bytes]]
 
 
-class Batches:
+class ServedBatches:
     """All batches of a server. Time passes for them by `clock`, seconds since the epoch."""
 
     def __init__(self, answer: Answer, clock: Callable[[], float] = time.time) -> None:
@@ -120,7 +120,7 @@ class Batches:
         self._default = self._default if default is None else _plan(default)
         self._passed += pass_s
 
-    def make(self, identity: str, provider: Provider, items: list[BatchItem], facts: Any = None) -> SimBatch:
+    def make(self, identity: str, provider: Provider, items: list[ServedItem], facts: Any = None) -> SimBatch:
         """A new batch."""
         plan = self._plans.popleft() if self._plans else self._default
         batch = SimBatch(identity, provider, self.now(), plan, items, dict(facts or {}))
@@ -188,7 +188,7 @@ class Batches:
             batch.ended = now
 
 
-def in_own_order(batch: SimBatch) -> Sequence[BatchItem]:
+def in_own_order(batch: SimBatch) -> Sequence[ServedItem]:
     """The items that have a result, not as they were handed in."""
     told = (item for item in batch.items if not item.is_missing)
     return sorted(told, key=lambda item: uniform(batch.id, item.custom_id, "order"))

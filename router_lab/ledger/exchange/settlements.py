@@ -54,12 +54,12 @@ def settle_bills(store: SealedStore, bills: Mapping[str, Bill], dates: frozenset
 
 
 def _accounting(charges: _Charges) -> Callable[[JournalTransaction], None]:
-    def account(books: JournalTransaction) -> None:
-        books.connection.executemany(
+    def account(transaction: JournalTransaction) -> None:
+        transaction.connection.executemany(
             "UPDATE budgets SET spent = max(0, min(spent + ?, ?)) WHERE scope = ? AND period = ?",
             [(amount, MOST_NANO, scope, period) for (scope, period), amount in charges.items()],
         )
-        books.forget()  # the writer's memory of these counters
+        transaction.forget()  # the writer's memory of these counters
 
     return account
 

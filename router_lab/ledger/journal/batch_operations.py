@@ -48,19 +48,19 @@ class OpenItem:
         self._lines = checked_lines(lines)
         self._reading = json.dumps([item.schema, item.output, item.max_tokens], sort_keys=True)
 
-    def apply(self, books: JournalTransaction) -> list[BudgetLine]:
+    def apply(self, transaction: JournalTransaction) -> list[BudgetLine]:
         """The lines that passed their warning ratio. Raises `BudgetExceededError`."""
-        journal = books.connection
+        journal = transaction.connection
         found = journal.execute("SELECT stage FROM provider_batches WHERE batch_id = ?", (self._batch_id,))
         if found.fetchone() != ("preparing",):
             raise LedgerError(f"batch {self._batch_id} takes no more items")
         if self._comparison_id is not None and self._is_out(journal):
             raise AlreadyOutError(f"the pair {self._comparison_id} is in a batch already")
-        warnings = books.budgets.hold(self._held, self._lines)
+        warnings = transaction.budgets.hold(self._held, self._lines)
         keys = tuple([(line.scope, line.period) for line in self._lines])
         owner, lines = batch_owner(self._batch_id), lines_text(keys)
         row = charged_row(self._row, keys)
-        seq = books.rows.insert("attempts", row, owner=owner, hold=self._held, lines=lines)
+        seq = transaction.rows.insert("attempts", row, owner=owner, hold=self._held, lines=lines)
         reading = blake2b(self._reading.encode(), digest_size=16).hexdigest()
         journal.execute(
             "INSERT OR IGNORE INTO provider_batch_readings VALUES (?, ?)", (reading, self._reading)
@@ -76,10 +76,10 @@ class OpenItem:
         sql = "SELECT 1 FROM provider_batch_items WHERE comparison_id = ?"
         return journal.execute(sql, (self._comparison_id,)).fetchone() is not None
 
-    def committed(self, books: JournalTransaction) -> None:
+    def committed(self, transaction: JournalTransaction) -> None:
         """Nothing more to do."""
 
-    def rolled_back(self, books: JournalTransaction) -> None:
+    def rolled_back(self, transaction: JournalTransaction) -> None:
         """Nothing is remembered of it."""
 
 
@@ -92,9 +92,9 @@ class SettleItem:
         self._attempt = attempt
         self._id = as_text(attempt.attempt_id)
 
-    def apply(self, books: JournalTransaction) -> bool:
+    def apply(self, transaction: JournalTransaction) -> bool:
         """True if the item was open."""
-        journal = books.connection
+        journal = transaction.connection
         found = journal.execute(
             "SELECT seq, hold, lines FROM provider_batch_items WHERE attempt_id = ?", (self._id,)
         ).fetchone()
@@ -108,15 +108,15 @@ class SettleItem:
             attempt = replace(attempt, cost_usd=worst, worst_usd=worst)
         charge = nano(worst)
         row = encoder("attempts", keep=True)(attempt)
-        books.rows.replace("attempts", seq, charged_row(row, tuple(keys)))
-        books.budgets.charge(keys, held, charge)
+        transaction.rows.replace("attempts", seq, charged_row(row, tuple(keys)))
+        transaction.budgets.charge(keys, held, charge)
         if attempt.is_shadow and charge:
             count_spending(journal, attempt.task_type, charge)
         journal.execute("DELETE FROM provider_batch_items WHERE attempt_id = ?", (self._id,))
         return True
 
-    def committed(self, books: JournalTransaction) -> None:
+    def committed(self, transaction: JournalTransaction) -> None:
         """The item is closed for good."""
 
-    def rolled_back(self, books: JournalTransaction) -> None:
+    def rolled_back(self, transaction: JournalTransaction) -> None:
         """The intent stays."""

@@ -90,13 +90,13 @@ class Operation(Protocol):
     def kept(self) -> bool:
         """Whether a failure of the store postpones this operation instead of dropping it."""
 
-    def apply(self, books: JournalTransaction) -> Any:
+    def apply(self, transaction: JournalTransaction) -> Any:
         """Do it inside the open transaction; the result goes to whoever waits."""
 
-    def committed(self, books: JournalTransaction) -> None:
+    def committed(self, transaction: JournalTransaction) -> None:
         """Called once the transaction is durable."""
 
-    def rolled_back(self, books: JournalTransaction) -> None:
+    def rolled_back(self, transaction: JournalTransaction) -> None:
         """Called when it is not; undo what `apply` did to `books`."""
 
 
@@ -111,23 +111,25 @@ class Open:
         self._held = amount_held(hold_usd)
         self._lines = checked_lines(lines)
 
-    def apply(self, books: JournalTransaction) -> list[BudgetLine]:
+    def apply(self, transaction: JournalTransaction) -> list[BudgetLine]:
         """The lines that passed their warning ratio. Raises `BudgetExceededError`."""
-        if self._attempt_id in books.intents:
+        if self._attempt_id in transaction.intents:
             raise LedgerError(f"attempt {self._attempt_id} is open already: every attempt needs its own id")
-        warnings = books.budgets.hold(self._held, self._lines)
+        warnings = transaction.budgets.hold(self._held, self._lines)
         keys = tuple([(line.scope, line.period) for line in self._lines])
         row = charged_row(self._row, keys)
-        seq = books.rows.insert("attempts", row, owner=books.owner, hold=self._held, lines=lines_text(keys))
-        books.intents[self._attempt_id] = Intent(seq, self._held, keys)
+        seq = transaction.rows.insert(
+            "attempts", row, owner=transaction.owner, hold=self._held, lines=lines_text(keys)
+        )
+        transaction.intents[self._attempt_id] = Intent(seq, self._held, keys)
         return warnings
 
-    def committed(self, books: JournalTransaction) -> None:
+    def committed(self, transaction: JournalTransaction) -> None:
         """Nothing more to do."""
 
-    def rolled_back(self, books: JournalTransaction) -> None:
+    def rolled_back(self, transaction: JournalTransaction) -> None:
         """The intent was never written."""
-        books.intents.pop(self._attempt_id, None)
+        transaction.intents.pop(self._attempt_id, None)
 
 
 class Settle:
@@ -143,10 +145,10 @@ class Settle:
         self._charge = nano(worst) if is_amount(worst) and is_amount(attempt.cost_usd) else None
         self._folds = folds
 
-    def apply(self, books: JournalTransaction) -> None:
+    def apply(self, transaction: JournalTransaction) -> None:
         """Raises `LedgerError` if this writer has no such intent."""
         attempt = self._attempt
-        intent = books.intents.get(self._id)
+        intent = transaction.intents.get(self._id)
         if intent is None:
             raise LedgerError(f"attempt {self._id} is not open here, or is settled already")
         row, charge = self._row, self._charge
@@ -154,18 +156,18 @@ class Settle:
             charge = intent.held
             held = usd(charge)
             row = encoder("attempts", keep=True)(replace(attempt, cost_usd=held, worst_usd=held))
-        books.rows.replace("attempts", intent.seq, charged_row(row, intent.lines))
-        books.budgets.charge(intent.lines, intent.held, charge)
+        transaction.rows.replace("attempts", intent.seq, charged_row(row, intent.lines))
+        transaction.budgets.charge(intent.lines, intent.held, charge)
         for key, fold in self._folds:
-            books.learning.fold(key, fold, microseconds(aware(attempt.started_at)))
+            transaction.learning.fold(key, fold, microseconds(aware(attempt.started_at)))
         if attempt.is_shadow and charge:
-            count_spending(books.connection, attempt.task_type, charge)
+            count_spending(transaction.connection, attempt.task_type, charge)
 
-    def committed(self, books: JournalTransaction) -> None:
+    def committed(self, transaction: JournalTransaction) -> None:
         """The attempt is closed for good."""
-        books.intents.pop(self._id, None)
+        transaction.intents.pop(self._id, None)
 
-    def rolled_back(self, books: JournalTransaction) -> None:
+    def rolled_back(self, transaction: JournalTransaction) -> None:
         """The intent stays."""
 
 
@@ -178,16 +180,16 @@ class Withdraw:
         self._settle = Settle(row, ())
         self._attempt_id = as_text(row.attempt_id)
 
-    def apply(self, books: JournalTransaction) -> None:
+    def apply(self, transaction: JournalTransaction) -> None:
         """Nothing to undo if the opening was refused."""
-        if self._attempt_id in books.intents:
-            self._settle.apply(books)
+        if self._attempt_id in transaction.intents:
+            self._settle.apply(transaction)
 
-    def committed(self, books: JournalTransaction) -> None:
+    def committed(self, transaction: JournalTransaction) -> None:
         """The attempt is closed for good."""
-        self._settle.committed(books)
+        self._settle.committed(transaction)
 
-    def rolled_back(self, books: JournalTransaction) -> None:
+    def rolled_back(self, transaction: JournalTransaction) -> None:
         """The intent stays."""
 
 
@@ -200,14 +202,14 @@ class Append:
         self._name = name
         self._row = encoder(name, keep=keep)(record)
 
-    def apply(self, books: JournalTransaction) -> None:
+    def apply(self, transaction: JournalTransaction) -> None:
         """Add it."""
-        books.rows.insert(self._name, self._row)
+        transaction.rows.insert(self._name, self._row)
 
-    def committed(self, books: JournalTransaction) -> None:
+    def committed(self, transaction: JournalTransaction) -> None:
         """Nothing more to do."""
 
-    def rolled_back(self, books: JournalTransaction) -> None:
+    def rolled_back(self, transaction: JournalTransaction) -> None:
         """Nothing to undo."""
 
 
@@ -219,15 +221,15 @@ class JournalWork:
     def __init__(self, function: Callable[[JournalTransaction], Any]) -> None:
         self._function = function
 
-    def apply(self, books: JournalTransaction) -> Any:
+    def apply(self, transaction: JournalTransaction) -> Any:
         """Whatever the function returns; it sees what came before it in the transaction."""
-        books.flush()
-        return self._function(books)
+        transaction.flush()
+        return self._function(transaction)
 
-    def committed(self, books: JournalTransaction) -> None:
+    def committed(self, transaction: JournalTransaction) -> None:
         """Nothing more to do."""
 
-    def rolled_back(self, books: JournalTransaction) -> None:
+    def rolled_back(self, transaction: JournalTransaction) -> None:
         """Nothing to undo."""
 
 

@@ -18,16 +18,18 @@ class OpenPair:
         self._comparison_id = as_text(lost.comparison_id)
         self._row = encoder("comparisons", keep=True)(lost)
 
-    def apply(self, books: JournalTransaction) -> None:
+    def apply(self, transaction: JournalTransaction) -> None:
         """Insert it."""
-        books.pairs[self._comparison_id] = books.rows.insert("comparisons", self._row, owner=books.owner)
+        transaction.pairs[self._comparison_id] = transaction.rows.insert(
+            "comparisons", self._row, owner=transaction.owner
+        )
 
-    def committed(self, books: JournalTransaction) -> None:
+    def committed(self, transaction: JournalTransaction) -> None:
         """Nothing more to do."""
 
-    def rolled_back(self, books: JournalTransaction) -> None:
+    def rolled_back(self, transaction: JournalTransaction) -> None:
         """The intent was never written."""
-        books.pairs.pop(self._comparison_id, None)
+        transaction.pairs.pop(self._comparison_id, None)
 
 
 class RecordPair:
@@ -40,19 +42,19 @@ class RecordPair:
         self._comparison_id = as_text(comparison.comparison_id)
         self._row = encoder("comparisons", keep=True)(comparison)
 
-    def apply(self, books: JournalTransaction) -> None:
+    def apply(self, transaction: JournalTransaction) -> None:
         """Write it; a complete pair of live calls counts towards the switch's limits."""
-        seq = books.pairs.get(self._comparison_id)
+        seq = transaction.pairs.get(self._comparison_id)
         if seq is None:
-            books.rows.insert("comparisons", self._row)
+            transaction.rows.insert("comparisons", self._row)
         else:
-            books.rows.replace("comparisons", seq, self._row)
+            transaction.rows.replace("comparisons", seq, self._row)
         if self._comparison.status == "complete" and self._comparison.origin == "live":
-            count_pair(books.connection, self._comparison.task_type)
+            count_pair(transaction.connection, self._comparison.task_type)
 
-    def committed(self, books: JournalTransaction) -> None:
+    def committed(self, transaction: JournalTransaction) -> None:
         """The pair is closed for good."""
-        books.pairs.pop(self._comparison_id, None)
+        transaction.pairs.pop(self._comparison_id, None)
 
-    def rolled_back(self, books: JournalTransaction) -> None:
+    def rolled_back(self, transaction: JournalTransaction) -> None:
         """An intent stays."""

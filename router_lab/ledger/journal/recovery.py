@@ -22,34 +22,36 @@ from router_lab.ledger.journal.switch_holds import take_away_of_the_dead
 from router_lab.ledger.schema import ATTEMPTS
 
 
-def recover(books: JournalTransaction, locks: Path, at: datetime) -> int:
+def recover(transaction: JournalTransaction, locks: Path, at: datetime) -> int:
     """Turn every dead writer's intents into rows; returns how many. Living writers' are never touched."""
-    take_away_of_the_dead(books, locks, at)
-    owners = books.connection.execute(
+    take_away_of_the_dead(transaction, locks, at)
+    owners = transaction.connection.execute(
         "SELECT owner FROM attempts_journal WHERE owner IS NOT NULL AND owner <> :us "
         "UNION SELECT owner FROM comparisons_journal WHERE owner IS NOT NULL AND owner <> :us",
-        {"us": books.owner},
+        {"us": transaction.owner},
     ).fetchall()
     recovered = 0
     for (owner,) in owners:
         with claimed_if_dead(locks, owner) as dead:
             if dead:
-                recovered += _recover(books, owner)
+                recovered += _recover(transaction, owner)
     clear_of_the_dead(locks)
     return recovered
 
 
-def _recover(books: JournalTransaction, owner: str) -> int:
-    intents = books.connection.execute(
+def _recover(transaction: JournalTransaction, owner: str) -> int:
+    intents = transaction.connection.execute(
         "SELECT seq, hold, lines, schema, line FROM attempts_journal WHERE owner = ?", (owner,)
     ).fetchall()
-    known = known_columns(books.connection, ATTEMPTS)
+    known = known_columns(transaction.connection, ATTEMPTS)
     for seq, held, lines, version, line in intents:
-        _charge(books, held, lines, _worst(known.get(version, ()), line, held))
-        books.connection.execute(
+        _charge(transaction, held, lines, _worst(known.get(version, ()), line, held))
+        transaction.connection.execute(
             "UPDATE attempts_journal SET owner = NULL, hold = NULL WHERE seq = ?", (seq,)
         )
-    pairs = books.connection.execute("UPDATE comparisons_journal SET owner = NULL WHERE owner = ?", (owner,))
+    pairs = transaction.connection.execute(
+        "UPDATE comparisons_journal SET owner = NULL WHERE owner = ?", (owner,)
+    )
     return len(intents) + pairs.rowcount
 
 
@@ -61,5 +63,5 @@ def _worst(columns: Sequence[str], line: bytes, held: int) -> int:
     return held
 
 
-def _charge(books: JournalTransaction, held: int, lines: str, worst: int) -> None:
-    books.budgets.charge(budget_keys(lines), held, worst)
+def _charge(transaction: JournalTransaction, held: int, lines: str, worst: int) -> None:
+    transaction.budgets.charge(budget_keys(lines), held, worst)

@@ -67,16 +67,16 @@ def take_away(journal: sqlite3.Connection, leaving: Leaving, at: datetime) -> No
     journal.executemany("UPDATE switch_flips SET again = ? WHERE epoch = ?", own)
 
 
-def take_away_of_the_dead(books: JournalTransaction, locks: Path, at: datetime) -> None:
+def take_away_of_the_dead(transaction: JournalTransaction, locks: Path, at: datetime) -> None:
     """Take away every flip whose process ended without doing so, the innermost block first."""
-    held = books.connection.execute(
+    held = transaction.connection.execute(
         "SELECT owner, epoch, prefix, reason, author FROM switch_flips "
         "WHERE owner IS NOT NULL AND owner <> ? ORDER BY epoch DESC",
-        (books.owner,),
+        (transaction.owner,),
     ).fetchall()
     why = " (its process ended without taking it back)"
     for owner in dict.fromkeys(owner for owner, *_ in held):
         with claimed_if_dead(locks, owner) as dead:
             for its_owner, epoch, prefix, reason, author in held if dead else ():
                 if its_owner == owner:
-                    take_away(books.connection, Leaving(epoch, prefix, f"{reason}{why}", author), at)
+                    take_away(transaction.connection, Leaving(epoch, prefix, f"{reason}{why}", author), at)

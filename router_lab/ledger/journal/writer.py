@@ -280,8 +280,8 @@ class Writer:
             self._reopen()
         if self._journal_inodes() != self._inodes:
             raise self._replaced()
-        books = self._books
-        connection = books.connection
+        transaction = self._books
+        connection = transaction.connection
         was_missed = not self._owner.is_on_disk
         if was_missed:
             self._owner.renew()
@@ -290,21 +290,21 @@ class Writer:
             connection.execute(f"PRAGMA synchronous = {synchronous(self._durability)}")
         connection.execute("BEGIN IMMEDIATE")
         try:
-            books.begin()
+            transaction.begin()
             if was_missed:
-                books.let_go_of_recovered()
+                transaction.let_go_of_recovered()
             for task in tasks:
                 task.error = None
                 try:
-                    task.result = task.operation.apply(books)
+                    task.result = task.operation.apply(transaction)
                 except RouterLabError as refusal:
                     task.error = refusal
-            books.flush()
+            transaction.flush()
             connection.execute("COMMIT")
         except BaseException:
-            books.forget()
+            transaction.forget()
             for task in tasks:
-                task.operation.rolled_back(books)
+                task.operation.rolled_back(transaction)
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise

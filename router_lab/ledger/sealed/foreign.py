@@ -60,11 +60,11 @@ def adopt_foreign(store: SealedStore) -> int:
     adopted, replaced = _examine(store.files, foreign)
     charged = _charged(store.files, adopted)
 
-    def enter(books: JournalTransaction) -> None:
+    def enter(transaction: JournalTransaction) -> None:
         # A journal restored from a backup may still name what was merged since.
-        books.connection.executemany("DELETE FROM files WHERE path = ?", [(name,) for name in replaced])
-        add_to_manifest(books.connection, adopted)
-        _leave_out(books, charged)
+        transaction.connection.executemany("DELETE FROM files WHERE path = ?", [(name,) for name in replaced])
+        add_to_manifest(transaction.connection, adopted)
+        _leave_out(transaction, charged)
 
     # First, lest they count as rows of their own once the file that replaces them is no longer foreign.
     for name in replaced:
@@ -113,9 +113,9 @@ def _charged(files: Files, adopted: Sequence[SealedFile]) -> Mapping[tuple[str, 
     return totals
 
 
-def _leave_out(books: JournalTransaction, charged: Mapping[tuple[str, str], int]) -> None:
+def _leave_out(transaction: JournalTransaction, charged: Mapping[tuple[str, str], int]) -> None:
     """The counters go on as they are: these rows were charged to those of another journal."""
-    books.connection.executemany(
+    transaction.connection.executemany(
         "INSERT INTO budgets (scope, period, pruned) VALUES (?, ?, ?) "
         "ON CONFLICT (scope, period) DO UPDATE SET pruned = pruned + excluded.pruned",
         [(scope, period, -amount) for (scope, period), amount in charged.items()],

@@ -102,7 +102,7 @@ def redact(store: SealedStore, before: datetime) -> int:
             redacted = (redaction.changed(file.table, part)[0] for part in _rows(store, [file]))
             _replace(store, [file], redacted)
             changed += count
-    store.transact(lambda books: blank_set_aside(books.connection))
+    store.transact(lambda transaction: blank_set_aside(transaction.connection))
     return changed
 
 
@@ -119,11 +119,11 @@ def prune(store: SealedStore, before: datetime) -> int:
         if file.table not in (SWITCH_EVENTS, WATCHES) and file.date <= when.date().isoformat():
             removed += _prune_file(store, file, when)
 
-    def forget(books: JournalTransaction) -> None:
-        forget_set_aside(books.connection, when)
-        forget_before(books.connection, microseconds(when))
-        forget_periods(books.connection, when)
-        books.forget()  # the writer's memory of these
+    def forget(transaction: JournalTransaction) -> None:
+        forget_set_aside(transaction.connection, when)
+        forget_before(transaction.connection, microseconds(when))
+        forget_periods(transaction.connection, when)
+        transaction.forget()  # the writer's memory of these
 
     store.transact(forget)
     return removed
@@ -144,12 +144,12 @@ def _prune_file(store: SealedStore, file: ListedFile, before: datetime) -> int:
     if not count:
         return 0
 
-    def account(books: JournalTransaction) -> None:
-        books.connection.executemany(
+    def account(transaction: JournalTransaction) -> None:
+        transaction.connection.executemany(
             "UPDATE budgets SET pruned = pruned + ? WHERE scope = ? AND period = ?",
             [(amount, scope, period) for (scope, period), amount in spent.items()],
         )
-        books.connection.execute(
+        transaction.connection.execute(
             "INSERT INTO meta VALUES ('pruned_before', ?) "
             "ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)",
             (before.isoformat(),),
@@ -167,7 +167,7 @@ def add_files(store: SealedStore, parts: Sequence[tuple[Table, str, Any]]) -> in
         write_file(store.files, table, name, date, data)
         for (table, date, data), name in zip(parts, names, strict=True)
     ]
-    store.transact(lambda books: add_to_manifest(books.connection, new))
+    store.transact(lambda transaction: add_to_manifest(transaction.connection, new))
     return sum(data.num_rows for _, _, data in parts)
 
 
@@ -229,10 +229,10 @@ def _replace(
         check_unchanged(store.files, file.path, file.sha256)
     new = _written(store, old, rows)
 
-    def swap(books: JournalTransaction) -> None:
-        _swap(books.connection, [file.path for file in old], new)
+    def swap(transaction: JournalTransaction) -> None:
+        _swap(transaction.connection, [file.path for file in old], new)
         if account is not None:
-            account(books)
+            account(transaction)
 
     store.transact(swap)
     for file in old:
@@ -254,7 +254,7 @@ def _written(store: SealedStore, old: Sequence[ListedFile], rows: Iterable[Any])
 
 
 def _new_names(store: SealedStore, days: Sequence[tuple[Table, str]]) -> list[str]:
-    number = store.transact(lambda books: next_batch(books.connection))
+    number = store.transact(lambda transaction: next_batch(transaction.connection))
     with store.snapshot() as journal:
         own = ledger_id_of(journal)
     return [f"{table.name}/date={date}/{own}-{number:08d}.parquet" for table, date in days]

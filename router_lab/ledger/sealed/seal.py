@@ -53,7 +53,7 @@ Snapshot = Callable[[], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class SealBatch:
     """Rows on their way: all that were settled, or still intents, when the batch was put aside."""
 
     id: int
@@ -83,26 +83,26 @@ class Sealer:
             outstanding = batches(journal)
         moved = sum(self._seal(batch) for batch in outstanding)
         listed = [name for table in TABLES for name in self._files.names(table)]
-        begun: list[Batch] = self._transact(lambda books: _begin(books.connection, listed))
+        begun: list[SealBatch] = self._transact(lambda transaction: _begin(transaction.connection, listed))
         return moved + sum(self._seal(batch) for batch in begun)
 
-    def _seal(self, batch: Batch) -> int:
+    def _seal(self, batch: SealBatch) -> int:
         try:
             files = self._write(batch)
         except DamagedError:
             self._set_damaged_aside(batch)
             files = self._write(batch)
-        self._transact(lambda books: _finish(books.connection, batch, files))
+        self._transact(lambda transaction: _finish(transaction.connection, batch, files))
         return sum(file.rows for file in files)
 
-    def _set_damaged_aside(self, batch: Batch) -> None:
+    def _set_damaged_aside(self, batch: SealBatch) -> None:
         with self._snapshot() as journal:
             rows = list(damaged_rows(journal, batch.source))
         _log.error("%d damaged rows of %s are set aside", len(rows), batch.table.name)
         now = datetime.now(UTC)
-        self._transact(lambda books: set_aside(books.connection, batch.source.name, rows, now))
+        self._transact(lambda transaction: set_aside(transaction.connection, batch.source.name, rows, now))
 
-    def _write(self, batch: Batch) -> list[SealedFile]:
+    def _write(self, batch: SealBatch) -> list[SealedFile]:
         table = batch.table
         days: dict[str, DayFile] = {}
         try:
@@ -123,10 +123,10 @@ class Sealer:
                 file.discard()
 
 
-def batches(journal: sqlite3.Connection) -> list[Batch]:
+def batches(journal: sqlite3.Connection) -> list[SealBatch]:
     """Batches under way."""
     rows = journal.execute("SELECT id, name FROM batches ORDER BY id").fetchall()
-    return [Batch(number, TABLES[name]) for number, name in rows]
+    return [SealBatch(number, TABLES[name]) for number, name in rows]
 
 
 def unsealed(journal: sqlite3.Connection, table: Table, dead: Sequence[str] = ()) -> list[Source]:
@@ -136,7 +136,7 @@ def unsealed(journal: sqlite3.Connection, table: Table, dead: Sequence[str] = ()
     return [*(batch.source for batch in batches(journal) if batch.table is table), newest]
 
 
-def _begin(journal: sqlite3.Connection, listed: Sequence[str]) -> list[Batch]:
+def _begin(journal: sqlite3.Connection, listed: Sequence[str]) -> list[SealBatch]:
     if any(is_from_later(journal, PurePosixPath(path).name) for path in listed):
         take_new_id(journal)
     forget_oldest(journal)
@@ -147,14 +147,14 @@ def _begin(journal: sqlite3.Connection, listed: Sequence[str]) -> list[Batch]:
         )
         if settled.fetchone() is None:
             continue
-        batch = Batch(next_batch(journal), table)
+        batch = SealBatch(next_batch(journal), table)
         put_aside(journal, table, _aside(table, batch.id))
         journal.execute("INSERT INTO batches VALUES (?, ?)", (batch.id, table.name))
         begun.append(batch)
     return begun
 
 
-def _finish(journal: sqlite3.Connection, batch: Batch, files: Sequence[SealedFile]) -> None:
+def _finish(journal: sqlite3.Connection, batch: SealBatch, files: Sequence[SealedFile]) -> None:
     add_to_manifest(journal, files)
     journal.execute(f"DROP TABLE {batch.source.name}")
     journal.execute("DELETE FROM batches WHERE id = ?", (batch.id,))

@@ -29,7 +29,7 @@ from router_lab.router.answers.data import is_quickly_read, read_answer
 from router_lab.router.answers.thoughts import without_thoughts
 from router_lab.router.attempts import settlement, tokens, truncation
 from router_lab.router.attempts.job import Job
-from router_lab.router.attempts.plan import Plan
+from router_lab.router.attempts.plan import AttemptPlan
 from router_lab.router.attempts.rows import lost_row, settled_row
 from router_lab.router.attempts.settlement import Settlement
 from router_lab.router.attempts.stated_costs import StatedCosts
@@ -64,7 +64,7 @@ class OpenAttempt:
     """An attempt whose intent is durable. `lost` is its row, should nothing more be heard of it."""
 
     job: Job
-    plan: Plan
+    plan: AttemptPlan
     admission: Admission
     lost: Attempt
     sent_at: float
@@ -98,13 +98,13 @@ class Attempts:
         self._windows = windows
         self._clock = clock
 
-    def plan(self, job: Job, target: Target, *, stream: bool = False) -> Plan:
+    def plan(self, job: Job, target: Target, *, stream: bool = False) -> AttemptPlan:
         """Estimate and build. Raises `ConfigError`, `UnsupportedError`, `UnpricedModelError`."""
         call = target.call(job.request, job.route, self._dialects.of(target), stream=stream)
         features = self._features(job, target, call)
         estimate = self._calibrator.estimate(target.model_key, job.request.task_type, features)
         wire, secrets = target.wire(call), self._secrets.known()
-        return Plan(
+        return AttemptPlan(
             target=target,
             call=call,
             wire=replace(wire, secrets=secrets),
@@ -145,7 +145,7 @@ class Attempts:
         tokens_in, now = plan.estimate.tokens, self._clock.now()
         return self._book.bound(target.alias, tokens_in, longest, now, in_batch=in_batch).usd
 
-    async def open(self, job: Job, plan: Plan, admission: Admission) -> OpenAttempt:
+    async def open(self, job: Job, plan: AttemptPlan, admission: Admission) -> OpenAttempt:
         """Reserve and write the intent. Raises `BudgetExceededError`, `LedgerError`; nothing is sent then."""
         now = self._clock.now()
         alias = plan.target.alias
@@ -184,7 +184,12 @@ class Attempts:
             )
 
     async def run(
-        self, job: Job, plan: Plan, admission: Admission, transport: Transport, check: Callable[[], None]
+        self,
+        job: Job,
+        plan: AttemptPlan,
+        admission: Admission,
+        transport: Transport,
+        check: Callable[[], None],
     ) -> Settlement:
         """One whole attempt. Raises what the settlement holds as its error, after the row is durable.
 
@@ -221,7 +226,7 @@ class Attempts:
         """Wall-clock time, UTC."""
         return self._clock.now()
 
-    def timeout_s(self, job: Job, plan: Plan) -> float:
+    def timeout_s(self, job: Job, plan: AttemptPlan) -> float:
         """Seconds this attempt may take: the model's time-out, cut to the job's deadline."""
         return max(0.001, min(plan.target.timeout_s, job.remaining_s(self._clock)))
 
@@ -287,7 +292,7 @@ class Attempts:
             sample=sample,
         )
 
-    async def _read(self, job: Job, plan: Plan, reply: Reply) -> Any:
+    async def _read(self, job: Job, plan: AttemptPlan, reply: Reply) -> Any:
         """The data in an answer; read beside the event loop where that may take a while.
 
         Those of shadows are read in another process: no primary waits for the interpreter's lock behind them.
@@ -328,7 +333,7 @@ class Attempts:
             return settlement.from_transport_error(response.cut, usage=usage, whole=True)
         return await self.judge_reply(attempt, reply, usage, response.status)
 
-    async def _usage(self, job: Job, plan: Plan, response: WireResponse) -> Usage | None:
+    async def _usage(self, job: Job, plan: AttemptPlan, response: WireResponse) -> Usage | None:
         try:
             usage = await self._decoded(job, response, plan.target.provider.usage)
         except ResponseParseError:
@@ -363,7 +368,9 @@ class Attempts:
             )
         )
 
-    def _overflow(self, plan: Plan, usage: Usage | None, signal: truncation.Signal) -> ContextOverflowError:
+    def _overflow(
+        self, plan: AttemptPlan, usage: Usage | None, signal: truncation.Signal
+    ) -> ContextOverflowError:
         error = ContextOverflowError(
             f"{plan.target.alias}: the prompt was probably cut ({signal.name}): {signal.detail}; raise "
             f"num_ctx, shorten the prompt or give the route a fallback with a larger window",
@@ -400,12 +407,12 @@ def _is_eaten(reply: Reply) -> bool:
     return reply.token_limited and is_blank(reply.text) and not reply.tool_calls
 
 
-def _has_fallback(job: Job, plan: Plan) -> bool:
+def _has_fallback(job: Job, plan: AttemptPlan) -> bool:
     fallback = job.route.fallback
     return bool(fallback) and not job.is_shadow and plan.target.alias != fallback[-1]
 
 
-def _cut(error: ResponseParseError, reply: Reply, plan: Plan) -> ResponseParseError:
+def _cut(error: ResponseParseError, reply: Reply, plan: AttemptPlan) -> ResponseParseError:
     """What is wrong with an answer that was cut at the limit, and what to do about it."""
     spent = " were used up by its thoughts" if reply.thinking and is_blank(reply.text) else ""
     return ResponseParseError(
@@ -416,7 +423,7 @@ def _cut(error: ResponseParseError, reply: Reply, plan: Plan) -> ResponseParseEr
     )
 
 
-def _worst_case(tokens_in: int, plan: Plan) -> str:
+def _worst_case(tokens_in: int, plan: AttemptPlan) -> str:
     return (
         f"It may cost that much if each of its {tokens_in:,} bytes is a token and the answer takes all of "
         f"max_tokens={plan.max_tokens:,} at the prices of {plan.target.alias}; a smaller max_tokens, in the "

@@ -13,7 +13,7 @@ from router_lab.router.secrets import Mask
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class AttemptPlan:
     """What is known of an attempt before it is sent."""
 
     target: Target

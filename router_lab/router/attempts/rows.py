@@ -15,11 +15,11 @@ from router_lab.router.attempts.settlement import Settlement
 from router_lab.router.clock import new_id
 
 if TYPE_CHECKING:
-    from router_lab.router.attempts.plan import Plan
+    from router_lab.router.attempts.plan import AttemptPlan
 
 
 def lost_row(
-    job: Job, plan: Plan, breaker_state: str, reserved_usd: float, held_usd: float, now: datetime
+    job: Job, plan: AttemptPlan, breaker_state: str, reserved_usd: float, held_usd: float, now: datetime
 ) -> Attempt:
     """The row as it must read if nothing more is ever heard of the attempt: its likely cost and the worst."""
     request, target = job.request, plan.target

@@ -30,7 +30,7 @@ from router_lab.presets import PRESETS
 from router_lab.records import Batch, BatchItem
 from router_lab.router.attempts.attempts import Attempts
 from router_lab.router.attempts.job import Job
-from router_lab.router.attempts.plan import Plan
+from router_lab.router.attempts.plan import AttemptPlan
 from router_lab.router.attempts.rows import lost_row
 from router_lab.router.attempts.tokens import hard_bound
 from router_lab.router.batches.judging import settled, withdrawn
@@ -102,7 +102,7 @@ class BatchDesk:
         self._clock = clock
         self._dialects = Dialects()
         # A call of each batch that this process handed in: what its server's refusals are about.
-        self._calls: dict[str, Plan] = {}
+        self._calls: dict[str, AttemptPlan] = {}
 
     async def prepare(self, name: str, alias: str, run_id: str) -> Prepared:
         """A new batch for a candidate, whose own alias is `alias`. Raises `ConfigError`, `LedgerError`."""
@@ -148,7 +148,7 @@ class BatchDesk:
                 raise one
         return refused
 
-    async def _open(self, prepared: Prepared, job: Job, plan: Plan) -> None:
+    async def _open(self, prepared: Prepared, job: Job, plan: AttemptPlan) -> None:
         now, alias, batch = self._clock.now(), plan.target.alias, prepared.batch
         worst_in = hard_bound(plan.features)
         hold = self._book.bound(alias, worst_in, plan.max_tokens, now, in_batch=True)

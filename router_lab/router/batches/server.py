@@ -24,7 +24,7 @@ _SKEW = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundBatch:
     """The batch that was looked for, None where it is not there; undecided while others might be it."""
 
     remote_id: str | None
@@ -59,7 +59,7 @@ class BatchServer:
         """How the batch is. Raises `ProviderError`, `ResponseParseError`."""
         return self.api.state(await self._asked(self.api.look(batch.remote_id or ""), batch.batch_id))
 
-    async def find(self, batch: Batch, ids: Collection[str], others: Collection[str]) -> Found:
+    async def find(self, batch: Batch, ids: Collection[str], others: Collection[str]) -> FoundBatch:
         """Look for a batch that may have been handed in: by its mark, else by its size and its items' ids.
 
         `others` are ids there of other batches of ours. Raises `ProviderError`, `ResponseParseError`.
@@ -71,14 +71,14 @@ class BatchServer:
             for one in page:
                 if self.api.bears_mark:
                     if one.mark == batch.batch_id:
-                        return Found(one.id)
+                        return FoundBatch(one.id)
                 elif one.items == batch.items and one.id not in others and _is_since(one, begun):
                     if not one.has_ended:
                         is_decided = False
                     elif await self._is_ours(one, ids):
-                        return Found(one.id)
+                        return FoundBatch(one.id)
             if after is None or (page and not _is_since(page[-1], begun)):
-                return Found(None, is_decided)
+                return FoundBatch(None, is_decided)
 
     async def results(self, state: BatchState) -> AsyncIterator[ItemResult]:
         """The results, line by line. Raises `ProviderError`, `ResponseParseError`."""

@@ -10,7 +10,7 @@ from router_lab.errors import RouterLabError
 from router_lab.records import Attempt, Completion, SwitchState
 from router_lab.router.attempts.attempts import Attempts
 from router_lab.router.attempts.job import Job
-from router_lab.router.attempts.plan import Plan
+from router_lab.router.attempts.plan import AttemptPlan
 from router_lab.router.attempts.settlement import Settlement
 from router_lab.router.attempts.tokens import Calibrator, prompt_features
 from router_lab.router.attempts.windows import Windows
@@ -151,7 +151,7 @@ class Calls:
             return await self._playback.answer(job, aliases)
         transport = self._transport()
 
-        async def send(job: Job, plan: Plan, admission: Admission) -> Settlement:
+        async def send(job: Job, plan: AttemptPlan, admission: Admission) -> Settlement:
             try:
                 check()
             except SwitchedOffError:

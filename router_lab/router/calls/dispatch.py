@@ -22,7 +22,7 @@ from router_lab.errors import (
 )
 from router_lab.router.attempts.attempts import Attempts
 from router_lab.router.attempts.job import Job
-from router_lab.router.attempts.plan import Plan
+from router_lab.router.attempts.plan import AttemptPlan
 from router_lab.router.breaker import Admission, Breakers
 from router_lab.router.calls.retry import RetrySchedule, asked_wait_s
 from router_lab.router.ports import Clock
@@ -33,7 +33,7 @@ from router_lab.settings.models import RetrySettings
 T = TypeVar("T")
 
 # Sends one planned and admitted attempt. Raises, after its row is durable, when it gave no answer.
-Send = Callable[[Job, Plan, Admission], Awaitable[T]]
+Send = Callable[[Job, AttemptPlan, Admission], Awaitable[T]]
 
 # Refusals that no retry mends, yet another provider may: its quota or credit is used up.
 _EXHAUSTED = frozenset({402, 429})
@@ -104,7 +104,7 @@ class Dispatch:
                     raise
             await self._clock.sleep(delay)
 
-    def _said_otherwise(self, job: Job, target: Target, plan: Plan, error: Exception) -> bool:
+    def _said_otherwise(self, job: Job, target: Target, plan: AttemptPlan, error: Exception) -> bool:
         """Whether to ask again at once: the server does not take a field, and there is another for it."""
         if not isinstance(error, ProviderError) or not error.refused:
             return False

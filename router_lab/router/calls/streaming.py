@@ -14,7 +14,7 @@ from router_lab.router.attempts import settlement
 from router_lab.router.attempts.attempts import Attempts
 from router_lab.router.attempts.finished_job import FinishedJob
 from router_lab.router.attempts.job import Job
-from router_lab.router.attempts.plan import Plan
+from router_lab.router.attempts.plan import AttemptPlan
 from router_lab.router.attempts.settlement import Settlement
 from router_lab.router.breaker import Admission
 from router_lab.router.calls.dispatch import Dispatch
@@ -107,7 +107,7 @@ def first_piece(
     """How a stream starts: at the first of the models that gives a piece."""
 
     async def start(opened: OpenStream) -> Piece:
-        async def send(job: Job, plan: Plan, admission: Admission) -> Piece:
+        async def send(job: Job, plan: AttemptPlan, admission: Admission) -> Piece:
             pieces = stream_attempt(opened, job, attempts, plan, admission, transport)
             first = _begun(pieces)
             opened.pieces = pieces
@@ -129,7 +129,12 @@ def _begun(pieces: Pieces) -> Awaitable[Piece]:
 
 
 async def stream_attempt(
-    opened: OpenStream, job: Job, attempts: Attempts, plan: Plan, admission: Admission, transport: Transport
+    opened: OpenStream,
+    job: Job,
+    attempts: Attempts,
+    plan: AttemptPlan,
+    admission: Admission,
+    transport: Transport,
 ) -> Pieces:
     """Send and yield. Cut, cancelled or abandoned, it leaves one row with the usage seen so far."""
     attempt = await attempts.open(job, plan, admission)
@@ -214,7 +219,7 @@ async def _until_its_end(
         raise cut
 
 
-async def _refused(plan: Plan, response: StreamResponse, now: datetime) -> Settlement:
+async def _refused(plan: AttemptPlan, response: StreamResponse, now: datetime) -> Settlement:
     body = await response.read()
     return settlement.from_refusal(
         plan.target.provider.error(response.status, response.headers, body, now=now, url=plan.wire.url),

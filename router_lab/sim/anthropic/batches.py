@@ -11,7 +11,7 @@ from typing import Any, Literal
 from router_lab.sim import reading
 from router_lab.sim.anthropic.api import AnthropicWire
 from router_lab.sim.anthropic.request import invalid
-from router_lab.sim.batches import WINDOW_S, Batches, BatchItem, ItemOutcome, SimBatch, in_own_order
+from router_lab.sim.batches import WINDOW_S, ItemOutcome, ServedBatches, ServedItem, SimBatch, in_own_order
 from router_lab.sim.exchange import JSON, Exchange, Header, HttpRequest, Refused, dump
 
 _PATH = "/v1/messages/batches"
@@ -20,13 +20,13 @@ _CUSTOM_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _JSONL: tuple[Header, ...] = ((b"content-type", b"application/x-jsonl"),)
 
 
-class AnthropicBatches:
+class AnthropicBatchApi:
     """The API over a server's batches."""
 
     provider: Literal["anthropic"] = "anthropic"
     item_path = "/v1/messages"
 
-    def __init__(self, batches: Batches) -> None:
+    def __init__(self, batches: ServedBatches) -> None:
         self._batches = batches
         self.wire = AnthropicWire()
 
@@ -78,7 +78,7 @@ class AnthropicBatches:
             if not isinstance(body, Mapping):
                 raise invalid(f"requests.{place}.params: Field required")
             known.add(name)
-            items.append(BatchItem(name, body))
+            items.append(ServedItem(name, body))
         batch = self._batches.make(f"msgbatch_sim{self._batches.number():08d}", self.provider, items)
         return _json(_shown(batch, request))
 
@@ -125,7 +125,7 @@ def _lines(batch: SimBatch) -> Iterator[bytes]:
         yield dump({"custom_id": item.custom_id, "result": _result(item)}) + b"\n"
 
 
-def _result(item: BatchItem) -> dict[str, Any]:
+def _result(item: ServedItem) -> dict[str, Any]:
     if item.outcome == "succeeded":
         message = json.loads(item.answer)
         message["usage"]["service_tier"] = "batch"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from router_lab.sim import reading
-from router_lab.sim.batches import WINDOW_S, Batches, BatchItem, SimBatch, in_own_order
+from router_lab.sim.batches import WINDOW_S, ServedBatches, ServedItem, SimBatch, in_own_order
 from router_lab.sim.exchange import JSON, Exchange, Header, HttpRequest, Refused, dump
 from router_lab.sim.openai.api import OpenAIWire
 from router_lab.sim.openai.request import invalid
@@ -46,13 +46,13 @@ class StoredFile:
         }
 
 
-class OpenAIBatches:
+class OpenAIBatchApi:
     """The API over a server's batches, and its files."""
 
     provider: Literal["openai"] = "openai"
     item_path = _ENDPOINT
 
-    def __init__(self, batches: Batches, wire: OpenAIWire) -> None:
+    def __init__(self, batches: ServedBatches, wire: OpenAIWire) -> None:
         self._batches = batches
         self._files: dict[str, StoredFile] = {}
         self.wire = wire
@@ -178,7 +178,7 @@ class OpenAIBatches:
             "metadata": batch.facts["metadata"],
         }
 
-    def _result_file(self, batch: SimBatch, kind: str, wanted: Callable[[BatchItem], bool]) -> str | None:
+    def _result_file(self, batch: SimBatch, kind: str, wanted: Callable[[ServedItem], bool]) -> str | None:
         """The id of a file with the results wanted; made once, None without any."""
         name = f"{batch.id}_{kind}.jsonl"
         found = next((one.id for one in self._files.values() if one.name == name), None)
@@ -213,9 +213,9 @@ def _metadata(given: Any) -> Mapping[str, str] | None:
     return given
 
 
-def _items(content: bytes) -> tuple[list[BatchItem], list[dict[str, Any]]]:
+def _items(content: bytes) -> tuple[list[ServedItem], list[dict[str, Any]]]:
     """The items of an input file, and what is wrong with its lines."""
-    items: list[BatchItem] = []
+    items: list[ServedItem] = []
     errors: list[dict[str, Any]] = []
     known: set[str] = set()
     models: set[Any] = set()
@@ -240,7 +240,7 @@ def _items(content: bytes) -> tuple[list[BatchItem], list[dict[str, Any]]]:
         else:
             known.add(name)
             models.add(str(body.get("model")))
-            items.append(BatchItem(name, body))
+            items.append(ServedItem(name, body))
     if len(models) > 1:
         wrong(1, "mismatched_model", "All requests of a batch must be for the same model.")
     if not items and not errors:
@@ -269,11 +269,11 @@ def _errors(batch: SimBatch) -> Sequence[Mapping[str, Any]]:
     return batch.facts["errors"] or [planned]
 
 
-def _has_answer(item: BatchItem) -> bool:
+def _has_answer(item: ServedItem) -> bool:
     return item.outcome == "succeeded"
 
 
-def _line(batch: SimBatch, item: BatchItem) -> bytes:
+def _line(batch: SimBatch, item: ServedItem) -> bytes:
     response, error = None, None
     if item.status:
         identity = f"req_{batch.id}_{item.custom_id}"
