@@ -153,6 +153,8 @@ class Parameters:
         return _without_bookkeeping(self._given())
 
     def _given(self) -> dict[str, Any]:
+        if self == NOTHING_ASKED:
+            return {}
         known = {name: value for name, value in self._plain().items() if value not in (None, ())}
         if self.stop:
             known["stop"] = list(self.stop)

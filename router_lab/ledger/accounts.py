@@ -9,7 +9,7 @@ from dataclasses import replace
 from router_lab.ledger.content import Content, attempt_content, comparison_content
 from router_lab.ledger.core import Core
 from router_lab.ledger.housekeeping import Housekeeper
-from router_lab.ledger.journal.operations import Append, Open, Settle, Withdraw
+from router_lab.ledger.journal.operations import Append, AppendAttempt, Open, Settle, Withdraw
 from router_lab.ledger.journal.pair_operations import OpenPair, RecordPair
 from router_lab.ledger.switch import LedgerSwitch
 from router_lab.records import Alert, Attempt, BudgetLine, Comparison, Watch
@@ -66,6 +66,10 @@ class LedgerAccounts:
     def settle(self, attempt: Attempt, folds: Sequence[tuple[str, Fold]] = ()) -> asyncio.Future[None]:
         """Replace the intent by its one row; see `router.ports.Accounts`."""
         return self._core.writer.submit(Settle(attempt_content(attempt, self.content), folds))
+
+    def record_attempt(self, attempt: Attempt) -> asyncio.Future[None]:
+        """Queue an attempt that costs nothing here; see `router.ports.Accounts`."""
+        return self._core.writer.submit(AppendAttempt(attempt_content(attempt, self.content)))
 
     def open_comparison(self, lost: Comparison) -> None:
         """Queue a pair as it must read if it is never recorded; see `router.ports.Accounts`."""

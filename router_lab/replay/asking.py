@@ -75,14 +75,15 @@ async def ask(
     `job_of` makes the job anew, with the attempts there were so far. A failure that the next row would meet
     as well ends the tally. Raises `BudgetExceededError`, `LedgerError`.
     """
-    job, tries = job_of(()), 0
+    rows: Sequence[Attempt] = ()
+    tries = 0
     while True:
         entered = await pace.enter()
         if is_stopped() or tally.stopped:
             pace.leave()
             return None
-        job = job_of(job.rows)
-        sent = len(job.rows)
+        job = job_of(rows)
+        rows, sent = job.rows, len(rows)
         try:
             done = await router.answer(job, alias)
         except ProviderError as error:

@@ -191,7 +191,7 @@ class BatchReplay:
     def _job(self, wanted: Wanted) -> Job:
         rows = self._failures.of(wanted.comparison_id) if self._failures is not None else ()
         request_id = request_id_of(wanted.item, self.run.run_id)
-        return self.run.router.job(wanted.request, request_id, wanted.comparison_id, rows)
+        return self.run.router.job(wanted.request(), request_id, wanted.comparison_id, rows)
 
     def stop(self, error: Exception) -> None:
         """End the run after what is out has come back."""

@@ -76,19 +76,23 @@ class Candidate:
         extra = self.parameters.get("extra_body")
         return model if extra is None else model.model_copy(update={"extra_body": dict(extra)})
 
-    def request(self, row: Row) -> Request:
-        """What it is asked for a row. Raises `ConfigError` naming what is wrong with it."""
+    def request(self, row: Row, own: Request) -> Request:
+        """What it is asked for a row, whose own request is `own`. Raises `ConfigError`."""
+        has_own_texts = self.prompt is not None or self.system is not None
+        if not (has_own_texts or self.parameters):
+            return own
         asked = {**row.parameters, **self.parameters}
         limit = asked.pop("max_tokens", row.max_tokens)
-        messages, system = row.messages, row.system
-        prompt = row.prompt
-        if self.prompt is not None or self.system is not None:
-            own = _last_user_text(messages) if messages is not None else prompt or ""
-            system = self._filled(self.system, row.system, own) if self.system is not None else row.system
-            if self.prompt is not None:
-                told = self._filled(self.prompt, row.system, own)
-                messages = None if messages is None else _with_last_user_text(messages, told)
-                prompt = None if messages is not None else told
+        if not has_own_texts:
+            return own.asking(max_tokens=limit, **asked)
+        prompt, messages, system = row.prompt, row.messages, row.system
+        text = _last_user_text(messages) if messages is not None else prompt or ""
+        if self.system is not None:
+            system = self._filled(self.system, row.system, text)
+        if self.prompt is not None:
+            told = self._filled(self.prompt, row.system, text)
+            messages = None if messages is None else _with_last_user_text(messages, told)
+            prompt = None if messages is not None else told
         return row.request(prompt=prompt, messages=messages, system=system, max_tokens=limit, **asked)
 
     @staticmethod

@@ -49,7 +49,10 @@ class Wanted:
     candidate: Candidate
     repeat: int
     comparison_id: str
-    request: Request
+
+    def request(self) -> Request:
+        """What the candidate is asked."""
+        return self.candidate.request(self.item.row, self.item.request)
 
 
 def logged_id(item: Item) -> str:
@@ -88,12 +91,15 @@ class FanOut:
     problems: list[str] = field(default_factory=list)
     _paid: Paid | None = None
     _known: Reused | None = None
+    _identities: dict[str, str] = field(init=False)
     _paces: dict[str, Pace] = field(default_factory=dict)
     _comparators: dict[str, tuple[ShadowRoute, Comparator | Judge]] = field(default_factory=dict)
     _rng: random.Random = field(default_factory=lambda: random.Random(0))
 
     def __post_init__(self) -> None:
         self.tallies = {candidate.name: Tally() for candidate in self.candidates}
+        models = self.router.settings.models
+        self._identities = {one.name: one.identity(models[one.name]) for one in self.candidates}
 
     async def run(self, items: Callable[[], Any]) -> None:
         """Go through the rows once for every turn of the candidates, see `_turns`.
@@ -137,7 +143,6 @@ class FanOut:
     def wanted(self, item: Item, candidates: Sequence[Candidate]) -> list[Wanted]:
         """The pairs that a row makes with these candidates."""
         said = "" if item.logged is None else repr([item.logged.output, item.logged.tool_calls])
-        models = self.router.settings.models
         return [
             Wanted(
                 item,
@@ -149,10 +154,9 @@ class FanOut:
                     item.key,
                     item.request.input_hash,
                     said,
-                    candidate.identity(models[candidate.name]),
+                    self._identities[candidate.name],
                     str(repeat),
                 ),
-                candidate.request(item.row),
             )
             for candidate in candidates
             for repeat in range(self.repeats)
@@ -222,7 +226,7 @@ class _Turn:
 
     async def _row(self, item: Item, wanted: Sequence[Wanted]) -> None:
         try:
-            primary = await self._primary(item)
+            primary, written = await self._primary(item)
         except (BudgetExceededError, LedgerError) as error:
             self._run.stop(error)
             return
@@ -233,6 +237,11 @@ class _Turn:
         async with asyncio.TaskGroup() as pairs:
             for one in wanted:
                 pairs.create_task(self._pair(one, primary))
+        if written is not None:
+            try:  # no candidate's intent was durable before it, so that this waits for nothing
+                await written
+            except LedgerError as error:
+                self._run.stop(error)
 
     def _give_up(self, wanted: Sequence[Wanted], why: str) -> None:
         self._note(why)
@@ -243,21 +252,20 @@ class _Turn:
         if len(self._run.problems) < _TOLD:
             self._run.problems.append(problem)
 
-    async def _primary(self, item: Item) -> FinishedJob:
-        """The log's answer, its row written once; or the model's, asked once for all candidates."""
+    async def _primary(self, item: Item) -> tuple[FinishedJob, asyncio.Future[None] | None]:
+        """The log's answer, and its row being written once; or the model's, asked once for all candidates."""
         if item.logged is not None:
             request_id, said = request_id_of(item, self._run.run_id), logged_id(item)
             job = self._router.job(item.request, request_id)
             answer = logged_answer(item.logged, job, self._router.settings, said, self._router.clock.now())
             (row,) = job.rows
-            if row.attempt_id not in self._paid.primaries:
-                await self._router.record_logged(row)
-            return answer
+            is_new = row.attempt_id not in self._paid.primaries
+            return answer, self._router.record_logged(row) if is_new else None
         request_id = request_id_of(item, self._run.run_id)
         job = self._router.job(item.request, request_id)
         stored = await self._paid.primary(request_id)
         if stored is not None:
-            return stored_answer(job, stored)
+            return stored_answer(job, stored), None
         pace = self._run.pace(self._router.settings.models[job.route.model].server)
         entered = await pace.enter()
         try:
@@ -272,7 +280,7 @@ class _Turn:
             self._run.primary.pay(job.rows)
         pace.answered()
         self._run.primary.answered += 1
-        return FinishedJob(job, done)
+        return FinishedJob(job, done), None
 
     async def _noise(self, item: Item, primary: FinishedJob) -> None:
         """A pair of the primary with itself for each further answer that a bundle has, written once a run."""
@@ -352,6 +360,8 @@ class _Turn:
     async def _stored(self, wanted: Wanted, primary: FinishedJob) -> tuple[FinishedJob | None, bool]:
         """An answer that was paid for before, and whether it was another run's."""
         before, known = self._paid.answer(wanted.comparison_id), False
+        if before is None and self._reused is None:
+            return None, False
         job = self._job(wanted, primary)
         if before is None and self._reused is not None:
             before = await self._reused.take(job, wanted.candidate.name, self._router)
@@ -364,7 +374,7 @@ class _Turn:
         return stored_answer(job, before), known
 
     def _job(self, wanted: Wanted, primary: FinishedJob, before: Sequence[Attempt] = ()) -> Job:
-        return self._router.job(wanted.request, primary.job.request_id, wanted.comparison_id, before)
+        return self._router.job(wanted.request(), primary.job.request_id, wanted.comparison_id, before)
 
     async def _asked(self, wanted: Wanted, primary: FinishedJob, tally: Tally) -> FinishedJob | None:
         """The candidate's answer or its failure; None where nothing can be known of it now."""

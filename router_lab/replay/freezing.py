@@ -196,9 +196,8 @@ class _Freezer:
         request_id = new_id(self.router.clock.now())
 
         def job_of(before: Sequence[Attempt]) -> Job:
-            return self.router.job(
-                self.candidate.request(item.row), request_id, f"freeze-{request_id}", before
-            )
+            asked = self.candidate.request(item.row, item.request)
+            return self.router.job(asked, request_id, f"freeze-{request_id}", before)
 
         try:
             answer = await ask(
@@ -228,7 +227,8 @@ class _Freezer:
         """Each item with the answers that the ledger has for it, as of now; no answer is of two items."""
         recording, taken = Recording.of(self.router.ledger), Counter[int]()
         while some := list(islice(items, _AT_ONCE)):
-            jobs = [self.router.job(self.candidate.request(item.row), "freeze", "freeze") for item in some]
+            asked = [self.candidate.request(item.row, item.request) for item in some]
+            jobs = [self.router.job(one, "freeze", "freeze") for one in asked]
             calls = await asyncio.gather(*(recording.calls(job.request.input_hash) for job in jobs))
             for item, job, known in zip(some, jobs, calls, strict=True):
                 fitting = [one for one in known if self._fits(one, job)]

@@ -264,7 +264,7 @@ class Reader:
         request = row.own_request()
         self._router.route(row.task_type)
         for candidate in self._candidates:
-            candidate.request(row)
+            candidate.request(row, request)
         own = columns.get("key") if self._rows.is_ledger or self._rows.is_bundle else None
         again = columns["again"] if self._rows.is_bundle and logged is not None else ()
         key = own or replay_id(row.task_type, row.task_id)
@@ -326,7 +326,7 @@ class Reader:
     def _cost(self, candidate: Candidate, some: Sequence[Item], rows: int) -> Cost:
         low = high = 0.0
         for item in some:
-            job = self._router.job(candidate.request(item.row), "estimate", "estimate")
+            job = self._router.job(candidate.request(item.row, item.request), "estimate", "estimate")
             longest = self._router.likely_usd(job, candidate.name)
             high += longest
             low += min(longest, self._router.likely_usd(job, candidate.name, _length(item.logged)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -124,14 +125,13 @@ class OfflineRouter(Router):
             self._secrets.mask().error(error)
             raise
 
-    async def record_logged(self, row: Attempt) -> None:
-        """Keep an answer out of a log, which costs nothing here and counts against no budget.
+    def record_logged(self, row: Attempt) -> asyncio.Future[None]:
+        """Queue an answer out of a log, which costs nothing here and counts against no budget.
 
-        Durable when this returns. Raises `LedgerError`.
+        Done when it is durable, or fails with `LedgerError`; what is queued later is not durable before it.
         """
-        kept = self._secrets.mask().value(row)
-        await self.ledger.accounts.open_attempt(kept, 0.0, ())
-        await self.ledger.accounts.settle(kept)
+        written: asyncio.Future[None] = self.ledger.accounts.record_attempt(self._secrets.mask().value(row))
+        return written
 
     def asked(self, job: Job, alias: str) -> tuple[Mapping[str, Any], int]:
         """What `alias` is asked beside the prompt, as a row keeps it, and the tokens kept for its answer."""

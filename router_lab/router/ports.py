@@ -52,6 +52,12 @@ class Accounts(Protocol):
         future takes nothing back. It is done when the row is durable, or fails with `LedgerError`.
         """
 
+    def record_attempt(self, attempt: Attempt) -> asyncio.Future[None]:
+        """Queue an attempt that was sent elsewhere and costs nothing here, in one step.
+
+        Done when it is durable, or fails with `LedgerError`.
+        """
+
     def open_comparison(self, lost: Comparison) -> None:
         """Queue a pair as it must read if this process ends, or forgets it, before recording it."""
 

@@ -213,6 +213,25 @@ class Append:
         """Nothing to undo."""
 
 
+class AppendAttempt:
+    """Add a row of `attempts` that holds no money and counts in no budget: nothing was sent for it here."""
+
+    kept = True
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._row = charged_row(encoder("attempts", keep=True)(attempt), ())
+
+    def apply(self, books: JournalTransaction) -> None:
+        """Add it."""
+        books.rows.insert("attempts", self._row, lines=lines_text(()))
+
+    def committed(self, books: JournalTransaction) -> None:
+        """Nothing more to do."""
+
+    def rolled_back(self, books: JournalTransaction) -> None:
+        """Nothing to undo."""
+
+
 class JournalWork:
     """Anything else, from a function of the books. Callers wait for it, so it is not kept."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from router_lab.records import Attempt, Completion, CompletionMetadata
 from router_lab.router.attempts.settlement import Settlement
-from router_lab.router.attempts.tokens import Features
+from router_lab.router.attempts.tokens import Features, prompt_features
 from router_lab.router.comparators.worker import Worker
 from router_lab.router.ports import Clock
 from router_lab.router.request.request import Request
@@ -24,7 +24,6 @@ class Job:
 
     request: Request
     route: Route
-    features: Features
     request_id: str
     started: float
     deadline: float
@@ -37,6 +36,15 @@ class Job:
     worker: Worker | None = None
     played_usd: float = 0.0
     rows: list[Attempt] = field(default_factory=list)
+    _features: Features | None = None
+
+    @property
+    def features(self) -> Features:
+        """What is counted in its prompt; counted when first asked for, since not every job is sent."""
+        if self._features is None:
+            request = self.request
+            self._features = prompt_features(request.messages, request.system, request.tools)
+        return self._features
 
     @property
     def aliases(self) -> tuple[str, ...]:

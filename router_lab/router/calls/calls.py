@@ -12,7 +12,7 @@ from router_lab.router.attempts.attempts import Attempts
 from router_lab.router.attempts.job import Job
 from router_lab.router.attempts.plan import AttemptPlan
 from router_lab.router.attempts.settlement import Settlement
-from router_lab.router.attempts.tokens import Calibrator, prompt_features
+from router_lab.router.attempts.tokens import Calibrator
 from router_lab.router.attempts.windows import Windows
 from router_lab.router.breaker import Admission, Breakers, Change
 from router_lab.router.budgets import Budgets
@@ -119,7 +119,6 @@ class Calls:
         return Job(
             request=request,
             route=route,
-            features=prompt_features(request.messages, request.system, request.tools),
             request_id=shadow_of or new_id(self._clock.now()),
             started=started,
             deadline=started + self._settings.retry.deadline_s,

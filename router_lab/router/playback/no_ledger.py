@@ -45,6 +45,10 @@ class NoAccounts:
         """Writes nothing."""
         return _done()
 
+    def record_attempt(self, attempt: Attempt) -> asyncio.Future[None]:
+        """Writes nothing."""
+        return _done()
+
     def open_comparison(self, lost: Comparison) -> None:
         """Writes nothing."""
 

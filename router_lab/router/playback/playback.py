@@ -132,8 +132,7 @@ class Playback:
             prompt=request.prompt_text,
         )
         kept = self._secrets.mask().value(played)
-        await self._accounts.open_attempt(kept, 0.0, ())
-        await self._accounts.settle(kept)
+        await self._accounts.record_attempt(kept)
         job.rows.append(kept)
 
     async def _completion(self, job: Job, call: RecordedCall) -> Completion:

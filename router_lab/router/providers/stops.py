@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 # What servers write where there is no reason yet.
@@ -36,6 +37,9 @@ _FAILED = frozenset(
     | {"cancelled", "canceled"}
 )
 
+# A reason that is longer is a server's nonsense, and not kept.
+_LONGEST_KEPT = 100
+
 
 def reason_of(value: Any) -> str:
     """The reason that a server gives, or nothing."""
@@ -62,6 +66,15 @@ def has_failed(reason: str | None) -> bool:
     return not _FAILED.isdisjoint(_words(reason))
 
 
-def _words(reason: str | None) -> set[str]:
+def _words(reason: str | None) -> frozenset[str]:
     """Gemini writes two of them: `content_filter: RECITATION`."""
-    return {word.strip() for word in (reason or "").lower().split(":")}
+    said = reason or ""
+    return _known_words(said) if len(said) <= _LONGEST_KEPT else _read_words(said)
+
+
+def _read_words(reason: str) -> frozenset[str]:
+    return frozenset(word.strip() for word in reason.lower().split(":"))
+
+
+# Servers have few of them, and each is asked about several times an answer.
+_known_words = lru_cache(maxsize=256)(_read_words)

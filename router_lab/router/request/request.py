@@ -96,6 +96,13 @@ class Request:
             prompt_version=prompt_version(system_text, known_tools, known_schema, known_tags),
         )
 
+    def asking(self, *, max_tokens: int | None, **parameters: Any) -> Request:
+        """The same input with this limit and these parameters in place of its own. Raises `ConfigError`.
+
+        For a request whose hash has no parameters yet, see `on`.
+        """
+        return replace(self, max_tokens=_max_tokens(max_tokens), parameters=_parameters(parameters))
+
     def on(self, route: Parameters) -> Request:
         """The request as its route sends it: what is asked beside the prompt is a part of the input."""
         asked = self.parameters.over(route).asked()
