@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 
@@ -38,23 +42,80 @@ def make_file(path: Path, *, private: bool = True) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file of mode 0600; one that is there keeps its mode. Raises `OSError`."""
-    make_file(path)
-    path.write_text(text, encoding="utf-8")
+    """Write a file as `whole_file` does. Raises `OSError`."""
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def whole_file(path: Path, *, private: bool = True) -> Iterator[Path]:
-    """Where to write what becomes `path`, whole, when the block ends well. Raises `OSError`."""
-    partial = path.with_name(f".{path.name}.part")
+    """Where to write what becomes `path`, whole and on the disk, when the block ends well. Raises `OSError`.
+
+    A new file has mode 0600; one that is there keeps its mode and owner, and stays as it was when the block
+    fails. A link leads on to its file. A pipe or a device takes what comes, as it comes.
+    """
+    before = _looked_at(path)
+    if before is not None and not stat.S_ISREG(before.st_mode):
+        yield path
+        return
+    final = Path(os.path.realpath(path))
+    partial, descriptor = _partial(final, 0o600 if private else 0o666)
     try:
-        partial.unlink(missing_ok=True)
-        make_file(partial, private=private)
+        if before is not None:
+            with suppress(OSError):  # only root may give files away
+                os.chown(partial, before.st_uid, before.st_gid)
+            partial.chmod(stat.S_IMODE(before.st_mode))
         yield partial
-        partial.replace(path)
-    finally:
+        os.fsync(descriptor)
+        partial.replace(final)
+    except BaseException:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _looked_at(path: Path) -> os.stat_result | None:
+    """What is there now, if anything. Raises `OSError` for what must not be written over."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    if not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    return found
+
+
+def _partial(final: Path, mode: int) -> tuple[Path, int]:
+    """An empty file beside `final` that nobody else writes, and its descriptor, which says so by a lock.
+
+    One that a killed process left is taken up: its lock went with it.
+    """
+    for number in count():
+        partial = final.with_name(f".{final.name[:40]}.{number}.part")
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        if _is_ours(descriptor, partial):
+            os.truncate(descriptor, 0)
+            return partial, descriptor
+        os.close(descriptor)
+    raise AssertionError  # numbers have no end
+
+
+def _is_ours(descriptor: int, path: Path) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks; there it is ours as far as anyone can tell
+        return True
+    try:
+        there = path.stat()
+    except FileNotFoundError:  # it has become what its writer wanted
+        return False
+    return os.path.samestat(os.fstat(descriptor), there)
 
 
 @cache

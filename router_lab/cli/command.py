@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import router_lab
 from router_lab.cli import (
@@ -74,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser().parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
+        sys.stdout.flush()  # a disk that does not take it says so here, not when the interpreter ends
     except (ConfigError, RoutingError) as error:
         print(f"router-lab: {error}", file=sys.stderr)
         return 2
@@ -89,4 +91,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output is gone; nothing is left to say
         return 0
+    except OSError as error:
+        print(f"router-lab: {error}", file=sys.stderr)
+        _give_up_output()
+        return 3
     return code
+
+
+def _give_up_output() -> None:
+    """Where what was printed cannot be written, the interpreter need not try again when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            sys.stdout.close()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 from router_lab.cli.common import Commands, add_command
 from router_lab.errors import ConfigError
-from router_lab.private_files import make_file, make_folders
+from router_lab.private_files import make_folders, whole_file
 
 EXAMPLES = """\
   router-lab notebooks copy trial
@@ -29,7 +30,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _copy(arguments: argparse.Namespace) -> int:
-    """Copy all or, when a file would be replaced unasked, none."""
+    """Copy all, or none: where a file would be replaced unasked, or the disk does not take them."""
     from router_lab.cli import shipped
 
     wanted = [(source, arguments.folder / place) for source, place in shipped.files()]
@@ -40,10 +41,10 @@ def _copy(arguments: argparse.Namespace) -> int:
             "choose another folder, or pass --overwrite"
         )
     try:
-        for source, target in wanted:
-            make_folders(target.parent)
-            make_file(target)  # answers will be in it once it has run
-            shutil.copyfile(source, target)
+        with ExitStack() as copies:
+            for source, target in wanted:
+                make_folders(target.parent)
+                shutil.copyfile(source, copies.enter_context(whole_file(target)))
     except OSError as error:
         raise ConfigError(f"{arguments.folder}: the notebooks cannot be copied ({error})") from error
     print(f"{len(wanted)} files copied; open them with: jupyter lab --notebook-dir={arguments.folder}")

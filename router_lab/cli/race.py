@@ -8,7 +8,7 @@ from pathlib import Path
 
 from router_lab.cli.common import Commands, add_command, existing_ledger
 from router_lab.defaults import ALPHA, BASES, MARGIN
-from router_lab.errors import ConfigError, LedgerError
+from router_lab.errors import ConfigError
 
 EXAMPLES = """\
   router-lab race out/ledger --run-id log.jsonl
@@ -65,9 +65,6 @@ def run(arguments: argparse.Namespace) -> int:
         )
     print(found)
     if figure is not None:
-        try:
-            plots.frontier(found).save(figure)
-        except OSError as error:
-            raise LedgerError(f"{figure}: cannot be written ({error})") from error
+        plots.frontier(found).save(figure)
         print(f"wrote {figure}")
     return 0

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.ledger.schema import ATTEMPTS, arrow_schema, arrow_table
@@ -71,11 +71,10 @@ def bundle_rows(path: str | Path) -> Iterator[Mapping[str, Any]]:
 
 
 class BundleFile:
-    """Writes a bundle, which is there once the block ends well. Raises `ConfigError`, `LedgerError`."""
+    """Takes the answers of a bundle row by row, and counts `rows` and `answers`."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._whole = whole_file(path)
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
         self._waiting: list[tuple[str, str, int, Attempt]] = []
         self.rows = self.answers = 0
 
@@ -87,33 +86,10 @@ class BundleFile:
             self._waiting.append((key, _row_text(row), repeat, one))
             self.answers += 1
         if len(self._waiting) >= _AT_ONCE:
-            self._write()
+            self.write()
 
-    def __enter__(self) -> Self:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        more = [pa.field("key", pa.string()), pa.field("row", pa.string()), pa.field("repeat", pa.int64())]
-        known = arrow_schema(ATTEMPTS)
-        self._schema = pa.schema([*known, *more], metadata={**known.metadata, _MARK: _VERSION})
-        try:
-            self._writer = pq.ParquetWriter(self._whole.__enter__(), self._schema, compression="zstd")
-        except OSError as error:
-            raise LedgerError(f"{self._path}: cannot be written ({error})") from error
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if error is None:
-                self._write()
-            self._writer.close()
-            self._whole.__exit__(kind, error, trace)
-        except OSError as failure:
-            raise LedgerError(f"{self._path}: cannot be written ({failure})") from failure
-
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write what was added since."""
         import pyarrow as pa
 
         if not self._waiting:
@@ -124,7 +100,28 @@ class BundleFile:
         table = arrow_table(ATTEMPTS, _NAMES, values)
         for name, column in (("key", keys), ("row", rows), ("repeat", repeats)):
             table = table.append_column(name, pa.array(list(column)))
-        self._writer.write_table(table.cast(self._schema))
+        self._writer.write_table(table.cast(self._writer.schema))
+
+
+@contextmanager
+def bundle_file(path: Path) -> Iterator[BundleFile]:
+    """A bundle to be written, which is there once the block ends well. Raises `LedgerError`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    more = [pa.field("key", pa.string()), pa.field("row", pa.string()), pa.field("repeat", pa.int64())]
+    known = arrow_schema(ATTEMPTS)
+    schema = pa.schema([*known, *more], metadata={**known.metadata, _MARK: _VERSION})
+    try:
+        with (
+            whole_file(path) as partial,
+            pq.ParquetWriter(partial, schema, compression="zstd") as writer,
+        ):
+            file = BundleFile(writer)
+            yield file
+            file.write()
+    except OSError as error:
+        raise LedgerError(f"{path}: cannot be written ({error})") from error
 
 
 def _answer(stored: Mapping[str, Any]) -> dict[str, Any]:

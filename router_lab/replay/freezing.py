@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from router_lab.errors import BudgetExceededError, ConfigError, LedgerError
 from router_lab.records import Attempt
 from router_lab.replay.asking import Tally, ask
-from router_lab.replay.bundle import BundleFile
+from router_lab.replay.bundle import BundleFile, bundle_file
 from router_lab.replay.candidates import Candidate
 from router_lab.replay.pace import Pace
 from router_lab.replay.paid import key64
@@ -127,7 +127,7 @@ async def freeze(
                 await freezer.ask(reader.items(drawn), report)
             if freezer.stopped or freezer.tally.stopped:
                 return freezer.bundle(path, stopped=freezer.stopped or freezer.tally.stopped)
-            with BundleFile(path) as file:
+            with bundle_file(path) as file:
                 await freezer.write(reader.items(drawn), file)
     finally:
         await beside.close()

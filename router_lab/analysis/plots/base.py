@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from router_lab.private_files import make_file
+from router_lab.errors import ConfigError
+from router_lab.private_files import whole_file
 from router_lab.shown.wording import plain
 
 if TYPE_CHECKING:
@@ -55,9 +56,19 @@ class Plot:
         return buffer.getvalue()
 
     def save(self, path: str | Path) -> None:
-        """Write the picture, with mode 0600; the suffix says the format (png, svg, pdf). Raises `OSError`."""
-        make_file(Path(path))
-        self.figure.savefig(path, dpi=_DPI, bbox_inches="tight")
+        """Write the picture, whole or not at all, with mode 0600; the suffix says the format (png, svg, pdf).
+
+        Raises `ConfigError` for another format, and where it cannot be written.
+        """
+        target = Path(path)
+        ending = target.suffix.removeprefix(".").lower()
+        if ending not in self.figure.canvas.get_supported_filetypes():
+            raise ConfigError(f"{target}: a picture is .png, .svg or .pdf")
+        try:
+            with whole_file(target) as partial:
+                self.figure.savefig(partial, format=ending, dpi=_DPI, bbox_inches="tight")
+        except OSError as error:
+            raise ConfigError(f"{target}: the picture cannot be written ({error})") from error
 
 
 def canvas(ax: Axes | None, width: float = 8.0, height: float = 4.5) -> Axes:

@@ -24,8 +24,8 @@ def execute(folder: Path, ledger: Path, out: Path) -> None:
     for notebook in sorted(folder.glob("[0-9]*.ipynb")):
         page = out / f"{notebook.stem}.html"
         executed = out / f"{notebook.stem}.ipynb"
-        make_file(executed)  # papermill keeps its mode
         try:
+            make_file(executed)  # papermill keeps its mode
             papermill.execute_notebook(
                 str(notebook),
                 str(executed),
@@ -37,9 +37,14 @@ def execute(folder: Path, ledger: Path, out: Path) -> None:
             )
         except papermill.PapermillExecutionError as error:
             raise ConfigError(f"{notebook.name} failed in cell {error.cell_index}: {error.evalue}") from error
+        except OSError as error:
+            raise ConfigError(f"{executed}: the notebook cannot be executed ({error})") from error
         html, _ = HTMLExporter().from_notebook_node(_without_widgets(nbformat.read(executed, as_version=4)))
-        write_text(page, html)
         executed.unlink()
+        try:
+            write_text(page, html)
+        except OSError as error:
+            raise ConfigError(f"{page}: the page cannot be written ({error})") from error
         print(f"executed {notebook.name} -> {page}")
 
 
