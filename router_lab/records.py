@@ -626,9 +626,9 @@ class Watch:
     """Pairs after which it fell; null in the row of the plan."""
     mean: float | None = None
     """Mean on the scale from 0 to 1 that is bet on; null in the row of the plan."""
-    lower: float | None = None
+    low: float | None = None
     """Low end of its interval, on that scale; null in the row of the plan."""
-    upper: float | None = None
+    high: float | None = None
     """High end of its interval, on that scale; null in the row of the plan."""
     cluster: str | None = None
     """What counts once, such as `tag:template`; null: each input."""

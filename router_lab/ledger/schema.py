@@ -13,7 +13,7 @@ from router_lab.arguments import shown
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.records import Alert, Attempt, Comparison, Score, SwitchEvent, Watch
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 Kind = Literal["string", "int", "float", "bool", "time", "json"]
 

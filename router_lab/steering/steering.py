@@ -274,16 +274,15 @@ def _while_measuring(run: Run, decision: Decision, rules: SteeringPolicy) -> Act
 
 def _evidence(run: Run, decision: Decision) -> str:
     """What a decision rests on, in words."""
-    mean, lower, upper, bar = (
-        on_scale(one, run.basis)
-        for one in (decision.mean, decision.lower, decision.upper, decision.threshold)
+    mean, low, high, bar = (
+        on_scale(one, run.basis) for one in (decision.mean, decision.low, decision.high, decision.threshold)
     )
     told = f"; {run.only_likeness}" if run.only_likeness else ""
     by = "; ".join(filter(None, [judged_by(run), likeness_words(run)]))
     if decision.outcome is Outcome.DIFFERS:
         told = f"; {scoring(scores_needed(run, decision), run.task_type)}"
     return (
-        f"{decision.reason}: mean {mean} against the bar {bar} ({lower} to {upper}; "
+        f"{decision.reason}: mean {mean} against the bar {bar} ({low} to {high}; "
         f"{decision.pairs:,} distinct inputs, by {by}), {run.estimand}{told}"
     )
 

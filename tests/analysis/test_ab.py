@@ -66,7 +66,7 @@ def test_intervals_say_what_they_are_in_the_same_place():
     single, always = ab(frame).frame.iloc[0], monitor(frame).frame.iloc[0]
     assert single["interval"] == "95% interval, fixed sample"
     assert always["interval"] == "90% interval, valid at any time"
-    assert always["lower"] < 1 + single["low"] and always["upper"] > 1 + single["high"]
+    assert always["low"] < 1 + single["low"] and always["high"] > 1 + single["high"]
     for shown in (ab(frame), monitor(frame)):
         assert shown.frame["interval"].iloc[0] in repr(shown)
         assert shown.frame["interval"].iloc[0] in shown._repr_html_()

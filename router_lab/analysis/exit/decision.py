@@ -103,7 +103,7 @@ class ExitPlan:
 class Decision:
     """Where one run stands. `decided_after` counts pairs up to the latched crossing.
 
-    `lower` and `upper` are the confidence sequence now, valid at any time: each end is where the test of its
+    `low` and `high` are the confidence sequence now, valid at any time: each end is where the test of its
     side, at `alpha`, stands, so that it is an interval at 1 - 2 `alpha` and a verdict lies outside of it.
     `pairs_needed` is the forecast total, a whole number: NaN when settled or refused, infinite when
     neither side is being won. `leaning` is the side it is forecast for.
@@ -113,8 +113,8 @@ class Decision:
     reason: str
     pairs: int
     mean: float
-    lower: float
-    upper: float
+    low: float
+    high: float
     threshold: float
     alpha: float
     log_e_above: float
@@ -125,7 +125,7 @@ class Decision:
 
     @property
     def interval(self) -> str:
-        """What `lower` to `upper` is, in words."""
+        """What `low` to `high` is, in words."""
         return interval_kind(2 * self.alpha, anytime=True)
 
 
@@ -169,18 +169,18 @@ def decide(
         outcome, reason = _settled(crossing, is_quality, better)
     else:
         outcome, reason = _open(seen, needed, bar, error, plan, newest, now)
-    lower, upper = interval_of(seen, error)
+    low, high = interval_of(seen, error)
     if crossing is not None and crossing[1] == "above" and seen.mean >= bar:
-        lower = max(lower, bar)
+        low = max(low, bar)
     if crossing is not None and crossing[1] == "below" and seen.mean <= bar:
-        upper = min(upper, bar)
+        high = min(high, bar)
     return Decision(
         outcome=outcome,
         reason=reason,
         pairs=seen.pairs,
         mean=seen.mean,
-        lower=lower,
-        upper=upper,
+        low=low,
+        high=high,
         threshold=bar,
         alpha=error,
         log_e_above=log_e(seen, bar, "above"),

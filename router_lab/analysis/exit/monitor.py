@@ -91,7 +91,7 @@ _MOST_LOOKS = 200
 class MonitorResult:
     """One `Decision`, `Run` and `Watch` per task type; `frame` has a row for each; print it for the words.
 
-    `lower` and `upper` are the confidence sequence that the verdict goes by: each end tested at `alpha`
+    `low` and `high` are the confidence sequence that the verdict goes by: each end tested at `alpha`
     (the task type's share), so at 1 - 2 `alpha`, and valid however often one looks, as `interval` says.
     `watches` are the plans they are judged by, of which `recorded` are in the ledger; `to_keep` are the
     plans and verdicts which it lacks.
@@ -117,7 +117,7 @@ class MonitorResult:
         return pd.DataFrame([self._record(name) for name in self.decisions], columns=list(_RECORD))
 
     def path(self, task_type: str) -> pd.DataFrame:
-        """Up to 200 looks of one task type: pairs, mean, lower, upper, log_e_above, log_e_below.
+        """Up to 200 looks of one task type: pairs, mean, low, high, log_e_above, log_e_below.
 
         The ends are the running intersection of the confidence sequence, which is as valid as it is.
         """
@@ -412,15 +412,15 @@ _OF_RUN = (
     "started", "newest", "warnings",
 )  # fmt: skip
 _OF_DECISION = (
-    "reason", "pairs", "mean", "lower", "upper", "threshold", "alpha",
+    "reason", "pairs", "mean", "low", "high", "threshold", "alpha",
     "log_e_above", "log_e_below", "decided_after", "leaning", "pairs_needed",
 )  # fmt: skip
 _RECORD = (
     "task_type", "outcome", "reason", "basis", "whose", "estimand", "standing", "pairs", "of_pairs", "rows",
-    "mean", "lower", "upper", "interval", "threshold", "alpha", "equal_share", "badly_off_share",
+    "mean", "low", "high", "interval", "threshold", "alpha", "equal_share", "badly_off_share",
     "log_e_above", "log_e_below", "decided_after", "leaning", "pairs_needed", "scores_needed",
     "usd_per_pair", "usd_needed", "started", "newest", "warnings", "plan_recorded", "opened_because",
-    "people_mean", "people_lower", "people_upper", "judge_mean", "judge_lower", "judge_upper",
+    "people_mean", "people_low", "people_high", "judge_mean", "judge_low", "judge_high",
 )  # fmt: skip
 
 
@@ -429,14 +429,14 @@ def _path(run: Run, alpha: float) -> pd.DataFrame:
     looks = np.unique(np.geomspace(1, max(total, 1), min(total, _MOST_LOOKS)).round().astype(int))
     reach = np.zeros(total) if run.reach is None else run.reach
     ends = [interval_of(tally(run.values[:n], run.weights[:n], reach[:n]), alpha) for n in looks]
-    lower, upper = np.array(ends).reshape(-1, 2).T
+    low, high = np.array(ends).reshape(-1, 2).T
     at = looks - 1
     return pd.DataFrame(
         {
             "pairs": looks,
             "mean": (np.cumsum(run.weights * run.values) / np.cumsum(run.weights))[at],
-            "lower": np.maximum.accumulate(lower),
-            "upper": np.minimum.accumulate(upper),
+            "low": np.maximum.accumulate(low),
+            "high": np.minimum.accumulate(high),
             "log_e_above": log_e_path(run.values, run.bar, run.weights, "above", reach)[at],
             "log_e_below": log_e_path(run.values, run.bar, run.weights, "below", reach)[at],
         }
@@ -480,13 +480,12 @@ def _sentence(run: Run, decision: Decision, watch: Watch | None) -> str:
         more = f"; {_outlook(run, decision)}"
     if decision.outcome is Outcome.DIFFERS:
         more = f"; {scoring(scores_needed(run, decision), run.task_type)}"
-    mean, lower, upper, bar = (
-        on_scale(one, run.basis)
-        for one in (decision.mean, decision.lower, decision.upper, decision.threshold)
+    mean, low, high, bar = (
+        on_scale(one, run.basis) for one in (decision.mean, decision.low, decision.high, decision.threshold)
     )
     notes = f" Note: {run.warnings}." if run.warnings else ""
     return (
-        f"{word}: {decision.reason}{more}. By {judged_by(run)}: mean {mean} ({lower} to {upper}, "
+        f"{word}: {decision.reason}{more}. By {judged_by(run)}: mean {mean} ({low} to {high}, "
         f"{decision.interval}) against the bar {bar}, {decision.pairs:,} distinct inputs in "
         f"{pairs_of(run.rows, run.of)}; {f'{likeness_words(run)}; ' if likeness_words(run) else ''}"
         f"{run.estimand}{_said_alone(run, decision.alpha)}.{because}{notes}"
@@ -499,8 +498,8 @@ def _beside(run: Run, alpha: float) -> dict[str, float]:
         return {}
     found: dict[str, float] = {}
     for who, said in (("people", run.beside.people), ("judge", run.beside.judge)):
-        lower, upper = interval_of(said, alpha)
-        found |= {f"{who}_mean": said.mean, f"{who}_lower": lower, f"{who}_upper": upper}
+        low, high = interval_of(said, alpha)
+        found |= {f"{who}_mean": said.mean, f"{who}_low": low, f"{who}_high": high}
     return found
 
 
@@ -509,7 +508,7 @@ def _said_alone(run: Run, alpha: float) -> str:
     if not beside:
         return ""
     people, judge = (
-        [on_scale(beside[f"{who}_{end}"], run.basis) for end in ("mean", "lower", "upper")]
+        [on_scale(beside[f"{who}_{end}"], run.basis) for end in ("mean", "low", "high")]
         for who in ("people", "judge")
     )
     return (

@@ -72,7 +72,7 @@ def _by(row: Mapping[str, Any]) -> str:
 def _mean(row: Mapping[str, Any]) -> str:
     if row["mean"] != row["mean"]:
         return "–"
-    return f"{on_page(row, 'mean')} ({on_page(row, 'lower')} to {on_page(row, 'upper')})"
+    return f"{on_page(row, 'mean')} ({on_page(row, 'low')} to {on_page(row, 'high')})"
 
 
 def _alike(row: Mapping[str, Any]) -> str:

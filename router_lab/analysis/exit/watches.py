@@ -216,8 +216,8 @@ def verdict_of(watch: Watch, decision: Decision, at: datetime) -> Watch:
         pairs=decision.pairs,
         decided_after=decision.decided_after,
         mean=decision.mean,
-        lower=decision.lower,
-        upper=decision.upper,
+        low=decision.low,
+        high=decision.high,
     )
 
 
@@ -230,8 +230,8 @@ def kept(decision: Decision, verdict: Watch) -> Decision:
         reason=f"{verdict.reason}; kept since {verdict.at:%Y-%m-%d}",
         pairs=int(verdict.pairs or 0),
         mean=_number(verdict.mean),
-        lower=_number(verdict.lower),
-        upper=_number(verdict.upper),
+        low=_number(verdict.low),
+        high=_number(verdict.high),
         decided_after=verdict.decided_after,
         pairs_needed=float("nan"),
         leaning="above" if outcome in (Outcome.NON_INFERIOR, Outcome.SUPERIOR) else "below",

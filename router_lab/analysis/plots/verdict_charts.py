@@ -118,7 +118,7 @@ def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = Non
     if data.empty:
         return nothing(axes, name, data, "no usable pairs yet")
     band = decision.interval
-    axes.fill_between(data["pairs"], data["lower"], data["upper"], color=SKY, alpha=0.35, label=band)
+    axes.fill_between(data["pairs"], data["low"], data["high"], color=SKY, alpha=0.35, label=band)
     marker = "o" if len(data) == 1 else None
     axes.plot(data["pairs"], data["mean"], color=BLUE, marker=marker, label="mean so far")
     axes.axhline(decision.threshold, color=ORANGE, linestyle="--", label=f"bar {decision.threshold:.4g}")
@@ -129,8 +129,8 @@ def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = Non
     # The first few looks are as wide as the axis; the scale is set by the later ones.
     later = data.iloc[len(data) // 4 :]
     axes.set_ylim(
-        max(-0.01, min(later["lower"].min(), decision.threshold) - 0.03),
-        min(1.01, max(later["upper"].max(), decision.threshold) + 0.03),
+        max(-0.01, min(later["low"].min(), decision.threshold) - 0.03),
+        min(1.01, max(later["high"].max(), decision.threshold) + 0.03),
     )
     outcome = decision.outcome.value.replace("_", " ")
     finish(
@@ -142,7 +142,7 @@ def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = Non
     )
     latched = f", latched after {decision.decided_after:,}" if decision.decided_after else ""
     numbers = (
-        f"{outcome}{latched}; mean {decision.mean:.4f} ({decision.lower:.4f} to {decision.upper:.4f}) "
+        f"{outcome}{latched}; mean {decision.mean:.4f} ({decision.low:.4f} to {decision.high:.4f}) "
         f"against {decision.threshold:.4f}, {decision.pairs:,} distinct inputs"
     )
     return Plot(name, numbers, data, axes)

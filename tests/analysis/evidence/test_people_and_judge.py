@@ -86,7 +86,7 @@ def test_the_exit_bets_on_peoples_marks_with_the_judges_help_and_shows_all_three
     assert 2 * row["mean"] - 1 == pytest.approx(found["difference"], abs=0.03)
     assert 2 * row["people_mean"] - 1 == pytest.approx(found["people_difference"])
     assert 2 * row["judge_mean"] - 1 == pytest.approx(found["judge_difference"])
-    assert row["upper"] - row["lower"] < 0.9 * (row["people_upper"] - row["people_lower"])
+    assert row["high"] - row["low"] < 0.9 * (row["people_high"] - row["people_low"])
     said = repr(monitor(pairs))
     assert "With a judge's help; people alone" in said and "the judge alone" in said
     assert "with a judge's help on the pairs that nobody marked" in said

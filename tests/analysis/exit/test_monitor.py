@@ -295,8 +295,8 @@ def test_the_path_is_a_band_that_only_narrows():
     result = monitor(pairs_frame(agreeing(0.97, 3_000)), now=LATER)
     path = result.path("classify::ticket")
     assert path["pairs"].iloc[0] == 1 and path["pairs"].iloc[-1] == 3_000
-    assert path["lower"].is_monotonic_increasing and path["upper"].is_monotonic_decreasing
-    assert ((path["lower"] <= path["mean"] + 1e-9) & (path["mean"] <= path["upper"] + 1e-9)).iloc[-1]
+    assert path["low"].is_monotonic_increasing and path["high"].is_monotonic_decreasing
+    assert ((path["low"] <= path["mean"] + 1e-9) & (path["mean"] <= path["high"] + 1e-9)).iloc[-1]
     with pytest.raises(ConfigError, match="nope"):
         result.path("nope")
 

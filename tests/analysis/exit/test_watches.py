@@ -28,7 +28,7 @@ from router_lab.records import Comparison, Score
 def told(ledger: Ledger) -> tuple[object, ...]:
     """The verdict and all that was said with it."""
     one = monitor(ledger, now=LATER).decisions[NAME]
-    return one.outcome, one.pairs, one.decided_after, one.mean, one.lower, one.upper, one.threshold, one.alpha
+    return one.outcome, one.pairs, one.decided_after, one.mean, one.low, one.high, one.threshold, one.alpha
 
 
 # What comes after a verdict, of each kind that undid one.

@@ -184,8 +184,8 @@ def test_the_interval_is_the_one_that_the_verdict_goes_by():
     """At 105 agreements a bar of .95 is passed at .05, where an interval at .025 a side still holds it."""
     result = monitor(pairs_frame(np.ones(105)), now=LATER)
     (decision,) = result.decisions.values()
-    assert decision.outcome is Outcome.NON_INFERIOR and decision.lower >= BAR
+    assert decision.outcome is Outcome.NON_INFERIOR and decision.low >= BAR
     assert decision.interval == result.frame["interval"].iloc[0] == "90% interval, valid at any time"
     assert "(0.95" in result.sentence("classify::ticket") and "90% interval" in repr(result)
     before = monitor(pairs_frame(np.ones(90)), now=LATER).decisions["classify::ticket"]
-    assert before.outcome is Outcome.CONTINUE and before.lower < BAR
+    assert before.outcome is Outcome.CONTINUE and before.low < BAR
