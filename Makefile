@@ -10,7 +10,7 @@ LIVE ?=
 SHOWN = $(or $(ROUTER_LAB_LEDGER),$(if $(wildcard out/ledger),$(CURDIR)/out/ledger))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lab test notebooks pictures soak bench bench-call bench-ledger bench-analysis bench-shadow bench-hostile bench-panels bench-replay check format links clean
+.PHONY: help install demo lab test test-bare test-pythons notebooks pictures soak bench bench-call bench-ledger bench-analysis bench-shadow bench-hostile bench-panels bench-replay check format links clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 18
@@ -39,6 +39,14 @@ lab: $(RUNNABLE) ## JupyterLab on the notebooks and the demo's ledger
 
 test: $(INSTALLED) ## Every test, notebooks included
 	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal -m "not soak"
+
+test-bare: $(INSTALLED) ## What works, and what is said, where no extra is installed
+	@test -x .venv-bare/bin/python || $(PYTHON) -m venv .venv-bare
+	@.venv-bare/bin/python -m pip install --quiet --constraint constraints.txt --editable .
+	BARE_PYTHON="$(CURDIR)/.venv-bare/bin/python" $(BIN)/python -m pytest tests/test_extras.py
+
+test-pythons: ## Router, ledger and analysis on every newer Python that is here (3.12 and 3.13, on PATH or by pyenv)
+	.ci/pythons
 
 notebooks: $(INSTALLED) ## Execute the notebooks again and save them with their outputs
 	$(BIN)/python tests/notebooks/refresh.py
@@ -86,4 +94,4 @@ format: $(INSTALLED) ## Format the code
 	$(BIN)/ruff format .
 
 clean: ## Remove what the commands made
-	rm -rf out .venv .venv-bench build dist *.egg-info
+	rm -rf out .venv .venv-* build dist *.egg-info

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from lab import laboratory
 
+# An environment that has no extra (`make test-bare`); else their packages are hidden from this one.
+BARE = os.environ.get("BARE_PYTHON")
 WITHOUT = """
 import importlib.abc, sys
 MISSING = {"pandas", "ibis", "duckdb", "matplotlib", "scipy", "ipywidgets", "anywidget", "IPython"}
@@ -20,9 +23,8 @@ sys.meta_path.insert(0, Missing())
 
 
 def run(script: str, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT + script, *arguments], capture_output=True, text=True, check=False
-    )
+    start = [BARE, "-c", "import sys\n" + script] if BARE else [sys.executable, "-c", WITHOUT + script]
+    done = subprocess.run([*start, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
