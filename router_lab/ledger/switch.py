@@ -118,7 +118,8 @@ class LedgerSwitch:
         Limits: `minutes` of time, complete `pairs`, `usd` of shadow spending; calls in flight when a
         limit is reached still finish. The result is a context manager: with its block, or its process,
         this flip goes away again, and only this one.
-        Raises `ConfigError` when this process is locked off, `LedgerError` when it cannot be stored.
+        Raises `ConfigError` when this process is locked off, and for a prefix that is neither of a route of
+        its configuration nor was ever flipped; `LedgerError` when it cannot be stored.
         """
         if self._locked_off:
             raise ConfigError(
@@ -138,11 +139,16 @@ class LedgerSwitch:
             expires_pairs=pairs,
             expires_usd=usd,
         )
-        self._warn_of_unknown(event.prefix)
+        unknown = self._unknown(event.prefix)
+        if unknown:
+            raise ConfigError(unknown)
         return self._flip(event, held=is_entered(sys._getframe(1)))
 
     def off(self, reason: str, prefix: str = "", author: str | None = None) -> Flipped:
-        """Turn shadows off; without `prefix`, all of them. The result takes it away again, as with `on`."""
+        """Turn shadows off; without `prefix`, all of them. The result takes it away again, as with `on`.
+
+        A prefix without a route is warned of, not refused: another process may have it.
+        """
         event = SwitchEvent(
             epoch=0,
             at=self._core.now(),
@@ -151,6 +157,9 @@ class LedgerSwitch:
             reason=_reason(reason),
             author=_author(author),
         )
+        unknown = self._unknown(event.prefix)
+        if unknown:
+            warnings.warn(unknown, stacklevel=2)
         return self._flip(event, held=is_entered(sys._getframe(1)))
 
     def history(self) -> pd.DataFrame:
@@ -230,18 +239,15 @@ class LedgerSwitch:
 
         return self._change(apply)
 
-    def _warn_of_unknown(self, prefix: str) -> None:
-        if not prefix or not self._routes:
-            return
-        if any(
-            is_within(one, other)
-            for route in self._routes
-            for one, other in ((route, prefix), (prefix, route))
-        ):
-            return
+    def _unknown(self, prefix: str) -> str:
+        """What is wrong with a prefix that neither a route nor an earlier flip knows; empty if one does."""
+        if not prefix or not self._routes or prefix in self.states:
+            return ""
+        if any(is_within(route, prefix) or is_within(prefix, route) for route in self._routes):
+            return ""
         near = get_close_matches(prefix, self._routes, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"its routes are {', '.join(self._routes[:8])}"
-        warnings.warn(f"prefix={prefix!r}: no route of this configuration is called so; {hint}", stacklevel=3)
+        return f"prefix={prefix!r}: no route of this configuration is called so; {hint}"
 
     def _hold(self, event: SwitchEvent) -> None:
         self._change(lambda transaction: hold(transaction.connection, event.epoch, transaction.owner))

@@ -242,5 +242,9 @@ def test_a_prefix_without_a_route_is_told(tmp_path: Path) -> None:
         )
         for known in ("ask", "ask::long", "sum", "sum::short", ""):
             ledger.switch.on("a route, a part of one, or above one", prefix=known)
-        with pytest.warns(UserWarning, match="prefix='askk': no route .* did you mean 'ask'"):
+        with pytest.raises(ConfigError, match=r"prefix='askk': no route .* did you mean 'ask'"):
             ledger.switch.on("a typing error", prefix="askk")
+        assert ledger.switch.history()["prefix"].tolist().count("askk") == 0
+        with pytest.warns(UserWarning, match="prefix='askk': no route .* did you mean 'ask'"):
+            ledger.switch.off("stopping is never refused", prefix="askk")
+        ledger.switch.on("what was flipped before, by whomever", prefix="anything")
