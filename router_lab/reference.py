@@ -15,6 +15,7 @@ import router_lab
 from router_lab import errors
 from router_lab.errors import ConfigError
 from router_lab.extras import imported
+from router_lab.field_notes import field_notes
 from router_lab.ledger.columns import column_notes
 from router_lab.ledger.schema import TABLES
 from router_lab.settings.models import Settings
@@ -119,14 +120,16 @@ def yaml_keys(
 
 def _keys() -> Iterator[tuple[str, Entry]]:
     for key, model, information in yaml_keys():
+        meaning = field_notes(model)[key.rpartition(".")[2]]
         section = next(_sections(information.annotation), None)
         if section is None:
-            yield key, Entry(f"YAML {key} ({_default(information)})", _first_lines(model))
+            yield key, Entry(f"YAML {key} ({default_of(information)})", meaning)
         else:
-            yield key, Entry(f"YAML {key}", _first_lines(section))
+            yield key, Entry(f"YAML {key}", f"{meaning} {_first_lines(section)}")
 
 
-def _default(information: FieldInfo) -> str:
+def default_of(information: FieldInfo) -> str:
+    """What holds where a key is left out, in words."""
     if information.is_required():
         return "needed"
     return f"default {information.get_default(call_default_factory=True)!r}"

@@ -17,6 +17,7 @@ from router_lab.cli import (
     check,
     compare,
     complete,
+    docs,
     freeze,
     ledger,
     notebook_copies,
@@ -49,6 +50,7 @@ examples:
   router-lab report --out report.html               verdicts, savings, risks on one page
   router-lab ledger status                          what the ledger holds
   router-lab notebooks copy trial                   the notebooks, in a folder of yours
+  router-lab docs                                   the reference, as a site to read offline
 """
 
 
@@ -64,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (
         demo, simulate, providers, check, complete, switch, shadow, replay, freeze, race, batch, compare,
-        report, ledger, notebook_copies,
+        report, ledger, notebook_copies, docs,
     ):  # fmt: skip
         module.add_to(commands)
     return top

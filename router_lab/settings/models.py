@@ -74,11 +74,17 @@ class PriceBand(Section):
     """
 
     above_tokens: PositiveInt
+    """Prompt length, cached parts included, above which the whole call costs this, in tokens."""
     input: NonNegative | None = None
+    """USD per million tokens of input."""
     output: NonNegative | None = None
+    """USD per million tokens of output."""
     cache_read: NonNegative | None = None
+    """USD per million tokens read from a cache."""
     cache_write: NonNegative | None = None
+    """USD per million tokens written to a cache."""
     cache_write_1h: NonNegative | None = None
+    """USD per million tokens written to a cache for an hour."""
 
 
 class Price(Section):
@@ -88,11 +94,17 @@ class Price(Section):
     """
 
     input: NonNegative
+    """USD per million tokens of input."""
     output: NonNegative
+    """USD per million tokens of output."""
     cache_read: NonNegative | None = None
+    """USD per million tokens read from a cache; left out: as input."""
     cache_write: NonNegative | None = None
+    """USD per million tokens written to a cache; left out: as input."""
     cache_write_1h: NonNegative | None = None
+    """USD per million tokens written to a cache for an hour; left out: as other cache writes."""
     bands: tuple[PriceBand, ...] = Field(default=(), strict=False)
+    """Other prices of long prompts, each above a length."""
 
     @field_validator("bands")
     @classmethod
@@ -112,13 +124,21 @@ class ParameterSettings(Section):
     """
 
     temperature: float | None = None
+    """Sampling temperature, 0 or more, as the provider reads it."""
     top_p: float | None = None
+    """Share of probability to sample from."""
     seed: int | None = None
+    """Seed of sampling, where the provider takes one."""
     stop: tuple[str, ...] | None = Field(default=None, strict=False)
+    """Texts at which an answer ends."""
     reasoning_effort: str | None = None
+    """How hard to think, in the provider's words, such as `low`."""
     think: bool | int | None = None
+    """Whether to think, or a budget of tokens for it."""
     extra_body: dict[str, Any] | None = None
+    """Fields to add to the request's body."""
     extra_headers: dict[str, SecretStr] | None = Field(default=None, repr=False)
+    """Headers to add to the request; values may hold `${NAME}` of the environment."""
 
     @field_validator(*PARAMETERS, mode="before")
     @classmethod
@@ -146,10 +166,13 @@ class DialectSettings(Section):
     """
 
     max_tokens_field: MaxTokensField | None = None
+    """The field that bounds the answer's tokens."""
     stream_options: bool | None = None
-    # How a JSON schema is sent: as it is, as any JSON with the schema in the prompt, or in the prompt alone.
+    """Whether a stream may be asked for its usage."""
     response_format: SchemaForm | None = None
+    """How a JSON schema is sent: as such, as any JSON with it in the prompt, or in the prompt alone."""
     system_role: SystemRole | None = None
+    """Whose words the system prompt is; with `user` it opens the first message."""
 
 
 class ModelSettings(ParameterSettings):
@@ -160,17 +183,29 @@ class ModelSettings(ParameterSettings):
     """
 
     provider: ProviderName
+    """A wire format or a preset of one; see `router-lab providers`."""
     model: str = Field(min_length=1)
+    """The model's name on that server."""
     base_url: str = ""
+    """Where the server is; left out: the vendor's address."""
     api_key_env: str | None = None
+    """Name of the environment variable that holds the key."""
     price: Price | None = None
+    """What it costs; left out: as the public price list says."""
     num_ctx: PositiveInt | None = None
+    """Ollama's context, in tokens; left out: `ollama.default_num_ctx`."""
     context_window: PositiveInt | None = None
+    """Tokens of prompt and answer together, but of Ollama's; left out: not checked."""
     max_output_tokens: PositiveInt | None = None
+    """Tokens that an answer of this model may have at most."""
     timeout_s: Positive | None = None
+    """Seconds until a request is given up."""
     dialect: DialectSettings = Field(default_factory=DialectSettings)
+    """How the server departs from its wire format."""
     api_version: str | None = Field(default=None, pattern=r"^[\w.-]{1,40}$")
+    """Azure's version of its API."""
     deployment: str | None = Field(default=None, min_length=1, max_length=200)
+    """Azure's name of the deployment."""
 
     @model_validator(mode="before")
     @classmethod
@@ -244,10 +279,15 @@ class ShadowRoute(Section):
     """
 
     model: str
+    """Alias of the model whose answer is only compared."""
     sample_rate: Share = 1.0
+    """Share of the calls that are compared."""
     comparator: str = "text"
+    """How two answers are compared: a name, or `module:function`."""
     options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the comparator."""
     noise_rate: Share = 0.0
+    """Share of the compared calls whose primary is asked twice, to measure its own noise."""
 
 
 class RouteSettings(ParameterSettings):
@@ -258,11 +298,17 @@ class RouteSettings(ParameterSettings):
     """
 
     model: str
+    """Alias of the model that answers."""
     fallback: tuple[str, ...] = Field(default=(), strict=False)
+    """Aliases that are tried in order when it fails."""
     shadow: ShadowRoute | None = None
+    """The second model; its alias alone will do."""
     policy: Literal["critical", "standard", "agent"] = "standard"
+    """How often to try again, one of `retry.policies`."""
     max_tokens: PositiveInt | None = None
+    """Tokens of an answer at most."""
     output: Literal["auto", "json", "text"] = "auto"
+    """What an answer is: `json` has to be JSON, `text` is never read as it, `auto` is read where it is."""
 
     @field_validator("fallback", mode="before")
     @classmethod
@@ -279,10 +325,15 @@ class TokenEstimation(Section):
     """How input tokens are estimated before sending; see `router/tokens.py` for the methods."""
 
     estimator: Literal["ema", "coverage"] = "coverage"
+    """`coverage` bounds how often it is too low, `ema` is a moving average."""
     safety_factor: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Of `ema`: factor on its characters per token, below 1 to err on the side of more tokens."""
     ema_alpha: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Of `ema`: weight of the newest call."""
     divisor_bounds: tuple[Positive, Positive] = Field(default=(2.5, 4.5), strict=False)
+    """Of `ema`: least and most characters per token that are believed."""
     miss_rate: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    """Of `coverage`: share of prompts that may turn out longer than estimated."""
 
     @field_validator("divisor_bounds")
     @classmethod
@@ -296,44 +347,63 @@ class OllamaSettings(Section):
     """Defaults for every Ollama model. `refuse_truncation` sends `truncate: false`."""
 
     default_num_ctx: PositiveInt = 8192
+    """Context of models that state none, in tokens."""
     default_output_reserve: PositiveInt = 1024
+    """Tokens kept free for an answer without `max_tokens`."""
     timeout_s: Positive = 120.0
+    """Seconds until a request is given up."""
     keep_alive: str = "5m"
+    """How long Ollama keeps a model loaded, such as `5m`."""
     refuse_truncation: bool = True
+    """Whether to send `truncate: false`, so that newer servers refuse instead of cutting."""
     token_estimation: TokenEstimation = Field(default_factory=TokenEstimation)
+    """How tokens are estimated before sending."""
 
 
 class ShadowSettings(Section):
     """`enabled` is the switch's first state; `locked_off` is a hard off that no flip overrides."""
 
     enabled: bool = False
+    """State the switch begins with in a new ledger."""
     locked_off: bool = False
+    """Whether shadows are off in this process whatever the switch says."""
     max_concurrent: PositiveInt = 8
+    """Shadows in flight at most."""
     max_queued: PositiveInt = 256
+    """Shadows that wait at most; beyond that they are dropped, which leaves a row."""
 
 
 class BreakerSettings(Section):
     """Open after `failure_threshold` failures in `window_s`; try one probe after `recovery_s`."""
 
     failure_threshold: PositiveInt = 5
+    """Failures within the window that open the breaker."""
     window_s: Positive = 600.0
+    """Seconds over which failures are counted."""
     recovery_s: Positive = 300.0
+    """Seconds until one call is let through to try."""
 
 
 class RetryPolicy(Section):
     """Exponential backoff with full jitter: up to `base_s * 2**n`, at most `max_s`."""
 
     retries: Annotated[int, Field(ge=0)]
+    """Attempts after the first."""
     base_s: NonNegative
+    """Seconds of the first wait, at most."""
     max_s: NonNegative
+    """Seconds of any wait, at most."""
 
 
 class RetryPolicies(Section):
     """The policies a route can name."""
 
     critical: RetryPolicy = RetryPolicy(retries=3, base_s=2, max_s=30)
+    """For what must not fail."""
     standard: RetryPolicy = RetryPolicy(retries=2, base_s=1, max_s=15)
+    """For everything that names no policy."""
     agent: RetryPolicy = RetryPolicy(retries=1, base_s=5, max_s=5)
+    """For what is tried again by its caller."""
 
     @model_validator(mode="before")
     @classmethod
@@ -356,27 +426,39 @@ class RetrySettings(Section):
     """
 
     deadline_s: Positive = 300.0
+    """Seconds that one call may take in all, waits and fallbacks included."""
     wait_at_most_s: NonNegative = 10.0
+    """Longest wait that a server may ask for before its fallback is tried, in seconds."""
     policies: RetryPolicies = Field(default_factory=RetryPolicies)
+    """The policies that a route can name."""
 
 
 class ScopeBudget(Section):
     """Limits of one scope in USD; None is counted but not limited."""
 
     daily_usd: NonNegative | None = None
+    """US dollars a day; none: counted, not limited."""
     monthly_usd: NonNegative | None = None
+    """US dollars a month; none: counted, not limited."""
 
 
 class CostSettings(Section):
     """Budgets in USD. `scopes` are task-type prefixes, `users` are user ids (`*` for every user)."""
 
     monthly_budget_usd: NonNegative | None = 100.0
+    """US dollars a month over everything; null: not limited."""
     daily_budget_usd: NonNegative | None = 20.0
+    """US dollars a day over everything; null: not limited."""
     shadow_daily_usd: NonNegative | None = 5.0
+    """US dollars a day for shadows and judges; null: not limited."""
     warning_ratio: Share = 0.9
+    """Share of a budget at which an alert is raised."""
     timezone: str = "UTC"
+    """IANA name of the zone whose days and months count."""
     scopes: dict[str, ScopeBudget] = Field(default_factory=dict)
+    """Budgets of task types and what is below them."""
     users: dict[str, ScopeBudget] = Field(default_factory=dict)
+    """Budgets of user ids, `*` for every user."""
 
     @field_validator("timezone")
     @classmethod
@@ -398,20 +480,33 @@ class LedgerSettings(Section):
     """
 
     content: Literal["full", "hash", "none"] = "full"
+    """What is kept of prompts and answers: all, their hashes, or nothing."""
     durability: Literal["full", "os", "batch"] = "full"
+    """What a row survives: `full` a power cut, `os` a crash; `batch` may lose the last moments."""
     seal_rows: PositiveInt = 50_000
+    """Rows after which they are moved to Parquet."""
     seal_seconds: Positive = 300.0
+    """Seconds after which rows are moved to Parquet."""
     private: bool = True
+    """Whether files are for the user alone, whatever the umask."""
 
 
 class Settings(Section):
     """The whole file."""
 
     models: dict[str, ModelSettings] = Field(min_length=1)
+    """Models by alias."""
     routing: dict[str, RouteSettings] = Field(min_length=1)
+    """Routes by task type; the longest prefix wins."""
     ollama: OllamaSettings = Field(default_factory=OllamaSettings)
+    """Defaults of Ollama models."""
     shadow: ShadowSettings = Field(default_factory=ShadowSettings)
+    """The switch and the shadows."""
     breaker: BreakerSettings = Field(default_factory=BreakerSettings)
+    """When a failing server is left alone."""
     retry: RetrySettings = Field(default_factory=RetrySettings)
+    """When a call is tried again."""
     cost: CostSettings = Field(default_factory=CostSettings)
+    """Budgets."""
     ledger: LedgerSettings = Field(default_factory=LedgerSettings)
+    """What is kept, and how."""

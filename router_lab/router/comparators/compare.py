@@ -132,6 +132,11 @@ def route_comparators(settings: Settings) -> dict[str, Comparator | Judge]:
     return found
 
 
+def built_in() -> tuple[type[Options], ...]:
+    """The comparators that are always there; the fields of each are its options."""
+    return _KINDS
+
+
 def comparator_names() -> tuple[str, ...]:
     """Every name that `comparator()` knows here, installed entry points included, sorted."""
     return tuple(sorted({*_BUILT_IN, *(entry.name for entry in entry_points(group=GROUP))}))
