@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from router_lab.settings.models import ModelSettings, RouteSettings
 from router_lab.settings.price_list import listed_price
 from router_lab.settings.problems import Path, Problem, did_you_mean, quoted
-from router_lab.task_types import is_complete
+from router_lab.task_types import is_complete, is_within
 
 
 def check_task_types(section: Path, names: Collection[str]) -> Iterator[Problem]:
@@ -21,6 +21,14 @@ def check_task_types(section: Path, names: Collection[str]) -> Iterator[Problem]
         if not is_complete(name):
             message = "a task type needs text before, between and after each `::`; remove the empty part"
             yield Problem((*section, name), message)
+
+
+def check_scopes(scopes: Collection[str], routes: Collection[str]) -> Iterator[Problem]:
+    """A budget of a task type that no call can have holds nothing back: its name is mistyped."""
+    for name in scopes:
+        if is_complete(name) and not any(is_within(name, one) or is_within(one, name) for one in routes):
+            hint = did_you_mean(name, routes, what="routes")
+            yield Problem(("cost", "scopes", name), f"no route is called {quoted(name)}; {hint}")
 
 
 def check_aliases(routes: Mapping[str, RouteSettings], aliases: Collection[str]) -> Iterator[Problem]:

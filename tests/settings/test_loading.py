@@ -168,6 +168,12 @@ def test_whole_numbers_are_numbers_and_anchors_merge() -> None:
         (MINIMAL + "  'a::': {model: local}\n", 6, "routing.a::", ["empty part"]),
         (MINIMAL + "  '': {model: local}\n", 6, "routing.''", ["empty part"]),
         (MINIMAL + "  {{ name }}: {model: local}\n", 6, "routing", ["quotes"]),
+        (
+            MINIMAL + "cost: {scopes: {sumarize: {daily_usd: 1}}}\n",
+            6,
+            "cost.scopes.sumarize",
+            ["no route is called 'sumarize'", "did you mean 'summarize'?"],
+        ),
         (MINIMAL + "cost: {scopes: {'::x': {daily_usd: 1}}}\n", 6, "cost.scopes.::x", ["empty part"]),
         (
             MINIMAL + "cost: {timezone: Europe/Berln}\n",
