@@ -634,6 +634,8 @@ class Watch:
     """What counts once, such as `tag:template`; null: each input."""
     at_least_days: float | None = None
     """Days that pairs have to span before an exit; null: any."""
+    scored_by: str | None = None
+    """Whose scores were asked for, a kind of scorers or one by name; null: the best there are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

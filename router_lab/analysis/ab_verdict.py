@@ -28,10 +28,9 @@ from router_lab.analysis.evidence.ladder import (
     HELPED_ON_THE_REST,
     QUALITY,
     Evidence,
-    asked_basis,
 )
 from router_lab.analysis.evidence.ladder import evidence as evidence_of
-from router_lab.analysis.evidence.pairs import equal_and_badly_off, judged_pairs
+from router_lab.analysis.evidence.pairs import asked_basis, equal_and_badly_off, judged_pairs
 from router_lab.analysis.evidence.people_and_judge import HelpedMean, people_and_judge
 from router_lab.analysis.evidence.quality import REFUSALS, Finding, inspect, led_by_failures
 from router_lab.analysis.exit.watches import newest_watches
@@ -167,7 +166,7 @@ def ab(
     of_refusals = f"a set of some of {', '.join(REFUSALS)}"
     if unknown := sorted({*arguments.texts("allow", allow, of_refusals)} - {*REFUSALS}):
         raise ConfigError(f"allow names {', '.join(map(repr, unknown))}; it is {of_refusals}")
-    basis = asked_basis(basis, scored_by)
+    basis = asked_basis(pairs, basis, scored_by)
     rows = judged_pairs(pairs, by, keep=[cluster] if cluster else [], basis=basis, scored_by=scored_by)
     if cluster and cluster not in rows:
         raise ConfigError(f"pairs has no column {cluster!r} to cluster by; pass cluster=None if none repeat")

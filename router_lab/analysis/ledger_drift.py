@@ -9,9 +9,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from router_lab import arguments
-from router_lab.analysis.evidence.ladder import Evidence, asked_basis
+from router_lab.analysis.evidence.ladder import Evidence
 from router_lab.analysis.evidence.ladder import evidence as evidence_of
-from router_lab.analysis.evidence.pairs import judged_pairs
+from router_lab.analysis.evidence.pairs import asked_basis, judged_pairs
 from router_lab.analysis.evidence.quality import inspect
 from router_lab.analysis.exit.runs import betting_scale, on_scale
 from router_lab.analysis.metrics.token_estimates import intact_calls
@@ -121,8 +121,8 @@ def drift(
     """
     arguments.share("threshold", threshold)
     arguments.whole("last", last)
-    basis = asked_basis(basis, scored_by)
     tables = tables_of(source)
+    basis = asked_basis(tables, basis, scored_by)
     pairs = judged_pairs(tables, basis=basis, scored_by=scored_by)
     rows = [*_pairs(pairs, threshold, last, basis), *_calls(tables, last)]
     return DriftReport(pd.DataFrame(rows, columns=list(_COLUMNS)))

@@ -17,9 +17,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from router_lab import arguments
-from router_lab.analysis.evidence.ladder import BOUNDS, QUALITY, Evidence, asked_basis
+from router_lab.analysis.evidence.ladder import BOUNDS, QUALITY, Evidence
 from router_lab.analysis.evidence.ladder import evidence as evidence_of
-from router_lab.analysis.evidence.pairs import judged_pairs
+from router_lab.analysis.evidence.pairs import asked_basis, judged_pairs
 from router_lab.analysis.evidence.people_and_judge import by_chance
 from router_lab.analysis.evidence.quality import NOTHING, inspect
 from router_lab.analysis.exit.decision import EXIT_PLAN, ExitPlan
@@ -115,7 +115,7 @@ def plan_experiment(
     if margin is not None:
         arguments.share("margin", margin)
     _check_agreement(agreement)
-    basis = asked_basis(basis, scored_by)
+    basis = asked_basis(pairs, basis, scored_by)
     measured = _rates(pairs, by, basis, scored_by) if pairs is not None else {"": _Rates()}
     if isinstance(agreement, Mapping):
         measured = {name: measured.get(name, _Rates()) for name in {**measured, **agreement} if name}

@@ -69,7 +69,7 @@ def add_to(commands: Commands) -> None:
         "--config", metavar="FILE", help=f"default: {_DEFAULT_CONFIG}, if it is there; else all is kept"
     )
     scores = _add(actions, "import-scores", "add people's ratings of stored pairs", _import_scores)
-    scores.add_argument("file", type=Path, help=".csv, .jsonl or .parquet, one rated pair a row")
+    scores.add_argument("file", type=Path, help=".csv, .tsv, .jsonl or .parquet, one rated pair a row")
     scores.add_argument("--by", required=True, metavar="NAME", help="who gave the scores")
     scores.add_argument(
         "--scale",

@@ -124,7 +124,7 @@ class Ledger:
         drawn: Literal["all"] | None = None,
         strict: bool = True,
     ) -> ScoreImport:
-        """Add own ratings of stored pairs: `source` is a frame, or a .csv, .jsonl or .parquet file.
+        """Add own ratings of stored pairs: `source` is a frame, or a .csv, .tsv, .jsonl or .parquet file.
 
         A row names its pair in the column `on`, and says what both answers are worth in `primary_score` and
         `shadow_score`, on a `scale` from worst to best, or in `preference` ("primary better", "shadow

@@ -93,6 +93,8 @@ def check_scorer(by: Any, kind: ScoreKind | None = None) -> None:
         raise ConfigError(
             f"by={by!r}: scored_by= and basis= mean a kind of scores by this word; give a name, such as 'ana'"
         )
+    if by != by.strip():
+        raise ConfigError(f"by={by!r}: leave out the white space around it, which would make another scorer")
 
 
 def check_signature(by: Any, kind: ScoreKind) -> None:

@@ -62,7 +62,7 @@ def test_an_argument_that_means_nothing_is_named(
 
 @pytest.mark.parametrize(
     ("basis", "scored_by"),
-    [("agreement", "people"), ("floor", "truth"), ("judge", "ana"), ("scores", "judge"), ("judge", "truth")],
+    [("agreement", "people"), ("floor", "truth"), ("scores", "judge"), ("judge", "truth")],
 )
 @pytest.mark.parametrize("analysis", [ab, monitor, drift, report, plan_experiment])
 def test_a_basis_and_a_scorer_that_do_not_go_together(

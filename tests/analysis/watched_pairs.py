@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pair_frames import NOW
 
 from router_lab.ledger import Ledger
-from router_lab.records import Comparison
+from router_lab.records import Comparison, Score
 from router_lab.steering import SteeringPolicy, steer
 
 NAME = "classify::ticket"
@@ -33,6 +33,29 @@ def pairs(agreement: Sequence[float], first: int = 0, **changes: object) -> list
         for number, value in enumerate(agreement, first)
     ]  # fmt: skip
     return [replace(one, **changes) for one in made]
+
+
+def scores(
+    rows: Iterable[Comparison], worth: tuple[float, float], by: str, kind: str, at: datetime = LATER
+) -> list[Score]:
+    """What one scorer says of both answers of each pair."""
+    return [
+        Score(
+            score_id=f"{by}-{one.comparison_id}-{side}", at=at, quality_score=value, by=by, chance=1.0,
+            comparison_id=one.comparison_id, side=side, kind=kind,
+        )
+        for one in rows
+        for side, value in zip(("primary", "shadow"), worth, strict=True)
+    ]  # fmt: skip
+
+
+def judged(preferences: Sequence[float], first: int = 0, judge: str = "judge: one") -> list[Comparison]:
+    """Pairs whose shadow was compared by a judge, as it signed them."""
+    made = pairs([1.0] * len(preferences), first, comparator="judge")
+    return [
+        replace(one, details={"preference": value, "flipped": False, "judge": judge})
+        for one, value in zip(made, preferences, strict=True)
+    ]
 
 
 def write(ledger: Ledger, rows: Sequence[Comparison]) -> None:

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from router_lab import arguments
 from router_lab.defaults import BASES
 from router_lab.errors import ConfigError
 from router_lab.shown.wording import plain
@@ -36,6 +35,10 @@ _SELECTION_LEVEL = 0.01
 
 # The columns of each kind of scorer begin with these. `given` are scores that came with a frame.
 PREFIX: Final = {"given": "", "truth": "truth_", "people": "people_", "judge": "judged_"}
+
+# Whose scores are kept when one kind is asked for: a judge helps people's marks, and is held against them.
+BESIDE: Final = {"truth": ("truth",), "people": ("people", "judge"), "judge": ("people", "judge")}
+KINDS: Final = tuple(BESIDE)
 _WORDS = {"given": "scores", "truth": "ground truth", "people": "people", "judge": "a judge"}
 
 # What is known of the scores of a pair by one kind of scorer, after the prefix.
@@ -106,23 +109,6 @@ def check_basis(basis: str | None) -> None:
         raise ConfigError(f"basis is {basis!r}; it is one of {known}, or None for the best there is")
 
 
-def asked_basis(basis: str | None, scored_by: str | None) -> str | None:
-    """The basis that is asked for, if only by naming whose scores to use. Raises `ConfigError` as above, and
-    where the two do not go together.
-    """
-    check_basis(basis)
-    if scored_by is None:
-        return basis
-    arguments.text("scored_by", scored_by, "'truth', 'people', 'judge' or one scorer's name")
-    own = "judge" if scored_by == "judge" else "scores"
-    if basis not in (None, own):
-        raise ConfigError(
-            f"basis is {basis!r} and scored_by is {scored_by!r}, which do not go together: leave one out, or "
-            f"say basis={own!r}"
-        )
-    return own
-
-
 def evidence(rows: pd.DataFrame, basis: str | None = None) -> Evidence:
     """What the rows of one group (as `pairs.judged_pairs` gives them) say, by the highest rung they hold.
 
@@ -148,7 +134,7 @@ def evidence(rows: pd.DataFrame, basis: str | None = None) -> Evidence:
 
 
 def _scores(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
-    found = [_scored_by(main, scorer) for scorer in ("given", "truth", "people")]
+    found = [_scored_by(main, scorer) for scorer in ("given", TRUTH, "people")]
     return [one for one in found if one is not None] or [_nothing(main, "scores")]
 
 
@@ -156,19 +142,17 @@ def _judge(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
     """What a judge said of each pair last, as wins less losses: later, or with the pair."""
     live = main["preference"].between(0, 1) & main["use"].isin(_ALIKE)
     later = later_verdicts(main)
-    if not later.notna().any():
+    if not later.notna().any() and "scored_by" not in main:
         known = main[live]
         if known.empty:
             return [_nothing(main, "judge")]
         value = _valued(known, 2 * known["preference"] - 1)
         return [_judged_by(Evidence(value, "judge", _run(main), "a judge"), known)]
     before = live & later.isna()
-    primary, shadow = (f"{PREFIX['judge']}{side}_score" for side in ("primary", "shadow"))
+    said = {"primary_score": 1 - main["preference"], "shadow_score": main["preference"], "chance": 1.0}
+    own = {name: f"{PREFIX['judge']}{name}" for name in said}
     merged = main.assign(
-        **{
-            primary: main[primary].mask(before, 1 - main["preference"]),
-            shadow: main[shadow].mask(before, main["preference"]),
-        }
+        **{own[name]: _column(main, own[name], np.nan).mask(before, value) for name, value in said.items()}
     )
     found = _scored_by(merged, "judge")
     if found is None:
@@ -386,7 +370,7 @@ def _whose(scored: pd.DataFrame, scorer: str, alike: int) -> str:
     if alike:
         rest = len(scored) - alike
         return "likeness to the expected answer" + (f" and, on {rest:,}, ground truth" if rest else "")
-    if scorer == "given" and "scored_by" in scored:
+    if "scored_by" in scored:
         return plain(scored["scored_by"].iloc[0])
     if scorer == "people" and "people" in scored:
         most = int(scored["people"].max())
@@ -403,7 +387,7 @@ def _whose(scored: pd.DataFrame, scorer: str, alike: int) -> str:
 
 def _identity(scored: pd.DataFrame, scorer: str) -> str:
     """What tells this scorer from another: a name, where there is one; else the kind."""
-    if scorer == "given" and "scored_by" in scored:
+    if scorer == "people" and "scored_by" in scored:
         return str(scored["scored_by"].iloc[0])
     if scorer == TRUTH:
         each = _pairs_of_each(_column(scored, f"{PREFIX[TRUTH]}names", None))

@@ -59,10 +59,15 @@ def _standing(scores: Any) -> Any:
     """Scores that were not withdrawn, each with its kind."""
     own = ibis.window(group_by=["comparison_id", "by"])
     withdrawn = scores.at.max(where=scores.verdict == "withdrawn").over(own)
-    by_name = ibis.ifelse(scores.by.startswith(REPLAY), "truth", "person")
-    given = scores.mutate(withdrawn_at=withdrawn, kind=ibis.coalesce(scores.kind, by_name))
+    given = with_kinds(scores).mutate(withdrawn_at=withdrawn)
     standing = given.withdrawn_at.isnull() | (given.at > given.withdrawn_at)
     return given.filter(standing & (given.verdict != "withdrawn").fill_null(True))
+
+
+def with_kinds(scores: Any) -> Any:
+    """Scores with the kind of who gave them, which older versions did not write."""
+    by_name = ibis.ifelse(scores.by.startswith(REPLAY), "truth", "person")
+    return scores.mutate(kind=ibis.coalesce(scores.kind, by_name))
 
 
 def _per_pair(scores: Any) -> Any:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from router_lab import arguments
 from router_lab.analysis.evidence.criteria import with_newest_criteria
-from router_lab.analysis.evidence.ladder import PREFIX, SCORED, check_basis
+from router_lab.analysis.evidence.ladder import BESIDE, KINDS, PREFIX, SCORED, check_basis
 from router_lab.analysis.tables import ACCEPTED, frame_of, tables_if_any
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed
@@ -107,6 +107,39 @@ _BADLY_OFF = 0.5
 
 # Oldest first, and the same for every engine.
 _ORDER = ("created_at", "comparison_id")
+
+
+def asked_basis(pairs: Any, basis: str | None, scored_by: str | None) -> str | None:
+    """The basis that is asked for, if only by naming whose scores of `pairs` (as in `judged_pairs`) to use.
+
+    Raises `ConfigError` for an unknown basis, for a scorer who scored nothing, and where the two do not go
+    together.
+    """
+    check_basis(basis)
+    if scored_by is None:
+        return basis
+    arguments.text("scored_by", scored_by, "'truth', 'people', 'judge' or one scorer's name")
+    kind = _kind(pairs, scored_by)
+    if kind is None:
+        return basis
+    own = "judge" if kind == "judge" else "scores"
+    if basis not in (None, own):
+        raise ConfigError(
+            f"basis is {basis!r} and scored_by is {scored_by!r}, which do not go together: leave one out, or "
+            f"say basis={own!r}"
+        )
+    return own
+
+
+def _kind(pairs: Any, scored_by: str) -> str | None:
+    """Which kind of scorer is asked for; None for a name without a ledger that knows it."""
+    if scored_by in KINDS:
+        return scored_by
+    if (tables := tables_if_any(pairs)) is None:
+        return None
+    from router_lab.analysis.evidence.stored_pairs import asked_scorer
+
+    return asked_scorer(tables, scored_by).kind
 
 
 def judged_pairs(
@@ -296,7 +329,7 @@ def _kept_scores(frame: pd.DataFrame, scored_by: str | None) -> pd.DataFrame:
         raise ConfigError(
             f"scored_by is {scored_by!r}, but these pairs do not say who scored them: pass the ledger"
         )
-    others = [prefix for prefix in PREFIX.values() if prefix != own]
+    others = [PREFIX[kind] for kind in PREFIX if kind not in BESIDE[scored_by]]
     return frame.drop(columns=[f"{one}primary_score" for one in others], errors="ignore")
 
 

@@ -7,14 +7,16 @@ looked up.
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from typing import Any
 
 import ibis
 import pandas as pd
 
 from router_lab.analysis.evidence.criteria import CRITERIA
-from router_lab.analysis.evidence.ladder import BETWEEN_NAMES, PREFIX, SCORED
-from router_lab.analysis.evidence.marks import REPLAY, marks_table
+from router_lab.analysis.evidence.ladder import BESIDE, BETWEEN_NAMES, KINDS, PREFIX, SCORED
+from router_lab.analysis.evidence.marks import REPLAY, marks_table, with_kinds
 from router_lab.analysis.evidence.scorers import scorer_agreement
 from router_lab.analysis.tables import Tables, frame_of, worst_usd
 from router_lab.defaults import OWN_LIKENESS, SIMILARITIES
@@ -22,9 +24,6 @@ from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed
 from router_lab.records import BOTH_ANSWERED, VERDICT_SCORES, Side
 from router_lab.router.answers.blank import VISIBLE
-
-# Whose scores may be asked for, besides one scorer's by name.
-_KINDS = ("truth", "people", "judge")
 
 # In the stored JSON; text quoted inside it has its quotes escaped, so it cannot pass for a key.
 _PREFERENCE = r'"preference": ?([0-9.]+)'
@@ -167,18 +166,32 @@ def with_scores(
 ) -> pd.DataFrame:
     """Pairs with the scores that the ledger has of them, as columns of `pairs.SCORE_COLUMNS`.
 
+    Of the verdicts given with the pairs, those of other judges than one asked for by name are left out.
     Raises `ConfigError` for a scorer who gave none, and, if scores are `needed`, for tables without any.
     """
     if not hasattr(tables, "scores"):
         if needed or scored_by is not None:
             raise ConfigError("scores are asked for: they are those of a ledger, and these tables have none")
         return frame
-    if scored_by is None and not len(frame_of(tables.scores.select("score_id").limit(1))):
+    asked = None if scored_by is None else asked_scorer(tables, scored_by)
+    if asked is not None and asked.name is not None:
+        frame = _named(frame, asked.kind, asked.name)
+    if not len(frame_of(tables.scores.select("score_id").limit(1))):
         return frame
-    found = scores_of_pairs(tables, scored_by)
+    found = scores_of_pairs(tables, asked)
     if found.empty:
         return frame
     return _with_agreement(frame.merge(found, on="comparison_id", how="left"), tables)
+
+
+def _named(frame: pd.DataFrame, kind: str, name: str) -> pd.DataFrame:
+    """Pairs of which one scorer by name is asked, without what other judges said with them."""
+    if kind == "judge" and {"judge", "preference"} <= set(frame.columns):
+        is_other = frame["judge"].astype(object).ne(name)
+        frame = frame.assign(
+            preference=frame["preference"].mask(is_other), judge=frame["judge"].mask(is_other, None)
+        )
+    return frame.assign(scored_by=name)
 
 
 def _with_agreement(frame: pd.DataFrame, tables: Any) -> pd.DataFrame:
@@ -190,23 +203,32 @@ def _with_agreement(frame: pd.DataFrame, tables: Any) -> pd.DataFrame:
     return frame.assign(**{name: frame["task_type"].map(found[column]) for name, column in told.items()})
 
 
-def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
+@dataclass(frozen=True, slots=True)
+class AskedScorer:
+    """Whose scores are asked for: all of a kind (see `ladder.KINDS`), or those of one by name."""
+
+    kind: str
+    name: str | None = None
+
+
+def scores_of_pairs(tables: Any, asked: AskedScorer | None = None) -> pd.DataFrame:
     """One row per scored pair: `comparison_id`, and for each kind of scorer the mean score of either side,
     the chance that the pair was drawn for marking (null: unknown) and whether it was only chosen freely.
 
     The columns of ground truth, people and judges begin with `truth_`, `people_` and `judged_`; `people`
-    counts them. One scorer by name has columns without a prefix, and `scored_by`. Of several scores by one
-    scorer the last counts, of several ground truths of a pair the newest, of a judge the newest
-    criteria (see `criteria`); scores of pairs that were drawn are not mixed with those chosen freely, nor
-    likeness to an expected answer with ground truth. `names` are those of who scored the pair.
+    counts them. Where somebody is `asked`, there are the scores of these, and of kinds that go with them
+    (see `ladder.BESIDE`). Of several scores by one scorer the last counts, of several ground truths of a
+    pair the newest, of a judge the newest criteria (see `criteria`); scores of pairs that were drawn are not
+    mixed with those chosen freely, nor likeness to an expected answer with ground truth. `names` are those
+    of who scored the pair.
     """
-    own_name = None if scored_by is None or scored_by in _KINDS else _scorer(tables.scores, scored_by)
-    said = marks_table(tables, by=own_name)
-    kind = ibis.literal("given") if own_name is not None else said.kind
+    said = marks_table(tables)
     comparative = (said.kind == "judge") | said.verdict.isin([*VERDICT_SCORES]).fill_null(False)
-    said = said.mutate(kind=(kind == "person").ifelse("people", kind), comparative=comparative)
-    if scored_by in _KINDS:
-        said = said.filter(said.kind == scored_by)
+    said = said.mutate(kind=(said.kind == "person").ifelse("people", said.kind), comparative=comparative)
+    if asked is not None:
+        said = said.filter(said.kind.isin(list(BESIDE[asked.kind])))
+    if asked is not None and asked.name is not None:
+        said = said.filter((said.kind != asked.kind) | (said.by == asked.name))
     said = _of_newest_criteria(said)
     # Likeness to an expected answer gives way to what says whether an answer is right.
     said = said.mutate(likeness_by=_likeness_by(said))
@@ -231,7 +253,7 @@ def scores_of_pairs(tables: Any, scored_by: str | None = None) -> pd.DataFrame:
         marked_at=said["at"].max(where=drawn),
         names=said.by.group_concat(BETWEEN_NAMES),
     )
-    return _wide(frame_of(each), own_name)
+    return _wide(frame_of(each))
 
 
 def _of_newest_criteria(said: Any) -> Any:
@@ -254,21 +276,42 @@ def _likeness_by(said: Any) -> Any:
     return is_likeness.ifelse(bare, ibis.null("string"))
 
 
-def _scorer(scores: Any, name: str) -> str:
-    """A scorer's name as it is stored; a judge's may be given without the space, or as the model alone."""
-    known = sorted(frame_of(scores.filter(scores.comparison_id.notnull()).select("by").distinct())["by"])
-    judge = f"judge: {name.removeprefix('judge:').strip()}"
-    found = name if name in known else judge
-    if found not in known:
-        names = ", ".join(map(repr, known[:20])) or "nobody yet"
-        raise ConfigError(
-            f"scored_by is {name!r}, who scored no pair here; it is 'truth', 'people', 'judge' or one of: "
-            f"{names}"
-        )
-    return found
+def asked_scorer(tables: Any, scored_by: str) -> AskedScorer:
+    """Who is meant by a word of `ladder.KINDS`, or by a name as it is stored; a judge's may be given without
+    the space, or as the model alone. Raises `ConfigError` for somebody who scored nothing.
+    """
+    if scored_by in KINDS:
+        return AskedScorer(scored_by)
+    judge = f"judge: {scored_by.removeprefix('judge:').strip()}"
+    known: dict[str, str] = {}
+    for scorers in (_scorers, _judges_of_pairs):  # of the many texts of pairs only where it must be
+        known |= scorers(tables)
+        found = scored_by if scored_by in known else judge
+        if found in known:
+            return AskedScorer(known[found], found)
+    names = ", ".join(map(repr, sorted(known)[:20])) or "nobody yet"
+    raise ConfigError(
+        f"scored_by is {scored_by!r}, who scored no pair here; it is 'truth', 'people', 'judge' or one of: "
+        f"{names}"
+    )
 
 
-def _wide(each: pd.DataFrame, own_name: str | None) -> pd.DataFrame:
+def _scorers(tables: Any) -> dict[str, str]:
+    """The kind of everybody who scored a stored pair, by name."""
+    if not hasattr(tables, "scores"):
+        return {}
+    of_pairs = with_kinds(tables.scores.filter(tables.scores.comparison_id.notnull()))
+    given = frame_of(of_pairs.select("by", "kind").distinct()).sort_values("kind")
+    return dict(zip(given["by"], given["kind"].replace("person", "people"), strict=True))
+
+
+def _judges_of_pairs(tables: Any) -> dict[str, str]:
+    """The same of judges who were asked with the pairs."""
+    names = frame_of(tables.comparisons.select(name=judge_name(tables.comparisons)).distinct())["name"]
+    return {str(json.loads(f'"{name}"')): "judge" for name in names.dropna()}
+
+
+def _wide(each: pd.DataFrame) -> pd.DataFrame:
     """One row per pair, the columns of each kind of scorer beside those of the others."""
     found = pd.DataFrame({"comparison_id": sorted(each["comparison_id"].unique())})
     for kind, rows in each.groupby("kind"):
@@ -276,6 +319,4 @@ def _wide(each: pd.DataFrame, own_name: str | None) -> pd.DataFrame:
         own = rows.drop(columns=["kind"] if kind == "people" else ["kind", "people"])
         own = own.rename(columns={name: f"{prefix}{name}" for name in SCORED})
         found = found.merge(own, on="comparison_id", how="left")
-    if own_name is not None and len(found):
-        found["scored_by"] = own_name
     return found

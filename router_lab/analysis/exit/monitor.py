@@ -27,10 +27,9 @@ from router_lab.analysis.evidence.ladder import (
     HELPED,
     QUALITY,
     Evidence,
-    asked_basis,
 )
 from router_lab.analysis.evidence.ladder import evidence as evidence_of
-from router_lab.analysis.evidence.pairs import judged_pairs
+from router_lab.analysis.evidence.pairs import asked_basis, judged_pairs
 from router_lab.analysis.evidence.people_and_judge import NEARLY_ALL, by_chance, judged_beside
 from router_lab.analysis.evidence.population import TAG
 from router_lab.analysis.evidence.quality import FEWEST_CLUSTERS, NOTHING
@@ -206,7 +205,6 @@ def monitor(
         arguments.whole("task_types", task_types)
     if least_probability is not None:
         arguments.share("least_probability", least_probability, to_one=True)
-    basis = asked_basis(basis, scored_by)
     tables = tables_if_any(pairs)
     if tables is not None and by == "task_type":
         switch_events = switch_history(tables) if switch_events is None else switch_events
@@ -214,10 +212,11 @@ def monitor(
     kept_watches = newest_watches(watches)
     wanted = clusters_of(kept_watches, cluster)
     source = pairs if tables is None else tables
+    basis = asked_basis(source, basis, scored_by)
     rows = judged_pairs(source, by, wanted, basis=basis, scored_by=scored_by)
     if tables is not None:
-        own_scorers = kept_watches if basis is None and by == "task_type" else {}
-        rows = watched_rows(rows, tables, own_scorers, wanted)
+        is_open = scored_by is None and by == "task_type"
+        rows = watched_rows(rows, tables, kept_watches if is_open else {}, wanted, basis)
     for name in wanted:
         if name not in rows:
             raise ConfigError(
@@ -227,7 +226,16 @@ def monitor(
     _check_begin(begin, names)
     known = standings(switch_events, names)
     shared = max(task_types or len(names), 1)
-    asked = Asked(plan, basis, shared, least_probability, frozenset(begin), cluster, default_plan)
+    asked = Asked(
+        plan,
+        basis,
+        shared,
+        least_probability,
+        frozenset(begin),
+        cluster,
+        default_plan,
+        _asked_name(rows, scored_by),
+    )
     found = [
         _look(str(name), group, asked, known[str(name)], kept_watches.get(str(name)), moment)
         for name, group in rows.groupby(by, sort=True)
@@ -243,6 +251,13 @@ def monitor(
     )
 
 
+def _asked_name(rows: pd.DataFrame, scored_by: str | None) -> str | None:
+    """Whose scores are asked for, by the whole name."""
+    if scored_by is None or "scored_by" not in rows or rows.empty:
+        return scored_by
+    return str(rows["scored_by"].iloc[0])
+
+
 def clusters_of(kept_watches: Mapping[str, Recorded], cluster: str | None = None) -> list[str]:
     """Every cluster that some watch goes by, besides the one asked for."""
     named = {cluster, *(one.plan.cluster for one in kept_watches.values())}
@@ -250,14 +265,19 @@ def clusters_of(kept_watches: Mapping[str, Recorded], cluster: str | None = None
 
 
 def watched_rows(
-    rows: pd.DataFrame, tables: Any, kept_watches: Mapping[str, Recorded], clusters: Sequence[str]
+    rows: pd.DataFrame,
+    tables: Any,
+    kept_watches: Mapping[str, Recorded],
+    clusters: Sequence[str],
+    basis: str | None = None,
 ) -> pd.DataFrame:
     """Judged pairs as the watches of a ledger see them.
 
-    Where somebody began one with a scorer, it goes on with the scores of that one; `clusters` that are tags
-    become columns.
+    Where somebody began one with a scorer, it goes on with the scores of that one, unless another `basis` is
+    asked for; `clusters` that are tags become columns.
     """
-    asked = {name: scorer for name, one in kept_watches.items() if (scorer := asked_scorer(one.plan))}
+    going_on = {name: one.plan for name, one in kept_watches.items() if basis in (None, one.plan.basis)}
+    asked = {name: scorer for name, plan in going_on.items() if (scorer := asked_scorer(plan))}
     for scorer in sorted(set(asked.values())):
         names = [name for name in asked if asked[name] == scorer]
         theirs = _scored_by(tables, scorer, clusters)
@@ -275,7 +295,7 @@ def watched_rows(
 def _scored_by(tables: Any, scorer: str, keep: Sequence[str]) -> pd.DataFrame | None:
     """The pairs with the scores of one scorer; None where nobody is called so any more."""
     try:
-        return judged_pairs(tables, "task_type", keep, basis="scores", scored_by=scorer)
+        return judged_pairs(tables, "task_type", keep, scored_by=scorer)
     except ConfigError:
         return None
 
@@ -351,8 +371,8 @@ def _begun(
     name: str, latest: pd.DataFrame, asked: Asked, recorded: Recorded | None, now: datetime
 ) -> tuple[Watch, Evidence]:
     """A watch that begins now because somebody says so, judged by what the pairs before were judged by."""
-    found = evidence_of(latest, asked.basis)
     again = _going_on(asked, recorded)
+    found = evidence_of(latest, again.basis)
     return new_watch(
         name, compared_by(latest), found, again, at=now, evidence_since=now, opened_because=BEGUN
     ), found
@@ -362,8 +382,11 @@ def _going_on(asked: Asked, recorded: Recorded | None) -> Asked:
     """What is asked for, by the plan of the watch before where nobody asks for another."""
     if recorded is None:
         return asked
-    plan = plan_of(recorded.plan) if asked.plan is None else asked.plan
-    return replace(asked, plan=plan, cluster=asked.cluster or recorded.plan.cluster)
+    before = recorded.plan
+    if asked.basis is None and before.basis_forced:
+        asked = replace(asked, basis=before.basis, scored_by=asked_scorer(before) or None)
+    plan = plan_of(before) if asked.plan is None else asked.plan
+    return replace(asked, plan=plan, cluster=asked.cluster or before.cluster)
 
 
 def _newest(*moments: datetime | None) -> datetime | None:
@@ -396,8 +419,11 @@ def _watch_of(
     refuted = what_refuted(recorded, by_chance(latest)) if watch.basis == "judge" else ""
     if reason := refuted or what_ended(watch, compared, free, scorer, asked, since):
         again = _going_on(asked, recorded)
-        opened = new_watch(name, compared, free, again, at=now, evidence_since=since, opened_because=reason)
-        return opened, free
+        if refuted:  # what was chosen is no evidence any more
+            again = replace(again, basis=asked.basis, scored_by=asked.scored_by)
+        found = free if again.basis == asked.basis else own
+        opened = new_watch(name, compared, found, again, at=now, evidence_since=since, opened_because=reason)
+        return opened, found
     return watch, own
 
 

@@ -57,6 +57,7 @@ class Asked:
     begin: frozenset[str] = frozenset()
     cluster: str | None = None
     default_plan: ExitPlan | None = None
+    scored_by: str | None = None
 
 
 def newest_watches(history: pd.DataFrame | None) -> dict[str, Recorded]:
@@ -130,6 +131,8 @@ def what_ended(
         return f"{free.whose} on {len(free.rows):,} of {free.of:,} pairs took the place of {watch.basis}"
     if watch.scorer and scorer and _is_another(watch.scorer, scorer):
         return f"the scorer changed from {plain(watch.scorer)} to {plain(scorer)}"
+    if asked.scored_by and asked.scored_by != (own := asked_scorer(watch)) and own:
+        return f"{plain(asked.scored_by)} is asked for in place of {plain(own)}"
     if asked.cluster is not None and asked.cluster != (watch.cluster or "input_hash"):
         return f"the first pair of each {plain(asked.cluster)} is asked for"
     if asked.plan is not None and (changes := _changes(watch, asked.plan)):
@@ -183,12 +186,14 @@ def new_watch(
         opened_because=opened_because,
         cluster=asked.cluster,
         at_least_days=plan.at_least_days,
+        scored_by=asked.scored_by,
     )
     watch = replace(watch, **dict[str, Any](compared))
     said = (
         watch.task_type, watch.basis, watch.scorer, watch.threshold, watch.margin, watch.alpha,
         watch.task_types, *compared.values(), evidence_since, opened_because, at.date(),
         *((asked.cluster, plan.at_least_days) if asked.cluster or plan.at_least_days else ()),
+        *((asked.scored_by,) if asked.scored_by else ()),
     )  # fmt: skip
     return replace(watch, watch_id="watch-" + sha256(repr(said).encode()).hexdigest()[:24])
 
@@ -201,6 +206,9 @@ def _lowest(rows: pd.DataFrame) -> float:
 
 def asked_scorer(watch: Watch) -> str:
     """Whose scores somebody chose when the watch began; "" where it goes by the best there are."""
+    if watch.scored_by:
+        return watch.scored_by
+    # What older versions kept: the scorer of a basis that was chosen.
     chosen = watch.scorer.removesuffix(HELPED_ON_THE_REST).removesuffix(HELPED)
     is_chosen = watch.basis_forced and watch.basis == "scores" and not chosen.startswith((TRUTH, "given"))
     return chosen if is_chosen else ""

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from router_lab import arguments
-from router_lab.analysis.evidence.ladder import asked_basis
+from router_lab.analysis.evidence.pairs import asked_basis
 from router_lab.analysis.evidence.quality import REFUSALS
 from router_lab.analysis.exit.runs import betting_scale
 from router_lab.analysis.statistics.betting import Floats
@@ -31,7 +31,7 @@ class RacePlan:
     def __post_init__(self) -> None:
         arguments.share("margin", self.margin)
         arguments.error_rate("alpha", self.alpha)
-        asked_basis(self.basis, self.scored_by)
+        asked_basis(None, self.basis, self.scored_by)
         of_refusals = f"a set of some of {', '.join(REFUSALS)}"
         if unknown := sorted({*arguments.texts("allow", self.allow, of_refusals)} - {*REFUSALS}):
             raise ConfigError(f"allow names {', '.join(map(repr, unknown))}; it is {of_refusals}")

@@ -12,7 +12,7 @@ same verdicts again. The mean is that of the rows so far: of rows in random orde
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
@@ -22,6 +22,7 @@ import pandas as pd
 from router_lab import arguments
 from router_lab.analysis.cost_and_latency import cost_and_latency
 from router_lab.analysis.evidence.ladder import QUALITY
+from router_lab.analysis.evidence.pairs import asked_basis
 from router_lab.analysis.racing.entries import Entry, entries, pairs_of_race, primary_of
 from router_lab.analysis.racing.frontier import COST, placed
 from router_lab.analysis.racing.plan import RacePlan
@@ -56,6 +57,7 @@ def race(
     arguments.optional(arguments.whole, "rows", rows)
     arguments.optional(arguments.text, "run_id", run_id, "the id of a replay, or None")
     arguments.optional(arguments.text, "task_type", task_type, "a task type, or None")
+    plan = replace(plan, basis=asked_basis(pairs, plan.basis, plan.scored_by))
     found = pairs_of_race(pairs, plan, run_id, task_type)
     main = found[~found["is_noise"]]
     also = arguments.texts("candidates", candidates, "names of candidates")

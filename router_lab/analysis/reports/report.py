@@ -18,8 +18,7 @@ import pandas as pd
 from router_lab import arguments
 from router_lab.analysis import metrics
 from router_lab.analysis.ab_verdict import AbResult, ab
-from router_lab.analysis.evidence.ladder import asked_basis
-from router_lab.analysis.evidence.pairs import judged_pairs
+from router_lab.analysis.evidence.pairs import asked_basis, judged_pairs
 from router_lab.analysis.exit.decision import EXIT_PLAN, ExitPlan
 from router_lab.analysis.exit.monitor import MonitorResult, clusters_of, monitor, watched_rows
 from router_lab.analysis.exit.watches import newest_watches
@@ -114,9 +113,8 @@ def report(
     arguments.flag("pictures", pictures)
     moment = _checked(plan, margin, alpha, switch_events, now)
     tables = tables_of(source)
-    found = _judge(
-        tables, plan, margin, alpha, asked_basis(basis, scored_by), scored_by, switch_events, moment
-    )
+    asked = asked_basis(tables, basis, scored_by)
+    found = _judge(tables, plan, margin, alpha, asked, scored_by, switch_events, moment)
     frames = {
         "spend_by_cause": metrics.spend(tables, by="cause"),
         "spend_by_task_type": metrics.spend(tables, by=("task_type", "model")),
@@ -151,8 +149,8 @@ def verdict(
     the exit stands, and the saving. Arguments and errors are those of `report`.
     """
     moment = _checked(plan, margin, alpha, switch_events, now)
-    asked = asked_basis(basis, scored_by)
     tables = tables_of(source)
+    asked = asked_basis(tables, basis, scored_by)
     return _judge(tables, plan, margin, alpha, asked, scored_by, switch_events, moment).answers
 
 
@@ -200,7 +198,7 @@ def _judge(
     pairs = judged_pairs(tables, keep=clusters, basis=basis, scored_by=scored_by)
     accepted = plan.margin() if margin is None else margin
     standing = monitor(
-        watched_rows(pairs, tables, {} if basis else kept_watches, clusters),
+        watched_rows(pairs, tables, kept_watches if scored_by is None else {}, clusters, basis),
         asked,
         basis=basis,
         switch_events=switch_history(tables) if switch_events is None else switch_events,

@@ -5,20 +5,17 @@ Nothing is passed over: a value that cannot be read stops the reading with its l
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from io import StringIO
 from pathlib import Path
-from typing import Any
 
 from router_lab import arguments
 from router_lab.errors import ConfigError
 from router_lab.ledger.exchange.provider_values import model_name, moment, number
-from router_lab.plain_files import read_bytes
+from router_lab.ledger.exchange.spreadsheet_files import spreadsheet_file
 
 MEASURES = ("requests", "tokens_in", "tokens_out", "cost_usd")
 # What is billed without naming a model, such as searches and credits, is part of the bill.
@@ -139,44 +136,15 @@ def read_export(path: Path, provider: str, columns: Mapping[str, str] | None) ->
 
 def _read_csv(path: Path) -> tuple[list[str], str, Iterator[_Row]]:
     """The names of the columns, what separates them, and the rows."""
-    text = _text(path)
-    delimiter = max(",;\t|", key=text.lstrip().split("\n", 1)[0].count)
-    filled = _filled_lines(path, csv.reader(StringIO(text), delimiter=delimiter, strict=True))
-    place, cells = next(filled, ("", []))
+    file = spreadsheet_file(path)
+    place, cells = next(file.rows, ("", []))
     if not cells:
         raise ConfigError(f"{path}: is empty; export it from the provider again")
     header = [name.strip() for name in cells]
     twice = next((name for name in header if name and header.count(name) > 1), None)
     if twice is not None:
         raise ConfigError(f"{place}: two columns are named {twice!r}; rename or delete one")
-    return header, delimiter, (_row(place, header, cells) for place, cells in filled)
-
-
-def _text(path: Path) -> str:
-    """The file, also as Excel writes it: in UTF-16, or with a line that names the separator."""
-    try:
-        data = read_bytes(path)
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{path}: cannot be read as UTF-8 text ({error}); unpack it where it is an archive, save it as "
-            "CSV in UTF-8 where it is a spreadsheet"
-        ) from error
-    if text.lstrip()[:1] in ("{", "[", "<") or data[:2] == b"PK":
-        raise ConfigError(f"{path}: is no CSV; export the table of the provider's console as CSV")
-    return re.sub(r"\A\s*\"?sep=.\"?\r?\n", "", text)
-
-
-def _filled_lines(path: Path, lines: Any) -> Iterator[tuple[str, list[str]]]:
-    while True:
-        try:
-            cells = next(lines, None)
-        except csv.Error as error:
-            raise ConfigError(f"{path}, line {lines.line_num}: cannot be read as CSV ({error})") from error
-        if cells is None:
-            return
-        if any(cell.strip() for cell in cells):
-            yield f"{path}, line {lines.line_num}", cells
+    return header, file.delimiter, (_row(place, header, cells) for place, cells in file.rows)
 
 
 def _row(place: str, header: Sequence[str], cells: Sequence[str]) -> _Row:

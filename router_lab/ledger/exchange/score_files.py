@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
-from warnings import catch_warnings, simplefilter
 
 from router_lab.arguments import choice, names
 from router_lab.errors import ConfigError, error_line
-from router_lab.ledger.values import shown
-from router_lab.plain_files import check_plain
+from router_lab.ledger.exchange.spreadsheet_files import spreadsheet_file
+from router_lab.ledger.values import as_text, shown
+from router_lab.plain_files import check_plain, open_text
 from router_lab.records import VERDICT_SCORES, ScoreVerdict
 
 On = Literal["task_id", "comparison_id", "prompt"]
+
+# A number as a spreadsheet writes it that separates values by semicolons or tabs.
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 # What may stand for a value in a file, by ours. The last four only tell pairs of one key apart.
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -72,16 +77,16 @@ class Ratings:
 def read_ratings(
     source: Any, on: str, scale: tuple[float, float], columns: Mapping[str, str] | None
 ) -> Ratings:
-    """The rows of a frame (pandas, Polars, Arrow), or of a .csv, .jsonl or .parquet file.
+    """The rows of a frame (pandas, Polars, Arrow), or of a .csv, .tsv, .jsonl or .parquet file.
 
     Raises `ConfigError` for what cannot be read, and for a missing or ambiguous column.
     """
     worst, best = _checked_scale(scale)
-    name, frame = _frame(source)
+    name, frame, has_decimal_commas = _frame(source)
     known = _columns_of(name, [str(column) for column in frame.columns], on, names("columns", columns))
     rated, problems, blank = [], [], 0
     for number, values in enumerate(_rows(frame, known), start=1):
-        reader = _RowReader(number, values, known, on, (worst, best))
+        reader = _RowReader(number, values, known, on, (worst, best), has_decimal_commas)
         found = reader.read()
         problems += reader.problems
         blank += found is None and not reader.problems
@@ -100,12 +105,14 @@ class _RowReader:
         columns: Mapping[str, str],
         on: str,
         scale: tuple[float, float],
+        has_decimal_commas: bool,
     ) -> None:
         self._number = number
         self._values = values
         self._columns = columns
         self._on = on
         self._scale = scale
+        self._has_decimal_commas = has_decimal_commas
         self.problems: list[RatingProblem] = []
 
     def read(self) -> Rated | None:
@@ -149,7 +156,7 @@ class _RowReader:
             scale = f"{worst:g} (useless) to {best:g} (as good as it gets)"
             self._complain(name, f"off the scale, which goes from {scale}. Mend it, or say scale=(low, high)")
             return None
-        return (value - worst) / (best - worst)
+        return abs((value - worst) / (best - worst))  # 0.0, also where the scale goes down
 
     def _chance(self) -> float | None:
         value = self._number_in("chance")
@@ -161,6 +168,8 @@ class _RowReader:
         text = self._text(name)
         if text is None:
             return None
+        if self._has_decimal_commas and _DECIMAL_COMMA.fullmatch(text):
+            text = text.replace(",", ".")
         try:
             value = math.nan if isinstance(self._values[name], bool) or "_" in text else float(text)
         except ValueError:
@@ -176,7 +185,7 @@ class _RowReader:
             return None
         if isinstance(value, float) and value.is_integer() and name == self._on:
             value = int(value)  # a column of ids with a gap is one of floats
-        text = str(value)
+        text = as_text(value)
         return (text if name == "prompt" else text.strip()) if text.strip() else None
 
     def _complain(self, name: str, problem: str) -> None:
@@ -189,7 +198,10 @@ def _checked_scale(scale: Any) -> tuple[float, float]:
     try:
         if isinstance(scale, str | bytes):  # whose letters might pass for numbers
             raise TypeError(scale)
-        worst, best = (float(end) for end in scale)
+        ends = [*scale]
+        if any(isinstance(end, bool | str) for end in ends):
+            raise TypeError(scale)
+        worst, best = map(float, ends)
     except (TypeError, ValueError, OverflowError):
         raise ConfigError(
             f"scale={shown(scale)}: give two numbers, the worst and the best, as (1, 5)"
@@ -199,49 +211,79 @@ def _checked_scale(scale: Any) -> tuple[float, float]:
     return worst, best
 
 
-def _frame(source: Any) -> tuple[str, Any]:
-    """A name for messages, and a pandas frame."""
+def _frame(source: Any) -> tuple[str, Any, bool]:
+    """A name for messages, a pandas frame whose columns are named by texts, and whether its numbers may have
+    decimal commas.
+    """
     import pandas as pd
     import pyarrow as pa
 
     if isinstance(source, str | Path):
         path = Path(source)
-        return str(path), _file(path)
+        return str(path), *_file(path)
     if isinstance(source, pd.DataFrame):
-        return "frame", source
+        named = source.reset_index() if any(name is not None for name in source.index.names) else source
+        return "frame", named.set_axis([*map(str, named.columns)], axis=1), False
     if hasattr(source, "__arrow_c_stream__"):
-        return "frame", pa.table(source).to_pandas()
+        return "frame", pa.table(source).to_pandas(), False
     raise ConfigError(
-        f"{type(source).__name__}: pass a frame (pandas, Polars, Arrow) or the path of a .csv, .jsonl or "
-        ".parquet file"
+        f"{type(source).__name__}: pass a frame (pandas, Polars, Arrow) or the path of a .csv, .tsv, .jsonl "
+        "or .parquet file"
     )
 
 
-def _file(path: Path) -> Any:
+def _file(path: Path) -> tuple[Any, bool]:
     import pandas as pd
 
+    kind = path.suffix.lower()
     try:
         check_plain(path)
-        if path.suffix == ".csv":
+        if kind in (".csv", ".tsv"):
             return _csv(path)
-        if path.suffix in (".jsonl", ".ndjson"):
-            return pd.read_json(path, lines=True, dtype=False, convert_dates=False)
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
+        if kind in (".jsonl", ".ndjson"):
+            return pd.DataFrame([*_objects(path)], dtype=object), False
+        if kind == ".parquet":
+            return pd.read_parquet(path), False
+    except ConfigError:
+        raise
     except Exception as error:  # whatever a library says of a file that it cannot read
         raise ConfigError(f"{path}: cannot be read ({error_line(error)})") from error
-    raise ConfigError(f"{path}: scores are read from .csv, .jsonl and .parquet files")
+    raise ConfigError(f"{path}: scores are read from .csv, .tsv, .jsonl and .parquet files")
 
 
-def _csv(path: Path) -> Any:
+def _csv(path: Path) -> tuple[Any, bool]:
     """As texts, so that ids such as 007 stay what they are; a row longer than the header is refused."""
     import pandas as pd
 
-    with catch_warnings():
-        simplefilter("error", pd.errors.ParserWarning)
-        return pd.read_csv(
-            path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False, low_memory=False
-        )
+    file = spreadsheet_file(path)
+    _, header = next(file.rows, ("", []))
+    if not header:
+        raise ConfigError(f"{path}: is empty")
+    rows = []
+    for place, cells in file.rows:
+        if len(cells) > len(header):
+            raise ConfigError(
+                f"{place}: {len(cells)} values for {len(header)} columns; quote values that hold "
+                f"{file.delimiter!r}"
+            )
+        rows.append([*cells, *[""] * (len(header) - len(cells))])
+    frame = pd.DataFrame(rows, columns=[name.strip() for name in header], dtype=object)
+    return frame, file.delimiter != ","
+
+
+def _objects(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a file, one a line; numbers and booleans stay what they are."""
+    with open_text(path, "utf-8-sig") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                found = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise ConfigError(f"{path}, line {number}: not JSON ({error_line(error)})") from error
+            if not isinstance(found, dict):
+                raise ConfigError(f'{path}, line {number}: no JSON object, such as {{"task_id": "7"}}')
+            yield found
 
 
 def _columns_of(name: str, present: list[str], on: str, given: Mapping[str, str]) -> dict[str, str]:
@@ -262,7 +304,10 @@ def _columns_of(name: str, present: list[str], on: str, given: Mapping[str, str]
             known[ours] = found[0]
     has_scores = [side for side in ("primary_score", "shadow_score") if side in known]
     if on not in known:
-        raise ConfigError(f"{name}: no column {on!r}, which says what was rated; use columns= or on=")
+        raise ConfigError(
+            f"{name}: no column {on!r}, which says what was rated; there are "
+            f"{', '.join(map(repr, present)) or 'none'}. Name it with columns=, or say on="
+        )
     if ("preference" in known) == bool(has_scores) or len(has_scores) == 1:
         raise ConfigError(
             f"{name}: either two columns, 'primary_score' and 'shadow_score', or one, 'preference', say what "

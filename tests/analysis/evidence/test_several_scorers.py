@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
-from watched_pairs import LATER, NAME, apply, pairs, write
+from watched_pairs import LATER, NAME, apply, judged, pairs, scores, write
 
 from router_lab import ConfigError, Ledger
 from router_lab.analysis import ab, judge_checks, monitor, report
 from router_lab.analysis.evidence.pairs import judged_pairs
-from router_lab.records import Comparison, Score
 from router_lab.router.comparators.compare import Judge
-
-
-def scores(
-    rows: Iterable[Comparison], worth: tuple[float, float], by: str, kind: str, at: datetime = LATER
-) -> list[Score]:
-    return [
-        Score(
-            score_id=f"{by}-{one.comparison_id}-{side}", at=at, quality_score=value, by=by, chance=1.0,
-            comparison_id=one.comparison_id, side=side, kind=kind,
-        )
-        for one in rows
-        for side, value in zip(("primary", "shadow"), worth, strict=True)
-    ]  # fmt: skip
 
 
 def read(ledger: Ledger, **options: object) -> Sequence[str]:
@@ -91,15 +76,6 @@ def test_people_who_share_the_pairs_are_counted(tmp_path: Path):
         for third, who in enumerate(("ana", "bo", "cy")):
             ledger.score(*scores(rows[third * 30 : third * 30 + 30], (1.0, 1.0), who, "person"))
         assert ab(ledger).frame["whose"].iloc[0] == "3 people (one a pair)"
-
-
-def judged(preferences: Sequence[float], first: int = 0, judge: str = "judge: one") -> list[Comparison]:
-    """Pairs whose shadow was compared by a judge, as it signed them."""
-    made = pairs(np.ones(len(preferences)), first, comparator="judge")
-    return [
-        replace(one, details={"preference": value, "flipped": False, "judge": judge})
-        for one, value in zip(made, preferences, strict=True)
-    ]
 
 
 KIND = Judge(criteria="Be kind.").signature("one")

@@ -182,6 +182,95 @@ async def test_files_that_cannot_be_read_are_named(filled: Ledger, tmp_path: Pat
         filled.import_scores(7, by="ana")
 
 
+TABLE = "task_id;primary_score;shadow_score;note\r\n1;4,5;3;grün, blau\r\n2;+5;1\r\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("a.csv", TABLE.encode()),
+        ("bom.CSV", f"\ufeff{TABLE}".encode()),
+        ("sep.csv", f"sep=;\r\n{TABLE}".encode()),
+        ("tabs.tsv", TABLE.replace(";", "\t").encode()),
+        ("tabs.csv", TABLE.replace(";", "\t").encode("utf-16")),
+        ("spaces.csv", TABLE.replace(";", " ; ").encode()),
+        ("empty lines.csv", TABLE.replace("\r\n", "\n\n;;;\n").encode()),
+    ],
+)
+async def test_tables_as_spreadsheets_write_them(
+    filled: Ledger, tmp_path: Path, name: str, written: bytes
+) -> None:
+    (tmp_path / name).write_bytes(written)
+    assert filled.import_scores(tmp_path / name, by="ana", scale=(1, 5)).added == 2
+    assert stored(filled)["primary_score"].to_dict() == {"p1": 0.875, "p2": 1.0}
+    assert stored(filled).loc["p1", "note"] == "grün, blau"
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "said"),
+    [
+        ("a.csv", b'task_id,primary_score,shadow_score\n1,"4,5",3\n', "'4,5': no number"),
+        ("b.csv", TABLE.encode("cp1252"), "save it as CSV in UTF-8"),
+        ("c.csv", b"Task,primary_score,shadow_score\n1,1,1\n", "there are 'Task', 'primary_score'"),
+        ("d.csv", b"task_id;task_id;preference\n1;1;unsure\n", "more than one column"),
+        ("e.csv", b"task_id;preference\n1;unsure;3\n", r"e.csv, line 2: 3 values for 2 columns"),
+        ("f.jsonl", b'\n{"task_id": "1"}\n{bad\n', "f.jsonl, line 3: not JSON"),
+        ("g.jsonl", b"[1]\n", "line 1: no JSON object"),
+        ("h.jsonl", b'{"task_id":"1","primary_score":true,"shadow_score":0}', "'True': no number"),
+        ("i.jsonl", b'{"task_id":"\\ud800","preference":"unsure"}', "no pair of this ledger"),
+    ],
+)
+async def test_what_is_wrong_with_a_file_is_said(
+    filled: Ledger, tmp_path: Path, name: str, written: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(written)
+    with pytest.raises(ConfigError, match=said):
+        filled.import_scores(tmp_path / name, by="ana", scale=(1, 5))
+    assert filled.scores().empty
+
+
+async def test_a_cell_may_hold_a_whole_prompt(filled: Ledger, tmp_path: Path) -> None:
+    prompt = "a, long " * 20_000
+    call = await make_call(filled, prompt=prompt)
+    await filled.accounts.record_comparison(pair(comparison_id="long", request_id=call.request_id))
+    (tmp_path / "a.csv").write_text(f'prompt,preference\n"{prompt}",unsure\n')
+    assert filled.import_scores(tmp_path / "a.csv", by="ana", on="prompt").added == 1
+
+
+async def test_lines_of_json_and_frames_of_any_make(filled: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(
+        b'\xef\xbb\xbf{"task_id": 1, "primary_score": 5, "shadow_score": 1}\n\n'
+        b'{"task_id": "2", "primary_score": null, "shadow_score": null}\n'
+    )
+    assert str(filled.import_scores(tmp_path / "a.jsonl", by="ana", scale=(1, 5))) == (
+        "1 pair scored, 0 known already, 1 row without a score"
+    )
+    numbered = pd.DataFrame({0: ["1"], 1: [1.0], 2: [0.0]})
+    names = {"task_id": "0", "primary_score": "1", "shadow_score": "2"}
+    assert filled.import_scores(numbered, by="bo", columns=names).added == 1
+    indexed = pd.DataFrame({"preference": ["unsure"]}, index=pd.Index(["1"], name="task_id"))
+    assert filled.import_scores(indexed, by="cy").added == 1
+    downwards = pd.DataFrame({"task_id": ["1"], "primary_score": [6], "shadow_score": [1]})
+    filled.import_scores(downwards, by="di", scale=(6, 1))
+    said = stored(filled).set_index("by").loc["di"]
+    assert (repr(said["primary_score"]), said["shadow_score"]) == ("0.0", 1.0)
+
+
+@pytest.mark.parametrize("by", [" ana", "ana\n", "\u00a0ana"])
+async def test_white_space_around_a_name_makes_no_other_scorer(filled: Ledger, by: str) -> None:
+    frame = pd.DataFrame({"task_id": ["1"], "preference": ["unsure"]})
+    with pytest.raises(ConfigError, match="leave out the white space around it"):
+        filled.import_scores(frame, by=by)
+    with pytest.raises(ConfigError, match="leave out the white space around it"):
+        filled.score(comparison_id="p1", side="shadow", value=1.0, by=by)
+
+
+@pytest.mark.parametrize("scale", [(False, True), ("1", "5")])
+async def test_ends_of_a_scale_are_numbers(filled: Ledger, scale: Any) -> None:
+    with pytest.raises(ConfigError, match="give two numbers, the worst and the best"):
+        filled.import_scores(pd.DataFrame({"task_id": ["1"]}), by="ana", scale=scale)
+
+
 async def test_the_command(filled: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "ana.csv"
     file.write_text("id,primary,shadow\n007,5,1\n9,5,1\n")
@@ -191,7 +280,7 @@ async def test_the_command(filled: Ledger, tmp_path: Path, capsys: pytest.Captur
     assert "row 2, column 'id': '9'" in capsys.readouterr().err
     assert filled.scores().empty
     assert main([*command, "--skip-refused"]) == 1
-    assert "1 pairs scored, 0 known already, 1 rows refused" in capsys.readouterr().out
+    assert "1 pair scored, 0 known already, 1 row refused" in capsys.readouterr().out
     assert main(["ledger", "marks", "--ledger", str(tmp_path / "ledger")]) == 0
     assert "summarize::short ana person" in capsys.readouterr().out
     file.write_text("id,primary,shadow\n007,5,1\n")
