@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from router_lab.counted import counted
+
 __all__ = [
     "VERDICT_SCORES",
     "Alert",
@@ -237,7 +239,7 @@ class CompletionMetadata:
             facts.append(f"{self.tokens_in:,} tokens in, {self.tokens_out:,} out")
         facts.append(f"${self.cost_usd:.6f}")
         if self.attempts != 1:
-            facts.append(f"{self.attempts} attempts")
+            facts.append(counted(self.attempts, "attempts"))
         if self.token_limited:
             facts.append("cut at the token limit")
         return facts

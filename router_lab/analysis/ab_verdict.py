@@ -39,6 +39,7 @@ from router_lab.analysis.statistics.ab_power import detectable
 from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean, holm
 from router_lab.analysis.statistics.shrinkage import shrunk_means
 from router_lab.analysis.tables import history, tables_if_any, watch_history
+from router_lab.counted import counted
 from router_lab.defaults import ALPHA, MARGIN
 from router_lab.errors import ConfigError
 from router_lab.records import Watch
@@ -390,7 +391,7 @@ def _sentence(row: Mapping[str, Any], margin: float, alpha: float) -> str:
         "agreement": "full agreement",
     }
     alike = shares(row["equal_share"], row["badly_off_share"], is_quality=row["basis"] in QUALITY)
-    inputs = f"{count(row['clusters'])} distinct inputs"
+    inputs = counted(row["clusters"], "distinct inputs")
     facts = (
         f"{points(row['difference'])} points against {reference[row['basis']]} "
         f"({points(row['low'])} to {points(row['high'])}, {interval_kind(alpha)}; "

@@ -12,6 +12,7 @@ import pandas as pd
 from router_lab import arguments
 from router_lab.analysis.metrics.token_estimates import intact_calls
 from router_lab.analysis.tables import Source, frame_of, tables_of
+from router_lab.counted import counted
 from router_lab.router.attempts.tokens import (
     Calibrator,
     Features,
@@ -109,7 +110,8 @@ class EstimatorReplay:
             calls=("missed", "size"), missed=("missed", "mean"), excess=("excess", "mean")
         )
         lines = [
-            f"  {name}: {row.calls:,.0f} calls, {row.missed:.2%} underestimated, {row.excess:+.0%} on average"
+            f"  {name}: {counted(row.calls, 'calls')}, {row.missed:.2%} underestimated, "
+            f"{row.excess:+.0%} on average"
             for name, row in total.iterrows()
         ]
         return (

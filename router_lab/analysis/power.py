@@ -28,6 +28,7 @@ from router_lab.analysis.statistics.ab_power import POWER, binary_pairs, graded_
 from router_lab.analysis.statistics.betting import Floats, Tally
 from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean
 from router_lab.analysis.statistics.stopping import resampled_law, stopping_law
+from router_lab.counted import counted
 from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
 from router_lab.shown.wording import (
@@ -67,7 +68,8 @@ class PowerPlan:
     def __repr__(self) -> str:
         plan = self.plan
         heading = (
-            f"Plan: threshold {plan.threshold:g}, alpha {plan.alpha:g}, at most {plan.max_pairs:,} pairs"
+            f"Plan: threshold {plan.threshold:g}, alpha {plan.alpha:g}, at most "
+            f"{counted(plan.max_pairs, 'pairs')}"
         )
         return "\n".join([heading, *(_sentence(row) for row in self.frame.to_dict("records"))])
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.cli.common import Commands, add_command, add_config_option, add_ledger_option
 from router_lab.cli.values import option
+from router_lab.counted import counted
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.private_files import whole_file
 from router_lab.shown.escape import plain
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(_report(again))
     if arguments.out is not None:
         _write(again, arguments.out, raw=arguments.raw)
-        print(f"wrote {len(again):,} pairs to {arguments.out}")
+        print(f"wrote {counted(len(again), 'pairs')} to {arguments.out}")
     return 0
 
 
@@ -104,8 +105,9 @@ def _judged(ledger: Ledger, options: Mapping[str, Any], arguments: argparse.Name
     try:
         plan = plan_judging(ledger, judge, router, task_type=arguments.task_type)
         print(
-            f"{plain(plan.by, 90)}: {len(plan.pairs):,} pairs to judge, {len(plan.before):,} judged before; "
-            f"at most {plan.calls:,} calls, about {usd(plan.usd)} at most, from the shadow's budget"
+            f"{plain(plan.by, 90)}: {counted(len(plan.pairs), 'pairs')} to judge, "
+            f"{len(plan.before):,} judged before; "
+            f"at most {counted(plan.calls, 'calls')}, about {usd(plan.usd)} at most, from the shadow's budget"
         )
         if not arguments.yes and plan.pairs:
             print("nothing was sent; add --yes to ask, which also works while the switch is off")
@@ -135,10 +137,10 @@ def _report(again: pd.DataFrame) -> str:
         ]
     skipped = again["skipped"].dropna().value_counts()
     if len(skipped):
-        lines.append(f"{skipped.sum():,} pairs could not be compared again:")
+        lines.append(f"{counted(skipped.sum(), 'pairs')} could not be compared again:")
         lines += [f"{count:>8,}  {plain(reason, 90)}" for reason, count in skipped.items()]
     if again["is_noise"].any():
-        lines.append(f"{again['is_noise'].sum():,} noise pairs are left out of the table")
+        lines.append(f"{counted(again['is_noise'].sum(), 'noise pairs', 'are')} left out of the table")
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ import sys
 
 from router_lab.cli.common import Commands, add_command, add_config_option, add_ledger_option
 from router_lab.cli.parameters import add_parameter_options, parameters_of
+from router_lab.counted import counted
 
 EXAMPLES = """\
   router-lab complete --task-type summarize::short "The meeting began at nine ..."
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = figures.model_actual or figures.model_alias
     print(
         f"{model}: {figures.tokens_in} tokens in, {figures.tokens_out} out, "
-        f"{figures.cost_usd:.6f} USD, {figures.attempts} attempts, {figures.latency_ms:.0f} ms",
+        f"{figures.cost_usd:.6f} USD, {counted(figures.attempts, 'attempts')}, {figures.latency_ms:.0f} ms",
         file=sys.stderr,
     )
     return 0

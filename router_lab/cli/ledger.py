@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger
+from router_lab.counted import counted
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.shown.escape import plain
 
@@ -132,7 +133,7 @@ def _status(ledger: Ledger, _: argparse.Namespace) -> int:
 
 
 def _seal(ledger: Ledger, _: argparse.Namespace) -> int:
-    print(f"{ledger.seal()} rows moved to Parquet")
+    print(f"{counted(ledger.seal(), 'rows')} moved to Parquet")
     return 0
 
 
@@ -145,24 +146,23 @@ def _verify(ledger: Ledger, _: argparse.Namespace) -> int:
 
 
 def _compact(ledger: Ledger, _: argparse.Namespace) -> int:
-    print(f"{ledger.compact()} files fewer")
+    print(f"{counted(ledger.compact(), 'files')} fewer")
     return 0
 
 
 def _prune(ledger: Ledger, arguments: argparse.Namespace) -> int:
-    print(f"{ledger.prune(arguments.before)} rows deleted")
+    print(f"{counted(ledger.prune(arguments.before), 'rows')} deleted")
     return 0
 
 
 def _redact(ledger: Ledger, arguments: argparse.Namespace) -> int:
-    print(f"{ledger.redact(arguments.before)} rows redacted")
+    print(f"{counted(ledger.redact(arguments.before), 'rows')} redacted")
     return 0
 
 
 def _export(ledger: Ledger, arguments: argparse.Namespace) -> int:
-    print(
-        f"{ledger.export(arguments.out, arguments.table, raw=arguments.raw)} rows written to {arguments.out}"
-    )
+    written = ledger.export(arguments.out, arguments.table, raw=arguments.raw)
+    print(f"{counted(written, 'rows')} written to {arguments.out}")
     return 0
 
 
@@ -171,9 +171,9 @@ def _import(ledger: Ledger, arguments: argparse.Namespace) -> int:
     columns = _columns(arguments.column)
     # Not by configuring the ledger, which would flip its switch as well.
     added = ledger.import_file(arguments.file, arguments.source, columns, content, strict=arguments.strict)
-    print(f"{added} attempts added from {arguments.file}")
+    print(f"{counted(added, 'attempts')} added from {arguments.file}")
     if added.problems:
-        print(f"{len(added.problems)} rows left out:")
+        print(f"{counted(len(added.problems), 'rows')} left out:")
     for problem in added.problems:
         print(f"  {plain(problem, limit=400)}")
     return 0

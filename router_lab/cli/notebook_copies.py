@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from router_lab.cli.common import Commands, add_command
+from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.private_files import make_folders, whole_file
 
@@ -47,5 +48,8 @@ def _copy(arguments: argparse.Namespace) -> int:
                 shutil.copyfile(source, copies.enter_context(whole_file(target)))
     except OSError as error:
         raise ConfigError(f"{arguments.folder}: the notebooks cannot be copied ({error})") from error
-    print(f"{len(wanted)} files copied; open them with: jupyter lab --notebook-dir={arguments.folder}")
+    print(
+        f"{counted(len(wanted), 'files')} copied; open them with: jupyter lab "
+        f"--notebook-dir={arguments.folder}"
+    )
     return 0

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from router_lab.counted import counted
 from router_lab.errors import LedgerError
 from router_lab.ledger.disk.files import Files
 from router_lab.ledger.disk.locks import is_dead
@@ -66,9 +67,9 @@ class Status:
         ]
         lines.append(f"{self.in_flight:,} in flight, journal {self.journal_bytes / 1e6:,.1f} MB: {self.name}")
         if self.postponed:
-            lines.append(f"{self.postponed:,} rows wait for a disk that did not take them")
+            lines.append(f"{counted(self.postponed, 'rows', 'wait')} for a disk that did not take them")
         if self.foreign_files:
-            lines.append(f"{self.foreign_files:,} sealed files are of other journals")
+            lines.append(f"{counted(self.foreign_files, 'sealed files', 'are')} of other journals")
         if self.problem:
             lines.append(f"problem: {self.problem}")
         return "\n".join(lines)
@@ -82,7 +83,9 @@ class Status:
             for table in self.tables
         )
         problem = f"<p><strong>Problem:</strong> {show(self.problem)}</p>" if self.problem else ""
-        foreign = f", {self.foreign_files:,} sealed files of other journals" if self.foreign_files else ""
+        foreign = (
+            f", {counted(self.foreign_files, 'sealed files')} of other journals" if self.foreign_files else ""
+        )
         return (
             f"<p><strong>Ledger</strong> <code>{show(self.name)}</code>: {self.in_flight:,} in flight, "
             f"journal {self.journal_bytes / 1e6:,.1f} MB{foreign}</p>{problem}"

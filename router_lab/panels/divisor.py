@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
+from router_lab.counted import counted
 from router_lab.panels.base import control
 from router_lab.panels.sheet import Sheet, SheetPanel, chooser, chosen
 from router_lab.panels.sources import tables_opener
@@ -125,6 +126,6 @@ def _sentence(picked: pd.DataFrame) -> str:
     missed = picked.groupby("estimator")["missed"].mean()
     count = int((picked["estimator"] == "yours").sum())
     return (
-        f"{count:,} calls: recorded estimates were too low in {missed.get('recorded', 0.0):.1%}, "
+        f"{counted(count, 'calls')}: recorded estimates were too low in {missed.get('recorded', 0.0):.1%}, "
         f"yours would be in {missed['yours']:.1%}"
     )

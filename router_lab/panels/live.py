@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
+from router_lab.counted import counted
 from router_lab.panels.plain_rows import plain_rows
 from router_lab.shown.escape import Html, show, tag
 from router_lab.shown.style import note, table, usd
@@ -73,10 +74,14 @@ def read_live(ledger: Ledger, tables: Any, router: Router | None) -> Live:
 def live_html(live: Live) -> Html:
     """The moment as a line and two small tables."""
     said = (
-        f"Now: {live.open_pairs:,} pairs wait for or run their shadow, {live.on_the_wire:,} calls on the wire"
+        f"Now: {counted(live.open_pairs, 'pairs')} waiting for or running a shadow, "
+        f"{counted(live.on_the_wire, 'calls')} on the wire"
     )
     if live.places is not None:
-        said += f"; this router runs {live.places[0]:,} shadows at once and lets {live.places[1]:,} wait"
+        said += (
+            f"; this router runs {counted(live.places[0], 'shadows')} at once and lets "
+            f"{live.places[1]:,} wait"
+        )
     rows: list[list[object]] = [
         [one.task_type, f"{one.shadows:,}", usd(one.usd), usd(one.at_most_usd)] for one in live.spending
     ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from router_lab.counted import counted
 from router_lab.defaults import ALPHA, BAR, BASES
 from router_lab.panels.base import control
 from router_lab.panels.sheet import Sheet, SheetPanel, chooser, chosen
@@ -87,4 +88,7 @@ def _sentence(result: MonitorResult, shown: str | None) -> str:
         words: Any = decision.outcome.value
         counts[words] = counts.get(words, 0) + 1
     said = ", ".join(f"{count} {words.replace('_', ' ')}" for words, count in sorted(counts.items()))
-    return f"{len(result.decisions)} task types: {said}. {plain(shown, limit=60)}: {result.sentence(shown)}"
+    return (
+        f"{counted(len(result.decisions), 'task types')}: {said}. "
+        f"{plain(shown, limit=60)}: {result.sentence(shown)}"
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import ibis
 
+from router_lab.counted import counted
 from router_lab.panels.plain_rows import plain_rows
 from router_lab.shown.escape import plain
 from router_lab.shown.style import usd
@@ -44,7 +45,7 @@ class DailyCost:
         known = self.task_types - len(self.unknown)
         said = [f"About {usd(self.usd)} a day for {self.calls_per_day:,.0f} eligible calls a day"]
         if known < self.task_types:
-            said.append(f"of {known} of {self.task_types} task types")
+            said.append(f"of {known} of {counted(self.task_types, 'task types')}")
         missing = [plain(name, limit=60) for name in self.unknown[:5]]
         rest = f"Not counted, because no shadow of theirs has run: {', '.join(missing)}. " if missing else ""
         return f"{', '.join(said)}. {rest}{_capped(limit_usd)}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from router_lab.analysis.tables import arrow_of
+from router_lab.counted import counted
 from router_lab.panels.base import ROW, WIDE, Panel, control
 from router_lab.shown.escape import (
     Html,
@@ -189,7 +190,7 @@ def frame_html(frame: pd.DataFrame, without: tuple[str, ...] = ()) -> Html:
     ]
     made = table([_headed(name) for name in names], rows, numbers=numbers)
     rest = len(frame) - len(shown)
-    return made if rest <= 0 else Html(made + show(f"… {rest:,} more rows"))
+    return made if rest <= 0 else Html(made + show(f"… {counted(rest, 'more rows')}"))
 
 
 def _sheet_html(sheet: Sheet, *, live: bool) -> Html:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from router_lab.counted import counted
 from router_lab.panels.base import control
 from router_lab.panels.sheet import Sheet, SheetPanel, in_words
 from router_lab.panels.sources import tables_opener
@@ -107,7 +108,7 @@ def _sentence(causes: pd.DataFrame) -> str:
     unknown, at_most = float(causes["unknown_usd"].sum()), float(causes["at_most_usd"].sum())
     cost = float(causes["cost_usd"].sum())
     billed = cost - unknown
-    said = f"{usd(billed)} billed over {int(causes['attempts'].sum()):,} attempts"
+    said = f"{usd(billed)} billed over {counted(int(causes['attempts'].sum()), 'attempts')}"
     known = causes[causes["cause"] != "unknown"]
     if billed and not known.empty:
         dearest: Any = known.iloc[0]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.panels.base import ROW, WIDE, Panel, control
 from router_lab.panels.live import Live, live_html, read_live
@@ -290,7 +291,7 @@ def _until(row: dict[Any, Any], live: bool) -> str | None:
     if live and row["expires_at"] is not None and row["expires_at"] == row["expires_at"]:
         limits.append(f"{row['expires_at']:%Y-%m-%d %H:%M}")
     if row["expires_pairs"] is not None and row["expires_pairs"] == row["expires_pairs"]:
-        limits.append(f"{int(row['expires_pairs']):,} pairs")
+        limits.append(counted(int(row["expires_pairs"]), "pairs"))
     if row["expires_usd"] is not None and row["expires_usd"] == row["expires_usd"]:
         limits.append(usd(row["expires_usd"]))
     return " or ".join(limits) or None

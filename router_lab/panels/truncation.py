@@ -8,6 +8,7 @@ import ibis
 import ipywidgets as widgets
 
 from router_lab.analysis.tables import arrow_of
+from router_lab.counted import counted
 from router_lab.panels.base import control
 from router_lab.panels.sheet import Sheet, SheetPanel, in_words
 from router_lab.panels.sources import tables_opener
@@ -82,6 +83,7 @@ def _sentence(total: pd.DataFrame) -> str:
         return "No attempts yet"
     row = total.iloc[0]
     return (
-        f"{int(row['suspects']):,} of {int(row['attempts']):,} attempts are suspect: {row['rate']:.2%} "
+        f"{int(row['suspects']):,} of {counted(int(row['attempts']), 'attempts', 'are')} "
+        f"suspect: {row['rate']:.2%} "
         f"({row['low']:.2%} to {row['high']:.2%})"
     )

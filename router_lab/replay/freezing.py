@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from router_lab.counted import counted
 from router_lab.errors import BudgetExceededError, ConfigError, LedgerError
 from router_lab.records import Attempt
 from router_lab.replay.asking import Tally, ask
@@ -63,10 +64,13 @@ class Bundle:
         if self.stopped:
             lines = [f"{self.path}: not written, {self.stopped}"]
         else:
-            lines = [f"{self.path}: {self.answers:,} answers of {self.model} to {self.rows:,} rows"]
+            lines = [
+                f"{self.path}: {counted(self.answers, 'answers')} of {self.model} to "
+                f"{counted(self.rows, 'rows')}"
+            ]
         unknown = f" and up to {self.unknown_usd:.4f} more, unconfirmed" if self.unknown_usd else ""
         lines.append(f"  {self.asked:,} asked now; {self.cost_usd:.4f} USD{unknown}")
-        lines += [f"  {self.missing:,} answers are missing"] if self.missing else []
+        lines += [f"  {counted(self.missing, 'answers', 'are')} missing"] if self.missing else []
         return "\n".join([*lines, *(f"  {problem}" for problem in self.problems)])
 
 

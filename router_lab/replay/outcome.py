@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from router_lab.counted import counted
 from router_lab.replay.plan import Plan
 from router_lab.shown.escape import show
 
@@ -90,7 +91,7 @@ class ReplayRun:
         lines += [f"  stopped: {self.stopped}"] if self.stopped else []
         lines += [f"  {problem}" for problem in self.problems]
         if self.plan.problem_count:
-            lines.append(f"  {self.plan.problem_count:,} rows could not be used")
+            lines.append(f"  {counted(self.plan.problem_count, 'rows')} could not be used")
         lines += [] if self.race is None else [repr(self.race)]
         return "\n".join(lines)
 

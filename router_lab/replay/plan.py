@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from router_lab.counted import counted
 from router_lab.errors import ConfigError, RouterLabError
 from router_lab.replay.candidates import Candidate
 from router_lab.replay.logged import Logged
@@ -80,7 +81,10 @@ class Cost:
             if self.low_s is None or self.high_s is None
             else f"{_duration(self.low_s)} to {_duration(self.high_s)}"
         )
-        return f"{self.name}: {self.answers:,} answers, ${self.low_usd:.4f} to ${self.high_usd:.4f}, {takes}"
+        return (
+            f"{self.name}: {counted(self.answers, 'answers')}, ${self.low_usd:.4f} to "
+            f"${self.high_usd:.4f}, {takes}"
+        )
 
     def scaled(self, answers: int) -> Cost:
         """For another number of answers."""
@@ -128,7 +132,7 @@ class Plan:
             f"{kind} {drawn:,}" + (f" (chance {self.chances[kind]:.3g})" if self.chances[kind] < 1 else "")
             for kind, drawn in sorted(self.drawn.items())
         )
-        lines = [f"run {self.run_id}: {sum(self.drawn.values()):,} of {self.rows:,} rows: {kinds}"]
+        lines = [f"run {self.run_id}: {sum(self.drawn.values()):,} of {counted(self.rows, 'rows')}: {kinds}"]
         lines += [f"  {cost}" for cost in self.costs]
         lines.append(f"  together ${self.low_usd:.4f} to ${self.high_usd:.4f}, retries not counted")
         if self.left_usd is not None and self.left_usd < self.high_usd:
@@ -149,7 +153,7 @@ def refuse(plan: Plan, name: str, strict: bool) -> None:
         told = "\n".join(f"  {problem}" for problem in plan.problems)
         more = plan.problem_count - len(plan.problems)
         raise ConfigError(
-            f"{name}: nothing was sent, since {plan.problem_count:,} of {plan.rows:,} rows "
+            f"{name}: nothing was sent, since {plan.problem_count:,} of {counted(plan.rows, 'rows')} "
             f"cannot be used:\n{told}"
             + (f"\n  and {more:,} more" if more else "")
             + ("\nstrict=False (--skip-bad-rows) leaves them out" if plan.drawn else "")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from router_lab.counted import counted
 from router_lab.shown.escape import show
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class ReplayResult:
         score = f"; correct {self.correct:.3f} over {scored}" if self.correct is not None else ""
         stopped = f"; stopped: {self.stopped}" if self.stopped else ""
         of = f" of {self.total}" if self.total is not None and self.total != len(self.rows) else ""
-        pairs = f"; {self.scored_pairs} pairs scored" if self.scored_pairs else ""
+        pairs = f"; {counted(self.scored_pairs, 'pairs')} scored" if self.scored_pairs else ""
         unknown = f" and up to {self.unknown_usd:.4f} more, unconfirmed" if self.unknown_usd else ""
         cost = f"{self.cost_usd:.4f} USD{unknown}"
         wrong = "".join(f"; {shadow}" for shadow in self.misconfigured_shadows)

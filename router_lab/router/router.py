@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from router_lab import settings as settings_module
+from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.parameters import Withheld, withhold
 from router_lab.records import Completion, StreamChunk
@@ -351,7 +352,10 @@ class Router:
         )
 
     def __repr__(self) -> str:
-        return f"<Router: {len(self.settings.routing)} routes over {len(self.settings.models)} models>"
+        return (
+            f"<Router: {counted(len(self.settings.routing), 'routes')} over "
+            f"{counted(len(self.settings.models), 'models')}>"
+        )
 
     def _repr_html_(self) -> str:
         return routes_html(self.settings) + self.breakers._repr_html_()

@@ -35,6 +35,7 @@ from router_lab.analysis.exit.runs import (
 from router_lab.analysis.exit.watches import BEGUN, WITHDRAWN
 from router_lab.analysis.statistics.betting import confidence_interval, tally
 from router_lab.analysis.statistics.shift import Drift, delay, detect
+from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.records import Alert, Watch
 from router_lab.shown.wording import plain, plain_text, scoring
@@ -283,7 +284,7 @@ def _evidence(run: Run, decision: Decision) -> str:
         told = f"; {scoring(scores_needed(run, decision), run.task_type)}"
     return (
         f"{decision.reason}: mean {mean} against the bar {bar} ({low} to {high}; "
-        f"{decision.pairs:,} distinct inputs, by {by}), {run.estimand}{told}"
+        f"{counted(decision.pairs, 'distinct inputs')}, by {by}), {run.estimand}{told}"
     )
 
 
@@ -303,7 +304,8 @@ def _while_exited(
     if drift.alarmed:
         mean, bar = on_scale(1 - drift.observed, basis), on_scale(1 - drift.allowed, basis)
         reason = (
-            f"drift: mean {mean} by {basis} over {drift.observations:,} audited pairs against {bar}; "
+            f"drift: mean {mean} by {basis} over "
+            f"{counted(drift.observations, 'audited pairs')} against {bar}; "
             f"a false alarm comes once in {drift.mean_run:,.0f} pairs or more"
         )
         return Action("rearm", run.task_type, reason, f"{key}/drift", usd=rules.rearm_usd)
@@ -311,7 +313,7 @@ def _while_exited(
         return None
     pairs = _audit_pairs(run, rules, exited)
     reason = (
-        f"audit: {pairs} pairs or ${rules.audit_usd:g}, whichever comes first; "
+        f"audit: {counted(pairs, 'pairs')} or ${rules.audit_usd:g}, whichever comes first; "
         f"{_watchfulness(run, rules, exited)}"
     )
     return Action("audit", run.task_type, reason, key, pairs=pairs, usd=rules.audit_usd)
@@ -342,7 +344,8 @@ def _watchfulness(run: Run, rules: SteeringPolicy, exited: datetime | None) -> s
     needed = delay(run.values, run.bar, fallen) if fallen > 0 else np.inf
     after = f"about {needed / pairs * rules.audit_every_days:,.0f} days" if np.isfinite(needed) else "years"
     return (
-        f"at audits of {pairs} pairs {every} a mean of {on_scale(fallen, run.basis)}, twice the loss "
+        f"at audits of {counted(pairs, 'pairs')} {every} a mean of "
+        f"{on_scale(fallen, run.basis)}, twice the loss "
         f"accepted, would be found after {after}"
     )
 

@@ -169,7 +169,7 @@ def test_sampling_weights_undo_unequal_sampling():
     ("change", "words"),
     [
         (lambda f: f.head(9), "9 distinct inputs"),
-        (lambda f: f.assign(input_hash="same"), "1 distinct inputs"),
+        (lambda f: f.assign(input_hash="same"), "1 distinct input,"),
         (lambda f: f.assign(comparator=["a", "b"] * 100), "several comparators"),
         (lambda f: f.assign(shadow_model=["a", "b"] * 100), "several shadow models"),
         (lambda f: f.assign(primary_model=["a", "b"] * 100), "several primary models"),

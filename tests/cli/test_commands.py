@@ -444,6 +444,4 @@ def test_an_import_names_the_rows_it_leaves_out_and_strict_refuses_them(
     assert "line 2" in capsys.readouterr().err
     assert main(command) == 0
     said = capsys.readouterr().out
-    assert (
-        "1 attempts added" in said and "1 rows left out" in said and "line 2" in said and "\x1b" not in said
-    )
+    assert "1 attempt added" in said and "1 row left out" in said and "line 2" in said and "\x1b" not in said

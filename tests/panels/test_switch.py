@@ -218,7 +218,7 @@ def test_pairs_waiting_in_another_process_are_counted_while_it_lives(
         assert other.stdout is not None
         assert other.stdout.readline() == "waiting\n"
         panel = SwitchPanel(ledger)
-        assert "Now: 1 pairs wait for or run their shadow" in panel._live.value
+        assert "Now: 1 pair waiting for or running a shadow" in panel._live.value
         other.kill()
         other.wait(timeout=30)
         panel.again.click()

@@ -21,6 +21,7 @@ import scipy
 from router_lab.analysis.evidence.marks import marks
 from router_lab.analysis.evidence.people_and_judge import FEWEST_COMPARED
 from router_lab.analysis.tables import Source, frame_of, tables_of
+from router_lab.counted import counted
 from router_lab.shown.wording import (
     count,
     html_table,
@@ -243,6 +244,6 @@ def _sentence(row: Mapping[str, Any]) -> str:
     verdict = "REFUSED: " if row["refused"] else ""
     caution = f". Note: {row['warnings']}" if row["warnings"] else ""
     return (
-        f"  {plain(row['judge'])}, {plain(row['task_type'])}: {verdict}{count(row['pairs'])} pairs, "
+        f"  {plain(row['judge'])}, {plain(row['task_type'])}: {verdict}{counted(row['pairs'], 'pairs')}, "
         f"{count(row['unreadable'])} unreadable{people}{caution}."
     )

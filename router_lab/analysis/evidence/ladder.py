@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
+from router_lab.counted import counted
 from router_lab.defaults import BASES
 from router_lab.errors import ConfigError
 from router_lab.shown.wording import plain
@@ -248,11 +249,17 @@ def _why_not(found: Evidence) -> str:
     held, what = len(found.rows), found.whose or "the primary against itself"
     if found.selected:
         return (
-            f"{what} on {held:,} of {found.of:,} pairs is not used, they are no random part: {found.selected}"
+            f"{what} on {held:,} of {counted(found.of, 'pairs')} is not used, they are "
+            f"no random part: {found.selected}"
         )
     if held:
-        return f"{what} on {held:,} of {found.of:,} pairs is not used, at least {FEWEST_PAIRS} are needed"
-    return f"{what} on {found.chosen:,} of {found.of:,} pairs is not used, these were chosen by hand"
+        return (
+            f"{what} on {held:,} of {counted(found.of, 'pairs')} is not used, at least "
+            f"{FEWEST_PAIRS} are needed"
+        )
+    return (
+        f"{what} on {found.chosen:,} of {counted(found.of, 'pairs')} is not used, these were chosen by hand"
+    )
 
 
 def _is_alike(main: pd.DataFrame) -> pd.Series:
@@ -377,7 +384,7 @@ def _whose(scored: pd.DataFrame, scorer: str, alike: int) -> str:
         if most > 1:
             return f"people (up to {most} a pair, averaged)"
         who = len(_pairs_of_each(_column(scored, f"{PREFIX['people']}names", None)))
-        return "one person" if who <= 1 else f"{who} people (one a pair)"
+        return "one person" if who <= 1 else f"{counted(who, 'people')} (one a pair)"
     if scorer == TRUTH:
         names = _column(scored, f"{PREFIX[TRUTH]}names", None)
         each = _pairs_of_each(names)

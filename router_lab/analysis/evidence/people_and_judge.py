@@ -26,6 +26,7 @@ from router_lab.analysis.statistics.prediction_powered import (
     prediction_powered_mean,
 )
 from router_lab.analysis.statistics.rates import chances
+from router_lab.counted import counted
 
 # A judge helps when it has judged this share of the pairs; marks on this share need no help.
 NEARLY_ALL: Final = 0.9
@@ -134,4 +135,4 @@ def by_chance(group: pd.DataFrame) -> str:
     pairs, p_value = against_people(rows, preferences(rows))
     if pairs < FEWEST_COMPARED or p_value < _LEVEL:
         return ""
-    return f"the judge agrees with people no better than chance on the {pairs:,} pairs both judged"
+    return f"the judge agrees with people no better than chance on the {counted(pairs, 'pairs')} both judged"

@@ -17,7 +17,8 @@ import pandas as pd
 import scipy
 
 from router_lab.analysis.statistics.betting import Floats
-from router_lab.shown.wording import count, percent, plain
+from router_lab.counted import counted
+from router_lab.shown.wording import percent, plain
 
 # A tag of the calls, as a cluster: `tag:session`.
 TAG: Final = "tag:"
@@ -87,9 +88,11 @@ def never_compared(latest: pd.DataFrame, evidence: pd.DataFrame) -> str:
     if heavy.empty:
         return ""
     share = percent(float(heavy.sum() / calls.sum()))
-    return (
-        f"{count(len(heavy))} inputs with {share} of the calls were never compared: nothing is known of them"
+    inputs, verb, them = (
+        counted(len(heavy), "inputs"),
+        *(("was", "it") if len(heavy) == 1 else ("were", "them")),
     )
+    return f"{inputs} with {share} of the calls {verb} never compared: nothing is known of {them}"
 
 
 def cycles(first: pd.DataFrame) -> str:

@@ -13,6 +13,7 @@ from router_lab.analysis.evidence.pairs import distinct_values
 from router_lab.analysis.evidence.people_and_judge import by_chance, judged_beside
 from router_lab.analysis.evidence.prompts import COLUMN as PROMPT
 from router_lab.analysis.evidence.prompts import varies
+from router_lab.counted import counted
 from router_lab.defaults import MARGIN, SIMILARITIES
 from router_lab.shown.wording import percent, plain, plain_text
 
@@ -95,11 +96,13 @@ def _size(found: Evidence, cluster: str | None) -> list[Finding]:
     evidence = found.rows
     sizes = evidence.groupby(cluster, dropna=False).size() if cluster else pd.Series(1, index=evidence.index)
     if len(sizes) < FEWEST_CLUSTERS:
-        message = f"{len(sizes)} distinct inputs, at least {FEWEST_CLUSTERS} are needed"
+        message = f"{counted(len(sizes), 'distinct inputs')}, at least {FEWEST_CLUSTERS} are needed"
         return [Finding("too_few_clusters", message, refuses=True)]
     findings = []
     if len(sizes) < FEW_CLUSTERS:
-        findings.append(Finding("few_clusters", f"only {len(sizes)} distinct inputs", refuses=False))
+        findings.append(
+            Finding("few_clusters", f"only {counted(len(sizes), 'distinct inputs')}", refuses=False)
+        )
     if sizes.max() > LARGEST_SHARE * len(evidence):
         share = f"{sizes.max() / len(evidence):.0%}"
         findings.append(Finding("large_cluster", f"one input makes up {share} of the pairs", refuses=False))
@@ -167,11 +170,13 @@ def _dropped(main: pd.DataFrame) -> list[Finding]:
         found.append(Finding("dropped", message, refuses))
     if wrong:
         error = _last_error(main[main["use"] == "misconfigured"])
-        message = f"{wrong:,} shadows could not work{error}: mend it and compare again"
+        message = f"{counted(wrong, 'shadows')} could not work{error}: mend it and compare again"
         refuses = wrong > MOST_MISCONFIGURED * sampled or usable < wrong
         found.append(Finding("misconfigured", message, refuses))
     if len(mended):
-        message = f"{len(mended):,} shadows could not work{_last_error(mended)} until that was mended"
+        message = (
+            f"{counted(len(mended), 'shadows')} could not work{_last_error(mended)} until that was mended"
+        )
         found.append(Finding("mended", f"{message}, and are left out", refuses=False))
     return found
 
@@ -216,7 +221,8 @@ def _unanswered(main: pd.DataFrame) -> list[Finding]:
     if ran.empty or not ran["is_unanswered"].all():
         return []
     message = (
-        f"none of the {len(ran):,} shadows answered{_last_error(ran)}: see why (`router-lab check`), mend it "
+        f"none of the {counted(len(ran), 'shadows')} answered{_last_error(ran)}: see why "
+        "(`router-lab check`), mend it "
         "and compare again"
     )
     return [Finding("no_shadow", message, refuses=True)]
@@ -259,10 +265,10 @@ def _marks(evidence: Evidence) -> list[Finding]:
         message = f"how the {held:,} scored of {of:,} pairs were drawn is not known"
         found.append(Finding("unknown_design", message, refuses=False))
     if evidence.unsure:
-        message = f"of {evidence.unsure:,} marked pairs nobody could tell, and they are left out"
+        message = f"of {counted(evidence.unsure, 'marked pairs')} nobody could tell, and they are left out"
         found.append(Finding("unsure", message, refuses=False))
     if evidence.chosen:
-        message = f"{evidence.chosen:,} scored pairs were chosen by hand and are left out"
+        message = f"{counted(evidence.chosen, 'scored pairs', 'were')} chosen by hand and left out"
         found.append(Finding("chosen", message, refuses=False))
     return found
 
@@ -273,7 +279,9 @@ def _scorers(evidence: Evidence) -> list[Finding]:
     if evidence.scorer != "people" or "scorer_pairs" not in rows or rows["scorer_pairs"].isna().all():
         return []
     pairs, same, alpha = (rows[f"scorer_{name}"].max() for name in ("pairs", "same", "alpha"))
-    message = f"of {pairs:,.0f} pairs that several people scored, they said the same of {percent(same)}"
+    message = (
+        f"of {counted(pairs, 'pairs')} that several people scored, they said the same of {percent(same)}"
+    )
     if alpha == alpha:
         message += f" (Krippendorff's alpha {alpha:.2f}: 1 is full agreement, 0 what chance gives)"
     if alpha < LEAST_ALPHA:
@@ -287,7 +295,8 @@ def _criteria(main: pd.DataFrame, evidence: Evidence) -> list[Finding]:
     if not old or not (evidence.basis == "judge" or evidence.is_helped):
         return []
     message = (
-        f"the judge said of {old:,} pairs what it thought by other criteria, which is left out: have them "
+        f"the judge said of {counted(old, 'pairs')} what it thought by other criteria, "
+        "which is left out: have them "
         "judged again by the newest"
     )
     return [Finding("other_criteria", message, refuses=False)]
@@ -386,7 +395,7 @@ def _sampling(found: Evidence) -> list[Finding]:
     probability = evidence["sample_probability"]
     broken = int((~probability.between(0, 1, inclusive="right")).sum())
     if broken:
-        message = f"{broken:,} pairs have no sampling probability in (0, 1]"
+        message = f"{counted(broken, 'pairs', 'have')} no sampling probability in (0, 1]"
         return [Finding("bad_sampling", message, refuses=True)]
     if probability.nunique() > 1:
         rates = ", ".join(f"{rate:g}" for rate in sorted(probability.unique())[:5])

@@ -72,6 +72,7 @@ from router_lab.analysis.exit.watches import (
 from router_lab.analysis.statistics.betting import log_e_path, tally
 from router_lab.analysis.statistics.prediction_powered import FEWEST_MARKED
 from router_lab.analysis.tables import history, switch_history, tables_if_any, tags_of_calls, watch_history
+from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.records import Watch
 from router_lab.shown.markup import bullets
@@ -512,7 +513,7 @@ def _sentence(run: Run, decision: Decision, watch: Watch | None) -> str:
     notes = f" Note: {run.warnings}." if run.warnings else ""
     return (
         f"{word}: {decision.reason}{more}. By {judged_by(run)}: mean {mean} ({low} to {high}, "
-        f"{decision.interval}) against the bar {bar}, {decision.pairs:,} distinct inputs in "
+        f"{decision.interval}) against the bar {bar}, {counted(decision.pairs, 'distinct inputs')} in "
         f"{pairs_of(run.rows, run.of)}; {f'{likeness_words(run)}; ' if likeness_words(run) else ''}"
         f"{run.estimand}{_said_alone(run, decision.alpha)}.{because}{notes}"
     )

@@ -17,6 +17,7 @@ import pandas as pd
 
 from router_lab.analysis.evidence.ladder import HELPED, HELPED_ON_THE_REST, QUALITY, TRUTH, Evidence
 from router_lab.analysis.exit.decision import Decision, ExitPlan, Outcome
+from router_lab.counted import counted
 from router_lab.defaults import BASES, UNNAMED_PROMPT
 from router_lab.records import Watch
 from router_lab.shown.wording import plain
@@ -128,7 +129,10 @@ def what_ended(
     if asked.basis is not None and asked.basis != watch.basis:
         return f"{asked.basis} are asked for in place of {watch.basis}"
     if not watch.basis_forced and free.basis in QUALITY and _rank(free.basis) < _rank(watch.basis):
-        return f"{free.whose} on {len(free.rows):,} of {free.of:,} pairs took the place of {watch.basis}"
+        return (
+            f"{free.whose} on {len(free.rows):,} of {counted(free.of, 'pairs')} took the "
+            f"place of {watch.basis}"
+        )
     if watch.scorer and scorer and _is_another(watch.scorer, scorer):
         return f"the scorer changed from {plain(watch.scorer)} to {plain(scorer)}"
     if asked.scored_by and asked.scored_by != (own := asked_scorer(watch)) and own:

@@ -28,6 +28,7 @@ from router_lab.analysis.plots.base import (
     top,
 )
 from router_lab.analysis.tables import Source
+from router_lab.counted import counted
 from router_lab.shown.wording import (
     number,
     plain,
@@ -108,7 +109,7 @@ def latency_quantiles(source: Source, by: str = "model_alias", ax: Axes | None =
         ("p50_ms", "p90_ms", "p95_ms", "p99_ms"), PALETTE, MARKERS, strict=False
     ):
         axes.plot(shown[column] / scale, places, marker, color=colour, label=column[:3], zorder=2)
-    row_axes(axes, names, [f"{attempts:,} attempts" for attempts in shown["attempts"]])
+    row_axes(axes, names, [counted(attempts, "attempts") for attempts in shown["attempts"]])
     if shown["p99_ms"].max() > 20 * max(shown["p50_ms"].min(), 1e-9):
         axes.set_xscale("log")
     else:

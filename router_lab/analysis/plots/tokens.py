@@ -24,6 +24,7 @@ from router_lab.analysis.plots.base import (
     nothing,
 )
 from router_lab.analysis.tables import Source
+from router_lab.counted import counted
 from router_lab.shown.wording import plain
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def divisor_convergence(
     ratio = real["chars"].sum() / real["tokens_in"].sum()
     finish(
         axes,
-        f"{what}: {ratio:.2f} characters per token over {len(real):,} calls",
+        f"{what}: {ratio:.2f} characters per token over {counted(len(real), 'calls')}",
         x="call",
         y="characters per token (lower is safer)",
         legend=True,
@@ -95,12 +96,14 @@ def truncation_over_time(source: Source, by: str = "day", ax: Axes | None = None
     _time_axis(axes, times, by)
     finish(
         axes,
-        f"{suspects:,} of {attempts:,} attempts ({suspects / attempts:.2%}) may rest on a cut prompt",
+        f"{suspects:,} of {counted(attempts, 'attempts')} ({suspects / attempts:.2%}) may "
+        "rest on a cut prompt",
         y="suspect attempts, %",
         legend=True,
     )
     numbers = (
-        f"{suspects:,} of {attempts:,} attempts suspect ({suspects / attempts:.2%}) over {len(data)} {by}(s)"
+        f"{suspects:,} of {counted(attempts, 'attempts')} suspect "
+        f"({suspects / attempts:.2%}) over {len(data)} {by}(s)"
     )
     return Plot("Truncation suspects", numbers, data, axes)
 

@@ -25,6 +25,7 @@ from router_lab.analysis.plots.base import (
 )
 from router_lab.analysis.statistics.clustered import wilson
 from router_lab.analysis.tables import Source
+from router_lab.counted import counted
 from router_lab.defaults import ALPHA, BAR
 from router_lab.shown.wording import (
     count,
@@ -60,12 +61,14 @@ def agreement_by_task_type(source: Source, threshold: float = BAR, ax: Axes | No
         colour, marker = {"above": (BLUE, "o"), "below": (ORANGE, "D"), "open": (GREY, "s")}[clear]
         axes.errorbar(mean, position, xerr=[[mean - low], [high - mean]], fmt=marker, color=colour, capsize=3)
     axes.axvline(threshold, color=ORANGE, linestyle="--", label=f"threshold {threshold:g}")
-    notes = [f"{row.pairs:,} pairs, {row.clusters:,} inputs" for row in shown.itertuples()]
+    notes = [
+        f"{counted(row.pairs, 'pairs')}, {counted(row.clusters, 'inputs')}" for row in shown.itertuples()
+    ]
     row_axes(axes, list(shown["task_type"]), notes)
     above = int((lows > threshold).sum())
     finish(
         axes,
-        f"{above} of {len(shown)} task types agree clearly above {threshold:g}",
+        f"{above} of {counted(len(shown), 'task types')} agree clearly above {threshold:g}",
         x=f"mean agreement (0 to 1), {interval_kind(ALPHA)}",
         legend=True,
     )
@@ -90,7 +93,8 @@ def verdicts(result: AbResult, ax: Axes | None = None) -> Plot:
     axes.axvline(-100 * result.margin, color=ORANGE, linestyle="--", label="accepted loss")
     axes.axvline(0, color=GREY, linewidth=0.8)
     notes = [
-        f"{row.verdict} by {row.whose or row.basis}; {row.pairs:,} pairs, {row.clusters:,} inputs"
+        f"{row.verdict} by {row.whose or row.basis}; {counted(row.pairs, 'pairs')}, "
+        f"{counted(row.clusters, 'inputs')}"
         for row in shown.itertuples()
     ]
     row_axes(axes, list(shown["task_type"]), notes)
@@ -135,7 +139,7 @@ def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = Non
     outcome = decision.outcome.value.replace("_", " ")
     finish(
         axes,
-        f"{label(task_type)}: {outcome} ({decision.pairs:,} distinct inputs)",
+        f"{label(task_type)}: {outcome} ({counted(decision.pairs, 'distinct inputs')})",
         x="distinct inputs compared",
         y="mean (0 to 1)",
         legend=True,
@@ -143,7 +147,7 @@ def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = Non
     latched = f", latched after {decision.decided_after:,}" if decision.decided_after else ""
     numbers = (
         f"{outcome}{latched}; mean {decision.mean:.4f} ({decision.low:.4f} to {decision.high:.4f}) "
-        f"against {decision.threshold:.4f}, {decision.pairs:,} distinct inputs"
+        f"against {decision.threshold:.4f}, {counted(decision.pairs, 'distinct inputs')}"
     )
     return Plot(name, numbers, data, axes)
 

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from router_lab.analysis.statistics.betting import Floats
+from router_lab.counted import counted
 from router_lab.shown.wording import percent, plain
 
 FEW: Final = 10
@@ -42,7 +43,8 @@ class PointEstimates:
         if self.unsettled_share > 0:
             wrong += f", {percent(self.unsettled_share)} one that it has not settled"
         return (
-            f"Beside it, of {self.draws:,} draws of {self.rows} inputs, the cheapest candidate whose point "
+            f"Beside it, of {self.draws:,} draws of {counted(self.rows, 'inputs')}, the "
+            "cheapest candidate whose point "
             f"estimate is within the margin is {', '.join(told)}: {wrong}."
         )
 

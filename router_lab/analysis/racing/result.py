@@ -13,8 +13,9 @@ from router_lab.analysis.cost_and_latency import measured_ratio
 from router_lab.analysis.racing.frontier import COST, PRIMARY, with_primary
 from router_lab.analysis.racing.plan import RacePlan
 from router_lab.analysis.racing.point_estimates import PointEstimates
+from router_lab.counted import counted
 from router_lab.errors import ConfigError
-from router_lab.shown.wording import basis_of, count, html_table, percent, plain, points
+from router_lab.shown.wording import basis_of, html_table, percent, plain, points
 
 COLUMNS: Final = (
     "candidate", "state", "reason", "rows", "of_rows",
@@ -136,7 +137,7 @@ def _told(row: Mapping[str, Any]) -> str:
     why = f": {row['reason']}" if row["state"] in ("futile", "refused") else ""
     return (
         f"{plain(row['candidate'])}: {state}{why}. {points(row['difference'])} points "
-        f"({points(row['low'])} to {points(row['high'])}) on {count(row['rows'])} inputs"
+        f"({points(row['low'])} to {points(row['high'])}) on {counted(row['rows'], 'inputs')}"
         f"{cost}{dominated}.{caution}"
     )
 

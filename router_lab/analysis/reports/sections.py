@@ -10,6 +10,7 @@ import pandas as pd
 from router_lab.analysis.cost_and_latency import measured, measured_ratio
 from router_lab.analysis.exit.overview import on_page, overview
 from router_lab.analysis.ledger_drift import watched
+from router_lab.counted import counted
 from router_lab.shown.markup import details, paragraph, table
 from router_lab.shown.wording import (
     interval_kind,
@@ -180,8 +181,8 @@ def truncation_section(truncation: pd.DataFrame, signals: pd.DataFrame) -> list[
     attempts, suspects = int(truncation["attempts"].sum()), int(truncation["suspects"].sum())
     sent_on = int(truncation["escalated"].sum())
     sentence = (
-        f"{suspects:,} of {attempts:,} attempts show signs of a cut prompt; "
-        f"{sent_on:,} prompts too long for their model went to another."
+        f"{suspects:,} of {counted(attempts, 'attempts')} show signs of a cut prompt; "
+        f"{counted(sent_on, 'prompts')} too long for their model went to another."
     )
     seen = truncation[truncation["suspects"] > 0]
     if seen.empty:

@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from router_lab.analysis.statistics.betting import Floats
 from router_lab.analysis.statistics.bounded import p_above
 from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean
+from router_lab.counted import counted
 from router_lab.errors import ConfigError
 
 FEWEST_MARKED = 10
@@ -184,7 +185,7 @@ class _Rows:
         if not bool((np.isfinite(mass) & (mass > 0)).all()):
             raise ConfigError("weights must be finite and above zero")
         if (inputs := len(np.unique(labels[marked]))) < FEWEST_MARKED:
-            raise ConfigError(f"{inputs} marked inputs, at least {FEWEST_MARKED} are needed")
+            raise ConfigError(f"{counted(inputs, 'marked inputs')}, at least {FEWEST_MARKED} are needed")
         mark_weights = np.where(marked, mass / np.where(marked, chance, 1.0), 0.0)
         return cls(said, judged, mass, mark_weights, labels)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from router_lab.counted import counted
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -95,7 +97,10 @@ def show_servers_record(ledger: Ledger, served: int) -> None:
     attempts = ledger.attempts()
     sent = int((attempts["http_status"].notna() | (attempts["billing"] != "unbilled")).sum())
     verdict = "one row for each" if served == sent else "THEY DIFFER: please report this"
-    print(f"\nThe servers saw {served} requests; the ledger has {sent} attempts that were sent: {verdict}.")
+    print(
+        f"\nThe servers saw {counted(served, 'requests')}; the ledger has "
+        f"{counted(sent, 'attempts')} that were sent: {verdict}."
+    )
 
 
 def _count(value: Any) -> str:

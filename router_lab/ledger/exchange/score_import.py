@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from router_lab.arguments import choice
+from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed
 from router_lab.ledger.exchange.score_files import (
@@ -62,9 +63,9 @@ class ScoreImport:
 
     def __str__(self) -> str:
         rows = len({one.row for one in self.problems})
-        parts = [f"{self.added} pairs scored", f"{self.known} known already"]
-        parts += [f"{self.blank} rows without a score"] if self.blank else []
-        parts += [f"{rows} rows refused"] if rows else []
+        parts = [f"{counted(self.added, 'pairs')} scored", f"{self.known} known already"]
+        parts += [f"{counted(self.blank, 'rows')} without a score"] if self.blank else []
+        parts += [f"{counted(rows, 'rows')} refused"] if rows else []
         return ", ".join(parts)
 
 
@@ -160,7 +161,7 @@ def _one_pair(pairs: Sequence[Pair], rated: Rated, on: On) -> tuple[str | None, 
     if len(answered) > 1:
         differ = [name for name in NARROWING if len({pair[name] for pair in answered}) > 1]
         way = f"a column {' or '.join(differ)}, or on='comparison_id'" if differ else "on='comparison_id'"
-        return None, f"{len(answered)} pairs have this {on}. Say which is meant, with {way}"
+        return None, f"{counted(len(answered), 'pairs', 'have')} this {on}. Say which is meant, with {way}"
     return str(answered[0]["comparison_id"]), ""
 
 

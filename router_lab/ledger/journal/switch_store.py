@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 
+from router_lab.counted import counted
 from router_lab.ledger.journal.lines import LINES_VERSION, encoder
 from router_lab.ledger.journal.money import nano_up
 from router_lab.ledger.schema import microseconds
@@ -61,7 +62,7 @@ class Flip:
         if self.expires_at is not None and now >= self.expires_at:
             return "its time is up"
         if self.expires_pairs is not None and self.pairs >= self.expires_pairs:
-            return f"{self.pairs} pairs were made"
+            return f"{counted(self.pairs, 'pairs', 'were')} made"
         if self.expires_nano is not None and self.spent >= self.expires_nano:
             return f"${self.spent / 1e9:.6f} was spent"
         return ""

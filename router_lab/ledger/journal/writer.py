@@ -22,6 +22,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+from router_lab.counted import counted
 from router_lab.errors import LedgerError, RouterLabError
 from router_lab.ledger.disk.files import make_folder
 from router_lab.ledger.disk.locks import (
@@ -177,7 +178,8 @@ class Writer:
             self._thread.join()
         if self._postponed:
             raise LedgerError(
-                f"{self._journal_path}: {len(self._postponed)} rows could not be written before closing. "
+                f"{self._journal_path}: {counted(len(self._postponed), 'rows')} could not "
+                "be written before closing. "
                 "Their intents are kept and will read as `lost` at their reserved cost"
             )
 

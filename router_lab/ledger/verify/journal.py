@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from router_lab.counted import counted
 from router_lab.ledger.disk.locks import is_dead
 from router_lab.ledger.journal.arrow_rows import Source
 from router_lab.ledger.journal.damage import those_set_aside, unreadable
@@ -79,9 +80,9 @@ def left_out(journal: sqlite3.Connection) -> Iterator[str]:
 
 def orphans(journal: sqlite3.Connection, locks: Path) -> Iterator[str]:
     """Intents of attempts and pairs whose writer is dead."""
-    for table, said in (
-        ("attempts", "attempts were in flight when their process died"),
-        ("comparisons", "pairs waited for their shadow when their process died"),
+    for table, nouns, said in (
+        ("attempts", "attempts", "in flight when a process died"),
+        ("comparisons", "pairs", "without a shadow yet when a process died"),
     ):
         owners = journal.execute(
             f"SELECT owner, count(*) FROM {table}_journal WHERE owner IS NOT NULL GROUP BY owner"  # noqa: S608
@@ -89,8 +90,8 @@ def orphans(journal: sqlite3.Connection, locks: Path) -> Iterator[str]:
         for owner, count in owners.fetchall():
             if is_dead(locks, owner):
                 yield (
-                    f"{count} {said}: open the ledger for writing (or run `router-lab ledger seal`) "
-                    "to turn them into rows"
+                    f"{counted(count, nouns, 'were')} {said}: open the ledger for writing "
+                    "(or run `router-lab ledger seal`) to turn them into rows"
                 )
 
 

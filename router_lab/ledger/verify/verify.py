@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from router_lab.counted import counted
 from router_lab.errors import LedgerError
 from router_lab.ledger.journal.budgets import line_totals
 from router_lab.ledger.journal.file import LOCKS_NAME
@@ -219,10 +220,10 @@ def _of_others(core: Core, names: Sequence[str]) -> Check:
 
 def _sums(state: State, attempts: Any) -> Iterator[str]:
     totals = line_totals(attempts)
-    for scope, period, counted in state.sums:
+    for scope, period, summed in state.sums:
         expected = totals.get((scope, period), 0)
-        if counted != expected:
-            yield f"{scope} {period}: {counted} nano-dollars counted, but the rows add up to {expected}"
+        if summed != expected:
+            yield f"{scope} {period}: {summed} nano-dollars counted, but the rows add up to {expected}"
 
 
 def _notes(state: State, listed: Sequence[str], foreign: Sequence[str]) -> Iterator[str]:
@@ -230,7 +231,8 @@ def _notes(state: State, listed: Sequence[str], foreign: Sequence[str]) -> Itera
         yield f"rows from before {state.pruned_before.isoformat()} were removed by `prune`"
     if foreign:
         yield (
-            f"{len(foreign)} sealed files are of other journals: nothing says what they should hold, and "
+            f"{counted(len(foreign), 'sealed files', 'are')} of other journals: nothing says "
+            "what they should hold, and "
             "budgets leave them out"
         )
     left = [
@@ -242,7 +244,8 @@ def _notes(state: State, listed: Sequence[str], foreign: Sequence[str]) -> Itera
     ]
     if left:
         yield (
-            f"{len(left)} files, such as {left[0]}, are in no manifest and not read: written just now, or "
+            f"{counted(len(left), 'files')}, such as {left[0]}, are in no manifest and not "
+            "read: written just now, or "
             "left by a process that was killed; the next seal deletes these"
         )
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from router_lab.counted import counted
 from router_lab.panels.compare.diff import (
     Field,
     Side,
@@ -106,7 +107,9 @@ def _head(number: int, pairs: Repeats, verdict: str) -> Html:
     if pair.is_noise:
         parts.append(show("primary against itself (noise floor)"))
     if pairs.pairs > 1:
-        parts.append(tag("b", show(f"{pairs.pairs:,} pairs with this prompt, {pairs.differing:,} differ")))
+        parts.append(
+            tag("b", show(f"{counted(pairs.pairs, 'pairs')} with this prompt, {pairs.differing:,} differ"))
+        )
     if verdict:
         parts.append(tag("span", show(verdict, limit=200), style="font-weight:600"))
     return tag("div", *parts, style=HEAD)

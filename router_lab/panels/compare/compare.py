@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import ipywidgets as widgets
 
+from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.panels.base import ROW, WIDE, Panel, control
 from router_lab.panels.compare.filter_bar import FilterBar
@@ -191,7 +192,7 @@ class ComparePanel(Panel[PageContent]):
         shown = self._now
         counts = shown.summary
         return (
-            f"ComparePanel({counts.pairs:,} pairs, {counts.complete:,} complete, "
+            f"ComparePanel({counted(counts.pairs, 'pairs')}, {counts.complete:,} complete, "
             f"{counts.differing:,} differ; page {shown.number} of {shown.pages})"
         )
 

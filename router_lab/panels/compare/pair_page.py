@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from router_lab.counted import counted
 from router_lab.panels.compare.cards import card
 from router_lab.panels.compare.pairs import Choices, Repeats, Summary
 from router_lab.records import Side
@@ -56,7 +57,7 @@ def pairs_html(
 
 def _summed_up(data: PageContent) -> str:
     counts = data.summary
-    parts = [f"{counts.pairs:,} pairs", f"{counts.complete:,} complete"]
+    parts = [counted(counts.pairs, "pairs"), f"{counts.complete:,} complete"]
     if counts.complete:
         parts.append(f"{counts.differing:,} of them differ")
     if counts.mean_agreement is not None:

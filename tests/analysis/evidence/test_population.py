@@ -102,7 +102,7 @@ def test_hot_inputs_that_were_never_sampled_are_told_from_their_rows():
     hashes = np.r_[[f"h{each}" for each in range(300)], np.repeat("hot", 100)]
     status = np.repeat(["complete", "not_sampled"], [300, 100])
     result = monitor(pairs_frame(np.ones(400), input_hash=hashes, status=status), now=LATER)
-    assert "1 inputs with 25.0% of the calls were never compared" in repr(result)
+    assert "1 input with 25.0% of the calls was never compared" in repr(result)
     assert "never compared" not in repr(monitor(pairs_frame(agreeing(0.99, 300)), now=LATER))
 
 

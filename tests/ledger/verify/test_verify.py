@@ -114,8 +114,8 @@ async def test_verify_finds_intents_of_the_dead(tmp_path: Path) -> None:
     ledger.close()  # with both in flight, as a service that is stopped
     report = Ledger(tmp_path).verify()
     assert not report.ok
-    assert "1 attempts were in flight when their process died" in str(report)
-    assert "1 pairs waited for their shadow when their process died" in str(report)
+    assert "1 attempt was in flight when a process died" in str(report)
+    assert "1 pair was without a shadow yet when a process died" in str(report)
     assert len(report.problems) == 2
     with Ledger(tmp_path) as again:
         again.recover()

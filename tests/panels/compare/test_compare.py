@@ -330,7 +330,7 @@ def test_the_static_form_leaves_out_what_changes_between_runs() -> None:
     assert "same answer" in static
     assert "123" not in static
     assert "run-specific-id" not in static
-    assert "1 pairs · 1 complete" in static
+    assert "1 pair · 1 complete" in static
 
 
 def test_an_empty_source_is_shown_as_such() -> None:
@@ -344,7 +344,7 @@ def test_refresh_shows_files_written_since(tmp_path: Path) -> None:
     frame(row(1)).to_parquet(tmp_path / "1.parquet")
     panel = ComparePanel(tmp_path)
     frame(row(2), row(3)).to_parquet(tmp_path / "2.parquet")
-    assert repr(panel).startswith("ComparePanel(1 pairs")
+    assert repr(panel).startswith("ComparePanel(1 pair")
     panel.again.click()
     assert repr(panel).startswith("ComparePanel(3 pairs")
 
@@ -356,7 +356,7 @@ def test_a_source_that_breaks_shows_its_error(tmp_path: Path) -> None:
     file.write_bytes(b"not parquet")
     panel.again.click()
     assert "Problem:" in panel.status
-    assert repr(panel).startswith("ComparePanel(1 pairs")
+    assert repr(panel).startswith("ComparePanel(1 pair")
 
 
 async def test_following_a_ledger_shows_pairs_written_by_another_ledger_object(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import NAMESPACE_URL, uuid5
 
 from router_lab.arguments import choice, names
+from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import Content, hashed
 from router_lab.ledger.exchange.imports.files import RowRefusal, documents
@@ -102,7 +103,8 @@ def _refuse(path: Path, problems: Sequence[RowRefusal], has_calls: bool, strict:
         if len(problems) == 1:
             raise ConfigError(str(problems[0]))
         raise ConfigError(
-            f"{path}: nothing was imported, since {len(problems)} rows cannot be used:\n{told}{more}"
+            f"{path}: nothing was imported, since {counted(len(problems), 'rows')} cannot "
+            f"be used:\n{told}{more}"
         )
     _log.warning("%s: %d rows cannot be used and were left out:\n%s%s", path, len(problems), told, more)
 
