@@ -19,6 +19,7 @@ from router_lab.cli import (
     complete,
     docs,
     freeze,
+    init,
     ledger,
     notebook_copies,
     providers,
@@ -27,6 +28,7 @@ from router_lab.cli import (
     report,
     shadow,
     simulate,
+    spend,
     switch,
 )
 from router_lab.cli.demo import demo
@@ -38,6 +40,7 @@ examples:
   router-lab demo                                   run the sample workload against simulated providers
   router-lab sim --port 8080                        serve the simulated providers until interrupted
   router-lab providers                              what `provider:` may name, and what each can do
+  router-lab init                                   a configuration to begin with
   router-lab check config                           keys, servers, models, prices: all there?
   router-lab complete --task-type summarize "..."   one accounted call
   router-lab switch on --reason "week 48 trial"     let shadows run
@@ -48,6 +51,7 @@ examples:
   router-lab batch status                           what is with a provider; fetches what has come back
   router-lab compare --again --comparator json      stored answers by another measure
   router-lab report --out report.html               verdicts, savings, risks on one page
+  router-lab spend                                  budgets now, and where the money went
   router-lab ledger status                          what the ledger holds
   router-lab notebooks copy trial                   the notebooks, in a folder of yours
   router-lab docs                                   the reference, as a site to read offline
@@ -65,8 +69,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"router-lab {router_lab.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (
-        demo, simulate, providers, check, complete, switch, shadow, replay, freeze, race, batch, compare,
-        report, ledger, notebook_copies, docs,
+        demo, simulate, init, providers, check, complete, switch, shadow, replay, freeze, race, batch,
+        compare, report, spend, ledger, notebook_copies, docs,
     ):  # fmt: skip
         module.add_to(commands)
     return top

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from router_lab import arguments
@@ -52,7 +53,9 @@ def keys_of(table: Any, by: Keys, known: Known) -> dict[str, Any]:
     names = names_of(by)
     unknown = [name for name in names if name not in known and name not in table.columns]
     if unknown:
-        raise ConfigError(f"cannot group by {unknown[0]!r}; there are {', '.join(known)}")
+        near = get_close_matches(unknown[0], known, n=1)
+        hint = f"did you mean {near[0]!r}? There" if near else "there"
+        raise ConfigError(f"cannot group by {unknown[0]!r}; {hint} are {', '.join(known)}")
     return {name: known.get(name, _plain(name))(table) for name in names}
 
 

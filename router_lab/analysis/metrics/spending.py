@@ -39,7 +39,7 @@ def spend_expression(tables: Tables, by: Keys) -> Any:
     return grouped(
         attempts,
         by,
-        ATTEMPT_KEYS,
+        {**ATTEMPT_KEYS, "cause": lambda table: table["cause"]},
         attempts=attempts.count(),
         tokens_in=attempts.tokens_in.sum().fill_null(0),
         tokens_out=attempts.tokens_out.sum().fill_null(0),
