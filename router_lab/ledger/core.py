@@ -33,7 +33,7 @@ from router_lab.ledger.journal.file import (
 from router_lab.ledger.journal.forks import closed_before_forks, journal_in_use
 from router_lab.ledger.journal.operations import Append, JournalTransaction
 from router_lab.ledger.journal.recovery import recover
-from router_lab.ledger.journal.writer import Writer
+from router_lab.ledger.journal.writer import Writer, catch_up
 from router_lab.ledger.privacy import kept_privacy, tighten
 from router_lab.ledger.reading.reader import Reader
 from router_lab.ledger.sealed.rewrite import remove_strays
@@ -42,8 +42,6 @@ from router_lab.ledger.sealed.store import SealedStore
 from router_lab.records import Alert
 
 _Result = TypeVar("_Result")
-# What a reader waits for its own ledger's writes at most, should another process hold these up.
-_OWN_WRITES_S = 1.0
 
 
 class Now(Protocol):
@@ -134,9 +132,8 @@ class Core:
 
     @property
     def reader(self) -> Reader:
-        """Reads what is durable, and what this ledger was given to write before."""
-        if self._writer is not None:
-            self._writer.catch_up(_OWN_WRITES_S)
+        """Reads what is durable, and what this process was given to write before."""
+        catch_up(self.folder)
         return self._reader
 
     @property
@@ -238,6 +235,11 @@ class Core:
         """Store an alert and wait until it is durable."""
         operation = Append("alerts", alert, keep=True)
         self.transact(operation.apply)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether its writer has stopped, and with it whatever it held."""
+        return self._closed
 
     def close(self) -> None:
         """Seal what this ledger wrote and stop the writer."""

@@ -287,7 +287,8 @@ class Flipped:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.restore()
+        if not self._switch._core.is_closed:  # the ledger's end has taken it away
+            self.restore()
 
     def __repr__(self) -> str:
         where = f" for {self.event.prefix!r}" if self.event.prefix else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from ledger_rows import alert, answered, lost, pair, settings
 
+from router_lab.analysis import open as open_tables
 from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
 
@@ -28,6 +29,24 @@ async def test_what_was_written_is_read_at_once(tmp_path: Path, durability: str)
             assert ledger.tables().attempts.count().to_pyarrow().as_py() == number
             assert ledger.export(tmp_path / "out.csv") == number
         assert ledger.verify().ok
+
+
+@pytest.mark.parametrize("durability", ["batch", "os", "full"])
+async def test_what_another_ledger_of_the_process_wrote_is_read_at_once(
+    tmp_path: Path, durability: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: a second `Ledger` on the folder, or `rl.analysis.open`, lacked the last rows of `batch`."""
+    (tmp_path / "link").symlink_to("ledger")
+    monkeypatch.chdir(tmp_path)
+    with Ledger(tmp_path / "ledger") as writing, Ledger("link") as reading:
+        writing.accounts.configure(settings(ledger={"durability": durability}))
+        for number in range(1, 6):
+            intent = lost()
+            await writing.accounts.open_attempt(intent, 0.01, [])
+            writing.accounts.settle(answered(intent))
+            assert reading.attempts()["outcome"].tolist() == ["ok"] * number
+            writing.accounts.record_comparison(pair(primary_attempt_id=intent.attempt_id))
+            assert open_tables("link").comparisons.count().to_pyarrow().as_py() == number
 
 
 WRITE = """

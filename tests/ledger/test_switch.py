@@ -91,6 +91,17 @@ def test_nested_blocks_restore_one_after_the_other(tmp_path: Path, prefix: str) 
         assert not ledger.switch.read("a::b").on
 
 
+def test_closing_the_ledger_ends_its_blocks(tmp_path: Path) -> None:
+    """Regression: leaving the block raised that the ledger is closed, over whatever was wrong in it."""
+    with Ledger(tmp_path) as other:
+        ledger = Ledger(tmp_path)
+        with pytest.raises(ZeroDivisionError), ledger.switch.on("trial"):
+            ledger.close()
+            assert not other.switch.state.on
+            raise ZeroDivisionError
+        assert not other.switch.state.on
+
+
 def test_restoring_never_undoes_a_kill(tmp_path: Path) -> None:
     """Somebody else's off during the block stands, whether it is global or of the same prefix."""
     with Ledger(tmp_path) as ledger:

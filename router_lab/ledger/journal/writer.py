@@ -63,6 +63,21 @@ class _Task:
         self.error: Exception | None = None
 
 
+# What a reader waits for its own process's writes at most, should another process hold these up.
+_OWN_WRITES_S = 1.0
+# The open ones of this process, with their folders. Threads share it: it is changed and copied in one step.
+_writers: dict[Writer, str] = {}
+
+
+def catch_up(folder: Path) -> None:
+    """Wait a second at most until what this process was given to write in `folder` is durable or has failed."""
+    end = time.monotonic() + _OWN_WRITES_S
+    place = os.path.realpath(folder)
+    for writer, where in list(_writers.items()):
+        if where == place:
+            writer.catch_up(max(end - time.monotonic(), 0.0))
+
+
 class Writer:
     """Opens the journal for writing in `folder` and owns its thread until `close()`.
 
@@ -101,6 +116,7 @@ class Writer:
             opened.pop_all()
         self._inodes = self._journal_inodes()
         self._is_open = True
+        _writers[self] = os.path.realpath(folder)
         closed_before_forks(self)
         # A daemon thread outlives the main thread until exit hooks have run, and `Ledger` closes us
         # in one; a thread the interpreter waits for first would hang a script that forgot to close.
@@ -174,6 +190,7 @@ class Writer:
             return
         self._stopping = True
         self._wake.put(True)
+        _writers.pop(self, None)
         if threading.current_thread() is not self._thread:
             self._thread.join()
         if self._postponed:

@@ -12,6 +12,7 @@ from router_lab.arguments import choice, wrong
 from router_lab.ledger.disk.beside import begun
 from router_lab.ledger.disk.files import Files
 from router_lab.ledger.disk.place import place_of
+from router_lab.ledger.journal.writer import catch_up
 from router_lab.ledger.reading.reader import Reader, View, parquet_dataset
 from router_lab.ledger.schema import TABLES, Table
 from router_lab.private_files import spill_folder
@@ -52,6 +53,7 @@ class Tables:
 def tables_in(path: str | Path, backend: str, connection: Any) -> Tables:
     """As `open_tables`, of the ledger in a folder or bucket that is only read."""
     place = place_of(path, None)
+    catch_up(place.journal_folder)
     return open_tables(Reader(place.journal_folder, place.files), place.files, backend, connection)
 
 
