@@ -70,7 +70,7 @@ _writers: dict[Writer, str] = {}
 
 
 def catch_up(folder: Path) -> None:
-    """Wait a second at most until what this process was given to write in `folder` is durable or has failed."""
+    """Wait a second at most until what this process was given to write in `folder` is durable or failed."""
     end = time.monotonic() + _OWN_WRITES_S
     place = os.path.realpath(folder)
     for writer, where in list(_writers.items()):
