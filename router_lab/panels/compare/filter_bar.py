@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import ipywidgets as widgets
 
 from router_lab.panels.base import ROW, WIDE, control
 from router_lab.panels.compare.cards import STATUS_WORDS
-from router_lab.panels.compare.pair_filter import PairFilter
+from router_lab.panels.compare.pair_filter import Order, PairFilter, Scored
 from router_lab.panels.compare.pairs import Choices
 from router_lab.shown.escape import plain
 
@@ -38,9 +38,10 @@ class FilterBar(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             continuous_update=False,
         )
         self.search = control(widgets.Text, "Search", width="260px", continuous_update=False)
-        self.order = control(widgets.Dropdown, "Order", options=["differing first", "newest first"])
+        self.order = control(widgets.Dropdown, "Order", options=list(get_args(Order)))
+        self.scored = _choice("Scores")
         self._filters = [self.task_type, self.models, self.pair_status, self.epoch]
-        self._others = [self.agreement, self.search, self.order]
+        self._others = [self.agreement, self.search, self.scored, self.order]
         super().__init__(
             [widgets.HBox(self._filters, layout=ROW), widgets.HBox(self._others, layout=ROW)], layout=WIDE
         )
@@ -60,6 +61,7 @@ class FilterBar(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             agreement=tuple(self.agreement.value),
             search=self.search.value,
             order=self.order.value,
+            scored=_chosen(self.scored),
         )
 
     def show(self, choices: Choices, wanted: PairFilter) -> None:
@@ -68,6 +70,7 @@ class FilterBar(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         _offer(self.models, choices.models, wanted.models, label=_models_label)
         _offer(self.pair_status, choices.statuses, wanted.status, label=_status_label)
         _offer(self.epoch, choices.epochs, wanted.epoch)
+        _offer(self.scored, get_args(Scored), wanted.scored)
         self.agreement.value = wanted.agreement
         self.search.value = plain(wanted.search)
         self.order.value = wanted.order

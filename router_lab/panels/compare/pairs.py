@@ -91,6 +91,9 @@ class PairSource:
             self._opened = self._open()
             self._pairs = conformed(self._opened.comparisons)
 
+    def _wanted(self, wanted: PairFilter) -> Any:
+        return filtered(self._pairs, self._opened.scores, wanted)
+
     def choices(self) -> Choices:
         """What there is to filter by."""
         names = ["task_type", "primary_alias", "shadow_alias", "status", "switch_epoch"]
@@ -106,7 +109,7 @@ class PairSource:
 
     def summary(self, wanted: PairFilter) -> Summary:
         """Counts of the pairs that pass."""
-        pairs = filtered(self._pairs, wanted)
+        pairs = self._wanted(wanted)
         judged = (pairs.status == "complete") & pairs.agreement.notnull()
         (row,) = self._rows(
             pairs.aggregate(
@@ -131,7 +134,8 @@ class PairSource:
 
     def page(self, wanted: PairFilter, number: int, size: int) -> list[Comparison]:
         """Page `number` (from 1) of the pairs that pass. Only its texts are read, not those before it."""
-        keys = filtered(self._pairs, wanted).select(*_KEYS)
+        found = self._wanted(wanted)
+        keys = found.select(*_keys(found))
         keys = keys.order_by(ordering(keys, wanted.order)).limit(size, offset=(number - 1) * size)
         ids = [row["comparison_id"] for row in self._rows(keys)]
         if not ids:
@@ -142,7 +146,7 @@ class PairSource:
 
     def prompts_asked(self, wanted: PairFilter) -> int:
         """How many pairs are left when those with the same prompt count once."""
-        pairs = filtered(self._pairs, wanted)
+        pairs = self._wanted(wanted)
         (row,) = self._rows(pairs.aggregate(asked=_same_prompt(pairs).nunique()))
         return int(row["asked"])
 
@@ -151,10 +155,10 @@ class PairSource:
 
         Sorts every pair that passes by its prompt, so it is for some hundred thousand pairs at most.
         """
-        pairs = filtered(self._pairs, wanted)
+        pairs = self._wanted(wanted)
         pairs = pairs.mutate(same=_same_prompt(pairs))
         asked = pairs.group_by("same").aggregate(
-            **{name: pairs[name].min() for name in _KEYS if name != "created_at"},
+            **{name: pairs[name].min() for name in _keys(pairs) if name != "created_at"},
             created_at=pairs.created_at.max(),
             pairs=pairs.count(),
             differing=((pairs.status == "complete") & (pairs.agreement < 1)).sum(),
@@ -247,16 +251,21 @@ class PairSource:
 
     def frame(self, wanted: PairFilter) -> pd.DataFrame:
         """All pairs that pass, in order, as a frame with the columns of `Comparison`."""
-        pairs = filtered(self._pairs, wanted)
         from router_lab.analysis.tables import arrow_of
 
+        pairs = self._wanted(wanted)
+        ordered = pairs.order_by(ordering(pairs, wanted.order)).select(*self._pairs.columns)
         with self._lock:
-            table = arrow_of(pairs.order_by(ordering(pairs, wanted.order)))
+            table = arrow_of(ordered)
         return table.to_pandas()
 
     def _rows(self, expression: Any) -> list[dict[str, Any]]:
         with self._lock:
             return plain_rows(expression)
+
+
+def _keys(pairs: Any) -> tuple[str, ...]:
+    return (*_KEYS, "shadow_value") if "shadow_value" in pairs.columns else _KEYS
 
 
 def _same_prompt(pairs: Any) -> Any:

@@ -7,6 +7,7 @@ import getpass
 import json
 import os
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,46 @@ def test_what_others_scored_is_shown_with_their_names_escaped(folder: Path) -> N
     assert "✔ equally good; primary 0.25, shadow 0.5, says" in body(panel)
     assert "<script" not in body(panel)
     assert "\u202e" not in body(panel)
+
+
+def test_pairs_are_found_by_what_was_said_of_them(folder: Path) -> None:
+    """The last word of each scorer counts, the lowest of several; a withdrawn one is none."""
+    early, late = START, START + timedelta(minutes=5)
+
+    def worth(number: int, pair: str, value: float | None, at: datetime = early, **more: Any) -> Score:
+        given: dict[str, Any] = {"by": "gold", "side": "shadow", "kind": "truth", **more}
+        return Score(score_id=str(number), comparison_id=pair, quality_score=value, at=at, **given)
+
+    with rl.Ledger(folder) as ledger:
+        ledger.score(
+            worth(1, "c000001", 0.0),
+            worth(2, "c000001", 1.0, late),
+            worth(3, "c000002", 1.0),
+            worth(4, "c000002", 0.25, by="judge: j", kind="judge"),
+            worth(5, "c000003", 0.0, by="ana", kind="person"),
+            worth(6, "c000003", None, late, by="ana", kind="person", verdict="withdrawn"),
+            worth(7, "c000003", 0.0, by="bo", kind="person", side="primary"),
+        )
+        panel = ComparePanel(ledger)
+
+        def found(**wanted: Any) -> list[str]:
+            panel.filter(**wanted)
+            shown = [one.first.comparison_id for one in panel._now.pairs]
+            assert shown == list(panel.selection()["comparison_id"])
+            return shown
+
+        assert found(scored="shadow scored wrong") == ["c000002"]
+        assert found(scored="primary scored wrong") == ["c000003"]
+        assert found(scored="marked") == ["c000003"]
+        assert sorted(found(scored="not marked")) == ["c000001", "c000002"]
+        assert found(scored=None, order="lowest shadow score first") == ["c000002", "c000001", "c000003"]
+        places = [label for label, _ in panel.filters.scored.options]
+        panel.filters.scored.set_state({"index": places.index("marked")})
+        assert list(panel.selection()["comparison_id"]) == ["c000003"]
+        with pytest.raises(rl.ConfigError, match="scored='wrong': choose one of not marked, marked"):
+            panel.filter(scored="wrong")
+        with pytest.raises(rl.ConfigError, match="order='worst'"):
+            panel.filter(order="worst")
 
 
 def test_the_last_verdict_can_be_taken_back(folder: Path) -> None:

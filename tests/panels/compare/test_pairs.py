@@ -46,6 +46,9 @@ def test_differing_pairs_come_first_and_pairs_without_agreement_last(source: Pai
         ({"search": "c000007"}, [7]),
         ({"search": ".*"}, []),
         ({"search": "answer", "task_type": "code", "epoch": 3}, [9]),
+        ({"scored": "marked"}, []),
+        ({"scored": "not marked", "task_type": "code"}, [8, 7, 9]),
+        ({"order": "lowest shadow score first", "task_type": "code"}, [8, 7, 9]),
     ],
 )
 def test_filters(source: PairSource, wanted: dict[str, object], expected: list[int]) -> None:
@@ -82,7 +85,7 @@ def test_pages_together_are_the_selection_whatever_is_searched(size: int, search
 @given(
     hashes=st.lists(st.sampled_from(["x", "y", "z", None]), min_size=1, max_size=12),
     size=st.integers(1, 5),
-    order=st.sampled_from(["differing first", "newest first"]),
+    order=st.sampled_from(["differing first", "newest first", "lowest shadow score first"]),
 )
 def test_pages_of_prompts_hold_every_pair_once(hashes: list[str | None], size: int, order: Order) -> None:
     rows = [
