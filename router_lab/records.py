@@ -638,6 +638,8 @@ class Watch:
     """Days that pairs have to span before an exit; null: any."""
     scored_by: str | None = None
     """Whose scores were asked for, a kind of scorers or one by name; null: the best there are."""
+    shadow_prompt: str | None = None
+    """Which prompt of its own a replay's candidate was asked with, its number in hex; null: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,9 @@ from router_lab.counted import counted
 from router_lab.defaults import ALPHA, MARGIN
 from router_lab.errors import ConfigError
 from router_lab.records import Watch
+from router_lab.shown.markup import bullets
 from router_lab.shown.wording import (
+    basis_of,
     count,
     estimands,
     html_table,
@@ -72,7 +74,8 @@ _WORDS = ["task_type", "verdict", "reason", "basis", "whose", "estimand", "inter
 
 _MORE = ("more_pairs", "more_pairs_low", "more_pairs_high")
 
-_BESIDE = ("people_difference", "judge_difference", "marks_worth")
+# The columns of the page that stand right.
+_IN_FIGURES = ("Difference",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +122,13 @@ class AbResult:
         )
 
     def _repr_html_(self) -> str:
-        shown = [
-            "task_type", "verdict", "basis", "whose", "difference", "low", "high", "interval",
-            *(["shrunk_difference"] if self.frame["shrunk_difference"].notna().any() else ()),
-            *(_BESIDE if self.frame["marks_worth"].notna().any() else ()),
-            "equal_share", "badly_off_share", "pairs", "of_pairs", "clusters", "more_pairs", "scores_needed",
-            "estimand", "reason", "warnings",
-        ]  # fmt: skip
-        return html_table(self.frame[shown].rename(columns={"task_type": self.by}), _heading(self))
+        """What one needs to read the verdicts; `frame` has all columns."""
+        if self.frame.empty:
+            return html_table(pd.DataFrame(columns=[self.by, "Verdict"]), _heading(self))
+        told = [_sentence(row, self.margin, self.alpha).strip() for row in _rows(self.frame)]
+        return html_table(_overview(self), _heading(self), right=_IN_FIGURES) + bullets(
+            [*told, estimands(self.frame)]
+        )
 
     def verdict(self, task_type: str) -> str:
         """The verdict of one task type. Raises `ConfigError` if it has no pairs."""
@@ -361,6 +363,28 @@ def _heading(result: AbResult) -> str:
     return (
         f"A/B, for one look: shadow less primary, margin {margin} points, alpha {result.alpha:g}{correction}"
     )
+
+
+def _overview(result: AbResult) -> pd.DataFrame:
+    """The essential columns, in words."""
+    rows = _rows(result.frame)
+    return pd.DataFrame(
+        {
+            result.by: result.frame["task_type"],
+            "Verdict": result.frame["verdict"],
+            "By": [basis_of(row["basis"], row["whose"]) for row in rows],
+            "Difference": [_difference(row) for row in rows],
+            "Pairs": [pairs_of(row["pairs"], row["of_pairs"]) for row in rows],
+            "Distinct inputs": result.frame["clusters"],
+        }
+    )
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    if row["difference"] != row["difference"]:
+        return "–"
+    low, high = points(row["low"]), points(row["high"])
+    return f"{points(row['difference'])} points ({low} to {high})"
 
 
 def _outlook(row: Mapping[str, Any], margin: float) -> str:

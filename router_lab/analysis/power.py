@@ -21,7 +21,7 @@ from router_lab.analysis.evidence.ladder import BOUNDS, QUALITY, Evidence
 from router_lab.analysis.evidence.ladder import evidence as evidence_of
 from router_lab.analysis.evidence.pairs import asked_basis, judged_pairs
 from router_lab.analysis.evidence.people_and_judge import by_chance
-from router_lab.analysis.evidence.quality import NOTHING, inspect
+from router_lab.analysis.evidence.quality import inspect, nothing_said
 from router_lab.analysis.exit.decision import EXIT_PLAN, ExitPlan
 from router_lab.analysis.exit.runs import betting_scale
 from router_lab.analysis.statistics.ab_power import POWER, binary_pairs, graded_pairs
@@ -239,7 +239,7 @@ def _rates(pairs: Any, by: str, basis: str | None, scored_by: str | None) -> dic
 def _nothing_to_plan_by(group: pd.DataFrame, found: Evidence) -> str:
     """Why no pair of a group says anything, with the remedy."""
     refused = [finding.message for finding in inspect(group, found, None) if finding.refuses]
-    return "; ".join(refused) or NOTHING[found.basis]
+    return "; ".join(refused) or nothing_said(group, found.basis)
 
 
 def _rates_of(group: pd.DataFrame, basis: str | None) -> _Rates:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from router_lab.analysis.evidence.ladder import FAILED, Evidence
+from router_lab.analysis.evidence.ladder import FAILED, QUALITY, Evidence
 from router_lab.analysis.evidence.pairs import distinct_values
 from router_lab.analysis.evidence.people_and_judge import by_chance, judged_beside
 from router_lab.analysis.evidence.prompts import COLUMN as PROMPT
@@ -52,6 +52,9 @@ IN_A_ROW = 5
 LEAST_ALPHA = 0.667
 
 # What a basis is asked of that no pair holds, and where it comes from.
+# What a candidate of a replay was asked with that has no prompt of its own.
+ROWS_OWN = "that of the rows"
+
 NOTHING = {
     "scores": 'no pair has scores; score some with rl.spot_checks(ledger, 100, by="you") or '
     "ledger.import_scores(...)",
@@ -75,7 +78,7 @@ def inspect(group: pd.DataFrame, found: Evidence, cluster: str | None) -> list[F
     """Findings on one group: `group` as `pairs.judged_pairs` made it, `found` what counts of it."""
     main = group[~group["is_noise"]]
     return [
-        *_size(found, cluster),
+        *_size(main, found, cluster),
         *_completeness(main, found),
         *_dropped(main),
         *_led(found),
@@ -90,9 +93,18 @@ def inspect(group: pd.DataFrame, found: Evidence, cluster: str | None) -> list[F
     ]
 
 
-def _size(found: Evidence, cluster: str | None) -> list[Finding]:
+def nothing_said(rows: pd.DataFrame, basis: str) -> str:
+    """What is missing where no pair of a group speaks on a basis, with the remedy."""
+    main = rows[~rows["is_noise"]]
+    if basis not in QUALITY or main.empty or main["use"].isin(("scored", "unscored")).any():
+        return NOTHING[basis]
+    told = _last_error(main)
+    return f"no pair has two answers{told}, so that there is nothing to score or to judge: mend that first"
+
+
+def _size(main: pd.DataFrame, found: Evidence, cluster: str | None) -> list[Finding]:
     if found.rows.empty:
-        return [Finding("too_few_clusters", NOTHING[found.basis], refuses=True)]
+        return [Finding("too_few_clusters", nothing_said(main, found.basis), refuses=True)]
     evidence = found.rows
     sizes = evidence.groupby(cluster, dropna=False).size() if cluster else pd.Series(1, index=evidence.index)
     if len(sizes) < FEWEST_CLUSTERS:
@@ -357,13 +369,18 @@ def _mixtures(found_evidence: Evidence) -> list[Finding]:
     return [*found, *_own_prompts(evidence), *_prompts(evidence)]
 
 
+def prompt_name(number: float) -> str:
+    """A candidate's own prompt, as its number is told."""
+    return f"{int(number):012x}"
+
+
 def _own_prompts(evidence: pd.DataFrame) -> list[Finding]:
     """Whether a replay's candidate of one name was asked with several prompts of its own."""
     asked = evidence.loc[evidence["use"] == "scored", "shadow_prompt"].fillna(-1).value_counts(sort=False)
     if len(asked) < 2:
         return []
     told = ", ".join(
-        f"{'that of the rows' if number < 0 else f'{int(number):012x}'} on {pairs:,}"
+        f"{ROWS_OWN if number < 0 else prompt_name(number)} on {pairs:,}"
         for number, pairs in asked.head(3).items()
     )
     message = (

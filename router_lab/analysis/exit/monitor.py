@@ -32,7 +32,7 @@ from router_lab.analysis.evidence.ladder import evidence as evidence_of
 from router_lab.analysis.evidence.pairs import asked_basis, judged_pairs
 from router_lab.analysis.evidence.people_and_judge import NEARLY_ALL, by_chance, judged_beside
 from router_lab.analysis.evidence.population import TAG
-from router_lab.analysis.evidence.quality import FEWEST_CLUSTERS, NOTHING
+from router_lab.analysis.evidence.quality import FEWEST_CLUSTERS
 from router_lab.analysis.exit.decision import (
     EXIT_PLAN,
     Decision,
@@ -500,7 +500,7 @@ def _sentence(run: Run, decision: Decision, watch: Watch | None) -> str:
     because = f" New watch: {watch.opened_because}." if watch and watch.opened_because else ""
     if not decision.pairs:
         refused = f"{decision.reason}; " if decision.outcome is Outcome.REFUSED else ""
-        nothing = f"{NOTHING[run.basis]}." if run.basis in QUALITY else "no usable pair yet."
+        nothing = f"{run.nothing}." if run.basis in QUALITY else "no usable pair yet."
         return f"{word}: {refused}{nothing}{because}"
     more = ""
     if decision.outcome is Outcome.CONTINUE:

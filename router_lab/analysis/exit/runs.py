@@ -31,7 +31,13 @@ from router_lab.analysis.evidence.population import (
     why_waiting,
 )
 from router_lab.analysis.evidence.prompts import settled
-from router_lab.analysis.evidence.quality import inspect, led_by_failures
+from router_lab.analysis.evidence.quality import (
+    ROWS_OWN,
+    inspect,
+    led_by_failures,
+    nothing_said,
+    prompt_name,
+)
 from router_lab.analysis.exit.decision import Decision
 from router_lab.analysis.exit.history import Standing
 from router_lab.analysis.exit.watches import COMPARED, changed
@@ -68,8 +74,8 @@ class Run:
     and a judge say each alone, where the judge helps people's marks. `waits` is why an exit waits ("": not);
     `only_likeness` that the mean is of a likeness, which may be high where answers are wrong ("": it is not).
     `equal_share` of the inputs agree exactly, `badly_off_share` by less than .5 (NaN without likeness).
-    `markable` values are of pairs with two answers; `is_led_by_failures`: those that fall short do so mostly
-    by shadows that gave nothing.
+    `nothing` says what is missing where no pair speaks. `markable` values are of pairs with two answers;
+    `is_led_by_failures`: those that fall short do so mostly by shadows that gave nothing.
     `newest` and `started` are None when nothing ran. `refusal` says why no verdict may rest on these pairs
     ("" for none), `sampled` how many there were to be. `audits` are the values seen since an exit, which
     the verdict does not use, `audit_likeness` their agreement, `likeness` that before. `usd_per_pair` is
@@ -102,6 +108,7 @@ class Run:
     only_likeness: str = ""
     markable: int = 0
     is_led_by_failures: bool = False
+    nothing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +171,7 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
         beside=beside,
         markable=int((first["use"] == "scored").sum()),
         is_led_by_failures=led_by_failures(first),
+        nothing=nothing_said(latest, found.basis) if evidence.empty else "",
         **equal_and_badly_off(first, pd.Series(weights, first.index)),
         waits=why_waiting(span_days(first), watch.at_least_days or 0.0, cycle, near, watch.cluster),
     )
@@ -226,7 +234,7 @@ def latest_run(rows: pd.DataFrame, since: datetime | None) -> pd.DataFrame:
     if since is not None:
         rows = rows[rows["created_at"] > pd.Timestamp(since)]
     rows = settled(rows)
-    main = rows[~rows["is_noise"] & rows["use"].isin(_COMPARED_USES)]
+    main = _compared(rows)
     if main.empty:
         return rows
     start = 0
@@ -248,9 +256,18 @@ def began_because(rows: pd.DataFrame, latest: pd.DataFrame) -> str:
 
 def compared_by(latest: pd.DataFrame) -> dict[str, str | None]:
     """What the pairs of a run compare; None where it is not known."""
-    main = latest[~latest["is_noise"] & latest["use"].isin(_COMPARED_USES)]
+    main = _compared(latest)
     newest = {column: main[column].dropna() for column in COMPARED}
     return {column: str(known.iloc[-1]) or None if len(known) else None for column, known in newest.items()}
+
+
+def _compared(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows that compare something, with `shadow_prompt` in words: of one that answered it is always known."""
+    main = rows[~rows["is_noise"] & rows["use"].isin(_COMPARED_USES)]
+    known = main["shadow_prompt"].dropna()
+    own = pd.Series(None, main.index, dtype=object).mask(main["use"] == "scored", ROWS_OWN)
+    own[known.index] = [prompt_name(number) for number in known]
+    return main.assign(shadow_prompt=own)
 
 
 def betting_scale(differences: Floats, basis: str, margin: float) -> tuple[Floats, float]:

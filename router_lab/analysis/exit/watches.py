@@ -25,7 +25,7 @@ from router_lab.shown.wording import plain
 # What a watch compares: columns of pairs.
 COMPARED: Final = (
     "primary_alias", "shadow_alias", "primary_model", "shadow_model",
-    "primary_parameters", "shadow_parameters", "prompt_version", "comparator",
+    "primary_parameters", "shadow_parameters", "prompt_version", "shadow_prompt", "comparator",
 )  # fmt: skip
 
 # Why a watch began that somebody asked for, and one whose verdict was refuted.
@@ -146,6 +146,11 @@ def what_ended(
 
 def changed(column: str, before: str, now: str) -> str:
     """That what is compared changed, in words."""
+    if column == "shadow_prompt":
+        return (
+            f"the shadow's own prompt changed from {plain(before)} to {plain(now)}, whose pairs are judged "
+            "from here on; candidates of a replay with names of their own are judged apart"
+        )
     name = "prompt (its system text, tools or schema)" if _is_unnamed(column, now) else column
     return f"{name.replace('_', ' ')} changed from {plain(before)} to {plain(now)}"
 

@@ -1,0 +1,57 @@
+"""A candidate of one name that is asked with another prompt is another candidate: its pairs begin anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pair_frames import NOW, pairs_frame
+from watched_pairs import LATER, apply, pairs, write
+
+from router_lab.analysis import ab, monitor
+from router_lab.ledger import Ledger
+
+PROMPTS = {"shadow_prompt": 0xBEEF}
+HEX = "00000000beef"
+
+
+def asked(number: int, prompts: dict[str, int] | None, first: int = 0) -> pd.DataFrame:
+    """Pairs of a replay, one a minute, whose candidate had this prompt of its own."""
+    frame = pairs_frame(np.ones(number), origin="replay")
+    names = [f"{first + place:07d}" for place in range(number)]
+    return frame.assign(
+        details=[prompts or {}] * number,
+        input_hash=names,
+        request_id=names,
+        comparison_id=names,
+        created_at=NOW + pd.to_timedelta(range(first, first + number), unit="min"),
+    )
+
+
+def test_the_newest_prompt_is_judged_and_the_change_is_told():
+    both = pd.concat([asked(100, None), asked(120, PROMPTS, 100)], ignore_index=True)
+    assert "several prompts" in ab(both).frame["reason"].iloc[0]
+    row = monitor(both, now=LATER).frame.iloc[0]
+    assert (row["outcome"], row["pairs"]) == ("non_inferior", 120)
+    assert row["opened_because"].startswith(f"the shadow's own prompt changed from that of the rows to {HEX}")
+    assert "candidates of a replay with names of their own are judged apart" in row["opened_because"]
+
+
+def test_a_failure_changes_no_prompt():
+    frame = asked(120, PROMPTS)
+    frame.loc[110, ["status", "shadow_model"]] = ["shadow_failed", None]
+    frame["details"] = frame["details"].where(frame["status"] == "complete", None)
+    row = monitor(frame, now=LATER).frame.iloc[0]
+    assert (row["pairs"], row["opened_because"]) == (120, "")
+
+
+def test_a_kept_verdict_is_of_its_own_prompt(tmp_path: Path):
+    with Ledger(tmp_path) as ledger:
+        write(ledger, pairs(np.ones(120), origin="replay", details=PROMPTS))
+        assert "STABLE" in apply(ledger)
+        assert set(ledger.watches()["shadow_prompt"]) == {HEX}
+        write(ledger, pairs(np.zeros(30), 200, origin="replay"))
+        row = monitor(ledger, now=LATER).frame.iloc[0]
+        assert row["outcome"] != "non_inferior" and row["pairs"] == 30
+        assert f"prompt changed from {HEX} to that of the rows" in row["opened_because"]
