@@ -23,6 +23,7 @@ from router_lab.errors import (
 )
 from router_lab.ledger.reading.recorded import attempt_of
 from router_lab.records import Attempt, Batch
+from router_lab.replay.arguments import check_arguments
 from router_lab.replay.asking import HOPELESS, Tally, is_hopeless
 from router_lab.replay.candidates import Candidate
 from router_lab.replay.fan_out import FanOut, Wanted, request_id_of
@@ -60,6 +61,7 @@ async def batch_status(router: Router) -> tuple[Batch, ...]:
     """
     from router_lab.router.offline import OfflineRouter
 
+    check_arguments(router=router)
     beside = OfflineRouter.of(router, {})
     troubles: dict[str, str] = {}
     try:

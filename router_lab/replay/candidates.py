@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from router_lab.arguments import wrong
 from router_lab.errors import ConfigError
 from router_lab.parameters import CHECKS
 from router_lab.records import Message
@@ -45,6 +46,8 @@ class Candidate:
                 raise ConfigError(f"candidate {self.alias}: `{what}` must be text")
         if self.prompt is not None and "{prompt}" not in self.prompt:
             raise ConfigError(f"candidate {self.alias}: its prompt must hold {{prompt}}, the row's own")
+        if not isinstance(self.name, str):
+            raise wrong("name", self.name, "a text, or left out")
         object.__setattr__(self, "name", self.name or self._described())
         if not self.name.isprintable() or len(self.name) > _LONGEST_NAME:
             raise ConfigError(f"candidate {self.name[:60]!r}: a name has 1 to 200 printable characters")
@@ -112,8 +115,18 @@ def grid(
     `prompts` maps names to templates, `{"short": {"system": "Be brief."}}` or `{"prompt": "..."}`; the name
     "" with none of them is the row's own prompt.
     """
+    named = prompts or {"": {}}
+    if not isinstance(named, Mapping) or not all(isinstance(texts, Mapping) for texts in named.values()):
+        raise wrong("prompts", prompts, 'a mapping of names to templates, {"short": {"system": "Be brief."}}')
+    for what, given in (("aliases", aliases), ("parameters", parameters)):
+        if not isinstance(given, Iterable) or isinstance(given, str):
+            raise wrong(what, given, "a list of aliases" if what == "aliases" else "a list of mappings")
     found = []
-    for alias, asked, (name, texts) in itertools.product(aliases, parameters, (prompts or {"": {}}).items()):
+    for alias, asked, (name, texts) in itertools.product(aliases, parameters, named.items()):
+        if not isinstance(texts, Mapping):
+            raise wrong(
+                "prompts", prompts, 'a mapping of names to templates, {"short": {"system": "Be brief."}}'
+            )
         unknown = set(texts) - {"system", "prompt"}
         if unknown:
             raise ConfigError(f"prompts[{name!r}] has {sorted(unknown)[0]!r}; it takes system and prompt")

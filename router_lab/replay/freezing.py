@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from router_lab.counted import counted
 from router_lab.errors import BudgetExceededError, ConfigError, LedgerError
 from router_lab.records import Attempt
+from router_lab.replay.arguments import check_arguments
 from router_lab.replay.asking import Tally, ask
 from router_lab.replay.bundle import BundleFile, bundle_file
 from router_lab.replay.candidates import Candidate
@@ -103,7 +104,11 @@ async def freeze(
     playback="bundle.parquet")` answers as it did. Raises `ConfigError` before anything is sent,
     `LedgerError`.
     """
-    path = _checked(router, out, repeats, concurrency)
+    check_arguments(
+        router=router, model=model, repeats=repeats, task_type=task_type, within=within, sample=sample,
+        seed=seed, concurrency=concurrency, strict=strict, confirm=confirm, progress=progress,
+    )  # fmt: skip
+    path = _checked(router, out)
     alias = model or _routed(router, within or task_type)
     candidate = Candidate(alias)
     beside = OfflineRouter.of(router, {alias: candidate.model(router.settings)})
@@ -246,10 +251,7 @@ class _Freezer:
         return call.is_answered and is_kept(call) and self.router.is_asked(call.last, job, self._name)
 
 
-def _checked(router: Router, out: str | Path, repeats: int, concurrency: int) -> Path:
-    for name, value in (("repeats", repeats), ("concurrency", concurrency)):
-        if type(value) is not int or value < 1:
-            raise ConfigError(f"{name}={value!r}: a whole number above 0")
+def _checked(router: Router, out: str | Path) -> Path:
     if not isinstance(out, str | Path) or Path(out).suffix != ".parquet":
         raise ConfigError(f"out={str(out)[:200]!r}: a bundle is a .parquet file")
     if router.settings.ledger.content != "full":

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from router_lab.errors import BudgetExceededError, ConfigError, LedgerError
+from router_lab.replay.arguments import check_arguments
 from router_lab.replay.costs import with_costs
 from router_lab.replay.misconfigured import misconfigured_shadows
 from router_lab.replay.pair_scores import score_pairs
@@ -60,8 +61,10 @@ async def replay(
     rows in the ledger; running it again goes on from there. Raises `ConfigError` for arguments that
     make no sense, and `LedgerError` when there is no ledger to resume from.
     """
-    if concurrency < 1:
-        raise ConfigError(f"concurrency must be at least 1, not {concurrency}")
+    check_arguments(
+        router=router, concurrency=concurrency, progress=progress, resume=resume, task_type=task_type,
+        comparator=comparator, options=options,
+    )  # fmt: skip
     scorer = Scorer(comparator, options, router.settings)
     began = datetime.now(UTC)
     done = await _answered(router, resume, ledger)

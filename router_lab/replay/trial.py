@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.arguments import instance
 from router_lab.errors import ConfigError
+from router_lab.replay.arguments import check_arguments
 from router_lab.replay.asking import Tally
 from router_lab.replay.batching import BatchReplay
 from router_lab.replay.candidates import Candidate, read_candidates
@@ -96,12 +97,17 @@ async def replay_candidates(
     the switch, which governs what is sent unasked, does not stop it. Raises `ConfigError` before anything is
     sent, `LedgerError`; a budget that is used up ends the run, and the result says so.
     """
+    check_arguments(
+        router=router, task_type=task_type, within=within, sample=sample, seed=seed, repeats=repeats,
+        reuse=reuse, concurrency=concurrency, comparator=comparator, options=options, strict=strict,
+        batch=batch, confirm=confirm, progress=progress,
+    )  # fmt: skip
     chosen = read_candidates(candidates, router.settings)
     if batch:
         _check_batch(router)
         for one in chosen:
             check_takes_batches(one.alias, one.model(router.settings))
-    _check(primary, repeats, concurrency, sample, run_id)
+    _check(primary, run_id)
     race_plan = _race_plan(race)
     if comparator is not None:
         made_comparator(comparator, options or {})
@@ -188,12 +194,9 @@ def _check_batch(router: Router) -> None:
         )
 
 
-def _check(primary: str, repeats: int, concurrency: int, sample: int | None, run_id: str | None) -> None:
-    if primary not in ("logged", "call"):
+def _check(primary: str, run_id: str | None) -> None:
+    if not isinstance(primary, str) or primary not in ("logged", "call"):
         raise ConfigError(f"primary={primary!r}: choose 'logged' (the rows' own answers) or 'call'")
-    for name, value in (("repeats", repeats), ("concurrency", concurrency), ("sample", sample)):
-        if value is not None and (type(value) is not int or value < 1):
-            raise ConfigError(f"{name}={value!r}: a whole number above 0")
     if run_id is not None and (
         not isinstance(run_id, str) or not run_id.isprintable() or not 0 < len(run_id) <= _LONGEST_RUN_ID
     ):

@@ -1,4 +1,4 @@
-"""Every public function of analysis, scores, steering and the ledger, given what means nothing.
+"""Every public function of analysis, scores, steering, replays and the ledger, given what means nothing.
 
 Only the project's own errors come out, whatever the argument. A function that is not listed here fails the
 test, so that a new one is swept too.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from pair_frames import pairs_frame
 from watched_pairs import LATER, NAME, pairs, write
 
 import router_lab as rl
+from lab import laboratory
 from router_lab.analysis.evidence.marks import stratified_mean
 from router_lab.analysis.evidence.scorers import krippendorff_alpha
 from router_lab.analysis.exit.decision import decide
@@ -93,7 +95,15 @@ LEDGER: Mapping[str, Given] = {
     "redact": lambda *_: {"before": "2000-01-01"},
     "export": lambda _, folder: {"path": folder / "out.csv"},
     "import_file": lambda _, folder: {"path": folder / "in.jsonl", "source": "jsonl"},
+    "follow": lambda *_: {"timeout_s": 0.0},
     "reconcile": lambda _, folder: {"provider": "openai", "path": folder / "in.csv"},
+}
+REPLAY: Mapping[str, Given] = {
+    "Candidate": lambda *_: {"alias": "cheap"},
+    "grid": lambda *_: {"aliases": ["cheap"]},
+    **dict.fromkeys(("replay", "batch_status"), lambda *_: {}),
+    "replay_candidates": lambda *_: {"candidates": ["cheap"]},
+    "freeze": lambda _, folder: {"out": folder / "bundle.parquet", "task_type": "ask"},
 }
 SWITCH: Mapping[str, Given] = {
     "on": lambda *_: {"reason": "test"}, "off": lambda *_: {"reason": "test"},
@@ -102,7 +112,7 @@ SWITCH: Mapping[str, Given] = {
 
 # What takes no argument of a user's, or is called with a record by the package itself.
 NO_ARGUMENTS = {
-    "status", "seal", "compact", "verify", "recover", "close", "follow",
+    "status", "seal", "compact", "verify", "recover", "close",
     "state", "states", "glance", "history", "start", "restore", "end_expired",
 }  # fmt: skip
 # Passed on as they are to what is swept too, at the price of reading a ledger each time.
@@ -144,6 +154,33 @@ def public(owner: object) -> set[str]:
         if not isinstance(getattr(type(owner), name, 0), property)
     }
     return {name for name, one in found.items() if inspect.isroutine(one) or hasattr(one, "__post_init__")}
+
+
+async def test_a_replay_refuses_what_means_nothing_and_sends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    raw = []
+    with laboratory(tmp_path / "ledger") as lab:
+        async with lab.router("routing:\n  ask: {model: cloud, max_tokens: 64}\n") as router:
+            for name, given in REPLAY.items():
+                function = getattr(rl.replay, name)
+                needed = {"router": router, "rows": []}
+                taken = inspect.signature(function).parameters
+                good = {one: value for one, value in needed.items() if one in taken}
+                good |= given(lab.ledger, tmp_path)
+                for argument, odd in itertools.product(taken, ODD):
+                    if odd is taken[argument].default:
+                        continue
+                    try:
+                        found = function(**{**good, argument: odd})
+                        await found if inspect.isawaitable(found) else found
+                    except RouterLabError as error:
+                        assert str(error)
+                    except Exception as error:
+                        raw.append(f"{name}({argument}={odd!r}): {type(error).__name__}: {error}")
+        assert not lab.served
+    assert not raw, "\n".join(raw)
 
 
 @pytest.mark.parametrize("where", OWNERS)
