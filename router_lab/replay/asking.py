@@ -35,13 +35,17 @@ _PATIENCE = 12
 
 @dataclass(slots=True)
 class Tally:
-    """What came of one candidate so far. `skipped` pairs were there before; `stopped` says why it ended."""
+    """What came of one candidate so far. `skipped` pairs were there before; `stopped` says why it ended.
+
+    `out` answers are in batches that their provider has.
+    """
 
     answered: int = 0
     failed: int = 0
     skipped: int = 0
     reused: int = 0
     unanswered: int = 0
+    out: int = 0
     cost_usd: float = 0.0
     unknown_usd: float = 0.0
     stopped: str | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -89,7 +89,7 @@ class Failures:
             attempts.comparison_id.startswith(PREFIX) & attempts.is_shadow & (attempts.outcome != "ok")
         ).anti_join(pairs.filter(pairs.comparison_id.startswith(PREFIX)), "comparison_id")
         self._rows: Mapping[str, list[Attempt]] = defaultdict(list)
-        for one in arrow_of(failed.order_by("started_at", "attempt_id")).to_pylist():
+        for one in arrow_of(failed.drop("prompt").order_by("started_at", "attempt_id")).to_pylist():
             self._rows[one["comparison_id"]].append(attempt_of(one))
 
     def of(self, comparison_id: str) -> Sequence[Attempt]:
@@ -182,7 +182,7 @@ class BatchReplay:
         identity, tally = wanted.comparison_id, self.run.tallies[wanted.candidate.name]
         if tally.stopped is not None or identity in paid.pairs or identity in out:
             return False
-        if paid.answer(identity) is not None or identity in self._refused:
+        if identity in paid.unpaired or identity in self._refused:
             return False
         rows = self._failures.of(identity) if self._failures is not None else ()
         if rows and _stops(rows[-1]) and rows[-1].started_at >= self.run.began:
@@ -231,6 +231,7 @@ class BatchReplay:
         """Bring the run's batches on until none is out."""
         pause, failures = _FIRST_LOOK_S, 0
         while mine := await self._mine():
+            self._tell(mine)
             for batch in mine:
                 try:
                     await self.desk.bring_on(batch)
@@ -247,6 +248,17 @@ class BatchReplay:
             if await self._mine():
                 await self.run.router.clock.sleep(pause)
                 pause = min(_LONGEST_WAIT_S, 1.5 * pause)
+        self._tell(())
+
+    def _tell(self, mine: Sequence[Batch]) -> None:
+        """Say how many answers of each candidate are out, at every look at them."""
+        out = Counter[str]()
+        for batch in mine:
+            out[batch.candidate] += batch.open_items
+        for name, tally in self.run.tallies.items():
+            if tally.out or out[name]:
+                tally.out = out[name]
+                self.run.report(name, tally)
 
     async def _mine(self) -> list[Batch]:
         names = {one.name for one in self.run.candidates}

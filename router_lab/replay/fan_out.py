@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 # Problems that a result names.
 _TOLD = 20
+# Rows whose stored answers are read at a time.
+_AT_ONCE = 500
 
 _log = logging.getLogger("router_lab.replay")
 
@@ -202,6 +204,7 @@ class _Turn:
         self._places = asyncio.Semaphore(2 * run.concurrency)
 
     async def run(self, items: Any) -> None:
+        answered: list[tuple[Item, list[Wanted]]] = []
         async with asyncio.TaskGroup() as rows:
             for item in items:
                 if self._run.stopped or not self._left():
@@ -209,9 +212,30 @@ class _Turn:
                 wanted = [one for one in self._run.wanted(item, self._candidates) if self._is_missing(one)]
                 if not wanted:
                     await asyncio.sleep(0)  # a million of these must not hold up the event loop
-                    continue
-                await self._places.acquire()
-                rows.create_task(self._row(item, wanted)).add_done_callback(lambda _: self._places.release())
+                elif not any(one.comparison_id in self._paid.unpaired for one in wanted):
+                    await self._begin(rows, item, wanted, {})
+                else:
+                    answered.append((item, wanted))
+                    if len(answered) == _AT_ONCE:
+                        await self._begin_answered(rows, answered)
+                        answered = []
+            await self._begin_answered(rows, answered)
+
+    async def _begin_answered(
+        self, rows: asyncio.TaskGroup, some: Sequence[tuple[Item, list[Wanted]]]
+    ) -> None:
+        """Begin rows of which the ledger has answers, read together: there may be more than memory holds."""
+        answers = await self._paid.answers([one.comparison_id for _, wanted in some for one in wanted])
+        for item, wanted in some:
+            if self._run.stopped is None:
+                await self._begin(rows, item, wanted, answers)
+
+    async def _begin(
+        self, rows: asyncio.TaskGroup, item: Item, wanted: Sequence[Wanted], answers: Mapping[str, Attempt]
+    ) -> None:
+        await self._places.acquire()
+        row = rows.create_task(self._row(item, wanted, answers))
+        row.add_done_callback(lambda _: self._places.release())
 
     def _left(self) -> bool:
         return any(self._run.tallies[one.name].stopped is None for one in self._candidates)
@@ -224,7 +248,7 @@ class _Turn:
         self._run.report(wanted.candidate.name, tally)
         return False
 
-    async def _row(self, item: Item, wanted: Sequence[Wanted]) -> None:
+    async def _row(self, item: Item, wanted: Sequence[Wanted], answers: Mapping[str, Attempt]) -> None:
         try:
             primary, written = await self._primary(item)
         except (BudgetExceededError, LedgerError) as error:
@@ -236,7 +260,7 @@ class _Turn:
         await self._noise(item, primary)
         async with asyncio.TaskGroup() as pairs:
             for one in wanted:
-                pairs.create_task(self._pair(one, primary))
+                pairs.create_task(self._pair(one, primary, answers.get(one.comparison_id)))
         if written is not None:
             try:  # no candidate's intent was durable before it, so that this waits for nothing
                 await written
@@ -310,10 +334,10 @@ class _Turn:
             )
             await self._router.pairs.write_compared(pairing, primary, answer)
 
-    async def _pair(self, wanted: Wanted, primary: FinishedJob) -> None:
+    async def _pair(self, wanted: Wanted, primary: FinishedJob, stored: Attempt | None) -> None:
         name = wanted.candidate.name
         tally = self._run.tallies[name]
-        shadow, known = await self._stored(wanted, primary)
+        shadow, known = await self._stored(wanted, primary, stored)
         try:
             if self._run.settled is not None:
                 shadow = shadow or self._run.settled(wanted, self._job(wanted, primary))
@@ -357,9 +381,11 @@ class _Turn:
             await pairs.write_compared(pairing, primary, shadow)
             tally.answered += 1
 
-    async def _stored(self, wanted: Wanted, primary: FinishedJob) -> tuple[FinishedJob | None, bool]:
+    async def _stored(
+        self, wanted: Wanted, primary: FinishedJob, before: Attempt | None
+    ) -> tuple[FinishedJob | None, bool]:
         """An answer that was paid for before, and whether it was another run's."""
-        before, known = self._paid.answer(wanted.comparison_id), False
+        known = False
         if before is None and self._reused is None:
             return None, False
         job = self._job(wanted, primary)

@@ -7,7 +7,8 @@ or neither is. Ids are kept as 64 bits each: a million rows and three candidates
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -38,15 +39,19 @@ def key64(text: str) -> int:
 class Keys:
     """A set of texts, 8 bytes each."""
 
-    def __init__(self, texts: Iterator[str]) -> None:
-        self._keys = np.sort(np.fromiter(map(key64, texts), dtype=np.uint64))
+    def __init__(self, texts: Iterable[str] = (), keys: Any = None) -> None:
+        found = np.fromiter(map(key64, texts), dtype=np.uint64) if keys is None else keys
+        self._keys = np.sort(found)
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def __contains__(self, text: str) -> bool:
-        key = np.uint64(key64(text))
-        place = int(np.searchsorted(self._keys, key))
+        return bool(len(self._keys)) and self.has(key64(text))
+
+    def has(self, key: int) -> bool:
+        """Whether the text of which these are the 64 bits is there."""
+        place = int(np.searchsorted(self._keys, np.uint64(key)))
         return place < len(self._keys) and bool(self._keys[place] == key)
 
 
@@ -66,16 +71,31 @@ class Paid:
         answered = attempts.filter(
             attempts.comparison_id.startswith(PREFIX) & attempts.is_shadow & (attempts.outcome == "ok")
         )
-        self._answers = _by(answered.anti_join(own, "comparison_id"), "comparison_id")
+        self.unpaired = Keys(_texts(answered.anti_join(own, "comparison_id").comparison_id))
         calls = attempts.filter(
             ~attempts.is_shadow & attempts.request_id.startswith(PREFIX) & (attempts.outcome == "ok")
         )
         self._primary: Batched[str, Attempt] = Batched(self._primaries)
         self._calls = Keys(_texts(calls.filter(~calls.attempt_id.startswith(PREFIX)).request_id))
 
-    def answer(self, comparison_id: str) -> Attempt | None:
-        """A candidate's answer that is paid for and in no pair yet."""
-        return self._answers.get(comparison_id)
+    async def answers(self, comparison_ids: Sequence[str]) -> Mapping[str, Attempt]:
+        """The candidates' answers that are paid for and in no pair yet, of these pairs.
+
+        Reads the ledger where there are any: there may be more of them than memory holds.
+        """
+        asked = [one for one in comparison_ids if one in self.unpaired]
+        return await asyncio.to_thread(self._answers, asked) if asked else {}
+
+    def _answers(self, comparison_ids: Sequence[str]) -> Mapping[str, Attempt]:
+        from router_lab.analysis.tables import tables_of
+
+        attempts = tables_of(self._ledger).attempts
+        return _by(
+            attempts.filter(
+                attempts.comparison_id.isin(comparison_ids) & attempts.is_shadow & (attempts.outcome == "ok")
+            ),
+            "comparison_id",
+        )
 
     async def primary(self, request_id: str) -> Attempt | None:
         """The answer of a primary that an earlier run called; reads the ledger where there is one."""

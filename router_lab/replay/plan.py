@@ -6,7 +6,7 @@ import heapq
 import random
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +16,7 @@ from router_lab.counted import counted
 from router_lab.errors import ConfigError, RouterLabError
 from router_lab.replay.candidates import Candidate
 from router_lab.replay.logged import Logged
-from router_lab.replay.paid import key64, latencies, replay_id
+from router_lab.replay.paid import Keys, key64, latencies, replay_id
 from router_lab.replay.rows import Row, present
 from router_lab.replay.scoring import Scorer
 from router_lab.replay.sources import OpenRows
@@ -196,7 +196,7 @@ class Reader:
 
     def plan(self, run_id: str, sample: int | None, seed: int) -> tuple[Plan, Chosen]:
         """Go through all of them. Raises `ConfigError` for a source that cannot be read, and an id twice."""
-        keys, problems, kinds = array("Q"), list[Problem](), Counter[str]()
+        keys, names, problems, kinds = array("Q"), array("Q"), list[Problem](), Counter[str]()
         some = _Some(_ESTIMATED, seed)
         wrong = number = 0
         for number, read in enumerate(self._read(frozenset()), 1):
@@ -205,15 +205,18 @@ class Reader:
                 problems += [Problem(number, str(read))] if len(problems) < _TOLD else []
                 continue
             keys.append(key64(read.key))
+            names.append(name64(read.row.task_type, read.row.task_id))
             kinds[read.row.task_type] += 1
             some.offer(read)
         repeated = _repeated(keys)
         self._refuse_same_ids(repeated)
         drawn = dict(kinds) if sample is None else _allocated(kinds, sample)
+        some_keys = None if sample is None else self._drawn(repeated, drawn, seed)
         chosen = Chosen(
             repeated,
             {kind: drawn[kind] / kinds[kind] for kind in kinds},
-            None if sample is None else self._drawn(repeated, drawn, seed),
+            some_keys,
+            _names(keys, names, None if some_keys is None else some_keys | repeated),
         )
         total = sum(drawn.values())
         plan = Plan(
@@ -340,11 +343,15 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Which rows take part: all, or those drawn; keys that several rows without an id share."""
+    """Which rows take part: all, or those drawn; keys that several rows without an id share.
+
+    `names` are those of `name64`, of rows that share a key without their numbers.
+    """
 
     repeated: frozenset[int]
     chances: Mapping[str, float]
     keys: frozenset[int] | None
+    names: Keys
 
     def chance(self, item: Item) -> float | None:
         """The chance with which a row was drawn; None for one that was not."""
@@ -394,6 +401,20 @@ def _allocated(kinds: Mapping[str, int], sample: int) -> dict[str, int]:
     for kind in rest[: max(0, sample - sum(drawn.values()))]:
         drawn[kind] = min(kinds[kind], drawn[kind] + 1)
     return drawn
+
+
+def name64(task_type: str, task_id: str) -> int:
+    """64 bits for what a pair's row says of its row in the log."""
+    return key64(f"{task_type}\n{task_id}")
+
+
+def _names(keys: array[int], names: array[int], some: Collection[int] | None) -> Keys:
+    """The names of all rows, or of those with some keys."""
+    found = np.frombuffer(names, dtype=np.uint64) if names else np.empty(0, dtype=np.uint64)
+    if some is None or not names:
+        return Keys(keys=found)
+    drawn = np.fromiter(some, dtype=np.uint64)
+    return Keys(keys=found[np.isin(np.frombuffer(keys, dtype=np.uint64), drawn)])
 
 
 def _repeated(keys: array[int]) -> frozenset[int]:

@@ -41,10 +41,14 @@ class _Caller:
 
     def __call__(self) -> None:
         self._done += 1
+        self.tell(self._done)
+
+    def tell(self, done: int) -> None:
+        """So many are done."""
         if self._progress is None:
             return
         try:
-            self._progress(self._done, self._total)
+            self._progress(done, self._total)
         except Exception:
             _log.exception("the progress callable raised and is not called again")
             self._progress = None
@@ -68,12 +72,19 @@ def _bar(total: int | None, place: int = 0) -> Any:
 def reporting_candidates(
     progress: bool | Progress | None, candidates: Sequence[Candidate], each: int
 ) -> Iterator[Callable[[str, Tally], None]]:
-    """Yields a function to call with a candidate's name and tally once per pair: a bar for each of them,
-    with its rate, the time left and what it has cost, or the pairs done of all.
+    """Yields a function to call with a candidate's name and tally once per pair, and while a batch is waited
+    for: a bar for each of them, with its rate, the time left, what it has cost and how many answers are in
+    batches, or the pairs done of all.
     """
     if callable(progress):
         caller = _Caller(progress, each * len(candidates))
-        yield lambda *_: caller()
+        done: dict[str, int] = {}
+
+        def tell(name: str, tally: Tally) -> None:
+            done[name] = tally.done
+            caller.tell(sum(done.values()))
+
+        yield tell
         return
     if not progress:
         yield lambda *_: None
@@ -85,7 +96,8 @@ def reporting_candidates(
             bars[one.name].set_description(plain(one.name, 40))
 
         def show(name: str, tally: Tally) -> None:
-            bars[name].set_postfix_str(f"${tally.cost_usd:.4f}", refresh=False)
+            waits = f", {tally.out:,} in batches" if tally.out else ""
+            bars[name].set_postfix_str(f"${tally.cost_usd:.4f}{waits}", refresh=bool(waits))
             bars[name].update(tally.done - bars[name].n)
 
         yield show

@@ -46,6 +46,7 @@ class OpenRows(AbstractContextManager["OpenRows"]):
         self.is_bundle = is_bundle(source)
         self._kept: Any = None
         self.name = self._ledger.name if self._ledger else _name(source)
+        self.is_named = self._ledger is not None or isinstance(source, str | Path)
 
     @property
     def is_ledger(self) -> bool:

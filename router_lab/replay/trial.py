@@ -21,6 +21,7 @@ from router_lab.replay.plan import Item, Plan, Primary, Reader, refuse
 from router_lab.replay.progress import Progress, reporting_candidates
 from router_lab.replay.racing import Items, RaceRun, run_race
 from router_lab.replay.rows import Row
+from router_lab.replay.run_names import fitting_run_id
 from router_lab.replay.scoring import Scorer
 from router_lab.replay.sources import OpenRows
 from router_lab.router.batches.desk import check_takes_batches
@@ -80,7 +81,9 @@ async def replay_candidates(
     end, goes on where it was: a row and candidate that has its pair in the ledger under `run_id` (by default
     the file's name) is not asked again, nor is one whose answer was stored before its pair. `reuse` takes
     answers which the ledger has of other runs to the same input by the same model with the same parameters;
-    their pairs are marked `reused` in `details`.
+    their pairs are marked `reused` in `details`. A run is of certain rows, drawn with certain chances: a
+    `run_id` that has pairs of others is refused, and rows without a name (a list, a frame) are `rows`,
+    `rows-2` and so on, as they fit.
 
     With `race` (a `rl.analysis.RacePlan`, or True for the default one) rows are asked in a random order that
     `seed` fixes, round after round, and a candidate is asked no more once it is found within the margin,
@@ -129,6 +132,13 @@ async def replay_candidates(
             )
             plan, drawn = await asyncio.to_thread(reader.plan, run_id or source.name, sample, seed)
             refuse(plan, source.name, strict)
+            is_named = run_id is not None or source.is_named
+            plan = replace(
+                plan,
+                run_id=await asyncio.to_thread(
+                    fitting_run_id, router.ledger, plan.run_id, drawn, is_own=is_named
+                ),
+            )
             if confirm is not None and not confirm(plan):
                 return _result(plan, None, chosen, 0, router, "not confirmed: nothing was sent")
             with reporting_candidates(progress, chosen, sum(plan.drawn.values()) * repeats) as report:

@@ -29,7 +29,7 @@ models:
   cloud: {{provider: anthropic, model: claude-opus-4-1, base_url: "{url}", price: {{input: 15, output: 75}}}}
   cheap: {{provider: anthropic, model: claude-sonnet-4-5, base_url: "{url}", price: {{input: 3, output: 15}}}}
 routing: {{summarize: {{model: cloud, max_tokens: 256}}}}
-cost: {{shadow_daily_usd: 1000000}}
+cost: {{monthly_budget_usd: 1000000, daily_budget_usd: 1000000, shadow_daily_usd: 1000000}}
 """
 
 

@@ -79,6 +79,16 @@ async def test_candidates_are_asked_at_half_the_price_and_paired_as_ever(lab: La
     assert lab.server.app.bill(PRICES)["usd"] < run.plan.high_usd
 
 
+async def test_a_batch_that_is_waited_for_is_told_of(lab: Lab) -> None:
+    lab.server.app.batches.steer(default={"delay_s": 3600})
+    told: list[tuple[int, int | None]] = []
+    async with router(lab) as asking:
+        await rl.replay(
+            asking, log(), candidates=["cheap"], batch=True, progress=lambda *said: told.append(said)
+        )
+    assert told[:2] == [(0, 6), (0, 6)] and told[-1] == (6, 6) and told == sorted(told)
+
+
 async def test_a_second_run_asks_nothing(lab: Lab) -> None:
     async with router(lab) as asking:
         await rl.replay(asking, log(), candidates=["cheap"], batch=True)

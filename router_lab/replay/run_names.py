@@ -1,0 +1,81 @@
+"""The name of a run: its pairs are evidence about certain rows, drawn with certain chances, and no others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from math import isclose
+from typing import Any
+
+from router_lab.errors import ConfigError
+from router_lab.replay.paid import Keys
+from router_lab.replay.plan import Chosen, name64
+
+# A row without an id that others equal has its number behind its name.
+_NUMBER = re.compile(r"-\d+\Z")
+_AT_ONCE = 50_000
+
+
+def fitting_run_id(ledger: Any, name: str, chosen: Chosen, *, is_own: bool) -> str:
+    """`name`, where what the ledger has of that run is of rows that take part now, drawn as they are now.
+
+    For rows that nobody named (`is_own` is false) the next of `rows`, `rows-2` ... that fits. Raises
+    `ConfigError` where another sample, task type, time or file would be mixed with what is there.
+    """
+    number = 1
+    while True:
+        run_id = name if number == 1 else f"{name}-{number}"
+        _check_chances(ledger, run_id, chosen)
+        strange = _strange_row(ledger, run_id, chosen)
+        if strange is None:
+            return run_id
+        if is_own:
+            raise ConfigError(
+                f"run_id={run_id!r}: the ledger has pairs of this run of rows that do not take part now, "
+                f"such as {strange}: another file, task type, time or sample would be mixed with them. Ask "
+                "for the same rows again, or give these a run_id of their own"
+            )
+        number += 1
+
+
+def _check_chances(ledger: Any, run_id: str, chosen: Chosen) -> None:
+    pairs = _pairs(ledger, run_id)
+    if pairs is None:
+        return
+    for kind, before in sorted(_rows(pairs.select("task_type", "sample_probability").distinct())):
+        now = chosen.chances.get(kind)
+        if now is not None and before is not None and not isclose(now, before):
+            raise ConfigError(
+                f"run_id={run_id!r}: rows of {kind} were drawn for this run with a chance of {before:.3g}, "
+                f"and now it is {now:.3g}: their pairs would be mixed. Ask for the same `sample`, or give "
+                "this one a run_id of its own (with reuse=True, answers that are there are not paid again)"
+            )
+
+
+def _strange_row(ledger: Any, run_id: str, chosen: Chosen) -> str | None:
+    pairs = _pairs(ledger, run_id)
+    if pairs is None:
+        return None
+    for kind, task_id in _rows(pairs.select("task_type", "task_id").distinct()):
+        if task_id is not None and not _is_there(kind, task_id, chosen.names):
+            return f"{task_id[:60]!r} of {kind}"
+    return None
+
+
+def _is_there(kind: str, task_id: str, names: Keys) -> bool:
+    return names.has(name64(kind, task_id)) or names.has(name64(kind, _NUMBER.sub("", task_id)))
+
+
+def _pairs(ledger: Any, run_id: str) -> Any:
+    """What the ledger has of a run, as an Ibis table; None where it keeps no tables."""
+    from router_lab.analysis.tables import tables_if_any
+
+    tables = tables_if_any(ledger)
+    return None if tables is None else tables.comparisons.filter(tables.comparisons.run_id == run_id)
+
+
+def _rows(expression: Any) -> Iterator[tuple[Any, ...]]:
+    from router_lab.analysis.tables import batches_of
+
+    for batch in batches_of(expression, _AT_ONCE):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
