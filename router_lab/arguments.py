@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from difflib import get_close_matches
 from math import isfinite
 from numbers import Integral, Real
 from pathlib import Path
@@ -121,7 +122,9 @@ def choice(name: str, value: Any, choices: Iterable[str]) -> str:
     """One of several words."""
     known = tuple(choices)
     if not isinstance(value, str) or value not in known:
-        raise ConfigError(f"{name}={shown(value)}: choose one of {', '.join(known)}")
+        near = get_close_matches(value, known, n=1) if isinstance(value, str) else ()
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"{name}={shown(value)}: choose one of {', '.join(known)}{hint}")
     return value
 
 

@@ -48,7 +48,9 @@ def tables_of(source: Any) -> Tables:
     """The tables of a `Source`. Raises `ConfigError` for anything else, saying what is accepted."""
     found = tables_if_any(source)
     if found is None:
-        raise ConfigError(f"a {type(source).__name__} is no ledger; pass {ACCEPTED}")
+        kind = type(source).__name__
+        article = "an" if kind[0].lower() in "aeiou" else "a"
+        raise ConfigError(f"{article} {kind} is no ledger; pass {ACCEPTED}")
     return found
 
 

@@ -39,6 +39,8 @@ def explain(error: ErrorDetails) -> Problem:
         return Problem(path, error["msg"].removeprefix("Value error, "))
     if kind in _EXPECTED:
         return Problem(path, f"expected {_EXPECTED[kind]}, got {describe(value, path)}{_hint(kind, value)}")
+    if kind == "too_short":
+        return Problem(path, "at least one is needed")
     wanted = error["msg"].replace("Input should", "must", 1)
     if kind == "literal_error" and isinstance(value, str):
         choices = re.findall(r"'([^']*)'", error["ctx"]["expected"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import ipywidgets as widgets
 
+from router_lab import arguments
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.panels.base import ROW, WIDE, Panel, control
@@ -108,11 +109,10 @@ class ComparePanel(Panel[PageContent]):
 
     def filter(self, **changes: Any) -> None:
         """Change the filter (fields of `PairFilter`) and go to the first page: `filter(task_type="code")`."""
-        try:
-            wanted = PairFilter(**{**asdict(self._filter), **changes})
-        except TypeError as error:
-            raise ConfigError(f"{error}; filters are {', '.join(asdict(self._filter))}") from None
-        self._filter, self._number = wanted, 1
+        known = asdict(self._filter)
+        for name in changes:
+            arguments.choice("filter", name, known)
+        self._filter, self._number = PairFilter(**{**known, **changes}), 1
         self._draw(self._readable())
 
     def go_to(self, number: int) -> None:

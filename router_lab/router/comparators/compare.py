@@ -52,6 +52,7 @@ from router_lab.router.comparators.text import Exact, Normalised, Similarity, Te
 from router_lab.router.comparators.tools import Tools
 from router_lab.router.comparators.worker import Worker
 from router_lab.router.routing import RouteTable
+from router_lab.settings.explain import explain
 from router_lab.settings.models import Settings
 
 __all__ = [
@@ -218,11 +219,11 @@ def _configured(kind: type[Options], options: dict[str, Any]) -> Comparator | Ju
 
 
 def _explain(kind: type[Options], error: ValidationError) -> str:
-    problem = error.errors(include_url=False, include_input=False)[0]
+    problem = error.errors(include_url=False)[0]
     key = ".".join(map(str, problem["loc"]))
     known = sorted(kind.model_fields)
     if problem["type"] != "extra_forbidden":
-        return f"comparator `{kind.name}`: option `{key}`: {problem['msg']}"
+        return f"comparator `{kind.name}`: option `{key}`: {explain(problem).message}"
     if not known:
         return f"comparator `{kind.name}`: option `{key}` is unknown; it takes no options"
     near = get_close_matches(key, known, n=1)
