@@ -13,7 +13,9 @@ from router_lab.docs.problems import alerts_page, errors_page
 from router_lab.docs.tables import columns_page, keys_page
 
 # The pages of prose, in the order one reads them.
-PROSE = ("security",)
+PROSE = (
+    "start", "verdict", "money", "truncation", "switch", "processes", "operating", "security", "comparison",
+)  # fmt: skip
 _INDEX = """\
 # router_lab
 

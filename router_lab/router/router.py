@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
+from router_lab import arguments
 from router_lab import settings as settings_module
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
@@ -85,6 +86,12 @@ class Router:
         on_alert: AlertCallback | None = None,
         seed: int | None = None,
     ) -> None:
+        if not isinstance(settings, Settings):
+            raise arguments.wrong(
+                "settings",
+                settings,
+                "a Settings, as rl.settings.load(path) reads it; see Router.from_yaml(path)",
+            )
         self.settings = settings
         if ledger is None and playback is not None:
             ledger = NoLedger()

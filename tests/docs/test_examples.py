@@ -1,28 +1,25 @@
-"""Every example of the reference and of the pages runs, against the simulated providers."""
+"""Every example of the reference, the pages and the README runs, against the simulated providers."""
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import inspect
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cells import SETTINGS, command, run
 
 import router_lab as rl
 from router_lab.docs.examples import examples
+from router_lab.docs.pages import PROSE
 
-SETTINGS = """
-models:
-  big: {{provider: anthropic, model: claude-sonnet-4-5, base_url: "{url}", price: {{input: 3, output: 15}}}}
-  small: {{provider: ollama, model: "qwen2.5:7b", base_url: "{url}", price: {{input: 0.1, output: 0.1}}}}
-routing:
-  ask: {{model: big, shadow: {{model: small}}}}
-  "summarize::short": {{model: big, shadow: {{model: small}}}}
-  judge: {{model: big}}
-"""
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = {name: ROOT / "router_lab" / "docs" / f"{name}.md" for name in PROSE} | {"README": ROOT / "README.md"}
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LANGUAGES = {"python", "sh", "yaml", "text"}
 
 
 @pytest.fixture
@@ -45,14 +42,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield tmp_path
 
 
-async def run(text: str, names: dict[str, Any], where: str) -> None:
-    """Run a block as a notebook's cell, `await` at its top included."""
-    code = compile(text, where, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    done = eval(code, names)
-    if inspect.isawaitable(done):
-        await done
-
-
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_every_example_of_a_public_name_runs(folder: Path):
@@ -62,3 +51,34 @@ def test_every_example_of_a_public_name_runs(folder: Path):
             await run(text, names, heading)
 
     asyncio.run(all_of_them())
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_every_example_of_a_page_runs(folder: Path, page: str):
+    text = PAGES[page].read_text("utf-8")
+    texts = [f"Summarise the minutes of meeting {number}." for number in range(3)]
+    names: dict[str, Any] = {"__name__": "cell", "texts": texts}
+
+    async def cell(shown: str) -> None:
+        await run(shown, names, page)
+
+    for language, shown in BLOCK.findall(text):
+        assert language in LANGUAGES, f"{page}: who runs {language}?"
+        if language == "python":
+            asyncio.run(cell(shown))
+        for line in shown.splitlines() if language == "sh" else ():
+            typed(line)
+
+
+def typed(line: str) -> None:
+    """What stands in a block of the shell: a command of ours, or a goal of the Makefile."""
+    words = shlex.split(line, comments=True)
+    if words[:1] == ["make"]:
+        goals = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+        assert words[1] in goals
+    elif words:
+        assert words[0].endswith("router-lab"), line
+        said = command(line.replace("out/ledger", "ledger"))
+        assert said.code == 0, f"{line}: {said.errors}"

@@ -6,12 +6,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
-import io
 import os
 import re
-import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,13 +20,17 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from test_examples import SETTINGS, run
+from cells import SETTINGS, command, run
 
 import router_lab as rl
-from router_lab.cli import main
 from router_lab.docs.mistakes import Mistake, mistakes
 
 ALL = [(f"{topic}, {place}", one) for topic, group in mistakes().items() for place, one in enumerate(group)]
+_DIFFERS = {
+    r"127\.0\.0\.1:\d+": "127.0.0.1:8080",
+    r"for \d{4}-\d\d-\d\d": "for 2026-11-22",
+    r"\$0\.\d{6}": "$0.001000",
+}.items()
 BASE = yaml.safe_load(SETTINGS.format(url="http://127.0.0.1:9"))
 
 
@@ -46,11 +47,15 @@ class Desk:
         told = {"yaml": self._of_yaml, "sh": self._of_shell, "python": self._of_python}
         text = told[mistake.language](mistake.text)
         text = text.replace(str(self.folder.resolve()), "...").replace(str(self.folder), "...")
-        return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8080", text).strip()
+        for differs, instead in _DIFFERS:
+            text = re.sub(differs, instead, text)
+        return text.strip()
 
     def _of_yaml(self, text: str) -> str:
         """The text is the beginning of the file; sections that it leaves out follow."""
-        sections = {name: part for name, part in BASE.items() if not re.search(rf"^{name}:", text, re.MULTILINE)}
+        sections = {
+            name: part for name, part in BASE.items() if not re.search(rf"^{name}:", text, re.MULTILINE)
+        }
         (self.folder / "mine.yaml").write_text(f"{text}\n{yaml.safe_dump(sections)}", "utf-8")
         return self._raised('rl.Router.from_yaml("mine.yaml", ledger=ledger)')
 
@@ -67,15 +72,10 @@ class Desk:
         raise AssertionError(f"nothing was said of: {text}")
 
     def _of_shell(self, text: str) -> str:
-        output = io.StringIO()
-        with contextlib.redirect_stderr(output), contextlib.redirect_stdout(io.StringIO()):
-            try:
-                code = main(shlex.split(text)[1:])
-            except SystemExit as error:
-                code = error.code if isinstance(error.code, int) else 1
-        assert code in (1, 2, 3), f"exit code {code}: {text}"
-        assert "Traceback" not in output.getvalue()
-        return "\n".join(line for line in output.getvalue().splitlines() if not line.startswith((" ", "usage:")))
+        said = command(text)
+        assert said.code in (1, 2, 3), f"exit code {said.code}: {text}"
+        assert "Traceback" not in said.errors
+        return "\n".join(line for line in said.errors.splitlines() if not line.startswith((" ", "usage:")))
 
 
 @contextmanager
