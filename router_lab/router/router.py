@@ -52,6 +52,7 @@ from router_lab.router.shadows.shadow import Shadows, plan_pairings
 from router_lab.router.signatures import takes_what
 from router_lab.router.transport.transport import Transport
 from router_lab.router.view import routes_html
+from router_lab.router.writes import has_event_loop
 from router_lab.settings.models import Settings
 
 if TYPE_CHECKING:
@@ -318,6 +319,8 @@ class Router:
         await self._close(_grace(error))
 
     async def _close(self, within_s: float | None) -> None:
+        if not has_event_loop():
+            return  # a child that was forked by what a loop ran: all of it is its parent's
         await self._loop_states.finish(within_s)
         await self._alerts.drain()
 

@@ -219,6 +219,46 @@ def test_a_fork_inside_an_event_loop_leaves_both_processes_at_work(lab: Lab, run
     )
 
 
+def test_a_child_that_goes_on_inside_its_parents_loop_is_told_so_and_settles_nothing(lab: Lab, run):
+    """Regression: Python's own `no running event loop`, and a parent's stream that its child settled."""
+    run(
+        """
+        from router_lab.router.calls.streaming import StreamClosedError
+
+        async def in_child(router, stream):
+            told = []
+            for go_on in (stream.__anext__, lambda: router.complete("child", task_type="ask"), router.close):
+                try:
+                    await go_on()
+                except (ConfigError, StreamClosedError) as error:
+                    told.append(str(error))
+            return told
+
+        async def main():
+            router, ledger = made()
+            async with router:
+                stream = router.stream("many words", task_type="ask")
+                await anext(stream)
+                child = os.fork()
+                if not child:
+                    try:
+                        told = await in_child(router, stream)
+                        await stream.aclose()
+                        assert len(told) == 2 and "parent" in told[0] and "asyncio.run" in told[1]
+                        os._exit(0)
+                    finally:
+                        os._exit(9)
+                assert os.waitpid(child, 0)[1] == 0
+                assert [chunk.completion async for chunk in stream][-1] is not None
+            ledger.close()
+
+        asyncio.run(main())
+        """
+    )
+    assert asked(lab) == ["many words"]
+    assert lab.attempts["outcome"].tolist() == ["ok"]
+
+
 @pytest.mark.parametrize("backend", ["loky", "multiprocessing", "threading"])
 def test_joblib_makes_calls_in_any_of_its_backends(lab: Lab, run, backend: str):
     run(

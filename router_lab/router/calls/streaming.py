@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -29,10 +30,10 @@ Pieces = AsyncGenerator[Piece, None]
 
 
 class StreamClosedError(RouterLabError):
-    """The router was closed while this stream was under way; its row says `abandoned`."""
+    """The router was closed while this stream was under way (its row says `abandoned`), or a parent's is."""
 
-    def __init__(self) -> None:
-        super().__init__("the router was closed while this stream was under way")
+    def __init__(self, why: str = "the router was closed while this stream was under way") -> None:
+        super().__init__(why)
 
 
 class OpenStream:
@@ -56,6 +57,7 @@ class OpenStream:
         self._closing = asyncio.Event()
         self._consumer: asyncio.Task[Any] | None = None
         self._turn = asyncio.Lock()
+        self._process = os.getpid()
 
     def is_closing(self) -> bool:
         """Whether the router is ending it."""
@@ -63,6 +65,8 @@ class OpenStream:
 
     async def next(self) -> Piece:
         """The next piece, for the consumer. Raises `StreamClosedError` once the router closes."""
+        if self._is_inherited:
+            raise StreamClosedError("this stream is the parent process's: begin another one here")
         async with self._turn:
             if self.is_closing():
                 raise StreamClosedError
@@ -79,6 +83,10 @@ class OpenStream:
             finally:
                 self._consumer = None
 
+    @property
+    def _is_inherited(self) -> bool:
+        return self._process != os.getpid()
+
     def completed(self, completion: Completion) -> Completion:
         """Its last piece was a settlement, which came to this."""
         self.primary = FinishedJob(self.job, completion)
@@ -92,7 +100,9 @@ class OpenStream:
         await self.end()
 
     async def end(self) -> None:
-        """Settle what is left of it, and offer what came of it. Ending twice does no harm."""
+        """Settle what is left of it, and offer what came of it. Ending twice does no harm, nor in a child."""
+        if self._is_inherited:
+            return
         async with self._turn:
             if self.pieces is not None:
                 await self.pieces.aclose()

@@ -9,10 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from weakref import WeakSet
 
+from router_lab.errors import ConfigError
 from router_lab.forking import renewed_in_child
 from router_lab.router.calls.streaming import OpenStream
 from router_lab.router.shadows.shadow import Shadows
 from router_lab.router.transport.transport import Transport
+from router_lab.router.writes import has_event_loop
 
 # How long a script that ends without `close_sync()` waits for its shadows.
 EXIT_GRACE_S = 5.0
@@ -61,7 +63,9 @@ class LoopStates:
 
     @property
     def here(self) -> LoopState:
-        """The state of the running event loop."""
+        """The state of the running event loop. Raises `ConfigError` where none runs."""
+        if not has_event_loop():
+            raise ConfigError("no event loop runs here (none is inherited by a fork): asyncio.run(...)")
         loop = asyncio.get_running_loop()
         kept = self._kept.get(loop)
         if kept is not None:

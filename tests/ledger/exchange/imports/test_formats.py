@@ -511,6 +511,7 @@ def test_binary_exports_are_the_same_calls_as_their_json(
 
 
 def test_messages_of_json_compressed_one_by_one(tmp_path: Path) -> None:
+    pytest.importorskip("opentelemetry.proto", reason="the `otlp` extra is not installed")
     messages = [_zstd(json.dumps(export(span(number))).encode()) for number in "12"]
     added, _ = imported(tmp_path, "otel", b"".join(map(_sized, messages)))
     assert added == 2
