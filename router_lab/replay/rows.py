@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ class Row:
         if not isinstance(given, Mapping):
             raise ConfigError(f"a row must be a mapping of columns or a prompt, not {type(given).__name__}")
         row = {str(name): present(value) for name, value in given.items()}
+        if "expected" not in row:
+            _check_nearly_expected(row)
         kind = row.get("task_type") or task_type
         if not kind:
             raise ConfigError("no `task_type`: add the column, or pass replay(..., task_type=...)")
@@ -103,6 +106,15 @@ class Row:
             max_tokens=self.max_tokens,
             **self.parameters,
         )
+
+
+def _check_nearly_expected(names: Iterable[str]) -> None:
+    """Raise `ConfigError` for a column that must have been meant: left alone, no answer would be scored."""
+    for name in names:
+        if name.lower().startswith("expected") or get_close_matches(name.lower(), ["expected"], cutoff=0.8):
+            raise ConfigError(
+                f"`{name[:80]}`: did you mean `expected`? Rename the column, so that it is used"
+            )
 
 
 def read_rows(source: Any) -> Iterator[Any]:

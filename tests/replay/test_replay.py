@@ -172,6 +172,8 @@ async def test_bad_rows_are_collected_and_cost_nothing(lab: Lab, tmp_path: Path)
     scored = {"task_type": "ask", "prompt": "x", "expected": "y"}
     bad: Sequence[tuple[Any, str]] = [
         ({"prompt": "x"}, "no `task_type`"),
+        ({"task_type": "ask", "prompt": "x", "Expcted": "y"}, "`Expcted`: did you mean `expected`?"),
+        ({"task_type": "ask", "prompt": "x", "expected_answer": "y"}, "did you mean `expected`?"),
         ({"task_type": "ask"}, "either `prompt` or `messages`"),
         ({"task_type": "ask", "prompt": "x", "messages": []}, "either `prompt` or `messages`"),
         ({"task_type": "ask", "prompt": "x", "max_tokens": "many"}, "`max_tokens`"),
