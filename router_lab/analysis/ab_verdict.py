@@ -33,6 +33,7 @@ from router_lab.analysis.evidence.ladder import evidence as evidence_of
 from router_lab.analysis.evidence.pairs import asked_basis, equal_and_badly_off, judged_pairs
 from router_lab.analysis.evidence.people_and_judge import HelpedMean, people_and_judge
 from router_lab.analysis.evidence.quality import REFUSALS, Finding, inspect, led_by_failures
+from router_lab.analysis.evidence.rows import rows_where
 from router_lab.analysis.exit.watches import newest_watches
 from router_lab.analysis.outlook import more_pairs, more_pairs_between, scores_to_settle
 from router_lab.analysis.statistics.ab_power import detectable
@@ -170,7 +171,8 @@ def ab(
     if unknown := sorted({*arguments.texts("allow", allow, of_refusals)} - {*REFUSALS}):
         raise ConfigError(f"allow names {', '.join(map(repr, unknown))}; it is {of_refusals}")
     basis = asked_basis(pairs, basis, scored_by)
-    rows = judged_pairs(pairs, by, keep=[cluster] if cluster else [], basis=basis, scored_by=scored_by)
+    named = [cluster] if cluster and cluster != "input_hash" else []
+    rows = judged_pairs(pairs, by, named, basis=basis, scored_by=scored_by)
     if cluster and cluster not in rows:
         raise ConfigError(f"pairs has no column {cluster!r} to cluster by; pass cluster=None if none repeat")
     planned = _planned(pairs, watches) if by == "task_type" else {}
@@ -237,10 +239,10 @@ def _judge_group(
         "clusters": evidence[cluster].nunique(dropna=False) if cluster else len(evidence),
         "warnings": "; ".join(one.message for one in findings if one not in refusals),
     }
-    usable = evidence[evidence["probability"].between(0, 1, inclusive="right")]
+    usable = rows_where(evidence, evidence["probability"].between(0, 1, inclusive="right"))
     if len(usable) < 2:
         return record
-    labels = usable[cluster].astype(str) if cluster else None
+    labels = _labels(usable[cluster]) if cluster else None
     weights = 1 / usable["probability"]
     alone = cluster_mean(usable["value"], labels, weights, bounds=BOUNDS[found.basis])
     helped = people_and_judge(group, found, cluster)
@@ -268,6 +270,13 @@ def _judge_group(
         needed = scores_to_settle(1 + min(mean.mean, 0.0), margin, alpha, markable)
         record["scores_needed"] = 0.0 if led_by_failures(usable) else needed
     return record
+
+
+def _labels(clusters: pd.Series) -> pd.Series:
+    """Numbers that tell clusters apart as their texts do."""
+    if pd.api.types.is_integer_dtype(clusters):
+        return clusters
+    return pd.Series(pd.factorize(clusters.astype(str))[0], index=clusters.index)
 
 
 def _beside(helped: HelpedMean, people: ClusteredMean, alpha: float) -> dict[str, Any]:

@@ -23,6 +23,8 @@ def with_newest_criteria(rows: pd.DataFrame, by: str) -> pd.DataFrame:
     """Rows of `pairs.judged_pairs`, per value of `by`, without what a judge said by criteria that were not
     its newest; `old_criteria` says which rows lost a verdict.
     """
+    if rows["judge"].isna().all() and f"{_LATER}names" not in rows:
+        return rows.assign(old_criteria=False)
     later = rows[f"{_LATER}names"] if f"{_LATER}names" in rows else pd.Series(None, rows.index, dtype=object)
     live = rows["judge"].astype(object)
     if not any(re.search(CRITERIA, name) for name in _names(pd.concat([live, later]))):

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import scipy
 
+from router_lab.analysis.evidence.rows import rows_where
 from router_lab.counted import counted
 from router_lab.defaults import BASES
 from router_lab.errors import ConfigError
@@ -118,7 +119,7 @@ def evidence(rows: pd.DataFrame, basis: str | None = None) -> Evidence:
     rung. Raises `ConfigError` for an unknown basis.
     """
     check_basis(basis)
-    main = rows[~rows["is_noise"]]
+    main = rows_where(rows, ~rows["is_noise"])
     found: list[Evidence] = []
     for rung in [basis] if basis else BASES:
         found += _RUNGS[rung](rows, main)
@@ -211,9 +212,8 @@ def _floor(rows: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
     if noise.empty:
         return [_nothing(main, "floor")]
     floor = noise.drop_duplicates("request_id").set_index("request_id")
-    known = main[_is_alike(main)]
-    # As objects: pandas looks texts up one by one.
-    known = known[known["request_id"].astype(object).isin(floor.index.astype(object))]
+    known = rows_where(main, _is_alike(main))
+    known = known[_looked_up(known["request_id"]).isin(_looked_up(floor.index))]
     # Of no rows, a map of texts would be texts.
     own = floor[["agreement", "sample_probability"]].reindex(known["request_id"]).set_index(known.index)
     value = known["agreement"] - own["agreement"]
@@ -222,8 +222,13 @@ def _floor(rows: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
     return [Evidence(_valued(known, value).assign(probability=chance), "floor", _run(main))]
 
 
+def _looked_up(ids: Any) -> Any:
+    """Ids to be looked up: texts as objects, for pandas looks its own texts up one by one."""
+    return ids if pd.api.types.is_integer_dtype(ids) else ids.astype(object)
+
+
 def _agreement(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
-    usable = main[_is_alike(main)]
+    usable = rows_where(main, _is_alike(main))
     return [Evidence(_valued(usable, usable["agreement"] - 1.0), "agreement", _run(main))]
 
 
@@ -274,7 +279,7 @@ def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:
     primary, shadow = f"{prefix}primary_score", f"{prefix}shadow_score"
     if primary not in main or shadow not in main:
         return None
-    ran = main[main["use"].isin(_RAN)]
+    ran = rows_where(main, main["use"].isin(_RAN))
     failed = ran["use"].isin(FAILED)
     # A shadow that gave nothing is worth nothing.
     worth, other = ran[primary], ran[shadow].mask(ran[shadow].isna() & failed, 0.0)

@@ -105,6 +105,10 @@ _LIKENESS = "is_likeness"
 # An answer whose agreement with the primary's is below this is badly off.
 _BADLY_OFF = 0.5
 
+# Which input and which call a row is of. As texts of 64 characters they take longer than all else: numbers
+# tell them apart as well (of two million, two share one of 64 bits once in eight million ledgers).
+_IDS = ("input_hash", "request_id")
+
 # Oldest first, and the same for every engine.
 _ORDER = ("created_at", "comparison_id")
 
@@ -160,6 +164,7 @@ def judged_pairs(
     `people`, `judge` or one scorer by name. Adds `use` (scored, shadow_failed, shadow_unusable,
     primary_unusable, both_unusable, misconfigured, truncated, no_primary, unscored, dropped, not_run),
     `is_unanswered` where no shadow answered, not even badly, and `agreement` set to 0 where it gave nothing.
+    Ids of a ledger without scores that `keep` does not name may be numbers, which tell them apart.
     Raises `ConfigError` naming a missing column, a scorer who scored nothing, or what is accepted.
     """
     check_basis(basis)
@@ -167,13 +172,15 @@ def judged_pairs(
     wanted = [by, "request_id", "input_hash", "created_at", *_DEFAULTS, *SCORE_COLUMNS, *keep]
     frame, is_sorted = _as_frame(pairs, wanted, {by, *keep}, basis, scored_by)
     _require(frame, by)
-    rows = frame[[column for column in dict.fromkeys(wanted) if column in frame]].copy()
+    rows = frame[[column for column in dict.fromkeys(wanted) if column in frame]].copy(deep=False)
     for column, default in _DEFAULTS.items():
         if column not in rows:
             rows[column] = default
     numbers = [name for name, default in _DEFAULTS.items() if isinstance(default, float)]
     numbers += [name for name in rows if str(name).endswith(("_score", "chance"))]
-    rows[numbers] = rows[numbers].apply(pd.to_numeric, errors="coerce").astype(np.float64)
+    for column in numbers:
+        if rows[column].dtype != np.float64:
+            rows[column] = pd.to_numeric(rows[column], errors="coerce").astype(np.float64)
     rows["is_noise"] = rows["is_noise"].fillna(False).astype(bool)
     for column in ("request_id", "input_hash"):
         if column not in rows:
@@ -211,9 +218,14 @@ def _as_frame(
         return _kept_scores(_with_endings(_with_details(pairs)), scored_by), False
     if (tables := tables_if_any(pairs)) is not None:
         # Not before: those who pass frames need no query engine.
-        from router_lab.analysis.evidence.stored_pairs import billed_pairs, with_scores
+        from router_lab.analysis.evidence.stored_pairs import billed_pairs, has_scores, with_scores
 
-        frame, is_sorted = _selected(billed_pairs(tables), wanted, keys)
+        # What is drawn with a judge's help goes by the texts; other engines have other numbers.
+        is_numbered = tables.comparisons.get_backend().name == "duckdb" and not has_scores(tables)
+        numbered = [name for name in _IDS if is_numbered and name not in keys]
+        frame, is_sorted = _selected(billed_pairs(tables), wanted, keys, numbered)
+        if is_numbered and "comparison_id" not in keys:
+            frame = frame.assign(comparison_id=np.arange(len(frame)))
         return with_scores(frame, tables, scored_by, needed=basis == "scores"), is_sorted
     if hasattr(pairs, "to_pyarrow"):
         frame, is_sorted = _selected(pairs, wanted, keys)
@@ -229,8 +241,12 @@ def _as_frame(
         ) from error
 
 
-def _selected(table: Any, wanted: Sequence[str], keys: Collection[str]) -> tuple[pd.DataFrame, bool]:
-    """The columns wanted of an Ibis table, and whether they come oldest first."""
+def _selected(
+    table: Any, wanted: Sequence[str], keys: Collection[str], numbered: Sequence[str] = ()
+) -> tuple[pd.DataFrame, bool]:
+    """The columns wanted of an Ibis table, ids to be `numbered` as numbers, and whether they come oldest
+    first.
+    """
     if {"details", "comparator"} <= set(table.columns) and "preference" not in table.columns:
         from router_lab.analysis.evidence.stored_pairs import (
             judge_name,
@@ -250,10 +266,11 @@ def _selected(table: Any, wanted: Sequence[str], keys: Collection[str]) -> tuple
             judge=judge_name(table),
         )
     found = table.select([name for name in dict.fromkeys(wanted) if name in table.columns])
+    found = found.mutate(**{name: found[name].hash() for name in numbered})
     few = [name for name in _FEW_TEXTS if name in found.columns and name not in keys]
     frame = frame_of(found, categories=[name for name in few if found[name].type().is_string()])
     for column in ("shadow_error", "judge"):
-        if column in frame:
+        if column in frame and frame[column].notna().any():
             texts = frame[column].dropna().astype(str)
             frame[column] = texts.map(lambda one: json.loads(f'"{one}"')).reindex(frame.index)
     return _oldest_first(frame)
@@ -269,7 +286,8 @@ def _oldest_first(frame: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
     tied = np.flatnonzero(np.append(is_next, False) | np.append(False, is_next))
     if len(tied):
         rows = order[tied]
-        order[tied] = rows[np.lexsort([frame["comparison_id"].to_numpy()[rows].astype(str), times[rows]])]
+        names = frame["comparison_id"].take(rows).to_numpy().astype(str)
+        order[tied] = rows[np.lexsort([names, times[rows]])]
     is_there = bool((order == np.arange(len(order))).all())
     return (frame if is_there else frame.take(order).reset_index(drop=True)), True
 
@@ -350,7 +368,8 @@ def _with_uses(rows: pd.DataFrame) -> pd.DataFrame:
     place, statuses = pd.factorize(rows["status"])
     uses = [USE_OF_STATUS.get(status, "unscored") for status in statuses]
     use = pd.Series(pd.Categorical([*uses, "unscored"], dtype=_USES)[place], index=rows.index)
-    is_answer = rows["shadow_answered"].eq(True) | rows["shadow_error"].astype(str).str.startswith(_UNUSABLE)
+    unusable = [one for one in rows["shadow_error"].dropna().unique() if str(one).startswith(_UNUSABLE)]
+    is_answer = rows["shadow_answered"].eq(True) | rows["shadow_error"].isin(unusable)
     rows["is_unanswered"] = _failed(rows, "shadow", _GAVE_NOTHING["shadow"]) & ~is_answer
     for side, statuses in _GAVE_NOTHING.items():
         rows[f"{side}_model"] = rows[f"{side}_model"].mask(_failed(rows, side, statuses))

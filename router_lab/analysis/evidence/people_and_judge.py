@@ -19,6 +19,7 @@ from router_lab.analysis.evidence.ladder import (
     Evidence,
     preferences,
 )
+from router_lab.analysis.evidence.rows import rows_where
 from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean
 from router_lab.analysis.statistics.prediction_powered import (
     FEWEST_MARKED,
@@ -131,7 +132,7 @@ def against_people(rows: pd.DataFrame, said: pd.Series) -> tuple[int, float]:
 
 def by_chance(group: pd.DataFrame) -> str:
     """That a judge agrees with people by chance, on how many pairs, in words; "" for too few, or if not."""
-    rows = group[~group["is_noise"]]
+    rows = rows_where(group, ~group["is_noise"])
     pairs, p_value = against_people(rows, preferences(rows))
     if pairs < FEWEST_COMPARED or p_value < _LEVEL:
         return ""

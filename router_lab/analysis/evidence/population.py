@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
+from router_lab.analysis.evidence.rows import first_rows, rows_where
 from router_lab.analysis.statistics.betting import Floats
 from router_lab.counted import counted
 from router_lab.shown.wording import percent, plain
@@ -43,7 +44,7 @@ def first_of_each(rows: pd.DataFrame, cluster: str | None) -> pd.DataFrame:
 
     A pair whose cluster is not known is one of its own.
     """
-    first = rows.drop_duplicates("input_hash")
+    first = first_rows(rows, "input_hash")
     if cluster is None or cluster == "input_hash":
         return first
     return first[first[cluster].isna() | ~first[cluster].duplicated()]
@@ -100,7 +101,7 @@ def cycles(first: pd.DataFrame) -> str:
 
     Kruskal and Wallis's test over parts of the day (six hours, UTC) and over weekdays, each at .001.
     """
-    known = first[first["created_at"].notna()]
+    known = rows_where(first[["created_at", "scaled"]], first["created_at"].notna())
     times = known["created_at"].dt
     parts = {"hour of the day (UTC)": times.hour // 6 * 6, "weekday": times.day_of_week}
     found = [_of_cycle(name, known["scaled"], part) for name, part in parts.items()]
@@ -112,7 +113,8 @@ def neighbours_alike(first: pd.DataFrame) -> str:
 
     The sum of the autocorrelations up to ten places, which of independent values has a variance of 10 / n.
     """
-    values = first.sort_values("created_at", kind="stable")["scaled"].to_numpy(dtype=float)
+    in_time = first[["created_at", "scaled"]].sort_values("created_at", kind="stable")
+    values = in_time["scaled"].to_numpy(dtype=float)
     if len(values) < _FEWEST_IN_TIME or np.ptp(values) < _ROUNDING:
         return ""
     apart = values - values.mean()

@@ -13,6 +13,7 @@ from router_lab.analysis.evidence.pairs import distinct_values
 from router_lab.analysis.evidence.people_and_judge import by_chance, judged_beside
 from router_lab.analysis.evidence.prompts import COLUMN as PROMPT
 from router_lab.analysis.evidence.prompts import varies
+from router_lab.analysis.evidence.rows import rows_where
 from router_lab.counted import counted
 from router_lab.defaults import MARGIN, SIMILARITIES
 from router_lab.shown.wording import percent, plain, plain_text
@@ -76,7 +77,7 @@ class Finding:
 
 def inspect(group: pd.DataFrame, found: Evidence, cluster: str | None) -> list[Finding]:
     """Findings on one group: `group` as `pairs.judged_pairs` made it, `found` what counts of it."""
-    main = group[~group["is_noise"]]
+    main = rows_where(group, ~group["is_noise"])
     return [
         *_size(main, found, cluster),
         *_completeness(main, found),
@@ -167,7 +168,7 @@ def _dropped(main: pd.DataFrame) -> list[Finding]:
     """Pairs that were sampled and have no answer of the shadow for a reason that is not the shadow's."""
     found = []
     is_mended = _mended(main)
-    mended, main = main[is_mended & (main["use"] == "misconfigured")], main[~is_mended]
+    mended, main = main[is_mended & (main["use"] == "misconfigured")], rows_where(main, ~is_mended)
     uses = main["use"].value_counts()
     dropped, wrong = int(uses.get("dropped", 0)), int(uses.get("misconfigured", 0))
     sampled = int(uses.drop("not_run", errors="ignore").sum())
@@ -229,9 +230,10 @@ def _remedy(reasons: Collection[str]) -> str:
 
 def _unanswered(main: pd.DataFrame) -> list[Finding]:
     """Shadows of which not one answered: of a server that is not there nothing is known but that."""
-    ran = main[~main["use"].isin(["misconfigured", "dropped", "not_run"])]
-    if ran.empty or not ran["is_unanswered"].all():
+    is_run = ~main["use"].isin(["misconfigured", "dropped", "not_run"])
+    if not is_run.any() or not main.loc[is_run, "is_unanswered"].all():
         return []
+    ran = main[is_run]
     message = (
         f"none of the {counted(len(ran), 'shadows')} answered{_last_error(ran)}: see why "
         "(`router-lab check`), mend it "

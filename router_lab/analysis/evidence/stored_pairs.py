@@ -161,6 +161,11 @@ def shadow_answered(pairs: Any) -> Any:
     return (pairs.status.isin(_FAILED) & (said[0] | said[1])).nullif(False)
 
 
+def has_scores(tables: Any) -> bool:
+    """Whether the tables have a score of anything."""
+    return hasattr(tables, "scores") and len(frame_of(tables.scores.select("score_id").limit(1))) > 0
+
+
 def with_scores(
     frame: pd.DataFrame, tables: Any, scored_by: str | None = None, *, needed: bool = False
 ) -> pd.DataFrame:
@@ -176,7 +181,7 @@ def with_scores(
     asked = None if scored_by is None else asked_scorer(tables, scored_by)
     if asked is not None and asked.name is not None:
         frame = _named(frame, asked.kind, asked.name)
-    if not len(frame_of(tables.scores.select("score_id").limit(1))):
+    if not has_scores(tables):
         return frame
     found = scores_of_pairs(tables, asked)
     if found.empty:

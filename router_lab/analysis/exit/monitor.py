@@ -214,7 +214,7 @@ def monitor(
     wanted = clusters_of(kept_watches, cluster)
     source = pairs if tables is None else tables
     basis = asked_basis(source, basis, scored_by)
-    rows = judged_pairs(source, by, wanted, basis=basis, scored_by=scored_by)
+    rows = judged_pairs(source, by, kept_for(wanted), basis=basis, scored_by=scored_by)
     if tables is not None:
         is_open = scored_by is None and by == "task_type"
         rows = watched_rows(rows, tables, kept_watches if is_open else {}, wanted, basis)
@@ -265,6 +265,11 @@ def clusters_of(kept_watches: Mapping[str, Recorded], cluster: str | None = None
     return sorted(named - {None, "input_hash"}, key=str)  # type: ignore[arg-type]
 
 
+def kept_for(clusters: Sequence[str]) -> list[str]:
+    """The columns of pairs to keep as they are for these clusters: tags are those of requests."""
+    return [*clusters, *(["request_id"] if any(name.startswith(TAG) for name in clusters) else ())]
+
+
 def watched_rows(
     rows: pd.DataFrame,
     tables: Any,
@@ -296,7 +301,7 @@ def watched_rows(
 def _scored_by(tables: Any, scorer: str, keep: Sequence[str]) -> pd.DataFrame | None:
     """The pairs with the scores of one scorer; None where nobody is called so any more."""
     try:
-        return judged_pairs(tables, "task_type", keep, scored_by=scorer)
+        return judged_pairs(tables, "task_type", kept_for(keep), scored_by=scorer)
     except ConfigError:
         return None
 

@@ -38,6 +38,7 @@ from router_lab.analysis.evidence.quality import (
     nothing_said,
     prompt_name,
 )
+from router_lab.analysis.evidence.rows import first_rows, rows_where
 from router_lab.analysis.exit.decision import Decision
 from router_lab.analysis.exit.history import Standing
 from router_lab.analysis.exit.watches import COMPARED, changed
@@ -60,6 +61,11 @@ _NO_MATTER = ("too_few_clusters", "few_clusters", "large_cluster", "sampling_cha
 
 # A judge that helps goes on helping while newer pairs wait for it, as long as it was asked of so many.
 LEAST_JUDGED: Final = 0.5
+
+# What the evidence of likeness needs.
+_OF_LIKENESS = (
+    "input_hash", "created_at", "is_noise", "use", "comparator", "agreement", "sample_probability",
+)  # fmt: skip
 
 _COMPARED_USES = ("scored", "shadow_failed", "shadow_unusable")
 
@@ -121,11 +127,12 @@ class Beside:
 
 def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, standing: Standing) -> Run:
     """The run of `latest`, rows of `pairs.judged_pairs`, of which `found` speak, by the plan of `watch`."""
-    evidence = found.rows[found.rows["probability"].between(0, 1, inclusive="right")]
+    evidence = rows_where(found.rows, found.rows["probability"].between(0, 1, inclusive="right"))
     scaled, bar = betting_scale(evidence["value"].to_numpy(), found.basis, watch.margin)
     evidence = evidence.assign(scaled=scaled, marked=_marked_at(evidence))
     audit = _audits(evidence, standing)
-    first = first_of_each(evidence[~audit], watch.cluster)
+    judged = rows_where(evidence, ~audit)
+    first = first_of_each(judged, watch.cluster)
     if found.is_helped:
         first = first.sort_values("marked", kind="stable")
     values, reach, beside = first["scaled"].to_numpy(), None, None
@@ -138,12 +145,12 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
     cycle, near = cycles(first), neighbours_alike(first)
     times = evidence["created_at"].dropna()
     likeness, audit_likeness = _likeness(latest, standing)
-    before = latest[~_audits(latest, standing)]
+    before = rows_where(latest, ~_audits(latest, standing))
     findings = [one for one in inspect(before, found, None) if one.code not in _NO_MATTER]
     told = (
         moved_together(first, first["scaled"].to_numpy()) if is_common and not alike else "",
-        parted(evidence[~audit], first, weights),
-        never_compared(before, evidence[~audit]),
+        parted(judged, first, weights),
+        never_compared(before, judged),
         cycle,
         near,
     )
@@ -223,16 +230,16 @@ def _audits(rows: pd.DataFrame, standing: Standing) -> pd.Series:
 
 def _likeness(latest: pd.DataFrame, standing: Standing) -> tuple[Floats, Floats]:
     """The agreement of distinct inputs, before an exit and since."""
-    alike = evidence_of(latest, "agreement").rows
+    alike = evidence_of(latest[list(_OF_LIKENESS)], "agreement").rows
     audit = _audits(alike, standing)
-    before, since = (alike[one].drop_duplicates("input_hash")["agreement"] for one in (~audit, audit))
+    before, since = (first_rows(alike[one], "input_hash")["agreement"] for one in (~audit, audit))
     return before.to_numpy(dtype=float), since.to_numpy(dtype=float)
 
 
 def latest_run(rows: pd.DataFrame, since: datetime | None) -> pd.DataFrame:
     """Rows after the last change of what is compared; nulls (a side that failed) change nothing."""
     if since is not None:
-        rows = rows[rows["created_at"] > pd.Timestamp(since)]
+        rows = rows_where(rows, rows["created_at"] > pd.Timestamp(since))
     rows = settled(rows)
     main = _compared(rows)
     if main.empty:
@@ -243,6 +250,12 @@ def latest_run(rows: pd.DataFrame, since: datetime | None) -> pd.DataFrame:
         changed = known.index[known != known.iloc[-1]] if len(known) else []
         start = max(start, int(changed[-1]) + 1 if len(changed) else 0)
     return rows.loc[start:]
+
+
+def _compared(rows: pd.DataFrame) -> pd.DataFrame:
+    """What was compared in each pair that ran."""
+    is_run = ~rows["is_noise"] & rows["use"].isin(_COMPARED_USES)
+    return rows_where(rows[list(COMPARED)], is_run)
 
 
 def began_because(rows: pd.DataFrame, latest: pd.DataFrame) -> str:

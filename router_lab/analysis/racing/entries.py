@@ -27,6 +27,10 @@ from router_lab.shown.wording import plain
 _NO_MATTER = ("too_few_clusters", "few_clusters", "large_cluster", "sampling_changed", "mixed_prompts")
 
 
+# Inputs and pairs go in the order of these, as they are stored.
+_IDS = ("input_hash", "comparison_id")
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A candidate: `inputs` has `value` in [-1, 1] and `weight` by input, `pairs` what they are made of.
@@ -56,7 +60,7 @@ def pairs_of_race(pairs: Any, plan: RacePlan, run_id: str | None, task_type: str
     """The pairs asked for, as `judged_pairs` has them. Raises `ConfigError`, also for several task types."""
     chosen = pairs if run_id is None else _of_run(pairs, run_id)
     found = judged_pairs(
-        chosen, "shadow_alias", ["task_type", "run_id"], basis=plan.basis, scored_by=plan.scored_by
+        chosen, "shadow_alias", ["task_type", "run_id", *_IDS], basis=plan.basis, scored_by=plan.scored_by
     )
     if task_type is not None:
         if "task_type" not in found:

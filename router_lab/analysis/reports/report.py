@@ -20,7 +20,7 @@ from router_lab.analysis import metrics
 from router_lab.analysis.ab_verdict import AbResult, ab
 from router_lab.analysis.evidence.pairs import asked_basis, judged_pairs
 from router_lab.analysis.exit.decision import EXIT_PLAN, ExitPlan
-from router_lab.analysis.exit.monitor import MonitorResult, clusters_of, monitor, watched_rows
+from router_lab.analysis.exit.monitor import MonitorResult, clusters_of, kept_for, monitor, watched_rows
 from router_lab.analysis.exit.watches import newest_watches
 from router_lab.analysis.ledger_drift import drift
 from router_lab.analysis.reports.answers import Verdict, verdict_of
@@ -195,7 +195,7 @@ def _judge(
     watches = watch_history(tables)
     kept_watches = newest_watches(watches)
     clusters = clusters_of(kept_watches)
-    pairs = judged_pairs(tables, keep=clusters, basis=basis, scored_by=scored_by)
+    pairs = judged_pairs(tables, keep=kept_for(clusters), basis=basis, scored_by=scored_by)
     accepted = plan.margin() if margin is None else margin
     standing = monitor(
         watched_rows(pairs, tables, kept_watches if scored_by is None else {}, clusters, basis),
