@@ -8,8 +8,9 @@ below -margin; by likeness alone, below -margin it `differs`, which may be for b
 one-sided test at alpha / 2, so that verdicts agree with the 1 - alpha interval shown, and Holm corrects
 each kind of test over the task types (not the intervals). The interval is for one look at a sample fixed
 beforehand: at the margin 5, 20 and 40 looks after equal numbers of pairs pass in .065, .101 and .125 of the
-cases where .025 is stated, and no ledger counts them. Looking again after more pairs needs `monitor`, whose
-intervals are valid at any time and therefore wider.
+cases where .025 is stated. Looking again after more pairs needs `monitor`, whose intervals are valid at any
+time and therefore wider. Reading writes nothing, so a look of `ab`'s own leaves no trace; those that `steer`
+recorded are counted, and told.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from router_lab.analysis.exit.watches import newest_watches
 from router_lab.analysis.outlook import more_pairs, more_pairs_between, scores_to_settle
 from router_lab.analysis.statistics.ab_power import detectable
 from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean, holm
+from router_lab.analysis.statistics.looks import LEVEL, error_rate
 from router_lab.analysis.statistics.shrinkage import shrunk_means
 from router_lab.analysis.tables import history, tables_if_any, watch_history
 from router_lab.counted import counted
@@ -52,6 +54,7 @@ from router_lab.shown.wording import (
     html_table,
     interval_kind,
     pairs_of,
+    percent,
     period,
     plain,
     points,
@@ -65,7 +68,7 @@ COLUMNS = (
     "primary_mean", "shadow_mean", "difference", "low", "high", "interval", "shrunk_difference",
     "people_difference", "people_low", "people_high", "judge_difference", "judge_low", "judge_high",
     "marks_worth", "equal_share", "badly_off_share",
-    "p_non_inferior", "p_superior", "p_worse", "detectable",
+    "p_non_inferior", "p_superior", "p_worse", "looks", "detectable",
     "more_pairs", "more_pairs_low", "more_pairs_high", "scores_needed",
     *COST_AND_LATENCY, "warnings",
 )  # fmt: skip
@@ -77,6 +80,8 @@ _MORE = ("more_pairs", "more_pairs_low", "more_pairs_high")
 
 # The columns of the page that stand right.
 _IN_FIGURES = ("Difference",)
+
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,8 @@ class AbResult:
     one of five cases (see `outlook.more_pairs_between`).
     `shrunk_difference` is the difference drawn towards those of the other types by its noise (see
     `shrinkage`): the better guess where many types have few pairs, for reading only; no verdict uses it.
+    `looks` is how often the ledger knows that these pairs were looked at, this time included, with more pairs
+    each time (NaN without a ledger): from the second look on the stated error is too low.
     `interval` says what `low` and `high` are: each type's own, not corrected for their number. The `p_`
     columns are Holm-adjusted. `total_cost_ratio` is all that the shadow's answers cost, and the primary's
     where the shadow gave nothing, over all that the primary's cost; `latency_difference_s` the mean number of
@@ -175,23 +182,49 @@ def ab(
     rows = judged_pairs(pairs, by, named, basis=basis, scored_by=scored_by)
     if cluster and cluster not in rows:
         raise ConfigError(f"pairs has no column {cluster!r} to cluster by; pass cluster=None if none repeat")
-    planned = _planned(pairs, watches) if by == "task_type" else {}
+    kept_watches = _history(pairs, watches) if by == "task_type" else None
+    planned = {name: one.plan for name, one in newest_watches(kept_watches).items()}
     results = [
         _judge_group(str(name), group, margin, alpha, cluster, basis, frozenset(allow))
         for name, group in rows.groupby(by, sort=True)
     ]
     for record in results:
-        told = _of_margin(record, margin, planned.get(record["task_type"]))
+        record["looks"] = _looks(record, kept_watches)
+        told = [*_of_margin(record, margin, planned.get(record["task_type"])), *_of_looks(record, alpha)]
         record["warnings"] = "; ".join(filter(None, [record["warnings"], *told]))
     frame = _corrected(pd.DataFrame(results, columns=[*COLUMNS, "evidence"]), margin, alpha)
     return AbResult(frame=frame, margin=margin, alpha=alpha, by=by)
 
 
-def _planned(pairs: Any, watches: pd.DataFrame | None) -> dict[str, Watch]:
-    """The newest plan of each task type that a ledger has."""
-    tables = tables_if_any(pairs)
-    kept = newest_watches(watch_history(tables) if watches is None and tables is not None else watches)
-    return {name: one.plan for name, one in kept.items()}
+def _history(pairs: Any, watches: pd.DataFrame | None) -> pd.DataFrame | None:
+    """The plans and verdicts that a ledger has; None where there is no ledger."""
+    tables = tables_if_any(pairs) if watches is None else None
+    return watches if tables is None else watch_history(tables)
+
+
+def _looks(record: Mapping[str, Any], watches: pd.DataFrame | None) -> float:
+    """How often these pairs were looked at: now, and whenever a plan or a verdict on them was recorded that
+    newer pairs followed. NaN where there is no ledger.
+    """
+    if watches is None or "first_at" not in record:
+        return float("nan")
+    if watches.empty:
+        return 1.0
+    own = watches[(watches["task_type"] == record["task_type"]) & (watches["basis"] == record["basis"])]
+    at = pd.to_datetime(own["at"], utc=True)
+    return 1.0 + at[(at >= record["first_at"]) & (at < record["newest_at"])].nunique()
+
+
+def _of_looks(record: Mapping[str, Any], alpha: float) -> list[str]:
+    """That the ledger knows of other looks, and what so many do to the error."""
+    looks, level = record["looks"], alpha / 2
+    if not looks > 1:
+        return []
+    rate = percent(error_rate(int(looks))) if abs(level - LEVEL) < _ROUNDING else "more"
+    return [
+        f"the ledger knows of {int(looks)} looks at these pairs as they came: of comparisons at the margin "
+        f"{rate} pass at one of so many, not the {percent(level)} of a single look; go by the monitor"
+    ]
 
 
 def _of_margin(record: Mapping[str, Any], margin: float, plan: Watch | None) -> list[str]:
@@ -239,6 +272,9 @@ def _judge_group(
         "clusters": evidence[cluster].nunique(dropna=False) if cluster else len(evidence),
         "warnings": "; ".join(one.message for one in findings if one not in refusals),
     }
+    times = evidence["created_at"].dropna()
+    if len(times):
+        record |= {"first_at": times.min(), "newest_at": times.max()}
     usable = rows_where(evidence, evidence["probability"].between(0, 1, inclusive="right"))
     if len(usable) < 2:
         return record

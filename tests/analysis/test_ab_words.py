@@ -43,3 +43,21 @@ def test_a_margin_wider_than_the_one_planned_is_told(tmp_path, margin, is_told):
 def test_arguments_that_mean_nothing_are_told(arguments, said):
     with pytest.raises(ConfigError, match=said):
         ab(pairs_frame(np.ones(30)), **arguments)
+
+
+def test_looks_that_the_ledger_knows_of_are_counted_and_told(tmp_path):
+    with Ledger(tmp_path) as ledger:
+        write(ledger, pairs(agreeing(0.95, 60)))
+        assert ab(ledger).frame["looks"].tolist() == [1]
+        apply(ledger, plan=ExitPlan())
+        same = ab(ledger)
+        write(ledger, pairs(agreeing(0.95, 60), first=3_000))
+        again = ab(ledger)
+    assert same.frame["looks"].tolist() == [1] and "looks at these pairs" not in repr(same)
+    assert again.frame["looks"].tolist() == [2]
+    assert "the ledger knows of 2 looks at these pairs as they came" in repr(again)
+    assert "4.2% pass at one of so many, not the 2.5% of a single look" in repr(again)
+
+
+def test_looks_at_a_frame_are_not_known():
+    assert ab(pairs_frame(np.ones(60))).frame["looks"].isna().all()

@@ -252,12 +252,6 @@ def latest_run(rows: pd.DataFrame, since: datetime | None) -> pd.DataFrame:
     return rows.loc[start:]
 
 
-def _compared(rows: pd.DataFrame) -> pd.DataFrame:
-    """What was compared in each pair that ran."""
-    is_run = ~rows["is_noise"] & rows["use"].isin(_COMPARED_USES)
-    return rows_where(rows[list(COMPARED)], is_run)
-
-
 def began_because(rows: pd.DataFrame, latest: pd.DataFrame) -> str:
     """What of the pairs changed last before the `latest` run began, in words; "" where nothing did."""
     before = compared_by(settled(rows).loc[: latest.index[0] - 1]) if len(latest) else {}
@@ -275,8 +269,9 @@ def compared_by(latest: pd.DataFrame) -> dict[str, str | None]:
 
 
 def _compared(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows that compare something, with `shadow_prompt` in words: of one that answered it is always known."""
-    main = rows[~rows["is_noise"] & rows["use"].isin(_COMPARED_USES)]
+    """What was compared in each pair that ran, with `shadow_prompt` in words: of one that answered it is always known."""
+    is_run = ~rows["is_noise"] & rows["use"].isin(_COMPARED_USES)
+    main = rows_where(rows[[*COMPARED, "use"]], is_run)
     known = main["shadow_prompt"].dropna()
     own = pd.Series(None, main.index, dtype=object).mask(main["use"] == "scored", ROWS_OWN)
     own[known.index] = [prompt_name(number) for number in known]
