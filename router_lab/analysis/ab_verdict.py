@@ -212,7 +212,7 @@ def _looks(record: Mapping[str, Any], watches: pd.DataFrame | None) -> float:
         return 1.0
     own = watches[(watches["task_type"] == record["task_type"]) & (watches["basis"] == record["basis"])]
     at = pd.to_datetime(own["at"], utc=True)
-    return 1.0 + at[(at >= record["first_at"]) & (at < record["newest_at"])].nunique()
+    return 1.0 + float(at[(at >= record["first_at"]) & (at < record["newest_at"])].nunique())
 
 
 def _of_looks(record: Mapping[str, Any], alpha: float) -> list[str]:

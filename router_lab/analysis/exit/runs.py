@@ -269,7 +269,7 @@ def compared_by(latest: pd.DataFrame) -> dict[str, str | None]:
 
 
 def _compared(rows: pd.DataFrame) -> pd.DataFrame:
-    """What was compared in each pair that ran, with `shadow_prompt` in words: of one that answered it is always known."""
+    """What was compared in each pair that ran, `shadow_prompt` in words: known of all that answered."""
     is_run = ~rows["is_noise"] & rows["use"].isin(_COMPARED_USES)
     main = rows_where(rows[[*COMPARED, "use"]], is_run)
     known = main["shadow_prompt"].dropna()
