@@ -52,8 +52,8 @@ def divisor_convergence(
     real = calls[calls["estimator"] == names[0]]
     numbered = np.arange(1, len(real) + 1)
     step = max(1, len(real) // _MOST_POINTS)
-    counted = (real["chars"] / real["tokens_in"]).iloc[::step]
-    axes.plot(numbered[::step], counted, ".", color=GREY, alpha=0.4, markersize=3, label="counted")
+    seen = (real["chars"] / real["tokens_in"]).iloc[::step]
+    axes.plot(numbered[::step], seen, ".", color=GREY, alpha=0.4, markersize=3, label="counted")
     for name, colour, dash, marker in zip(names, PALETTE, DASHES, MARKERS, strict=False):
         divisors = calls.loc[calls["estimator"] == name, "divisor"].iloc[::step]
         look: dict[str, Any] = {"color": colour, "linestyle": dash, "marker": marker, "markersize": 4}
