@@ -39,6 +39,12 @@ def written(folder: Path) -> Path:
     return folder
 
 
+def verdict(page: Any) -> None:
+    """The report's beginning: the same answers as the dashboard's first tab and `rl.verdict`."""
+    page.get_by_text("May we replace it?").first.wait_for()
+    picture(page, "verdict", height=760)
+
+
 def compare_panel(page: Any) -> None:
     page.get_by_label("Task type", exact=True).select_option("extract::order")
     page.get_by_label("Pair 1", exact=True).get_by_text("extract::order").wait_for()
@@ -72,13 +78,16 @@ def picture(page: Any, name: str, height: int) -> None:
 
 
 def main() -> None:
-    """Make all three."""
+    """Make all of them."""
     if CHROMIUM is None:
         raise SystemExit("no Chromium on this machine (Debian: apt-get install chromium)")
     PICTURES.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         ledger = written(folder / "ledger")
+        report = rl.analysis.report(ledger, pictures=False).write(folder / "report.html")
+        with browser_page(report.resolve().as_uri(), folder) as page:
+            verdict(page)
         board = notebook(
             folder / "board.ipynb",
             f"import router_lab as rl\nrl.panels.dashboard(rl.Ledger({str(ledger)!r}))",
