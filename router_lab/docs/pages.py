@@ -14,8 +14,8 @@ from router_lab.docs.tables import columns_page, keys_page
 
 # The pages of prose, in the order one reads them.
 PROSE = (
-    "start", "verdict", "marking", "money", "asking", "truncation", "switch", "processes", "operating", "security",
-    "comparison",
+    "start", "verdict", "marking", "money", "asking", "truncation", "switch", "processes", "operating",
+    "security", "comparison",
 )  # fmt: skip
 _INDEX = """\
 # router_lab
