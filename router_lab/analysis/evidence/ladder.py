@@ -53,6 +53,10 @@ SCORED: Final = (
 BETWEEN_NAMES: Final = "\x1f"
 TRUTH: Final = "truth"
 
+# The name of a replay's scores begins with this, and ends with the comparator that held an answer against
+# the expected one.
+REPLAY: Final = "replay: "
+
 # Of a scorer that a judge helps.
 HELPED: Final = " with a judge's help"
 HELPED_ON_THE_REST: Final = f",{HELPED} on the pairs that nobody marked"
@@ -306,10 +310,14 @@ def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:
     if not missing.any():
         # All of them: nothing was picked, however it came about.
         return found(_with_failures(scored, scored["sample_probability"], rest))
-    if scorer == "truth":
+    if scorer == TRUTH and _is_beforehand(scored):
         # Known beforehand of these inputs, whatever the answers; failures on other inputs are others'.
         return found(_with_failures(scored, scored["sample_probability"], rest.iloc[:0]))
     drawn = chance.between(0, 1, inclusive="right") & ~is_chosen
+    # Who scored pairs without a chance of their own and left some out may have picked them.
+    is_part = scorer in ("judge", TRUTH) and chance.fillna(1.0).eq(1.0).all()
+    if is_part:
+        drawn = drawn & False
     if drawn.sum() >= FEWEST_PAIRS or (drawn | is_chosen).all():
         part = scored[drawn]
         rows = _with_failures(part, _in_part(part, chance[drawn]), _not_in(ran[failed], part))
@@ -320,7 +328,17 @@ def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:
     share = answered / others if answered else 1.0
     chances = pd.Series(share, index=part.index)
     rows = _with_failures(part, _in_part(part, chances), _not_in(ran[failed], part))
-    return found(rows, chosen=int(is_chosen.sum()), selected=_selection(main, part), unknown_design=True)
+    # A judge that is asked later takes the pairs in an order that looks random.
+    is_unknown = scorer != "judge"
+    return found(
+        rows, chosen=int(is_chosen.sum()), selected=_selection(main, part), unknown_design=is_unknown
+    )
+
+
+def _is_beforehand(scored: pd.DataFrame) -> bool:
+    """Whether ground truth stood beside the inputs before anybody answered, as in the rows of a replay."""
+    names = _column(scored, f"{PREFIX[TRUTH]}names", None).dropna().astype(str)
+    return all(name.startswith(REPLAY) for names_of in names for name in names_of.split(BETWEEN_NAMES))
 
 
 def _in_part(part: pd.DataFrame, chance: pd.Series) -> pd.Series:

@@ -8,7 +8,7 @@ imported with a chance. Marks on pairs that somebody chose freely speak for them
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import ibis
 import numpy as np
@@ -17,13 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
 from router_lab import arguments
+from router_lab.analysis.evidence.ladder import REPLAY
 from router_lab.analysis.tables import Source, frame_of, tables_of
 from router_lab.errors import ConfigError
 from router_lab.records import BOTH_ANSWERED
-
-# The name of a replay's scores begins with this, and ends with the comparator that held an answer against
-# the expected one.
-REPLAY: Final = "replay: "
 
 
 def marks(source: Source, by: str | None = None) -> pd.DataFrame:

@@ -15,8 +15,8 @@ import ibis
 import pandas as pd
 
 from router_lab.analysis.evidence.criteria import CRITERIA
-from router_lab.analysis.evidence.ladder import BESIDE, BETWEEN_NAMES, KINDS, PREFIX, SCORED
-from router_lab.analysis.evidence.marks import REPLAY, marks_table, with_kinds
+from router_lab.analysis.evidence.ladder import BESIDE, BETWEEN_NAMES, KINDS, PREFIX, REPLAY, SCORED
+from router_lab.analysis.evidence.marks import marks_table, with_kinds
 from router_lab.analysis.evidence.scorers import scorer_agreement
 from router_lab.analysis.tables import Tables, frame_of, worst_usd
 from router_lab.defaults import OWN_LIKENESS, SIMILARITIES
