@@ -313,11 +313,9 @@ def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:
     if scorer == TRUTH and _is_beforehand(scored):
         # Known beforehand of these inputs, whatever the answers; failures on other inputs are others'.
         return found(_with_failures(scored, scored["sample_probability"], rest.iloc[:0]))
-    drawn = chance.between(0, 1, inclusive="right") & ~is_chosen
     # Who scored pairs without a chance of their own and left some out may have picked them.
-    is_part = scorer in ("judge", TRUTH) and chance.fillna(1.0).eq(1.0).all()
-    if is_part:
-        drawn = drawn & False
+    is_part = scorer in ("judge", TRUTH) and bool(chance.fillna(1.0).eq(1.0).all())
+    drawn = chance.between(0, 1, inclusive="right") & ~is_chosen & (not is_part)
     if drawn.sum() >= FEWEST_PAIRS or (drawn | is_chosen).all():
         part = scored[drawn]
         rows = _with_failures(part, _in_part(part, chance[drawn]), _not_in(ran[failed], part))
