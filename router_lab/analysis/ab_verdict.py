@@ -79,7 +79,7 @@ _WORDS = ["task_type", "verdict", "reason", "basis", "whose", "estimand", "inter
 _MORE = ("more_pairs", "more_pairs_low", "more_pairs_high")
 
 # The columns of the page that stand right.
-_IN_FIGURES = ("Difference",)
+_IN_FIGURES = ("Difference", "Shrunk difference")
 
 _ROUNDING = 1e-12
 
@@ -412,8 +412,8 @@ def _heading(result: AbResult) -> str:
 
 def _overview(result: AbResult) -> pd.DataFrame:
     """The essential columns, in words."""
-    rows = _rows(result.frame)
-    return pd.DataFrame(
+    rows, shrunk = _rows(result.frame), result.frame["shrunk_difference"]
+    shown = pd.DataFrame(
         {
             result.by: result.frame["task_type"],
             "Verdict": result.frame["verdict"],
@@ -423,6 +423,10 @@ def _overview(result: AbResult) -> pd.DataFrame:
             "Distinct inputs": result.frame["clusters"],
         }
     )
+    if shrunk.notna().any():
+        told = ["–" if one != one else f"{points(one)} points" for one in shrunk]
+        shown.insert(4, "Shrunk difference", told)
+    return shown
 
 
 def _difference(row: Mapping[str, Any]) -> str:

@@ -45,7 +45,7 @@ def test_people_decide_and_the_judge_helps() -> None:
     said = repr(ab(marked_and_judged(0.8)))
     assert "With a judge's help, worth" in said
     assert "people alone" in said and "the judge alone" in said
-    assert "judge_difference" in ab(marked_and_judged(0.8))._repr_html_()
+    assert "the judge alone" in ab(marked_and_judged(0.8))._repr_html_()
 
 
 def test_without_a_judge_people_stand_alone() -> None:

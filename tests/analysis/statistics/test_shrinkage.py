@@ -198,7 +198,7 @@ def test_no_verdict_and_no_interval_uses_it(made):
     assert np.isnan(alone["shrunk_difference"]) and np.isfinite(beside["shrunk_difference"])
     for column in ("difference", "low", "high"):
         assert alone[column] == beside[column]
-    assert "shrunk_difference" in ab(pairs)._repr_html_()
+    assert "Shrunk difference" in ab(pairs)._repr_html_()
 
 
 @pytest.mark.parametrize("means", [[], [0.1], [0.1, 0.2], [0.1, np.nan, 0.2]])
