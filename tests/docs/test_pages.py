@@ -190,7 +190,7 @@ def test_the_site_has_every_page_and_is_found_by_search(tmp_path: Path):
     assert done.returncode == 0, done.stderr
     found = (tmp_path / "searchindex.js").read_text("utf-8")
     said = json.loads(found.partition("(")[2].rpartition(")")[0])
-    assert {"reference/analysis", "reference/errors", "notebooks/01_quickstart"} <= set(said["docnames"])
+    assert {"reference/rl.analysis", "reference/errors", "notebooks/01_quickstart"} <= set(said["docnames"])
     for page in tmp_path.rglob("*.html"):
         text = page.read_text("utf-8")
         assert 'src="http' not in text and 'rel="stylesheet" type="text/css" href="http' not in text, page
