@@ -122,11 +122,13 @@ async def test_an_imported_log_is_replayed_without_its_primary(lab: Lab, tmp_pat
         assert imported.import_file(log, source, strict=True) == 6
         (kind,) = set(imported.attempts()["task_type"])
         async with lab.router(f'routing: {{"{kind}": {{model: cloud, max_tokens: 64}}}}') as router:
-            drawn = await rl.replay(router, imported, candidates=["cheap"], sample=3, seed=1)
-            run = await rl.replay(router, imported, candidates=["cheap", "other"])
+            drawn = await rl.replay(router, imported, candidates=["cheap"], sample=3, seed=1, run_id="drawn")
+            run = await rl.replay(router, imported, candidates=["cheap", "other"], run_id="all", reuse=True)
             recent = sorted(imported.attempts()["started_at"])[4]
-            late = await rl.replay(router, imported, candidates=["small"], since=recent, within=kind)
-    assert drawn["cheap"].answered == 3 and (run["cheap"].skipped, run["cheap"].answered) == (3, 3)
+            late = await rl.replay(
+                router, imported, candidates=["small"], since=recent, within=kind, run_id="late"
+            )
+    assert drawn["cheap"].answered == 3 and (run["cheap"].answered, run["cheap"].reused) == (6, 3)
     assert run["other"].answered == 6 and late["small"].answered == 2
     pairs = lab.comparisons
     assert set(pairs["primary_output"]) == {ANSWER} and set(pairs["primary_model"]) == {"gpt-4o"}
@@ -136,8 +138,9 @@ async def test_an_imported_log_is_replayed_without_its_primary(lab: Lab, tmp_pat
     if source in ("litellm", "langfuse"):
         assert pairs["primary_cost_usd"].tolist() == pytest.approx([0.002] * len(pairs))
     assert pairs["primary_latency_ms"].tolist() == pytest.approx([1000.0] * len(pairs))
-    # Those that were drawn know their chance; asked again in a run of all, they keep it.
-    assert sorted(set(pairs["sample_probability"])) == [0.5, 1.0]
+    # Those that were drawn know their chance; in a run of all it is 1, and what was paid is not paid again.
+    chances = pairs.groupby("run_id")["sample_probability"].unique().map(list).to_dict()
+    assert chances == {"drawn": [0.5], "all": [1.0], "late": [1.0]}
     prompts = lab.attempts[lab.attempts["is_shadow"]]["prompt"]
     assert prompts.str.startswith("system: Be brief.").any() and prompts.str.startswith("How heavy").any()
     assert lab.ledger.verify().ok

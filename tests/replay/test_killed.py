@@ -76,7 +76,7 @@ def test_five_kills_and_every_row_is_answered_once(tmp_path: Path) -> None:
     # What the killed processes had under way is in the ledger as unknown, never less than its bill.
     lost = asked[asked["billing"] == "unknown"]
     under_way = [each for attempt_id, each in served.items() if attempt_id in lost.index]
-    assert len(lost) <= 5 * 2 * 8
+    assert (lost["outcome"] == "lost").sum() <= 5 * 2 * 8  # a 500 may have been billed too
     assert lost["worst_usd"].sum() >= bill(under_way, PRICES)["usd"]
     whole = answered["cost_usd"].sum() + bill(under_way, PRICES)["usd"]
     assert bill(list(served.values()), PRICES)["usd"] == pytest.approx(whole)

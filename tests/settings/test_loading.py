@@ -202,7 +202,7 @@ def test_whole_numbers_are_numbers_and_anchors_merge() -> None:
             "ollama.token_estimation.divisor_bounds",
             ["lower bound"],
         ),
-        ("models: {}\nrouting: {a: {model: b}}\n", 1, "models", ["at least 1"]),
+        ("models: {}\nrouting: {a: {model: b}}\n", 1, "models", ["at least one"]),
         ("routing: {a: {model: b}}\n", 1, "models", ["required and missing"]),
         (
             "models: {a: {provider: olama, model: m}}\nrouting: {a: {model: a}}\n",

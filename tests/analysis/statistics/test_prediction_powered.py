@@ -168,7 +168,7 @@ def test_the_order_of_the_rows_changes_nothing() -> None:
         ({"verdicts": np.full(20, -2.0)}, r"\[-1, 1\]"),
         ({"chances": np.zeros(20)}, "chance"),
         ({"weights": np.zeros(20)}, "above zero"),
-        ({"clusters": ["same"] * 20}, "1 marked inputs"),
+        ({"clusters": ["same"] * 20}, "1 marked input,"),
     ],
 )
 def test_what_cannot_be_used_is_said(change: dict[str, Any], message: str) -> None:

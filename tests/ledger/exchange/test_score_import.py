@@ -253,7 +253,7 @@ async def test_lines_of_json_and_frames_of_any_make(filled: Ledger, tmp_path: Pa
     downwards = pd.DataFrame({"task_id": ["1"], "primary_score": [6], "shadow_score": [1]})
     filled.import_scores(downwards, by="di", scale=(6, 1))
     said = stored(filled).set_index("by").loc["di"]
-    assert (repr(said["primary_score"]), said["shadow_score"]) == ("0.0", 1.0)
+    assert (repr(float(said["primary_score"])), said["shadow_score"]) == ("0.0", 1.0)
 
 
 @pytest.mark.parametrize("by", [" ana", "ana\n", "\u00a0ana"])

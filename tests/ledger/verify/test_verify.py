@@ -169,7 +169,7 @@ async def test_verify_agrees_where_several_journals_share_the_files(tmp_path: Pa
     for machine in ("one", "two"):
         report = Ledger(sealed, journal=tmp_path / machine).verify()
         assert report.ok, str(report)
-        assert "1 sealed files are of other journals" in str(report)
+        assert "1 sealed file is of other journals" in str(report)
 
 
 async def test_verify_agrees_with_a_new_journal_beside_old_files(tmp_path: Path) -> None:
