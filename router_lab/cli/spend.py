@@ -71,13 +71,12 @@ def _print(heading: str, frame: pd.DataFrame, empty: str) -> None:
 
 def _column(name: str, values: pd.Series) -> list[str]:
     """The cells under a heading, all of one width: numbers to the right, texts to the left."""
+    is_number = values.dtype.kind in "if"
     if name.endswith("_usd"):
         cells = ["-" if value != value else f"{value:,.4f}" for value in values]
-    elif values.dtype.kind in "if":
+    elif is_number:
         cells = [f"{value:,}" for value in values]
     else:
         cells = [plain(value, 60) for value in values]
-        width = max(map(len, [name, *cells]))
-        return [cell.ljust(width) for cell in (name, *cells)]
     width = max(map(len, [name, *cells]))
-    return [cell.rjust(width) for cell in (name, *cells)]
+    return [cell.rjust(width) if is_number else cell.ljust(width) for cell in (name, *cells)]

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import ibis
 
-from router_lab.errors import ConfigError
+from router_lab import arguments
 from router_lab.task_types import within
 
 Order = Literal["differing first", "newest first", "lowest shadow score first"]
@@ -42,9 +42,8 @@ class PairFilter:
     scored: Scored | None = None
 
     def __post_init__(self) -> None:
-        for name, value, known in (("order", self.order, Order), ("scored", self.scored, Scored)):
-            if value not in (*get_args(known), *((None,) if name == "scored" else ())):
-                raise ConfigError(f"{name}={value!r}: choose one of {', '.join(get_args(known))}")
+        arguments.choice("order", self.order, get_args(Order))
+        arguments.optional(arguments.choice, "scored", self.scored, get_args(Scored))
 
 
 def filtered(pairs: Any, scores: Any, wanted: PairFilter) -> Any:
