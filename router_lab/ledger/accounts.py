@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from router_lab.ledger.content import Content, attempt_content, comparison_content
@@ -40,6 +41,10 @@ class LedgerAccounts:
         if self._housekeeper is not None:
             self._housekeeper.stop()
         self._housekeeper = Housekeeper(self._core, self._switch, stored.seal_rows, stored.seal_seconds)
+
+    def claimed(self, work: str) -> AbstractContextManager[bool]:
+        """Whether nobody else, here or in another process, does this work within the block."""
+        return self._core.claimed(work)
 
     async def open_attempt(
         self, lost: Attempt, hold_usd: float, lines: Sequence[BudgetLine]

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -209,6 +210,16 @@ class Core:
             if ours:
                 self.files.clear_stages()
             yield ours
+        finally:
+            lock.close()
+
+    @contextmanager
+    def claimed(self, work: str) -> Iterator[bool]:
+        """Hold the right to do what may be done once at a time; yields whether it is ours."""
+        _ = self.writer
+        lock = FileLock(self._locks / f"{blake2b(work.encode(), digest_size=8).hexdigest()}.lock")
+        try:
+            yield lock.try_acquire()
         finally:
             lock.close()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -63,6 +63,7 @@ class JudgingPlan:
     router: Router = field(repr=False)
     judge: Judge = field(repr=False)
     by: str
+    model: str
     pairs: tuple[StoredPair, ...] = field(repr=False)
     calls: int
     usd: float
@@ -90,9 +91,9 @@ def plan_judging(
         raise ConfigError("a judge's calls and verdicts go to one ledger: pass the one the router was given")
     model = router.judging_model(judge)
     by = judge.signature(model)
-    wanted = [*_KEPT, "comparator", "agreement", "request_id", "primary_attempt_id", *ANSWERS]
+    wanted = [*_KEPT, "comparator", "agreement", "details", "request_id", "primary_attempt_id", *ANSWERS]
     rows = below(kept.comparisons(columns=[*dict.fromkeys(wanted)]), task_type)
-    before = _said_before(kept, {by, f"judge: {model}"}, _words(judge))
+    before = _said_with(rows, by) | _said_before(kept, judge, model)
     prompts = _prompts(kept, rows)
     pairs, skipped = [], {}
     identities = rows[["comparison_id", "request_id", "task_type", "is_noise", "primary_attempt_id"]]
@@ -110,7 +111,7 @@ def plan_judging(
     pairs.sort(key=lambda pair: blake2b(pair.comparison_id.encode(), digest_size=8).digest())
     costs = [router.judging_usd(judge, pair) for pair in pairs]
     return JudgingPlan(
-        kept, router, judge, by, tuple(pairs), 2 * len(pairs), sum(costs), skipped, before, rows
+        kept, router, judge, by, model, tuple(pairs), 2 * len(pairs), sum(costs), skipped, before, rows
     )
 
 
@@ -121,21 +122,33 @@ def judge_stored(plan: JudgingPlan) -> pd.DataFrame:
     asking, as do five failures in a row, and `skipped` says so of every pair left. As many are asked at a
     time as shadows may run. An interrupt ends it cleanly; calling again goes on where it ended, and asks
     again only pairs whose verdict was under way. An unreadable verdict is kept as `unsure`.
+
+    Raises `LedgerError` while the same judge is asked by another process or thread, before anything is sent.
     """
-    asking = _Asking(plan)
-    plan.router.run_sync(asking.run())
-    return _frame(plan, {**plan.before, **asking.verdicts}, {**plan.skipped, **asking.skipped})
+    with plan.ledger.accounts.claimed(f"judging by {plan.by}") as is_ours:
+        if not is_ours:
+            raise LedgerError(
+                f"{plan.by} is being asked of this ledger's pairs by another process or thread: let that end, "
+                "then call again; what it has judged is not asked twice"
+            )
+        before = {**plan.before, **_said_before(plan.ledger, plan.judge, plan.model)}
+        asking = _Asking(plan, [pair for pair in plan.pairs if pair.comparison_id not in before])
+        plan.router.run_sync(asking.run())
+    if asking.broken is not None:
+        raise asking.broken
+    return _frame(plan, {**before, **asking.verdicts}, {**plan.skipped, **asking.skipped})
 
 
 class _Asking:
     """One run over the pairs of a plan."""
 
-    def __init__(self, plan: JudgingPlan) -> None:
+    def __init__(self, plan: JudgingPlan, pairs: Sequence[StoredPair]) -> None:
         self._plan = plan
         self._words = _words(plan.judge)
-        self._left = list(reversed(plan.pairs))
+        self._left = list(reversed(pairs))
         self._failures = 0
         self._stopped = ""
+        self.broken: Exception | None = None
         self.verdicts: dict[str, Verdict] = {}
         self.skipped: dict[str, str] = {}
 
@@ -151,21 +164,25 @@ class _Asking:
         while self._left and not self._stopped:
             pair = self._left.pop()
             try:
-                verdict = await self._plan.router.judge(self._plan.judge, pair)
+                await self._judge(pair)
             except BudgetExceededError as error:
                 self._stopped = self.skipped[pair.comparison_id] = f"not judged, a budget is spent: {error}"
-                continue
-            except LedgerError:
-                raise
-            except RouterLabError as error:
-                self._failed(pair, error)
-                continue
-            if "primary_first" in verdict.details:  # equal answers are judged without asking
-                self._failures = 0
-            await asyncio.to_thread(
-                self._plan.ledger.score, *_scores(pair, verdict, self._plan.by, self._words)
-            )
-            self.verdicts[pair.comparison_id] = verdict
+            except Exception as error:  # raised by who asked, when what else is under way has ended
+                self.broken = self.broken or error
+                self._stopped = "not judged: the asking broke off"
+
+    async def _judge(self, pair: StoredPair) -> None:
+        try:
+            verdict = await self._plan.router.judge(self._plan.judge, pair)
+        except (BudgetExceededError, LedgerError):
+            raise
+        except RouterLabError as error:
+            self._failed(pair, error)
+            return
+        if "primary_first" in verdict.details:  # equal answers are judged without asking
+            self._failures = 0
+        await asyncio.to_thread(self._plan.ledger.score, *_scores(pair, verdict, self._plan.by, self._words))
+        self.verdicts[pair.comparison_id] = verdict
 
     def _failed(self, pair: StoredPair, error: RouterLabError) -> None:
         self.skipped[pair.comparison_id] = f"the judge failed: {type(error).__name__}: {error}"[:500]
@@ -200,11 +217,24 @@ def _scores(pair: StoredPair, verdict: Verdict, by: str, words: str) -> tuple[Sc
     return primary, shadow
 
 
-def _said_before(ledger: Ledger, names: Collection[str], words: str) -> dict[str, Verdict]:
+def _said_with(rows: pd.DataFrame, by: str) -> dict[str, Verdict]:
+    """What this judge said of pairs when they were compared, which it counts as having said."""
+    own = rows[rows["comparator"] == "judge"]
+    found = {}
+    for one, text in own[["comparison_id", "details"]].itertuples(index=False, name=None):
+        details = _read_note(text)
+        preference = details.get("preference")
+        if details.get("judge") == by and isinstance(preference, int | float):
+            found[one] = _before(float(preference), details, "with the pair")
+    return found
+
+
+def _said_before(ledger: Ledger, judge: Judge, model: str) -> dict[str, Verdict]:
     """The last verdict on each pair by this judge, where it was asked in the same words.
 
-    It is known by several `names`, since it was once called alike whatever its criteria.
+    It is known by two names, since it was once called alike whatever its criteria.
     """
+    names, words = {judge.signature(model), f"judge: {model}"}, _words(judge)
     scores = ledger.scores()
     own = scores[scores["by"].isin(names) & (scores["side"] == "shadow")].drop_duplicates(
         "comparison_id", keep="last"
@@ -216,14 +246,19 @@ def _said_before(ledger: Ledger, names: Collection[str], words: str) -> dict[str
         note = _read_note(text)
         if note.get("words") != words:
             continue
-        reason = str(note.get("reason", ""))
-        first, second = note.get("primary_first"), note.get("shadow_first")
-        lost = (first == "primary") + (second == "primary")
-        known = score == score and score is not None
-        agreement = None if not known else 1 - lost / 2 if first is not None else float(score >= 0.5)
-        details = {"preference": float(score)} if known else {}
-        found[one] = Verdict(agreement, f"judged before: {reason}", details)
+        known = float(score) if score == score and score is not None else None
+        found[one] = _before(known, note, str(note.get("reason", "")))
     return found
+
+
+def _before(preference: float | None, note: Mapping[str, Any], reason: str) -> Verdict:
+    """A verdict of earlier; without a preference it could not be read."""
+    if preference is None:
+        return Verdict(None, f"judged before: {reason}")
+    first, second = note.get("primary_first"), note.get("shadow_first")
+    lost = (first == "primary") + (second == "primary")
+    agreement = 1 - lost / 2 if first is not None else float(preference >= 0.5)
+    return Verdict(agreement, f"judged before: {reason}", {"preference": preference})
 
 
 def _read_note(text: object) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
+from router_lab.analysis.evidence.criteria import CRITERIA
 from router_lab.analysis.evidence.marks import marks
 from router_lab.analysis.evidence.people_and_judge import FEWEST_COMPARED
 from router_lab.analysis.tables import Source, frame_of, tables_of
@@ -37,8 +38,10 @@ COLUMNS = (
 _LEVEL = 0.05
 # More of the pairs than this changing with the order makes a warning.
 _MOST_FLIPPED = 0.25
+# Pairs of two answers, of which a judge was asked.
+_JUDGED = ("complete", "unknown", "primary_fell_back", "primary_truncated", "comparator_error")
 _PAIR_COLUMNS = (
-    "comparison_id", "task_type", "comparator", "details", "is_noise", "primary_model", "shadow_model",
+    "comparison_id", "task_type", "comparator", "status", "details", "is_noise", "primary_model", "shadow_model",
     "primary_output", "shadow_output",
 )  # fmt: skip
 
@@ -76,8 +79,8 @@ def judge_checks(source: Source) -> JudgeChecks:
     said = marks(source) if hasattr(tables, "scores") else pd.DataFrame(columns=["kind"])
     people = said[said["kind"] == "person"].dropna(subset=["primary_score", "shadow_score"])
     preferred = (people["shadow_score"] - people["primary_score"]).groupby(people["comparison_id"]).mean()
-    given = pd.concat([_live(tables, pairs), _later(said)], ignore_index=True)
-    rows = given.merge(pairs.drop(columns=["details", "comparator"]), on="comparison_id")
+    of_pairs = pairs.drop(columns=["details", "comparator", "status"])
+    rows = _given(tables, pairs, said).merge(of_pairs, on="comparison_id")
     rows["people"] = rows["comparison_id"].map(preferred).astype(float)
     records = [
         _checked(str(judge), str(task_type), group)
@@ -91,15 +94,21 @@ def certain_pairs(source: Source) -> frozenset[str]:
     tables = tables_of(source)
     pairs = frame_of(tables.comparisons.select(*_PAIR_COLUMNS))
     said = marks(source) if hasattr(tables, "scores") else pd.DataFrame(columns=["kind"])
-    given = pd.concat([_live(tables, pairs), _later(said)], ignore_index=True)
+    given = _given(tables, pairs, said)
     is_sure = given["preference"].isin([0.0, 1.0])
     sure = is_sure.groupby(given["comparison_id"]).all()
     return frozenset(str(one) for one in sure.index[sure])
 
 
+def _given(tables: Any, pairs: pd.DataFrame, said: pd.DataFrame) -> pd.DataFrame:
+    """What each judge said last of each pair: with it, or later."""
+    given = pd.concat([_live(tables, pairs), _later(said)], ignore_index=True)
+    return given.drop_duplicates(["comparison_id", "judge"], keep="last")
+
+
 def _live(tables: Any, pairs: pd.DataFrame) -> pd.DataFrame:
     """What the judges of shadows said, each called as it signed; by its model where it did not."""
-    own = pairs[pairs["comparator"] == "judge"]
+    own = pairs[(pairs["comparator"] == "judge") & pairs["status"].isin(_JUDGED)]
     if own.empty:
         return _said([], [], [])
     asked = tables.attempts.filter(tables.attempts.is_shadow & tables.attempts.comparison_id.notnull())
@@ -107,7 +116,8 @@ def _live(tables: Any, pairs: pd.DataFrame) -> pd.DataFrame:
     asked = asked.merge(own[["comparison_id", "task_type"]], on="comparison_id", suffixes=("", "_of_pair"))
     judging = asked[asked["task_type"] != asked["task_type_of_pair"]].drop_duplicates("comparison_id")
     models = judging.set_index("comparison_id")["model_requested"]
-    names = own["comparison_id"].map(models).fillna(models.mode().iloc[0] if len(models) else "unknown")
+    usual = models.mode().iloc[0] if len(models) else "unknown"
+    names = [models.get(one, usual) for one in own["comparison_id"]]
     details = [*map(_decoded, own["details"])]
     judges = [one.get("judge") or f"judge: {name}" for one, name in zip(details, names, strict=True)]
     return _said(own["comparison_id"], judges, details)
@@ -208,16 +218,27 @@ def _against_people(rows: pd.DataFrame) -> tuple[int, float, float]:
 
 
 def _own_side(judge: str, rows: pd.DataFrame) -> str:
-    own = _family(judge.removeprefix("judge: "))
-    for side in ("primary", "shadow"):
-        if own and any(_family(str(name)) == own for name in rows[f"{side}_model"].dropna().unique()):
-            return side
+    """The side of the judge's own model, or of its family; "" where that is neither or both."""
+    own = re.sub(CRITERIA, "", judge).removeprefix("judge: ")
+    for named in (str, _family):
+        sides = [
+            side
+            for side in ("primary", "shadow")
+            if named(own) and any(named(name) == named(own) for name in _models(rows, side))
+        ]
+        if sides:
+            return sides[0] if len(sides) == 1 else ""
     return ""
+
+
+def _models(rows: pd.DataFrame, side: str) -> list[str]:
+    return [str(name) for name in rows[f"{side}_model"].dropna().unique()]
 
 
 def _family(model: str) -> str:
     """What models of one maker's line have in common, such as `claude` or `qwen`."""
-    found = re.match(r"[a-z]+", model.lower().rsplit("/", 1)[-1])
+    name = re.sub(r"^(ft:)?([a-z]+\.)*", "", model.lower().rsplit("/", 1)[-1])
+    found = re.match(r"[a-z]+", name)
     return found.group() if found else ""
 
 

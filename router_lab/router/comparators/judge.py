@@ -8,8 +8,7 @@ have rows like any other.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Annotated, Any, ClassVar, Literal
@@ -39,7 +38,6 @@ SCHEMA = {
     "additionalProperties": False,
 }
 
-_OBJECT = re.compile(r"\{[^{}]*\}")
 _READ_CHARS = 10_000
 
 
@@ -191,13 +189,17 @@ def _verdicts(reply: str) -> list[str]:
     plain = reply.strip().strip("\"'`.*").upper()
     if plain in ("A", "B", "SAME"):
         return [plain]
-    decoded = (_decode(match.group()) for match in _OBJECT.finditer(reply))
-    return [str(found["verdict"]).strip().upper() for found in decoded if "verdict" in found]
+    return [str(found["verdict"]).strip().upper() for found in _objects(reply) if "verdict" in found]
 
 
-def _decode(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+def _objects(reply: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects in a reply, outermost only: what a reason quotes is no verdict."""
+    decoder = json.JSONDecoder(strict=False)
+    at = reply.find("{")
+    while at >= 0:
+        try:
+            found, at = decoder.raw_decode(reply, at)
+            yield found
+        except (ValueError, RecursionError):
+            at += 1
+        at = reply.find("{", at)
