@@ -128,8 +128,8 @@ def judge_stored(plan: JudgingPlan) -> pd.DataFrame:
     with plan.ledger.accounts.claimed(f"judging by {plan.by}") as is_ours:
         if not is_ours:
             raise LedgerError(
-                f"{plan.by} is being asked of this ledger's pairs by another process or thread: let that end, "
-                "then call again; what it has judged is not asked twice"
+                f"{plan.by} is being asked of this ledger's pairs by another process or thread: let that "
+                "end, then call again; what it has judged is not asked twice"
             )
         before = {**plan.before, **_said_before(plan.ledger, plan.judge, plan.model)}
         asking = _Asking(plan, [pair for pair in plan.pairs if pair.comparison_id not in before])

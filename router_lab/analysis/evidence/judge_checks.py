@@ -41,8 +41,8 @@ _MOST_FLIPPED = 0.25
 # Pairs of two answers, of which a judge was asked.
 _JUDGED = ("complete", "unknown", "primary_fell_back", "primary_truncated", "comparator_error")
 _PAIR_COLUMNS = (
-    "comparison_id", "task_type", "comparator", "status", "details", "is_noise", "primary_model", "shadow_model",
-    "primary_output", "shadow_output",
+    "comparison_id", "task_type", "comparator", "status", "details", "is_noise", "primary_model",
+    "shadow_model", "primary_output", "shadow_output",
 )  # fmt: skip
 
 
