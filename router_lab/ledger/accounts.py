@@ -96,7 +96,7 @@ class LedgerAccounts:
         """The newest durable calibration state under `key`, from any process."""
         if not self._core.has_written and not self._core.reader.has_journal:
             return None
-        return self._core.calibration.get(key)
+        return self._core.calibration.get(key, self._core.peek)
 
     def close(self) -> None:
         """End the sealing in the background that `configure()` began."""

@@ -13,7 +13,6 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from router_lab.errors import LedgerError
 from router_lab.forking import renewed_in_child
 from router_lab.ledger.disk.files import Files
 from router_lab.ledger.disk.locks import (
@@ -23,16 +22,16 @@ from router_lab.ledger.disk.locks import (
     locked,
 )
 from router_lab.ledger.disk.place import Place
-from router_lab.ledger.disk.problems import explain
+from router_lab.ledger.disk.problems import closed
 from router_lab.ledger.journal.calibration import CalibrationStates
 from router_lab.ledger.journal.file import (
     LOCKS_NAME,
     Durability,
-    open_reader,
     vacuum,
 )
-from router_lab.ledger.journal.forks import closed_before_forks, journal_in_use
+from router_lab.ledger.journal.forks import let_go_when_collected
 from router_lab.ledger.journal.operations import Append, JournalTransaction
+from router_lab.ledger.journal.peeking import Peeking
 from router_lab.ledger.journal.recovery import recover
 from router_lab.ledger.journal.writer import Writer, catch_up
 from router_lab.ledger.privacy import kept_privacy, tighten
@@ -67,22 +66,15 @@ class Core:
         self._closed = False
         self._inherited: list[object] = []
         self.when_started: Callable[[], None] = _nothing
+        self.calibration = CalibrationStates()
         self._begin()
-        closed_before_forks(self)
         renewed_in_child(self)
-        self.calibration = CalibrationStates(self.peek)
 
     def _begin(self) -> None:
         self._writer: Writer | None = None
         self._start_lock = threading.Lock()
-        self._peek_lock = threading.Lock()
-        self._peeking: sqlite3.Connection | None = None
-
-    def let_go(self) -> None:
-        """Close the connection that idles between peeks; the next one opens another."""
-        if self._peeking is not None:
-            self._peeking.close()
-            self._peeking = None
+        self._peeking = Peeking(self.folder, self.name)
+        weakref.finalize(self, let_go_when_collected, self._peeking).atexit = False
 
     def begin_in_child(self) -> None:
         """A forked child starts a writer of its own when it first writes; its parent's stays its parent's."""
@@ -101,7 +93,7 @@ class Core:
     def _start(self) -> Writer:
         with self._start_lock:
             if self._closed:
-                raise LedgerError(f"{self.name}: this ledger is closed; make a new Ledger to go on")
+                raise closed(self.name)
             if self._writer is None:
                 writer = Writer(
                     self.folder, self._durability, self.calibration.publish, private=self.files.private
@@ -112,8 +104,7 @@ class Core:
                 except BaseException:
                     writer.close()
                     raise
-                # Runs at garbage collection, or at exit for whoever forgets to close: nothing queued is lost.
-                self._finalizer = weakref.finalize(self, writer.close)
+                weakref.finalize(self, writer.leave).atexit = False  # at exit the writer itself is closed
                 self._writer = writer
                 self.when_started()
             return self._writer
@@ -165,17 +156,7 @@ class Core:
 
     def peek(self, read: Callable[[sqlite3.Connection], _Result]) -> _Result:
         """A quick read of the newest committed state, from any thread. Raises `LedgerError`."""
-        with journal_in_use(), self._peek_lock:
-            if self._closed:
-                raise LedgerError(f"{self.name}: this ledger is closed; make a new Ledger to go on")
-            if self._peeking is None:
-                self._peeking = open_reader(self.folder)
-            try:
-                return read(self._peeking)
-            except sqlite3.Error as error:
-                self._peeking.close()
-                self._peeking = None
-                raise explain(error, self.folder) from error
+        return self._peeking.read(read)
 
     def is_gone(self, owner: str) -> bool:
         """Whether the writer `owner`, of any process, has ended."""
@@ -259,17 +240,16 @@ class Core:
                 return
             writer = self._writer
         try:
-            if writer is not None and self._finalizer.alive:  # not when an exit hook has stopped it before
+            if writer is not None and not writer.is_stopping:  # as an exit hook may have had it
                 self.seal(wait=True)
         finally:
             self._closed = True
             self._stop(writer)
 
     def _stop(self, writer: Writer | None) -> None:
-        with self._peek_lock, suppress(sqlite3.Error):
-            self.let_go()
+        with suppress(sqlite3.Error):
+            self._peeking.close()
         if writer is not None:
-            self._finalizer.detach()
             writer.close()
 
     @property

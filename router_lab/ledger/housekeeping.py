@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import weakref
 from datetime import datetime
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -33,7 +34,7 @@ class Housekeeper:
     """
 
     def __init__(self, core: Core, switch: LedgerSwitch, seal_rows: int, seal_seconds: float) -> None:
-        self._core = weakref.ref(core)
+        self._core = weakref.ref(core, lambda _: self._end.put(None))
         self._switch = weakref.ref(switch)
         self._seal_rows = seal_rows
         self._seal_seconds = seal_seconds
@@ -44,7 +45,9 @@ class Housekeeper:
 
     def _begin(self) -> None:
         self._process = os.getpid()
-        self._stop = threading.Event()
+        self._end: SimpleQueue[None] = (
+            SimpleQueue()
+        )  # the garbage collector puts, and must not wait for a lock
         self._thread = threading.Thread(target=self._loop, name="router_lab housekeeping", daemon=True)
         self._thread.start()
 
@@ -56,12 +59,12 @@ class Housekeeper:
         """Finish the tick under way and end."""
         if self._process != os.getpid():
             return  # it runs in the parent
-        self._stop.set()
+        self._end.put(None)
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
     def _loop(self) -> None:
-        while not self._stop.wait(self._tick_s):
+        while not self._has_ended():
             core, switch = self._core(), self._switch()
             if core is None or switch is None:
                 return
@@ -72,6 +75,14 @@ class Housekeeper:
             else:
                 self._last_problem = ""
             del core, switch
+
+    def _has_ended(self) -> bool:
+        """After a tick's length, or when it is to end."""
+        try:
+            self._end.get(timeout=self._tick_s)
+        except Empty:
+            return False
+        return True
 
     def _tick(self, core: Core, switch: LedgerSwitch) -> None:
         if core.postponed:

@@ -12,6 +12,7 @@ What `complete()` promises is in "The accounting boundary" of the design; where 
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -97,22 +98,27 @@ class Router:
         if ledger is None and playback is not None:
             ledger = NoLedger()
         self.ledger = ledger = checked(ledger)
-        self._client = client
-        self._on_alert = on_alert
         self._clock = clock or SystemClock()
         self._secrets = Secrets(settings)
         self._alerts = Alerts(ledger.accounts, self._clock, on_alert, self._secrets)
-        self._calls = Calls(
+        self._client = client
+        self._on_alert = on_alert
+        # Calls and shadows in flight refer to these, and none of these to the router, so that it is
+        # garbage when nobody has it any more.
+        self._loop_states = states = LoopStates(
+            lambda: LoopState(Transport(client=client() if client is not None else None), shadows())
+        )
+        self._calls = calls = Calls(
             settings,
             ledger,
-            transport=lambda: self._loop_state().transport,
+            transport=lambda: states.here.transport,
             alerts=self._alerts,
             secrets=self._secrets,
             clock=self._clock,
             seed=seed,
             recording=None if playback is None else Recording.of(playback),
         )
-        self._pairs = PairWriter(
+        self._pairs = pairs = PairWriter(
             ledger.accounts,
             ledger.switch,
             self._calls,
@@ -121,9 +127,10 @@ class Router:
             self._secrets,
             keep_content=settings.ledger.content == "full",
         )
-        self._loop_states = LoopStates(self._make_loop_state)
-        self._thread = LoopThread("router-lab", at_exit=lambda: self._close(EXIT_GRACE_S))
+        shadows = partial(Shadows, settings=settings.shadow, switch=ledger.switch, writer=pairs, calls=calls)
+        self._thread = LoopThread("router-lab", at_exit=partial(_close, states, self._alerts, EXIT_GRACE_S))
         ledger.accounts.configure(settings)
+        weakref.finalize(self, _leave, states, self._thread).atexit = False  # the thread has its own hook
 
     @classmethod
     def from_yaml(cls, path: str | Path, *, ledger: LedgerPort | None = None, **options: Any) -> Self:
@@ -319,10 +326,7 @@ class Router:
         await self._close(_grace(error))
 
     async def _close(self, within_s: float | None) -> None:
-        if not has_event_loop():
-            return  # a child that was forked by what a loop ran: all of it is its parent's
-        await self._loop_states.finish(within_s)
-        await self._alerts.drain()
+        await _close(self._loop_states, self._alerts, within_s)
 
     def _begin(self, request: Request) -> tuple[Job, tuple[Pairing, ...]]:
         route = self._calls.route(request.task_type)
@@ -348,13 +352,6 @@ class Router:
     def _loop_state(self) -> LoopState:
         return self._loop_states.here
 
-    def _make_loop_state(self) -> LoopState:
-        client = self._client() if self._client is not None else None
-        shadows = Shadows(
-            settings=self.settings.shadow, switch=self.ledger.switch, writer=self._pairs, calls=self._calls
-        )
-        return LoopState(Transport(client=client), shadows)
-
     def __reduce__(self) -> NoReturn:
         raise ConfigError(
             "a Router cannot be sent to another process: make one there, as in the other process's function "
@@ -369,6 +366,18 @@ class Router:
 
     def _repr_html_(self) -> str:
         return routes_html(self.settings) + self.breakers._repr_html_()
+
+
+async def _close(states: LoopStates, alerts: Alerts, within_s: float | None) -> None:
+    if not has_event_loop():
+        return  # a child that was forked by what a loop ran: all of it is its parent's
+    await states.finish(within_s)
+    await alerts.drain()
+
+
+def _leave(states: LoopStates, thread: LoopThread) -> None:
+    """What is left of a router that nobody has any more ends by itself."""
+    states.leave(thread.leave())
 
 
 def _grace(error: BaseException | None) -> float | None:

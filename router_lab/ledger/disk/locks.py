@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ IDLE_S = 30.0
 IDLE_AGAIN_S = 2.0
 # Most waits are over before it is worth asking who holds the lock.
 _LOOK_AFTER_S = 0.5
+# How often a lock is asked for where no thread can wait for it.
+_POLL_S = 0.005
 # The longest wait for a holder that nobody can see, and for one that works, such as a compaction of years.
 UNSEEN_S = 120.0
 LONGEST_S = 600.0
@@ -63,7 +66,11 @@ class FileLock:
             if self.try_acquire():
                 return
             idle_s = IDLE_S
-            self._wait = _Wait(self._descriptor)
+            try:
+                self._wait = _Wait(self._descriptor)
+            except RuntimeError:  # no thread is to be had, as since Python 3.12 while the interpreter exits
+                self._poll(idle_s)
+                return
         try:
             self._wait_out(self._wait, idle_s)
         except BaseException:
@@ -72,6 +79,13 @@ class FileLock:
                 self.release()
             raise
         self._wait = None
+
+    def _poll(self, longest_s: float) -> None:
+        end = time.monotonic() + longest_s
+        while not self.try_acquire():
+            if time.monotonic() > end:
+                raise _held_up(self.path, longest_s, holder_of(*self._identity))
+            time.sleep(_POLL_S)
 
     def _wait_out(self, wait: _Wait, idle_s: float) -> None:
         if wait.succeeded.wait(_LOOK_AFTER_S):
@@ -136,7 +150,11 @@ class _Wait:
         self._wanted = True
         self._deciding = threading.Lock()
         self._descriptor = os.dup(descriptor)  # the same lock, whatever becomes of the other one
-        threading.Thread(target=self._run, name="router_lab lock", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name="router_lab lock", daemon=True).start()
+        except BaseException:
+            self.close()
+            raise
 
     def _run(self) -> None:
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)

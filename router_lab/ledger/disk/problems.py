@@ -25,6 +25,11 @@ def explain(error: Exception, path: Path) -> LedgerError:
     return LedgerError(f"{path}: {_mend(error)} ({type(error).__name__}: {error})")
 
 
+def closed(name: str | Path) -> LedgerError:
+    """Of a ledger that was closed."""
+    return LedgerError(f"{name}: this ledger is closed; make a new Ledger to go on")
+
+
 def _is_out_of_descriptors() -> bool:
     """SQLite does not say why it could not open a file."""
     try:

@@ -30,17 +30,16 @@ Peek = Callable[[Callable[[sqlite3.Connection], bytes | None]], bytes | None]
 class CalibrationStates:
     """A bounded memory of the `calibration` table. Reading and publishing may race, harmlessly."""
 
-    def __init__(self, peek: Peek) -> None:
-        self._peek = peek
+    def __init__(self) -> None:
         self._states: OrderedDict[str, bytes | None] = OrderedDict()
         self._read_at: dict[str, float] = {}
 
-    def get(self, key: str) -> bytes | None:
-        """The newest state known, read anew when the last reading is too old."""
+    def get(self, key: str, peek: Peek) -> bytes | None:
+        """The newest state known, read anew through `peek` when the last reading is too old."""
         now = time.monotonic()
         if now - self._read_at.get(key, -REFRESH_S) < REFRESH_S:
             return self._states.get(key)
-        state = self._peek(
+        state = peek(
             lambda journal: next(
                 iter(journal.execute("SELECT state FROM calibration WHERE key = ?", (key,)).fetchone() or ()),
                 None,

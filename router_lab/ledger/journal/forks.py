@@ -48,6 +48,14 @@ class _Uses:
             self._using += 1
         self._mine.depth = depth + 1
 
+    def enter_unless_forking(self) -> bool:
+        with self._changed:
+            if self._forking:
+                return False
+            self._using += 1
+        self._mine.depth = getattr(self._mine, "depth", 0) + 1
+        return True
+
     def leave(self) -> None:
         self._mine.depth -= 1
         with self._changed:
@@ -68,15 +76,29 @@ class _Uses:
         with self._changed:
             self._forking -= 1
             self._changed.notify_all()
+        while _left:
+            let_go_when_collected(_left.pop())
 
 
 _holders: weakref.WeakSet[Holder] = weakref.WeakSet()
+_left: list[Holder] = []  # their owners were collected while a process forked, which closes their connections
 _uses = _Uses()
 
 
 def closed_before_forks(holder: Holder) -> None:
     """Have `holder.let_go()` called before every fork."""
     _holders.add(holder)
+
+
+def let_go_when_collected(holder: Holder) -> None:
+    """Call `holder.let_go()` from a finalizer: on any thread and in the middle of anything."""
+    if not _uses.enter_unless_forking():
+        _left.append(holder)
+        return
+    try:
+        holder.let_go()
+    finally:
+        _uses.leave()
 
 
 @contextmanager

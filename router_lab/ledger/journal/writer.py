@@ -8,10 +8,12 @@ checkpoints happen under the same lock, so no two processes ever checkpoint and 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
 import logging
 import os
 import sqlite3
+import sys
 import threading
 import time
 from collections import deque
@@ -31,7 +33,7 @@ from router_lab.ledger.disk.locks import (
     Owner,
     held,
 )
-from router_lab.ledger.disk.problems import explain
+from router_lab.ledger.disk.problems import closed, explain
 from router_lab.ledger.journal.budgets import BudgetCounters
 from router_lab.ledger.journal.calibration import Learning
 from router_lab.ledger.journal.file import (
@@ -65,7 +67,8 @@ class _Task:
 
 # What a reader waits for its own process's writes at most, should another process hold these up.
 _OWN_WRITES_S = 1.0
-# The open ones of this process, with their folders. Threads share it: it is changed and copied in one step.
+# Those of this process whose thread runs, with their folders. Threads share it: it is changed and copied in
+# one step.
 _writers: dict[Writer, str] = {}
 
 
@@ -78,9 +81,22 @@ def catch_up(folder: Path) -> None:
             writer.catch_up(max(end - time.monotonic(), 0.0))
 
 
-class Writer:
-    """Opens the journal for writing in `folder` and owns its thread until `close()`.
+def _close_all() -> None:
+    """At exit, for whoever forgot to close: nothing queued is lost."""
+    for writer in list(_writers):
+        try:
+            writer.close()
+        except Exception:
+            sys.excepthook(*sys.exc_info())
 
+
+atexit.register(_close_all)
+
+
+class Writer:
+    """Opens the journal for writing in `folder` and owns its thread until `close()` or `leave()`.
+
+    The thread keeps the writer alive, and whatever that refers to: nothing here may refer to the ledger.
     `publish` is told, on the writing thread, of each calibration state once it is durable. Raises
     `LedgerError` when the folder or journal cannot be written.
     """
@@ -104,7 +120,7 @@ class Writer:
         self._wake: SimpleQueue[bool] = SimpleQueue()  # whether somebody waits
         self._about_to_wake: set[asyncio.AbstractEventLoop] = set()
         self._postponed: list[_Task] = []
-        self._stopping = False
+        self._stopping = self._is_waited_for = False
         self._committing = False
         make_folder(folder, private=private)
         locks = make_folder(folder / LOCKS_NAME, private=private)
@@ -118,8 +134,8 @@ class Writer:
         self._is_open = True
         _writers[self] = os.path.realpath(folder)
         closed_before_forks(self)
-        # A daemon thread outlives the main thread until exit hooks have run, and `Ledger` closes us
-        # in one; a thread the interpreter waits for first would hang a script that forgot to close.
+        # A daemon thread outlives the main thread until exit hooks have run, and one of these closes us;
+        # a thread the interpreter waits for first would hang a script that forgot to close.
         self._thread = threading.Thread(target=self._loop, name="router_lab ledger", daemon=True)
         self._thread.start()
 
@@ -171,8 +187,12 @@ class Writer:
 
     def catch_up(self, seconds: float) -> None:
         """Wait, that long at most, until what is queued is durable or has failed."""
-        is_idle = not self._queue and not self._committing
-        if is_idle or threading.current_thread() is self._thread:
+        if self._process != os.getpid() or threading.current_thread() is self._thread:
+            return
+        if self._stopping:
+            self._thread.join(seconds)
+            return
+        if not self._queue and not self._committing:
             return
         waiter: concurrent.futures.Future[None] = concurrent.futures.Future()
         with suppress(LedgerError, TimeoutError):
@@ -186,19 +206,35 @@ class Writer:
 
     def close(self) -> None:
         """Write everything queued, then stop. Raises `LedgerError` if rows could not be written."""
-        if self._process != os.getpid() or self._stopping:
+        if self._process != os.getpid():
             return
-        self._stopping = True
-        self._wake.put(True)
-        _writers.pop(self, None)
+        is_first, self._is_waited_for = not self._stopping, True
+        self.leave()
         if threading.current_thread() is not self._thread:
             self._thread.join()
-        if self._postponed:
-            raise LedgerError(
-                f"{self._journal_path}: {counted(len(self._postponed), 'rows')} could not "
-                "be written before closing. "
-                "Their intents are kept and will read as `lost` at their reserved cost"
-            )
+        if is_first and self._postponed:
+            raise self._unwritten()
+
+    def leave(self) -> None:
+        """Write everything queued, then stop, without anybody waiting for it.
+
+        Takes no lock: the garbage collector calls it, on any thread and in the middle of anything.
+        """
+        if self._process == os.getpid():
+            self._stopping = True
+            self._wake.put(True)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it takes nothing more."""
+        return self._stopping
+
+    def _unwritten(self) -> LedgerError:
+        return LedgerError(
+            f"{self._journal_path}: {counted(len(self._postponed), 'rows')} could not "
+            "be written before closing. "
+            "Their intents are kept and will read as `lost` at their reserved cost"
+        )
 
     def _add(self, task: _Task) -> None:
         self._queue.append(task)
@@ -210,7 +246,7 @@ class Writer:
 
     def _check_usable(self) -> None:
         if self._stopping:
-            raise LedgerError(f"{self._folder}: this ledger is closed; make a new Ledger to go on")
+            raise closed(self._folder)
         if self._process != os.getpid():
             raise LedgerError(
                 f"{self._folder}: this ledger was opened before the process forked. "
@@ -265,6 +301,9 @@ class Writer:
             self.let_go()
         self._owner.close()
         self._lock.close()
+        _writers.pop(self, None)
+        if self._postponed and not self._is_waited_for:
+            _log.error("%s", self._unwritten())
 
     def _wait(self) -> None:
         """Until there is something to do. Rows that nobody waits for gather for a while in `batch` mode."""

@@ -55,6 +55,7 @@ class LoopStates:
     def __init__(self, make: Callable[[], LoopState]) -> None:
         self._make = make
         self._kept: dict[asyncio.AbstractEventLoop, tuple[LoopState, AsyncGenerator[None, None]]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._inherited: list[object] = []
         renewed_in_child(self)
 
@@ -83,6 +84,20 @@ class LoopStates:
             state, guard = kept
             await state.finish(within_s)
             await guard.aclose()  # only now: waited for shadows send through the state
+
+    def leave(self, ending: asyncio.AbstractEventLoop | None) -> None:
+        """Finish every state but that of `ending` as at exit, each on its loop, and wait for nothing.
+
+        For a router that is gone: the garbage collector calls it, so it takes no lock.
+        """
+        for loop in [other for other in list(self._kept) if other is not ending]:
+            with suppress(RuntimeError):  # it is closed
+                loop.call_soon_threadsafe(self._leave, loop)
+
+    def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
+        task = loop.create_task(self.finish(EXIT_GRACE_S))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     def begin_in_child(self) -> None:
         """Connections are the parent's: closing them here would cut them off there."""

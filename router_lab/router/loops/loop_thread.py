@@ -18,9 +18,9 @@ Last = Callable[[], Coroutine[Any, Any, None]]
 class LoopThread:
     """Runs coroutines for synchronous callers. Not a daemon: work in flight ends in order.
 
-    The thread starts with the first `run()` and ends with `stop()`; if nobody stops it, then when the
-    interpreter begins to exit, after awaiting `at_exit`. A forked child has none of its parent's threads:
-    there the next `run()` starts one of its own.
+    The thread starts with the first `run()` and ends with `stop()`; if nobody stops it, then after awaiting
+    `at_exit`, with `leave()` or when the interpreter begins to exit. It keeps this object and `at_exit`
+    alive. A forked child has none of its parent's threads: there the next `run()` starts one of its own.
     """
 
     def __init__(self, name: str, at_exit: Last) -> None:
@@ -84,6 +84,20 @@ class LoopThread:
         finally:
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
+
+    def leave(self) -> asyncio.AbstractEventLoop | None:
+        """As `stop()` at exit, but waits for nothing and takes no lock: for the garbage collector.
+
+        Returns the loop that will end, if one runs.
+        """
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.call_soon_threadsafe(self._end, loop)
+        return loop
+
+    def _end(self, loop: asyncio.AbstractEventLoop) -> None:
+        ending = loop.create_task(self._finish(self._at_exit))
+        ending.add_done_callback(lambda _: loop.stop())
 
     @property
     def _is_current(self) -> bool:
