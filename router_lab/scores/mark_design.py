@@ -11,22 +11,26 @@ That stays true when a queue is left half way (n is smaller), when a person come
 simple random sample's population, drawn from at random, gives a larger simple random sample), and when
 pairs arrive in between: those are strata of their own, with their own n and N. A pair whose answer arrives
 after a draw, though it was asked before, joins its stratum late, which shifts n / N by as much as there are
-such pairs. Pairs compared again by another comparator fall into new strata, without those marked before:
-what they say is of nearly the same pairs, and both count.
+such pairs.
+
+Where the design changes, or what it knows of the pairs, a new phase begins (two-phase sampling), in which the
+pairs marked before are known and the new marks stand for all others. Either phase speaks for all pairs;
+`strata.masses` averages the two.
 """
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import blake2b
 from typing import Any, TypeVar
 
 from router_lab import arguments
+from router_lab.analysis.evidence.strata import StratumParts, parts_of
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -47,7 +51,8 @@ class Design:
     """Puts each pair of a task type into a group, and says how many of the marks each group gets.
 
     `shares` are relative and positive; a group without one gets 1. `name` tells designs apart: what was
-    drawn by one is not extended by another.
+    drawn by one is not extended by another. One that puts a pair into another group than before needs
+    another name.
     """
 
     name: str
@@ -87,13 +92,15 @@ def draw(
     *,
     seed: int,
     design: Design,
+    others: Collection[str] = (),
 ) -> list[Drawn]:
     """Up to `count` pairs in the order in which to mark them.
 
-    `marked` are the pairs that were drawn and marked before, with their strata. Task types share the
-    marks evenly, groups by `design.shares`, earlier and later pairs by their numbers.
+    `marked` are the pairs that were drawn and marked before, with their strata, `others` the strata of what
+    was drawn for other people, with whose samples this one goes together. Task types share the marks
+    evenly, groups by `design.shares`, earlier and later pairs by their numbers.
     """
-    strata = _strata(list(pairs), marked, design)
+    strata = _strata(list(pairs), marked, design, others)
     done = Counter(marked.values())
     left = {stratum: len(members) for stratum, members in strata.items()}
     sizes = {stratum: left[stratum] + done[stratum] for stratum in strata}
@@ -102,7 +109,7 @@ def draw(
     for stratum, members in strata.items():
         if wanted[stratum] == 0:
             continue
-        order = sorted(members, key=lambda one: random_bytes(seed, one))
+        order = sorted(members, key=partial(random_bytes, *_order_of(stratum, seed)))
         for place, one in enumerate(order[: wanted[stratum]]):
             # The first of each stratum come first: what is left out altogether nothing stands for.
             key = (place / wanted[stratum], random_bytes(seed, "queue", one))
@@ -110,55 +117,71 @@ def draw(
     return [drawn for _, drawn in sorted(queue, key=lambda item: item[0])]
 
 
+def _order_of(stratum: str, seed: int) -> tuple[object, ...]:
+    """What the order in a stratum depends on. In a later phase it has nothing to do with that of the phases
+    before, which took the first of other strata away.
+    """
+    parts = parts_of(stratum)
+    return (seed,) if parts is None or parts.phase == 1 else (seed, "phase", parts.phase)
+
+
 def random_bytes(*parts: object) -> bytes:
     """Eight bytes that look random and depend on `parts` alone."""
     return blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
-def _strata(pairs: Sequence[Candidate], marked: Mapping[str, str], design: Design) -> dict[str, list[str]]:
+def _strata(
+    pairs: Sequence[Candidate], marked: Mapping[str, str], design: Design, others: Collection[str]
+) -> dict[str, list[str]]:
     """The pairs that are not marked yet by their strata, in the order of their names."""
-    draws = _earlier_draws(marked.values(), design)
+    before = [parts for parts in map(parts_of, set(marked.values())) if parts is not None]
+    of_others = [parts for parts in map(parts_of, set(others)) if parts is not None]
+    draws, phases = _earlier_draws(before, of_others), _phases(before, design)
     newest: dict[tuple[str, str], datetime] = {}
     for pair in pairs:
         kind = (pair.task_type, pair.comparator)
         newest[kind] = max(newest.get(kind, pair.created_at), pair.created_at)
-    strata: dict[tuple[str, str, str, datetime], list[str]] = defaultdict(list)
+    strata: dict[str, list[str]] = defaultdict(list)
     for pair in pairs:
         if pair.comparison_id in marked:
             continue
         kind = (pair.task_type, pair.comparator)
         place = bisect_left(draws[kind], pair.created_at)
         until = draws[kind][place] if place < len(draws[kind]) else newest[kind]
-        strata[*kind, design.group(pair), until].append(pair.comparison_id)
-    named = {_named(design, *parts): members for parts, members in strata.items()}
-    return dict(sorted(named.items()))
+        instant = until.astimezone(UTC).isoformat(timespec="microseconds")
+        parts = StratumParts(*kind, design.name, design.group(pair), instant)
+        phase = phases.get(parts.stretch, 1)
+        strata[replace(parts, phase=phase).name].append(pair.comparison_id)
+    return dict(sorted(strata.items()))
 
 
-def _named(design: Design, task_type: str, comparator: str, group: str, until: datetime) -> str:
-    instant = until.astimezone(UTC).isoformat(timespec="microseconds")
-    return json.dumps([task_type, comparator, design.name, group, instant], ensure_ascii=False)
-
-
-def _earlier_draws(strata: Iterable[str], design: Design) -> defaultdict[tuple[str, str], list[datetime]]:
-    """The newest pair of each earlier draw by this design, by task type and comparator, oldest first."""
+def _earlier_draws(
+    own: Iterable[StratumParts], others: Iterable[StratumParts]
+) -> defaultdict[tuple[str, str], list[datetime]]:
+    """The newest pair of each earlier draw, by task type and comparator, oldest first; of draws for other
+    people those since one's own, whose stretches stay as they are.
+    """
     found: defaultdict[tuple[str, str], set[datetime]] = defaultdict(set)
-    for name in set(strata):
-        task_type, comparator, own_design, _, until = parts_of(name)
-        if own_design == design.name:
-            found[task_type, comparator].add(datetime.fromisoformat(until))
+    for parts in own:
+        found[parts.task_type, parts.comparator].add(datetime.fromisoformat(parts.until))
+    last = {kind: max(times) for kind, times in found.items()}
+    for parts in others:
+        kind, until = (parts.task_type, parts.comparator), datetime.fromisoformat(parts.until)
+        if kind not in last or until > last[kind]:
+            found[kind].add(until)
     return defaultdict(list, {key: sorted(times) for key, times in found.items()})
 
 
-def parts_of(stratum: str) -> tuple[str, str, str, str, str]:
-    """A stratum's task type, comparator, design, group, and newest pair; all empty if it is none of ours."""
-    try:
-        parts = json.loads(stratum)
-    except ValueError:
-        parts = []
-    if not isinstance(parts, list) or len(parts) != 5:
-        return ("", "", "", "", "")
-    task_type, comparator, design, group, until = map(str, parts)
-    return (task_type, comparator, design, group, until)
+def _phases(strata: Iterable[StratumParts], design: Design) -> dict[tuple[str, str, str], int]:
+    """Which phase of each stretch of pairs a draw by this design is: its last one, or the next."""
+    last: dict[tuple[str, str, str], StratumParts] = {}
+    for parts in strata:
+        if parts.stretch not in last or parts.phase > last[parts.stretch].phase:
+            last[parts.stretch] = parts
+    return {
+        stretch: parts.phase if parts.design == design.name else parts.phase + 1
+        for stretch, parts in last.items()
+    }
 
 
 def _allocated(
@@ -167,8 +190,9 @@ def _allocated(
     """How many of the next marks each stratum gets."""
     tree: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for stratum in left:
-        task_type, _, _, group, _ = parts_of(stratum)
-        tree[task_type][group].append(stratum)
+        parts = parts_of(stratum)
+        assert parts is not None  # noqa: S101 - it was named here
+        tree[parts.task_type][parts.group].append(stratum)
 
     def room(strata: Iterable[str]) -> int:
         return sum(left[stratum] for stratum in strata)

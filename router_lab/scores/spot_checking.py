@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from router_lab import arguments
-from router_lab.analysis.tables import arrow_of
+from router_lab.analysis.tables import arrow_of, frame_of
 from router_lab.errors import ConfigError
 from router_lab.ledger.scores import check_signature
 from router_lab.records import Ending, ScoreVerdict, Side
@@ -232,8 +233,8 @@ def spot_checks(
     tables = ledger.tables()
     pairs = _with_answers(tables.comparisons, task_type)
     keys = arrow_of(pairs.select("comparison_id", "task_type", "comparator", "agreement", "created_at"))
-    marked = drawn_marks(ledger, by)
-    queue = draw(candidates(keys), marked, count, seed=seed, design=design or differing_more())
+    marked, others = drawn_marks(ledger, by), _strata_of_others(ledger, by)
+    queue = draw(candidates(keys), marked, count, seed=seed, design=design or differing_more(), others=others)
     if not queue:
         return SpotChecks(ledger, by, (), marked)
     chosen = [one.comparison_id for one in queue]
@@ -250,19 +251,26 @@ def uncertain_more(ledger: Ledger, share: float = 0.75) -> Design:
     """A design by which most marks, `share` of them, go to pairs where the judges are least certain.
 
     Those are the pairs whose verdict changed with the order, was a tie or could not be read, or of which
-    no judge has said anything; the others get the rest, so that every pair has a chance. What a judge says
-    later changes the design: give it other marks only after all pairs were judged. Raises `ConfigError`
-    for a share outside (0, 1).
+    no judge has said anything; the others get the rest, so that every pair has a chance. It may follow marks
+    by another design. What a judge says later makes another design: have all pairs judged first. Raises
+    `ConfigError` for a share outside (0, 1).
     """
     arguments.share("share", share)
     from router_lab.analysis.evidence.judge_checks import certain_pairs
 
     certain = certain_pairs(ledger)
+    known = blake2b("\0".join(sorted(certain)).encode(), digest_size=4).hexdigest()
 
     def group(pair: Candidate) -> str:
         return "certain" if pair.comparison_id in certain else "uncertain"
 
-    return Design("judge", group, {"uncertain": share, "certain": 1 - share})
+    return Design(f"judge {known}", group, {"uncertain": share, "certain": 1 - share})
+
+
+def _strata_of_others(ledger: Ledger, by: str) -> set[str]:
+    scores = ledger.tables().scores
+    own = scores.filter(scores.stratum.notnull() & (scores.by != by))
+    return {row["stratum"] for row in _rows(own.select("stratum").distinct())}
 
 
 def drawn_marks(ledger: Ledger, by: str) -> dict[str, str]:
@@ -286,16 +294,19 @@ def scored_pairs(ledger: Ledger, by: str | None = None) -> pd.DataFrame:
     what several of the same rank said is averaged, and `scorers` counts them. `chance` and `chosen` say of
     which other pairs a score speaks, as in `rl.analysis.marks`.
     """
-    from router_lab.analysis.evidence.marks import marks
+    from router_lab.analysis.evidence.marks import marks_table
 
     _check_ledger(ledger)
-    said = marks(ledger, by=by).dropna(subset=["primary_score", "shadow_score"], how="all")
+    if by is not None:
+        arguments.text("by", by, "a scorer's name, or None for all")
+    said = frame_of(marks_table(ledger.tables(), by=by)).sort_values(["at", "comparison_id", "by"])
+    said = said.dropna(subset=["primary_score", "shadow_score"], how="all")
     rank = said["kind"].map({"truth": 0, "person": 2, "judge": 4}).astype(float) + said["chosen"]
     best = said[rank == rank.groupby(said["comparison_id"]).transform("min")]
     scores = best.groupby("comparison_id", as_index=False).agg(
         primary_score=("primary_score", "mean"),
         shadow_score=("shadow_score", "mean"),
-        chance=("chance", "max"),
+        chance=("pooled_chance", "max"),
         chosen=("chosen", "all"),
         scorers=("by", "nunique"),
     )

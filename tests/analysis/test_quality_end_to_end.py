@@ -360,7 +360,7 @@ def later(agreement: Any, **columns: Any) -> pd.DataFrame:
 @pytest.mark.parametrize(
     "frames",
     [
-        [later(np.zeros(30), task_type=f"other::{kind}") for kind in range(5)],
+        [later(np.zeros(30), task_type=f"other::{kind}") for kind in range(2)],
         [later(np.zeros(40), sample_probability=0.01)],
         [later([0.0], is_noise=True)],
         [later(np.zeros(100))],

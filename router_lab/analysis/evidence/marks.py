@@ -13,11 +13,13 @@ from typing import Any
 import ibis
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
 from router_lab import arguments
 from router_lab.analysis.evidence.ladder import REPLAY
+from router_lab.analysis.evidence.strata import MarkedStratum, has_phases, masses
 from router_lab.analysis.tables import Source, frame_of, tables_of
 from router_lab.errors import ConfigError
 from router_lab.records import BOTH_ANSWERED
@@ -38,18 +40,21 @@ def marks(source: Source, by: str | None = None) -> pd.DataFrame:
         arguments.text("by", by, "a scorer's name, or None for all")
     tables = tables_of(source)
     table = marks_table(tables, by=by)
-    return frame_of(table.drop("stratum_pairs").order_by("at", "comparison_id", "by"))
+    return frame_of(table.drop("stratum_pairs", "pooled_chance").order_by("at", "comparison_id", "by"))
 
 
 def marks_table(tables: Any, by: str | None = None) -> Any:
-    """`marks` as an Ibis table, with `stratum_pairs` besides. Raises `ConfigError` for want of scores."""
+    """`marks` as an Ibis table, with `stratum_pairs` and `pooled_chance` besides: that of a mark among those
+    of all people. Raises `ConfigError` for want of scores.
+    """
     if not hasattr(tables, "scores"):
         raise ConfigError("marks are scores of a ledger, which these tables do not have")
     scores = tables.scores.filter(tables.scores.comparison_id.notnull())
     if by is not None:
         scores = scores.filter(scores.by == by)
     said = _per_pair(_standing(scores))
-    return _with_chances(_named(said, tables.comparisons), tables.comparisons)
+    strata = frame_of(scores.filter(scores.stratum.notnull()).select("stratum").distinct())["stratum"]
+    return _with_chances(_named(said, tables.comparisons), tables.comparisons, has_phases(strata))
 
 
 def _standing(scores: Any) -> Any:
@@ -96,7 +101,7 @@ def _named(said: Any, pairs: Any) -> Any:
     return said.inner_join(pairs, said.comparison_id == pairs.pair_id).drop("pair_id")
 
 
-def _with_chances(said: Any, pairs: Any) -> Any:
+def _with_chances(said: Any, pairs: Any, is_phased: bool) -> Any:
     """The chance that each pair was drawn and got both scores; null where nobody knows it."""
     scored = said.primary_score.notnull() & said.shadow_score.notnull()
     of_stratum = ibis.window(group_by=["by", "stratum"])
@@ -107,19 +112,57 @@ def _with_chances(said: Any, pairs: Any) -> Any:
         stratum_size=said.stratum_pairs.max().over(of_stratum),
     )
     said = said.left_join(in_all, [said.by == in_all.all_by, said.task_type == in_all.all_type])
+    said = _with_masses(_with_marked_by_anyone(said), is_phased)
     everyone = (said.kind != "person") | said.all_by.notnull()
     chance = ibis.cases(
         (~said.is_scored, ibis.null("float64")),
-        (said.stratum.notnull(), ibis.least(said.stratum_scored / said.stratum_size, 1.0)),
+        (said.stratum.notnull(), ibis.least(1 / said.mass, 1.0)),
         (said.drawn_chance.notnull(), said.drawn_chance),
         (everyone, ibis.literal(1.0)),
         else_=ibis.null("float64"),
     )
     chosen = said.stratum.isnull() & said.drawn_chance.isnull() & ~everyone
-    return said.mutate(chance=chance, chosen=chosen).select(
+    pooled = said.stratum.isnull().ifelse(
+        chance, ibis.least(ibis.greatest(chance, said.by_anyone / said.stratum_size), 1.0)
+    )
+    return said.mutate(chance=chance, chosen=chosen, pooled_chance=pooled).select(
         "comparison_id", "task_type", "by", "kind", "at", "primary_score", "shadow_score", "verdict",
-        "chosen", "chance", "stratum", "stratum_pairs", "note",
+        "chosen", "chance", "pooled_chance", "stratum", "stratum_pairs", "note",
     )  # fmt: skip
+
+
+def _with_marked_by_anyone(said: Any) -> Any:
+    """How many pairs of each stratum were scored by one or another who had it drawn.
+
+    Each has a simple random sample of it, whether of one order or of several, so that together they have one.
+    """
+    scored = said.filter(said.stratum.notnull() & said.is_scored)
+    of_any = scored.group_by(any_stratum="stratum").aggregate(by_anyone=scored.comparison_id.nunique())
+    return said.left_join(of_any, said.stratum == of_any.any_stratum)
+
+
+def _with_masses(said: Any, is_phased: bool) -> Any:
+    """How many pairs a mark stands for: see `strata.masses`."""
+    if not is_phased:
+        return said.mutate(mass=said.stratum_size / said.stratum_scored)
+    drawn = said.filter(said.stratum.notnull())
+    strata = frame_of(
+        drawn.group_by("by", "stratum").aggregate(
+            pairs=drawn.stratum_pairs.max(), marked=drawn.count(), scored=drawn.is_scored.cast("int64").sum()
+        )
+    )
+    columns = ["stratum", "pairs", "marked", "scored"]
+    found = [
+        (by, stratum, mass)
+        for by, own in strata.groupby("by")
+        for stratum, mass in masses(
+            [MarkedStratum(*row) for row in own[columns].itertuples(index=False, name=None)]
+        ).items()
+    ]
+    names = ("mass_by", "mass_stratum", "mass")
+    table = ibis.memtable(pa.table(dict(zip(names, zip(*found, strict=True), strict=True))))
+    joined = said.left_join(table, [said.by == table.mass_by, said.stratum == table.mass_stratum])
+    return joined.drop("mass_by", "mass_stratum")
 
 
 def _all_marked(said: Any, pairs: Any) -> Any:

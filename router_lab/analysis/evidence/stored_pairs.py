@@ -250,7 +250,7 @@ def scores_of_pairs(tables: Any, asked: AskedScorer | None = None) -> pd.DataFra
             for name in ("primary_score", "shadow_score")
         },
         people=said.by.nunique(where=drawn).nullif(0).fill_null(said.by.nunique()),
-        chance=said.chance.max(where=drawn),
+        chance=said.pooled_chance.max(where=drawn),
         chosen=said.chosen.all(),
         unsure=(said.verdict == "unsure").any(),
         likeness_by=said.likeness_by.min(),
