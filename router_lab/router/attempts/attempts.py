@@ -295,7 +295,8 @@ class Attempts:
     async def _read(self, job: Job, plan: AttemptPlan, reply: Reply) -> Any:
         """The data in an answer; read beside the event loop where that may take a while.
 
-        Those of shadows are read in another process: no primary waits for the interpreter's lock behind them.
+        Those of shadows are read in another process, and what is long stays `Packed`: no primary waits for
+        the interpreter's lock behind them.
         """
         read = partial(read_answer, reply, job.request.schema, job.route.output, plan.limits.text_chars)
         if is_quickly_read(reply, job.request.schema):
@@ -303,7 +304,7 @@ class Attempts:
         try:
             if job.worker is None:
                 return await aside(read, within_s=_READ_S)
-            return await job.worker.run(read, within_s=_READ_S)
+            return await job.worker.run_packed(read, within_s=_READ_S)
         except TookTooLongError as error:
             raise ResponseParseError(f"the answer cannot be read: it {error}", text=reply.text) from None
 

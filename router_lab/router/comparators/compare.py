@@ -25,6 +25,7 @@ is named in the YAML as `module:function`, or by its name in the entry point gro
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 from importlib.metadata import entry_points
@@ -50,7 +51,7 @@ from router_lab.router.comparators.number import Number
 from router_lab.router.comparators.structure import Json
 from router_lab.router.comparators.text import Exact, Normalised, Similarity, Text
 from router_lab.router.comparators.tools import Tools
-from router_lab.router.comparators.worker import Worker
+from router_lab.router.comparators.worker import Packed, Worker
 from router_lab.router.routing import RouteTable
 from router_lab.settings.explain import explain
 from router_lab.settings.models import Settings
@@ -146,6 +147,8 @@ def comparator_names() -> tuple[str, ...]:
 def compare(comparator: Comparator, pair: Pair) -> Verdict:
     """Compare, whatever happens: a comparator that raises gives a verdict with `failed` set."""
     try:
+        if isinstance(pair.shadow_data, Packed):
+            pair = replace(pair, shadow_data=pair.shadow_data.open())
         return comparator(pair)
     except Exception as error:  # it may be a user's code, on a model's output: anything can happen
         return Verdict(None, f"{type(error).__name__}: {error}"[:500], failed=True)

@@ -29,12 +29,29 @@ _START = (
     "import sys; sys.path[:] = sys.argv[1:]; from router_lab.router.comparators.worker import serve; serve()"
 )
 _READY = b"router_lab worker"
+_RETURNED, _RAISED = b"+", b"-"  # what the pickle of an answer holds
 _LENGTH_BYTES = 8
 # What goes on this long after its time, because nobody was left to kill it, ends itself.
 _GRACE_S = 5.0
 _START_S = 20.0
 # Primaries come first on a machine that is busy.
-_NICENESS = 5
+_NICENESS = 10
+# Longer results can stay packed: making objects of them, and bytes of these again, holds the lock meanwhile.
+_PACKED_BYTES = 4096
+
+
+class Packed:
+    """A result that nobody here has looked into. Pickled again, it is unpickled as the result itself."""
+
+    def __init__(self, pickled: bytes) -> None:
+        self._pickled = pickled
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pickle.loads, (self._pickled,)
+
+    def open(self) -> Any:
+        """The result."""
+        return pickle.loads(self._pickled)  # noqa: S301 - pickled by `serve`
 
 
 class Worker:
@@ -55,11 +72,16 @@ class Worker:
 
         Where no process can be had, and for what cannot be pickled, the work is done on a thread here.
         """
+        result = await self.run_packed(work, within_s=within_s)
+        return cast(T, result.open() if isinstance(result, Packed) else result)
+
+    async def run_packed(self, work: Callable[[], T], *, within_s: float) -> T | Packed:
+        """As `run`, but a long result comes packed: for what is only given to the process again."""
         async with self._turn:
             request = _pickled(work, within_s)
             if request is not None and not self._works_here:
                 try:
-                    return cast(T, await self._ask(request, within_s))
+                    return cast("T | Packed", await self._ask(request, within_s))
                 except _NoProcessError:
                     self._works_here = True
             return await aside(work, within_s=within_s)
@@ -82,7 +104,7 @@ class Worker:
         try:
             if not process.is_ready:
                 await aside(process.wait_until_ready, within_s=_START_S)
-            outcome = await aside(partial(process.ask, request), within_s=within_s)
+            answer = await aside(partial(process.ask, request), within_s=within_s)
         except BaseException as error:
             self.close()
             if not process.is_ready and isinstance(error, (OSError, TookTooLongError)):
@@ -90,8 +112,12 @@ class Worker:
             if isinstance(error, OSError):
                 raise TookTooLongError("took more memory than there is, or was killed") from None
             raise
-        if isinstance(outcome, _Raised):
-            raise outcome.error
+        was_raised, packed = answer[:1] == _RAISED, Packed(answer[1:])
+        if len(answer) > _PACKED_BYTES and not was_raised:
+            return packed
+        outcome = packed.open()
+        if was_raised:
+            raise outcome
         return outcome
 
     def _start(self) -> _Process:
@@ -137,11 +163,11 @@ class _Process:
                 raise OSError
             self.is_ready = True
 
-    def ask(self, request: bytes) -> Any:
-        """What came of it. Raises `OSError` when the process is gone."""
+    def ask(self, request: bytes) -> bytes:
+        """What came of it, pickled. Raises `OSError` when the process is gone."""
         with self._busy:
             _write(self._stdin, request)
-            return pickle.loads(_message(self._stdout))  # noqa: S301 - pickled by `serve`
+            return _message(self._stdout)
 
     def end(self) -> None:
         """Kill it, and leave nothing behind."""
@@ -171,13 +197,6 @@ class _Process:
         return self._popen.stdout
 
 
-class _Raised:
-    """What the work raised."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-
 def serve() -> None:
     """The process itself: does one work after the other, until its input ends."""
     stdin, stdout = os.fdopen(os.dup(0), "rb", 0), os.fdopen(os.dup(1), "wb", 0)
@@ -186,6 +205,9 @@ def serve() -> None:
         os.dup2(nothing, standard)
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
+    if hasattr(os, "SCHED_BATCH"):  # does not preempt others when it wakes up
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     stdout.write(_READY)
     with suppress(OSError):  # nobody is there any more
         while True:
@@ -197,15 +219,15 @@ def _answer(request: bytes) -> bytes:
         work, within_s = pickle.loads(request)  # noqa: S301 - from the parent
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, within_s + _GRACE_S)
-        result = work()
+        kind, result = _RETURNED, work()
     except Exception as error:
-        result = _Raised(error)
+        kind, result = _RAISED, error
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, 0)
     try:
-        return pickle.dumps(result)
+        return kind + pickle.dumps(result)
     except Exception as error:
-        return pickle.dumps(_Raised(RuntimeError(f"the result cannot be sent: {error}"[:500])))
+        return _RAISED + pickle.dumps(RuntimeError(f"the result cannot be sent: {error}"[:500]))
 
 
 def _message(pipe: IO[bytes]) -> bytes:

@@ -18,7 +18,7 @@ import pytest
 
 from router_lab.errors import ResponseParseError
 from router_lab.router.comparators.aside import TookTooLongError
-from router_lab.router.comparators.worker import Worker
+from router_lab.router.comparators.worker import Packed, Worker
 
 SCRIPT = """
 import asyncio, os
@@ -30,6 +30,10 @@ print(asyncio.run(worker.run(os.getpid, within_s=30)), flush=True)
 
 def broken() -> None:
     raise ResponseParseError("no", text="t", token_limited=True)
+
+
+def broken_at_length() -> None:
+    raise ResponseParseError("x" * 5_000)
 
 
 def is_gone(pid: int) -> bool:
@@ -156,3 +160,17 @@ def test_a_forked_child_has_one_of_its_own() -> None:
     assert mine == still
     assert others not in (mine, os.getpid())
     assert is_gone(others)
+
+
+async def test_a_long_result_is_packed_until_somebody_looks_into_it() -> None:
+    """Making objects of it takes the interpreter's lock, and a full collection of garbage now and then."""
+    worker, items = Worker(), [{"i": number} for number in range(3_000)]
+    packed = await worker.run_packed(partial(list, items), within_s=30)
+    assert isinstance(packed, Packed)
+    assert packed.open() == items
+    assert await worker.run(partial(operator.eq, packed, items), within_s=30) is True
+    assert await worker.run_packed(partial(len, packed), within_s=30) == 3_000  # type: ignore[arg-type]
+    assert await worker.run(partial(list, items), within_s=30) == items
+    with pytest.raises(ResponseParseError, match="x" * 5_000):
+        await worker.run_packed(broken_at_length, within_s=30)
+    worker.close()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from router_lab import Ledger, Router, settings
+from router_lab.router.comparators.compare import Pair
 from scripted_server import openai, scripted
 
 SCHEMA = {
@@ -25,7 +26,7 @@ models:
   big: {{provider: openai, base_url: "{url}", model: big, price: {{input: 1, output: 1}}}}
   small: {{provider: openai, base_url: "{url}", model: small, price: {{input: 1, output: 1}}}}
 routing:
-  ask: {{model: big, max_tokens: 8000, shadow: {{model: small, comparator: json}}}}
+  ask: {{model: big, max_tokens: 8000, shadow: {{model: small, comparator: "{comparator}"}}}}
 """
 
 
@@ -34,12 +35,19 @@ def children() -> list[str]:
     return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
 
 
-async def pair_of(folder: Path, primary: Any, shadow: Any) -> tuple[dict[str, Any], int]:
+def counts(pair: Pair) -> float:
+    """A user's comparator, which looks into the data."""
+    return float([item["i"] for item in pair.shadow_data["a"]] == list(range(3_000)))
+
+
+async def pair_of(
+    folder: Path, primary: Any, shadow: Any, comparator: str = "json"
+) -> tuple[dict[str, Any], int]:
     """The pair of one call, and how many processes it took."""
     before = children()
     async with scripted({"big": primary, "small": shadow}) as server:
         with Ledger(folder) as ledger, ledger.switch.on(reason="test"):
-            parsed = settings.parse(ROUTER.format(url=server.url))
+            parsed = settings.parse(ROUTER.format(url=server.url, comparator=comparator))
             async with Router(parsed, ledger=ledger) as router:
                 await router.complete("Say.", task_type="ask", schema=SCHEMA)
                 await router.drain()
@@ -67,6 +75,12 @@ async def test_they_make_the_pairs_that_short_ones_make(tmp_path: Path, answer: 
     assert processes == 1
     if status == "complete":
         assert pair["agreement"] == pytest.approx(1 / 3_000)
+
+
+async def test_a_users_comparator_is_given_their_data(tmp_path: Path) -> None:
+    primary, shadow = openai(json.dumps({"a": []})), openai(json.dumps(MANY))
+    pair, _ = await pair_of(tmp_path, primary, shadow, f"{__name__}:counts")
+    assert (pair["status"], pair["agreement"]) == ("complete", 1.0)
 
 
 async def test_short_ones_take_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
