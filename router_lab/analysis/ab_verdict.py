@@ -33,7 +33,13 @@ from router_lab.analysis.evidence.ladder import (
 from router_lab.analysis.evidence.ladder import evidence as evidence_of
 from router_lab.analysis.evidence.pairs import asked_basis, equal_and_badly_off, judged_pairs
 from router_lab.analysis.evidence.people_and_judge import HelpedMean, people_and_judge
-from router_lab.analysis.evidence.quality import REFUSALS, Finding, inspect, led_by_failures
+from router_lab.analysis.evidence.quality import (
+    REFUSALS,
+    Finding,
+    inspect,
+    led_by_failures,
+    markable_pairs,
+)
 from router_lab.analysis.evidence.rows import rows_where
 from router_lab.analysis.exit.watches import newest_watches
 from router_lab.analysis.outlook import more_pairs, more_pairs_between, scores_to_settle
@@ -94,7 +100,8 @@ class AbResult:
     would say of all, with the judge's help (see `prediction_powered`): the `people_` and `judge_` columns
     are what either says alone, and `marks_worth` how many marks alone would say as much.
     `equal_share` of the pairs agree exactly, `badly_off_share` by less than .5 (NaN without likeness);
-    `scores_needed` is how many pairs to score when a type differs, or may (0: mostly by failures).
+    `scores_needed` is how many pairs to score when a type differs, or may (0: mostly by failures;
+    infinite: no two answers are stored to be read).
     `effective_pairs` is how many independent pairs would say as much; `detectable` how far above -margin the
     truth must lie to be found there with 80% power, by a type judged alone;
     `more_pairs` how many more settle an inconclusive type in four of five cases if the truth is what was
@@ -302,8 +309,7 @@ def _judge_group(
         **cost_and_latency(usable, labels, weights, alpha),
     }
     if not found.is_quality:
-        markable = int((usable["use"] == "scored").sum())
-        needed = scores_to_settle(1 + min(mean.mean, 0.0), margin, alpha, markable)
+        needed = scores_to_settle(1 + min(mean.mean, 0.0), margin, alpha, markable_pairs(usable))
         record["scores_needed"] = 0.0 if led_by_failures(usable) else needed
     return record
 

@@ -84,7 +84,10 @@ def scores_to_settle(same: float, margin: float, alpha: float, pairs: int) -> fl
 
     As many as find non-inferiority at `margin`, with 80% power, if those that differ are as often better as
     worse; equal answers differ by 0, so that the variance of a score's difference is at most 1 - `same`.
+    Infinite where there are no pairs to score.
     """
+    if not pairs:
+        return float("inf")
     reach = float(ndtri(1 - alpha / 2) + ndtri(POWER))
     wanted = np.ceil(max(1.0 - same, 0.0) * (reach / max(margin, 0.01)) ** 2)
     return float(min(max(wanted, 30.0), pairs))

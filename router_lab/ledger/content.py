@@ -20,6 +20,10 @@ Content = Literal["full", "hash", "none"]
 _ANSWERS = ("primary", "shadow")
 
 
+# What a stored hash of a text begins with.
+HASHED = "sha256:"
+
+
 def hashed(text: str | None) -> str | None:
     """`sha256:` and the hex digest of the UTF-8 text; None stays None, and a hash stays as it is."""
     if text is None or is_hash(text):
@@ -29,7 +33,7 @@ def hashed(text: str | None) -> str | None:
 
 def is_hash(text: str | None) -> bool:
     """Whether a stored text is only the hash of one."""
-    return text is not None and len(text) == 71 and text.startswith("sha256:")
+    return text is not None and len(text) == 71 and text.startswith(HASHED)
 
 
 def attempt_content(attempt: Attempt, content: Content) -> Attempt:

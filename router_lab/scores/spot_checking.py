@@ -35,6 +35,7 @@ from router_lab.shown.escape import (
     show,
     tag,
 )
+from router_lab.shown.wording import UNSTORED
 from router_lab.task_types import within
 
 if TYPE_CHECKING:
@@ -273,6 +274,21 @@ def _strata_of_others(ledger: Ledger, by: str) -> set[str]:
     return {row["stratum"] for row in _rows(own.select("stratum").distinct())}
 
 
+def why_none_is_left(ledger: Ledger, task_type: str | None = None) -> str:
+    """Why no pair is drawn, in words: all are marked, none has two answers, or these are not stored."""
+    from router_lab.analysis.evidence.marks import both_answered
+
+    pairs = ledger.tables().comparisons
+    if _rows(_with_answers(pairs, task_type).select("comparison_id").limit(1)):
+        return "No pair is left to mark: all that have two stored answers are marked."
+    answered = pairs.filter(both_answered(pairs), ~pairs.is_noise)
+    if task_type is not None:
+        answered = answered.filter(within(answered.task_type, task_type))
+    if _rows(answered.select("comparison_id").limit(1)):
+        return f"No pair can be marked: {UNSTORED}."
+    return "No pair can be marked: none has two answers yet."
+
+
 def drawn_marks(ledger: Ledger, by: str) -> dict[str, str]:
     """The pairs that were drawn for `by` and marked, with their strata; what was withdrawn left out."""
     from router_lab.analysis.evidence.marks import marks_table
@@ -322,13 +338,9 @@ def _sampled(drawn: Drawn, marked: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _with_answers(comparisons: Any, task_type: str | None) -> Any:
-    from router_lab.analysis.evidence.marks import both_answered
+    from router_lab.analysis.evidence.marks import both_answered, both_stored
 
-    tests = [both_answered(comparisons), ~comparisons.is_noise]
-    for side in SIDES:
-        text, calls = comparisons[f"{side}_output"], comparisons[f"{side}_tool_calls"]
-        tests.append(text.notnull() | calls.notnull())
-        tests += [~one.startswith("sha256:").fill_null(False) for one in (text, calls)]
+    tests = [both_answered(comparisons), ~comparisons.is_noise, both_stored(comparisons)]
     if task_type is not None:
         tests.append(within(comparisons.task_type, task_type))
     return comparisons.filter(*tests)

@@ -13,6 +13,12 @@ _UNPRINTABLE = [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range
 _CONTROL = dict.fromkeys(_UNPRINTABLE, "\N{REPLACEMENT CHARACTER}")
 _LONGEST = 120
 
+# What to do where the texts that a person or a later judge would read are not there.
+UNSTORED = (
+    "no two answers are stored to be read: keep them from now on (`ledger: {content: full}`), have a judge "
+    "compare as they come (`comparator: judge`), or import what your own tool found (ledger.import_scores)"
+)
+
 
 def plain(value: object) -> str:
     """A name made safe to print: no control or direction-changing characters, at most 120 long."""
@@ -71,7 +77,11 @@ def shares(equal: float, far: float, *, is_quality: bool) -> str:
 
 
 def scoring(needed: float, task_type: str) -> str:
-    """What to do where answers only differ: to score so many pairs, and how; 0 where most are no answers."""
+    """What to do where answers only differ: to score so many pairs, and how; 0 where most are no answers,
+    infinite where no two are stored to be read.
+    """
+    if needed == float("inf"):
+        return f"whether for better or worse is unknown, and {UNSTORED}"
     if not needed:
         return (
             "mostly because the shadow gave no answer: mend that first; "

@@ -53,7 +53,7 @@ def agreeing(share: float, pairs: int, seed: int = 0) -> np.ndarray:
 def as_ledger(folder, frame):
     """These comparisons as a ledger of one Parquet file, opened."""
     whole = frame.assign(
-        primary_attempt_id="a", shadow_attempt_id="b", primary_output=None, shadow_output=None, details="{}"
+        primary_attempt_id="a", shadow_attempt_id="b", primary_output="one", shadow_output="two", details="{}"
     ).filter([field.name for field in fields(Comparison)])
     day = folder / "ledger" / "comparisons" / "date=2026-11-21"
     day.mkdir(parents=True)

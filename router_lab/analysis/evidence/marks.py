@@ -22,7 +22,11 @@ from router_lab.analysis.evidence.ladder import REPLAY
 from router_lab.analysis.evidence.strata import MarkedStratum, has_phases, masses
 from router_lab.analysis.tables import Source, frame_of, tables_of
 from router_lab.errors import ConfigError
+from router_lab.ledger.content import HASHED, hashed
 from router_lab.records import BOTH_ANSWERED
+
+# Of so many pairs it is seen at once which task types have answers to be read.
+_FIRST = 20_000
 
 
 def marks(source: Source, by: str | None = None) -> pd.DataFrame:
@@ -188,6 +192,26 @@ def both_answered(pairs: Any) -> Any:
     return (pairs.status == "complete") | (
         pairs.status.isin(list(BOTH_ANSWERED)) & pairs.shadow_ending.notnull()
     )
+
+
+def both_stored(pairs: Any) -> Any:
+    """Whether both answers of a pair are stored to be read, and not as hashes only, a column."""
+    stored, digest = ibis.literal(True), len(str(hashed("")))
+    for side in ("primary", "shadow"):
+        text, calls = pairs[f"{side}_output"], pairs[f"{side}_tool_calls"]
+        stored &= text.notnull() | calls.notnull()
+        for one in (text, calls):
+            stored &= ~((one.length() == digest) & one.startswith(HASHED)).fill_null(False)
+    return stored
+
+
+def values_with_stored_pairs(tables: Any, by: str) -> set[Any]:
+    """Of which values of the column `by` there are pairs whose two answers are stored to be read."""
+    pairs = tables.comparisons
+    pairs = pairs.filter(both_answered(pairs), both_stored(pairs)).select(by)
+    first = set(frame_of(pairs.limit(_FIRST).distinct())[by])
+    rest = pairs.filter(pairs[by].notin(sorted(first))) if first else pairs
+    return first | set(frame_of(rest.distinct())[by])
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from router_lab.analysis.evidence.criteria import with_newest_criteria
 from router_lab.analysis.evidence.ladder import BESIDE, KINDS, PREFIX, SCORED, check_basis
 from router_lab.analysis.tables import ACCEPTED, frame_of, tables_if_any
 from router_lab.errors import ConfigError
-from router_lab.ledger.content import hashed
+from router_lab.ledger.content import hashed, is_hash
 from router_lab.records import BOTH_ANSWERED
 from router_lab.router.answers.blank import is_blank
 
@@ -79,6 +79,7 @@ _DEFAULTS: dict[str, Any] = {
     "shadow_error": None,
     "shadow_answered": None,
     "shadow_prompt": np.nan,
+    "is_stored": True,
     "primary_cost_usd": np.nan,
     "shadow_cost_usd": np.nan,
     "primary_unknown_usd": 0.0,
@@ -170,7 +171,7 @@ def judged_pairs(
     check_basis(basis)
     arguments.text("by", by, "a column of the pairs")
     wanted = [by, "request_id", "input_hash", "created_at", *_DEFAULTS, *SCORE_COLUMNS, *keep]
-    frame, is_sorted = _as_frame(pairs, wanted, {by, *keep}, basis, scored_by)
+    frame, is_sorted = _as_frame(pairs, wanted, by, keep, basis, scored_by)
     _require(frame, by)
     rows = frame[[column for column in dict.fromkeys(wanted) if column in frame]].copy(deep=False)
     for column, default in _DEFAULTS.items():
@@ -211,11 +212,15 @@ def equal_and_badly_off(rows: pd.DataFrame, weights: pd.Series) -> dict[str, flo
 
 
 def _as_frame(
-    pairs: Any, wanted: Sequence[str], keys: Collection[str], basis: str | None, scored_by: str | None
+    pairs: Any, wanted: Sequence[str], by: str, keep: Sequence[str], basis: str | None, scored_by: str | None
 ) -> tuple[pd.DataFrame, bool]:
-    """The columns wanted that there are, those in `keys` as they are, and whether they come oldest first."""
+    """The columns wanted that there are, `by` and those to `keep` as they are, and whether they come oldest
+    first.
+    """
+    keys = {by, *keep}
     if isinstance(pairs, pd.DataFrame):
-        return _kept_scores(_with_endings(_with_details(pairs)), scored_by), False
+        frame = _with_stored_texts(_with_endings(_with_details(pairs)))
+        return _kept_scores(frame, scored_by), False
     if (tables := tables_if_any(pairs)) is not None:
         # Not before: those who pass frames need no query engine.
         from router_lab.analysis.evidence.stored_pairs import billed_pairs, has_scores, with_scores
@@ -224,6 +229,7 @@ def _as_frame(
         is_numbered = tables.comparisons.get_backend().name == "duckdb" and not has_scores(tables)
         numbered = [name for name in _IDS if is_numbered and name not in keys]
         frame, is_sorted = _selected(billed_pairs(tables), wanted, keys, numbered)
+        frame = _with_stored(frame, tables, by)
         if is_numbered and "comparison_id" not in keys:
             frame = frame.assign(comparison_id=np.arange(len(frame)))
         return with_scores(frame, tables, scored_by, needed=basis == "scores"), is_sorted
@@ -239,6 +245,29 @@ def _as_frame(
             f"pairs is a {type(pairs).__name__}; pass {ACCEPTED}; or pairs as a DataFrame, an Ibis table or "
             "a mapping of columns"
         ) from error
+
+
+def _with_stored(frame: pd.DataFrame, tables: Any, by: str) -> pd.DataFrame:
+    """Pairs of a ledger with whether answers to pairs of their kind are stored to be read."""
+    from router_lab.analysis.evidence.marks import values_with_stored_pairs
+
+    if by not in frame or by not in tables.comparisons.columns:
+        return frame
+    return frame.assign(is_stored=frame[by].isin(values_with_stored_pairs(tables, by)))
+
+
+def _with_stored_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame with whether both answers of a pair are stored to be read, where that can be seen."""
+    if not {"primary_output", "shadow_output"} <= set(frame.columns) or "is_stored" in frame:
+        return frame
+    stored = pd.Series(True, index=frame.index)
+    for side in ("primary", "shadow"):
+        text = frame[f"{side}_output"]
+        calls = frame.get(f"{side}_tool_calls", pd.Series(None, index=frame.index, dtype=object))
+        stored &= text.notna() | calls.notna()
+        for one in (text, calls):
+            stored &= ~one.map(lambda text: isinstance(text, str) and is_hash(text)).astype(bool)
+    return frame.assign(is_stored=stored)
 
 
 def _selected(

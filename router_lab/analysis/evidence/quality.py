@@ -16,7 +16,7 @@ from router_lab.analysis.evidence.prompts import varies
 from router_lab.analysis.evidence.rows import rows_where
 from router_lab.counted import counted
 from router_lab.defaults import MARGIN, SIMILARITIES
-from router_lab.shown.wording import percent, plain, plain_text
+from router_lab.shown.wording import UNSTORED, percent, plain, plain_text
 
 REFUSALS = (
     "too_few_clusters",
@@ -66,6 +66,9 @@ NOTHING = {
 }
 
 
+_WANTED = {"scores": "scores", "judge": "a judge's preference"}
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing wrong with the data. `refuses` means no verdict unless the caller allows `code`."""
@@ -94,10 +97,18 @@ def inspect(group: pd.DataFrame, found: Evidence, cluster: str | None) -> list[F
     ]
 
 
+def markable_pairs(rows: pd.DataFrame) -> int:
+    """How many pairs of `rows` have two answers that are stored to be read."""
+    return int(((rows["use"] == "scored") & rows["is_stored"]).sum())
+
+
 def nothing_said(rows: pd.DataFrame, basis: str) -> str:
     """What is missing where no pair of a group speaks on a basis, with the remedy."""
     main = rows[~rows["is_noise"]]
-    if basis not in QUALITY or main.empty or main["use"].isin(("scored", "unscored")).any():
+    is_answered = main["use"].isin(("scored", "unscored"))
+    if basis in QUALITY and is_answered.any() and not main.loc[is_answered, "is_stored"].any():
+        return f"no pair has {_WANTED[basis]}, and {UNSTORED}"
+    if basis not in QUALITY or main.empty or is_answered.any():
         return NOTHING[basis]
     told = _last_error(main)
     return f"no pair has two answers{told}, so that there is nothing to score or to judge: mend that first"
@@ -270,9 +281,8 @@ def _marks(evidence: Evidence) -> list[Finding]:
     found = [Finding("passed_over", message, refuses=False) for message in evidence.passed_over]
     held, of = len(evidence.rows), evidence.of
     if evidence.selected:
-        message = (
-            f"scored are {held:,} of {of:,} pairs, which are no random part ({evidence.selected}): "
-            "have pairs drawn by rl.spot_checks"
+        message = f"scored are {held:,} of {of:,} pairs, which are no random part ({evidence.selected}): " + (
+            "have pairs drawn by rl.spot_checks" if evidence.rows["is_stored"].any() else "score all of them"
         )
         found.append(Finding("selected_scores", message, refuses=True))
     elif evidence.unknown_design and held < of:
@@ -332,7 +342,8 @@ def _likeness(evidence: Evidence) -> list[Finding]:
     if evidence.similarity:
         message = (
             f"`{evidence.similarity}` measures how alike an answer and the expected one are, not whether "
-            "it is right: score with a stricter comparator, or have people mark some pairs"
+            "it is right: score with a stricter comparator"
+            + (", or have people mark some pairs" if evidence.rows["is_stored"].any() else "")
         )
         return [Finding("similarity", message, refuses=False)]
     if evidence.is_quality:
@@ -342,9 +353,8 @@ def _likeness(evidence: Evidence) -> list[Finding]:
     graded = distinct_values(rows.loc[is_likeness, "comparator"])
     if not graded:
         return []
-    message = (
-        f"`{plain(graded[0])}` measures how alike two answers are, not whether they are right: "
-        "score some pairs, or use a judge"
+    message = f"`{plain(graded[0])}` measures how alike two answers are, not whether they are right: " + (
+        "score some pairs, or use a judge" if rows["is_stored"].any() else "have a judge compare as they come"
     )
     return [Finding("similarity", message, refuses=False)]
 

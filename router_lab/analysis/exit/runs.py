@@ -35,6 +35,7 @@ from router_lab.analysis.evidence.quality import (
     ROWS_OWN,
     inspect,
     led_by_failures,
+    markable_pairs,
     nothing_said,
     prompt_name,
 )
@@ -176,7 +177,7 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
         usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
         reach=reach,
         beside=beside,
-        markable=int((first["use"] == "scored").sum()),
+        markable=markable_pairs(first),
         is_led_by_failures=led_by_failures(first),
         nothing=nothing_said(latest, found.basis) if evidence.empty else "",
         **equal_and_badly_off(first, pd.Series(weights, first.index)),
@@ -294,7 +295,7 @@ def on_scale(value: float, basis: str) -> str:
 
 def scores_needed(run: Run, decision: Decision) -> float:
     """How many pairs to score, of those there are, to tell better from worse; NaN where it is told, 0 where
-    most that differ have no answer of the shadow's.
+    most that differ have no answer of the shadow's, infinite where no two answers are stored to be read.
     """
     if run.basis in QUALITY or not decision.pairs:
         return float("nan")

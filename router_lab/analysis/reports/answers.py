@@ -343,7 +343,8 @@ def _missing(row: Mapping[str, Any], saved: Mapping[str, Any] | None, margin: fl
     """What would settle it, and what that costs; empty where it is settled."""
     verdict = row["verdict"]
     if verdict == "differs":
-        costs = "; that costs people's time, no calls" if row["scores_needed"] else ""
+        is_markable = 0 < row["scores_needed"] < float("inf")
+        costs = "; that costs people's time, no calls" if is_markable else ""
         return f"{scoring(row['scores_needed'], plain(row['task_type']))}{costs}"
     if verdict in ("refused", ""):
         return f"{plain_text(row['reason'] or 'at least two usable pairs')}"

@@ -76,12 +76,13 @@ class MarkingPanel(Panel["SpotCheck | None"]):
             raise ConfigError(f"marks of drawn pairs need a ledger that can be written; {why}")
         if batch < 1:
             raise ConfigError(f"batch={batch!r}: how many pairs to draw at a time, 1 or more")
-        from router_lab.scores.spot_checking import spot_checks
+        from router_lab.scores.spot_checking import spot_checks, why_none_is_left
 
         self._by = user() if by is None else by
         self._draw_checks = partial(
             spot_checks, ledger, batch, by=self._by, seed=seed, task_type=task_type, design=design
         )
+        self._why_none = partial(why_none_is_left, ledger, task_type)
         self._body = widgets.HTML(layout=WIDE)
         self._buttons = {mark: control(widgets.Button, mark) for mark in _MARKS.values()}
         self.remark = control(widgets.Text, "Note", width="260px")
@@ -166,7 +167,7 @@ class MarkingPanel(Panel["SpotCheck | None"]):
             return f"Now pair {self._number} of {len(self._checks)}."
         if len(self._checks):
             return "All drawn pairs are marked; draw more, or read what they say."
-        return "No pair is left to mark: all that have two stored answers are marked."
+        return self._why_none()
 
     def _read(self) -> SpotCheck | None:
         return self.current
