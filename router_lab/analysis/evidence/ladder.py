@@ -76,7 +76,8 @@ class Evidence:
     have spoken; `whose` scores or preference it is, in words, and `scorer` what tells that scorer from
     another (`truth` or `truth: NAME`, `people`, `judge`, `given` or a name; "" for likeness); `chosen` counts
     scored pairs left out because a person chose them freely; `selected` says how the rows differ from the
-    rest if they are no random part (else ""); `unknown_design`: nobody knows how the scored part was drawn.
+    rest if they are no random part (else ""); `unknown_design`: nobody knows how the scored part was drawn;
+    `known_inputs`: ground truth stood beside some inputs only; `unlike` says how these differ, if they do.
     `unsure` counts marked pairs of which nobody could tell; `passed_over` says why better rungs are not used.
     `similarity` is the comparator of scores that only measure likeness to an expected answer (else "");
     `is_helped`: a judge's verdicts on the pairs that nobody marked are used besides. `is_comparative`: some
@@ -90,6 +91,8 @@ class Evidence:
     chosen: int = 0
     selected: str = ""
     unknown_design: bool = False
+    known_inputs: bool = False
+    unlike: str = ""
     unsure: int = 0
     passed_over: tuple[str, ...] = ()
     scorer: str = ""
@@ -312,7 +315,8 @@ def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:
         return found(_with_failures(scored, scored["sample_probability"], rest))
     if scorer == TRUTH and _is_beforehand(scored):
         # Known beforehand of these inputs, whatever the answers; failures on other inputs are others'.
-        return found(_with_failures(scored, scored["sample_probability"], rest.iloc[:0]))
+        rows = _with_failures(scored, scored["sample_probability"], rest.iloc[:0])
+        return found(rows, known_inputs=True, unlike=_selection(main, scored))
     # Who scored pairs without a chance of their own and left some out may have picked them.
     is_part = scorer in ("judge", TRUTH) and bool(chance.fillna(1.0).eq(1.0).all())
     drawn = chance.between(0, 1, inclusive="right") & ~is_chosen & (not is_part)

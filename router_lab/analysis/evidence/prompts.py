@@ -15,6 +15,9 @@ from router_lab.defaults import UNNAMED_PROMPT
 
 COLUMN: Final = "prompt_version"
 
+# Prompts that take turns are compared side by side; one that stays so long has replaced the others.
+_SETTLED_PAIRS = 30
+
 # Templates last: prompts that change more often than once in so many pairs are none.
 _FEWEST_IN_A_ROW = 5
 
@@ -36,6 +39,15 @@ def settled(rows: pd.DataFrame) -> pd.DataFrame:
         ~rows[COLUMN].fillna(UNNAMED_PROMPT).astype(str).str.startswith(UNNAMED_PROMPT)
     )
     return rows.assign(**{COLUMN: named, "prompt_varies": True})
+
+
+def take_turns(prompts: pd.Series) -> bool:
+    """Whether prompts, oldest pair first, come back again and again, and none has stayed since."""
+    stretches = (prompts != prompts.shift()).cumsum()
+    if not len(prompts) or stretches.iloc[-1] < prompts.nunique() + 2:
+        return False
+    *before, last = stretches.value_counts(sort=False)
+    return bool(last < max(_SETTLED_PAIRS, 2 * sum(before) / len(before)))
 
 
 def _known(rows: pd.DataFrame) -> pd.Series:

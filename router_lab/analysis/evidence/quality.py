@@ -56,6 +56,9 @@ LEAST_ALPHA = 0.667
 # What a candidate of a replay was asked with that has no prompt of its own.
 ROWS_OWN = "that of the rows"
 
+# The same of one whose prompts take turns.
+SEVERAL = "several by turns"
+
 NOTHING = {
     "scores": 'no pair has scores; score some with rl.spot_checks(ledger, 100, by="you") or '
     "ledger.import_scores(...)",
@@ -285,6 +288,13 @@ def _marks(evidence: Evidence) -> list[Finding]:
             "have pairs drawn by rl.spot_checks" if evidence.rows["is_stored"].any() else "score all of them"
         )
         found.append(Finding("selected_scores", message, refuses=True))
+    elif evidence.known_inputs and held < of:
+        told = f", which differ from the others: {evidence.unlike}" if evidence.unlike else ""
+        message = (
+            f"ground truth is known of {held:,} of {counted(of, 'pairs')}, and speaks for inputs like "
+            f"theirs{told}"
+        )
+        found.append(Finding("known_inputs", message, refuses=False))
     elif evidence.unknown_design and held < of:
         message = f"how the {held:,} scored of {of:,} pairs were drawn is not known"
         found.append(Finding("unknown_design", message, refuses=False))

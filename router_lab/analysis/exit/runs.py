@@ -30,9 +30,10 @@ from router_lab.analysis.evidence.population import (
     span_days,
     why_waiting,
 )
-from router_lab.analysis.evidence.prompts import settled
+from router_lab.analysis.evidence.prompts import settled, take_turns
 from router_lab.analysis.evidence.quality import (
     ROWS_OWN,
+    SEVERAL,
     inspect,
     led_by_failures,
     markable_pairs,
@@ -276,6 +277,8 @@ def _compared(rows: pd.DataFrame) -> pd.DataFrame:
     known = main["shadow_prompt"].dropna()
     own = pd.Series(None, main.index, dtype=object).mask(main["use"] == "scored", ROWS_OWN)
     own[known.index] = [prompt_name(number) for number in known]
+    if take_turns(own.dropna()):
+        own = own.mask(own.notna(), SEVERAL)
     return main.assign(shadow_prompt=own)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from pair_frames import NOW, pairs_frame
 from watched_pairs import LATER, apply, pairs, write
 
@@ -55,3 +56,45 @@ def test_a_kept_verdict_is_of_its_own_prompt(tmp_path: Path):
         row = monitor(ledger, now=LATER).frame.iloc[0]
         assert row["outcome"] != "non_inferior" and row["pairs"] == 30
         assert f"prompt changed from {HEX} to that of the rows" in row["opened_because"]
+
+
+def by_turns(numbers: list[int | None], first: int = 0) -> pd.DataFrame:
+    """Pairs of one candidate, one a minute, with these prompts of its own."""
+    asked_with = [{} if number is None else {"shadow_prompt": number} for number in numbers]
+    frame = asked(len(numbers), None, first)
+    return frame.assign(details=asked_with)
+
+
+@pytest.mark.parametrize("prompts", [[1, 2], [None, 2], [1, 1, 1, 2], [1, 2, 3]], ids=str)
+def test_prompts_that_take_turns_are_refused_by_name_and_begin_nothing_anew(prompts: list[int | None]):
+    for pairs_there in (60, 61, 62, 63):
+        frame = by_turns((prompts * 60)[:pairs_there])
+        row = monitor(frame, now=LATER).frame.iloc[0]
+        assert (row["outcome"], row["pairs"], row["opened_because"]) == ("refused", pairs_there, "")
+        assert "the shadow was asked with several prompts" in row["reason"]
+        assert "give each a candidate of its own name" in row["reason"]
+
+
+def test_prompts_that_take_turns_open_one_watch(tmp_path: Path):
+    with Ledger(tmp_path) as ledger:
+        write(ledger, pairs(np.ones(120), origin="replay", details=PROMPTS))
+        assert "STABLE" in apply(ledger)
+        for turn in range(4):
+            details = [PROMPTS, {}]
+            for place in range(9):
+                at = 200 + 10 * turn + place
+                write(ledger, pairs([1.0], at, origin="replay", details=details[place % 2]))
+            said = apply(ledger)
+            assert "STABLE" not in said, turn
+        watches = ledger.watches()
+        assert watches["watch_id"].nunique() == 2
+        assert watches["shadow_prompt"].iloc[-1] == "several by turns"
+
+
+def test_one_prompt_that_stays_after_turns_is_judged_anew():
+    frame = by_turns([1, 2] * 20 + [2] * 120)
+    row = monitor(frame, now=LATER).frame.iloc[0]
+    assert (row["outcome"], row["pairs"]) == ("non_inferior", 121)
+    one_way_back = by_turns([1] * 40 + [2] * 40 + [1] * 110)
+    row = monitor(one_way_back, now=LATER).frame.iloc[0]
+    assert (row["outcome"], row["pairs"]) == ("non_inferior", 110)
