@@ -8,7 +8,8 @@ import numpy as np
 from scipy.special import ndtri
 
 from router_lab.analysis.statistics.ab_power import MOST_PAIRS, POWER
-from router_lab.analysis.statistics.clustered import ClusteredMean
+from router_lab.analysis.statistics.clustered import ClusteredMean, RepeatedInputs
+from router_lab.analysis.statistics.repeats_ahead import pairs_where_inputs_repeat
 
 _WITHIN = 0.8
 
@@ -18,8 +19,11 @@ def more_pairs(mean: ClusteredMean, bar: float, level: float) -> float:
 
     At least 1; infinite beyond a million pairs. The future clusters are the past ones in larger
     numbers, shifted to the sample that four of five are better than; the test is the A/B's own, so
-    that rare failures, and none at all, are planned for by their exact bound.
+    that rare failures, and none at all, are planned for by their exact bound. Where a few inputs repeat
+    among many that do not, the future is simulated (see `repeats_ahead`).
     """
+    if mean.repeated is not None and mean.bounds is not None:
+        return pairs_where_inputs_repeat(mean, mean.repeated, mean.bounds, bar, level)
     each = mean.rows / mean.clusters
 
     def settles(clusters: float) -> bool:
@@ -76,7 +80,21 @@ def _future(mean: ClusteredMean, clusters: float, luck: float) -> ClusteredMean:
         clusters=round(clusters),
         largest_share=mean.largest_share / scale,
         counts=counts,
+        repeated=_tilted(mean, mean.repeated, luck),
     )
+
+
+def _tilted(mean: ClusteredMean, seen: RepeatedInputs | None, luck: float) -> RepeatedInputs | None:
+    """The rare inputs in such shares that the mean of all lies `luck` standard errors off."""
+    if seen is None:
+        return None
+    masses = seen.rare_counts * seen.rare_masses
+    pulls = seen.rare_means - np.average(seen.rare_means, weights=masses)
+    share = masses.sum() / (masses.sum() + seen.sizes @ seen.masses)
+    spread = float(np.average(pulls**2, weights=masses)) * share
+    tilt = luck * mean.standard_error / spread if spread > 0 else 0.0
+    counts = seen.rare_counts * np.maximum(1 + tilt * pulls, 0.0)
+    return replace(seen, rare_counts=counts * seen.rare_counts.sum() / counts.sum())
 
 
 def scores_to_settle(same: float, margin: float, alpha: float, pairs: int) -> float:

@@ -2,11 +2,9 @@
 
 The test is `ClusteredMean.p_above`: t, and never smaller than the bound of rare events allows, which for
 0/1 values is Clopper and Pearson's. A normal approximation knows nothing of the second, and promises
-80% where 0 to 74% come. In the simulation that bound's p-value is Lugannani and Rice's approximation.
+80% where 0 to 74% come. In the simulation that bound's p-value is an approximation (see `bounded`).
 
-Sources: Lugannani and Rice, "Saddle point approximation for the distribution of the sum of independent
-random variables" (1980); exponential tilting: Efron, "Nonparametric standard errors and confidence
-intervals" (1981).
+Source: exponential tilting: Efron, "Nonparametric standard errors and confidence intervals" (1981).
 """
 
 from __future__ import annotations
@@ -16,9 +14,10 @@ from collections.abc import Callable
 import numpy as np
 import scipy
 from numpy.typing import NDArray
-from scipy.special import bdtr, ndtr, ndtri, stdtrit
+from scipy.special import bdtr, ndtri, stdtrit
 
 from router_lab.analysis.statistics.betting import Floats, Tally
+from router_lab.analysis.statistics.bounded import chances_above_zero
 from router_lab.analysis.statistics.clustered import ClusteredMean
 from router_lab.analysis.statistics.prediction_powered import PredictionPoweredMean
 
@@ -27,7 +26,6 @@ MOST_PAIRS = 1_000_000
 
 _CELLS = 32
 _RUNS = 500
-_HALVINGS = 30
 _SEEDS = 3
 _AROUND: Floats = np.linspace(0.7, 1.4, 9)
 
@@ -147,31 +145,8 @@ def _power(
     means = counts @ values / pairs
     spread = np.sqrt(np.maximum(counts @ values**2 / pairs - means**2, 0.0) / max(pairs - 1, 1))
     by_t = means - bar > float(stdtrit(max(pairs - 1, 1), 1 - level)) * spread * scale
-    return float((by_t & (_p_above(values, counts, least, bar) < level)).mean())
-
-
-def _p_above(values: Floats, counts: NDArray[np.int64], least: float, bar: float) -> Floats:
-    """`bounded.p_above` of each row of `counts`, approximately, where it is under a half; else 1."""
     slopes, sizes = bar - np.append(values, least), np.column_stack([counts, np.ones(len(counts))])
-    is_small = sizes @ slopes < 0
-    found = np.where(is_small, 0.0, 1.0)
-    if slopes.max() <= 0 or not is_small.any():
-        return found
-    sizes = sizes[is_small]
-    low, high = np.zeros(len(sizes)), np.full(len(sizes), (1 - 1e-12) / slopes.max())
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        is_low = (sizes * (slopes / (1 - middle[:, None] * slopes))).sum(axis=1) < 0
-        low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)
-    left = 1 - low[:, None] * slopes
-    curvature = (sizes * (slopes / left) ** 2).sum(axis=1)
-    height = np.sqrt(2 * (sizes * np.log(left)).sum(axis=1))
-    width = low * np.sqrt(curvature)
-    normal = np.exp(-(height**2) / 2) / np.sqrt(2 * np.pi)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        tail = ndtr(-height) + normal * (1 / width - 1 / height)
-    found[is_small] = np.where(height > 1e-3, tail, 0.5)
-    return found
+    return float((by_t & (chances_above_zero(slopes[None], sizes) < level)).mean())
 
 
 def _moved(few: Tally, target: float, bounds: tuple[float, float]) -> tuple[Floats, Floats]:

@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import numpy as np
 import scipy
+from scipy.special import ndtr
 
 from router_lab.analysis.statistics.betting import Floats
 
 _MOST_DISTINCT = 256
+_HALVINGS = 30
 # Steps of .025 in asinh(y / width) up to 15, where the integrand is below 1e-12 of its peak.
 _LINE: Floats = np.linspace(0.0, 15.0, 601)
 
@@ -50,6 +52,36 @@ def p_above(values: Floats, counts: Floats, least: float, bar: float) -> float:
     values, counts = _coarse(values, counts)
     extended, sizes = np.append(values, least), np.append(counts, 1.0)
     return _chance_above_zero(bar - extended, sizes)
+
+
+def chances_above_zero(slopes: Floats, sizes: Floats) -> Floats:
+    """P(sum_j slopes_j Gamma(sizes_j) > 0) of each row of (n, k), roughly; 1 where over a half.
+
+    For simulations: Lugannani and Rice's approximation, "Saddle point approximation for the distribution of
+    the sum of independent random variables" (1980). `slopes` may be one row (1, k) for all.
+    """
+    slopes = np.broadcast_to(slopes, sizes.shape)
+    greatest = slopes.max(axis=1)
+    is_small = (sizes * slopes).sum(axis=1) < 0
+    found = np.where(is_small | (greatest <= 0), 0.0, 1.0)
+    to_find = is_small & (greatest > 0)
+    if not to_find.any():
+        return found
+    slopes, sizes = slopes[to_find], sizes[to_find]
+    low, high = np.zeros(len(sizes)), (1 - 1e-12) / greatest[to_find]
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        is_low = (sizes * (slopes / (1 - middle[:, None] * slopes))).sum(axis=1) < 0
+        low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)
+    left = 1 - low[:, None] * slopes
+    curvature = (sizes * (slopes / left) ** 2).sum(axis=1)
+    height = np.sqrt(np.maximum(2 * (sizes * np.log(left)).sum(axis=1), 0.0))
+    width = low * np.sqrt(curvature)
+    normal = np.exp(-(height**2) / 2) / np.sqrt(2 * np.pi)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        tail = ndtr(-height) + normal * (1 / width - 1 / height)
+    found[to_find] = np.where(height > 1e-3, tail, 0.5)
+    return found
 
 
 def _coarse(values: Floats, counts: Floats) -> tuple[Floats, Floats]:

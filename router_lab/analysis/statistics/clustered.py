@@ -37,13 +37,37 @@ _FEWEST_ROWS = 10
 Labels = NDArray[np.int64]
 
 
+# So many of the most frequent inputs are told apart; the others count as clusters of the size they have.
+_TOLD_APART = 64
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatedInputs:
+    """What a forecast needs of rows whose inputs repeat: the frequent inputs each, and all others.
+
+    `sizes`, `masses`, `means` and `squares` (k,) are the rows of each frequent input, their mean weight, and
+    the weighted mean of its values and of their squares. `rare_means`, `rare_masses`, `rare_counts` say of
+    the other inputs, of which there are `rare_counts` of each kind, what they hold; `rare_rows` in all.
+    """
+
+    sizes: Floats
+    masses: Floats
+    means: Floats
+    squares: Floats
+    rare_means: Floats
+    rare_masses: Floats
+    rare_counts: Floats
+    rare_rows: int
+
+
 @dataclass(frozen=True, slots=True)
 class ClusteredMean:
     """A weighted mean and its standard error over clusters.
 
     `effective_pairs` is the number of independent rows that would give the same standard error.
     `parts` are the distinct amounts that clusters add (the mean is their mean), `counts` how many add
-    each. `bounds` are the least and the greatest value possible, None when there are none.
+    each. `bounds` are the least and the greatest value possible, None when there are none. `repeated` is
+    there where a few inputs repeat among many that do not.
     """
 
     mean: float
@@ -55,6 +79,7 @@ class ClusteredMean:
     parts: Floats = field(repr=False, compare=False)
     counts: Floats = field(repr=False, compare=False)
     bounds: tuple[float, float] | None = None
+    repeated: RepeatedInputs | None = field(default=None, repr=False, compare=False)
 
     def interval(self, alpha: float = 0.05) -> tuple[float, float]:
         """Two-sided 1 - alpha interval: t on G - 1, and never tighter than rare events allow.
@@ -123,9 +148,8 @@ def cluster_mean(
         raise ConfigError("a mean needs at least one value, and no NaN among them")
     if not bool((np.isfinite(mass) & (mass > 0)).all()):
         raise ConfigError("weights must be finite and above zero")
-    labels = (
-        np.arange(len(rows)) if clusters is None else _strata(pd.factorize(np.asarray(clusters))[0], mass)
-    )
+    inputs = None if clusters is None else pd.factorize(np.asarray(clusters))[0]
+    labels = np.arange(len(rows)) if inputs is None else _strata(inputs, mass)
     groups = int(labels.max()) + 1
     mean = float(mass @ rows / mass.sum())
     masses = np.bincount(labels, mass, groups).astype(np.float64)
@@ -143,6 +167,7 @@ def cluster_mean(
         parts=parts,
         counts=counts.astype(np.float64),
         bounds=bounds,
+        repeated=None if inputs is None else _repeated(inputs, rows, mass),
     )
 
 
@@ -182,12 +207,41 @@ def _strata(labels: Labels, mass: Floats) -> Labels:
     order = np.argsort(-masses, kind="stable")
     lighter = np.append(np.cumsum(masses[order][::-1])[::-1][1:], 0.0)
     means = lighter / np.maximum(np.arange(len(order) - 1, -1, -1), 1)
-    outweighs = (masses[order] > _HEAVY * means) & (sizes[order] >= _FEWEST_ROWS) & (means > 0)
-    heavy = order[: int(np.argmin(outweighs))] if not outweighs.all() else order
+    heavy = order[outweigh(masses[order].astype(np.float64), sizes[order].astype(np.float64), means)]
     alone = np.isin(labels, heavy)
     split = labels.copy()
     split[alone] = len(masses) + np.arange(int(alone.sum()))
     return np.unique(split, return_inverse=True)[1].astype(np.int64)
+
+
+def outweigh(masses: Floats, sizes: Floats, lighter: Floats) -> NDArray[np.bool_]:
+    """Which clusters, (..., k) from the heaviest on with the mean of the lighter ones, are strata."""
+    alone = (masses > _HEAVY * lighter) & (sizes >= _FEWEST_ROWS) & (lighter > 0)
+    return np.logical_and.accumulate(alone, axis=-1)
+
+
+def _repeated(labels: Labels, rows: Floats, mass: Floats) -> RepeatedInputs | None:
+    """None where no input repeats, and where most do: such clusters are merely not single rows."""
+    sizes = np.bincount(labels)
+    if sizes.max() == 1 or 2 * np.count_nonzero(sizes == 1) < len(sizes):
+        return None
+    masses, sums = np.bincount(labels, mass), np.bincount(labels, mass * rows)
+    squares = np.bincount(labels, mass * rows**2)
+    order = np.argsort(-sizes, kind="stable")
+    frequent = order[: min(_TOLD_APART, int(np.count_nonzero(sizes > 1)))]
+    rare = np.ones(len(sizes), dtype=bool)
+    rare[frequent] = False
+    kinds, counts = np.unique(np.stack([sums[rare] / masses[rare], masses[rare]]), axis=1, return_counts=True)
+    return RepeatedInputs(
+        sizes=sizes[frequent].astype(np.float64),
+        masses=masses[frequent] / sizes[frequent],
+        means=sums[frequent] / masses[frequent],
+        squares=squares[frequent] / masses[frequent],
+        rare_means=kinds[0],
+        rare_masses=kinds[1],
+        rare_counts=counts.astype(np.float64),
+        rare_rows=int(sizes[rare].sum()),
+    )
 
 
 def _standard_error(scores: Floats, masses: Floats, method: Literal["CR3", "CR1"]) -> float:
