@@ -129,7 +129,7 @@ def control(widget: type[widgets.Widget], description: str, width: str = "auto",
     """A widget whose label is visible in full beside it."""
     if widget is not widgets.Button:
         options["style"] = {"description_width": "initial"}
-    return widget(description=description, layout=widgets.Layout(width=width), **options)
+    return widget(description=description, layout=widgets.Layout(width=width, max_width="100%"), **options)
 
 
 def _explained(error: Exception) -> str:

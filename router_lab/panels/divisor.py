@@ -9,6 +9,7 @@ import ipywidgets as widgets
 from router_lab.counted import counted
 from router_lab.panels.base import control
 from router_lab.panels.sheet import Sheet, SheetPanel, chooser, chosen
+from router_lab.panels.slider_names import SliderNames
 from router_lab.panels.sources import tables_opener
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class DivisorPanel(SheetPanel):
         self.last = control(
             widgets.BoundedIntText, "Newest calls", width="190px", min=1, max=50_000, value=last
         )
-        super().__init__(self.task_type, self.model, self.last, self.alpha, self.safety, self.bounds)
+        controls = (self.task_type, self.model, self.last, self.alpha, self.safety, self.bounds)
+        super().__init__(*controls, below=[SliderNames()])
 
     def _read(self) -> Sheet:
         from router_lab import analysis
@@ -67,7 +69,7 @@ class DivisorPanel(SheetPanel):
         return Sheet(
             sentence=_sentence(picked),
             selection=picked,
-            tables=(("Each estimator", analysis.EstimatorReplay(picked).frame),),
+            tables=(("Each estimator", _in_words(analysis.EstimatorReplay(picked).frame)),),
             plot=plots.divisor_convergence(replay, task_type, model),
             choices={
                 "task_type": tuple(sorted(calls["task_type"].unique())),
@@ -104,6 +106,12 @@ def _together(*frames: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     return pd.concat([frame for frame in frames if len(frame)] or list(frames[:1]), ignore_index=True)
+
+
+def _in_words(estimators: pd.DataFrame) -> pd.DataFrame:
+    from router_lab.analysis.plots.tokens import ESTIMATORS
+
+    return estimators.assign(estimator=estimators["estimator"].replace(ESTIMATORS))
 
 
 def _commonest(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
@@ -70,12 +70,13 @@ class MonitorPanel(SheetPanel):
         names = tuple(result.decisions)
         one = chosen(self.task_type)
         one = one if one in names else next(iter(names), None)
+        plot = None if one is None else plots.confidence_band(result, one)
         return Sheet(
             sentence=_sentence(result, one),
             selection=result.frame,
             tables=(("Verdicts", overview(result.frame)),),
             notes=tuple(remarks(result.frame)),
-            plot=None if one is None else plots.confidence_band(result, one),
+            plot=plot if plot is not None and len(plot.data) > 1 else None,
             choices={"task_type": names},
         )
 
@@ -83,11 +84,13 @@ class MonitorPanel(SheetPanel):
 def _sentence(result: MonitorResult, shown: str | None) -> str:
     if shown is None:
         return "No pairs yet"
+    from router_lab.analysis.exit.overview import MAY_STOP
+
     counts: dict[str, int] = {}
     for decision in result.decisions.values():
-        words: Any = decision.outcome.value
+        words = MAY_STOP[decision.outcome]
         counts[words] = counts.get(words, 0) + 1
-    said = ", ".join(f"{count} {words.replace('_', ' ')}" for words, count in sorted(counts.items()))
+    said = ", ".join(f"{count} {words[0].lower()}{words[1:]}" for words, count in sorted(counts.items()))
     return (
         f"{counted(len(result.decisions), 'task types')}: {said}. "
         f"{plain(shown, limit=60)}: {result.sentence(shown)}"

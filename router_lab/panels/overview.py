@@ -18,7 +18,7 @@ from router_lab.panels.switch import SwitchPanel
 from router_lab.panels.truncation import TruncationPanel
 from router_lab.panels.verdict import HEADING, VerdictPanel
 from router_lab.shown.escape import Html, plain, tag
-from router_lab.shown.style import note, page
+from router_lab.shown.style import TABS_CLASS, TABS_STYLE, note, page
 
 if TYPE_CHECKING:
     from router_lab.ledger import Ledger
@@ -46,6 +46,8 @@ class Dashboard(widgets.Tab):  # type: ignore[misc] # ipywidgets has no types
         self._opening: dict[str, asyncio.Task[None]] = {}
         self.panels: dict[str, Panel[Any]] = {}
         super().__init__([widgets.VBox() for _ in _PANELS], titles=list(_TITLES), selected_index=0)
+        self.add_class(TABS_CLASS)
+        self._style = widgets.HTML(TABS_STYLE, layout=widgets.Layout(display="none"))
         self._try(_TITLES[0])
         self.observe(lambda _: self._open(_TITLES[self.selected_index or 0]), names="selected_index")
 
@@ -95,11 +97,15 @@ class Dashboard(widgets.Tab):  # type: ignore[misc] # ipywidgets has no types
 
     def _place(self, title: str, panel: Panel[Any]) -> None:
         self.panels[title] = panel
-        self.children[_TITLES.index(title)].children = [panel]
+        self._fill(title, panel)
 
     def _say(self, title: str, text: str, *, warning: bool = False) -> None:
         said = widgets.HTML(page(note(text, warning=warning)))
-        self.children[_TITLES.index(title)].children = [said]
+        self._fill(title, said)
+
+    def _fill(self, title: str, shown: widgets.Widget) -> None:
+        place = _TITLES.index(title)
+        self.children[place].children = [shown] if place else [shown, self._style]
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
         bundle: dict[str, str] = super()._repr_mimebundle_(**options)

@@ -47,13 +47,14 @@ class Sheet:
     the lines under them.
 
     `timed` names columns left out of the static form because they differ between equal runs. A `body` is
-    shown in place of all of them.
+    shown in place of all of them. The title of a plot that says what `sentence` does is left out.
     """
 
     sentence: str
     selection: pd.DataFrame = field(repr=False)
     tables: tuple[tuple[str, pd.DataFrame], ...] = field(default=(), repr=False)
     plot: Any = field(default=None, repr=False)
+    plot_is_titled: bool = True
     choices: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     timed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -198,7 +199,9 @@ def _sheet_html(sheet: Sheet, *, live: bool) -> Html:
         return sheet.body
     parts = [note(sheet.sentence)]
     if sheet.plot is not None:
-        parts.append(picture(sheet.plot))
+        # A viewer that does not trust a saved notebook drops SVG and keeps pictures.
+        drawn = sheet.plot.html(titled=sheet.plot_is_titled) if live else picture(sheet.plot)
+        parts.append(drawn)
     for heading, frame in sheet.tables:
         parts.append(tag("div", show(heading), style="margin:8px 0 4px 0;font-weight:600"))
         parts.append(frame_html(frame, () if live else sheet.timed))

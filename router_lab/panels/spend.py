@@ -68,7 +68,8 @@ class SpendPanel(SheetPanel):
             sentence=_sentence(_summed(plot.data, "cause")),
             selection=spent,
             tables=tuple(shown),
-            plot=plot,
+            plot=plot if len(plot.data) else None,
+            plot_is_titled=False,
             timed=("since", "until", "period"),
         )
 

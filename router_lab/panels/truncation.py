@@ -52,6 +52,7 @@ class TruncationPanel(SheetPanel):
 
         tables, key = self._open(), str(self.by.value)
         suspects = _suspects(tables.attempts)
+        plot = plots.truncation_over_time(tables, by=str(self.over.value))
         return Sheet(
             sentence=_sentence(analysis.truncation(tables, by=())),
             selection=suspects,
@@ -60,7 +61,8 @@ class TruncationPanel(SheetPanel):
                 (f"By {key.replace('_', ' ')}", analysis.truncation(tables, by=key)),
                 ("The suspect calls, newest first", suspects[list(_CALL)]),
             ),
-            plot=plots.truncation_over_time(tables, by=str(self.over.value)),
+            plot=plot if len(plot.data) > 1 else None,  # of one day the sentence has said it
+            plot_is_titled=False,
             timed=("started_at",),
         )
 

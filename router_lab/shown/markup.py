@@ -14,9 +14,8 @@ _WORDS = {"Task type", "What for", "Model", "By", "Name", "Provider", "May we st
 
 def table(frame: pd.DataFrame) -> str:
     """A table that scrolls when it is wide; columns stand right, but for those that hold words."""
-    return (
-        f'<div class="wide">{html_table(frame, right=[name for name in frame if name not in _WORDS])}</div>'
-    )
+    made = html_table(frame, right=[name for name in frame if name not in _WORDS])
+    return f'<div class="wide" tabindex="0">{made}</div>'
 
 
 def section(title: str, parts: Sequence[str]) -> str:

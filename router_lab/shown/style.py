@@ -36,6 +36,16 @@ CELL = (
 NUMBER = f"{CELL};text-align:right;font-variant-numeric:tabular-nums"
 WARNING = "border-left:4px solid #d55e00;padding:4px 8px;background:rgba(213,94,0,.12)"
 NOTICE = "border-left:4px solid #0072b2;padding:4px 8px;background:rgba(0,114,178,.10)"
+# Tabs as wide as their names, on as many lines as it takes: a phone would cut them all off.
+TABS_CLASS = "router-lab-tabs"
+TABS_STYLE = Html(
+    "<style>"
+    f".{TABS_CLASS} > .lm-TabBar {{height:auto}}"
+    f".{TABS_CLASS} > .lm-TabBar > .lm-TabBar-content {{flex-wrap:wrap;align-items:stretch}}"
+    f".{TABS_CLASS} > .lm-TabBar .lm-TabBar-tab {{flex:0 0 auto;min-width:0;max-width:none;width:auto}}"
+    f".{TABS_CLASS} > .lm-TabBar .lm-TabBar-tabLabel {{color:var(--jp-ui-font-color0, currentColor)}}"
+    "</style>"
+)
 # Classes that keep JupyterLab from reading dollar signs in answers as formulas.
 NO_FORMULAS = "tex2jax_ignore mathjax_ignore"
 

@@ -9,7 +9,14 @@ import pandas as pd
 
 from router_lab.shown.escape import text_html
 
-_UNPRINTABLE = [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_SURROGATES = range(0xD800, 0xE000)  # no font, no file and no terminal takes one alone
+_UNPRINTABLE = [
+    *range(0x20),
+    *range(0x7F, 0xA0),
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+    *_SURROGATES,
+]
 _CONTROL = dict.fromkeys(_UNPRINTABLE, "\N{REPLACEMENT CHARACTER}")
 _LONGEST = 120
 

@@ -482,7 +482,7 @@ WORDS = {
     Outcome.DIFFERS: "DIFFERS",
     Outcome.REFUSED: "REFUSED to conclude",
     Outcome.FUTILE: "FUTILE",
-    Outcome.CONTINUE: "continue",
+    Outcome.CONTINUE: "still open",
     Outcome.STALE: "STALE",
 }
 

@@ -2,14 +2,20 @@
 
 A `Plot` draws once in a notebook (`_repr_png_`), says its key numbers in its repr, which is what
 nbval compares, and keeps the drawn frame in `.data`. Figures are bare, so that pyplot does not draw
-them again and nothing is left open. Colours are Okabe and Ito's, and never the only difference.
+them again and nothing is left open. Colours are Okabe and Ito's, and never the only difference; all
+others are Matplotlib's own, so that a style sheet (`dark_background`) has its way.
+
+On a page (`html`: panels, the report) a figure is SVG in the page's own colours that says its values
+under the pointer. That, and not a plotting library in the browser, because it needs no script: it
+works offline, in every viewer and in a file sent by mail.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
+from io import BytesIO, StringIO
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +23,8 @@ import pandas as pd
 
 from router_lab.errors import ConfigError
 from router_lab.private_files import whole_file
+from router_lab.shown.escape import Html
+from router_lab.shown.figure import HINTS, figure
 from router_lab.shown.wording import plain
 
 if TYPE_CHECKING:
@@ -31,16 +39,26 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 
 MOST_SERIES = len(PALETTE)
 _DPI = 110
+# More values than these under the pointer would lie on top of each other.
+MOST_HINTS = 60
+# Where a legend stands: so many points under the axes, so that the ticks and the label have room.
+_LEGEND_BELOW = 40
+_LONG_LABEL = 24
+_TITLE_SIZE = 11
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A drawn plot: `data` is the frame drawn, `numbers` the finding in text, `figure` matplotlib's."""
+    """A drawn plot: `data` is the frame drawn, `numbers` the finding in text, `figure` matplotlib's.
+
+    `hints` are what a page says under the pointer: (x, y, words), in the axes' units.
+    """
 
     name: str
     numbers: str
     data: pd.DataFrame = field(repr=False)
     axes: Any = field(repr=False)
+    hints: tuple[tuple[float, float, str], ...] = field(default=(), repr=False)
 
     @property
     def figure(self) -> Any:
@@ -54,6 +72,22 @@ class Plot:
         buffer = BytesIO()
         self.figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight", metadata={"Software": None})
         return buffer.getvalue()
+
+    def html(self, *, titled: bool = True) -> Html:
+        """The figure as SVG for a page, without its title where the page has said it already."""
+        axes, ink = self.axes, _hex(self.axes.xaxis.label.get_color())
+        title, paper = axes.get_title(loc="left"), _hex(axes.get_facecolor())
+        hints = [hint for hint in self.hints[:MOST_HINTS] if isfinite(hint[0]) and isfinite(hint[1])]
+        places = ([hint[0] for hint in hints], [hint[1] for hint in hints])
+        (marks,) = axes.plot(*places, "o", markersize=14, alpha=0, gid=HINTS, scalex=False, scaley=False)
+        written = StringIO()
+        try:
+            axes.set_title(title if titled else "", loc="left", fontsize=_TITLE_SIZE)
+            self.figure.savefig(written, format="svg", transparent=True, bbox_inches="tight", pad_inches=0.05)
+        finally:
+            marks.remove()
+            axes.set_title(title, loc="left", fontsize=_TITLE_SIZE)
+        return figure(written.getvalue(), repr(self), ink=ink, paper=paper, hints=[hint[2] for hint in hints])
 
     def save(self, path: str | Path) -> None:
         """Write the picture, whole or not at all, with mode 0600; the suffix says the format (png, svg, pdf).
@@ -71,7 +105,7 @@ class Plot:
             raise ConfigError(f"{target}: the picture cannot be written ({error})") from error
 
 
-def canvas(ax: Axes | None, width: float = 8.0, height: float = 4.5) -> Axes:
+def canvas(ax: Axes | None, width: float = 7.2, height: float = 4.4) -> Axes:
     """`ax` itself, or the axes of a new bare figure."""
     if ax is not None:
         return ax
@@ -86,14 +120,38 @@ def canvas(ax: Axes | None, width: float = 8.0, height: float = 4.5) -> Axes:
 
 def finish(axes: Axes, title: str, *, x: str = "", y: str = "", legend: bool = False) -> None:
     """Title (the finding), labels with units, a light grid; a legend if there is anything in it."""
-    axes.set_title(label(title), loc="left", fontsize=11)
+    axes.set_title(label(title), loc="left", fontsize=_TITLE_SIZE)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.set_axisbelow(True)
     axes.grid(visible=True, alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    if legend and axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    names = axes.get_legend_handles_labels()[1]
+    if legend and names:
+        _legend(axes, columns=2 if max(map(len, names)) > _LONG_LABEL else 4)
+
+
+def _legend(axes: Axes, columns: int) -> None:
+    """Under the axes, so that the picture has the whole width."""
+    from matplotlib.transforms import ScaledTranslation
+
+    lower = ScaledTranslation(0, -_LEGEND_BELOW / 72, axes.figure.dpi_scale_trans)
+    axes.legend(
+        frameon=False,
+        fontsize=9,
+        ncols=columns,
+        loc="upper left",
+        bbox_to_anchor=(0.0, 0.0),
+        bbox_transform=axes.transAxes + lower,
+        borderaxespad=0.0,
+    )
+
+
+def mark_bar(axes: Axes, value: float, words: str, *, upright: bool = False) -> None:
+    """A tick with `words` at a bar that was drawn at `value`, on the side without ticks."""
+    side = axes.secondary_xaxis("top") if upright else axes.secondary_yaxis("right")
+    (side.set_xticks if upright else side.set_yticks)([value], [words], fontsize=9)
+    side.spines[:].set_visible(False)
 
 
 def nothing(axes: Axes, name: str, data: pd.DataFrame, why: str) -> Plot:
@@ -101,6 +159,12 @@ def nothing(axes: Axes, name: str, data: pd.DataFrame, why: str) -> Plot:
     axes.text(0.5, 0.5, why, ha="center", va="center", transform=axes.transAxes, color=GREY)
     axes.set_axis_off()
     return Plot(name, why, data, axes)
+
+
+def _hex(colour: Any) -> str:
+    from matplotlib.colors import to_hex
+
+    return to_hex(colour)
 
 
 def label(text: object) -> str:

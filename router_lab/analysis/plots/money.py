@@ -63,13 +63,18 @@ def spend_by_cause(source: Source, by: str = "task_type", ax: Axes | None = None
     table = data.pivot_table(index=by, columns="cause", values="cost_usd", aggfunc="sum", fill_value=0.0)
     spent = [cause for cause in CAUSES if cause in table and table[cause].any()]
     table = table.reindex(index=names, columns=spent, fill_value=0.0)
-    left = np.zeros(len(names))
+    left, hints = np.zeros(len(names)), []
     for cause in table.columns:
         bars = axes.barh(
             range(len(names)), table[cause], left=left, label=label(_words(cause)), **_LOOKS[cause]
         )
         for bar in bars:
             bar.set_hatch_linewidth(0.4)
+        hints += [
+            (before + amount / 2, place, f"{plain(name)}, {_words(cause)}: {usd(amount)}")
+            for place, (name, before, amount) in enumerate(zip(names, left, table[cause], strict=True))
+            if amount
+        ]
         left += table[cause].to_numpy()
     row_axes(axes, names)
     by_cause = data.groupby("cause")["cost_usd"].sum().sort_values(ascending=False)
@@ -77,7 +82,7 @@ def spend_by_cause(source: Source, by: str = "task_type", ax: Axes | None = None
     finish(axes, headline, x="US dollars", legend=True)
     total = float(by_cause.sum())
     numbers = f"{usd(total)}: " + ", ".join(f"{cause} {usd(amount)}" for cause, amount in by_cause.items())
-    return Plot("Spend by cause", numbers, data, axes)
+    return Plot("Spend by cause", numbers, data, axes, tuple(hints))
 
 
 def _headline(by_cause: pd.Series, at_most: float) -> str:
@@ -124,4 +129,9 @@ def latency_quantiles(source: Source, by: str = "model_alias", ax: Axes | None =
     numbers = ", ".join(
         f"{plain(name)} p50 {row.p50_ms:,.0f} ms, p95 {row.p95_ms:,.0f} ms" for name, row in shown.iterrows()
     )
-    return Plot("Latency quantiles", numbers, data, axes)
+    hints = tuple(
+        (row[column] / scale, place, f"{plain(name)}: {column[:3]} {row[column]:,.0f} ms")
+        for place, (name, row) in enumerate(shown.iterrows())
+        for column in ("p50_ms", "p90_ms", "p95_ms", "p99_ms")
+    )
+    return Plot("Latency quantiles", numbers, data, axes, hints)

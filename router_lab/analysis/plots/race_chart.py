@@ -76,7 +76,10 @@ def frontier(result: RaceResult, ax: Axes | None = None) -> Plot:
         y=f"candidate less primary, points\n({together:.4g}% band for all together, at any time)",
         legend=True,
     )
-    return Plot(_NAME, _numbers(shown, len(data) - len(drawn)), data, axes)
+    told = _told(shown)
+    left_out = len(data) - len(drawn)
+    numbers = "; ".join([*told, *([f"{left_out} without a known cost"] if left_out else [])])
+    return Plot(_NAME, numbers, data, axes, tuple(zip(shown["cost"], shown["gain"], told, strict=True)))
 
 
 def _points(axes: Axes, group: pd.DataFrame, state: str) -> None:
@@ -120,7 +123,7 @@ def _names(axes: Axes, shown: pd.DataFrame) -> None:
             fontsize=8,
             ha="right" if side < 0 else "left",
             va="center",
-            bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.5},
+            bbox={"facecolor": axes.get_facecolor(), "alpha": 0.7, "edgecolor": "none", "pad": 0.5},
         )
 
 
@@ -134,10 +137,9 @@ def _title(result: RaceResult) -> str:
     return f"{result.chosen} is the cheapest within {margin} points, saving {percent(saving)}"
 
 
-def _numbers(shown: pd.DataFrame, left_out: int) -> str:
-    told = [
+def _told(shown: pd.DataFrame) -> list[str]:
+    return [
         f"{plain(row.candidate)} {row.state}, {percent(row.cost / 100)} of the cost, "
         f"{points(row.difference)} ({points(row.low)} to {points(row.high)})"
         for row in shown.itertuples()
     ]
-    return "; ".join([*told, *([f"{left_out} without a known cost"] if left_out else [])])

@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 
 _MOST_POINTS = 400
 _FEW_BUCKETS = 7
+# The estimators that come along, in words.
+ESTIMATORS = {
+    "constant_4": "always 4 characters a token",
+    "coverage": "coverage (learnt quantile)",
+    "ema": "ema (running mean)",
+    "recorded": "what was decided with",
+}
 
 
 def divisor_convergence(
@@ -57,7 +64,13 @@ def divisor_convergence(
     for name, colour, dash, marker in zip(names, PALETTE, DASHES, MARKERS, strict=False):
         divisors = calls.loc[calls["estimator"] == name, "divisor"].iloc[::step]
         look: dict[str, Any] = {"color": colour, "linestyle": dash, "marker": marker, "markersize": 4}
-        axes.plot(numbered[::step], divisors, label=label(name), markevery=max(1, len(divisors) // 8), **look)
+        axes.plot(
+            numbered[::step],
+            divisors,
+            label=label(ESTIMATORS.get(name, name)),
+            markevery=max(1, len(divisors) // 8),
+            **look,
+        )
     what = f"{plain(real['task_type'].iloc[0])} on {plain(real['model'].iloc[0])}"
     ratio = real["chars"].sum() / real["tokens_in"].sum()
     finish(
@@ -80,6 +93,8 @@ def truncation_over_time(source: Source, by: str = "day", ax: Axes | None = None
     axes = canvas(ax)
     if data.empty:
         return nothing(axes, "Truncation suspects", data, "no attempts yet")
+    from matplotlib.dates import date2num
+
     times = pd.to_datetime(data[by])
     rate, low, high = 100 * data["rate"], 100 * data["low"], 100 * data["high"]
     if len(data) > _FEW_BUCKETS:
@@ -105,7 +120,20 @@ def truncation_over_time(source: Source, by: str = "day", ax: Axes | None = None
         f"{suspects:,} of {counted(attempts, 'attempts')} suspect "
         f"({suspects / attempts:.2%}) over {len(data)} {by}(s)"
     )
-    return Plot("Truncation suspects", numbers, data, axes)
+    day = "%Y-%m-%d %H:%M" if by == "hour" else "%Y-%m-%d"
+    hints = tuple(
+        (
+            place,
+            100 * row.rate,
+            f"{time:{day}}: {row.suspects:,} of {counted(row.attempts, 'attempts')}, {_rate(row)}",
+        )
+        for place, time, row in zip(date2num(times), times, data.itertuples(), strict=True)
+    )
+    return Plot("Truncation suspects", numbers, data, axes, hints)
+
+
+def _rate(row: Any) -> str:
+    return f"{row.rate:.2%} ({row.low:.2%} to {row.high:.2%})"
 
 
 def _time_axis(axes: Axes, times: pd.Series, by: str) -> None:

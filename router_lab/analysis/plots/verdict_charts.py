@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from router_lab.analysis.ab_verdict import AbResult
+from router_lab.analysis.exit.decision import Decision
 from router_lab.analysis.exit.monitor import MonitorResult
+from router_lab.analysis.exit.overview import MAY_STOP
+from router_lab.analysis.exit.runs import on_scale
 from router_lab.analysis.metrics import agreement
 from router_lab.analysis.plots.base import (
     BLUE,
     GREEN,
     GREY,
+    MOST_HINTS,
     ORANGE,
     RED,
     SKY,
@@ -20,6 +25,7 @@ from router_lab.analysis.plots.base import (
     canvas,
     finish,
     label,
+    mark_bar,
     nothing,
     row_axes,
 )
@@ -38,6 +44,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_ROWS = 40
+# What the band is about, by the evidence that was bet on.
+_QUANTITY = {
+    "agreement": "mean agreement with the primary, %",
+    "floor": "agreement less the primary's with itself, points",
+    "judge": "preferred shadow less preferred primary, points",
+    "scores": "score of the shadow less the primary's, points",
+}
 _VERDICT_STYLE = {
     "superior": (GREEN, "^"),
     "non-inferior": (BLUE, "o"),
@@ -46,6 +59,21 @@ _VERDICT_STYLE = {
     "inconclusive": (GREY, "s"),
     "refused": (GREY, "P"),
 }
+
+
+_VERDICT_WORDS = {
+    "superior": "better",
+    "non-inferior": "within the margin",
+    "not non-inferior": "worse",
+    "differs": "differs",
+    "inconclusive": "open",
+    "refused": "refused",
+}
+
+
+def _of(row: Any) -> str:
+    pairs = counted(row.pairs, "pairs")
+    return pairs if row.pairs == row.clusters else f"{pairs} of {counted(row.clusters, 'inputs')}"
 
 
 def agreement_by_task_type(source: Source, threshold: float = BAR, ax: Axes | None = None) -> Plot:
@@ -60,10 +88,9 @@ def agreement_by_task_type(source: Source, threshold: float = BAR, ax: Axes | No
         clear = "above" if low > threshold else "below" if high < threshold else "open"
         colour, marker = {"above": (BLUE, "o"), "below": (ORANGE, "D"), "open": (GREY, "s")}[clear]
         axes.errorbar(mean, position, xerr=[[mean - low], [high - mean]], fmt=marker, color=colour, capsize=3)
-    axes.axvline(threshold, color=ORANGE, linestyle="--", label=f"threshold {threshold:g}")
-    notes = [
-        f"{counted(row.pairs, 'pairs')}, {counted(row.clusters, 'inputs')}" for row in shown.itertuples()
-    ]
+    axes.axvline(threshold, color=ORANGE, linestyle="--", label="threshold")
+    mark_bar(axes, threshold, f"{threshold:g}", upright=True)
+    notes = [_of(row) for row in shown.itertuples()]
     row_axes(axes, list(shown["task_type"]), notes)
     above = int((lows > threshold).sum())
     finish(
@@ -72,11 +99,12 @@ def agreement_by_task_type(source: Source, threshold: float = BAR, ax: Axes | No
         x=f"mean agreement (0 to 1), {interval_kind(ALPHA)}",
         legend=True,
     )
-    numbers = ", ".join(
+    told = [
         f"{plain(row.task_type)} {row.mean:.3f} ({row.low:.3f} to {row.high:.3f})"
         for row in shown.itertuples()
-    )
-    return Plot("Agreement by task type", numbers, data, axes)
+    ]
+    hints = tuple(zip(shown["mean"], range(len(shown)), told, strict=True))
+    return Plot("Agreement by task type", ", ".join(told), data, axes, hints)
 
 
 def verdicts(result: AbResult, ax: Axes | None = None) -> Plot:
@@ -91,12 +119,9 @@ def verdicts(result: AbResult, ax: Axes | None = None) -> Plot:
         reach = [[100 * (row.difference - row.low)], [100 * (row.high - row.difference)]]
         axes.errorbar(100 * row.difference, position, xerr=reach, fmt=marker, color=colour, capsize=3)
     axes.axvline(-100 * result.margin, color=ORANGE, linestyle="--", label="accepted loss")
+    mark_bar(axes, -100 * result.margin, points(-result.margin), upright=True)
     axes.axvline(0, color=GREY, linewidth=0.8)
-    notes = [
-        f"{row.verdict} by {row.whose or row.basis}; {counted(row.pairs, 'pairs')}, "
-        f"{counted(row.clusters, 'inputs')}"
-        for row in shown.itertuples()
-    ]
+    notes = [f"{_VERDICT_WORDS[row.verdict]}, {_of(row)}" for row in shown.itertuples()]
     row_axes(axes, list(shown["task_type"]), notes)
     margin = points(result.margin, signed=False)
     passed = int(shown["verdict"].isin(["superior", "non-inferior"]).sum())
@@ -106,50 +131,87 @@ def verdicts(result: AbResult, ax: Axes | None = None) -> Plot:
         x=f"shadow less primary, percentage points, {interval_kind(result.alpha)}",
         legend=True,
     )
-    numbers = ", ".join(
+    told = [
         f"{plain(row.task_type)} {points(row.difference)} ({points(row.low)} to {points(row.high)}) "
-        f"{row.verdict}"
+        f"{row.verdict} by {row.whose or row.basis}"
         for row in shown.itertuples()
-    )
-    return Plot("A/B verdicts", numbers, data, axes)
+    ]
+    hints = tuple(zip(100 * shown["difference"], range(len(shown)), told, strict=True))
+    return Plot("A/B verdicts", ", ".join(told), data, axes, hints)
 
 
 def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = None) -> Plot:
-    """The confidence sequence of one task type over its pairs, the bar, and where the verdict latched."""
+    """The confidence sequence of one task type over its pairs, the bar, and where the verdict latched.
+
+    Drawn in per cent of agreement, or in points of shadow less primary where scores or preferences speak;
+    `data` holds what was bet on, from 0 to 1.
+    """
     data, decision = result.path(task_type), result.decisions[task_type]
     axes = canvas(ax)
     name = f"Confidence band of {plain(task_type)}"
     if data.empty:
         return nothing(axes, name, data, "no usable pairs yet")
-    band = decision.interval
-    axes.fill_between(data["pairs"], data["low"], data["high"], color=SKY, alpha=0.35, label=band)
-    marker = "o" if len(data) == 1 else None
-    axes.plot(data["pairs"], data["mean"], color=BLUE, marker=marker, label="mean so far")
-    axes.axhline(decision.threshold, color=ORANGE, linestyle="--", label=f"bar {decision.threshold:.4g}")
+    basis = result.runs[task_type].basis
+    drawn = data.assign(**{column: _in_hundreds(data[column], basis) for column in ("mean", "low", "high")})
+    bar = float(_in_hundreds(decision.threshold, basis))
+    axes.fill_between(
+        drawn["pairs"], drawn["low"], drawn["high"], color=SKY, alpha=0.35, label=decision.interval
+    )
+    marker = "o" if len(drawn) == 1 else None
+    ink = axes.xaxis.label.get_color()  # in the dark no blue would be told from its band
+    axes.plot(drawn["pairs"], drawn["mean"], color=ink, marker=marker, label="mean so far")
+    axes.axhline(bar, color=ORANGE, linestyle="--", label="bar")
+    mark_bar(axes, bar, on_scale(decision.threshold, basis).removesuffix(" points"))
     if decision.decided_after is not None:
         axes.axvline(decision.decided_after, color=RED, linestyle=":")
-        at = float(np.interp(decision.decided_after, data["pairs"], data["mean"]))
+        at = float(np.interp(decision.decided_after, drawn["pairs"], drawn["mean"]))
         axes.plot(decision.decided_after, at, "*", markersize=13, color=RED, label="verdict latched")
-    # The first few looks are as wide as the axis; the scale is set by the later ones.
-    later = data.iloc[len(data) // 4 :]
-    axes.set_ylim(
-        max(-0.01, min(later["low"].min(), decision.threshold) - 0.03),
-        min(1.01, max(later["high"].max(), decision.threshold) + 0.03),
-    )
-    outcome = decision.outcome.value.replace("_", " ")
+    _close_up(axes, drawn, bar, lowest=0.0 if basis == "agreement" else -100.0)
     finish(
-        axes,
-        f"{label(task_type)}: {outcome} ({counted(decision.pairs, 'distinct inputs')})",
-        x="distinct inputs compared",
-        y="mean (0 to 1)",
-        legend=True,
+        axes, _standing(task_type, decision), x="distinct inputs compared", y=_QUANTITY[basis], legend=True
     )
     latched = f", latched after {decision.decided_after:,}" if decision.decided_after else ""
-    numbers = (
-        f"{outcome}{latched}; mean {decision.mean:.4f} ({decision.low:.4f} to {decision.high:.4f}) "
-        f"against {decision.threshold:.4f}, {counted(decision.pairs, 'distinct inputs')}"
+    mean, low, high, limit = (
+        on_scale(one, basis) for one in (decision.mean, decision.low, decision.high, decision.threshold)
     )
-    return Plot(name, numbers, data, axes)
+    numbers = (
+        f"{MAY_STOP[decision.outcome]}{latched}; mean {mean} ({low} to {high}) "
+        f"against {limit}, {counted(decision.pairs, 'distinct inputs')}"
+    )
+    return Plot(name, numbers, data, axes, _looks(data, drawn, basis))
+
+
+def _in_hundreds(bet: Any, basis: str) -> Any:
+    """What was bet on (0 to 1) in per cent of agreement or in points of difference."""
+    return 100 * bet if basis == "agreement" else 100 * (2 * bet - 1)
+
+
+def _close_up(axes: Axes, drawn: pd.DataFrame, bar: float, lowest: float) -> None:
+    """The first few looks are as wide as the axis; the scale is set by the later ones."""
+    later, edge = drawn.iloc[len(drawn) // 4 :], (100 - lowest) / 100
+    axes.set_ylim(
+        max(lowest - edge, min(later["low"].min(), bar) - 3 * edge),
+        min(100 + edge, max(later["high"].max(), bar) + 3 * edge),
+    )
+
+
+def _standing(task_type: str, decision: Decision) -> str:
+    inputs = counted(decision.pairs, "distinct inputs")
+    return f"{label(task_type)}, may we stop? {MAY_STOP[decision.outcome]} ({inputs})"
+
+
+def _looks(data: pd.DataFrame, drawn: pd.DataFrame, basis: str) -> tuple[tuple[float, float, str], ...]:
+    """Values under the pointer, of looks that are spread over the band; the last is among them."""
+    few = np.unique(np.linspace(0, len(data) - 1, min(len(data), MOST_HINTS)).astype(int))
+    return tuple(
+        (
+            float(drawn["pairs"].iloc[at]),
+            float(drawn["mean"].iloc[at]),
+            f"after {data['pairs'].iloc[at]:,} inputs: {on_scale(data['mean'].iloc[at], basis)} "
+            f"({on_scale(data['low'].iloc[at], basis)} to {on_scale(data['high'].iloc[at], basis)})",
+        )
+        for at in few
+    )
 
 
 def evidence(result: MonitorResult, task_type: str, ax: Axes | None = None) -> Plot:
@@ -179,7 +241,7 @@ def evidence(result: MonitorResult, task_type: str, ax: Axes | None = None) -> P
         )
     finish(
         axes,
-        f"{label(task_type)}: {decision.outcome.value.replace('_', ' ')}",
+        _standing(task_type, decision),
         x="distinct inputs compared",
         y="log10 of the e-value",
         legend=True,

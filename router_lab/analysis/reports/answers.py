@@ -169,7 +169,7 @@ class Verdict:
             Card(one.answer, plain(one.task_type), *_parts(one.headline, one.answer), one.facts)
             for one in (self.task_types if task_type is None else [self.of(task_type)])
         ]
-        note = tag("p", show(self.note), class_="note", style="opacity:.8")
+        note = tag("p", show(self.note), class_="note", style="opacity:.85")
         return tag("div", tag("p", show(self.summary)), verdict_list(cards), note)
 
     def __repr__(self) -> str:

@@ -11,12 +11,13 @@ from router_lab.analysis.ab_verdict import AbResult
 from router_lab.analysis.exit.monitor import MonitorResult
 from router_lab.analysis.ledger_drift import DriftReport
 from router_lab.analysis.reports.answers import Verdict
+from router_lab.shown.escape import Html
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
     """The answers and what is behind them: verdicts, the exit's standing, drift, frames by name, and
-    pictures as (title, PNG).
+    pictures as (title, SVG for a page).
     """
 
     title: str
@@ -26,4 +27,4 @@ class Findings:
     standing: MonitorResult
     frames: dict[str, pd.DataFrame] = field(repr=False)
     drift: DriftReport
-    pictures: tuple[tuple[str, bytes], ...] = field(repr=False)
+    pictures: tuple[tuple[str, Html], ...] = field(repr=False)

@@ -5,7 +5,6 @@ Everything that came from a ledger is escaped. No scripts; pictures are inline; 
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -19,21 +18,20 @@ from router_lab.analysis.reports.sections import (
     spend_section,
     truncation_section,
 )
-from router_lab.shown.escape import text_html
+from router_lab.shown.escape import Html, text_html
 from router_lab.shown.markup import details, section
 from router_lab.shown.wording import plain
 
 if TYPE_CHECKING:
     from router_lab.analysis.reports.findings import Findings
 
-# Pictures are drawn dark on white, so in the dark they keep their white sheet.
 _CSS = (
     ":root{color-scheme:light dark;--faint:#555;--line:#999}"
     "@media (prefers-color-scheme:dark){:root{--faint:#aaa;--line:#666}}"
     "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}"
     "h1{font-size:1.6rem;margin-bottom:0}h2{font-size:1.2rem;margin:2rem 0 .4rem}"
-    "img{max-width:100%;height:auto;background:#fff;border-radius:6px;margin:.5rem 0}"
     "table{margin:.5rem 0}th{border-bottom:1px solid var(--line)}"
+    "body{background:Canvas;color:CanvasText}"
     ".note{color:var(--faint);margin:.2rem 0}div.wide{overflow-x:auto}summary{cursor:pointer}"
 )
 
@@ -59,15 +57,12 @@ def page(report: Findings) -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{heading}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_CSS}</style></head><body>'
-        f"<h1>{heading}</h1>"
+        f"<main><h1>{heading}</h1>"
         f'<p class="note">Made {report.made_at:%Y-%m-%d %H:%M} UTC from aggregates of the ledger.</p>'
-        f"{''.join(sections)}</body></html>\n"
+        f"{''.join(sections)}</main></body></html>\n"
     )
 
 
-def _pictures(pictures: Sequence[tuple[str, bytes]]) -> str:
-    images = [
-        f'<img alt="{text_html(name)}" src="data:image/png;base64,{b64encode(png).decode("ascii")}">'
-        for name, png in pictures
-    ]
+def _pictures(pictures: Sequence[tuple[str, Html]]) -> str:
+    images = [drawn for _, drawn in pictures]
     return images[0] + details(f"{len(images) - 1} more", images[1:]) if images else ""

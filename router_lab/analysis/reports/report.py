@@ -38,6 +38,7 @@ from router_lab.analysis.tables import (
 from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
 from router_lab.private_files import make_folders, write_text
+from router_lab.shown.escape import Html
 from router_lab.shown.wording import plain
 
 
@@ -233,15 +234,19 @@ def _sides(pairs: pd.DataFrame) -> pd.DataFrame:
     return last.set_axis(["task_type", "primary", "shadow"], axis=1).astype("str")
 
 
-def _pictures(tables: Tables, judged: AbResult, standing: MonitorResult) -> Iterable[tuple[str, bytes]]:
+def _pictures(tables: Tables, judged: AbResult, standing: MonitorResult) -> Iterable[tuple[str, Html]]:
     from router_lab.analysis import plots
 
-    yield "verdicts", plots.verdicts(judged)._repr_png_()
-    for name in list(standing.decisions)[:6]:
-        yield f"confidence band of {plain(name)}", plots.confidence_band(standing, name)._repr_png_()
-    yield "spend by cause", plots.spend_by_cause(tables)._repr_png_()
-    yield "truncation over time", plots.truncation_over_time(tables)._repr_png_()
-    yield "latency", plots.latency_quantiles(tables)._repr_png_()
+    yield "verdicts", plots.verdicts(judged).html()
+    for name in standing.decisions:
+        band = plots.confidence_band(standing, name)
+        if len(band.data) > 1:
+            yield f"confidence band of {plain(name)}", band.html()
+    yield "spend by cause", plots.spend_by_cause(tables).html()
+    over_time = plots.truncation_over_time(tables)
+    if len(over_time.data) > 1:
+        yield "truncation over time", over_time.html()
+    yield "latency", plots.latency_quantiles(tables).html()
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

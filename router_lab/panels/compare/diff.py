@@ -104,7 +104,8 @@ def fields_html(found: list[Field], limit: int, most: int = 60) -> Html:
     if len(found) > most:
         note = show(f"… {len(found) - most:,} more fields")
         rows.append(tag("tr", tag("td", note, colspan=4, style=f"{CELL};{FAINT}")))
-    head = tag("tr", *[tag("th", show(name), style=CELL) for name in ("", "Field", "Primary", "Shadow")])
+    names = [tag("th", show(name), scope="col", style=CELL) for name in ("Field", "Primary", "Shadow")]
+    head = tag("tr", tag("td", style=CELL), *names)  # the signs need no heading
     return tag("table", tag("thead", head), tag("tbody", *rows), style="border-collapse:collapse;width:100%")
 
 

@@ -11,6 +11,7 @@ from router_lab.panels.base import ROW, WIDE, control
 from router_lab.panels.compare.cards import STATUS_WORDS
 from router_lab.panels.compare.pair_filter import Order, PairFilter, Scored
 from router_lab.panels.compare.pairs import Choices
+from router_lab.panels.slider_names import SliderNames
 from router_lab.shown.escape import plain
 
 # What a dropdown holds when it does not filter: ipywidgets takes None for "nothing chosen yet".
@@ -43,7 +44,12 @@ class FilterBar(widgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._filters = [self.task_type, self.models, self.pair_status, self.epoch]
         self._others = [self.agreement, self.search, self.scored, self.order]
         super().__init__(
-            [widgets.HBox(self._filters, layout=ROW), widgets.HBox(self._others, layout=ROW)], layout=WIDE
+            [
+                widgets.HBox(self._filters, layout=ROW),
+                widgets.HBox(self._others, layout=ROW),
+                SliderNames(),
+            ],
+            layout=WIDE,
         )
 
     def on_change(self, handler: Callable[..., None]) -> None:

@@ -1,0 +1,95 @@
+"""What people with other eyes, hands and screens get: axe's checks, a phone, the dark, values by pointer."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import CHROMIUM, browser_page, notebook, voila
+from written_ledger import CALLS, make_calls
+
+import router_lab as rl
+
+_MISSING = [name for name in ("playwright", "voila", "axe_playwright_python") if find_spec(name) is None]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium on this machine (Debian: apt-get install chromium)"
+    ),
+    pytest.mark.skipif(bool(_MISSING), reason=f"not installed: {', '.join(_MISSING)} (extras lab and dev)"),
+]
+
+# Rules for whole documents: around a dashboard stands Voilà's page, which is not ours.
+_ITS_PAGE = ["region", "landmark-one-main", "page-has-heading-one", "document-title", "html-has-lang"]
+_PHONE = 390
+
+
+def faults(page: Any, without: list[str]) -> list[str]:
+    """What axe finds on the page: the rule, the first element, and what to do."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    rules = {name: {"enabled": False} for name in without}
+    found = Axe().run(page, options={"rules": rules}).response["violations"]
+    return [f"{one['id']}: {one['nodes'][0]['html'][:200]} {one['help']}" for one in found]
+
+
+def too_wide(page: Any) -> int:
+    """By how many pixels the page is wider than its window."""
+    found: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return found
+
+
+def opened(page: Any, tab: str) -> None:
+    page.get_by_role("tab", name=tab, exact=True).click()
+    page.wait_for_function("!document.body.innerText.includes('Reading the ledger')")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger folder with some pairs of two task types in it."""
+    path = tmp_path_factory.mktemp("seen") / "ledger"
+    answering = rl.sim.app(seed=3)
+    with rl.sim.serve(answering) as server, rl.Ledger(path) as ledger, ledger.switch.on(reason="pairs"):
+        asyncio.run(make_calls(ledger, server.url, count=CALLS))
+    return path
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_tab_passes_axe_and_fits_a_phone(theme: str, folder: Path, tmp_path: Path) -> None:
+    cell = f"import router_lab as rl\nrl.panels.dashboard(rl.Ledger({str(folder)!r}))"
+    path = notebook(tmp_path / "board.ipynb", cell)
+    with voila(path, theme) as url, browser_page(url, tmp_path) as page:
+        page.get_by_role("tab", name="Tokens").wait_for()
+        tabs = page.get_by_role("tab").all_inner_texts()
+        assert len(tabs) == 7
+        for tab in tabs:
+            page.set_viewport_size({"width": 1280, "height": 900})
+            opened(page, tab)
+            assert faults(page, _ITS_PAGE) == [], tab
+            page.set_viewport_size({"width": _PHONE, "height": 844})
+            assert too_wide(page) == 0, tab
+            label = page.get_by_role("tab", name=tab, exact=True).locator(".lm-TabBar-tabLabel")
+            assert label.evaluate("one => one.scrollWidth <= one.clientWidth"), f"{tab} is cut off"
+        # A figure has the colours of its page, and says its values under the pointer.
+        opened(page, "Money")
+        drawn = page.get_by_role("img", name="Spend by cause")
+        ink = page.evaluate(
+            "getComputedStyle(document.querySelector('.router-lab-panel .tex2jax_ignore')).color"
+        )
+        assert drawn.evaluate("one => getComputedStyle(one).fill") == ink
+        assert drawn.locator("title").first.text_content().count("$") == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [_PHONE, 1280, 1920])
+def test_the_report_passes_axe_at_every_width(scheme: str, width: int, folder: Path, tmp_path: Path) -> None:
+    written = rl.analysis.report(folder).write(tmp_path / "report.html")
+    with browser_page(written.resolve().as_uri(), tmp_path, width) as page:
+        page.emulate_media(color_scheme=scheme)
+        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+        assert faults(page, []) == []
+        assert too_wide(page) == 0
