@@ -47,7 +47,7 @@ def figure(svg: str, words: str, *, ink: str, paper: str, hints: Sequence[str] =
         root.attrib.pop(size, None)
     root.attrib |= {
         "role": "img",
-        "aria-label": plain(words, limit=500),
+        "aria-label": _written(words, 500),
         "fill": "currentColor",
         "style": f"display:block;width:100%;min-width:{_LEAST}px;max-width:{_MOST}px;height:auto;"
         "stroke-linejoin:round;stroke-linecap:butt",
@@ -56,6 +56,10 @@ def figure(svg: str, words: str, *, ink: str, paper: str, hints: Sequence[str] =
     return tag(
         "div", drawn, style="overflow-x:auto;margin:8px 0", tabindex="0", role="group", aria_label="Figure"
     )
+
+
+def _written(words: str, limit: int) -> str:
+    return _NOT_XML.sub("\ufffd", plain(words, limit))
 
 
 def _take_out(root: ElementTree.Element, *names: str) -> None:
@@ -76,7 +80,7 @@ def _hint(root: ElementTree.Element, hints: Sequence[str]) -> None:
     for (parent, use), words in zip(marks, hints, strict=True):
         place = list(parent).index(use)
         wrapped = ElementTree.Element("g")
-        ElementTree.SubElement(wrapped, "title").text = _NOT_XML.sub("\ufffd", plain(words))
+        ElementTree.SubElement(wrapped, "title").text = _written(words, 200)
         parent.remove(use)
         wrapped.append(use)
         parent.insert(place, wrapped)
