@@ -36,6 +36,7 @@ from router_lab.defaults import ALPHA, BAR
 from router_lab.shown.wording import (
     count,
     interval_kind,
+    percent,
     plain,
     points,
 )
@@ -161,7 +162,7 @@ def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = Non
     ink = axes.xaxis.label.get_color()  # in the dark no blue would be told from its band
     axes.plot(drawn["pairs"], drawn["mean"], color=ink, marker=marker, label="mean so far")
     axes.axhline(bar, color=ORANGE, linestyle="--", label="bar")
-    mark_bar(axes, bar, on_scale(decision.threshold, basis).removesuffix(" points"))
+    mark_bar(axes, bar, f"{bar:.1f}")
     if decision.decided_after is not None:
         axes.axvline(decision.decided_after, color=RED, linestyle=":")
         at = float(np.interp(decision.decided_after, drawn["pairs"], drawn["mean"]))
@@ -172,7 +173,7 @@ def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = Non
     )
     latched = f", latched after {decision.decided_after:,}" if decision.decided_after else ""
     mean, low, high, limit = (
-        on_scale(one, basis) for one in (decision.mean, decision.low, decision.high, decision.threshold)
+        _said(one, basis) for one in (decision.mean, decision.low, decision.high, decision.threshold)
     )
     numbers = (
         f"{MAY_STOP[decision.outcome]}{latched}; mean {mean} ({low} to {high}) "
@@ -184,6 +185,10 @@ def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = Non
 def _in_hundreds(bet: Any, basis: str) -> Any:
     """What was bet on (0 to 1) in per cent of agreement or in points of difference."""
     return 100 * bet if basis == "agreement" else 100 * (2 * bet - 1)
+
+
+def _said(bet: float, basis: str) -> str:
+    return percent(bet) if basis == "agreement" else on_scale(bet, basis)
 
 
 def _close_up(axes: Axes, drawn: pd.DataFrame, bar: float, lowest: float) -> None:
@@ -207,8 +212,8 @@ def _looks(data: pd.DataFrame, drawn: pd.DataFrame, basis: str) -> tuple[tuple[f
         (
             float(drawn["pairs"].iloc[at]),
             float(drawn["mean"].iloc[at]),
-            f"after {data['pairs'].iloc[at]:,} inputs: {on_scale(data['mean'].iloc[at], basis)} "
-            f"({on_scale(data['low'].iloc[at], basis)} to {on_scale(data['high'].iloc[at], basis)})",
+            f"after {data['pairs'].iloc[at]:,} inputs: {_said(data['mean'].iloc[at], basis)} "
+            f"({_said(data['low'].iloc[at], basis)} to {_said(data['high'].iloc[at], basis)})",
         )
         for at in few
     )
