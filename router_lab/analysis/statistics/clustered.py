@@ -231,14 +231,15 @@ def _repeated(labels: Labels, rows: Floats, mass: Floats) -> RepeatedInputs | No
     frequent = order[: min(_TOLD_APART, int(np.count_nonzero(sizes > 1)))]
     rare = np.ones(len(sizes), dtype=bool)
     rare[frequent] = False
-    kinds, counts = np.unique(np.stack([sums[rare] / masses[rare], masses[rare]]), axis=1, return_counts=True)
+    # Complex numbers sort as pairs do, and faster than columns.
+    kinds, counts = np.unique(sums[rare] / masses[rare] + 1j * masses[rare], return_counts=True)
     return RepeatedInputs(
         sizes=sizes[frequent].astype(np.float64),
         masses=masses[frequent] / sizes[frequent],
         means=sums[frequent] / masses[frequent],
         squares=squares[frequent] / masses[frequent],
-        rare_means=kinds[0],
-        rare_masses=kinds[1],
+        rare_means=kinds.real.astype(np.float64),
+        rare_masses=kinds.imag.astype(np.float64),
         rare_counts=counts.astype(np.float64),
         rare_rows=int(sizes[rare].sum()),
     )
