@@ -60,7 +60,8 @@ def ledger_of(
 ) -> Ledger:
     """A ledger on disk with a pair for each agreement; `scores` are (primary, shadow) of each pair."""
     kind = columns.pop("kind", "truth")
-    frame = pairs_frame(agreement, NAME, **{"comparator": "number", "details": "{}", **columns})
+    texts = {"primary_output": "one", "shadow_output": "two"}
+    frame = pairs_frame(agreement, NAME, **{"comparator": "number", "details": "{}", **texts, **columns})
     day = folder / "ledger" / "comparisons" / "date=2026-11-21"
     day.mkdir(parents=True)
     frame.to_parquet(day / "pairs.parquet")
