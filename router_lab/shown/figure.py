@@ -13,6 +13,7 @@ from hashlib import sha256
 from xml.etree import ElementTree
 
 from router_lab.shown.escape import Html, plain, tag
+from router_lab.shown.style import SCROLLED
 
 HINTS = "router-lab-hints"
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -54,7 +55,7 @@ def figure(svg: str, words: str, *, ink: str, paper: str, hints: Sequence[str] =
     }
     drawn = Html(ElementTree.tostring(root, encoding="unicode"))
     return tag(
-        "div", drawn, style="overflow-x:auto;margin:8px 0", tabindex="0", role="group", aria_label="Figure"
+        "div", drawn, style=f"{SCROLLED};margin:8px 0", tabindex="0", role="group", aria_label="Figure"
     )
 
 

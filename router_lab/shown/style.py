@@ -16,6 +16,8 @@ from router_lab.shown.escape import (
 LINE = "1px solid rgba(128,128,128,.4)"
 FAINT = "opacity:.75"
 FONT = "font-family:system-ui,sans-serif;font-size:13px;line-height:1.45;color:inherit"
+# What is too wide scrolls, and does not widen what it stands in.
+SCROLLED = "overflow-x:auto;contain:inline-size"
 CARD = f"border:{LINE};border-radius:6px;margin:0 0 10px 0;overflow:hidden"
 CURRENT = "outline:2px solid #0072b2;outline-offset:-1px"
 HEAD = (
@@ -33,7 +35,9 @@ CAME = "background:rgba(0,114,178,.28);text-decoration:underline"
 CELL = (
     f"border-bottom:{LINE};padding:3px 12px 3px 0;text-align:left;vertical-align:top;overflow-wrap:anywhere"
 )
-NUMBER = f"{CELL};text-align:right;font-variant-numeric:tabular-nums"
+# In a table of figures words stay whole, and one that is too wide scrolls; only what has no end is broken.
+_WHOLE = f"{CELL};overflow-wrap:break-word;max-width:28em"
+_NUMBER = f"{_WHOLE};text-align:right;font-variant-numeric:tabular-nums"
 WARNING = "border-left:4px solid #d55e00;padding:4px 8px;background:rgba(213,94,0,.12)"
 NOTICE = "border-left:4px solid #0072b2;padding:4px 8px;background:rgba(0,114,178,.10)"
 # Tabs as wide as their names, on as many lines as it takes: a phone would cut them all off.
@@ -71,19 +75,21 @@ def note(text: str, *, warning: bool = False) -> Html:
 def table(headings: list[str], rows: list[list[object]], *, numbers: frozenset[int] = frozenset()) -> Html:
     """A plain table; `numbers` are the columns aligned right."""
     head = [
-        tag("th", show(heading), scope="col", style=NUMBER if place in numbers else CELL)
+        tag("th", show(heading), scope="col", style=_NUMBER if place in numbers else _WHOLE)
         for place, heading in enumerate(headings)
     ]
     body = [
-        tag("tr", *[_cell(value, NUMBER if place in numbers else CELL) for place, value in enumerate(row)])
+        tag(
+            "tr",
+            *[
+                _cell(value, f"{_NUMBER};white-space:nowrap" if place in numbers else _WHOLE)
+                for place, value in enumerate(row)
+            ],
+        )
         for row in rows
     ]
-    return tag(
-        "table",
-        tag("thead", tag("tr", *head)),
-        tag("tbody", *body),
-        style="border-collapse:collapse;max-width:100%",
-    )
+    made = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *body), style="border-collapse:collapse")
+    return tag("div", made, style=SCROLLED, tabindex="0")
 
 
 def _cell(value: object, style: str) -> Html:
