@@ -40,6 +40,8 @@ from router_lab.shown.wording import (
     usd,
 )
 
+_UNKNOWN = "shadow_unknown_usd"
+
 COLUMNS = (
     "task_type", "basis", "whose", "agreement", "pairs_mean", "pairs_p90",
     "chance_stable", "chance_worse", "chance_undecided",
@@ -232,8 +234,15 @@ class _Rates:
 
 
 def _rates(pairs: Any, by: str, basis: str | None, scored_by: str | None) -> dict[str, _Rates]:
-    rows = judged_pairs(pairs, by, basis=basis, scored_by=scored_by)
+    rows = judged_pairs(pairs, by, [_UNKNOWN], basis=basis, scored_by=scored_by)
     return {str(name): _rates_of(group, basis) for name, group in rows.groupby(by)}
+
+
+def _mean_unknown(evidence: pd.DataFrame) -> float:
+    """What a shadow's answer may have cost besides what was billed, at most, on average."""
+    if _UNKNOWN not in evidence:
+        return 0.0
+    return float(pd.to_numeric(evidence[_UNKNOWN], errors="coerce").fillna(0.0).mean())
 
 
 def _nothing_to_plan_by(group: pd.DataFrame, found: Evidence) -> str:
@@ -260,7 +269,7 @@ def _rates_of(group: pd.DataFrame, basis: str | None) -> _Rates:
         differences=() if is_binary else tuple(first),
         pairs_per_day=evidence["input_hash"].nunique() / days if days > 0 else float("nan"),
         usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
-        usd_unknown_per_pair=float(evidence["shadow_unknown_usd"].fillna(0.0).mean()),
+        usd_unknown_per_pair=_mean_unknown(evidence),
         design_effect=_design_effect(mean),
         refusal=by_chance(group) if found.basis == "judge" else "",
     )

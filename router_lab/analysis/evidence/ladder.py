@@ -126,10 +126,9 @@ def evidence(rows: pd.DataFrame, basis: str | None = None) -> Evidence:
     rung. Raises `ConfigError` for an unknown basis.
     """
     check_basis(basis)
-    main = rows_where(rows, ~rows["is_noise"])
     found: list[Evidence] = []
     for rung in [basis] if basis else BASES:
-        found += _RUNGS[rung](rows, main)
+        found += _RUNGS[rung](rows)
         place = next((place for place, one in enumerate(found) if _is_enough(one)), None)
         if place is not None:
             break
@@ -142,21 +141,27 @@ def evidence(rows: pd.DataFrame, basis: str | None = None) -> Evidence:
     return replace(found[place], passed_over=above)
 
 
-def _scores(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
+def _scores(rows: pd.DataFrame) -> list[Evidence]:
+    # Rows are millions, and are copied only where somebody scored any.
+    if not any(f"{prefix}primary_score" in rows for prefix in PREFIX.values()):
+        return [_nothing(rows, "scores")]
+    main = rows_where(rows, ~rows["is_noise"])
     found = [_scored_by(main, scorer) for scorer in ("given", TRUTH, "people")]
     return [one for one in found if one is not None] or [_nothing(main, "scores")]
 
 
-def _judge(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
+def _judge(rows: pd.DataFrame) -> list[Evidence]:
     """What a judge said of each pair last, as wins less losses: later, or with the pair."""
-    live = main["preference"].between(0, 1) & main["use"].isin(_ALIKE)
-    later = later_verdicts(main)
-    if not later.notna().any() and "scored_by" not in main:
-        known = main[live]
+    live = rows["preference"].between(0, 1) & rows["use"].isin(_ALIKE) & ~rows["is_noise"]
+    later = later_verdicts(rows).mask(rows["is_noise"])
+    if not later.notna().any() and "scored_by" not in rows:
+        known = rows[live]
         if known.empty:
-            return [_nothing(main, "judge")]
+            return [_nothing(rows, "judge")]
         value = _valued(known, 2 * known["preference"] - 1)
-        return [_judged_by(Evidence(value, "judge", _run(main), "a judge"), known)]
+        return [_judged_by(Evidence(value, "judge", _run(rows), "a judge"), known)]
+    is_main = ~rows["is_noise"]
+    main, live, later = rows_where(rows, is_main), live[is_main], later[is_main]
     before = live & later.isna()
     said = {"primary_score": 1 - main["preference"], "shadow_score": main["preference"], "chance": 1.0}
     own = {name: f"{PREFIX['judge']}{name}" for name in said}
@@ -214,19 +219,19 @@ def _in_words(each: pd.Series, names: pd.Series) -> str:
     return f"{told} pairs" + (f"; averaged on {shared:,} that several scored" if shared else "")
 
 
-def _floor(rows: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
+def _floor(rows: pd.DataFrame) -> list[Evidence]:
     noise = rows[rows["is_noise"] & rows["use"].isin(_ALIKE) & rows["agreement"].between(0, 1)]
     if noise.empty:
-        return [_nothing(main, "floor")]
+        return [_nothing(rows, "floor")]
     floor = noise.drop_duplicates("request_id").set_index("request_id")
-    known = rows_where(main, _is_alike(main))
-    known = known[_looked_up(known["request_id"]).isin(_looked_up(floor.index))]
+    is_known = _looked_up(rows["request_id"]).isin(_looked_up(floor.index))
+    known = rows[is_known & _is_alike(rows)]
     # Of no rows, a map of texts would be texts.
     own = floor[["agreement", "sample_probability"]].reindex(known["request_id"]).set_index(known.index)
     value = known["agreement"] - own["agreement"]
     # That both ran is as likely as that the noise pair did, which is drawn among the shadowed.
     chance = np.fmin(own["sample_probability"], known["sample_probability"])
-    return [Evidence(_valued(known, value).assign(probability=chance), "floor", _run(main))]
+    return [Evidence(_valued(known, value).assign(probability=chance), "floor", _run(rows))]
 
 
 def _looked_up(ids: Any) -> Any:
@@ -234,12 +239,12 @@ def _looked_up(ids: Any) -> Any:
     return ids if pd.api.types.is_integer_dtype(ids) else ids.astype(object)
 
 
-def _agreement(_: pd.DataFrame, main: pd.DataFrame) -> list[Evidence]:
-    usable = rows_where(main, _is_alike(main))
-    return [Evidence(_valued(usable, usable["agreement"] - 1.0), "agreement", _run(main))]
+def _agreement(rows: pd.DataFrame) -> list[Evidence]:
+    usable = rows_where(rows, _is_alike(rows))
+    return [Evidence(_valued(usable, usable["agreement"] - 1.0), "agreement", _run(rows))]
 
 
-_RUNGS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], list[Evidence]]] = {
+_RUNGS: dict[str, Callable[[pd.DataFrame], list[Evidence]]] = {
     "scores": _scores,
     "judge": _judge,
     "floor": _floor,
@@ -274,10 +279,10 @@ def _why_not(found: Evidence) -> str:
     )
 
 
-def _is_alike(main: pd.DataFrame) -> pd.Series:
+def _is_alike(rows: pd.DataFrame) -> pd.Series:
     """Where a pair has a likeness; what a judge calls agreement, that the primary did not win, is none."""
-    is_judged = main["comparator"].eq("judge") & main["use"].eq("scored")
-    return main["use"].isin(_ALIKE) & main["agreement"].between(0, 1) & ~is_judged
+    is_judged = rows["comparator"].eq("judge") & rows["use"].eq("scored")
+    return rows["use"].isin(_ALIKE) & rows["agreement"].between(0, 1) & ~is_judged & ~rows["is_noise"]
 
 
 def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:
@@ -373,14 +378,14 @@ def _valued(rows: pd.DataFrame, value: pd.Series) -> pd.DataFrame:
     return rows.assign(value=value, probability=rows["sample_probability"])
 
 
-def _nothing(main: pd.DataFrame, basis: str) -> Evidence:
-    none = main.iloc[:0]
-    return Evidence(_valued(none, none["agreement"]), basis, _run(main))
+def _nothing(rows: pd.DataFrame, basis: str) -> Evidence:
+    none = rows.iloc[:0]
+    return Evidence(_valued(none, none["agreement"]), basis, _run(rows))
 
 
-def _run(main: pd.DataFrame) -> int:
+def _run(rows: pd.DataFrame) -> int:
     """How many pairs have an answer of the primary to be held against."""
-    return int(main["use"].isin((*_ALIKE, "unscored")).sum())
+    return int((rows["use"].isin((*_ALIKE, "unscored")) & ~rows["is_noise"]).sum())
 
 
 def _selection(main: pd.DataFrame, part: pd.DataFrame) -> str:

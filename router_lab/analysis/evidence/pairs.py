@@ -18,7 +18,7 @@ import pandas as pd
 from router_lab import arguments
 from router_lab.analysis.evidence.criteria import with_newest_criteria
 from router_lab.analysis.evidence.ladder import BESIDE, KINDS, PREFIX, SCORED, check_basis
-from router_lab.analysis.tables import ACCEPTED, frame_of, tables_if_any
+from router_lab.analysis.tables import ACCEPTED, tables_if_any
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed, is_hash
 from router_lab.records import BOTH_ANSWERED
@@ -63,7 +63,6 @@ _DEFAULTS: dict[str, Any] = {
     "agreement": np.nan,
     "is_noise": False,
     "sample_probability": 1.0,
-    "switch_epoch": 0,
     "primary_alias": "",
     "shadow_alias": "",
     "primary_model": None,
@@ -82,18 +81,10 @@ _DEFAULTS: dict[str, Any] = {
     "is_stored": True,
     "primary_cost_usd": np.nan,
     "shadow_cost_usd": np.nan,
-    "primary_unknown_usd": 0.0,
-    "shadow_unknown_usd": 0.0,
     "primary_latency_ms": np.nan,
     "shadow_latency_ms": np.nan,
 }
 
-
-# Few texts over many rows: as categories they take a byte a row, and are told apart at once.
-_FEW_TEXTS = (
-    "status", "comparator", "primary_alias", "shadow_alias", "primary_model", "shadow_model",
-    "primary_parameters", "shadow_parameters", "primary_ending", "shadow_ending", "shadow_error", "judge",
-)  # fmt: skip
 
 # Columns of scores, each kind of scorer its own; see `stored_pairs.scores_of_pairs`.
 SCORE_COLUMNS = (
@@ -105,10 +96,6 @@ _LIKENESS = "is_likeness"
 
 # An answer whose agreement with the primary's is below this is badly off.
 _BADLY_OFF = 0.5
-
-# Which input and which call a row is of. As texts of 64 characters they take longer than all else: numbers
-# tell them apart as well (of two million, two share one of 64 bits once in eight million ledgers).
-_IDS = ("input_hash", "request_id")
 
 # Oldest first, and the same for every engine.
 _ORDER = ("created_at", "comparison_id")
@@ -158,14 +145,14 @@ def judged_pairs(
     """A tidy copy of `pairs`, oldest first: those of a ledger (a `Ledger`, its path or its tables), or a
     frame, an Ibis table or a mapping of columns.
 
-    A ledger's costs are what was billed, with `_unknown_usd` beside them, and the scores in it are looked
-    up; columns are taken as they are. Needs `by` and `agreement`, a judge's `preference`, or both
-    `primary_score` and `shadow_score`, all in [0, 1]; other columns of the `comparisons` table are used
-    when present. `keep` names further columns to carry along; `scored_by` keeps the scores of `truth`,
-    `people`, `judge` or one scorer by name. Adds `use` (scored, shadow_failed, shadow_unusable,
-    primary_unusable, both_unusable, misconfigured, truncated, no_primary, unscored, dropped, not_run),
-    `is_unanswered` where no shadow answered, not even badly, and `agreement` set to 0 where it gave nothing.
-    Ids of a ledger without scores that `keep` does not name may be numbers, which tell them apart.
+    A ledger's costs are what was billed, with `_unknown_usd` beside them if `keep` names these, and the
+    scores in it are looked up; columns are taken as they are. Needs `by` and `agreement`, a judge's
+    `preference`, or both `primary_score` and `shadow_score`, all in [0, 1]; other columns of the
+    `comparisons` table are used when present. `keep` names further columns to carry along; `scored_by` keeps
+    the scores of `truth`, `people`, `judge` or one scorer by name. Adds `use` (scored, shadow_failed,
+    shadow_unusable, primary_unusable, both_unusable, misconfigured, truncated, no_primary, unscored, dropped,
+    not_run), `is_unanswered` where no shadow answered, not even badly, and `agreement` set to 0 where it gave
+    nothing. Ids of a ledger without scores that `keep` does not name may be numbers, which tell them apart.
     Raises `ConfigError` naming a missing column, a scorer who scored nothing, or what is accepted.
     """
     check_basis(basis)
@@ -223,18 +210,16 @@ def _as_frame(
         return _kept_scores(frame, scored_by), False
     if (tables := tables_if_any(pairs)) is not None:
         # Not before: those who pass frames need no query engine.
-        from router_lab.analysis.evidence.stored_pairs import billed_pairs, has_scores, with_scores
+        from router_lab.analysis.evidence.stored_pairs import with_scores
+        from router_lab.analysis.evidence.stored_rows import rows_of_ledger
 
-        # What is drawn with a judge's help goes by the texts; other engines have other numbers.
-        is_numbered = tables.comparisons.get_backend().name == "duckdb" and not has_scores(tables)
-        numbered = [name for name in _IDS if is_numbered and name not in keys]
-        frame, is_sorted = _selected(billed_pairs(tables), wanted, keys, numbered)
+        frame, is_sorted = rows_of_ledger(tables, wanted, keys)
         frame = _with_stored(frame, tables, by)
-        if is_numbered and "comparison_id" not in keys:
-            frame = frame.assign(comparison_id=np.arange(len(frame)))
         return with_scores(frame, tables, scored_by, needed=basis == "scores"), is_sorted
     if hasattr(pairs, "to_pyarrow"):
-        frame, is_sorted = _selected(pairs, wanted, keys)
+        from router_lab.analysis.evidence.stored_rows import rows_of_table
+
+        frame, is_sorted = rows_of_table(pairs, wanted, keys)
         return _kept_scores(frame, scored_by), is_sorted
     try:
         if pairs is None:
@@ -268,57 +253,6 @@ def _with_stored_texts(frame: pd.DataFrame) -> pd.DataFrame:
         for one in (text, calls):
             stored &= ~one.map(lambda text: isinstance(text, str) and is_hash(text)).astype(bool)
     return frame.assign(is_stored=stored)
-
-
-def _selected(
-    table: Any, wanted: Sequence[str], keys: Collection[str], numbered: Sequence[str] = ()
-) -> tuple[pd.DataFrame, bool]:
-    """The columns wanted of an Ibis table, ids to be `numbered` as numbers, and whether they come oldest
-    first.
-    """
-    if {"details", "comparator"} <= set(table.columns) and "preference" not in table.columns:
-        from router_lab.analysis.evidence.stored_pairs import (
-            judge_name,
-            likeness,
-            preference,
-            shadow_answered,
-            shadow_error,
-            shadow_prompt,
-        )
-
-        table = table.mutate(
-            preference=preference(table),
-            shadow_error=shadow_error(table),
-            shadow_answered=shadow_answered(table),
-            **({"shadow_prompt": shadow_prompt(table)} if "origin" in table.columns else {}),
-            is_likeness=likeness(table),
-            judge=judge_name(table),
-        )
-    found = table.select([name for name in dict.fromkeys(wanted) if name in table.columns])
-    found = found.mutate(**{name: found[name].hash() for name in numbered})
-    few = [name for name in _FEW_TEXTS if name in found.columns and name not in keys]
-    frame = frame_of(found, categories=[name for name in few if found[name].type().is_string()])
-    for column in ("shadow_error", "judge"):
-        if column in frame and frame[column].notna().any():
-            texts = frame[column].dropna().astype(str)
-            frame[column] = texts.map(lambda one: json.loads(f'"{one}"')).reindex(frame.index)
-    return _oldest_first(frame)
-
-
-def _oldest_first(frame: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
-    """The rows in `_ORDER`, and whether they are. Engines give them nearly so, and sort wide rows slowly."""
-    if not set(_ORDER) <= set(frame.columns) or frame["created_at"].isna().any():
-        return frame, False
-    times = frame["created_at"].to_numpy(dtype="datetime64[us]").astype(np.int64)
-    order = np.argsort(times, kind="stable")
-    is_next = np.diff(times[order]) == 0
-    tied = np.flatnonzero(np.append(is_next, False) | np.append(False, is_next))
-    if len(tied):
-        rows = order[tied]
-        names = frame["comparison_id"].take(rows).to_numpy().astype(str)
-        order[tied] = rows[np.lexsort([names, times[rows]])]
-    is_there = bool((order == np.arange(len(order))).all())
-    return (frame if is_there else frame.take(order).reset_index(drop=True)), True
 
 
 def _with_details(frame: pd.DataFrame) -> pd.DataFrame:

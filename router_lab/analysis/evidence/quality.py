@@ -71,6 +71,12 @@ NOTHING = {
 
 _WANTED = {"scores": "scores", "judge": "a judge's preference"}
 
+# What is looked at of all pairs, whether they speak or not.
+_OF_ALL = (
+    "input_hash", "is_noise", "use", "status", "is_unanswered", "primary_ending", "shadow_ending",
+    "shadow_error", "is_stored", "old_criteria",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -83,7 +89,7 @@ class Finding:
 
 def inspect(group: pd.DataFrame, found: Evidence, cluster: str | None) -> list[Finding]:
     """Findings on one group: `group` as `pairs.judged_pairs` made it, `found` what counts of it."""
-    main = rows_where(group, ~group["is_noise"])
+    main = rows_where(group[[name for name in _OF_ALL if name in group]], ~group["is_noise"])
     return [
         *_size(main, found, cluster),
         *_completeness(main, found),

@@ -42,17 +42,19 @@ _VISIBLE = "".join(
 SIDES: tuple[Side, Side] = ("primary", "shadow")
 
 
-def billed_pairs(tables: Tables) -> Any:
-    """The comparisons with `primary_cost_usd` and `shadow_cost_usd` as billed, as an Ibis table.
+def billed_pairs(tables: Tables, pairs: Any = None) -> Any:
+    """The comparisons with `primary_cost_usd` and `shadow_cost_usd` as billed, as an Ibis table; or `pairs`,
+    which are their `known_endings` with columns of one's own.
 
     Adds `primary_unknown_usd` and `shadow_unknown_usd`, what else may have been charged, at most. Where a
     shadow failed, `shadow_latency_ms` is what its attempts took, as far as that is known.
     """
-    pairs = _with_time_to_fail(with_reservations(tables), tables)
-    billed = {f"{side}_cost_usd": billed_usd(pairs, side) for side in SIDES}
-    unknown = {f"{side}_unknown_usd": unknown_usd(pairs, side) for side in SIDES}
-    kept = [name for name in tables.comparisons.columns if name not in billed]
-    return pairs.select(*kept, **billed, **unknown)
+    own = known_endings(tables.comparisons) if pairs is None else pairs
+    found = _with_time_to_fail(with_reservations(tables, own), tables)
+    billed = {f"{side}_cost_usd": billed_usd(found, side) for side in SIDES}
+    unknown = {f"{side}_unknown_usd": unknown_usd(found, side) for side in SIDES}
+    kept = [name for name in own.columns if name not in billed]
+    return found.select(*kept, **billed, **unknown)
 
 
 def known_endings(comparisons: Any) -> Any:
@@ -71,11 +73,12 @@ def _ending(pairs: Any, side: Side) -> Any:
     return (is_empty & is_blank).fill_null(False).ifelse(ibis.literal("empty"), ending)
 
 
-def with_reservations(tables: Tables) -> Any:
-    """The comparisons with `primary_reserved` and `shadow_reserved`, the likely sums over attempts whose bill
-    is unknown, and `primary_worst` and `shadow_worst`, the most (all null for none), as an Ibis table.
+def with_reservations(tables: Tables, pairs: Any = None) -> Any:
+    """The comparisons, or `pairs` as in `billed_pairs`, with `primary_reserved` and `shadow_reserved`, the
+    likely sums over attempts whose bill is unknown, and `primary_worst` and `shadow_worst`, the most (all
+    null for none), as an Ibis table.
     """
-    pairs = known_endings(tables.comparisons)
+    pairs = known_endings(tables.comparisons) if pairs is None else pairs
     reserved = tables.attempts.filter(tables.attempts.billing == "unknown")
     own, other = reserved.filter(~reserved.is_shadow), reserved.filter(reserved.is_shadow)
     primaries = own.group_by(own_request="request_id").aggregate(

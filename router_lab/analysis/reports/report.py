@@ -224,7 +224,7 @@ def _called(tables: Tables) -> tuple[str, ...]:
 
 def _statuses(pairs: pd.DataFrame) -> pd.DataFrame:
     counted = pairs.groupby(["task_type", "status"], observed=True).size()
-    return counted.rename("pairs").reset_index().astype({"status": "str"})
+    return counted.rename("pairs").reset_index().astype({"task_type": "str", "status": "str"})
 
 
 def _sides(pairs: pd.DataFrame) -> pd.DataFrame:
