@@ -19,12 +19,13 @@ from lab import FAST, MODELS, Lab
 from router_lab.sim import Fault
 
 START = """
-import asyncio, gc, json, os, sys, threading, time
+import asyncio, gc, json, os, sys, threading, time, warnings
 import router_lab as rl
 from router_lab import Ledger, Router, settings, sim
 
 folder, url, config = sys.argv[1:4]
 given = sim.pointed_at(settings.load(config), url)
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 
 
 def made():
