@@ -88,8 +88,9 @@ class Panel(widgets.VBox, Generic[Data]):  # type: ignore[misc] # ipywidgets has
             self._following = None
 
     def close(self) -> None:
-        """Stop following and take the panel off the page."""
+        """Stop following, take the panel off the page, and let go of all it has read."""
         self.stop()
+        close_within(self)
         super().close()
 
     def say(self, text: str, *, warning: bool = False) -> None:
@@ -123,6 +124,17 @@ class Panel(widgets.VBox, Generic[Data]):  # type: ignore[misc] # ipywidgets has
     def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
         bundle: dict[str, str] = super()._repr_mimebundle_(**options)
         return {**bundle, "text/plain": repr(self), "text/html": page(self._static())}
+
+
+def close_within(box: widgets.Box) -> None:
+    """Close every widget in `box`: ipywidgets holds each until then, and its handlers hold what it shows."""
+    for child in box.children:
+        if isinstance(child, widgets.Box):
+            close_within(child)
+        for own in (child.layout, getattr(child, "style", None)):
+            if isinstance(own, widgets.Widget) and own not in (WIDE, ROW):
+                own.close()
+        child.close()
 
 
 def control(widget: type[widgets.Widget], description: str, width: str = "auto", **options: Any) -> Any:

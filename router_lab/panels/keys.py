@@ -16,7 +16,7 @@ class Keys(anywidget.AnyWidget):
     typing into a text field is never taken for a shortcut.
     """
 
-    _esm = Path(__file__).with_name("keys.js")
+    _esm = Path(__file__).with_name("keys.js").read_text(encoding="utf-8")
     meanings = traitlets.List().tag(sync=True)
     current = traitlets.Int(1).tag(sync=True)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from router_lab.errors import ConfigError
-from router_lab.panels.base import Panel
+from router_lab.panels.base import Panel, close_within
 from router_lab.panels.compare.compare import ComparePanel
 from router_lab.panels.divisor import DivisorPanel
 from router_lab.panels.monitor import MonitorPanel
@@ -59,6 +59,14 @@ class Dashboard(widgets.Tab):  # type: ignore[misc] # ipywidgets has no types
             self._place(title, self._made(title))
         self.selected_index = _TITLES.index(title)
         return self.panels[title]
+
+    def close(self) -> None:
+        """Close every panel and take the tabs off the page."""
+        for task in self._opening.values():
+            task.cancel()
+        close_within(self)
+        self.layout.close()
+        super().close()
 
     def __repr__(self) -> str:
         return f"Dashboard({', '.join(_TITLES)})"

@@ -10,4 +10,4 @@ import anywidget
 class SliderNames(anywidget.AnyWidget):
     """Invisible; names every slider of the panel it stands in by the label beside it."""
 
-    _esm = Path(__file__).with_name("slider_names.js")
+    _esm = Path(__file__).with_name("slider_names.js").read_text(encoding="utf-8")
