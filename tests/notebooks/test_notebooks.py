@@ -77,7 +77,7 @@ def test_every_code_cell_was_executed_and_nothing_noisy_was_saved(path: Path) ->
     assert not [
         output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"
     ]
-    saved = repr(outputs)
+    saved = re.sub(r"base64,[\w+/=]+|'image/png': '[^']*'", "", repr(outputs))  # any letters may come there
     assert "widget-view" not in saved
     assert not re.search(r"/tmp|/home|/root|\\\\Users|0x[0-9a-f]{6,}|\d+(\.\d+)? ?ms\b", saved)
 
