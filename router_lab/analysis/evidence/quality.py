@@ -297,7 +297,7 @@ def _marks(evidence: Evidence) -> list[Finding]:
     elif evidence.known_inputs and held < of:
         told = f", which differ from the others: {evidence.unlike}" if evidence.unlike else ""
         message = (
-            f"ground truth is known of {held:,} of {counted(of, 'pairs')}, and speaks for inputs like "
+            f"the expected answer is known of {held:,} of {counted(of, 'pairs')}, and speaks for inputs like "
             f"theirs{told}"
         )
         found.append(Finding("known_inputs", message, refuses=False))

@@ -70,7 +70,8 @@ def test_what_a_replay_s_rows_expect_was_known_beforehand(tmp_path: Path):
         row = ab(ledger).frame.iloc[0]
         assert (row["basis"], row["pairs"], row["difference"]) == ("scores", 60, -1.0)
         assert (
-            "ground truth is known of 60 of 400 pairs, and speaks for inputs like theirs" in row["warnings"]
+            "the expected answer is known of 60 of 400 pairs, and speaks for inputs like theirs"
+            in row["warnings"]
         )
         assert "which differ from the others: their mean agreement is 0.00" in row["warnings"]
         assert "inputs like theirs" in monitor(ledger, now=LATER).frame["warnings"].iloc[0]
