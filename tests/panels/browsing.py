@@ -11,11 +11,13 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import nbformat
+import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _FLAGS = [
@@ -28,6 +30,19 @@ _FLAGS = [
     "--disable-sync",
 ]
 WAIT_MS = 60_000
+
+
+def in_a_browser(*packages: str) -> list[pytest.MarkDecorator]:
+    """The marks of a module whose tests need Chromium and `packages`; it says what is missing."""
+    missing = [name for name in packages if find_spec(name) is None]
+    return [
+        pytest.mark.browser,
+        pytest.mark.timeout(300),
+        pytest.mark.skipif(
+            CHROMIUM is None, reason="no Chromium on this machine (Debian: apt-get install chromium)"
+        ),
+        pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)} (extras lab and dev)"),
+    ]
 
 
 def notebook(path: Path, *cells: str) -> Path:

@@ -5,25 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import CHROMIUM, browser_page, jupyterlab, notebook, voila
+from browsing import browser_page, in_a_browser, jupyterlab, notebook, voila
 
 import router_lab as rl
 from router_lab.scores.spot_checking import scored_pairs
 
-_MISSING = [name for name in ("playwright", "voila", "jupyterlab") if find_spec(name) is None]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="no Chromium on this machine (Debian: apt-get install chromium)"
-    ),
-    pytest.mark.skipif(bool(_MISSING), reason=f"not installed: {', '.join(_MISSING)} (extras lab and dev)"),
-]
+pytestmark = in_a_browser("playwright", "voila", "jupyterlab")
 
 # Another process that makes one call through the same ledger.
 _ONE_CALL = """

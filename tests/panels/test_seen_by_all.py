@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import CHROMIUM, browser_page, notebook, voila
+from browsing import browser_page, in_a_browser, notebook, voila
 from written_ledger import CALLS, make_calls
 
 import router_lab as rl
 
-_MISSING = [name for name in ("playwright", "voila", "axe_playwright_python") if find_spec(name) is None]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="no Chromium on this machine (Debian: apt-get install chromium)"
-    ),
-    pytest.mark.skipif(bool(_MISSING), reason=f"not installed: {', '.join(_MISSING)} (extras lab and dev)"),
-]
+pytestmark = in_a_browser("playwright", "voila", "axe_playwright_python")
 
 # Rules for whole documents: around a dashboard stands Voilà's page, which is not ours.
 _ITS_PAGE = ["region", "landmark-one-main", "page-has-heading-one", "document-title", "html-has-lang"]
