@@ -564,6 +564,8 @@ class Score:
     """The group of pairs it was drawn from; null where it was not drawn."""
     stratum_pairs: int | None = None
     """How many pairs that group had; null where it was not drawn."""
+    expected: str | None = None
+    """The expected answer, as text or JSON, that the answer was held against; null where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,11 @@ from dataclasses import replace
 from numbers import Number
 from typing import Any, Literal, TypeVar
 
-from router_lab.ledger.schema import ATTEMPTS, COMPARISONS, Table
+from router_lab.ledger.schema import ATTEMPTS, COMPARISONS, SCORES, Table
 from router_lab.ledger.values import as_text
-from router_lab.records import Attempt, Comparison
+from router_lab.records import Attempt, Comparison, Score
 
-Row = TypeVar("Row", Attempt, Comparison)
+Row = TypeVar("Row", Attempt, Comparison, Score)
 
 Content = Literal["full", "hash", "none"]
 
@@ -48,6 +48,11 @@ def comparison_content(comparison: Comparison, content: Content) -> Comparison:
     reduced = _reduced(comparison, COMPARISONS, content)
     details = comparison.details if isinstance(comparison.details, Mapping) else {"value": comparison.details}
     return replace(reduced, details=without_texts(details, content))
+
+
+def score_content(score: Score, content: Content) -> Score:
+    """`score` likewise: what was expected is as much of a data set as the prompt is."""
+    return score if content == "full" else _reduced(score, SCORES, content)
 
 
 def without_texts(details: Mapping[str, Any], content: Content) -> dict[str, Any]:

@@ -106,7 +106,7 @@ class Ledger:
             subject = Subject(comparison_id, attempt_id, side)
             given = new_score(subject, value, by, self._core.now(), kind=kind, verdict=verdict, note=note)
             scores = (*scores, given)
-        store_scores(self._core, scores)
+        store_scores(self._core, scores, self.accounts.content)
 
     def scores(self, *, since: datetime | None = None, until: datetime | None = None) -> pd.DataFrame:
         """One row per score, oldest first."""

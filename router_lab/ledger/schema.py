@@ -13,7 +13,7 @@ from router_lab.arguments import shown
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.records import Alert, Attempt, Comparison, Score, SwitchEvent, Watch
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 Kind = Literal["string", "int", "float", "bool", "time", "json"]
 
@@ -135,6 +135,7 @@ SCORES = Table(
     time="at",
     sort=("comparison_id", "side"),
     dictionary=("by", "side", "shown_as", "kind", "verdict", "stratum"),
+    content=("expected",),
 )
 WATCHES = Table(
     name="watches",

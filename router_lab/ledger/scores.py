@@ -12,6 +12,7 @@ from uuid import uuid4
 from router_lab.arguments import instance
 from router_lab.defaults import BASES
 from router_lab.errors import ConfigError
+from router_lab.ledger.content import Content, score_content
 from router_lab.ledger.journal.operations import Append, JournalTransaction
 from router_lab.ledger.schema import SCORES
 from router_lab.ledger.values import fitted_record, shown
@@ -27,8 +28,8 @@ _RESERVED = frozenset({"truth", "people", "judge", *BASES})
 _SIGNED: Mapping[str, ScoreKind] = {"replay:": "truth", "judge:": "judge"}
 
 
-def store_scores(core: Core, scores: Sequence[Score]) -> None:
-    """Write all of them in one transaction. Raises `ConfigError`, `LedgerError`."""
+def store_scores(core: Core, scores: Sequence[Score], content: Content = "full") -> None:
+    """Write all in one transaction, of texts what `content` says. Raises `ConfigError`, `LedgerError`."""
     for score in scores:
         instance(
             "score",
@@ -45,7 +46,7 @@ def store_scores(core: Core, scores: Sequence[Score]) -> None:
     fit = [fitted_record(SCORES, score) for score in scores]
     for score in fit:
         _check(score)
-    rows = [Append("scores", score) for score in fit]
+    rows = [Append("scores", score_content(score, content)) for score in fit]
 
     def write(transaction: JournalTransaction) -> None:
         for row in rows:

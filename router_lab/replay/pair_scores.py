@@ -19,7 +19,7 @@ from router_lab.errors import LedgerError, ReplacedFilesError
 from router_lab.ledger.content import is_hash
 from router_lab.records import Score, Side
 from router_lab.replay.rows import Row
-from router_lab.replay.scoring import Scorer
+from router_lab.replay.scoring import Scorer, expected_text
 from router_lab.router.answers.endings import WORDS
 
 _AT_ONCE = 1_000
@@ -130,6 +130,7 @@ def _scores(pair: Mapping[str, Any], row: Row, scorer: Scorer) -> Iterator[Score
             note=why or "",
             kind="truth",
             chance=1.0,
+            expected=expected_text(row.expected),
         )
 
 

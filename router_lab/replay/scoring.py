@@ -167,10 +167,15 @@ def _ending(completion: Completion) -> Ending:
     return ending(said.stop_reason, token_limited=said.token_limited, has_answer=has_answer)
 
 
+def expected_text(expected: Any) -> str:
+    """An expected answer as it is written down: a text as it is, anything else as JSON."""
+    return expected if isinstance(expected, str) else json.dumps(expected, default=str, ensure_ascii=False)
+
+
 def _text_and_data(expected: Any) -> tuple[str, Any]:
     """An expected answer as text, and decoded when it is an object or a list, or the JSON of one."""
     if not isinstance(expected, str):
-        return json.dumps(expected, default=str), expected if isinstance(expected, (dict, list)) else None
+        return expected_text(expected), expected if isinstance(expected, (dict, list)) else None
     if not expected.lstrip().startswith(("{", "[")):
         return expected, None
     try:

@@ -63,7 +63,7 @@ def encoder(name: str, *, keep: bool = False) -> Callable[[Any], Stored]:
     of = {column.name: column for column in table.columns}
     columns = [of[column] for column in line_columns(table) if column != "budget_lines"]
     values = attrgetter(*[column.name for column in columns])
-    texts = attrgetter(*table.content) if len(table.content) > 1 else None
+    texts = _texts(table.content)
     times, mappings, ints, floats = (
         [place for place, column in enumerate(columns) if column.kind == kind]
         for kind in ("time", "json", "int", "float")
@@ -84,9 +84,13 @@ def encoder(name: str, *, keep: bool = False) -> Callable[[Any], Stored]:
                 row[place] = _micros(columns[place], row[place], fit)
         for place in mappings:
             row[place] = _mapping_text(row[place])
-        return line(row), *(map(text_bytes, texts(record)) if texts else ())
+        return line(row), *map(text_bytes, texts(record))
 
     return encode
+
+
+def _texts(names: Sequence[str]) -> Callable[[Any], Sequence[Any]]:
+    return attrgetter(*names) if len(names) > 1 else lambda record: [getattr(record, name) for name in names]
 
 
 def _picked(places: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:

@@ -88,7 +88,7 @@ class Redaction:
 
 def _text_columns(table: Table) -> tuple[str, ...]:
     if table is SCORES:
-        return ("note",)
+        return ("note", *table.content)
     return (*table.content, "details") if table is COMPARISONS else table.content
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from router_lab.counted import counted
+from router_lab.ledger.content import is_hash
 from router_lab.panels.compare.diff import (
     Field,
     Side,
@@ -67,12 +68,14 @@ def card(
     live: bool = True,
     unseen: tuple[float, float] = (0.0, 0.0),
     thoughts: Mapping[Side, str] = MappingProxyType({}),
+    expected: str | None = None,
 ) -> Html:
     """The first of `pairs` under its `number` on the page, and the others folded under it.
 
     `current` marks the pair that keys act on. Without `live`, nothing that differs between equal runs.
     `unseen` is what the primary and the shadow may have cost more than is likely, USD; `thoughts` is what
-    either thought before it answered, which is no part of what is compared.
+    either thought before it answered, which is no part of what is compared; `expected` is what the data set
+    says the answer is.
     """
     pair = pairs.first
     return tag(
@@ -80,6 +83,7 @@ def card(
         _head(number, pairs, verdict),
         _prompt(prompt, limit),
         _answers(pair, limit),
+        _expected(expected, limit),
         _thoughts(thoughts, limit),
         _why(pair, live, unseen),
         _others(pairs, limit),
@@ -160,6 +164,16 @@ def _answers(pair: Comparison, limit: int) -> Html:
     models = pair.primary_model, pair.shadow_model
     columns = [_column(*each) for each in zip(sides, models, bodies, strict=True)]
     return tag("div", *columns, style=COLUMNS)
+
+
+def _expected(expected: str | None, limit: int) -> Html:
+    """What the data set says is right, below both answers, for the eye to go up from."""
+    if expected is None:
+        return Html("")
+    heading = tag("div", show("Expected"), style=f"{FAINT};font-size:12px;margin-bottom:3px")
+    said = tag("em", show("only a hash of it was kept"), style=FAINT) if is_hash(expected) else None
+    body = said or tag("pre", show(expected, limit), style=TEXT)
+    return tag("div", heading, body, style=f"{_PAD};border-top:{LINE}")
 
 
 def _thoughts(thoughts: Mapping[Side, str], limit: int) -> Html:

@@ -220,6 +220,7 @@ class ComparePanel(Panel[PageContent]):
         else:
             pairs = [Repeats(pair) for pair in source.page(wanted, number, size)]
         firsts = [each.first for each in pairs]
+        given = source.scores(firsts)
         return PageContent(
             choices=source.choices(),
             summary=summary,
@@ -230,7 +231,8 @@ class ComparePanel(Panel[PageContent]):
             prompts=source.prompts(firsts),
             unseen=source.unseen_bills(firsts),
             thoughts=source.thoughts(firsts),
-            said=said_before(source.scores(firsts)),
+            said=said_before(given),
+            expected={one["comparison_id"]: one["expected"] for one in given if one["expected"] is not None},
         )
 
     def _reread_said(self) -> None:

@@ -19,7 +19,7 @@ class PageContent:
     """Everything one drawing of the panel needs. `together`: pairs with the same prompt are one.
 
     `unseen`: what the two sides of a pair may have cost more than is likely, USD. `thoughts`: what they
-    thought before they answered.
+    thought before they answered. `expected`: what an answer was expected to be, by pair.
     """
 
     choices: Choices
@@ -32,6 +32,7 @@ class PageContent:
     said: dict[str, dict[str, EarlierVerdict]]
     unseen: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     thoughts: Mapping[str, Mapping[Side, str]] = field(default_factory=dict)
+    expected: Mapping[str, str] = field(default_factory=dict)
 
 
 def pairs_html(
@@ -49,6 +50,7 @@ def pairs_html(
             live=live,
             unseen=data.unseen.get(pair.first.comparison_id, (0.0, 0.0)),
             thoughts=data.thoughts.get(pair.first.comparison_id, {}),
+            expected=data.expected.get(pair.first.comparison_id),
         )
         for number, pair in enumerate(data.pairs, start=1)
     ]

@@ -30,6 +30,7 @@ SIDES: tuple[Side, Side] = ("primary", "shadow")
 _NEAR = timedelta(days=1)
 # What pages are sorted by: read for every pair, while texts are read for one page only.
 _KEYS = ("comparison_id", "task_type", "input_hash", "created_at", "agreement")
+_SAID = ("comparison_id", "side", "quality_score", "by", "note", "verdict", "chosen", "expected")
 _BILLS = {"request_id", "comparison_id", "is_shadow", "billing", "cost_usd", "worst_usd"}
 # Of pairs with the same prompt, the first one and this many more are read.
 _MOST_REPEATS = 20
@@ -245,9 +246,7 @@ class PairSource:
         if scores is None or not ids:
             return []
         chosen = scores.filter(scores.comparison_id.isin(ids)).order_by("at", "score_id")
-        return self._rows(
-            chosen.select("comparison_id", "side", "quality_score", "by", "note", "verdict", "chosen")
-        )
+        return self._rows(chosen.select(*_SAID))
 
     def frame(self, wanted: PairFilter) -> pd.DataFrame:
         """All pairs that pass, in order, as a frame with the columns of `Comparison`."""
