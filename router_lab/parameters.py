@@ -79,7 +79,7 @@ _MOST_EXTRA_BYTES = 100_000
 _DEEPEST_EXTRA = 64
 
 
-class Withheld:
+class HiddenHeaders:
     """The headers that a call was given, out of sight of whoever shows the variables of a frame.
 
     An error's frames outlive the call: crash reporters send them, notebooks print them.
@@ -88,7 +88,7 @@ class Withheld:
     __slots__ = ("headers",)
 
     def __init__(self, headers: Any) -> None:
-        self.headers: Any = headers.headers if isinstance(headers, Withheld) else headers
+        self.headers: Any = headers.headers if isinstance(headers, HiddenHeaders) else headers
 
     def __repr__(self) -> str:
         return "<headers, withheld>"
@@ -97,7 +97,7 @@ class Withheld:
 def withhold(arguments: dict[str, Any]) -> None:
     """Put the headers among a call's `arguments` out of sight."""
     if arguments.get("extra_headers") is not None:
-        arguments["extra_headers"] = Withheld(arguments["extra_headers"])
+        arguments["extra_headers"] = HiddenHeaders(arguments["extra_headers"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,13 +317,13 @@ def _refuse_secrets(value: Any, where: str) -> None:
 
 def _extra_headers(value: Any) -> dict[str, str]:
     headers: dict[str, str] = {}
-    if fault := _read_headers(Withheld(value), headers):
+    if fault := _read_headers(HiddenHeaders(value), headers):
         headers.clear()
         raise ValueError(fault)
     return headers
 
 
-def _read_headers(value: Withheld, headers: dict[str, str]) -> str:
+def _read_headers(value: HiddenHeaders, headers: dict[str, str]) -> str:
     """Put them into `headers`, or say what is wrong; returned, since a frame of the error would hold them."""
     given = value.headers
     if given is None:

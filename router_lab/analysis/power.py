@@ -120,9 +120,9 @@ def plan_experiment(
         arguments.share("margin", margin)
     _check_agreement(agreement)
     basis = asked_basis(pairs, basis, scored_by)
-    measured = _rates(pairs, by, basis, scored_by) if pairs is not None else {"": _Rates()}
+    measured = _rates(pairs, by, basis, scored_by) if pairs is not None else {"": _PastRates()}
     if isinstance(agreement, Mapping):
-        measured = {name: measured.get(name, _Rates()) for name in {**measured, **agreement} if name}
+        measured = {name: measured.get(name, _PastRates()) for name in {**measured, **agreement} if name}
     if not measured:
         raise ConfigError(
             "there are no pairs to plan from; give agreement=, pairs_per_day= and usd_per_pair="
@@ -219,7 +219,7 @@ def _tally_of_differences(differences: Floats) -> Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rates:
+class _PastRates:
     """`differences` are of distinct inputs, by `basis`; () where a 0/1 agreement is planned by."""
 
     agreement: float | None = None
@@ -233,7 +233,7 @@ class _Rates:
     refusal: str = ""
 
 
-def _rates(pairs: Any, by: str, basis: str | None, scored_by: str | None) -> dict[str, _Rates]:
+def _rates(pairs: Any, by: str, basis: str | None, scored_by: str | None) -> dict[str, _PastRates]:
     rows = judged_pairs(pairs, by, [_UNKNOWN], basis=basis, scored_by=scored_by)
     return {str(name): _rates_of(group, basis) for name, group in rows.groupby(by)}
 
@@ -251,18 +251,18 @@ def _nothing_to_plan_by(group: pd.DataFrame, found: Evidence) -> str:
     return "; ".join(refused) or nothing_said(group, found.basis)
 
 
-def _rates_of(group: pd.DataFrame, basis: str | None) -> _Rates:
+def _rates_of(group: pd.DataFrame, basis: str | None) -> _PastRates:
     found = evidence_of(group, basis)
     evidence = found.rows
     if evidence.empty:
-        return _Rates(basis=found.basis, refusal=_nothing_to_plan_by(group, found))
+        return _PastRates(basis=found.basis, refusal=_nothing_to_plan_by(group, found))
     inputs = evidence["input_hash"].astype(str)
     mean = cluster_mean(evidence["value"], inputs)
     alike = evidence_of(group, "agreement").rows["agreement"]
     days = (evidence["created_at"].max() - evidence["created_at"].min()).total_seconds() / 86_400
     first = evidence.drop_duplicates("input_hash")["value"]
     is_binary = found.basis == "agreement" and bool(first.isin([-1.0, 0.0]).all())
-    return _Rates(
+    return _PastRates(
         agreement=1 + mean.mean if found.basis == "agreement" else float(alike.mean()),
         basis=found.basis,
         whose=found.whose,
@@ -282,7 +282,7 @@ def _design_effect(mean: ClusteredMean) -> float:
     return max(1.0, mean.rows / mean.effective_pairs)
 
 
-def _refused(name: str, rates: _Rates) -> dict[str, Any]:
+def _refused(name: str, rates: _PastRates) -> dict[str, Any]:
     return {"task_type": name, "basis": rates.basis, "whose": rates.whose, "refusal": rates.refusal}
 
 
@@ -293,7 +293,7 @@ def _forecast(
     alpha: float,
     per_day: float,
     margin: float | None,
-    rates: _Rates,
+    rates: _PastRates,
 ) -> dict[str, Any]:
     accepted = plan.margin(rates.basis)
     if rates.differences:

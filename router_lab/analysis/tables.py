@@ -14,6 +14,7 @@ import pandas as pd
 from router_lab import arguments
 from router_lab.errors import ConfigError, LedgerError, ReplacedFilesError, RouterLabError, error_line
 from router_lab.ledger.reading.queries import arrow_table
+from router_lab.ledger.reading.tables import Tables, tables_in
 
 ACCEPTED = (
     "a Ledger, the path of one (a folder, or s3://bucket/prefix), or its tables "
@@ -21,23 +22,11 @@ ACCEPTED = (
 )
 
 
-class Tables(Protocol):
-    """What every metric reads: `ledger.tables()` or `open()` give one."""
-
-    @property
-    def attempts(self) -> Any:
-        """The attempts as an Ibis table."""
-
-    @property
-    def comparisons(self) -> Any:
-        """The comparisons as an Ibis table."""
-
-
 class HasTables(Protocol):
-    """What a `Ledger` is to the analysis."""
+    """What a `Ledger` is to the analysis, which never imports what could send anything."""
 
-    def tables(self) -> Any:
-        """Its `Tables`, as of now."""
+    def tables(self) -> Tables:
+        """Its tables, as of now."""
 
 
 # What every function over a ledger takes.
@@ -74,8 +63,6 @@ def open(path: str | Path, backend: str = "duckdb", connection: Any = None) -> A
     `backend` is `duckdb` or `pyspark`, `connection` an Ibis connection of that kind to use. Raises
     `LedgerError` when there is no ledger, or when a file cannot be read: the message names it.
     """
-    from router_lab.ledger.reading.tables import tables_in
-
     is_store = isinstance(path, str) and "://" in path
     if not is_store and not os.path.isdir(arguments.path("path", path)):  # noqa: PTH112 - True or False, always
         raise LedgerError(f"{path}: no such folder. Pass the folder a Ledger was opened on, or its copy")

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from router_lab.forking import renewed_in_child
 from router_lab.ledger.disk.files import Files
@@ -31,7 +31,7 @@ from router_lab.ledger.journal.file import (
 )
 from router_lab.ledger.journal.forks import let_go_when_collected
 from router_lab.ledger.journal.operations import Append, JournalTransaction
-from router_lab.ledger.journal.peeking import Peeking
+from router_lab.ledger.journal.peeking import JournalReads
 from router_lab.ledger.journal.recovery import recover
 from router_lab.ledger.journal.writer import Writer, catch_up
 from router_lab.ledger.privacy import kept_privacy, tighten
@@ -40,21 +40,15 @@ from router_lab.ledger.sealed.rewrite import remove_strays
 from router_lab.ledger.sealed.seal import Sealer
 from router_lab.ledger.sealed.store import SealedStore
 from router_lab.records import Alert
+from router_lab.router.ports import Clock
 
 _Result = TypeVar("_Result")
-
-
-class Now(Protocol):
-    """The part of a clock a ledger needs."""
-
-    def now(self) -> datetime:
-        """UTC and timezone-aware."""
 
 
 class Core:
     """One open ledger. Its writer starts with the first write: reading needs no permission to write."""
 
-    def __init__(self, place: Place, clock: Now) -> None:
+    def __init__(self, place: Place, clock: Clock) -> None:
         self.name = place.name
         self.folder: Path = place.journal_folder
         self.files: Files = place.files
@@ -73,7 +67,7 @@ class Core:
     def _begin(self) -> None:
         self._writer: Writer | None = None
         self._start_lock = threading.Lock()
-        self._peeking = Peeking(self.folder, self.name)
+        self._peeking = JournalReads(self.folder, self.name)
         weakref.finalize(self, let_go_when_collected, self._peeking).atexit = False
 
     def begin_in_child(self) -> None:

@@ -14,7 +14,7 @@ from router_lab.extras import imported
 from router_lab.ledger.accounts import LedgerAccounts
 from router_lab.ledger.batches import LedgerBatches
 from router_lab.ledger.content import Content
-from router_lab.ledger.core import Core, Now
+from router_lab.ledger.core import Core
 from router_lab.ledger.disk.place import place_of
 from router_lab.ledger.schema import aware
 from router_lab.ledger.status import Status, read_status
@@ -26,11 +26,12 @@ from router_lab.records import (
     Side,
 )
 from router_lab.router.clock import SystemClock
+from router_lab.router.ports import Clock
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from router_lab.ledger.exchange.imports.importing import Imported, Source
+    from router_lab.ledger.exchange.imports.importing import LogImport, Source
     from router_lab.ledger.exchange.score_files import On
     from router_lab.ledger.exchange.score_import import ScoreImport
     from router_lab.ledger.reading.tables import Tables
@@ -47,7 +48,7 @@ class Ledger:
     """
 
     def __init__(
-        self, path: str | Path, *, clock: Now | None = None, journal: str | Path | None = None
+        self, path: str | Path, *, clock: Clock | None = None, journal: str | Path | None = None
     ) -> None:
         self._core = Core(place_of(path, journal), clock or SystemClock())
         self.switch = LedgerSwitch(self._core)
@@ -274,7 +275,7 @@ class Ledger:
         content: Content | None = None,
         *,
         strict: bool = False,
-    ) -> Imported:
+    ) -> LogImport:
         """Add attempts from another tool's log that are not here yet; returns how many.
 
         `source` is `litellm` (spend logs), `otel` or `openinference` (spans), `langfuse` (observations) or

@@ -18,7 +18,7 @@ from router_lab.errors import ConfigError
 from router_lab.extras import imported
 from router_lab.ledger.journal.money import MOST_USD, is_amount
 from router_lab.ledger.journal.operations import JournalTransaction
-from router_lab.ledger.journal.switch_holds import Leaving, hold, take_away
+from router_lab.ledger.journal.switch_holds import FlipRemoval, hold, take_away
 from router_lab.ledger.journal.switch_store import (
     all_flips,
     applicable,
@@ -112,7 +112,7 @@ class LedgerSwitch:
         minutes: float | None = None,
         pairs: int | None = None,
         usd: float | None = None,
-    ) -> Flipped:
+    ) -> SwitchFlip:
         """Turn shadows on, globally or for the task types under `prefix`, at most until a limit is reached.
 
         Limits: `minutes` of time, complete `pairs`, `usd` of shadow spending; calls in flight when a
@@ -144,7 +144,7 @@ class LedgerSwitch:
             raise ConfigError(unknown)
         return self._flip(event, held=is_entered(sys._getframe(1)))
 
-    def off(self, reason: str, prefix: str = "", author: str | None = None) -> Flipped:
+    def off(self, reason: str, prefix: str = "", author: str | None = None) -> SwitchFlip:
         """Turn shadows off; without `prefix`, all of them. The result takes it away again, as with `on`.
 
         A prefix without a route is warned of, not refused: another process may have it.
@@ -228,12 +228,12 @@ class LedgerSwitch:
         finally:
             self._glanced = {}
 
-    def _flip(self, flip: SwitchEvent, *, held: bool) -> Flipped:
+    def _flip(self, flip: SwitchEvent, *, held: bool) -> SwitchFlip:
         event = fitted_record(SWITCH_EVENTS, flip)
 
-        def apply(transaction: JournalTransaction) -> Flipped:
+        def apply(transaction: JournalTransaction) -> SwitchFlip:
             end_expired(transaction.connection, event.at)
-            return Flipped(
+            return SwitchFlip(
                 self, store(transaction.connection, event, owner=transaction.owner if held else None)
             )
 
@@ -254,7 +254,7 @@ class LedgerSwitch:
 
     def _take_away(self, event: SwitchEvent) -> None:
         at = self._core.now()
-        leaving = Leaving(event.epoch, event.prefix, event.reason, event.author)
+        leaving = FlipRemoval(event.epoch, event.prefix, event.reason, event.author)
         self._change(lambda transaction: take_away(transaction.connection, leaving, at))
 
 
@@ -262,7 +262,7 @@ def _word(state: SwitchState) -> str:
     return "on" if state.on else "off"
 
 
-class Flipped:
+class SwitchFlip:
     """A flip that was made. It lasts, unless it is used as a context manager, which holds it.
 
     Any number of blocks, of any tasks and processes, may overlap. Each takes away its own flip when it
@@ -279,7 +279,7 @@ class Flipped:
         if self._process == os.getpid():
             self._switch._take_away(self.event)
 
-    def __enter__(self) -> Flipped:
+    def __enter__(self) -> SwitchFlip:
         if self._process == os.getpid():
             self._switch._hold(self.event)
         return self

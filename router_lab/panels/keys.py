@@ -9,7 +9,7 @@ import anywidget
 import traitlets
 
 
-class Keys(anywidget.AnyWidget):
+class KeyboardShortcuts(anywidget.AnyWidget):
     """A line of keys and what they do. `on_press` is called with the key, one of those in `meanings`.
 
     It has the focus after a click anywhere in its panel that is not on a control, or by the Tab key;

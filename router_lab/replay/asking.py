@@ -34,7 +34,7 @@ _PATIENCE = 12
 
 
 @dataclass(slots=True)
-class Tally:
+class CandidateTally:
     """What came of one candidate so far. `skipped` pairs were there before; `stopped` says why it ended.
 
     `out` answers are in batches that their provider has.
@@ -70,7 +70,7 @@ async def ask(
     job_of: Callable[[Sequence[Attempt]], Job],
     *,
     pace: Pace,
-    tally: Tally,
+    tally: CandidateTally,
     is_stopped: Callable[[], bool],
     note: Callable[[str], None],
 ) -> FinishedJob | None:

@@ -24,14 +24,14 @@ from router_lab.errors import (
 from router_lab.ledger.reading.recorded import attempt_of
 from router_lab.records import Attempt, Batch
 from router_lab.replay.arguments import check_arguments
-from router_lab.replay.asking import HOPELESS, Tally, is_hopeless
+from router_lab.replay.asking import HOPELESS, CandidateTally, is_hopeless
 from router_lab.replay.candidates import Candidate
-from router_lab.replay.fan_out import FanOut, Wanted, request_id_of
-from router_lab.replay.paid import PREFIX, Paid
-from router_lab.replay.reused import Reused
+from router_lab.replay.fan_out import FanOut, PairToMake, request_id_of
+from router_lab.replay.paid import PREFIX, PaidPairs
+from router_lab.replay.reused import ReusedAnswers
 from router_lab.router.attempts.finished_job import FinishedJob
 from router_lab.router.attempts.job import Job
-from router_lab.router.batches.desk import BatchDesk, Prepared
+from router_lab.router.batches.desk import BatchDesk, BatchDraft
 from router_lab.router.batches.judging import CANCELLED_THERE, FIELD_REFUSED
 from router_lab.router.calls.calls import SwitchedOffError
 from router_lab.router.ports import Batches
@@ -129,7 +129,7 @@ class BatchReplay:
         await self._wait()
         self._failures = await asyncio.to_thread(Failures, self.run.router.ledger)
 
-    def settled(self, wanted: Wanted, job: Job) -> FinishedJob | None:
+    def settled(self, wanted: PairToMake, job: Job) -> FinishedJob | None:
         """The failure of a pair whose candidate will not be asked again; None for one that is open."""
         if (refused := self._refused.get(wanted.comparison_id)) is not None:
             return FinishedJob(job, None, refused)
@@ -153,7 +153,7 @@ class BatchReplay:
     async def _hand_in(self, items: Iterable[Any]) -> int:
         """Go through the rows once; how many items were handed in."""
         ledger = self.run.router.ledger
-        paid = await asyncio.to_thread(Paid, ledger)
+        paid = await asyncio.to_thread(PaidPairs, ledger)
         reused = await asyncio.to_thread(self._reused) if self.run.reuse else None
         out = await self.batches.out()
         filling = {one.name: _Filling(self, one) for one in self.run.candidates}
@@ -175,10 +175,10 @@ class BatchReplay:
                 await one.give_up()
         return sum(one.handed_in for one in filling.values())
 
-    def _reused(self) -> Reused:
-        return Reused(self.run.router.ledger, self.run.run_id, self.run.began)
+    def _reused(self) -> ReusedAnswers:
+        return ReusedAnswers(self.run.router.ledger, self.run.run_id, self.run.began)
 
-    def _is_asked(self, wanted: Wanted, paid: Paid, out: frozenset[str]) -> bool:
+    def _is_asked(self, wanted: PairToMake, paid: PaidPairs, out: frozenset[str]) -> bool:
         identity, tally = wanted.comparison_id, self.run.tallies[wanted.candidate.name]
         if tally.stopped is not None or identity in paid.pairs or identity in out:
             return False
@@ -190,7 +190,7 @@ class BatchReplay:
             return False
         return not rows or rows[-1].http_status in HOPELESS or not self._is_final(rows)
 
-    def _job(self, wanted: Wanted) -> Job:
+    def _job(self, wanted: PairToMake) -> Job:
         rows = self._failures.of(wanted.comparison_id) if self._failures is not None else ()
         request_id = request_id_of(wanted.item, self.run.run_id)
         return self.run.router.job(wanted.request(), request_id, wanted.comparison_id, rows)
@@ -200,7 +200,7 @@ class BatchReplay:
         if self.stopped is None:
             self.stopped = f"{type(error).__name__}: {error}"
 
-    def refuse(self, refused: Iterable[tuple[Job, RouterLabError]], tally: Tally) -> None:
+    def refuse(self, refused: Iterable[tuple[Job, RouterLabError]], tally: CandidateTally) -> None:
         """Rows that cannot be asked: failures, or the candidate's own."""
         for job, error in refused:
             if is_hopeless(error):
@@ -274,7 +274,7 @@ class _Filling:
     candidate: Candidate
     handed_in: int = 0
     _jobs: list[Job] = field(default_factory=list)
-    _prepared: Prepared | None = None
+    _prepared: BatchDraft | None = None
 
     async def add(self, job: Job) -> None:
         """Take one more."""

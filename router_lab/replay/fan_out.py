@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 from router_lab.errors import BudgetExceededError, LedgerError, ProviderError, RouterLabError
 from router_lab.ledger.content import is_hash
 from router_lab.records import Attempt
-from router_lab.replay.asking import Tally, ask
+from router_lab.replay.asking import CandidateTally, ask
 from router_lab.replay.candidates import Candidate
 from router_lab.replay.logged import logged_answer, stored_answer
 from router_lab.replay.pace import Pace
-from router_lab.replay.paid import Paid, replay_id
+from router_lab.replay.paid import PaidPairs, replay_id
 from router_lab.replay.plan import Item
-from router_lab.replay.reused import Reused
+from router_lab.replay.reused import ReusedAnswers
 from router_lab.router.attempts.finished_job import FinishedJob
 from router_lab.router.attempts.job import Job
 from router_lab.router.comparators.compare import Comparator, Judge, comparator
@@ -44,7 +44,7 @@ _log = logging.getLogger("router_lab.replay")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PairToMake:
     """One pair to be made."""
 
     item: Item
@@ -84,22 +84,22 @@ class FanOut:
     repeats: int
     concurrency: int
     reuse: bool
-    report: Callable[[str, Tally], None]
+    report: Callable[[str, CandidateTally], None]
     began: datetime
-    tallies: dict[str, Tally] = field(init=False)
-    primary: Tally = field(default_factory=Tally)
+    tallies: dict[str, CandidateTally] = field(init=False)
+    primary: CandidateTally = field(default_factory=CandidateTally)
     stopped: str | None = None
-    settled: Callable[[Wanted, Job], FinishedJob | None] | None = None
+    settled: Callable[[PairToMake, Job], FinishedJob | None] | None = None
     problems: list[str] = field(default_factory=list)
-    _paid: Paid | None = None
-    _known: Reused | None = None
+    _paid: PaidPairs | None = None
+    _known: ReusedAnswers | None = None
     _identities: dict[str, str] = field(init=False)
     _paces: dict[str, Pace] = field(default_factory=dict)
     _comparators: dict[str, tuple[ShadowRoute, Comparator | Judge]] = field(default_factory=dict)
     _rng: random.Random = field(default_factory=lambda: random.Random(0))
 
     def __post_init__(self) -> None:
-        self.tallies = {candidate.name: Tally() for candidate in self.candidates}
+        self.tallies = {candidate.name: CandidateTally() for candidate in self.candidates}
         models = self.router.settings.models
         self._identities = {one.name: one.identity(models[one.name]) for one in self.candidates}
 
@@ -114,16 +114,16 @@ class FanOut:
                 return
             # A turn needs to know what the one before was told of the same rows.
             if self._paid is None or len(turns) > 1 or self.settled is not None:
-                self._paid = await asyncio.to_thread(Paid, self.router.ledger)
+                self._paid = await asyncio.to_thread(PaidPairs, self.router.ledger)
                 self._known = await asyncio.to_thread(self._reused) if self.reuse else None
             try:
-                await _Turn(self, candidates, self._paid, self._known).run(items())
+                await _CandidatePass(self, candidates, self._paid, self._known).run(items())
             except BaseExceptionGroup as group:  # the first says it; the others were cancelled, or the same
                 raise group.exceptions[0] from None
             await self.router.pairs.drain()
 
-    def _reused(self) -> Reused:
-        return Reused(self.router.ledger, self.run_id, self.began)
+    def _reused(self) -> ReusedAnswers:
+        return ReusedAnswers(self.router.ledger, self.run_id, self.began)
 
     def _turns(self) -> list[list[Candidate]]:
         """Candidates that run at the same time: of an Ollama server one model, which it keeps loaded."""
@@ -142,11 +142,11 @@ class FanOut:
                 turns.append([candidate])
         return turns
 
-    def wanted(self, item: Item, candidates: Sequence[Candidate]) -> list[Wanted]:
+    def wanted(self, item: Item, candidates: Sequence[Candidate]) -> list[PairToMake]:
         """The pairs that a row makes with these candidates."""
         said = "" if item.logged is None else repr([item.logged.output, item.logged.tool_calls])
         return [
-            Wanted(
+            PairToMake(
                 item,
                 candidate,
                 repeat,
@@ -190,11 +190,11 @@ class FanOut:
             self.stopped = f"{type(error).__name__}: {error}"
 
 
-class _Turn:
+class _CandidatePass:
     """One pass over the rows for some of the candidates."""
 
     def __init__(
-        self, run: FanOut, candidates: Sequence[Candidate], paid: Paid, reused: Reused | None
+        self, run: FanOut, candidates: Sequence[Candidate], paid: PaidPairs, reused: ReusedAnswers | None
     ) -> None:
         self._run = run
         self._router = run.router
@@ -204,7 +204,7 @@ class _Turn:
         self._places = asyncio.Semaphore(2 * run.concurrency)
 
     async def run(self, items: Any) -> None:
-        answered: list[tuple[Item, list[Wanted]]] = []
+        answered: list[tuple[Item, list[PairToMake]]] = []
         async with asyncio.TaskGroup() as rows:
             for item in items:
                 if self._run.stopped or not self._left():
@@ -222,7 +222,7 @@ class _Turn:
             await self._begin_answered(rows, answered)
 
     async def _begin_answered(
-        self, rows: asyncio.TaskGroup, some: Sequence[tuple[Item, list[Wanted]]]
+        self, rows: asyncio.TaskGroup, some: Sequence[tuple[Item, list[PairToMake]]]
     ) -> None:
         """Begin rows of which the ledger has answers, read together: there may be more than memory holds."""
         answers = await self._paid.answers([one.comparison_id for _, wanted in some for one in wanted])
@@ -231,7 +231,11 @@ class _Turn:
                 await self._begin(rows, item, wanted, answers)
 
     async def _begin(
-        self, rows: asyncio.TaskGroup, item: Item, wanted: Sequence[Wanted], answers: Mapping[str, Attempt]
+        self,
+        rows: asyncio.TaskGroup,
+        item: Item,
+        wanted: Sequence[PairToMake],
+        answers: Mapping[str, Attempt],
     ) -> None:
         await self._places.acquire()
         row = rows.create_task(self._row(item, wanted, answers))
@@ -240,7 +244,7 @@ class _Turn:
     def _left(self) -> bool:
         return any(self._run.tallies[one.name].stopped is None for one in self._candidates)
 
-    def _is_missing(self, wanted: Wanted) -> bool:
+    def _is_missing(self, wanted: PairToMake) -> bool:
         if wanted.comparison_id not in self._paid.pairs:
             return True
         tally = self._run.tallies[wanted.candidate.name]
@@ -248,7 +252,7 @@ class _Turn:
         self._run.report(wanted.candidate.name, tally)
         return False
 
-    async def _row(self, item: Item, wanted: Sequence[Wanted], answers: Mapping[str, Attempt]) -> None:
+    async def _row(self, item: Item, wanted: Sequence[PairToMake], answers: Mapping[str, Attempt]) -> None:
         try:
             primary, written = await self._primary(item)
         except (BudgetExceededError, LedgerError) as error:
@@ -267,7 +271,7 @@ class _Turn:
             except LedgerError as error:
                 self._run.stop(error)
 
-    def _give_up(self, wanted: Sequence[Wanted], why: str) -> None:
+    def _give_up(self, wanted: Sequence[PairToMake], why: str) -> None:
         self._note(why)
         for one in wanted:
             self._run.tallies[one.candidate.name].unanswered += 1
@@ -334,7 +338,7 @@ class _Turn:
             )
             await self._router.pairs.write_compared(pairing, primary, answer)
 
-    async def _pair(self, wanted: Wanted, primary: FinishedJob, stored: Attempt | None) -> None:
+    async def _pair(self, wanted: PairToMake, primary: FinishedJob, stored: Attempt | None) -> None:
         name = wanted.candidate.name
         tally = self._run.tallies[name]
         shadow, known = await self._stored(wanted, primary, stored)
@@ -369,7 +373,9 @@ class _Turn:
         tally.reused += known
         self._run.report(name, tally)
 
-    async def _write(self, pairing: Pairing, primary: FinishedJob, shadow: FinishedJob, tally: Tally) -> None:
+    async def _write(
+        self, pairing: Pairing, primary: FinishedJob, shadow: FinishedJob, tally: CandidateTally
+    ) -> None:
         pairs = self._router.pairs
         if isinstance(shadow.error, Exception):
             pairs.write_failed(pairing, primary, shadow.job, shadow.error)
@@ -382,7 +388,7 @@ class _Turn:
             tally.answered += 1
 
     async def _stored(
-        self, wanted: Wanted, primary: FinishedJob, before: Attempt | None
+        self, wanted: PairToMake, primary: FinishedJob, before: Attempt | None
     ) -> tuple[FinishedJob | None, bool]:
         """An answer that was paid for before, and whether it was another run's."""
         known = False
@@ -399,10 +405,12 @@ class _Turn:
             return FinishedJob(job, None), known
         return stored_answer(job, before), known
 
-    def _job(self, wanted: Wanted, primary: FinishedJob, before: Sequence[Attempt] = ()) -> Job:
+    def _job(self, wanted: PairToMake, primary: FinishedJob, before: Sequence[Attempt] = ()) -> Job:
         return self._router.job(wanted.request(), primary.job.request_id, wanted.comparison_id, before)
 
-    async def _asked(self, wanted: Wanted, primary: FinishedJob, tally: Tally) -> FinishedJob | None:
+    async def _asked(
+        self, wanted: PairToMake, primary: FinishedJob, tally: CandidateTally
+    ) -> FinishedJob | None:
         """The candidate's answer or its failure; None where nothing can be known of it now."""
         name = wanted.candidate.name
         return await ask(

@@ -20,12 +20,12 @@ from router_lab.counted import counted
 from router_lab.errors import BudgetExceededError, ConfigError, LedgerError
 from router_lab.records import Attempt
 from router_lab.replay.arguments import check_arguments
-from router_lab.replay.asking import Tally, ask
+from router_lab.replay.asking import CandidateTally, ask
 from router_lab.replay.bundle import BundleFile, bundle_file
 from router_lab.replay.candidates import Candidate
 from router_lab.replay.pace import Pace
 from router_lab.replay.paid import key64
-from router_lab.replay.plan import Item, Plan, Reader, refuse
+from router_lab.replay.plan import Item, ItemReader, Plan, refuse
 from router_lab.replay.progress import Progress, reporting
 from router_lab.replay.scoring import Scorer
 from router_lab.replay.sources import OpenRows
@@ -115,7 +115,7 @@ async def freeze(
     try:
         with OpenRows(rows, task_type, within, since) as source:
             scorer = Scorer(None, None, router.settings)
-            reader = Reader(
+            reader = ItemReader(
                 source,
                 beside,
                 (candidate,),
@@ -149,7 +149,7 @@ class _Freezer:
     candidate: Candidate
     repeats: int
     concurrency: int
-    tally: Tally = field(default_factory=Tally)
+    tally: CandidateTally = field(default_factory=CandidateTally)
     stopped: str | None = None
     problems: list[str] = field(default_factory=list)
 

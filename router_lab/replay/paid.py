@@ -16,7 +16,7 @@ import numpy as np
 
 from router_lab.ledger.reading.recorded import attempt_of
 from router_lab.records import Attempt
-from router_lab.router.playback.batched import Batched
+from router_lab.router.playback.batched import BatchedQueries
 
 PREFIX = "replay-"
 _AT_ONCE = 50_000
@@ -36,7 +36,7 @@ def key64(text: str) -> int:
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
-class Keys:
+class TextSet:
     """A set of texts, 8 bytes each."""
 
     def __init__(self, texts: Iterable[str] = (), keys: Any = None) -> None:
@@ -55,7 +55,7 @@ class Keys:
         return place < len(self._keys) and bool(self._keys[place] == key)
 
 
-class Paid:
+class PaidPairs:
     """What there was when the run began. Reads a ledger; nothing of it changes."""
 
     def __init__(self, ledger: Any) -> None:
@@ -65,18 +65,18 @@ class Paid:
         tables = tables_of(ledger)
         attempts, pairs = tables.attempts, tables.comparisons
         own = pairs.filter(pairs.comparison_id.startswith(PREFIX))
-        self.pairs = Keys(_texts(own.comparison_id))
+        self.pairs = TextSet(_texts(own.comparison_id))
         asked = attempts.filter(~attempts.is_shadow)
-        self.primaries = Keys(_texts(asked.attempt_id))
+        self.primaries = TextSet(_texts(asked.attempt_id))
         answered = attempts.filter(
             attempts.comparison_id.startswith(PREFIX) & attempts.is_shadow & (attempts.outcome == "ok")
         )
-        self.unpaired = Keys(_texts(answered.anti_join(own, "comparison_id").comparison_id))
+        self.unpaired = TextSet(_texts(answered.anti_join(own, "comparison_id").comparison_id))
         calls = attempts.filter(
             ~attempts.is_shadow & attempts.request_id.startswith(PREFIX) & (attempts.outcome == "ok")
         )
-        self._primary: Batched[str, Attempt] = Batched(self._primaries)
-        self._calls = Keys(_texts(calls.filter(~calls.attempt_id.startswith(PREFIX)).request_id))
+        self._primary: BatchedQueries[str, Attempt] = BatchedQueries(self._primaries)
+        self._calls = TextSet(_texts(calls.filter(~calls.attempt_id.startswith(PREFIX)).request_id))
 
     async def answers(self, comparison_ids: Sequence[str]) -> Mapping[str, Attempt]:
         """The candidates' answers that are paid for and in no pair yet, of these pairs.
@@ -131,13 +131,13 @@ def latencies(ledger: Any, models: Sequence[str]) -> dict[str, float]:
     return {one["model_requested"]: one["mean_ms"] for one in arrow_of(means).to_pylist()}
 
 
-def used_answers(ledger: Any, run_id: str) -> Keys:
+def used_answers(ledger: Any, run_id: str) -> TextSet:
     """The ids of the answers that pairs of a run have."""
     from router_lab.analysis.tables import tables_of
 
     pairs = tables_of(ledger).comparisons
     own = pairs.filter((pairs.run_id == run_id) & pairs.shadow_attempt_id.notnull())
-    return Keys(_texts(own.shadow_attempt_id))
+    return TextSet(_texts(own.shadow_attempt_id))
 
 
 def stored_answers(ledger: Any, hashes: Sequence[str], models: Sequence[str]) -> list[Attempt]:

@@ -16,7 +16,7 @@ from router_lab.counted import counted
 from router_lab.errors import ConfigError, RouterLabError
 from router_lab.replay.candidates import Candidate
 from router_lab.replay.logged import Logged
-from router_lab.replay.paid import Keys, key64, latencies, replay_id
+from router_lab.replay.paid import TextSet, key64, latencies, replay_id
 from router_lab.replay.rows import Row, present
 from router_lab.replay.scoring import Scorer
 from router_lab.replay.sources import OpenRows
@@ -49,7 +49,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class RowProblem:
     """What is wrong with a row; `row` counts from 1."""
 
     row: int
@@ -60,7 +60,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class CandidateCost:
     """What asking one candidate for so many answers costs in USD, and takes in seconds.
 
     `low_usd` is for answers as long as the log's, or of one token where there is no log; `high_usd` for the
@@ -86,7 +86,7 @@ class Cost:
             f"${self.high_usd:.4f}, {takes}"
         )
 
-    def scaled(self, answers: int) -> Cost:
+    def scaled(self, answers: int) -> CandidateCost:
         """For another number of answers."""
         share = answers / self.answers if self.answers else 0.0
         return replace(
@@ -111,8 +111,8 @@ class Plan:
     rows: int
     drawn: Mapping[str, int]
     chances: Mapping[str, float]
-    costs: Sequence[Cost]
-    problems: Sequence[Problem]
+    costs: Sequence[CandidateCost]
+    problems: Sequence[RowProblem]
     problem_count: int
     seconds: float | None
     left_usd: float | None = None
@@ -162,7 +162,7 @@ def refuse(plan: Plan, name: str, strict: bool) -> None:
         raise ConfigError(f"{name}: there are no rows, or none is of the task type and time asked for")
 
 
-class Reader:
+class ItemReader:
     """Rows as items, the same at every pass."""
 
     def __init__(
@@ -188,21 +188,21 @@ class Reader:
         self._task_type = task_type
         self._scorer = scorer
 
-    def items(self, chosen: Chosen) -> Iterator[Item]:
+    def items(self, chosen: RowChoice) -> Iterator[Item]:
         """The items that were found well and drawn."""
         for read in self._read(chosen.repeated):
             if isinstance(read, Item) and (chance := chosen.chance(read)) is not None:
                 yield replace(read, chance=chance)
 
-    def plan(self, run_id: str, sample: int | None, seed: int) -> tuple[Plan, Chosen]:
+    def plan(self, run_id: str, sample: int | None, seed: int) -> tuple[Plan, RowChoice]:
         """Go through all of them. Raises `ConfigError` for a source that cannot be read, and an id twice."""
-        keys, names, problems, kinds = array("Q"), array("Q"), list[Problem](), Counter[str]()
-        some = _Some(_ESTIMATED, seed)
+        keys, names, problems, kinds = array("Q"), array("Q"), list[RowProblem](), Counter[str]()
+        some = _Reservoir(_ESTIMATED, seed)
         wrong = number = 0
         for number, read in enumerate(self._read(frozenset()), 1):
             if isinstance(read, ConfigError):
                 wrong += 1
-                problems += [Problem(number, str(read))] if len(problems) < _TOLD else []
+                problems += [RowProblem(number, str(read))] if len(problems) < _TOLD else []
                 continue
             keys.append(key64(read.key))
             names.append(name64(read.row.task_type, read.row.task_id))
@@ -212,7 +212,7 @@ class Reader:
         self._refuse_same_ids(repeated)
         drawn = dict(kinds) if sample is None else _allocated(kinds, sample)
         some_keys = None if sample is None else self._drawn(repeated, drawn, seed)
-        chosen = Chosen(
+        chosen = RowChoice(
             repeated,
             {kind: drawn[kind] / kinds[kind] for kind in kinds},
             some_keys,
@@ -298,7 +298,7 @@ class Reader:
                     "or be left out to use a hash of the input"
                 )
 
-    def _costs(self, some: Sequence[Item], rows: int) -> list[Cost]:
+    def _costs(self, some: Sequence[Item], rows: int) -> list[CandidateCost]:
         models = self._router.settings.models
         asked = [models[one.name].model for one in self._candidates]
         called = {self._router.route(item.row.task_type).model for item in some} if self._pays_primary else ()
@@ -313,14 +313,14 @@ class Reader:
             costs.append(self._timed(self._primary_cost(some, rows), sum(took) / len(took) if took else None))
         return costs
 
-    def _timed(self, cost: Cost, latency_ms: float | None) -> Cost:
+    def _timed(self, cost: CandidateCost, latency_ms: float | None) -> CandidateCost:
         if latency_ms is None:
             return cost
         each = latency_ms / 1e3
         whole = each * cost.answers
         return replace(cost, low_s=max(whole / self._concurrency, min(each, whole)), high_s=whole)
 
-    def _primary_cost(self, some: Sequence[Item], rows: int) -> Cost:
+    def _primary_cost(self, some: Sequence[Item], rows: int) -> CandidateCost:
         """What calling the routes' own models once a row costs."""
         low = high = 0.0
         for item in some:
@@ -328,9 +328,9 @@ class Reader:
             high += self._router.likely_usd(job, job.route.model)
             low += self._router.likely_usd(job, job.route.model, 1)
         each = rows / len(some) if some else 0.0
-        return Cost("the primary", rows, low * each, high * each)
+        return CandidateCost("the primary", rows, low * each, high * each)
 
-    def _cost(self, candidate: Candidate, some: Sequence[Item], rows: int) -> Cost:
+    def _cost(self, candidate: Candidate, some: Sequence[Item], rows: int) -> CandidateCost:
         low = high = 0.0
         for item in some:
             job = self._router.job(candidate.request(item.row, item.request), "estimate", "estimate")
@@ -338,11 +338,11 @@ class Reader:
             high += longest
             low += min(longest, self._router.likely_usd(job, candidate.name, _length(item.logged)))
         each = rows / len(some) if some else 0.0
-        return Cost(candidate.name, rows, low * each, high * each)
+        return CandidateCost(candidate.name, rows, low * each, high * each)
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class RowChoice:
     """Which rows take part: all, or those drawn; keys that several rows without an id share.
 
     `names` are those of `name64`, of rows that share a key without their numbers.
@@ -351,7 +351,7 @@ class Chosen:
     repeated: frozenset[int]
     chances: Mapping[str, float]
     keys: frozenset[int] | None
-    names: Keys
+    names: TextSet
 
     def chance(self, item: Item) -> float | None:
         """The chance with which a row was drawn; None for one that was not."""
@@ -360,7 +360,7 @@ class Chosen:
         return self.chances.get(item.row.task_type)
 
 
-class _Some:
+class _Reservoir:
     """So many items, each with the same chance (Vitter's algorithm R)."""
 
     def __init__(self, most: int, seed: int) -> None:
@@ -408,13 +408,13 @@ def name64(task_type: str, task_id: str) -> int:
     return key64(f"{task_type}\n{task_id}")
 
 
-def _names(keys: array[int], names: array[int], some: Collection[int] | None) -> Keys:
+def _names(keys: array[int], names: array[int], some: Collection[int] | None) -> TextSet:
     """The names of all rows, or of those with some keys."""
     found = np.frombuffer(names, dtype=np.uint64) if names else np.empty(0, dtype=np.uint64)
     if some is None or not names:
-        return Keys(keys=found)
+        return TextSet(keys=found)
     drawn = np.fromiter(some, dtype=np.uint64)
-    return Keys(keys=found[np.isin(np.frombuffer(keys, dtype=np.uint64), drawn)])
+    return TextSet(keys=found[np.isin(np.frombuffer(keys, dtype=np.uint64), drawn)])
 
 
 def _repeated(keys: array[int]) -> frozenset[int]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from router_lab.shown.escape import plain
 
 if TYPE_CHECKING:
-    from router_lab.replay.asking import Tally
+    from router_lab.replay.asking import CandidateTally
     from router_lab.replay.candidates import Candidate
 
 # Called with the rows done and the size of the dataset (None when unknown).
@@ -71,7 +71,7 @@ def _bar(total: int | None, place: int = 0) -> Any:
 @contextmanager
 def reporting_candidates(
     progress: bool | Progress | None, candidates: Sequence[Candidate], each: int
-) -> Iterator[Callable[[str, Tally], None]]:
+) -> Iterator[Callable[[str, CandidateTally], None]]:
     """Yields a function to call with a candidate's name and tally once per pair, and while a batch is waited
     for: a bar for each of them, with its rate, the time left, what it has cost and how many answers are in
     batches, or the pairs done of all.
@@ -80,7 +80,7 @@ def reporting_candidates(
         caller = _Caller(progress, each * len(candidates))
         done: dict[str, int] = {}
 
-        def tell(name: str, tally: Tally) -> None:
+        def tell(name: str, tally: CandidateTally) -> None:
             done[name] = tally.done
             caller.tell(sum(done.values()))
 
@@ -95,7 +95,7 @@ def reporting_candidates(
             bars[one.name] = stack.enter_context(_bar(each, place))
             bars[one.name].set_description(plain(one.name, 40))
 
-        def show(name: str, tally: Tally) -> None:
+        def show(name: str, tally: CandidateTally) -> None:
             waits = f", {tally.out:,} in batches" if tally.out else ""
             bars[name].set_postfix_str(f"${tally.cost_usd:.4f}{waits}", refresh=bool(waits))
             bars[name].update(tally.done - bars[name].n)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from router_lab.ledger.content import is_hash
 from router_lab.parameters import setting
 from router_lab.records import Attempt
-from router_lab.replay.paid import Keys, used_answers
+from router_lab.replay.paid import TextSet, used_answers
 from router_lab.replay.paid import stored_answers as stored
 from router_lab.router.attempts.job import Job
-from router_lab.router.playback.batched import Batched
+from router_lab.router.playback.batched import BatchedQueries
 
 if TYPE_CHECKING:
     from router_lab.router.offline import OfflineRouter
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 _Key = tuple[str, str]
 
 
-class Reused:
+class ReusedAnswers:
     """Gives each answer from before `began` once a run: a repeat needs another one."""
 
     def __init__(self, ledger: Any, run_id: str, began: datetime) -> None:
         self._ledger = ledger
         self._began = began
-        self._used: Keys = used_answers(ledger, run_id)
+        self._used: TextSet = used_answers(ledger, run_id)
         self._taken: set[str] = set()
-        self._found: Batched[_Key, list[Attempt]] = Batched(self._query)
+        self._found: BatchedQueries[_Key, list[Attempt]] = BatchedQueries(self._query)
 
     async def take(self, job: Job, alias: str, router: OfflineRouter) -> Attempt | None:
         """An answer to this input, by the model that `alias` is, with what it is asked beside the prompt."""

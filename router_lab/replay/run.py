@@ -70,7 +70,7 @@ async def replay(
     done = await _answered(router, resume, ledger)
     total = count_rows(rows)
     with reporting(progress, total) as report:
-        run = _Run(router, read_rows(rows), done, task_type, scorer, report, concurrency)
+        run = _ReplaySession(router, read_rows(rows), done, task_type, scorer, report, concurrency)
         await run.work(concurrency)
     await router.drain()
     own = getattr(router, "ledger", None)
@@ -86,7 +86,7 @@ async def replay(
 IsDone = Callable[[str, str], bool]
 
 
-class _Run:
+class _ReplaySession:
     def __init__(
         self,
         router: Router,

@@ -8,15 +8,15 @@ from math import isclose
 from typing import Any
 
 from router_lab.errors import ConfigError
-from router_lab.replay.paid import Keys
-from router_lab.replay.plan import Chosen, name64
+from router_lab.replay.paid import TextSet
+from router_lab.replay.plan import RowChoice, name64
 
 # A row without an id that others equal has its number behind its name.
 _NUMBER = re.compile(r"-\d+\Z")
 _AT_ONCE = 50_000
 
 
-def fitting_run_id(ledger: Any, name: str, chosen: Chosen, *, is_own: bool) -> str:
+def fitting_run_id(ledger: Any, name: str, chosen: RowChoice, *, is_own: bool) -> str:
     """`name`, where what the ledger has of that run is of rows that take part now, drawn as they are now.
 
     For rows that nobody named (`is_own` is false) the next of `rows`, `rows-2` ... that fits. Raises
@@ -38,7 +38,7 @@ def fitting_run_id(ledger: Any, name: str, chosen: Chosen, *, is_own: bool) -> s
         number += 1
 
 
-def _check_chances(ledger: Any, run_id: str, chosen: Chosen) -> None:
+def _check_chances(ledger: Any, run_id: str, chosen: RowChoice) -> None:
     pairs = _pairs(ledger, run_id)
     if pairs is None:
         return
@@ -52,7 +52,7 @@ def _check_chances(ledger: Any, run_id: str, chosen: Chosen) -> None:
             )
 
 
-def _strange_row(ledger: Any, run_id: str, chosen: Chosen) -> str | None:
+def _strange_row(ledger: Any, run_id: str, chosen: RowChoice) -> str | None:
     pairs = _pairs(ledger, run_id)
     if pairs is None:
         return None
@@ -62,7 +62,7 @@ def _strange_row(ledger: Any, run_id: str, chosen: Chosen) -> str | None:
     return None
 
 
-def _is_there(kind: str, task_id: str, names: Keys) -> bool:
+def _is_there(kind: str, task_id: str, names: TextSet) -> bool:
     return names.has(name64(kind, task_id)) or names.has(name64(kind, _NUMBER.sub("", task_id)))
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from router_lab.errors import ConfigError
 from router_lab.ledger.schema import aware
@@ -17,15 +17,6 @@ from router_lab.replay.bundle import bundle_rows, is_bundle
 from router_lab.replay.ledger_rows import LedgerRows, is_ledger
 from router_lab.replay.rows import count_rows, read_rows
 from router_lab.task_types import is_within
-
-
-class Rows(Protocol):
-    """What is given row by row, from the first each time: mappings, prompts, or what is wrong with one."""
-
-    name: str
-
-    def __iter__(self) -> Iterator[Any]:
-        """The rows, from the first."""
 
 
 class OpenRows(AbstractContextManager["OpenRows"]):

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from router_lab.arguments import instance
 from router_lab.errors import ConfigError
 from router_lab.replay.arguments import check_arguments
-from router_lab.replay.asking import Tally
+from router_lab.replay.asking import CandidateTally
 from router_lab.replay.batching import BatchReplay
 from router_lab.replay.candidates import Candidate, read_candidates
 from router_lab.replay.fan_out import FanOut
 from router_lab.replay.outcome import CandidateResult, ReplayRun
 from router_lab.replay.pair_scores import score_pairs
-from router_lab.replay.plan import Item, Plan, Primary, Reader, refuse
+from router_lab.replay.plan import Item, ItemReader, Plan, Primary, refuse
 from router_lab.replay.progress import Progress, reporting_candidates
 from router_lab.replay.racing import Items, RaceRun, run_race
 from router_lab.replay.rows import Row
@@ -119,7 +119,7 @@ async def replay_candidates(
     beside = OfflineRouter.of(router, models, in_batch=batch)
     try:
         with OpenRows(rows, task_type, within, since) as source:
-            reader = Reader(
+            reader = ItemReader(
                 source,
                 beside,
                 chosen,
@@ -228,7 +228,7 @@ def _result(
     rows = sum(plan.drawn.values())
 
     def result(name: str) -> CandidateResult:
-        tally = run.tallies[name] if run is not None else Tally()
+        tally = run.tallies[name] if run is not None else CandidateTally()
         return CandidateResult(
             name=name,
             wanted=(rows if raced is None else raced.rows[name]) * repeats,

@@ -52,7 +52,7 @@ _Tariff = tuple[_Rates, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _AliasPrices:
     """What one alias costs: tariffs with the condition of each (None: always), first match wins."""
 
     source: PriceSource
@@ -68,7 +68,7 @@ class PriceBook:
     def __init__(self, settings: Settings, on_date: datetime | None = None) -> None:
         self._models = settings.models
         self._entries = {alias: _entry(model) for alias, model in settings.models.items()}
-        self._batched: dict[str, tuple[_Entry, ...]] = {}
+        self._batched: dict[str, tuple[_AliasPrices, ...]] = {}
         for alias in self._entries:
             self._tariff(alias, on_date or datetime.now(UTC))
 
@@ -137,22 +137,22 @@ def _amount(usage: Usage, tariff: _Tariff) -> float:
     return atto / ATTO
 
 
-def _entry(model: ModelSettings) -> _Entry:
+def _entry(model: ModelSettings) -> _AliasPrices:
     writes_unasked = model.wire != "anthropic"
     if model.price is not None:
-        return _Entry("config", ((None, _tariff_of(model.price, writes_unasked)),))
+        return _AliasPrices("config", ((None, _tariff_of(model.price, writes_unasked)),))
     dated = tuple(
         (each.applies, _tariff_of(each.price, writes_unasked) if each.price else None)
         for each in listed_prices(model)
     )
-    return _Entry("genai-prices", dated)
+    return _AliasPrices("genai-prices", dated)
 
 
-def _batch_entries(model: ModelSettings) -> tuple[_Entry, ...]:
+def _batch_entries(model: ModelSettings) -> tuple[_AliasPrices, ...]:
     """The prices of a batch, the one to try first at the front."""
     writes_unasked = model.wire != "anthropic"
     if model.price is not None:
-        return (_Entry("config half", ((None, _tariff_of(_halved(model.price), writes_unasked)),)),)
+        return (_AliasPrices("config half", ((None, _tariff_of(_halved(model.price), writes_unasked)),)),)
 
     def dated(prices: tuple[DatedPrice, ...], share: Callable[[Price], Price]) -> Any:
         return tuple(
@@ -160,8 +160,8 @@ def _batch_entries(model: ModelSettings) -> tuple[_Entry, ...]:
             for each in prices
         )
 
-    own = _Entry("genai-prices batch", dated(listed_batch_prices(model), lambda price: price))
-    return own, _Entry("genai-prices half", dated(listed_prices(model), _halved))
+    own = _AliasPrices("genai-prices batch", dated(listed_batch_prices(model), lambda price: price))
+    return own, _AliasPrices("genai-prices half", dated(listed_prices(model), _halved))
 
 
 def _halved(price: Price) -> Price:

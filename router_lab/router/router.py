@@ -23,7 +23,7 @@ from router_lab import arguments
 from router_lab import settings as settings_module
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
-from router_lab.parameters import Withheld, withhold
+from router_lab.parameters import HiddenHeaders, withhold
 from router_lab.records import Completion, StreamChunk
 from router_lab.router.alerts import Alerts
 from router_lab.router.answers.data import ready_for_schemas
@@ -35,8 +35,8 @@ from router_lab.router.calls.streaming import OpenStream
 from router_lab.router.clock import SystemClock
 from router_lab.router.comparators.compare import (
     Judge,
+    PairVerdict,
     StoredPair,
-    Verdict,
     route_comparators,
 )
 from router_lab.router.comparators.judge import Question
@@ -183,7 +183,7 @@ class Router:
         `ProviderError`, `ContextOverflowError` (the prompt does not fit, or was cut), `ResponseParseError`;
         while playing back: `NotRecordedError`. Whatever was sent, and may be billed, has its row.
         """
-        withheld = Withheld(extra_headers)
+        withheld = HiddenHeaders(extra_headers)
         del extra_headers
         if schema is not None:
             await ready_for_schemas()
@@ -254,7 +254,7 @@ class Router:
         finally:
             await opened.end()
 
-    async def judge(self, judge: Judge, stored: StoredPair) -> Verdict:
+    async def judge(self, judge: Judge, stored: StoredPair) -> PairVerdict:
         """Ask a judge of a pair that is stored already, in both orders, because somebody wants to know now.
 
         Calls the model of the judge's route alone, without its fallback, and neither side's. It is

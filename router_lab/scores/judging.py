@@ -21,7 +21,7 @@ from router_lab import arguments
 from router_lab.errors import BudgetExceededError, ConfigError, LedgerError, RouterLabError
 from router_lab.ledger.content import is_hash
 from router_lab.records import Score
-from router_lab.router.comparators.compare import Judge, StoredPair, Verdict
+from router_lab.router.comparators.compare import Judge, PairVerdict, StoredPair
 from router_lab.router.comparators.judge import SYSTEM
 from router_lab.scores.stored_answers import (
     ANSWERS,
@@ -68,7 +68,7 @@ class JudgingPlan:
     calls: int
     usd: float
     skipped: Mapping[str, str] = field(repr=False)
-    before: Mapping[str, Verdict] = field(repr=False)
+    before: Mapping[str, PairVerdict] = field(repr=False)
     rows: pd.DataFrame = field(repr=False)
 
 
@@ -149,7 +149,7 @@ class _Asking:
         self._failures = 0
         self._stopped = ""
         self.broken: Exception | None = None
-        self.verdicts: dict[str, Verdict] = {}
+        self.verdicts: dict[str, PairVerdict] = {}
         self.skipped: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -193,7 +193,7 @@ class _Asking:
             ]
 
 
-def _scores(pair: StoredPair, verdict: Verdict, by: str, words: str) -> tuple[Score, Score]:
+def _scores(pair: StoredPair, verdict: PairVerdict, by: str, words: str) -> tuple[Score, Score]:
     """What a verdict is in the ledger: the difference of both scores is the preference, from -1 to 1."""
     preference = verdict.details.get("preference")
     known = {name: verdict.details.get(name) for name in ("flipped", "primary_first", "shadow_first")}
@@ -217,7 +217,7 @@ def _scores(pair: StoredPair, verdict: Verdict, by: str, words: str) -> tuple[Sc
     return primary, shadow
 
 
-def _said_with(rows: pd.DataFrame, by: str) -> dict[str, Verdict]:
+def _said_with(rows: pd.DataFrame, by: str) -> dict[str, PairVerdict]:
     """What this judge said of pairs when they were compared, which it counts as having said."""
     own = rows[rows["comparator"] == "judge"]
     found = {}
@@ -229,7 +229,7 @@ def _said_with(rows: pd.DataFrame, by: str) -> dict[str, Verdict]:
     return found
 
 
-def _said_before(ledger: Ledger, judge: Judge, model: str) -> dict[str, Verdict]:
+def _said_before(ledger: Ledger, judge: Judge, model: str) -> dict[str, PairVerdict]:
     """The last verdict on each pair by this judge, where it was asked in the same words.
 
     It is known by two names, since it was once called alike whatever its criteria.
@@ -251,14 +251,14 @@ def _said_before(ledger: Ledger, judge: Judge, model: str) -> dict[str, Verdict]
     return found
 
 
-def _before(preference: float | None, note: Mapping[str, Any], reason: str) -> Verdict:
+def _before(preference: float | None, note: Mapping[str, Any], reason: str) -> PairVerdict:
     """A verdict of earlier; without a preference it could not be read."""
     if preference is None:
-        return Verdict(None, f"judged before: {reason}")
+        return PairVerdict(None, f"judged before: {reason}")
     first, second = note.get("primary_first"), note.get("shadow_first")
     lost = (first == "primary") + (second == "primary")
     agreement = 1 - lost / 2 if first is not None else float(preference >= 0.5)
-    return Verdict(agreement, f"judged before: {reason}", {"preference": preference})
+    return PairVerdict(agreement, f"judged before: {reason}", {"preference": preference})
 
 
 def _read_note(text: object) -> dict[str, Any]:
@@ -281,10 +281,12 @@ def _prompts(ledger: Ledger, rows: pd.DataFrame) -> dict[str, str]:
     return dict(zip(own["attempt_id"], own["prompt"], strict=True))
 
 
-def _frame(plan: JudgingPlan, verdicts: Mapping[str, Verdict], skipped: Mapping[str, str]) -> pd.DataFrame:
+def _frame(
+    plan: JudgingPlan, verdicts: Mapping[str, PairVerdict], skipped: Mapping[str, str]
+) -> pd.DataFrame:
     renamed = plan.rows.rename(columns={"comparator": "old_comparator", "agreement": "old_agreement"})
     frame = renamed[[*_KEPT, "old_comparator", "old_agreement"]].reset_index(drop=True)
-    none = Verdict(None, "")
+    none = PairVerdict(None, "")
     said = [verdicts.get(one, none) for one in frame["comparison_id"]]
     again: pd.DataFrame = frame.assign(
         comparator="judge",

@@ -36,7 +36,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class UnmarkedPair:
     """What a design may know of a pair before it is marked."""
 
     comparison_id: str
@@ -56,12 +56,12 @@ class Design:
     """
 
     name: str
-    group: Callable[[Candidate], str]
+    group: Callable[[UnmarkedPair], str]
     shares: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class DrawnPair:
     """A pair to be marked, and the stratum it stands for."""
 
     comparison_id: str
@@ -78,7 +78,7 @@ def differing_more(below: float = 1.0, share: float = 0.625) -> Design:
     arguments.share("share", share)
     arguments.share("below", below, to_one=True)
 
-    def group(pair: Candidate) -> str:
+    def group(pair: UnmarkedPair) -> str:
         return "differing" if pair.agreement is None or pair.agreement < below else "others"
 
     name = "agreement" if below == 1.0 else f"agreement below {below:g}"
@@ -86,14 +86,14 @@ def differing_more(below: float = 1.0, share: float = 0.625) -> Design:
 
 
 def draw(
-    pairs: Iterable[Candidate],
+    pairs: Iterable[UnmarkedPair],
     marked: Mapping[str, str],
     count: int,
     *,
     seed: int,
     design: Design,
     others: Collection[str] = (),
-) -> list[Drawn]:
+) -> list[DrawnPair]:
     """Up to `count` pairs in the order in which to mark them.
 
     `marked` are the pairs that were drawn and marked before, with their strata, `others` the strata of what
@@ -113,7 +113,7 @@ def draw(
         for place, one in enumerate(order[: wanted[stratum]]):
             # The first of each stratum come first: what is left out altogether nothing stands for.
             key = (place / wanted[stratum], random_bytes(seed, "queue", one))
-            queue.append((key, Drawn(one, stratum, sizes[stratum])))
+            queue.append((key, DrawnPair(one, stratum, sizes[stratum])))
     return [drawn for _, drawn in sorted(queue, key=lambda item: item[0])]
 
 
@@ -131,7 +131,7 @@ def random_bytes(*parts: object) -> bytes:
 
 
 def _strata(
-    pairs: Sequence[Candidate], marked: Mapping[str, str], design: Design, others: Collection[str]
+    pairs: Sequence[UnmarkedPair], marked: Mapping[str, str], design: Design, others: Collection[str]
 ) -> dict[str, list[str]]:
     """The pairs that are not marked yet by their strata, in the order of their names."""
     before = [parts for parts in map(parts_of, set(marked.values())) if parts is not None]
@@ -238,9 +238,9 @@ def _owed_most(
     return min((key for key in capacity if more[key] < capacity[key]), key=rank)
 
 
-def candidates(table: Any) -> Iterable[Candidate]:
-    """Rows of a `pyarrow.Table` with the columns of `Candidate`."""
-    names: Sequence[str] = tuple(Candidate.__dataclass_fields__)
+def candidates(table: Any) -> Iterable[UnmarkedPair]:
+    """Rows of a `pyarrow.Table` with the columns of `UnmarkedPair`."""
+    names: Sequence[str] = tuple(UnmarkedPair.__dataclass_fields__)
     columns = [table[name].to_pylist() for name in names]
     for comparison_id, task_type, comparator, agreement, created_at in zip(*columns, strict=True):
-        yield Candidate(comparison_id, task_type, comparator or "", agreement, created_at)
+        yield UnmarkedPair(comparison_id, task_type, comparator or "", agreement, created_at)

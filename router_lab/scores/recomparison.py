@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from router_lab import arguments
 from router_lab.errors import ConfigError
@@ -21,6 +21,7 @@ from router_lab.scores.stored_answers import ANSWERS, below, read_pair, rows_of
 if TYPE_CHECKING:
     import pandas as pd
 
+    from router_lab.ledger import Ledger
     from router_lab.router import Router
 
 _NEEDED = ("comparison_id", "task_type", "status", "primary_output", "shadow_output")
@@ -28,15 +29,8 @@ _KEPT = ("comparator", "agreement", "is_noise", "switch_epoch", "sample_probabil
 _COLUMNS = [*dict.fromkeys((*_NEEDED, *ANSWERS, *_KEPT))]
 
 
-class Comparisons(Protocol):
-    """The part of a `Ledger` this needs."""
-
-    def comparisons(self, *, columns: list[str] | None = None) -> pd.DataFrame:
-        """One row per pair."""
-
-
 def recompare(
-    source: Comparisons | pd.DataFrame | str | Path,
+    source: Ledger | pd.DataFrame | str | Path,
     comparator: str,
     options: Mapping[str, Any] | None = None,
     *,

@@ -18,9 +18,9 @@ from router_lab.errors import ConfigError
 from router_lab.ledger.scores import check_signature
 from router_lab.records import Ending, ScoreVerdict, Side
 from router_lab.scores.mark_design import (
-    Candidate,
     Design,
-    Drawn,
+    DrawnPair,
+    UnmarkedPair,
     candidates,
     differing_more,
     draw,
@@ -58,7 +58,7 @@ class SpotCheck:
     a: str = field(repr=False)
     b: str = field(repr=False)
     primary_is: Letter = field(repr=False)
-    drawn: Drawn = field(repr=False)
+    drawn: DrawnPair = field(repr=False)
     aliases: tuple[str, str] = field(repr=False)  # of primary and shadow; not for the eyes of who marks
     endings: tuple[Ending | None, Ending | None] = (None, None)
 
@@ -262,7 +262,7 @@ def uncertain_more(ledger: Ledger, share: float = 0.75) -> Design:
     certain = certain_pairs(ledger)
     known = blake2b("\0".join(sorted(certain)).encode(), digest_size=4).hexdigest()
 
-    def group(pair: Candidate) -> str:
+    def group(pair: UnmarkedPair) -> str:
         return "certain" if pair.comparison_id in certain else "uncertain"
 
     return Design(f"judge {known}", group, {"uncertain": share, "certain": 1 - share})
@@ -330,7 +330,7 @@ def scored_pairs(ledger: Ledger, by: str | None = None) -> pd.DataFrame:
     return frame
 
 
-def _sampled(drawn: Drawn, marked: Mapping[str, str]) -> dict[str, Any]:
+def _sampled(drawn: DrawnPair, marked: Mapping[str, str]) -> dict[str, Any]:
     """The chance that a pair of this stratum is marked by now, this one included."""
     others = sum(stratum == drawn.stratum and one != drawn.comparison_id for one, stratum in marked.items())
     chance = min(1.0, (others + 1) / drawn.stratum_pairs)
@@ -353,7 +353,7 @@ def _answer(row: Mapping[str, Any], side: Side) -> str:
 
 
 def _check(
-    row: dict[str, Any], prompts: Mapping[str, str | None], seed: int, by: str, drawn: Drawn
+    row: dict[str, Any], prompts: Mapping[str, str | None], seed: int, by: str, drawn: DrawnPair
 ) -> SpotCheck:
     answers = tuple(_answer(row, side) for side in SIDES)
     swapped = random_bytes(seed, row["comparison_id"], by)[0] % 2 == 1

@@ -22,7 +22,7 @@ from router_lab.errors import ConfigError, LedgerError
 from router_lab.ledger import Ledger
 from router_lab.ledger.schema import TABLES
 from router_lab.records import BudgetLine, Score
-from router_lab.router.comparators.base import Verdict
+from router_lab.router.comparators.base import PairVerdict
 
 nested: list[Any] = []
 for _ in range(3000):
@@ -234,5 +234,5 @@ async def test_a_damaged_row_is_named_and_hides_no_other(tmp_path: Path, table: 
 
 def test_a_verdict_that_is_a_flag_is_a_number() -> None:
     for flag in (True, np.bool_(True), 1, np.float32(1)):
-        assert type(Verdict(flag, "equal").agreement) is float
-    assert Verdict(0.5, "odd", [1]).details == {"details": [1]}  # type: ignore[arg-type]
+        assert type(PairVerdict(flag, "equal").agreement) is float
+    assert PairVerdict(0.5, "odd", [1]).details == {"details": [1]}  # type: ignore[arg-type]

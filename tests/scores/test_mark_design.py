@@ -16,9 +16,9 @@ from router_lab.analysis.evidence.strata import MarkedStratum, masses
 from router_lab.analysis.statistics.clustered import cluster_mean
 from router_lab.errors import ConfigError
 from router_lab.scores.mark_design import (
-    Candidate,
     Design,
-    Drawn,
+    DrawnPair,
+    UnmarkedPair,
     differing_more,
     draw,
     spread,
@@ -54,24 +54,24 @@ def failures_among_the_equal(random: np.random.Generator, pairs: int) -> Populat
     return np.where(kind < 0.1, 0.0, 1.0), -((kind < 0.02) | (kind > 0.98)).astype(float)
 
 
-def candidates_of(agreement: np.ndarray, name: str = "") -> list[Candidate]:
+def candidates_of(agreement: np.ndarray, name: str = "") -> list[UnmarkedPair]:
     return [
-        Candidate(f"{name}{number}", "ask", "text", float(one), START + timedelta(seconds=number))
+        UnmarkedPair(f"{name}{number}", "ask", "text", float(one), START + timedelta(seconds=number))
         for number, one in enumerate(agreement)
     ]
 
 
-def at_once(pairs: list[Candidate], seed: int) -> list[Drawn]:
+def at_once(pairs: list[UnmarkedPair], seed: int) -> list[DrawnPair]:
     return draw(pairs, {}, 80, seed=seed, design=DESIGN)
 
 
-def half_way(pairs: list[Candidate], seed: int) -> list[Drawn]:
+def half_way(pairs: list[UnmarkedPair], seed: int) -> list[DrawnPair]:
     return at_once(pairs, seed)[:40]
 
 
-def in_sessions(pairs: list[Candidate], seed: int) -> list[Drawn]:
+def in_sessions(pairs: list[UnmarkedPair], seed: int) -> list[DrawnPair]:
     """Three sittings, pairs coming between them, the first two left early."""
-    marks: list[Drawn] = []
+    marks: list[DrawnPair] = []
     for share, count in ((0.4, 25), (0.7, 15), (1.0, 40)):
         there = pairs[: int(share * len(pairs))]
         marked = {one.comparison_id: one.stratum for one in marks}
@@ -80,14 +80,14 @@ def in_sessions(pairs: list[Candidate], seed: int) -> list[Drawn]:
     return marks
 
 
-def by_turns(pairs: list[Candidate], seed: int) -> list[Drawn]:
+def by_turns(pairs: list[UnmarkedPair], seed: int) -> list[DrawnPair]:
     """Two designs by turns, on pairs that come between; what one finds uncertain the other finds equal."""
     other = Design(
         "judge",
         lambda pair: "uncertain" if pair.agreement == 1 and int(pair.comparison_id[-1]) < 4 else "certain",
         {"uncertain": 0.75, "certain": 0.25},
     )
-    marks: list[Drawn] = []
+    marks: list[DrawnPair] = []
     for share, count, design in ((0.5, 20, other), (0.6, 40, DESIGN), (1.0, 25, other), (1.0, 15, DESIGN)):
         there = pairs[: int(share * len(pairs))]
         marked = {one.comparison_id: one.stratum for one in marks}
@@ -95,21 +95,21 @@ def by_turns(pairs: list[Candidate], seed: int) -> list[Drawn]:
     return marks
 
 
-def chances_of(marks: list[Drawn]) -> np.ndarray:
+def chances_of(marks: list[DrawnPair]) -> np.ndarray:
     counts = Counter(one.stratum for one in marks)
     sizes = {one.stratum: one.stratum_pairs for one in marks}
     stands = masses([MarkedStratum(name, sizes[name], count, count) for name, count in counts.items()])
     return np.array([1 / stands[one.stratum] for one in marks])
 
 
-def estimated(marks: list[Drawn], values: Mapping[str, float]) -> StratifiedMean:
+def estimated(marks: list[DrawnPair], values: Mapping[str, float]) -> StratifiedMean:
     strata = [one.stratum for one in marks]
     return stratified_mean([values[one.comparison_id] for one in marks], strata, chances_of(marks))
 
 
 @pytest.mark.parametrize("way", [at_once, half_way, in_sessions, by_turns])
 def test_over_all_orders_the_estimate_is_the_mean_of_all_pairs(
-    way: Callable[[list[Candidate], int], list[Drawn]],
+    way: Callable[[list[UnmarkedPair], int], list[DrawnPair]],
 ) -> None:
     agreement, value = wrong_figures_look_alike(np.random.default_rng(1), 150)
     # Later pairs are worse, and wrong figures are of every kind: only true chances make up for that.
@@ -126,7 +126,7 @@ def test_over_all_orders_the_estimate_is_the_mean_of_all_pairs(
 
 def replicated(
     scenario: Callable[[np.random.Generator, int], Population],
-    way: Callable[[list[Candidate], int], list[Drawn]],
+    way: Callable[[list[UnmarkedPair], int], list[DrawnPair]],
     runs: int,
     truth: float,
 ) -> tuple[float, float, float]:
@@ -174,7 +174,7 @@ def test_drawn_marks_cover_the_truth(
     scenario: Callable[[np.random.Generator, int], Population],
     truth: float,
     most: float,
-    way: Callable[[list[Candidate], int], list[Drawn]],
+    way: Callable[[list[UnmarkedPair], int], list[DrawnPair]],
 ) -> None:
     error, covered, covered_by_weights = replicated(scenario, way, 800, truth)
     # Designs by turns on pairs that still come weigh their marks unequally: less is learnt, and it is said.
@@ -237,10 +237,10 @@ def test_every_draw_extends_the_sample_and_its_weights_add_up(
     pairs: list[tuple[str, str, float | None, int]], counts: list[int], seed: int, designs: list[Design]
 ) -> None:
     all_pairs = [
-        Candidate(str(number), kind, comparator, agreement, START + timedelta(seconds=second))
+        UnmarkedPair(str(number), kind, comparator, agreement, START + timedelta(seconds=second))
         for number, (kind, comparator, agreement, second) in enumerate(pairs)
     ]
-    marks: list[Drawn] = []
+    marks: list[DrawnPair] = []
     for place, count in enumerate(counts):
         there = [pair for pair in all_pairs if (pair.created_at - START).seconds <= place + 1]
         marked = {one.comparison_id: one.stratum for one in marks}

@@ -18,10 +18,11 @@ from router_lab.analysis.evidence.criteria import CRITERIA
 from router_lab.analysis.evidence.ladder import BESIDE, BETWEEN_NAMES, KINDS, PREFIX, REPLAY, SCORED
 from router_lab.analysis.evidence.marks import marks_table, with_kinds
 from router_lab.analysis.evidence.scorers import scorer_agreement
-from router_lab.analysis.tables import Tables, frame_of, worst_usd
+from router_lab.analysis.tables import frame_of, worst_usd
 from router_lab.defaults import OWN_LIKENESS, SIMILARITIES
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed
+from router_lab.ledger.reading.tables import Tables
 from router_lab.records import BOTH_ANSWERED, VERDICT_SCORES, Side
 from router_lab.router.answers.blank import VISIBLE
 

@@ -57,8 +57,8 @@ from router_lab.analysis.exit.runs import (
 )
 from router_lab.analysis.exit.watches import (
     BEGUN,
-    Asked,
-    Recorded,
+    WatchOptions,
+    WatchRecord,
     asked_scorer,
     exit_plan,
     kept,
@@ -227,7 +227,7 @@ def monitor(
     _check_begin(begin, names)
     known = standings(switch_events, names)
     shared = max(task_types or len(names), 1)
-    asked = Asked(
+    asked = WatchOptions(
         plan,
         basis,
         shared,
@@ -259,7 +259,7 @@ def _asked_name(rows: pd.DataFrame, scored_by: str | None) -> str | None:
     return str(rows["scored_by"].iloc[0])
 
 
-def clusters_of(kept_watches: Mapping[str, Recorded], cluster: str | None = None) -> list[str]:
+def clusters_of(kept_watches: Mapping[str, WatchRecord], cluster: str | None = None) -> list[str]:
     """Every cluster that some watch goes by, besides the one asked for."""
     named = {cluster, *(one.plan.cluster for one in kept_watches.values())}
     return sorted(named - {None, "input_hash"}, key=str)  # type: ignore[arg-type]
@@ -273,7 +273,7 @@ def kept_for(clusters: Sequence[str]) -> list[str]:
 def watched_rows(
     rows: pd.DataFrame,
     tables: Any,
-    kept_watches: Mapping[str, Recorded],
+    kept_watches: Mapping[str, WatchRecord],
     clusters: Sequence[str],
     basis: str | None = None,
 ) -> pd.DataFrame:
@@ -327,9 +327,9 @@ class _Look:
 def _look(
     name: str,
     rows: pd.DataFrame,
-    asked: Asked,
+    asked: WatchOptions,
     standing: Standing,
-    recorded: Recorded | None,
+    recorded: WatchRecord | None,
     now: datetime,
 ) -> _Look:
     since = _newest(standing.evidence_since, recorded.plan.evidence_since if recorded else None)
@@ -374,7 +374,7 @@ def _look(
 
 
 def _begun(
-    name: str, latest: pd.DataFrame, asked: Asked, recorded: Recorded | None, now: datetime
+    name: str, latest: pd.DataFrame, asked: WatchOptions, recorded: WatchRecord | None, now: datetime
 ) -> tuple[Watch, Evidence]:
     """A watch that begins now because somebody says so, judged by what the pairs before were judged by."""
     again = _going_on(asked, recorded)
@@ -384,7 +384,7 @@ def _begun(
     ), found
 
 
-def _going_on(asked: Asked, recorded: Recorded | None) -> Asked:
+def _going_on(asked: WatchOptions, recorded: WatchRecord | None) -> WatchOptions:
     """What is asked for, by the plan of the watch before where nobody asks for another."""
     if recorded is None:
         return asked
@@ -403,9 +403,9 @@ def _watch_of(
     name: str,
     rows: pd.DataFrame,
     latest: pd.DataFrame,
-    asked: Asked,
+    asked: WatchOptions,
     standing: Standing,
-    recorded: Recorded | None,
+    recorded: WatchRecord | None,
     now: datetime,
 ) -> tuple[Watch, Evidence]:
     """The watch these pairs belong to, in the ledger or new, and what they say on its basis."""

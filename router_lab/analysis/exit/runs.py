@@ -109,7 +109,7 @@ class Run:
     newest: datetime | None
     usd_per_pair: float
     reach: Floats | None = field(default=None, repr=False)
-    beside: Beside | None = None
+    beside: PeopleAndJudge | None = None
     waits: str = ""
     equal_share: float = float("nan")
     badly_off_share: float = float("nan")
@@ -120,7 +120,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class PeopleAndJudge:
     """What people's marks and a judge's verdicts say, each without the other, as tallies to bet on."""
 
     people: Tally
@@ -194,7 +194,7 @@ def _helped(
     weigh: Callable[[pd.DataFrame], Floats],
     margin: float,
     standing: Standing,
-) -> tuple[Floats, Floats, Beside]:
+) -> tuple[Floats, Floats, PeopleAndJudge]:
     """Marks with a judge's help, in the order of marking; and what either says alone."""
     pairs = judged_beside(latest, found, LEAST_JUDGED)
     assert pairs is not None  # noqa: S101 - that is what `is_helped` says
@@ -213,7 +213,7 @@ def _helped(
         weights=1 / everywhere["sample_probability"],
     )
     said = everywhere.assign(probability=everywhere["sample_probability"])
-    beside = Beside(tally(first["scaled"], weights), tally(everywhere["judged"], weigh(said)))
+    beside = PeopleAndJudge(tally(first["scaled"], weights), tally(everywhere["judged"], weigh(said)))
     return values.values, values.reach, beside
 
 

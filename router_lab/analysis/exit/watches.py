@@ -40,7 +40,7 @@ FEWEST_TO_PLAN: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class WatchRecord:
     """A watch in the ledger: its plan, and its verdict (None: not decided yet)."""
 
     plan: Watch
@@ -48,7 +48,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class WatchOptions:
     """What whoever looks asks for; None is what the ledger has, else the default."""
 
     plan: ExitPlan | None
@@ -61,9 +61,9 @@ class Asked:
     scored_by: str | None = None
 
 
-def newest_watches(history: pd.DataFrame | None) -> dict[str, Recorded]:
+def newest_watches(history: pd.DataFrame | None) -> dict[str, WatchRecord]:
     """The newest watch of each task type. `history` is the ledger's table of watches (None: no watch)."""
-    found: dict[str, Recorded] = {}
+    found: dict[str, WatchRecord] = {}
     if history is None:
         return found
     # A plan comes before its verdict, also when both were written at once.
@@ -72,7 +72,7 @@ def newest_watches(history: pd.DataFrame | None) -> dict[str, Recorded]:
         one = _watch({str(name): value for name, value in row.items()})
         known = found.get(one.task_type)
         if known is None or (one.watch_id != known.plan.watch_id and one.outcome is None):
-            found[one.task_type] = Recorded(one, None if one.outcome is None else one)
+            found[one.task_type] = WatchRecord(one, None if one.outcome is None else one)
         elif one.watch_id == known.plan.watch_id and _may_follow(known.verdict, one):
             found[one.task_type] = replace(known, verdict=one)
     return found
@@ -97,7 +97,7 @@ def _watch(row: Mapping[str, Any]) -> Watch:
     return Watch(**known)
 
 
-def what_refuted(recorded: Recorded, by_chance: str) -> str:
+def what_refuted(recorded: WatchRecord, by_chance: str) -> str:
     """Why a verdict holds no more, in words: it was a judge's, of whom people's marks since show that it
     knows nothing (`by_chance`, see `people_and_judge`). "" while it holds.
     """
@@ -112,7 +112,7 @@ def what_ended(
     compared: Mapping[str, str | None],
     free: Evidence,
     scorer: str,
-    asked: Asked,
+    asked: WatchOptions,
     since: datetime | None,
 ) -> str:
     """Why `watch` does not speak of these pairs any more, in words; "" if it does.
@@ -169,7 +169,7 @@ def new_watch(
     task_type: str,
     compared: Mapping[str, str | None],
     found: Evidence,
-    asked: Asked,
+    asked: WatchOptions,
     *,
     at: datetime,
     evidence_since: datetime | None,
@@ -277,7 +277,7 @@ def plan_of(watch: Watch) -> ExitPlan:
 
 
 def rows_to_keep(
-    recorded: Recorded | None, watch: Watch, decision: Decision, at: datetime
+    recorded: WatchRecord | None, watch: Watch, decision: Decision, at: datetime
 ) -> Sequence[Watch]:
     """What the ledger lacks of a watch: its plan, its verdict, both or nothing."""
     is_known = recorded is not None and recorded.plan.watch_id == watch.watch_id

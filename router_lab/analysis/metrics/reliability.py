@@ -16,7 +16,8 @@ from router_lab.analysis.metrics.repeats import (
     rates_of_inputs,
     without_sums,
 )
-from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
+from router_lab.analysis.tables import Source, frame_of, tables_of
+from router_lab.ledger.reading.tables import Tables
 
 
 def attempts_per_request(source: Source, by: Keys = "task_type") -> pd.DataFrame:

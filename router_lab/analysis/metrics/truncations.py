@@ -15,7 +15,8 @@ from router_lab.analysis.metrics.repeats import (
     spread_of,
     without_sums,
 )
-from router_lab.analysis.tables import Source, Tables, frame_of, tables_of
+from router_lab.analysis.tables import Source, frame_of, tables_of
+from router_lab.ledger.reading.tables import Tables
 
 
 def truncation(source: Source, by: Keys = "task_type", alpha: float = 0.05) -> pd.DataFrame:

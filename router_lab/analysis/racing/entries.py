@@ -32,7 +32,7 @@ _IDS = ("input_hash", "comparison_id")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RaceEntry:
     """A candidate: `inputs` has `value` in [-1, 1] and `weight` by input, `pairs` what they are made of.
 
     `refusal` says why no verdict may rest on them ("" for none).
@@ -85,7 +85,7 @@ def primary_of(main: pd.DataFrame) -> str:
     return names[0] if names else ""
 
 
-def entries(rows: pd.DataFrame, names: Sequence[str], plan: RacePlan) -> list[Entry]:
+def entries(rows: pd.DataFrame, names: Sequence[str], plan: RacePlan) -> list[RaceEntry]:
     """The candidates that have pairs, all by the best kind of evidence that every one of them has."""
     groups = {name: rows[rows["is_noise"] | rows["shadow_alias"].eq(name)] for name in names}
     groups = {name: group for name, group in groups.items() if not group["is_noise"].all()}
@@ -101,11 +101,11 @@ def entries(rows: pd.DataFrame, names: Sequence[str], plan: RacePlan) -> list[En
 
 def _entry(
     name: str, group: pd.DataFrame, found: Evidence, pairs: pd.DataFrame, least: float, allow: Collection[str]
-) -> Entry:
+) -> RaceEntry:
     by_input = pairs.groupby("input_hash", sort=False, observed=True)
     inputs = by_input.agg(value=("value", "mean"), probability=("probability", "first"))
     findings = [one for one in inspect(group, found, None) if one.code not in _NO_MATTER]
-    return Entry(
+    return RaceEntry(
         name=name,
         found=found,
         inputs=inputs.assign(weight=np.minimum(least / inputs["probability"], 1.0)),

@@ -23,7 +23,7 @@ from router_lab import arguments
 from router_lab.analysis.cost_and_latency import cost_and_latency
 from router_lab.analysis.evidence.ladder import QUALITY
 from router_lab.analysis.evidence.pairs import asked_basis
-from router_lab.analysis.racing.entries import Entry, entries, pairs_of_race, primary_of
+from router_lab.analysis.racing.entries import RaceEntry, entries, pairs_of_race, primary_of
 from router_lab.analysis.racing.frontier import COST, placed
 from router_lab.analysis.racing.plan import RacePlan
 from router_lab.analysis.racing.point_estimates import PointEstimates, point_estimates
@@ -82,36 +82,36 @@ def race(
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _JudgedCandidate:
     """A candidate and the inputs that it is judged on."""
 
-    entry: Entry
+    entry: RaceEntry
     shared: pd.Index = field(repr=False)
 
 
 def _rounds(
-    taking_part: Sequence[Entry], plan: RacePlan, candidates: int, rows: int | None
-) -> dict[str, _Seen]:
+    taking_part: Sequence[RaceEntry], plan: RacePlan, candidates: int, rows: int | None
+) -> dict[str, _JudgedCandidate]:
     """The inputs that each candidate is judged on: those it shares with all who are undecided with it."""
-    left, found = list(taking_part), dict[str, _Seen]()
+    left, found = list(taking_part), dict[str, _JudgedCandidate]()
     while left:
         shared = _shared(left)
-        results = {one.name: _result(_Seen(one, shared), plan, candidates, rows) for one in left}
+        results = {one.name: _result(_JudgedCandidate(one, shared), plan, candidates, rows) for one in left}
         leaving = [one for one in left if results[one.name] in ("above", "below") and not one.refusal]
         if not leaving:  # nobody is settled: those with the fewest inputs end here
             fewest = min(len(one.inputs) for one in left)
             leaving = [one for one in left if len(one.inputs) == fewest]
-        found |= {one.name: _Seen(one, shared) for one in leaving}
+        found |= {one.name: _JudgedCandidate(one, shared) for one in leaving}
         left = [one for one in left if one.name not in found]
     return found
 
 
-def _shared(left: Sequence[Entry]) -> pd.Index:
+def _shared(left: Sequence[RaceEntry]) -> pd.Index:
     """The inputs that all of them have, in the order of the first."""
     return reduce(lambda shared, one: shared[shared.isin(one.inputs.index)], left, left[0].inputs.index)
 
 
-def _result(seen: _Seen, plan: RacePlan, candidates: int, rows: int | None) -> Result:
+def _result(seen: _JudgedCandidate, plan: RacePlan, candidates: int, rows: int | None) -> Result:
     if not len(seen.shared):
         return "open"
     _, bar = plan.scaled(np.zeros(0), seen.entry.found.basis)
@@ -119,7 +119,7 @@ def _result(seen: _Seen, plan: RacePlan, candidates: int, rows: int | None) -> R
 
 
 def _record(
-    name: str, seen: _Seen | None, plan: RacePlan, candidates: int, rows: int | None
+    name: str, seen: _JudgedCandidate | None, plan: RacePlan, candidates: int, rows: int | None
 ) -> dict[str, Any]:
     empty = {"candidate": name, "state": RaceState.OPEN.value, "rows": 0, "of_rows": 0, "warnings": ""}
     if seen is None:
@@ -152,7 +152,7 @@ def _record(
     }
 
 
-def _state(result: Result, entry: Entry) -> RaceState:
+def _state(result: Result, entry: RaceEntry) -> RaceState:
     if entry.refusal:
         return RaceState.REFUSED
     beyond = RaceState.WORSE if entry.found.basis in QUALITY else RaceState.DIFFERS
@@ -174,7 +174,7 @@ def _reason(state: RaceState) -> str:
     }[state]
 
 
-def _costs(seen: _Seen, alpha: float) -> dict[str, float]:
+def _costs(seen: _JudgedCandidate, alpha: float) -> dict[str, float]:
     pairs = seen.entry.pairs[seen.entry.pairs["input_hash"].isin(seen.shared)]
     # In one order, so that sums of the same numbers are the same to the last digit.
     pairs = pairs.sort_values(["input_hash", "comparison_id"], kind="stable", ignore_index=True)
@@ -187,7 +187,7 @@ def _chosen(frame: pd.DataFrame) -> str | None:
     return str(within["candidate"].iloc[0]) if len(within) else None
 
 
-def _of_ten(taking_part: Sequence[Entry], frame: pd.DataFrame, plan: RacePlan) -> PointEstimates | None:
+def _of_ten(taking_part: Sequence[RaceEntry], frame: pd.DataFrame, plan: RacePlan) -> PointEstimates | None:
     if not taking_part:
         return None
     shared = _shared(taking_part).sort_values()

@@ -26,17 +26,10 @@ from router_lab.analysis.ledger_drift import drift
 from router_lab.analysis.reports.answers import Verdict, verdict_of
 from router_lab.analysis.reports.findings import Findings
 from router_lab.analysis.reports.page import page
-from router_lab.analysis.tables import (
-    Source,
-    Tables,
-    frame_of,
-    history,
-    switch_history,
-    tables_of,
-    watch_history,
-)
+from router_lab.analysis.tables import Source, frame_of, history, switch_history, tables_of, watch_history
 from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
+from router_lab.ledger.reading.tables import Tables
 from router_lab.private_files import make_folders, write_text
 from router_lab.shown.escape import Html
 from router_lab.shown.wording import plain
@@ -165,7 +158,7 @@ def _checked(plan: Any, margin: Any, alpha: Any, switch_events: Any, now: Any) -
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _ReportEvidence:
     """What the answers rest on, all of the same pairs."""
 
     pairs: pd.DataFrame
@@ -190,7 +183,7 @@ def _judge(
     scored_by: str | None,
     switch_events: pd.DataFrame | None,
     moment: datetime,
-) -> _Found:
+) -> _ReportEvidence:
     # Without a plan asked for, those of the ledger's watches go on, and their verdicts stay.
     plan = asked or (ExitPlan() if margin is None else _plan_of(margin))
     watches = watch_history(tables)
@@ -209,7 +202,7 @@ def _judge(
     )
     judged = ab(pairs, margin=accepted, alpha=alpha, basis=basis, watches=watches)
     savings = metrics.savings(tables)
-    return _Found(pairs, basis, judged, standing, savings, _sides(pairs), _called(tables))
+    return _ReportEvidence(pairs, basis, judged, standing, savings, _sides(pairs), _called(tables))
 
 
 def _plan_of(margin: float) -> ExitPlan:

@@ -25,7 +25,7 @@ from router_lab.errors import ConfigError
 SLOW = 0.95
 
 
-class Measured(NamedTuple):
+class LatencyEstimate(NamedTuple):
     """A figure and its 1 - alpha interval, infinite where the data do not bound it."""
 
     value: float
@@ -36,9 +36,9 @@ class Measured(NamedTuple):
 class PairedLatency(NamedTuple):
     """In the unit of what was passed. `difference` is the mean of shadow less primary, per call."""
 
-    difference: Measured
-    primary_slow: Measured
-    shadow_slow: Measured
+    difference: LatencyEstimate
+    primary_slow: LatencyEstimate
+    shadow_slow: LatencyEstimate
 
 
 def paired_latency(
@@ -57,7 +57,7 @@ def paired_latency(
     labels = None if clusters is None else pd.factorize(np.asarray(clusters))[0]
     mean = cluster_mean(other - one, labels, weights)
     return PairedLatency(
-        Measured(mean.mean, *mean.interval(alpha)),
+        LatencyEstimate(mean.mean, *mean.interval(alpha)),
         quantile_interval(one, SLOW, labels, weights, alpha),
         quantile_interval(other, SLOW, labels, weights, alpha),
     )
@@ -69,7 +69,7 @@ def quantile_interval(
     clusters: ArrayLike | None = None,
     weights: ArrayLike | None = None,
     alpha: float = 0.05,
-) -> Measured:
+) -> LatencyEstimate:
     """The least of `values` (n,) that a `share` of the weight does not exceed, with its interval.
 
     An end is infinite where there are too few values to bound it: 72 independent ones bound a 95th
@@ -96,7 +96,7 @@ def quantile_interval(
         low = float(distinct[int(np.searchsorted(before, least / number, side="right")) - 1])
     if most is not None:
         high = float(distinct[min(int(np.searchsorted(upto, most / number)), len(distinct) - 1)])
-    return Measured(value, low, high)
+    return LatencyEstimate(value, low, high)
 
 
 def _independent(below: ArrayLike, mass: Floats, labels: ArrayLike | None, alpha: float) -> float:

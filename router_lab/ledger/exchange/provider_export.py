@@ -94,7 +94,7 @@ _ENDS = {"start_time_iso": "end_time_iso", "start_time": "end_time"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _ExportRow:
     """One row by column, and where it is in the file."""
 
     place: str
@@ -134,7 +134,7 @@ def read_export(path: Path, provider: str, columns: Mapping[str, str] | None) ->
     return ProviderExport(measures, totals, min(covered), max(covered), is_grouped, has_amounts)
 
 
-def _read_csv(path: Path) -> tuple[list[str], str, Iterator[_Row]]:
+def _read_csv(path: Path) -> tuple[list[str], str, Iterator[_ExportRow]]:
     """The names of the columns, what separates them, and the rows."""
     file = spreadsheet_file(path)
     place, cells = next(file.rows, ("", []))
@@ -147,13 +147,13 @@ def _read_csv(path: Path) -> tuple[list[str], str, Iterator[_Row]]:
     return header, file.delimiter, (_row(place, header, cells) for place, cells in file.rows)
 
 
-def _row(place: str, header: Sequence[str], cells: Sequence[str]) -> _Row:
+def _row(place: str, header: Sequence[str], cells: Sequence[str]) -> _ExportRow:
     if len(cells) != len(header):
         raise ConfigError(
             f"{place}: {len(cells)} values for {len(header)} columns; "
             "delete the line if it is no part of the table, quote values that hold the separator"
         )
-    return _Row(place, dict(zip(header, (cell.strip() for cell in cells), strict=True)))
+    return _ExportRow(place, dict(zip(header, (cell.strip() for cell in cells), strict=True)))
 
 
 def _mapped(path: Path, header: Sequence[str], columns: Mapping[str, str]) -> Columns:
@@ -184,7 +184,7 @@ def _known(path: Path, header: Sequence[str], provider: str) -> Columns:
     )
 
 
-def _check_currency(row: _Row, columns: Sequence[str]) -> None:
+def _check_currency(row: _ExportRow, columns: Sequence[str]) -> None:
     """Amounts of another currency would be read as dollars. Raises `ConfigError`."""
     for column in columns:
         if re.fullmatch(r"(?!usd)[a-z]{3}|[€£¥]", row.values[column].lower()):
@@ -194,21 +194,21 @@ def _check_currency(row: _Row, columns: Sequence[str]) -> None:
             )
 
 
-def _moment(row: _Row, column: str) -> datetime:
+def _moment(row: _ExportRow, column: str) -> datetime:
     try:
         return moment(row.values[column])
     except ValueError as error:
         raise _unreadable(row, column, error, "; if this is a line of totals, delete it") from error
 
 
-def _last_day(row: _Row, column: str, day: date) -> date:
+def _last_day(row: _ExportRow, column: str, day: date) -> date:
     end = next((name for name in row.values if name.lower() == _ENDS.get(column.lower())), "")
     if not row.values.get(end):
         return day
     return (_moment(row, end) - timedelta(microseconds=1)).date()
 
 
-def _amount(row: _Row, column: str, measure: str, delimiter: str) -> float:
+def _amount(row: _ExportRow, column: str, measure: str, delimiter: str) -> float:
     try:
         # Where `;` separates columns, commas are decimal, and points may stand between thousands.
         amount = number(row.values[column], points_may_be_thousands=delimiter == ";")
@@ -219,5 +219,5 @@ def _amount(row: _Row, column: str, measure: str, delimiter: str) -> float:
     return amount
 
 
-def _unreadable(row: _Row, column: str, error: Exception, hint: str = "") -> ConfigError:
+def _unreadable(row: _ExportRow, column: str, error: Exception, hint: str = "") -> ConfigError:
     return ConfigError(f"{row.place}, column {column!r}: {row.values[column]!r}: {error}{hint}")

@@ -51,7 +51,7 @@ class RatingProblem:
 
 
 @dataclass(frozen=True, slots=True)
-class Rated:
+class RatedPair:
     """One row: the pair it is of, and what was said of it. Scores are None where one was unsure."""
 
     row: int
@@ -69,7 +69,7 @@ class Ratings:
 
     name: str
     columns: Mapping[str, str]
-    rated: Sequence[Rated]
+    rated: Sequence[RatedPair]
     problems: Sequence[RatingProblem]
     blank: int
 
@@ -115,7 +115,7 @@ class _RowReader:
         self._has_decimal_commas = has_decimal_commas
         self.problems: list[RatingProblem] = []
 
-    def read(self) -> Rated | None:
+    def read(self) -> RatedPair | None:
         """What was said; None for a row that says nothing, or with a problem."""
         said = ("preference",) if "preference" in self._columns else ("primary_score", "shadow_score")
         empty = [name for name in said if self._text(name) is None]
@@ -127,7 +127,7 @@ class _RowReader:
         key = self._text(self._on)
         if key is None:
             self._complain(self._on, "empty: it says which pair was rated")
-        return Rated(
+        return RatedPair(
             row=self._number,
             key=key or "",
             scores=scores,

@@ -21,7 +21,7 @@ from router_lab.ledger.content import hashed
 from router_lab.ledger.exchange.score_files import (
     NARROWING,
     On,
-    Rated,
+    RatedPair,
     RatingProblem,
     Ratings,
 )
@@ -117,13 +117,15 @@ def _told(name: str, problems: Sequence[RatingProblem]) -> str:
     )
 
 
-def _matched(tables: Any, ratings: Ratings, on: On) -> tuple[list[tuple[Rated, str]], list[RatingProblem]]:
+def _matched(
+    tables: Any, ratings: Ratings, on: On
+) -> tuple[list[tuple[RatedPair, str]], list[RatingProblem]]:
     """Each row with its pair, and what is wrong with the rows that have none, or not one alone."""
     pairs: defaultdict[str, list[Pair]] = defaultdict(list)
     keys = {key for rated in ratings.rated for key in (rated.key, unguarded(rated.key))}
     for key, pair in _pairs(tables, on, sorted(keys)):
         pairs[key].append(pair)
-    first: dict[str, Rated] = {}
+    first: dict[str, RatedPair] = {}
     matched, problems = [], []
     for rated in ratings.rated:
         as_it_is, bare = pairs[rated.key], pairs[unguarded(rated.key)]
@@ -143,7 +145,7 @@ def _matched(tables: Any, ratings: Ratings, on: On) -> tuple[list[tuple[Rated, s
     return matched, problems
 
 
-def _one_pair(pairs: Sequence[Pair], rated: Rated, on: On) -> tuple[str | None, str]:
+def _one_pair(pairs: Sequence[Pair], rated: RatedPair, on: On) -> tuple[str | None, str]:
     """The id of the only pair meant, or what is wrong."""
     if not pairs:
         return None, f"no pair of this ledger has this {on}. Is it the right ledger, and column?"
@@ -211,7 +213,7 @@ def _imported_before(tables: Any, by: str) -> dict[tuple[str, str], str]:
 
 
 def _scores(
-    rated: Rated, comparison_id: str, source: ScoreSource, before: Mapping[tuple[str, str], str]
+    rated: RatedPair, comparison_id: str, source: ScoreSource, before: Mapping[tuple[str, str], str]
 ) -> Iterator[Score]:
     """The two scores of a row; nothing where the last import said the same."""
     chance = rated.chance if rated.chance is not None else 1.0 if source.drawn == "all" else None

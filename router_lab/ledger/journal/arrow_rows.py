@@ -41,7 +41,7 @@ class DamagedError(LedgerError):
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class RowRun:
     """Successive rows whose lines have these `columns`: numbers, lines, and each text column's values.
 
     Without `columns` nobody knows what is in the lines.
@@ -53,10 +53,10 @@ class Stretch:
     lines: Sequence[bytes]
     texts: Sequence[Sequence[bytes | None]]
 
-    def part(self, start: int, stop: int) -> Stretch:
+    def part(self, start: int, stop: int) -> RowRun:
         """Some of these rows."""
         texts = [values[start:stop] for values in self.texts]
-        return Stretch(self.table, self.columns, self.seqs[start:stop], self.lines[start:stop], texts)
+        return RowRun(self.table, self.columns, self.seqs[start:stop], self.lines[start:stop], texts)
 
 
 def read_rows(journal: sqlite3.Connection, sources: Sequence[Source]) -> Any:
@@ -69,7 +69,7 @@ def read_rows(journal: sqlite3.Connection, sources: Sequence[Source]) -> Any:
     return pa.concat_tables(parts) if parts else arrow_schema(sources[0].table).empty_table()
 
 
-def _readable(stretch: Stretch) -> Iterator[Any]:
+def _readable(stretch: RowRun) -> Iterator[Any]:
     """The rows that can be read: all at once, or else those of each half."""
     try:
         yield as_arrow(stretch)
@@ -82,7 +82,7 @@ def _readable(stretch: Stretch) -> Iterator[Any]:
 
 def stretches(
     journal: sqlite3.Connection, source: Source, most_rows: int = 1 << 30, most_bytes: int = _BYTES_AT_ONCE
-) -> Iterator[Stretch]:
+) -> Iterator[RowRun]:
     """`source` in stretches of `most_rows` and, about, `most_bytes` at most, each of one version."""
     held: list[list[Any]] = []  # the columns of the rows read, but not yet given out
     version, size = 0, 0
@@ -132,12 +132,12 @@ def _bytes_of(column: Sequence[bytes | None]) -> int:
     return sum(map(len, filter(None, column)))
 
 
-def _stretch(table: Table, known: Sequence[str], columns: Sequence[Sequence[Any]]) -> Stretch:
+def _stretch(table: Table, known: Sequence[str], columns: Sequence[Sequence[Any]]) -> RowRun:
     seqs, lines, *texts = columns
-    return Stretch(table, known, seqs, lines, texts)
+    return RowRun(table, known, seqs, lines, texts)
 
 
-def as_arrow(stretch: Stretch) -> Any:
+def as_arrow(stretch: RowRun) -> Any:
     """These rows as a `pyarrow.Table` of the current schema, in the order that files have, nulls last.
 
     Raises `DamagedError` if one of them cannot be read.
@@ -160,7 +160,7 @@ def as_arrow(stretch: Stretch) -> Any:
         raise DamagedError(str(error)) from error
 
 
-def _parsed(stretch: Stretch) -> Any:
+def _parsed(stretch: RowRun) -> Any:
     import pyarrow as pa
     from pyarrow import csv
 
@@ -194,7 +194,7 @@ def _parsed(stretch: Stretch) -> Any:
     return data
 
 
-def _check_times(stretch: Stretch, data: Any) -> None:
+def _check_times(stretch: RowRun, data: Any) -> None:
     import pyarrow.compute as pc
 
     for column in stretch.table.columns:

@@ -57,7 +57,7 @@ class CalibrationStates:
             self._read_at.pop(forgotten, None)
 
 
-class Learning:
+class CalibrationUpdates:
     """Folds samples into states inside the writer's transactions: each state is written once in each.
 
     States are kept between transactions and read again only when another connection has written.

@@ -15,8 +15,8 @@ from typing import Any
 
 from router_lab.ledger.journal.arrow_rows import (
     DamagedError,
+    RowRun,
     Source,
-    Stretch,
     as_arrow,
     stretches,
 )
@@ -87,7 +87,7 @@ def unreadable(journal: sqlite3.Connection, sources: Sequence[Source]) -> Iterat
             yield f"row {row.seq} of {row.table.name} in the journal is damaged and left out: {row.problem}"
 
 
-def _problem(row: Stretch) -> str:
+def _problem(row: RowRun) -> str:
     try:
         as_arrow(row)
     except DamagedError as error:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.ledger.journal.budgets import BudgetCounters
-from router_lab.ledger.journal.calibration import Learning
+from router_lab.ledger.journal.calibration import CalibrationUpdates
 from router_lab.ledger.journal.lines import Stored, budget_field, encoder
 from router_lab.ledger.journal.money import (
     is_amount,
@@ -54,7 +54,7 @@ class JournalTransaction:
     rows: PendingRows
     budgets: BudgetCounters
     owner: str
-    learning: Learning
+    learning: CalibrationUpdates
     intents: dict[str, Intent] = field(default_factory=dict)
     pairs: dict[str, int] = field(default_factory=dict)
     _data_version: int = -1

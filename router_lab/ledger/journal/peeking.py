@@ -15,7 +15,7 @@ from router_lab.ledger.journal.forks import closed_before_forks, journal_in_use
 _Result = TypeVar("_Result")
 
 
-class Peeking:
+class JournalReads:
     """Reads of one journal, from any thread, one at a time."""
 
     def __init__(self, folder: Path, name: str) -> None:

@@ -26,7 +26,7 @@ from router_lab.records import SwitchEvent
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving:
+class FlipRemoval:
     """A flip to take away, and who is on record for it."""
 
     epoch: int
@@ -40,7 +40,7 @@ def hold(journal: sqlite3.Connection, epoch: int, owner: str) -> None:
     journal.execute("UPDATE switch_flips SET owner = ? WHERE epoch = ? AND owner IS NULL", (owner, epoch))
 
 
-def take_away(journal: sqlite3.Connection, leaving: Leaving, at: datetime) -> None:
+def take_away(journal: sqlite3.Connection, leaving: FlipRemoval, at: datetime) -> None:
     """Delete a flip, so that what else there is of its prefix stands; nothing if it is gone already."""
     end_expired(journal, at)
     if not journal.execute("DELETE FROM switch_flips WHERE epoch = ?", (leaving.epoch,)).rowcount:
@@ -79,4 +79,6 @@ def take_away_of_the_dead(transaction: JournalTransaction, locks: Path, at: date
         with claimed_if_dead(locks, owner) as dead:
             for its_owner, epoch, prefix, reason, author in held if dead else ():
                 if its_owner == owner:
-                    take_away(transaction.connection, Leaving(epoch, prefix, f"{reason}{why}", author), at)
+                    take_away(
+                        transaction.connection, FlipRemoval(epoch, prefix, f"{reason}{why}", author), at
+                    )

@@ -35,7 +35,7 @@ from router_lab.ledger.disk.locks import (
 )
 from router_lab.ledger.disk.problems import closed, explain
 from router_lab.ledger.journal.budgets import BudgetCounters
-from router_lab.ledger.journal.calibration import Learning
+from router_lab.ledger.journal.calibration import CalibrationUpdates
 from router_lab.ledger.journal.file import (
     JOURNAL_NAME,
     LOCKS_NAME,
@@ -266,7 +266,7 @@ class Writer:
             rows=PendingRows(connection),
             budgets=BudgetCounters(connection),
             owner=self._owner.id,
-            learning=Learning(connection, self._publish),
+            learning=CalibrationUpdates(connection, self._publish),
         )
 
     def _reopen(self) -> None:

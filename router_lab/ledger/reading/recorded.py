@@ -23,7 +23,7 @@ _OPTIONAL = {one.name: one.default for one in fields(Attempt)}
 _NEEDED = ("input_hash", "model_requested", "output", "parameters")
 
 
-class Recorded:
+class StoredAttempts:
     """The attempts of a `Ledger`, of its tables or path, or of a bundle's file, as at the first question.
 
     Raises `ConfigError` for anything else, `LedgerError` for one that is not there.

@@ -128,7 +128,7 @@ def _without_journal(core: Core) -> VerificationReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _TableRows:
     """Some columns of a table: the rows this journal stands for, and those of other journals' files."""
 
     own: Any
@@ -141,10 +141,10 @@ class _Rows:
         return pa.concat_tables([self.own, self.others])
 
 
-def _read(core: Core, before: State | None) -> Mapping[str, _Rows]:
+def _read(core: Core, before: State | None) -> Mapping[str, _TableRows]:
     """Every table, all as of one instant. Without a journal all rows are taken for own ones."""
 
-    def load(views: Mapping[str, View]) -> Mapping[str, _Rows]:
+    def load(views: Mapping[str, View]) -> Mapping[str, _TableRows]:
         named = [path for view in views.values() for path in view.sealed]
         foreign: AbstractSet[str] = frozenset()
         if before is not None:
@@ -156,7 +156,7 @@ def _read(core: Core, before: State | None) -> Mapping[str, _Rows]:
     return core.reader.read(list(TABLES), load)
 
 
-def _split(core: Core, view: View, foreign: AbstractSet[str]) -> _Rows:
+def _split(core: Core, view: View, foreign: AbstractSet[str]) -> _TableRows:
     import pyarrow as pa
 
     columns = list(_COLUMNS.get(view.table.name, view.table.names[:1]))
@@ -169,10 +169,10 @@ def _split(core: Core, view: View, foreign: AbstractSet[str]) -> _Rows:
 
     own = sealed([path for path in view.sealed if path not in foreign])
     others = sealed([path for path in view.sealed if path in foreign])
-    return _Rows(pa.concat_tables([view.unsealed.select(columns), own]), others)
+    return _TableRows(pa.concat_tables([view.unsealed.select(columns), own]), others)
 
 
-def _row_checks(rows: Mapping[str, _Rows], state: State | None) -> list[Check]:
+def _row_checks(rows: Mapping[str, _TableRows], state: State | None) -> list[Check]:
     attempts, comparisons = rows["attempts"], rows["comparisons"]
     return [
         Check("attempt ids are unique", tuple(_repeated(attempts.all["attempt_id"]))),

@@ -17,7 +17,7 @@ from router_lab.panels.compare.pair_filter import PairFilter
 from router_lab.panels.compare.pair_page import PageContent, pairs_html
 from router_lab.panels.compare.pair_sources import pair_source
 from router_lab.panels.compare.pairs import Repeats
-from router_lab.panels.keys import Keys
+from router_lab.panels.keys import KeyboardShortcuts
 from router_lab.panels.sources import ledger_of
 from router_lab.scores.verdicts import (
     VERDICTS,
@@ -315,7 +315,7 @@ class ComparePanel(Panel[PageContent]):
         self.save = control(widgets.Button, "Save verdict", button_style="primary")
         self.take_back = control(widgets.Button, "Undo last verdict")
         self.mode = control(widgets.ToggleButtons, "Pairs", options=_MODES)
-        self.shortcuts = Keys(KEYS, lambda key: self._guarded(lambda: self.press(key))())
+        self.shortcuts = KeyboardShortcuts(KEYS, lambda key: self._guarded(lambda: self.press(key))())
 
     def _listen(self) -> None:
         self.filters.on_change(self._guarded(self._on_filter))

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 from router_lab.errors import ConfigError
 from router_lab.panels.base import ROW, WIDE, Panel, control
 from router_lab.panels.compare.diff import pieces, text_html
-from router_lab.panels.keys import Keys
+from router_lab.panels.keys import KeyboardShortcuts
 from router_lab.panels.sources import ledger_of
 from router_lab.scores.verdicts import user
 from router_lab.shown.answer import ended
@@ -88,7 +88,7 @@ class MarkingPanel(Panel["SpotCheck | None"]):
         self.remark = control(widgets.Text, "Note", width="260px")
         self.take_back = control(widgets.Button, "Undo last mark")
         self.more = control(widgets.Button, "More pairs", tooltip="Draw the next pairs of the same sample")
-        self.shortcuts = Keys(KEYS, lambda key: self._guarded(lambda: self.press(key))())
+        self.shortcuts = KeyboardShortcuts(KEYS, lambda key: self._guarded(lambda: self.press(key))())
         super().__init__(
             widgets.HTML(page(title(_HEADING))),
             self.shortcuts,

@@ -43,7 +43,7 @@ _MAX_ALTERNATIVES = 3
 
 
 @dataclass(slots=True)
-class _Reading:
+class _CheckState:
     """What is known while one answer is checked: when its time ends, and what every reference has come to."""
 
     ends: float
@@ -65,13 +65,13 @@ class _Reading:
         self.look_at = now + left
 
 
-_reading: ContextVar[_Reading] = ContextVar("reading")
+_reading: ContextVar[_CheckState] = ContextVar("reading")
 
 
 @contextmanager
 def time_to_check() -> Iterator[None]:
     """Within, `bounded` validators have a second of the processor; then `TimeoutError`."""
-    token = _reading.set(_Reading(time.thread_time() + _CHECK_S))
+    token = _reading.set(_CheckState(time.thread_time() + _CHECK_S))
     try:
         yield
     finally:

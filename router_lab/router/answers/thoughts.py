@@ -135,7 +135,7 @@ def _without_worded(text: str, thoughts: list[str]) -> str:
 
 
 def _without_marked(text: str, thoughts: list[str]) -> str:
-    reading = _Reading(text)
+    reading = _TagReader(text)
     for mark in _MARKS.finditer(text):
         if not reading.take(mark):
             break
@@ -149,7 +149,7 @@ def _without_marked(text: str, thoughts: list[str]) -> str:
 
 
 @dataclass(slots=True)
-class _Reading:
+class _TagReader:
     """Goes over the marks of a text once, and knows where its answer starts as far as it has read."""
 
     text: str

@@ -295,7 +295,7 @@ class Attempts:
     async def _read(self, job: Job, plan: AttemptPlan, reply: Reply) -> Any:
         """The data in an answer; read beside the event loop where that may take a while.
 
-        Those of shadows are read in another process, and what is long stays `Packed`: no primary waits for
+        Those of shadows are read in another process, and what is long stays pickled: no primary waits for
         the interpreter's lock behind them.
         """
         read = partial(read_answer, reply, job.request.schema, job.route.output, plan.limits.text_chars)

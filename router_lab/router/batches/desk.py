@@ -59,7 +59,7 @@ _AT_ONCE = 256
 
 
 @dataclass(slots=True)
-class Prepared:
+class BatchDraft:
     """A batch that is being filled."""
 
     batch: Batch
@@ -104,7 +104,7 @@ class BatchDesk:
         # A call of each batch that this process handed in: what its server's refusals are about.
         self._calls: dict[str, AttemptPlan] = {}
 
-    async def prepare(self, name: str, alias: str, run_id: str) -> Prepared:
+    async def prepare(self, name: str, alias: str, run_id: str) -> BatchDraft:
         """A new batch for a candidate, whose own alias is `alias`. Raises `ConfigError`, `LedgerError`."""
         target = self._targets[name]
         check_takes_batches(alias, target.settings)
@@ -122,9 +122,9 @@ class BatchDesk:
             opened_at=now,
         )
         await self._batches.open(batch)
-        return Prepared(batch, target)
+        return BatchDraft(batch, target)
 
-    async def add(self, prepared: Prepared, jobs: Sequence[Job]) -> list[tuple[Job, RouterLabError]]:
+    async def add(self, prepared: BatchDraft, jobs: Sequence[Job]) -> list[tuple[Job, RouterLabError]]:
         """Write the items down and hold their worst cost; those that cannot be asked come back with why.
 
         Raises `BudgetExceededError`, `LedgerError` for the first that could not be held or written.
@@ -148,7 +148,7 @@ class BatchDesk:
                 raise one
         return refused
 
-    async def _open(self, prepared: Prepared, job: Job, plan: AttemptPlan) -> None:
+    async def _open(self, prepared: BatchDraft, job: Job, plan: AttemptPlan) -> None:
         now, alias, batch = self._clock.now(), plan.target.alias, prepared.batch
         worst_in = hard_bound(plan.features)
         hold = self._book.bound(alias, worst_in, plan.max_tokens, now, in_batch=True)
@@ -168,7 +168,7 @@ class BatchDesk:
         prepared.size += len(line)
         self._calls.setdefault(batch.batch_id, plan)
 
-    async def submit(self, prepared: Prepared) -> None:
+    async def submit(self, prepared: BatchDraft) -> None:
         """Hand the batch in. When this returns, its provider has it, or it is not known whether it has.
 
         Raises what forbids it, after its items were withdrawn: `SwitchedOffError`, `ProviderError`.
@@ -200,7 +200,7 @@ class BatchDesk:
         else:
             await self._batches.move(batch.batch_id, "out", remote_id=remote_id)
 
-    async def withdraw(self, prepared: Prepared, error: BaseException) -> None:
+    async def withdraw(self, prepared: BatchDraft, error: BaseException) -> None:
         """Give up a batch that was not handed in."""
         await self._withdraw(prepared.batch, error)
 

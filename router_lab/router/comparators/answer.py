@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from router_lab.records import Ending, Side
 from router_lab.router.answers.blank import is_blank
 from router_lab.router.answers.endings import WORDS
-from router_lab.router.comparators.base import Comparator, Pair, Verdict
+from router_lab.router.comparators.base import Comparator, Pair, PairVerdict
 from router_lab.router.comparators.loading import UserComparator
 from router_lab.router.comparators.structure import Json
 from router_lab.router.comparators.tools import Tools, named
@@ -35,7 +35,7 @@ class AnswerComparator:
         """Whether it is likeness that what compares the texts measures."""
         return self.texts.is_likeness
 
-    def __call__(self, pair: Pair) -> Verdict:
+    def __call__(self, pair: Pair) -> PairVerdict:
         """Compare. Raises what a user's comparator raises."""
         settled = no_answer(pair) or call_against_text(pair)
         if settled is not None:
@@ -51,24 +51,26 @@ class AnswerComparator:
         return said if may_count else calls
 
 
-def no_answer(pair: Pair) -> Verdict | None:
+def no_answer(pair: Pair) -> PairVerdict | None:
     """The verdict on a pair of which a side gave no answer one can judge; None when both did."""
     bad = {side: WORDS[ending] for side, ending in _endings(pair) if ending != "complete"}
     if not bad:
         return None
     # A judge would prefer any answer to none; of a primary without one there is nothing to learn.
     details = {"preference": 0.0, "flipped": False} if "primary" not in bad else {}
-    return Verdict(0.0, " and ".join(f"the {side} answer {words}" for side, words in bad.items()), details)
+    return PairVerdict(
+        0.0, " and ".join(f"the {side} answer {words}" for side, words in bad.items()), details
+    )
 
 
-def call_against_text(pair: Pair) -> Verdict | None:
+def call_against_text(pair: Pair) -> PairVerdict | None:
     """The verdict on a pair of which only one side calls tools; None for any other."""
     primary, shadow = pair.primary_tool_calls, pair.shadow_tool_calls
     if bool(primary) == bool(shadow):
         return None
     if primary:
-        return Verdict(0.0, f"the primary calls {named(primary)}, the shadow answers in text")
-    return Verdict(0.0, f"the shadow calls {named(shadow)}, the primary answers in text")
+        return PairVerdict(0.0, f"the primary calls {named(primary)}, the shadow answers in text")
+    return PairVerdict(0.0, f"the shadow calls {named(shadow)}, the primary answers in text")
 
 
 def _endings(pair: Pair) -> Iterator[tuple[Side, Ending]]:

@@ -34,7 +34,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class PairVerdict:
     """How far two answers agree, in [0, 1], and why; None when that cannot be known.
 
     `failed` means that the comparator itself broke: the pair is marked, the run goes on. `reason` and
@@ -56,14 +56,14 @@ class Verdict:
         if not isinstance(details, Mapping):
             object.__setattr__(self, "details", {"details": details})
 
-    def without_content(self) -> Verdict:
+    def without_content(self) -> PairVerdict:
         """The same verdict with nothing that came from the answers: figures and flags only."""
         details = {
             key: value
             for key, value in self.details.items()
             if value is None or isinstance(value, (bool, int, float))
         }
-        return Verdict(self.agreement, "", details, self.failed)
+        return PairVerdict(self.agreement, "", details, self.failed)
 
 
 class Comparator(Protocol):
@@ -80,7 +80,7 @@ class Comparator(Protocol):
     def is_likeness(self) -> bool:
         """Whether it measures how alike two answers are, rather than whether they say the same."""
 
-    def __call__(self, pair: Pair) -> Verdict:
+    def __call__(self, pair: Pair) -> PairVerdict:
         """Compare. Time grows at most linearly beyond a few thousand words."""
 
 
@@ -94,10 +94,10 @@ class Options(BaseModel):
     names_code: ClassVar[frozenset[str]] = frozenset()
 
 
-def graded(score: float, threshold: float | None, reason: str, **details: Any) -> Verdict:
+def graded(score: float, threshold: float | None, reason: str, **details: Any) -> PairVerdict:
     """A verdict from a similarity: as it is, or 0 or 1 when a threshold was asked for."""
     score = min(1.0, max(0.0, score))
     details["similarity"] = round(score, 6)
     if threshold is None:
-        return Verdict(score, reason, details)
-    return Verdict(float(score >= threshold), f"{reason}, threshold {threshold:g}", details)
+        return PairVerdict(score, reason, details)
+    return PairVerdict(float(score >= threshold), f"{reason}, threshold {threshold:g}", details)

@@ -16,7 +16,7 @@
 All of them compare whole answers: see `comparators/answer.py` for tool calls and for answers that
 were cut, are empty, or were refused.
 
-A user's own comparator is a function `f(pair, **options)` returning an agreement or a `Verdict`; one that
+A user's own comparator is a function `f(pair, **options)` returning an agreement or a `PairVerdict`; one that
 measures likeness, as `text`, `similarity` and `embedding` do, has the attribute `f.is_likeness = True`. It
 is named in the YAML as `module:function`, or by its name in the entry point group
 `router_lab.comparators` of an installed package.
@@ -42,7 +42,7 @@ from router_lab.router.answers.thoughts import separated
 from router_lab.router.answers.tool_calls import read_calls
 from router_lab.router.comparators.answer import AnswerComparator
 from router_lab.router.comparators.aside import TookTooLongError, aside
-from router_lab.router.comparators.base import Comparator, Options, Pair, Verdict
+from router_lab.router.comparators.base import Comparator, Options, Pair, PairVerdict
 from router_lab.router.comparators.embedding import Embedding
 from router_lab.router.comparators.judge import Judge, StoredPair
 from router_lab.router.comparators.label import Label
@@ -51,7 +51,7 @@ from router_lab.router.comparators.number import Number
 from router_lab.router.comparators.structure import Json
 from router_lab.router.comparators.text import Exact, Normalised, Similarity, Text
 from router_lab.router.comparators.tools import Tools
-from router_lab.router.comparators.worker import Packed, Worker
+from router_lab.router.comparators.worker import PickledResult, Worker
 from router_lab.router.routing import RouteTable
 from router_lab.settings.explain import explain
 from router_lab.settings.models import Settings
@@ -60,6 +60,7 @@ __all__ = [
     "Comparator",
     "Judge",
     "Pair",
+    "PairVerdict",
     "StoredPair",
     "Verdict",
     "comparator",
@@ -71,6 +72,9 @@ __all__ = [
 ]
 
 GROUP = "router_lab.comparators"
+
+# As modules of users call it.
+Verdict = PairVerdict
 
 # Longer answers are compared beside the event loop; much longer ones are no answers of a model.
 _QUICK_CHARS = 2_000
@@ -144,24 +148,24 @@ def comparator_names() -> tuple[str, ...]:
     return tuple(sorted({*_BUILT_IN, *(entry.name for entry in entry_points(group=GROUP))}))
 
 
-def compare(comparator: Comparator, pair: Pair) -> Verdict:
+def compare(comparator: Comparator, pair: Pair) -> PairVerdict:
     """Compare, whatever happens: a comparator that raises gives a verdict with `failed` set."""
     try:
-        if isinstance(pair.shadow_data, Packed):
+        if isinstance(pair.shadow_data, PickledResult):
             pair = replace(pair, shadow_data=pair.shadow_data.open())
         return comparator(pair)
     except Exception as error:  # it may be a user's code, on a model's output: anything can happen
-        return Verdict(None, f"{type(error).__name__}: {error}"[:500], failed=True)
+        return PairVerdict(None, f"{type(error).__name__}: {error}"[:500], failed=True)
 
 
-async def compare_aside(comparator: Comparator, pair: Pair, worker: Worker | None = None) -> Verdict:
+async def compare_aside(comparator: Comparator, pair: Pair, worker: Worker | None = None) -> PairVerdict:
     """As `compare`, beside the event loop where it may take a while: for long answers and a user's code.
 
     What is not a user's is compared by the `worker`, if there is one.
     """
     size = max(len(pair.primary_text), len(pair.shadow_text))
     if size > MAX_CHARS:
-        return Verdict(None, f"an answer has {size:,} characters: beyond {MAX_CHARS:,} none is compared")
+        return PairVerdict(None, f"an answer has {size:,} characters: beyond {MAX_CHARS:,} none is compared")
     texts = comparator.texts if isinstance(comparator, AnswerComparator) else comparator
     calls = pair.primary_tool_calls or pair.shadow_tool_calls
     is_quick = size <= _QUICK_CHARS and not calls and (pair.schema is None or is_plain(pair.schema))
@@ -173,7 +177,7 @@ async def compare_aside(comparator: Comparator, pair: Pair, worker: Worker | Non
             return await worker.run(work, within_s=COMPARATOR_S)
         return await aside(work, within_s=COMPARATOR_S)
     except TookTooLongError as error:
-        return Verdict(None, f"the comparator {error}", failed=True)
+        return PairVerdict(None, f"the comparator {error}", failed=True)
 
 
 def _is_users(texts: Comparator) -> bool:

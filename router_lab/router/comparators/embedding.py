@@ -13,7 +13,7 @@ from typing import ClassVar
 from pydantic import model_validator
 
 from router_lab.errors import ConfigError
-from router_lab.router.comparators.base import Options, Pair, Threshold, Verdict, graded
+from router_lab.router.comparators.base import Options, Pair, PairVerdict, Threshold, graded
 from router_lab.router.comparators.loading import load_object
 from router_lab.router.comparators.normalise import normalise
 
@@ -42,7 +42,7 @@ class Embedding(Options):
         self._encode()
         return self
 
-    def __call__(self, pair: Pair) -> Verdict:
+    def __call__(self, pair: Pair) -> PairVerdict:
         """Compare."""
         primary, shadow = pair.primary_text, pair.shadow_text
         if normalise(primary) == normalise(shadow):

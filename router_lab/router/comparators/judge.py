@@ -18,7 +18,7 @@ from pydantic import Field
 from router_lab.defaults import BY_CRITERIA
 from router_lab.records import ToolCall
 from router_lab.router.comparators.answer import no_answer
-from router_lab.router.comparators.base import Options, Pair, Verdict
+from router_lab.router.comparators.base import Options, Pair, PairVerdict
 from router_lab.router.comparators.normalise import normalise
 from router_lab.router.comparators.tools import Tools
 
@@ -101,7 +101,7 @@ class Judge(Options):
             self._question(task, shadow, primary, "shadow", "primary"),
         )
 
-    async def compare(self, task: str, pair: Pair, ask: Ask) -> Verdict:
+    async def compare(self, task: str, pair: Pair, ask: Ask) -> PairVerdict:
         """Judge one pair, `task` being the prompt both answered. Raises what `ask` raises.
 
         Equal answers cost no call, and neither does a side that gave no answer one can judge.
@@ -111,7 +111,7 @@ class Judge(Options):
             return missing
         if normalise(pair.primary_text) == normalise(pair.shadow_text) and _same_calls(pair):
             said = "same calls" if pair.primary_tool_calls else "same text"
-            return Verdict(1.0, said, {"preference": 0.5, "flipped": False})
+            return PairVerdict(1.0, said, {"preference": 0.5, "flipped": False})
         first, second = self.questions(task, pair)
         return combine(first.read(await ask(first)), second.read(await ask(second)))
 
@@ -138,13 +138,13 @@ class Judge(Options):
         )
 
 
-def combine(first: Winner | None, second: Winner | None) -> Verdict:
+def combine(first: Winner | None, second: Winner | None) -> PairVerdict:
     """One verdict from the winners of both orders; unknown (agreement None) when either is missing."""
     if first is None or second is None:
         missing = " and ".join(
             order for order, winner in (("primary first", first), ("shadow first", second)) if winner is None
         )
-        return Verdict(
+        return PairVerdict(
             None, f"no readable verdict ({missing})", {"primary_first": first, "shadow_first": second}
         )
     winners = (first, second)
@@ -153,7 +153,7 @@ def combine(first: Winner | None, second: Winner | None) -> Verdict:
     flipped = first != second
     reason = f"{first} in one order, {second} in the other" if flipped else f"{first} in both orders"
     details = {"preference": preference, "flipped": flipped, "primary_first": first, "shadow_first": second}
-    return Verdict(agreement, reason, details)
+    return PairVerdict(agreement, reason, details)
 
 
 def _whole(text: str, calls: Sequence[ToolCall]) -> str:

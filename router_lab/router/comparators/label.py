@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from router_lab.router.comparators.base import Options, Pair, Verdict
+from router_lab.router.comparators.base import Options, Pair, PairVerdict
 from router_lab.router.comparators.normalise import normalise, shorten
 
 # "Label: billing", "The category is billing", "Sentiment = negative".
@@ -28,21 +28,21 @@ class Label(Options):
     labels: list[str] | None = None
     field: str = "label"
 
-    def __call__(self, pair: Pair) -> Verdict:
+    def __call__(self, pair: Pair) -> PairVerdict:
         """Compare."""
         primary = self.read(pair.primary_text, pair.primary_data)
         shadow = self.read(pair.shadow_text, pair.shadow_data)
         details = {"primary": shorten(primary or "") or None, "shadow": shorten(shadow or "") or None}
         if primary is None and shadow is None:
             same = normalise(pair.primary_text) == normalise(pair.shadow_text)
-            return Verdict(float(same), "no label in either answer", details)
+            return PairVerdict(float(same), "no label in either answer", details)
         if primary is None or shadow is None:
-            return Verdict(
+            return PairVerdict(
                 0.0, f"no label in the {'primary' if primary is None else 'shadow'} answer", details
             )
         if primary == shadow:
-            return Verdict(1.0, f"both {details['primary']}", details)
-        return Verdict(0.0, f"{details['primary']} against {details['shadow']}", details)
+            return PairVerdict(1.0, f"both {details['primary']}", details)
+        return PairVerdict(0.0, f"{details['primary']} against {details['shadow']}", details)
 
     def read(self, text: str, data: Any = None) -> str | None:
         """The normalised label in an answer, None when there is none or it is not clear which."""

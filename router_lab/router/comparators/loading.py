@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from router_lab.errors import ConfigError
-from router_lab.router.comparators.base import Pair, Verdict
+from router_lab.router.comparators.base import Pair, PairVerdict
 
 # The attribute of a function, and the key of its verdicts' details.
 LIKENESS = "is_likeness"
@@ -17,14 +17,14 @@ LIKENESS = "is_likeness"
 
 @dataclass(frozen=True, slots=True)
 class UserComparator:
-    """A function `f(pair, **options)` that returns a `Verdict`, or just the agreement, or None.
+    """A function `f(pair, **options)` that returns a `PairVerdict`, or just the agreement, or None.
 
     One that measures how alike two answers are, not whether they say the same, says so by an attribute,
     `f.is_likeness = True`: its verdicts are marked, and whatever rests on them says what they are.
     """
 
     name: str
-    function: Callable[..., Verdict | float | None]
+    function: Callable[..., PairVerdict | float | None]
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -38,11 +38,11 @@ class UserComparator:
         """What the function says of itself."""
         return getattr(self.function, LIKENESS, False) is True
 
-    def __call__(self, pair: Pair) -> Verdict:
+    def __call__(self, pair: Pair) -> PairVerdict:
         """Compare. Raises what the function raises, and `ValueError` for an agreement outside [0, 1]."""
         result = self.function(pair, **self.options)
-        if not isinstance(result, Verdict):
-            result = Verdict(None if result is None else float(result), f"by {self.name}")
+        if not isinstance(result, PairVerdict):
+            result = PairVerdict(None if result is None else float(result), f"by {self.name}")
         return replace(result, details={**result.details, LIKENESS: True}) if self.is_likeness else result
 
 

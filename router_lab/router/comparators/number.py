@@ -7,7 +7,7 @@ import re
 from collections import deque
 from typing import Any, ClassVar
 
-from router_lab.router.comparators.base import Options, Pair, Tolerance, Verdict
+from router_lab.router.comparators.base import Options, Pair, PairVerdict, Tolerance
 from router_lab.router.comparators.normalise import normalise
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3}){1,30}(?!\d)|\d{1,300})(?:\.\d{1,300})?|\.\d{1,300}"
@@ -28,21 +28,21 @@ class Number(Options):
     tolerance: Tolerance = 1e-9
     relative: Tolerance = 1e-9
 
-    def __call__(self, pair: Pair) -> Verdict:
+    def __call__(self, pair: Pair) -> PairVerdict:
         """Compare."""
         primary = final_number(pair.primary_text, pair.primary_data)
         shadow = final_number(pair.shadow_text, pair.shadow_data)
         details = {"primary": primary, "shadow": shadow}
         if primary is None and shadow is None:
             same = normalise(pair.primary_text) == normalise(pair.shadow_text)
-            return Verdict(float(same), "no number in either answer", details)
+            return PairVerdict(float(same), "no number in either answer", details)
         if primary is None or shadow is None:
-            return Verdict(
+            return PairVerdict(
                 0.0, f"no number in the {'primary' if primary is None else 'shadow'} answer", details
             )
         if math.isclose(primary, shadow, abs_tol=self.tolerance, rel_tol=self.relative):
-            return Verdict(1.0, f"both {primary:g}", details)
-        return Verdict(0.0, f"{primary:g} against {shadow:g}", details)
+            return PairVerdict(1.0, f"both {primary:g}", details)
+        return PairVerdict(0.0, f"{primary:g} against {shadow:g}", details)
 
 
 def final_number(text: str, data: Any = None) -> float | None:

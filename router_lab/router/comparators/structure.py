@@ -14,7 +14,7 @@ from pydantic import Field
 from router_lab.errors import ConfigError
 from router_lab.router.answers.data import schema_validator
 from router_lab.router.answers.schema_checks import time_to_check
-from router_lab.router.comparators.base import Options, Pair, Tolerance, Verdict
+from router_lab.router.comparators.base import Options, Pair, PairVerdict, Tolerance
 from router_lab.router.comparators.normalise import normalise
 
 # Matching two unordered lists looks at every pair of values below them; beyond this many pairs, the
@@ -52,7 +52,7 @@ class Json(FieldOptions):
 
     name: ClassVar[str] = "json"
 
-    def __call__(self, pair: Pair) -> Verdict:
+    def __call__(self, pair: Pair) -> PairVerdict:
         """Compare."""
         if pair.primary_data is None or pair.shadow_data is None:
             return _not_json(pair)
@@ -65,7 +65,7 @@ class Json(FieldOptions):
             details["differences"] = {path[:200]: kind for path, kind in score.differences[:MAX_DIFFERENCES]}
         details |= _validity(pair)
         share = score.agreeing / score.fields if score.fields else 1.0
-        return Verdict(share, f"{score.agreeing} of {score.fields} fields agree", details)
+        return PairVerdict(share, f"{score.agreeing} of {score.fields} fields agree", details)
 
     def agrees(self, primary: Any, shadow: Any) -> bool:
         """Whether two values agree in every field; those nested too deeply to look at do not."""
@@ -75,16 +75,16 @@ class Json(FieldOptions):
             return False
         return score.agreeing == score.fields
 
-    def _score(self, primary: Any, shadow: Any, path: str) -> _Score:
+    def _score(self, primary: Any, shadow: Any, path: str) -> _MatchScore:
         if isinstance(primary, Mapping) and isinstance(shadow, Mapping) and (primary or shadow):
             return self._objects(primary, shadow, path)
         if _is_list(primary) and _is_list(shadow) and (primary or shadow):
             return self._lists(primary, shadow, path)
         if self._same(primary, shadow):
-            return _Score(1, 1)
-        return _Score(max(_leaves(primary), _leaves(shadow)), 0, [(path, _kind(primary, shadow))])
+            return _MatchScore(1, 1)
+        return _MatchScore(max(_leaves(primary), _leaves(shadow)), 0, [(path, _kind(primary, shadow))])
 
-    def _objects(self, primary: Mapping[str, Any], shadow: Mapping[str, Any], path: str) -> _Score:
+    def _objects(self, primary: Mapping[str, Any], shadow: Mapping[str, Any], path: str) -> _MatchScore:
         keys = [
             key
             for key in (*primary, *(key for key in shadow if key not in primary))
@@ -96,7 +96,7 @@ class Json(FieldOptions):
         )
         return _total(parts)
 
-    def _lists(self, primary: Sequence[Any], shadow: Sequence[Any], path: str) -> _Score:
+    def _lists(self, primary: Sequence[Any], shadow: Sequence[Any], path: str) -> _MatchScore:
         pairs = self._matched(primary, shadow) if self.unordered else _by_place(primary, shadow)
         return _total(self._score(left, right, f"{path}[{at}]") for at, (left, right) in enumerate(pairs))
 
@@ -152,7 +152,7 @@ def _is_whole(value: float) -> bool:
 
 
 @dataclass(slots=True)
-class _Score:
+class _MatchScore:
     fields: int = 0
     agreeing: int = 0
     differences: list[tuple[str, str]] = field(default_factory=list)
@@ -163,7 +163,7 @@ class _Score:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class _Item:
+class _ListItem:
     """A list item with its canonical text, by which equal items are found."""
 
     key: str
@@ -171,23 +171,23 @@ class _Item:
     value: Any = field(compare=False)
 
 
-def _keyed(value: Any) -> _Item:
-    return _Item(json.dumps(value, sort_keys=True, default=repr), _leaves(value), value)
+def _keyed(value: Any) -> _ListItem:
+    return _ListItem(json.dumps(value, sort_keys=True, default=repr), _leaves(value), value)
 
 
-def _part(items: list[_Item], common: Counter[str]) -> tuple[list[_Item], list[_Item]]:
+def _part(items: list[_ListItem], common: Counter[str]) -> tuple[list[_ListItem], list[_ListItem]]:
     """The items that both lists have, as often as both have them, and the rest."""
     wanted = common.copy()
-    equal: list[_Item] = []
-    rest: list[_Item] = []
+    equal: list[_ListItem] = []
+    rest: list[_ListItem] = []
     for item in items:
         (equal if wanted[item.key] > 0 else rest).append(item)
         wanted[item.key] -= 1
     return equal, rest
 
 
-def _total(scores: Iterator[_Score]) -> _Score:
-    total = _Score()
+def _total(scores: Iterator[_MatchScore]) -> _MatchScore:
+    total = _MatchScore()
     for score in scores:
         total.fields += score.fields
         total.agreeing += score.agreeing
@@ -229,16 +229,18 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _not_json(pair: Pair) -> Verdict:
+def _not_json(pair: Pair) -> PairVerdict:
     if pair.primary_data is None and pair.shadow_data is None:
         return _as_text(pair, "neither answer is JSON")
     side = "primary" if pair.primary_data is None else "shadow"
-    return Verdict(0.0, f"the {side} answer is not JSON", _validity(pair))
+    return PairVerdict(0.0, f"the {side} answer is not JSON", _validity(pair))
 
 
-def _as_text(pair: Pair, reason: str) -> Verdict:
+def _as_text(pair: Pair, reason: str) -> PairVerdict:
     same = normalise(pair.primary_text) == normalise(pair.shadow_text)
-    return Verdict(float(same), f"{reason}; the {'same' if same else 'two different'} text", _validity(pair))
+    return PairVerdict(
+        float(same), f"{reason}; the {'same' if same else 'two different'} text", _validity(pair)
+    )
 
 
 def _validity(pair: Pair) -> dict[str, Any]:

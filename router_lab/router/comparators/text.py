@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Indel
 
-from router_lab.router.comparators.base import Options, Pair, Threshold, Verdict, graded
+from router_lab.router.comparators.base import Options, Pair, PairVerdict, Threshold, graded
 from router_lab.router.comparators.normalise import normalise, words
 
 # Sequence comparison takes time in the product of the lengths. Beyond these bounds the words are
@@ -22,10 +22,10 @@ class Exact(Options):
 
     name: ClassVar[str] = "exact"
 
-    def __call__(self, pair: Pair) -> Verdict:
+    def __call__(self, pair: Pair) -> PairVerdict:
         """Compare."""
         same = pair.primary_text == pair.shadow_text
-        return Verdict(float(same), "identical" if same else "not identical")
+        return PairVerdict(float(same), "identical" if same else "not identical")
 
 
 class Normalised(Options):
@@ -33,10 +33,10 @@ class Normalised(Options):
 
     name: ClassVar[str] = "normalized"
 
-    def __call__(self, pair: Pair) -> Verdict:
+    def __call__(self, pair: Pair) -> PairVerdict:
         """Compare."""
         same = normalise(pair.primary_text) == normalise(pair.shadow_text)
-        return Verdict(float(same), "same text" if same else "different text")
+        return PairVerdict(float(same), "same text" if same else "different text")
 
 
 class Text(Options):
@@ -50,7 +50,7 @@ class Text(Options):
     is_likeness: ClassVar[bool] = True
     threshold: Threshold | None = None
 
-    def __call__(self, pair: Pair) -> Verdict:
+    def __call__(self, pair: Pair) -> PairVerdict:
         """Compare."""
         primary, shadow = normalise(pair.primary_text), normalise(pair.shadow_text)
         if primary == shadow:
@@ -74,7 +74,7 @@ class Similarity(Options):
     scorer: Literal["token_sort_ratio", "token_set_ratio", "ratio"] = "token_sort_ratio"
     threshold: Threshold | None = None
 
-    def __call__(self, pair: Pair) -> Verdict:
+    def __call__(self, pair: Pair) -> PairVerdict:
         """Compare."""
         primary, shadow = normalise(pair.primary_text), normalise(pair.shadow_text)
         if primary == shadow:

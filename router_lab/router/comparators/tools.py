@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from router_lab.records import ToolCall
 from router_lab.router.answers.tool_calls import canonical_json
-from router_lab.router.comparators.base import Pair, Verdict
+from router_lab.router.comparators.base import Pair, PairVerdict
 from router_lab.router.comparators.normalise import normalise, shorten
 from router_lab.router.comparators.structure import FieldOptions, Json
 
@@ -29,16 +29,18 @@ class Tools(FieldOptions):
 
     name: ClassVar[str] = "tools"
 
-    def __call__(self, pair: Pair) -> Verdict:
+    def __call__(self, pair: Pair) -> PairVerdict:
         """Compare."""
         primary, shadow = pair.primary_tool_calls, pair.shadow_tool_calls
         if not primary and not shadow:
             same = normalise(pair.primary_text) == normalise(pair.shadow_text)
-            return Verdict(float(same), f"no call in either answer; {'the same' if same else 'another'} text")
+            return PairVerdict(
+                float(same), f"no call in either answer; {'the same' if same else 'another'} text"
+            )
         same_calls = self._matched(primary, shadow)
         most = max(len(primary), len(shadow))
         details = {"calls": most, "agreeing_calls": same_calls}
-        return Verdict(same_calls / most, _reason(primary, shadow, same_calls), details)
+        return PairVerdict(same_calls / most, _reason(primary, shadow, same_calls), details)
 
     def _matched(self, primary: Sequence[ToolCall], shadow: Sequence[ToolCall]) -> int:
         """How many calls of one side have an equal one on the other, each counted once."""

@@ -40,7 +40,7 @@ _NICENESS = 10
 _PACKED_BYTES = 4096
 
 
-class Packed:
+class PickledResult:
     """A result that nobody here has looked into. Pickled again, it is unpickled as the result itself."""
 
     def __init__(self, pickled: bytes) -> None:
@@ -73,15 +73,15 @@ class Worker:
         Where no process can be had, and for what cannot be pickled, the work is done on a thread here.
         """
         result = await self.run_packed(work, within_s=within_s)
-        return cast(T, result.open() if isinstance(result, Packed) else result)
+        return cast(T, result.open() if isinstance(result, PickledResult) else result)
 
-    async def run_packed(self, work: Callable[[], T], *, within_s: float) -> T | Packed:
+    async def run_packed(self, work: Callable[[], T], *, within_s: float) -> T | PickledResult:
         """As `run`, but a long result comes packed: for what is only given to the process again."""
         async with self._turn:
             request = _pickled(work, within_s)
             if request is not None and not self._works_here:
                 try:
-                    return cast("T | Packed", await self._ask(request, within_s))
+                    return cast("T | PickledResult", await self._ask(request, within_s))
                 except _NoProcessError:
                     self._works_here = True
             return await aside(work, within_s=within_s)
@@ -112,7 +112,7 @@ class Worker:
             if isinstance(error, OSError):
                 raise TookTooLongError("took more memory than there is, or was killed") from None
             raise
-        was_raised, packed = answer[:1] == _RAISED, Packed(answer[1:])
+        was_raised, packed = answer[:1] == _RAISED, PickledResult(answer[1:])
         if len(answer) > _PACKED_BYTES and not was_raised:
             return packed
         outcome = packed.open()

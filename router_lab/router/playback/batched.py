@@ -13,7 +13,7 @@ Value = TypeVar("Value")
 _GATHER_S = 0.005
 
 
-class Batched(Generic[Key, Value]):
+class BatchedQueries(Generic[Key, Value]):
     """`query` answers many keys at once, in a thread; who asks waits for the batch."""
 
     def __init__(self, query: Callable[[Sequence[Key]], Mapping[Key, Value]]) -> None:

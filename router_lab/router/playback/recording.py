@@ -12,7 +12,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from router_lab.records import Attempt
-from router_lab.router.playback.batched import Batched
+from router_lab.router.playback.batched import BatchedQueries
 from router_lab.router.ports import RecordedAttempts
 
 # How a recorded call can have ended. One that was cancelled, or never heard of again, ended in nothing.
@@ -56,9 +56,9 @@ class Recording:
         self._recorded = recorded
         self._played: set[str] = set()
         self._lock = threading.Lock()
-        self._found: WeakKeyDictionary[asyncio.AbstractEventLoop, Batched[str, Sequence[RecordedCall]]] = (
-            WeakKeyDictionary()
-        )
+        self._found: WeakKeyDictionary[
+            asyncio.AbstractEventLoop, BatchedQueries[str, Sequence[RecordedCall]]
+        ] = WeakKeyDictionary()
 
     @classmethod
     def of(cls, source: Any) -> Recording:
@@ -69,13 +69,13 @@ class Recording:
         if isinstance(source, Recording):
             return source
         # By its name, since the router knows no ledger: what reads one is above it.
-        return cls(import_module("router_lab.ledger.reading.recorded").Recorded(source))
+        return cls(import_module("router_lab.ledger.reading.recorded").StoredAttempts(source))
 
     async def calls(self, input_hash: str) -> Sequence[RecordedCall]:
         """The recorded calls with this input, oldest first. Raises `LedgerError`."""
         loop = asyncio.get_running_loop()
         if loop not in self._found:
-            self._found[loop] = Batched(self._query)
+            self._found[loop] = BatchedQueries(self._query)
         return await self._found[loop].get(input_hash) or ()
 
     def take(self, calls: Sequence[RecordedCall], rank: Callable[[RecordedCall], int]) -> RecordedCall | None:

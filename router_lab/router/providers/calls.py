@@ -79,7 +79,7 @@ class CallPieces:
     def add(self, pieces: Sequence[Mapping[str, Any]]) -> None:
         """Take the pieces of one chunk."""
         self._of_chunk = []
-        read = [_Piece.of(piece) for piece in pieces]
+        read = [_CallFragment.of(piece) for piece in pieces]
         nameless = sum(piece.says_nothing for piece in read)
         continued = iter(self._continued(nameless) if nameless > 1 else ())
         for piece in read:
@@ -97,7 +97,7 @@ class CallPieces:
         unfinished = [call for call in self._calls if not call.is_complete()]
         return unfinished[:pieces] if len(unfinished) >= pieces else self._calls[-pieces:]
 
-    def _take(self, piece: _Piece, known: _Call | None) -> None:
+    def _take(self, piece: _CallFragment, known: _Call | None) -> None:
         call = self._sent_before(piece)
         is_again = call is not None
         call = call or known or self._call(piece)
@@ -108,7 +108,7 @@ class CallPieces:
         if not is_again:
             call.extend(piece.arguments)
 
-    def _sent_before(self, piece: _Piece) -> _Call | None:
+    def _sent_before(self, piece: _CallFragment) -> _Call | None:
         for call in self._calls if piece.name else ():
             if (
                 call.name == piece.name
@@ -120,7 +120,7 @@ class CallPieces:
                 return call
         return None
 
-    def _call(self, piece: _Piece) -> _Call:
+    def _call(self, piece: _CallFragment) -> _Call:
         named = [call for call in self._calls if piece.id and call.id == piece.id]
         known = next((call for call in named if call.index == piece.index), named[-1] if named else None)
         if known is None and piece.index is not None:
@@ -136,14 +136,14 @@ class CallPieces:
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class _CallFragment:
     index: int | None
     id: str
     name: str
     arguments: Any
 
     @classmethod
-    def of(cls, piece: Mapping[str, Any]) -> _Piece:
+    def of(cls, piece: Mapping[str, Any]) -> _CallFragment:
         function = wire.member(piece, "function") or piece
         return cls(
             wire.index_of(piece.get("index")),
@@ -168,7 +168,7 @@ class _Call:
         self.pieces: list[str] = []
         self.whole: Any = None
 
-    def is_other(self, piece: _Piece) -> bool:
+    def is_other(self, piece: _CallFragment) -> bool:
         """Whether a piece cannot belong here."""
         if piece.id and self.id and piece.id != self.id:
             return bool(piece.name)
@@ -181,13 +181,13 @@ class _Call:
             return (differs or piece.name != self.name) and self.is_complete()
         return piece.name != self.name or self.is_complete()
 
-    def named(self, piece: _Piece) -> str:
+    def named(self, piece: _CallFragment) -> str:
         """The name, whose pieces may come one by one before any arguments, or all so far again."""
         if not self.name or not self._goes_on_in(piece):
             return self.name or piece.name
         return piece.name if piece.name.startswith(self.name) else self.name + piece.name
 
-    def _goes_on_in(self, piece: _Piece) -> bool:
+    def _goes_on_in(self, piece: _CallFragment) -> bool:
         """Whether a name goes on: a server that gives ids gives another call one of its own."""
         is_mine = piece.id == self.id if piece.id else piece.index is not None and piece.index == self.index
         return bool(self.id and piece.name) and is_mine and not self.pieces and self.whole is None

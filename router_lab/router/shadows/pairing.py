@@ -19,7 +19,7 @@ from router_lab.router.comparators.compare import (
     Comparator,
     Judge,
     Pair,
-    Verdict,
+    PairVerdict,
     compare_aside,
 )
 from router_lab.router.comparators.judge import Question
@@ -135,7 +135,7 @@ class PairWriter:
             self._write(pairing, primary, shadow, "cancelled", None)
             raise
         except Exception as error:  # a judge's call broke in a way nobody foresaw
-            verdict = Verdict(None, _said(error), failed=True)
+            verdict = PairVerdict(None, _said(error), failed=True)
         if not self._keep_content:
             verdict = verdict.without_content()
         verdict = self._signed(verdict, self._comparator(pairing, primary.job))
@@ -143,20 +143,20 @@ class PairWriter:
             self._write(pairing, primary, shadow, _status(primary, verdict), verdict)
         except (TypeError, ValueError, RecursionError) as error:  # details, by a user, that are no JSON
             self._write(
-                pairing, primary, shadow, "comparator_error", Verdict(None, _said(error), failed=True)
+                pairing, primary, shadow, "comparator_error", PairVerdict(None, _said(error), failed=True)
             )
 
     def _comparator(self, pairing: Pairing, job: Job) -> Comparator | Judge:
         return pairing.comparator or self._comparators[job.route.name]
 
-    def _signed(self, verdict: Verdict, comparator: Comparator | Judge) -> Verdict:
+    def _signed(self, verdict: PairVerdict, comparator: Comparator | Judge) -> PairVerdict:
         """A judge's verdict with which judge that is: another one's are another evidence."""
         if not isinstance(comparator, Judge) or verdict.agreement is None:
             return verdict
         name = comparator.signature(self._calls.model(comparator.task_type))
         return replace(verdict, details={**verdict.details, "judge": name})
 
-    async def _verdict(self, pairing: Pairing, job: Job, pair: Pair, worker: Worker | None) -> Verdict:
+    async def _verdict(self, pairing: Pairing, job: Job, pair: Pair, worker: Worker | None) -> PairVerdict:
         comparator = self._comparator(pairing, job)
         if isinstance(comparator, Judge):
             judge = comparator
@@ -167,7 +167,7 @@ class PairWriter:
             try:
                 return await judge.compare(job.request.prompt_text, pair, ask)
             except RouterLabError as error:  # the judge could not be asked: nothing is known of the pair
-                return Verdict(None, _said(error))
+                return PairVerdict(None, _said(error))
         return await compare_aside(comparator, pair, worker)
 
     async def _ask(self, judge: Judge, question: Question, primary: Job, pairing: Pairing) -> str:
@@ -196,7 +196,7 @@ class PairWriter:
         primary: FinishedJob,
         shadow: FinishedJob | None,
         status: ComparisonStatus,
-        verdict: Verdict | None,
+        verdict: PairVerdict | None,
     ) -> None:
         if not has_event_loop():
             return  # dropped with its event loop: the intent is the row
@@ -212,7 +212,7 @@ def _comparison(
     primary: FinishedJob,
     shadow: FinishedJob | None,
     status: ComparisonStatus,
-    verdict: Verdict | None,
+    verdict: PairVerdict | None,
 ) -> Comparison:
     details: dict[str, Any] = dict(pairing.details)
     for side, answered in (("primary_error", primary), ("shadow_error", shadow)):
@@ -272,7 +272,7 @@ def _model(side: FinishedJob | None) -> str | None:
     return row.model_actual or (row.model_requested if side.done is not None else None)
 
 
-def _status(primary: FinishedJob, verdict: Verdict) -> ComparisonStatus:
+def _status(primary: FinishedJob, verdict: PairVerdict) -> ComparisonStatus:
     if verdict.failed:
         return "comparator_error"
     if verdict.agreement is None:

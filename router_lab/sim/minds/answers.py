@@ -25,7 +25,7 @@ _MOST_LABELS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownPrompt:
     """A prompt whose right answer the server knows."""
 
     task_type: str
@@ -36,11 +36,11 @@ class Workload:
     """Right answers by prompt. `rows` have `prompt`, and `system`, `task_type`, `expected` if they like."""
 
     def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
-        self._known: dict[tuple[str, str], Known] = {}
-        self._by_prompt: dict[str, Known] = {}
+        self._known: dict[tuple[str, str], KnownPrompt] = {}
+        self._by_prompt: dict[str, KnownPrompt] = {}
         labels: defaultdict[str, dict[str, None]] = defaultdict(dict)
         for row in rows:
-            known = Known(str(row.get("task_type") or ""), row.get("expected"))
+            known = KnownPrompt(str(row.get("task_type") or ""), row.get("expected"))
             prompt = str(row["prompt"])
             self._known[(str(row.get("system") or ""), prompt)] = known
             self._by_prompt.setdefault(prompt, known)
@@ -48,7 +48,7 @@ class Workload:
                 labels[known.task_type][known.expected] = None
         self._labels = {task: tuple(found) for task, found in labels.items() if len(found) <= _MOST_LABELS}
 
-    def find(self, ask: Ask) -> Known | None:
+    def find(self, ask: Ask) -> KnownPrompt | None:
         """What is known of a request, by its system prompt and last user message, or by the latter alone."""
         return self._known.get((ask.system, ask.prompt)) or self._by_prompt.get(ask.prompt)
 

@@ -144,11 +144,11 @@ def test_what_stands_again_after_a_block_stands_under_an_epoch_of_its_own(tmp_pa
 KILLED_BEFORE_THE_BLOCK = """
 import os, signal, sys
 from router_lab.ledger import Ledger
-from router_lab.ledger.switch import Flipped
+from router_lab.ledger.switch import SwitchFlip
 ledger = Ledger(sys.argv[1])
 ledger.switch.off("quiet")
 flip = ledger.switch.on("for good") if sys.argv[2] == "lasting" else None
-Flipped.__enter__ = lambda self: os.kill(os.getpid(), signal.SIGKILL)
+SwitchFlip.__enter__ = lambda self: os.kill(os.getpid(), signal.SIGKILL)
 if sys.argv[2] == "lasting":
     os.kill(os.getpid(), signal.SIGKILL)
 elif sys.argv[2] == "named":

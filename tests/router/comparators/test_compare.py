@@ -17,7 +17,7 @@ from router_lab.router.comparators.compare import (
     Comparator,
     Judge,
     Pair,
-    Verdict,
+    PairVerdict,
     comparator,
     comparator_names,
     compare,
@@ -50,7 +50,7 @@ def agreement(name: str, primary: str, shadow: str, **options: object) -> float 
     return build(name, **options)(Pair(primary, shadow)).agreement
 
 
-def fields(primary: object, shadow: object, **options: object) -> Verdict:
+def fields(primary: object, shadow: object, **options: object) -> PairVerdict:
     return build("json", **options)(Pair("", "", primary, shadow))
 
 
@@ -195,7 +195,7 @@ def test_deep_nesting_falls_back_to_the_text() -> None:
 
 def test_verdict_without_content_keeps_figures_only() -> None:
     verdict = build("label")(Pair("my secret", "another secret")).without_content()
-    assert verdict == Verdict(0.0, "", {})
+    assert verdict == PairVerdict(0.0, "", {})
     assert fields({"secret": 1}, {"secret": 2}).without_content().details == {"fields": 1, "agreeing": 0}
     assert "secret" not in repr(Pair("secret", "secret", {"secret": 1}))
 
@@ -203,7 +203,7 @@ def test_verdict_without_content_keeps_figures_only() -> None:
 @pytest.mark.parametrize("value", [-0.1, 1.1, math.nan, math.inf])
 def test_a_verdict_outside_the_unit_interval_cannot_be_made(value: float) -> None:
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
-        Verdict(value, "")
+        PairVerdict(value, "")
 
 
 # --- properties: symmetric, 1 on equal, in [0, 1], never raising ---------------------------------
@@ -350,7 +350,7 @@ def test_a_comparator_by_entry_point() -> None:
 @pytest.mark.usefixtures("plugin")
 def test_a_comparator_by_module_and_function() -> None:
     assert agreement("shop_comparators:unsure", "a", "b") is None
-    assert build("shop_comparators:full")(Pair("a", "b")) == Verdict(0.25, "because")
+    assert build("shop_comparators:full")(Pair("a", "b")) == PairVerdict(0.25, "because")
 
 
 @pytest.mark.usefixtures("plugin")

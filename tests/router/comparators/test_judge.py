@@ -13,7 +13,7 @@ from router_lab.records import ToolCall
 from router_lab.router.comparators.compare import (
     Judge,
     Pair,
-    Verdict,
+    PairVerdict,
     comparator,
 )
 from router_lab.router.comparators.judge import Question, combine
@@ -158,7 +158,7 @@ def test_no_text_breaks_the_judge(reply: str, task: str, primary: str, shadow: s
 )
 def test_the_orders_count_alike(first: object, second: object) -> None:
     there, back = combine(first, second), combine(second, first)  # type: ignore[arg-type]
-    assert isinstance(there, Verdict)
+    assert isinstance(there, PairVerdict)
     assert there.agreement == back.agreement
     assert (there.agreement is None) == (first is None or second is None)
 

@@ -16,7 +16,7 @@ from router_lab.router.comparators.compare import (
     Comparator,
     Judge,
     Pair,
-    Verdict,
+    PairVerdict,
     comparator,
     compare,
     stored_pair,
@@ -128,8 +128,8 @@ def _by_text(pair: Pair) -> float:
     return float(pair.primary_text == pair.shadow_text)
 
 
-def _by_calls(pair: Pair) -> Verdict:
-    return Verdict(1.0, f"{len(pair.primary_tool_calls)} and {len(pair.shadow_tool_calls)} calls")
+def _by_calls(pair: Pair) -> PairVerdict:
+    return PairVerdict(1.0, f"{len(pair.primary_tool_calls)} and {len(pair.shadow_tool_calls)} calls")
 
 
 # --- endings ----------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import pytest
 
 from router_lab.errors import ResponseParseError
 from router_lab.router.comparators.aside import TookTooLongError
-from router_lab.router.comparators.worker import Packed, Worker
+from router_lab.router.comparators.worker import PickledResult, Worker
 
 SCRIPT = """
 import asyncio, os
@@ -166,7 +166,7 @@ async def test_a_long_result_is_packed_until_somebody_looks_into_it() -> None:
     """Making objects of it takes the interpreter's lock, and a full collection of garbage now and then."""
     worker, items = Worker(), [{"i": number} for number in range(3_000)]
     packed = await worker.run_packed(partial(list, items), within_s=30)
-    assert isinstance(packed, Packed)
+    assert isinstance(packed, PickledResult)
     assert packed.open() == items
     assert await worker.run(partial(operator.eq, packed, items), within_s=30) is True
     assert await worker.run_packed(partial(len, packed), within_s=30) == 3_000  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lab import FAST, Lab
-from router_lab.router.comparators.compare import Pair, Verdict
+from router_lab.router.comparators.compare import Pair, PairVerdict
 from router_lab.sim import Fault
 
 ASK = "routing: {ask: {model: cloud, max_tokens: 64, shadow: local}}"
@@ -162,16 +162,16 @@ async def test_a_comparator_that_does_not_end_costs_its_pair_and_no_more(
     assert "took longer than" in pair["details"]
 
 
-def unstorable(pair: Pair) -> Verdict:
+def unstorable(pair: Pair) -> PairVerdict:
     """A user's comparator whose details JSON cannot say."""
-    return Verdict(1.0, "fine", {"words": {"a", "b"}, "raw": b"x"})
+    return PairVerdict(1.0, "fine", {"words": {"a", "b"}, "raw": b"x"})
 
 
-def circular(pair: Pair) -> Verdict:
+def circular(pair: Pair) -> PairVerdict:
     """A user's comparator whose details cannot be stored."""
     details: dict[str, Any] = {}
     details["self"] = details
-    return Verdict(1.0, "fine", details)
+    return PairVerdict(1.0, "fine", details)
 
 
 @pytest.mark.parametrize("comparator", ["circular", "unstorable"])

@@ -14,7 +14,7 @@ from router_lab.ledger.exchange.imports.messages import as_json, response_schema
 from router_lab.ledger.exchange.imports.spans import read_span, span_rows, spans_with_logs
 from router_lab.ledger.exchange.imports.values import (
     FOREIGN_COLUMNS,
-    Found,
+    LogRow,
     counted,
     first,
     http_status,
@@ -41,7 +41,7 @@ class ForeignFormat:
     """
 
     rows: Callable[[Any], Iterator[Any]]
-    read: Callable[[dict[str, Any]], Found]
+    read: Callable[[dict[str, Any]], LogRow]
     advice: str
     joined: Callable[[Sequence[tuple[str, Any]]], Iterable[tuple[str, Any]]] = tuple
 
@@ -55,7 +55,7 @@ def _litellm_rows(document: Any) -> Iterator[Any]:
     yield from _objects(document["data"] if isinstance(document, dict) and "data" in document else document)
 
 
-def _litellm(row: dict[str, Any]) -> Found:
+def _litellm(row: dict[str, Any]) -> LogRow:
     """A row of LiteLLM's spend logs. API keys are not taken over."""
     failed = row.get("status") == "failure"
     if failed and not first(row, "model_group", "model"):
@@ -81,7 +81,7 @@ def _litellm(row: dict[str, Any]) -> Found:
         "tags": {f"tag_{number}": tag for number, tag in enumerate(_tags(row.get("request_tags")))},
         "is_from_cache": str(row.get("cache_hit")).lower() == "true",
     }
-    return Found(values)
+    return LogRow(values)
 
 
 def _litellm_failure(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,9 +141,9 @@ def jsonl_format(columns: Mapping[str, str]) -> ForeignFormat:
     if unknown:
         raise ConfigError(f"columns: {unknown[0]!r} is not one of {', '.join(sorted(names))}")
 
-    def read(row: dict[str, Any]) -> Found:
+    def read(row: dict[str, Any]) -> LogRow:
         values = {name: _reach(row, columns.get(name, name)) for name in names}
-        return Found({**values, **_content_of(values)} | dict.fromkeys(_INPUT_COLUMNS))
+        return LogRow({**values, **_content_of(values)} | dict.fromkeys(_INPUT_COLUMNS))
 
     return ForeignFormat(
         _objects,

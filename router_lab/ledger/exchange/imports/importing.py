@@ -25,7 +25,7 @@ from router_lab.ledger.exchange.imports.formats import (
     jsonl_format,
 )
 from router_lab.ledger.exchange.imports.nesting import innermost
-from router_lab.ledger.exchange.imports.values import Foreign, Found, foreign
+from router_lab.ledger.exchange.imports.values import ForeignCall, LogRow, foreign
 from router_lab.ledger.journal.arrow_rows import split_by_date
 from router_lab.ledger.schema import ATTEMPTS, arrow_table, microseconds
 from router_lab.ledger.sealed.rewrite import add_files
@@ -45,7 +45,7 @@ _UNBILLED = (400, 401, 403, 404, 413, 429)
 _ONE_FORMAT = {"openinference": "otel"}
 
 
-class Imported(int):
+class LogImport(int):
     """How many attempts were added. `problems` names every row of the file that was left out, and why."""
 
     problems: tuple[RowRefusal, ...] = ()
@@ -59,7 +59,7 @@ def import_file(
     content: Content,
     *,
     strict: bool = False,
-) -> Imported:
+) -> LogImport:
     """Add the attempts in `path` that are not in the ledger yet; returns how many.
 
     `columns` maps our column names to the source's, for `jsonl`. Raises `ConfigError`, before anything is
@@ -78,7 +78,7 @@ def import_file(
         data = arrow_table(ATTEMPTS, ATTEMPTS.names, rows)
         return add_files(store, [(ATTEMPTS, date, part) for date, part in split_by_date(ATTEMPTS, data)])
 
-    added = Imported(core.rewrite(add))
+    added = LogImport(core.rewrite(add))
     added.problems = tuple(problems)
     return added
 
@@ -111,7 +111,7 @@ def _refuse(path: Path, problems: Sequence[RowRefusal], has_calls: bool, strict:
 
 def _read(
     path: Path, known: ForeignFormat, problems: list[RowRefusal]
-) -> Iterator[tuple[Found, str, Foreign | None]]:
+) -> Iterator[tuple[LogRow, str, ForeignCall | None]]:
     """Every row with its place, and its model call if it is one; what cannot be used goes to `problems`."""
     for place, row in known.joined([*_rows(path, known)]):
         if isinstance(row, RowRefusal):
@@ -154,14 +154,14 @@ def _refusal(place: str, error: Exception, advice: str) -> RowRefusal:
 
 
 def _each_once(
-    found: Iterable[tuple[str, Foreign]], source: Source, problems: list[RowRefusal]
-) -> list[Foreign]:
+    found: Iterable[tuple[str, ForeignCall]], source: Source, problems: list[RowRefusal]
+) -> list[ForeignCall]:
     """One call an id; of the versions of one call the last, which knows most.
 
     Calls of different times under one id are two calls. Where a mapping says what an id is, the mapping is
     wrong, and all but one would be lost: raises `ConfigError`. Elsewhere the later row is a problem.
     """
-    kept: dict[str, tuple[str, Foreign]] = {}
+    kept: dict[str, tuple[str, ForeignCall]] = {}
     for place, call in found:
         its_place, known = kept.setdefault(call.id, (place, call))
         if known == call:
@@ -176,7 +176,7 @@ def _each_once(
     return [call for _, call in kept.values()]
 
 
-def _new(core: Core, path: Path, source: str, calls: Sequence[Foreign]) -> list[Foreign]:
+def _new(core: Core, path: Path, source: str, calls: Sequence[ForeignCall]) -> list[ForeignCall]:
     """Those the ledger has not. Raises `ConfigError` for an id that it has for another call."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -196,11 +196,11 @@ def _new(core: Core, path: Path, source: str, calls: Sequence[Foreign]) -> list[
     return list(ours.values())
 
 
-def _attempt_id(source: str, call: Foreign) -> str:
+def _attempt_id(source: str, call: ForeignCall) -> str:
     return uuid5(NAMESPACE_URL, f"{source}:{call.id}").hex
 
 
-def _attempt(call: Foreign, source: str, content: Content) -> dict[str, Any]:
+def _attempt(call: ForeignCall, source: str, content: Content) -> dict[str, Any]:
     """Every column, in table order."""
     prompt = call.prompt or ""
     unknown_input = hashlib.sha256(f"{source}:{call.id}".encode()).hexdigest()
@@ -250,14 +250,14 @@ def _attempt(call: Foreign, source: str, content: Content) -> dict[str, Any]:
     }
 
 
-def _latency_ms(call: Foreign) -> float | None:
+def _latency_ms(call: ForeignCall) -> float | None:
     # Clocks that were set back end a call before it began.
     if call.latency_ms is not None or call.ended_at is None or call.ended_at < call.started_at:
         return call.latency_ms
     return (call.ended_at - call.started_at).total_seconds() * 1e3
 
 
-def _billing(call: Foreign) -> str:
+def _billing(call: ForeignCall) -> str:
     """An answer from the tool's own cache repeats the token counts of the call that was billed."""
     if not call.cost_usd and (call.is_from_cache or (call.error and call.http_status in _UNBILLED)):
         return "unbilled"

@@ -8,7 +8,7 @@ from typing import Any
 from router_lab.ledger.exchange.imports.content import asked, said
 from router_lab.ledger.exchange.imports.messages import as_json
 from router_lab.ledger.exchange.imports.values import (
-    Found,
+    LogRow,
     counted,
     first,
     needed,
@@ -36,7 +36,7 @@ def langfuse_rows(document: Any) -> Iterator[Any]:
             yield {"traceId": one.get("id"), **of_trace, **each}
 
 
-def read_observation(row: dict[str, Any]) -> Found:
+def read_observation(row: dict[str, Any]) -> LogRow:
     """An observation, with the values of its model call if it is a generation."""
     kind = str(row.get("type") or "").upper()
     model = first(row, "model", "providedModelName", "provided_model_name")
@@ -44,7 +44,7 @@ def read_observation(row: dict[str, Any]) -> Found:
         raise ValueError("no 'type': these are not observations; export those")
     key, parent = needed(row, "id"), first(row, "parentObservationId", "parent_observation_id")
     if kind not in ("", "GENERATION"):
-        return Found(None, key, parent, kind in _BOUNDARIES)
+        return LogRow(None, key, parent, kind in _BOUNDARIES)
     failed = str(row.get("level") or "").upper() == "ERROR"
     seconds = row.get("latency")
     values = {
@@ -63,7 +63,7 @@ def read_observation(row: dict[str, Any]) -> Found:
         "user_id": first(row, "userId", "user_id", "_user"),
         "task_id": first(row, "sessionId", "session_id", "_session"),
     }
-    return Found(values, key, parent)
+    return LogRow(values, key, parent)
 
 
 def _tokens(row: Mapping[str, Any]) -> dict[str, Any]:

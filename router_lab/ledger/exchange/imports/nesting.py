@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from router_lab.ledger.exchange.imports.values import Foreign, Found
+from router_lab.ledger.exchange.imports.values import ForeignCall, LogRow
 
 # What belongs together is taken over together, and only where none of it is known.
 _FILLED = (
@@ -27,7 +27,7 @@ _FILLED = (
 )
 
 
-def innermost(found: Sequence[tuple[Found, str, Foreign | None]]) -> Iterator[tuple[str, Foreign]]:
+def innermost(found: Sequence[tuple[LogRow, str, ForeignCall | None]]) -> Iterator[tuple[str, ForeignCall]]:
     """The calls that count, each with its place. `found` has every row in the order of the file."""
     rows = {row.key or place: row for row, place, _ in found}
     calls = {row.key or place: call for row, place, call in found if call is not None}
@@ -46,7 +46,7 @@ def innermost(found: Sequence[tuple[Found, str, Foreign | None]]) -> Iterator[tu
         yield place, call
 
 
-def _around(key: str, rows: Mapping[str, Found], calls: Mapping[str, Foreign]) -> list[str]:
+def _around(key: str, rows: Mapping[str, LogRow], calls: Mapping[str, ForeignCall]) -> list[str]:
     """The calls that hold this one, from the inside out; none where a row is inside of itself."""
     seen = [key]
     parent = rows[key].parent
@@ -58,7 +58,7 @@ def _around(key: str, rows: Mapping[str, Found], calls: Mapping[str, Foreign]) -
     return [one for one in seen[1:] if one in calls]
 
 
-def _filled(call: Foreign, around: Foreign) -> Foreign:
+def _filled(call: ForeignCall, around: ForeignCall) -> ForeignCall:
     missing = {
         name: getattr(around, name)
         for names in _FILLED

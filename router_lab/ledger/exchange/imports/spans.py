@@ -19,7 +19,7 @@ from router_lab.ledger.exchange.imports.log_records import (
 )
 from router_lab.ledger.exchange.imports.messages import as_json
 from router_lab.ledger.exchange.imports.values import (
-    Found,
+    LogRow,
     counted,
     first,
     http_status,
@@ -181,7 +181,7 @@ def spans_with_logs(rows: Sequence[Row]) -> Iterator[Row]:
     return with_log_records(rows, key=_key, pairs=_pairs, plain=_plain)
 
 
-def read_span(span: dict[str, Any]) -> Found:
+def read_span(span: dict[str, Any]) -> LogRow:
     """A span, with the values of its model call if it is one."""
     attributes = _attributes(span)
     trace, number = _ids(span)
@@ -194,10 +194,10 @@ def read_span(span: dict[str, Any]) -> Found:
     is_boundary = any(kind in _BOUNDARIES for kind in kinds)
     model = first(attributes, *_MODEL, *_MODEL_ACTUAL)
     if model is None or is_boundary or (kinds and not any(kind in _MODEL_CALLS for kind in kinds)):
-        return Found(None, key, above, is_boundary)
+        return LogRow(None, key, above, is_boundary)
     needed({"traceId": trace}, "traceId")
     needed({"spanId": number}, "spanId")
-    return Found(_values(span, attributes, trace, key, model), key, above)
+    return LogRow(_values(span, attributes, trace, key, model), key, above)
 
 
 def _ids(row: Mapping[str, Any]) -> tuple[str, str]:

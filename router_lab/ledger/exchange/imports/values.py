@@ -27,7 +27,7 @@ _YEAR_FIRST = re.compile(r"^(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Foreign:
+class ForeignCall:
     """One model call as another tool recorded it; what it did not say is None."""
 
     id: str
@@ -61,7 +61,7 @@ class Foreign:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LogRow:
     """What a row of a log is: the `values` of a model call, or None; and where it stands among the others.
 
     `key` and `parent` are its own and its parent's name within the file, where rows have parents.
@@ -75,10 +75,12 @@ class Found:
 
 
 # What a plain file may say, by the names it is mapped to.
-FOREIGN_COLUMNS = tuple(item.name for item in fields(Foreign) if item.name not in ("tags", "is_from_cache"))
+FOREIGN_COLUMNS = tuple(
+    item.name for item in fields(ForeignCall) if item.name not in ("tags", "is_from_cache")
+)
 
 
-def foreign(values: Mapping[str, Any]) -> Foreign:
+def foreign(values: Mapping[str, Any]) -> ForeignCall:
     """The record of these values. Raises `ValueError` naming the one that is missing or wrong."""
     known = {
         name: _converted(name, value)
@@ -88,10 +90,10 @@ def foreign(values: Mapping[str, Any]) -> Foreign:
     missing = next((name for name in _REQUIRED if known.get(name) is None), None)
     if missing is not None:
         raise ValueError(f"no {missing!r}")
-    return _credible(Foreign(**known))
+    return _credible(ForeignCall(**known))
 
 
-def _credible(call: Foreign) -> Foreign:
+def _credible(call: ForeignCall) -> ForeignCall:
     """`call` with counts in our convention: cached tokens are a part of the prompt's.
 
     More cached tokens than there are in all stand beside the others. A prompt is never empty, and an
@@ -115,7 +117,7 @@ def counted(
     reasoning: Any = None,
     total: Any = None,
 ) -> dict[str, Any]:
-    """Token counts by the names of `Foreign`; cached ones that `total` has beside them are added."""
+    """Token counts by the names of `ForeignCall`; cached ones that `total` has beside them are added."""
     given, cached = (tokens_in, tokens_out, total), [_number(str(each)) or 0 for each in (read, written)]
     plain_in, plain_out, whole = (_number(str(each)) for each in given)
     if plain_in and plain_out is not None and whole and any(cached):
