@@ -29,6 +29,7 @@ from router_lab.shown.wording import (
 
 CHANGED = "changed"
 FROM_START = "below the bar from the start"
+LAST = 50_000
 
 _WATCHED: tuple[tuple[str, Literal["up", "down"]], ...] = (
     ("cost_usd", "up"),
@@ -105,7 +106,7 @@ def drift(
     source: Source,
     *,
     threshold: float = BAR,
-    last: int = 50_000,
+    last: int = LAST,
     basis: str | None = None,
     scored_by: str | None = None,
 ) -> DriftReport:
@@ -124,7 +125,13 @@ def drift(
     arguments.whole("last", last)
     tables = tables_of(source)
     basis = asked_basis(tables, basis, scored_by)
-    pairs = judged_pairs(tables, basis=basis, scored_by=scored_by)
+    return drift_of(tables, judged_pairs(tables, basis=basis, scored_by=scored_by), threshold, last, basis)
+
+
+def drift_of(
+    tables: Tables, pairs: pd.DataFrame, threshold: float = BAR, last: int = LAST, basis: str | None = None
+) -> DriftReport:
+    """`drift` where the ledger's pairs have been read and judged."""
     rows = [*_pairs(pairs, threshold, last, basis), *_calls(tables, last)]
     return DriftReport(pd.DataFrame(rows, columns=list(_COLUMNS)))
 

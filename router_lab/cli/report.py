@@ -52,7 +52,14 @@ def run(arguments: argparse.Namespace) -> int:
         )
     from router_lab.analysis import report
 
+    form = arguments.format or ending
     with existing_ledger(arguments.ledger) as ledger:
-        made = report(ledger, margin=arguments.margin, basis=arguments.basis, scored_by=arguments.scored_by)
-    print(f"wrote {made.write(arguments.out, arguments.format)}")
+        made = report(
+            ledger,
+            margin=arguments.margin,
+            basis=arguments.basis,
+            scored_by=arguments.scored_by,
+            pictures=form == "html",
+        )
+    print(f"wrote {made.write(arguments.out, form)}")
     return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,15 @@ def test_another_ending_is_told_the_options_of_the_command(ledger: str, tmp_path
 def test_a_margin_is_the_one_of_the_whole_report(ledger: str, tmp_path: Path, capsys) -> None:
     assert main(["report", "--ledger", ledger, "--margin", "1.5", "--out", str(tmp_path / "r.html")]) == 2
     assert "margin is 1.5" in capsys.readouterr().err
+
+
+def test_json_draws_no_pictures(ledger: str, tmp_path: Path) -> None:
+    """Regression: every chart was drawn, which takes half the time, and thrown away."""
+    target = tmp_path / "report.json"
+    script = (
+        "import sys; from router_lab.cli.command import main; "
+        f"status = main(['report', '--ledger', {ledger!r}, '--out', {str(target)!r}]); "
+        "sys.exit(status or 10 * ('matplotlib' in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+    assert target.exists()

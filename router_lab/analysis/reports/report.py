@@ -22,7 +22,7 @@ from router_lab.analysis.evidence.pairs import asked_basis, judged_pairs
 from router_lab.analysis.exit.decision import EXIT_PLAN, ExitPlan
 from router_lab.analysis.exit.monitor import MonitorResult, clusters_of, kept_for, monitor, watched_rows
 from router_lab.analysis.exit.watches import newest_watches
-from router_lab.analysis.ledger_drift import drift
+from router_lab.analysis.ledger_drift import drift_of
 from router_lab.analysis.reports.answers import Verdict, verdict_of
 from router_lab.analysis.reports.findings import Findings
 from router_lab.analysis.reports.page import page
@@ -122,7 +122,7 @@ def report(
     }
     drawn = tuple(_pictures(tables, found.judged, found.standing)) if pictures else ()
     threshold = found.standing.plan.threshold
-    watched = drift(tables, threshold=threshold, basis=found.basis, scored_by=scored_by)
+    watched = drift_of(tables, found.pairs, threshold, basis=found.basis)
     return Report(title, moment, found.answers, found.judged, found.standing, frames, watched, drawn)
 
 

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from router_lab import arguments
@@ -38,7 +39,7 @@ FRACTIONS: Floats = np.geomspace(0.02, 0.98, 12)
 
 _CHUNK_ROWS = 65_536
 _MOST_DISTINCT = 4_096
-_BISECTIONS = 50
+_EDGE = 1e-14
 _ROUNDING = 1e-12
 
 
@@ -130,12 +131,12 @@ def confidence_interval(evidence: Tally, alpha: float = 0.05) -> tuple[float, fl
     """The confidence sequence's ends now: valid at every look together, error at most alpha.
 
     The lower end is where `above` reaches 2/alpha, the upper end where `below` does; E falls with
-    the threshold, so bisection finds them. More than 4,096 distinct values are rounded outwards.
+    the threshold, so root finding finds them. More than 4,096 distinct values are rounded outwards.
     """
     bar = -np.log(alpha / 2)
     lowered, raised = _rounded(evidence, np.floor), _rounded(evidence, np.ceil)
-    lower = _last_rejected(lambda mean: log_e(lowered, mean, "above") >= bar)
-    upper = 1 - _last_rejected(lambda gap: log_e(raised, 1 - gap, "below") >= bar)
+    lower = _last_rejected(lambda mean: log_e(lowered, mean, "above") - bar)
+    upper = 1 - _last_rejected(lambda gap: log_e(raised, 1 - gap, "below") - bar)
     return lower, upper
 
 
@@ -208,10 +209,10 @@ def _rounded(evidence: Tally, towards: Callable[[Floats], Floats]) -> Tally:
     return Tally(keys[0], keys[1], np.bincount(where.ravel(), evidence.counts).astype(np.float64), keys[2])
 
 
-def _last_rejected(rejected: Callable[[float], bool]) -> float:
-    """The greatest point of (0, 1) still rejected, when everything under it is; 0 if none is."""
-    low, high = 0.0, 1.0
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if rejected(middle) else (low, middle)
-    return low
+def _last_rejected(surplus: Callable[[float], float]) -> float:
+    """The point of (0, 1) up to which there is a surplus of evidence, which falls; 0 where there never is."""
+    if surplus(_EDGE) < 0:
+        return 0.0
+    if surplus(1 - _EDGE) >= 0:
+        return 1 - _EDGE
+    return float(scipy.optimize.brentq(surplus, _EDGE, 1 - _EDGE, xtol=_EDGE))
