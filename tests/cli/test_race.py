@@ -49,9 +49,11 @@ def test_a_replay_may_be_a_race(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["race", "LEDGER", "--margin", "0"], "margin is 0"),
         (["race", "LEDGER", "--figure", "x.html"], "must end in .png, .svg, .pdf"),
         (["race", "LEDGER/typo"], "holds no ledger"),
+        (["race", "LEDGER", "--run-id", "frist"], "did you mean 'first'?"),
+        (["race", "LEDGER", "--task-type", "nothing::like::it"], "the ledger has no pairs of it"),
         (["replay", "LEDGER", "--candidate", "small", "--margin", "0.1"], "add --race"),
     ],
-    ids=["margin", "figure", "ledger", "no race"],
+    ids=["margin", "figure", "ledger", "run", "task type", "no race"],
 )
 def test_mistakes_are_one_line(
     ledger: Path, command: list[str], said: str, capsys: pytest.CaptureFixture[str]

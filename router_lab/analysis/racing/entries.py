@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,7 @@ from router_lab.analysis.evidence.pairs import distinct_values, judged_pairs
 from router_lab.analysis.evidence.quality import inspect
 from router_lab.analysis.racing.plan import RacePlan
 from router_lab.analysis.statistics.betting import Tally, tally
-from router_lab.analysis.tables import tables_if_any
+from router_lab.analysis.tables import frame_of, tables_if_any
 from router_lab.defaults import BASES
 from router_lab.errors import ConfigError
 from router_lab.ledger.schema import TABLES
@@ -74,6 +75,32 @@ def pairs_of_race(pairs: Any, plan: RacePlan, run_id: str | None, task_type: str
             "run_id="
         )
     return found
+
+
+def check_known(pairs: Any, run_id: str | None, task_type: str | None) -> None:
+    """Raise `ConfigError`, with the nearest there is, where this replay or task type has no pairs."""
+    tables = tables_if_any(pairs)
+    rows = pairs if tables is None else tables.comparisons
+    for name, asked in (("run_id", run_id), ("task_type", task_type)):
+        if asked is None:
+            continue
+        known = _known(rows, name)
+        if not any(
+            one == asked or (name == "task_type" and task_types.is_within(one, asked)) for one in known
+        ):
+            raise ConfigError(f"{name}={asked[:80]!r}: the ledger has no pairs of it{_nearest(asked, known)}")
+
+
+def _known(rows: Any, name: str) -> list[str]:
+    column = frame_of(rows.select(name).distinct()) if hasattr(rows, "to_pyarrow") else rows[[name]]
+    return sorted(one for one in distinct_values(column[name]) if one)
+
+
+def _nearest(asked: str, known: Sequence[str]) -> str:
+    near = get_close_matches(asked, known, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean {plain(near[0])!r}?"
+    return f"; there are {', '.join(map(plain, known[:10]))}" if known else ", nor of any other"
 
 
 def primary_of(main: pd.DataFrame) -> str:

@@ -23,7 +23,7 @@ from router_lab import arguments
 from router_lab.analysis.cost_and_latency import cost_and_latency
 from router_lab.analysis.evidence.ladder import QUALITY
 from router_lab.analysis.evidence.pairs import asked_basis
-from router_lab.analysis.racing.entries import RaceEntry, entries, pairs_of_race, primary_of
+from router_lab.analysis.racing.entries import RaceEntry, check_known, entries, pairs_of_race, primary_of
 from router_lab.analysis.racing.frontier import COST, placed
 from router_lab.analysis.racing.plan import RacePlan
 from router_lab.analysis.racing.point_estimates import PointEstimates, point_estimates
@@ -51,7 +51,7 @@ def race(
     `candidates` names all that take part, where some may have no pairs yet: alpha is shared among them.
     `rows` is how many inputs there are to ask in all: then a candidate with little chance of a verdict on
     them is `futile`. Nothing is written. Raises `ConfigError` for missing columns, several task types or
-    several primaries.
+    several primaries, and without `candidates` for a replay or task type that has no pairs.
     """
     plan = RacePlan() if plan is None else arguments.instance("plan", plan, RacePlan, "a RacePlan")
     arguments.optional(arguments.whole, "rows", rows)
@@ -60,6 +60,8 @@ def race(
     plan = replace(plan, basis=asked_basis(pairs, plan.basis, plan.scored_by))
     found = pairs_of_race(pairs, plan, run_id, task_type)
     main = found[~found["is_noise"]]
+    if main.empty and not candidates:
+        check_known(pairs, run_id, task_type)
     also = arguments.texts("candidates", candidates, "names of candidates")
     names = sorted({*main["shadow_alias"].dropna().astype(str), *also})
     taking_part = entries(found, names, plan)

@@ -245,6 +245,14 @@ def test_what_cannot_be_raced_is_named(pairs, options, says):
         rl.race(pairs(), **options)
 
 
+def test_a_replay_without_pairs_is_a_mistake_unless_its_candidates_are_named():
+    pairs = scored({"one": 0.0}, rows=9).assign(run_id="first")
+    with pytest.raises(ConfigError, match=r"run_id='frist'.*did you mean 'first'"):
+        rl.race(pairs, run_id="frist")
+    begun = rl.race(pairs, run_id="second", candidates=["one"])
+    assert begun.state("one") is RaceState.OPEN and begun.frame["reason"].item() == "there are no pairs"
+
+
 @pytest.mark.parametrize(
     "plan", [{"margin": 0}, {"margin": 2}, {"alpha": 0.7}, {"allow": {"luck"}}, {"basis": "x"}]
 )
