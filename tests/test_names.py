@@ -1,8 +1,9 @@
-"""One name, one idea: no class of the package is called as another one."""
+"""One name, one idea: no class or module of the package is called as another one."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,24 @@ PACKAGE = Path(router_lab.__file__).parent
 
 def test_no_two_classes_have_one_name():
     assert twice((name.lstrip("_"), place) for place, name in classes()) == {}
+
+
+def test_no_two_modules_have_one_name():
+    """A command of the shell has its module in `cli`, called as what it is about."""
+    modules = ((path.stem, str(path.relative_to(PACKAGE))) for path in sorted(PACKAGE.rglob("*.py")))
+    again = twice((name, place) for name, place in modules if not name.startswith("__"))
+    assert {name: places for name, places in again.items() if not _is_command(places)} == {}
+
+
+def test_every_folder_says_where_to_begin():
+    for path in PACKAGE.rglob("__init__.py"):
+        words = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        for name in re.findall(r"[Bb]egin (?:reading in|with)\s+`(\w+)(?:\.py)?`", words):
+            assert (path.parent / f"{name}.py").exists(), f"{path}: {name}"
+
+
+def _is_command(places: list[str]) -> bool:
+    return len(places) == 2 and len([one for one in places if one.startswith("cli/")]) == 1
 
 
 def classes() -> Iterator[tuple[str, str]]:

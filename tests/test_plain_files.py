@@ -184,7 +184,7 @@ async def test_files_of_rows_that_are_none(tmp_path: Path, make: Make, ending: s
 
 
 def test_a_folder_of_parquet_files_is_a_dataset(tmp_path: Path) -> None:
-    from router_lab.replay.rows import read_rows
+    from router_lab.replay.dataset_rows import read_rows
 
     (tmp_path / "rows.parquet").mkdir()
     for number in range(2):

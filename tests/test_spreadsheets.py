@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import router_lab as rl
-from router_lab.replay.rows import read_rows
+from router_lab.replay.dataset_rows import read_rows
 from router_lab.spreadsheets import guarded, unguarded
 from scripted_server import openai, scripted
 

@@ -17,7 +17,7 @@ import pytest
 from ledger_rows import make_call, pair
 
 import router_lab as rl
-from router_lab.analysis.plots.base import Plot, canvas
+from router_lab.analysis.plots.plot import Plot, canvas
 from router_lab.cli.command import main
 from router_lab.errors import RouterLabError
 from router_lab.private_files import whole_file

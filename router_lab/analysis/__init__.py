@@ -15,6 +15,7 @@ from router_lab.analysis.evidence.scorers import scorer_agreement
 from router_lab.analysis.exit.decision import Decision, ExitPlan, Outcome
 from router_lab.analysis.exit.monitor import MonitorResult, monitor
 from router_lab.analysis.ledger_drift import DriftReport, drift
+from router_lab.analysis.ledger_tables import Source, open  # noqa: A004 - rl.analysis.open(path) reads well
 from router_lab.analysis.metrics import (
     agreement,
     attempts_per_request,
@@ -30,12 +31,11 @@ from router_lab.analysis.metrics import (
     truncation_by_signal,
 )
 from router_lab.analysis.power import PowerPlan, ab_pairs, plan_experiment
-from router_lab.analysis.racing.plan import RacePlan
 from router_lab.analysis.racing.race import race
-from router_lab.analysis.racing.result import RaceResult, RaceState
+from router_lab.analysis.racing.race_plan import RacePlan
+from router_lab.analysis.racing.race_result import RaceResult, RaceState
 from router_lab.analysis.reports.answers import TaskVerdict, Verdict
 from router_lab.analysis.reports.report import Report, report, verdict
-from router_lab.analysis.tables import Source, open  # noqa: A004 - rl.analysis.open(path) reads well
 from router_lab.defaults import BAR, MARGIN
 
 __all__ = [

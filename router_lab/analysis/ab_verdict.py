@@ -40,14 +40,14 @@ from router_lab.analysis.evidence.quality import (
     led_by_failures,
     markable_pairs,
 )
-from router_lab.analysis.evidence.rows import rows_where
+from router_lab.analysis.evidence.row_selection import rows_where
 from router_lab.analysis.exit.watches import newest_watches
+from router_lab.analysis.ledger_tables import history, tables_if_any, watch_history
 from router_lab.analysis.outlook import more_pairs, more_pairs_between, scores_to_settle
 from router_lab.analysis.statistics.ab_power import detectable
 from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean, holm
 from router_lab.analysis.statistics.looks import LEVEL, error_rate
 from router_lab.analysis.statistics.shrinkage import shrunk_means
-from router_lab.analysis.tables import history, tables_if_any, watch_history
 from router_lab.counted import counted
 from router_lab.defaults import ALPHA, MARGIN
 from router_lab.errors import ConfigError

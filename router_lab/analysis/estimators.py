@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from router_lab import arguments
+from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
 from router_lab.analysis.metrics.token_estimates import intact_calls
-from router_lab.analysis.tables import Source, frame_of, tables_of
 from router_lab.counted import counted
 from router_lab.router.attempts.tokens import (
     Calibrator,

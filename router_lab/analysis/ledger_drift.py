@@ -14,9 +14,9 @@ from router_lab.analysis.evidence.ladder import evidence as evidence_of
 from router_lab.analysis.evidence.pairs import asked_basis, judged_pairs
 from router_lab.analysis.evidence.quality import inspect
 from router_lab.analysis.exit.runs import betting_scale, on_scale
+from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
 from router_lab.analysis.metrics.token_estimates import intact_calls
 from router_lab.analysis.statistics.shift import Drift, detect, detect_shift
-from router_lab.analysis.tables import Source, frame_of, tables_of
 from router_lab.defaults import BAR, BASES
 from router_lab.ledger.reading.tables import Tables
 from router_lab.shown.wording import (

@@ -15,7 +15,7 @@ from router_lab.cli.common import (
     add_row_options,
     confirmed,
 )
-from router_lab.cli.values import option
+from router_lab.cli.key_values import option
 from router_lab.defaults import MARGIN
 from router_lab.errors import ConfigError
 from router_lab.shown.escape import plain

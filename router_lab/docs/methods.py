@@ -11,8 +11,8 @@ from types import ModuleType
 from router_lab.analysis import metrics, statistics
 from router_lab.docs.markdown import code, prose, table
 from router_lab.presets import PRESETS
-from router_lab.router.comparators import answer, compare
-from router_lab.router.comparators.base import Options
+from router_lab.router.comparators import answer_comparator, compare
+from router_lab.router.comparators.pair import Options
 
 _COMPARATORS = """\
 # Comparators
@@ -45,7 +45,11 @@ comes from.
 
 def comparators_page() -> str:
     """Every built-in comparator with its options, and how to bring one's own."""
-    parts = [_COMPARATORS, prose(_paragraphs(compare)[-1]) + "\n", prose(inspect.getdoc(answer) or "") + "\n"]
+    parts = [
+        _COMPARATORS,
+        prose(_paragraphs(compare)[-1]) + "\n",
+        prose(inspect.getdoc(answer_comparator) or "") + "\n",
+    ]
     for kind in sorted(compare.built_in(), key=lambda one: one.name):
         likeness = "\n\nIt measures likeness: how alike two answers are, not whether they say the same."
         said = (inspect.getdoc(kind) or "") + likeness * kind.is_likeness

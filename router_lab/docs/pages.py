@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Mapping
 from importlib.resources import files
 
-from router_lab.docs.api import api_pages
+from router_lab.docs.api_pages import api_pages
+from router_lab.docs.column_pages import columns_page, keys_page
 from router_lab.docs.commands import commands_page
+from router_lab.docs.error_pages import alerts_page, errors_page
 from router_lab.docs.methods import comparators_page, metrics_page, providers_page, statistics_page
-from router_lab.docs.problems import alerts_page, errors_page
-from router_lab.docs.tables import columns_page, keys_page
 
 # The pages of prose, in the order one reads them.
 PROSE = (

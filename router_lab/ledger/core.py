@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from router_lab.forking import renewed_in_child
-from router_lab.ledger.disk.files import Files
+from router_lab.ledger.disk.disk_problems import closed
 from router_lab.ledger.disk.locks import (
     WRITE_LOCK,
     FileLock,
@@ -22,7 +22,7 @@ from router_lab.ledger.disk.locks import (
     locked,
 )
 from router_lab.ledger.disk.place import Place
-from router_lab.ledger.disk.problems import closed
+from router_lab.ledger.disk.sealed_storage import Files
 from router_lab.ledger.journal.calibration import CalibrationStates
 from router_lab.ledger.journal.file import (
     LOCKS_NAME,
@@ -30,8 +30,8 @@ from router_lab.ledger.journal.file import (
     vacuum,
 )
 from router_lab.ledger.journal.forks import let_go_when_collected
+from router_lab.ledger.journal.journal_reads import JournalReads
 from router_lab.ledger.journal.operations import Append, JournalTransaction
-from router_lab.ledger.journal.peeking import JournalReads
 from router_lab.ledger.journal.recovery import recover
 from router_lab.ledger.journal.writer import Writer, catch_up
 from router_lab.ledger.privacy import kept_privacy, tighten

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from router_lab.counted import counted
 from router_lab.errors import LedgerError
-from router_lab.ledger.disk.files import Files
 from router_lab.ledger.disk.locks import is_dead
+from router_lab.ledger.disk.sealed_storage import Files
 from router_lab.ledger.journal.file import JOURNAL_NAME, LOCKS_NAME
 from router_lab.ledger.schema import TABLES
 from router_lab.ledger.sealed.foreign import foreign_among

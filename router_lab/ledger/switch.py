@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from router_lab.errors import ConfigError
 from router_lab.extras import imported
-from router_lab.ledger.journal.money import MOST_USD, is_amount
+from router_lab.ledger.journal.nano_dollars import MOST_USD, is_amount
 from router_lab.ledger.journal.operations import JournalTransaction
 from router_lab.ledger.journal.switch_holds import FlipRemoval, hold, take_away
 from router_lab.ledger.journal.switch_store import (

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from router_lab.panels.compare.compare import ComparePanel
+from router_lab.panels.compare.compare_panel import ComparePanel
 from router_lab.panels.compare.marking import MarkingPanel
-from router_lab.panels.divisor import DivisorPanel
-from router_lab.panels.monitor import MonitorPanel
-from router_lab.panels.overview import Dashboard, dashboard
-from router_lab.panels.race import RacePanel
-from router_lab.panels.spend import SpendPanel
-from router_lab.panels.switch import SwitchPanel
-from router_lab.panels.truncation import TruncationPanel
-from router_lab.panels.verdict import VerdictPanel
+from router_lab.panels.dashboard_panel import Dashboard, dashboard
+from router_lab.panels.divisor_panel import DivisorPanel
+from router_lab.panels.monitor_panel import MonitorPanel
+from router_lab.panels.race_panel import RacePanel
+from router_lab.panels.spend_panel import SpendPanel
+from router_lab.panels.switch_panel import SwitchPanel
+from router_lab.panels.truncation_panel import TruncationPanel
+from router_lab.panels.verdict_panel import VerdictPanel
 
 __all__ = [
     "ComparePanel",

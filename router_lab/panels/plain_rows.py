@@ -21,7 +21,7 @@ def plain_rows(expression: Any) -> list[dict[str, Any]]:
     try:
         table = arrow_table(expression)
     except Exception as error:
-        from router_lab.analysis.tables import unreadable
+        from router_lab.analysis.ledger_tables import unreadable
 
         raise unreadable(error) from error
     times = [field.name for field in table.schema if str(field.type).startswith("timestamp")]

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from router_lab.analysis.tables import arrow_of
+from router_lab.analysis.ledger_tables import arrow_of
 from router_lab.counted import counted
-from router_lab.panels.base import ROW, WIDE, Panel, control
+from router_lab.panels.panel import ROW, WIDE, Panel, control
 from router_lab.shown.escape import (
     Html,
     plain,

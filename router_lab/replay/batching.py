@@ -21,18 +21,18 @@ from router_lab.errors import (
     ResponseParseError,
     RouterLabError,
 )
-from router_lab.ledger.reading.recorded import attempt_of
+from router_lab.ledger.reading.stored_attempts import attempt_of
 from router_lab.records import Attempt, Batch
-from router_lab.replay.arguments import check_arguments
 from router_lab.replay.asking import HOPELESS, CandidateTally, is_hopeless
 from router_lab.replay.candidates import Candidate
 from router_lab.replay.fan_out import FanOut, PairToMake, request_id_of
-from router_lab.replay.paid import PREFIX, PaidPairs
-from router_lab.replay.reused import ReusedAnswers
+from router_lab.replay.paid_pairs import PREFIX, PaidPairs
+from router_lab.replay.replay_arguments import check_arguments
+from router_lab.replay.reused_answers import ReusedAnswers
 from router_lab.router.attempts.finished_job import FinishedJob
 from router_lab.router.attempts.job import Job
 from router_lab.router.batches.desk import BatchDesk, BatchDraft
-from router_lab.router.batches.judging import CANCELLED_THERE, FIELD_REFUSED
+from router_lab.router.batches.judge_batches import CANCELLED_THERE, FIELD_REFUSED
 from router_lab.router.calls.calls import SwitchedOffError
 from router_lab.router.ports import Batches
 
@@ -81,7 +81,7 @@ class Failures:
     """What pairs without an answer have behind them, as a ledger tells it."""
 
     def __init__(self, ledger: Any) -> None:
-        from router_lab.analysis.tables import arrow_of, tables_of
+        from router_lab.analysis.ledger_tables import arrow_of, tables_of
 
         tables = tables_of(ledger)
         attempts, pairs = tables.attempts, tables.comparisons

@@ -20,7 +20,7 @@ from router_lab.errors import ConfigError, LedgerError
 from router_lab.ledger.schema import ATTEMPTS, arrow_schema, arrow_table
 from router_lab.private_files import whole_file
 from router_lab.records import Attempt
-from router_lab.replay.rows import Row
+from router_lab.replay.dataset_rows import Row
 from router_lab.router.playback.recording import RecordedCall
 
 _MARK = b"router_lab.bundle"

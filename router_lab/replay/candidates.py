@@ -13,7 +13,7 @@ from router_lab.arguments import wrong
 from router_lab.errors import ConfigError
 from router_lab.parameters import CHECKS
 from router_lab.records import Message
-from router_lab.replay.rows import Row
+from router_lab.replay.dataset_rows import Row
 from router_lab.router.request.request import Request
 from router_lab.settings.models import ModelSettings, Settings
 

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 from router_lab.counted import counted
 from router_lab.errors import BudgetExceededError, ConfigError, LedgerError
 from router_lab.records import Attempt
-from router_lab.replay.arguments import check_arguments
 from router_lab.replay.asking import CandidateTally, ask
 from router_lab.replay.bundle import BundleFile, bundle_file
 from router_lab.replay.candidates import Candidate
 from router_lab.replay.pace import Pace
-from router_lab.replay.paid import key64
+from router_lab.replay.paid_pairs import key64
 from router_lab.replay.plan import Item, ItemReader, Plan, refuse
 from router_lab.replay.progress import Progress, reporting
+from router_lab.replay.replay_arguments import check_arguments
 from router_lab.replay.scoring import Scorer
 from router_lab.replay.sources import OpenRows
 from router_lab.router.attempts.job import Job

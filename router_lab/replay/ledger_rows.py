@@ -46,7 +46,7 @@ class LedgerRows:
         self._since = since
 
     def __iter__(self) -> Iterator[Any]:
-        from router_lab.analysis.tables import batches_of, tables_of
+        from router_lab.analysis.ledger_tables import batches_of, tables_of
 
         asked = _answers(tables_of(self._source), self._within, self._since)
         for batch in batches_of(asked, _AT_ONCE):

@@ -17,7 +17,7 @@ from typing import Any
 from router_lab.errors import ConfigError
 from router_lab.parameters import NOTHING_ASKED
 from router_lab.records import Attempt, Completion, Reply, ToolCall
-from router_lab.replay.rows import text_of
+from router_lab.replay.dataset_rows import text_of
 from router_lab.router.answers.data import read_answer
 from router_lab.router.answers.thoughts import separated
 from router_lab.router.answers.tool_calls import call_ids, canonical_json, is_call, read_calls, with_ids

@@ -18,7 +18,7 @@ from typing import Any
 from router_lab.errors import LedgerError, ReplacedFilesError
 from router_lab.ledger.content import is_hash
 from router_lab.records import Score, Side
-from router_lab.replay.rows import Row
+from router_lab.replay.dataset_rows import Row
 from router_lab.replay.scoring import Scorer, expected_text
 from router_lab.router.answers.endings import WORDS
 
@@ -60,7 +60,7 @@ def _score_whole(ledger: Any, expectations: Expectations, scorer: Scorer) -> int
 
 def _arrow_of(expression: Any) -> Any:
     """Not imported before: whoever only replays loads no data frames."""
-    from router_lab.analysis.tables import arrow_of
+    from router_lab.analysis.ledger_tables import arrow_of
 
     return arrow_of(expression)
 

@@ -15,9 +15,9 @@ import numpy as np
 from router_lab.counted import counted
 from router_lab.errors import ConfigError, RouterLabError
 from router_lab.replay.candidates import Candidate
+from router_lab.replay.dataset_rows import Row, present
 from router_lab.replay.logged import Logged
-from router_lab.replay.paid import TextSet, key64, latencies, replay_id
-from router_lab.replay.rows import Row, present
+from router_lab.replay.paid_pairs import TextSet, key64, latencies, replay_id
 from router_lab.replay.scoring import Scorer
 from router_lab.replay.sources import OpenRows
 from router_lab.router.request.request import Request

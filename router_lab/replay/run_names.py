@@ -8,7 +8,7 @@ from math import isclose
 from typing import Any
 
 from router_lab.errors import ConfigError
-from router_lab.replay.paid import TextSet
+from router_lab.replay.paid_pairs import TextSet
 from router_lab.replay.plan import RowChoice, name64
 
 # A row without an id that others equal has its number behind its name.
@@ -68,14 +68,14 @@ def _is_there(kind: str, task_id: str, names: TextSet) -> bool:
 
 def _pairs(ledger: Any, run_id: str) -> Any:
     """What the ledger has of a run, as an Ibis table; None where it keeps no tables."""
-    from router_lab.analysis.tables import tables_if_any
+    from router_lab.analysis.ledger_tables import tables_if_any
 
     tables = tables_if_any(ledger)
     return None if tables is None else tables.comparisons.filter(tables.comparisons.run_id == run_id)
 
 
 def _rows(expression: Any) -> Iterator[tuple[Any, ...]]:
-    from router_lab.analysis.tables import batches_of
+    from router_lab.analysis.ledger_tables import batches_of
 
     for batch in batches_of(expression, _AT_ONCE):
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)

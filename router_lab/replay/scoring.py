@@ -30,7 +30,7 @@ from router_lab.router.routing import RouteTable
 
 if TYPE_CHECKING:
     from router_lab.records import Completion
-    from router_lab.replay.rows import Row
+    from router_lab.replay.dataset_rows import Row
     from router_lab.settings.models import Settings
 
 # What a route that names no comparator has: it says nothing of what is expected.

@@ -14,8 +14,8 @@ from typing import Any
 from router_lab.errors import ConfigError
 from router_lab.ledger.schema import aware
 from router_lab.replay.bundle import bundle_rows, is_bundle
+from router_lab.replay.dataset_rows import count_rows, read_rows
 from router_lab.replay.ledger_rows import LedgerRows, is_ledger
-from router_lab.replay.rows import count_rows, read_rows
 from router_lab.task_types import is_within
 
 

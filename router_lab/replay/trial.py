@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.arguments import instance
 from router_lab.errors import ConfigError
-from router_lab.replay.arguments import check_arguments
 from router_lab.replay.asking import CandidateTally
 from router_lab.replay.batching import BatchReplay
 from router_lab.replay.candidates import Candidate, read_candidates
+from router_lab.replay.dataset_rows import Row
 from router_lab.replay.fan_out import FanOut
 from router_lab.replay.outcome import CandidateResult, ReplayRun
 from router_lab.replay.pair_scores import score_pairs
 from router_lab.replay.plan import Item, ItemReader, Plan, Primary, refuse
 from router_lab.replay.progress import Progress, reporting_candidates
-from router_lab.replay.racing import Items, RaceRun, run_race
-from router_lab.replay.rows import Row
+from router_lab.replay.race_run import Items, RaceRun, run_race
+from router_lab.replay.replay_arguments import check_arguments
 from router_lab.replay.run_names import fitting_run_id
 from router_lab.replay.scoring import Scorer
 from router_lab.replay.sources import OpenRows

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from router_lab import arguments
-from router_lab.analysis.tables import arrow_of, frame_of
+from router_lab.analysis.ledger_tables import arrow_of, frame_of
 from router_lab.errors import ConfigError
 from router_lab.ledger.scores import check_signature
 from router_lab.records import Ending, ScoreVerdict, Side
@@ -26,7 +26,7 @@ from router_lab.scores.mark_design import (
     draw,
     random_bytes,
 )
-from router_lab.scores.verdicts import SIDES, new_score, withdraw
+from router_lab.scores.verdict_store import SIDES, new_score, withdraw
 from router_lab.shown.answer import ended
 from router_lab.shown.escape import (
     Html,

@@ -5,7 +5,7 @@ POST /sim/script        {"faults": ["ok", "429", {"kind": "slow", "model": "..."
                         {"chaos": {"rates": {"500": 0.1}, "seed": 1}}
 POST /sim/reset         forget the log, the script and every cache
 GET  /sim/bill?prices=  tokens and USD of billed requests; prices as JSON, or POST {"prices": {...}}
-     /sim/batches       the batches, and how the next ones go; see `router_lab.sim.batches`
+     /sim/batches       the batches, and how the next ones go; see `router_lab.sim.served_batches`
 
 A script's faults play with what is asked of a batch itself, not of its items, where their `model` is
 "batches".
@@ -22,22 +22,22 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from router_lab.sim import log, model_lists, tokenizer
-from router_lab.sim.anthropic.api import AnthropicWire
-from router_lab.sim.anthropic.batches import AnthropicBatchApi
+from router_lab.sim.anthropic.message_batches import AnthropicBatchApi
+from router_lab.sim.anthropic.messages_api import AnthropicWire
 from router_lab.sim.asked import Ask, hash_turns
-from router_lab.sim.batches import ServedBatches, ServedItem, SimBatch
 from router_lab.sim.catalog import DEFAULT_MODELS, PROVIDERS, Provider, SimModel
 from router_lab.sim.exchange import JSON, Exchange, Header, HttpRequest, Refused, dump
 from router_lab.sim.faults import OK, Chaos, Fault, FaultLike, Script
 from router_lab.sim.log import Log, Served
-from router_lab.sim.minds.answers import Mind, Workload
-from router_lab.sim.ollama import models as ollama_models
-from router_lab.sim.ollama.api import OllamaWire
+from router_lab.sim.ollama import model_endpoints
+from router_lab.sim.ollama.chat_api import OllamaWire
 from router_lab.sim.ollama_context import Behaviour, parse_version
-from router_lab.sim.openai.api import OpenAIWire
-from router_lab.sim.openai.batches import OpenAIBatchApi
+from router_lab.sim.openai.completions_api import OpenAIWire
+from router_lab.sim.openai.file_batches import OpenAIBatchApi
 from router_lab.sim.openai.personas import PERSONAS, PLAIN, Persona
 from router_lab.sim.playing import Receive, Scope, Send, faulty, play
+from router_lab.sim.served_batches import ServedBatches, ServedItem, SimBatch
+from router_lab.sim.simulated_answers.known_answers import AnswerModel, Workload
 from router_lab.sim.world import World
 
 Rows = Iterable[Mapping[str, Any]]
@@ -100,9 +100,9 @@ class SimApp:
         }
         self._views: dict[str, Callable[[HttpRequest], Any]] = {
             "/api/version": lambda _: {"version": version},
-            "/api/tags": lambda _: ollama_models.tags(world),
-            "/api/ps": lambda _: ollama_models.loaded(world),
-            "/api/show": lambda request: ollama_models.show(request, world),
+            "/api/tags": lambda _: model_endpoints.tags(world),
+            "/api/ps": lambda _: model_endpoints.loaded(world),
+            "/api/show": lambda request: model_endpoints.show(request, world),
             "/sim/requests": lambda _: log.as_json(self.log),
             "/sim/script": self._script_posted,
             "/sim/reset": lambda _: self.reset(),
@@ -340,7 +340,7 @@ def app(
         raise ValueError(f"api_keys: {unknown[0]!r} is none of {', '.join(PROVIDERS)}")
     world = World(
         models=by_name,
-        mind=Mind(seed, Workload(_rows(workload))),
+        mind=AnswerModel(seed, Workload(_rows(workload))),
         latency=latency,
         behaviour=Behaviour(parse_version(ollama_version)),
         ollama_context_length=ollama_context_length,

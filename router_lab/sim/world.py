@@ -11,8 +11,8 @@ from router_lab.sim.asked import Answer, Ask, Turn, hash_turns
 from router_lab.sim.catalog import Provider, SimModel
 from router_lab.sim.exchange import seen_half
 from router_lab.sim.faults import Fault
-from router_lab.sim.minds.answers import Mind
 from router_lab.sim.ollama_context import Behaviour
+from router_lab.sim.simulated_answers.known_answers import AnswerModel
 from router_lab.sim.tokenizer import Tokenizer
 
 _REMEMBERED = 4096
@@ -43,7 +43,7 @@ class World:
     """The server's world. Serving requests changes it, in the event loop's thread only."""
 
     models: Mapping[tuple[Provider, str], SimModel]
-    mind: Mind
+    mind: AnswerModel
     latency: float
     behaviour: Behaviour
     ollama_context_length: int | None
@@ -70,7 +70,7 @@ class World:
         seen: str | None = None,
         room: int | None = None,
     ) -> Answer:
-        """What `model` answers, given the fault. `seen` and `room` are as for `Mind.answer`."""
+        """What `model` answers, given the fault. `seen` and `room` are as for `AnswerModel.answer`."""
         tokens = tokenizer.get(model.tokenizer)
         if fault.kind == "truncated" and seen is None:
             seen = seen_half(ask)

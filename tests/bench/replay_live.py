@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import router_lab as rl
-from router_lab.cli.demo.live import local_model, local_rows
+from router_lab.cli.demo.live_servers import local_model, local_rows
 
 ROOT = Path(__file__).parents[2]
 TIERS = ("plain", "stock")

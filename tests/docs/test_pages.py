@@ -17,10 +17,10 @@ import pytest
 import router_lab
 from router_lab import errors
 from router_lab.cli.command import parser
-from router_lab.docs.arguments import meaning
+from router_lab.docs.argument_notes import meaning
+from router_lab.docs.error_pages import ALERTS
 from router_lab.docs.examples import example_of, examples
 from router_lab.docs.pages import reference
-from router_lab.docs.problems import ALERTS
 from router_lab.docs.public_names import Name, modules, public_names
 from router_lab.ledger.schema import TABLES
 from router_lab.presets import PRESETS

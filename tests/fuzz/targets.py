@@ -20,7 +20,7 @@ from fuzz.seeds import CSV_EXPORT, IMPORTS, RATINGS, REPLIES, ROWS, SETTINGS, ST
 from router_lab import Ledger, analysis, settings
 from router_lab.errors import RouterLabError
 from router_lab.records import Score
-from router_lab.replay.rows import read_rows
+from router_lab.replay.dataset_rows import read_rows
 from router_lab.router.providers import PROVIDERS
 
 Fuzz = Callable[[bytes, Random], None]

@@ -22,7 +22,7 @@ from router_lab.errors import ConfigError, LedgerError
 from router_lab.ledger import Ledger
 from router_lab.ledger.schema import TABLES
 from router_lab.records import BudgetLine, Score
-from router_lab.router.comparators.base import PairVerdict
+from router_lab.router.comparators.pair import PairVerdict
 
 nested: list[Any] = []
 for _ in range(3000):

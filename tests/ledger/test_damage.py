@@ -21,7 +21,7 @@ from ledger_rows import NOON, make_call, pair
 
 from router_lab.errors import LedgerError
 from router_lab.ledger import Ledger
-from router_lab.ledger.disk.files import LocalFiles
+from router_lab.ledger.disk.sealed_storage import LocalFiles
 from router_lab.ledger.reading.reader import Reader
 from router_lab.ledger.schema import SCHEMA_VERSION
 from router_lab.ledger.sealed.parquet import DayFile

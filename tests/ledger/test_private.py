@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from ledger_rows import lost, make_call, settings
 
-from router_lab.analysis.plots.base import Plot
+from router_lab.analysis.plots.plot import Plot
 from router_lab.ledger import Ledger
 from router_lab.private_files import spill_folder, write_text
 

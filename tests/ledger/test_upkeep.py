@@ -145,16 +145,17 @@ async def test_journal_rows_of_an_older_version_are_filled(tmp_path: Path) -> No
             ledger.seal()
 
 
-@pytest.mark.parametrize("moment", ["files.LocalFiles.publish", "seal._finish"])
+@pytest.mark.parametrize("moment", ["sealed_storage.LocalFiles.publish", "seal._finish"])
 async def test_a_seal_that_was_killed_midway_is_finished(tmp_path: Path, moment: str) -> None:
     """With its batch put aside, then with its files there too; the crash test meets these only by chance."""
     script = """
         import os, sys
         from router_lab.ledger import Ledger
-        from router_lab.ledger.disk import files
+        from router_lab.ledger.disk import sealed_storage
         from router_lab.ledger.sealed import seal
         *place, name = sys.argv[2].split(".")
-        setattr(files.LocalFiles if place[0] == "files" else seal, name, lambda *_: os._exit(7))
+        owner = sealed_storage.LocalFiles if place[0] == "sealed_storage" else seal
+        setattr(owner, name, lambda *_: os._exit(7))
         Ledger(sys.argv[1]).seal()
     """
     with Ledger(tmp_path) as ledger:

@@ -25,7 +25,7 @@ from router_lab.panels import (
     sheet,
 )
 from router_lab.panels.sheet import SheetPanel, frame_html
-from router_lab.panels.truncation import _suspects
+from router_lab.panels.truncation_panel import _suspects
 
 ALL = [SpendPanel, TruncationPanel, DivisorPanel, MonitorPanel]
 

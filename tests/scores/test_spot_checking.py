@@ -13,7 +13,7 @@ from lab import FAST, Lab, laboratory
 from router_lab.errors import ConfigError
 from router_lab.records import Score
 from router_lab.scores.spot_checking import scored_pairs
-from router_lab.scores.verdicts import HumanVerdict, verdict_store
+from router_lab.scores.verdict_store import HumanVerdict, verdict_store
 
 PAIRS = 12
 

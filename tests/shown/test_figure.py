@@ -14,7 +14,7 @@ from matplotlib import style
 from matplotlib.figure import Figure
 
 from router_lab.analysis.plots import Plot
-from router_lab.analysis.plots.base import MOST_HINTS, canvas, finish, label
+from router_lab.analysis.plots.plot import MOST_HINTS, canvas, finish, label
 
 # Matplotlib's own font lacks most scripts; what it lacks it draws as a box.
 pytestmark = pytest.mark.filterwarnings("ignore:Glyph .* missing from font:UserWarning")

@@ -21,7 +21,7 @@ import scipy
 from router_lab.analysis.evidence.criteria import CRITERIA
 from router_lab.analysis.evidence.marks import marks
 from router_lab.analysis.evidence.people_and_judge import FEWEST_COMPARED
-from router_lab.analysis.tables import Source, frame_of, tables_of
+from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
 from router_lab.counted import counted
 from router_lab.shown.wording import (
     count,

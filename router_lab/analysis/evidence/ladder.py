@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from router_lab.analysis.evidence.rows import rows_where
+from router_lab.analysis.evidence.row_selection import rows_where
 from router_lab.counted import counted
 from router_lab.defaults import BASES
 from router_lab.errors import ConfigError

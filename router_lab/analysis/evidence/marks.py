@@ -20,7 +20,7 @@ from scipy.special import stdtrit
 from router_lab import arguments
 from router_lab.analysis.evidence.ladder import REPLAY
 from router_lab.analysis.evidence.strata import MarkedStratum, has_phases, masses
-from router_lab.analysis.tables import Source, frame_of, tables_of
+from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import HASHED, hashed
 from router_lab.records import BOTH_ANSWERED

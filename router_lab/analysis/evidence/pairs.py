@@ -18,7 +18,7 @@ import pandas as pd
 from router_lab import arguments
 from router_lab.analysis.evidence.criteria import with_newest_criteria
 from router_lab.analysis.evidence.ladder import BESIDE, KINDS, PREFIX, SCORED, check_basis
-from router_lab.analysis.tables import ACCEPTED, tables_if_any
+from router_lab.analysis.ledger_tables import ACCEPTED, tables_if_any
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed, is_hash
 from router_lab.records import BOTH_ANSWERED

@@ -19,7 +19,7 @@ from router_lab.analysis.evidence.ladder import (
     Evidence,
     preferences,
 )
-from router_lab.analysis.evidence.rows import rows_where
+from router_lab.analysis.evidence.row_selection import rows_where
 from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean
 from router_lab.analysis.statistics.prediction_powered import (
     FEWEST_MARKED,

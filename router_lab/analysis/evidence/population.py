@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from router_lab.analysis.evidence.rows import first_rows, rows_where
+from router_lab.analysis.evidence.row_selection import first_rows, rows_where
 from router_lab.analysis.statistics.betting import Floats
 from router_lab.counted import counted
 from router_lab.shown.wording import percent, plain

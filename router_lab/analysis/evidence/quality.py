@@ -13,7 +13,7 @@ from router_lab.analysis.evidence.pairs import distinct_values
 from router_lab.analysis.evidence.people_and_judge import by_chance, judged_beside
 from router_lab.analysis.evidence.prompts import COLUMN as PROMPT
 from router_lab.analysis.evidence.prompts import varies
-from router_lab.analysis.evidence.rows import rows_where
+from router_lab.analysis.evidence.row_selection import rows_where
 from router_lab.counted import counted
 from router_lab.defaults import MARGIN, SIMILARITIES
 from router_lab.shown.wording import UNSTORED, percent, plain, plain_text

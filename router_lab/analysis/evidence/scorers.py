@@ -15,7 +15,7 @@ import pandas as pd
 
 from router_lab import arguments
 from router_lab.analysis.evidence.marks import marks
-from router_lab.analysis.tables import Source
+from router_lab.analysis.ledger_tables import Source
 from router_lab.errors import ConfigError
 
 _COLUMNS = (

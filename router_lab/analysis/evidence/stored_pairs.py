@@ -18,7 +18,7 @@ from router_lab.analysis.evidence.criteria import CRITERIA
 from router_lab.analysis.evidence.ladder import BESIDE, BETWEEN_NAMES, KINDS, PREFIX, REPLAY, SCORED
 from router_lab.analysis.evidence.marks import marks_table, with_kinds
 from router_lab.analysis.evidence.scorers import scorer_agreement
-from router_lab.analysis.tables import frame_of, worst_usd
+from router_lab.analysis.ledger_tables import frame_of, worst_usd
 from router_lab.defaults import OWN_LIKENESS, SIMILARITIES
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed

@@ -25,7 +25,7 @@ from router_lab.analysis.evidence.stored_pairs import (
     shadow_error,
     shadow_prompt,
 )
-from router_lab.analysis.tables import arrow_of, frame_of
+from router_lab.analysis.ledger_tables import arrow_of, frame_of
 
 # Few texts over many rows: as categories they take a byte a row, and are told apart at once.
 _FEW_TEXTS: Final = (

@@ -69,9 +69,15 @@ from router_lab.analysis.exit.watches import (
     what_ended,
     what_refuted,
 )
+from router_lab.analysis.ledger_tables import (
+    history,
+    switch_history,
+    tables_if_any,
+    tags_of_calls,
+    watch_history,
+)
 from router_lab.analysis.statistics.betting import log_e_path, tally
 from router_lab.analysis.statistics.prediction_powered import FEWEST_MARKED
-from router_lab.analysis.tables import history, switch_history, tables_if_any, tags_of_calls, watch_history
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.records import Watch

@@ -40,7 +40,7 @@ from router_lab.analysis.evidence.quality import (
     nothing_said,
     prompt_name,
 )
-from router_lab.analysis.evidence.rows import first_rows, rows_where
+from router_lab.analysis.evidence.row_selection import first_rows, rows_where
 from router_lab.analysis.exit.decision import Decision
 from router_lab.analysis.exit.history import Standing
 from router_lab.analysis.exit.watches import COMPARED, changed

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from router_lab import arguments
-from router_lab.analysis.metrics.keys import COMPARISON_KEYS, Keys
+from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
+from router_lab.analysis.metrics.grouping import COMPARISON_KEYS, Keys
 from router_lab.analysis.metrics.repeats import add_interval, of_inputs, rates_of_inputs, without_sums
-from router_lab.analysis.tables import Source, frame_of, tables_of
 from router_lab.ledger.reading.tables import Tables
 
 # As keys of the stored JSON. Text quoted inside it has its quotes escaped, so it cannot pass for one.

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, grouped, names_of
-from router_lab.analysis.tables import Source, frame_of, tables_of
+from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
+from router_lab.analysis.metrics.grouping import ATTEMPT_KEYS, Keys, grouped, names_of
 from router_lab.ledger.reading.tables import Tables
 
 QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99}

@@ -8,7 +8,8 @@ import ibis
 import pandas as pd
 
 from router_lab import arguments
-from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, grouped, joined, keys_of, names_of, share
+from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
+from router_lab.analysis.metrics.grouping import ATTEMPT_KEYS, Keys, grouped, joined, keys_of, names_of, share
 from router_lab.analysis.metrics.repeats import (
     add_interval,
     of_blocks,
@@ -16,7 +17,6 @@ from router_lab.analysis.metrics.repeats import (
     rates_of_inputs,
     without_sums,
 )
-from router_lab.analysis.tables import Source, frame_of, tables_of
 from router_lab.ledger.reading.tables import Tables
 
 

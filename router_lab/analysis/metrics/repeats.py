@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri, stdtrit
 
-from router_lab.analysis.metrics.keys import Keys, Known, grouped, joined, keys_of, names_of, share
+from router_lab.analysis.metrics.grouping import Keys, Known, grouped, joined, keys_of, names_of, share
 from router_lab.analysis.statistics.clustered import score_interval
 
 BLOCKS = 20

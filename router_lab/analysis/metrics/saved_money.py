@@ -11,8 +11,8 @@ from scipy.special import stdtrit
 
 from router_lab import arguments
 from router_lab.analysis.evidence.stored_pairs import billed_usd, unknown_usd, with_reservations
-from router_lab.analysis.metrics.keys import COMPARISON_KEYS, Keys, grouped, keys_of, names_of, share
-from router_lab.analysis.tables import Source, frame_of, tables_of
+from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
+from router_lab.analysis.metrics.grouping import COMPARISON_KEYS, Keys, grouped, keys_of, names_of, share
 from router_lab.ledger.reading.tables import Tables
 from router_lab.shown.wording import interval_kind
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from router_lab.analysis.metrics.keys import ATTEMPT_KEYS, Keys, grouped, names_of
-from router_lab.analysis.tables import Source, frame_of, tables_of, worst_usd
+from router_lab.analysis.ledger_tables import Source, frame_of, tables_of, worst_usd
+from router_lab.analysis.metrics.grouping import ATTEMPT_KEYS, Keys, grouped, names_of
 from router_lab.ledger.reading.tables import Tables
 
 # In the order they are drawn: what answers cost, what was wasted, the experiment, the unconfirmed.

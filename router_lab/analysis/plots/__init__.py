@@ -5,10 +5,10 @@ matplotlib is imported when something is drawn, not before. Every plot takes `ax
 
 from __future__ import annotations
 
-from router_lab.analysis.plots.base import Plot
-from router_lab.analysis.plots.money import latency_quantiles, spend_by_cause
+from router_lab.analysis.plots.money_charts import latency_quantiles, spend_by_cause
+from router_lab.analysis.plots.plot import Plot
 from router_lab.analysis.plots.race_chart import frontier
-from router_lab.analysis.plots.tokens import divisor_convergence, truncation_over_time
+from router_lab.analysis.plots.token_charts import divisor_convergence, truncation_over_time
 from router_lab.analysis.plots.verdict_charts import (
     agreement_by_task_type,
     confidence_band,

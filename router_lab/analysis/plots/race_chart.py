@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from router_lab.analysis.plots.base import (
+from router_lab.analysis.plots.plot import (
     BLUE,
     GREEN,
     GREY,
@@ -21,7 +21,7 @@ from router_lab.analysis.plots.base import (
     nothing,
 )
 from router_lab.analysis.racing.frontier import COST
-from router_lab.analysis.racing.result import RaceResult
+from router_lab.analysis.racing.race_result import RaceResult
 from router_lab.shown.wording import percent, plain, points
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from router_lab.analysis.exit.decision import Decision
 from router_lab.analysis.exit.monitor import MonitorResult
 from router_lab.analysis.exit.overview import MAY_STOP
 from router_lab.analysis.exit.runs import on_scale
+from router_lab.analysis.ledger_tables import Source
 from router_lab.analysis.metrics import agreement
-from router_lab.analysis.plots.base import (
+from router_lab.analysis.plots.plot import (
     BLUE,
     GREEN,
     GREY,
@@ -30,7 +31,6 @@ from router_lab.analysis.plots.base import (
     row_axes,
 )
 from router_lab.analysis.statistics.clustered import wilson
-from router_lab.analysis.tables import Source
 from router_lab.counted import counted
 from router_lab.defaults import ALPHA, BAR
 from router_lab.shown.wording import (

@@ -16,9 +16,9 @@ from router_lab.analysis.evidence.ladder import Evidence
 from router_lab.analysis.evidence.ladder import evidence as evidence_of
 from router_lab.analysis.evidence.pairs import distinct_values, judged_pairs
 from router_lab.analysis.evidence.quality import inspect
-from router_lab.analysis.racing.plan import RacePlan
+from router_lab.analysis.ledger_tables import frame_of, tables_if_any
+from router_lab.analysis.racing.race_plan import RacePlan
 from router_lab.analysis.statistics.betting import Tally, tally
-from router_lab.analysis.tables import frame_of, tables_if_any
 from router_lab.defaults import BASES
 from router_lab.errors import ConfigError
 from router_lab.ledger.schema import TABLES

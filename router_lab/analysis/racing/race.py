@@ -25,9 +25,9 @@ from router_lab.analysis.evidence.ladder import QUALITY
 from router_lab.analysis.evidence.pairs import asked_basis
 from router_lab.analysis.racing.entries import RaceEntry, check_known, entries, pairs_of_race, primary_of
 from router_lab.analysis.racing.frontier import COST, placed
-from router_lab.analysis.racing.plan import RacePlan
 from router_lab.analysis.racing.point_estimates import PointEstimates, point_estimates
-from router_lab.analysis.racing.result import BEYOND, COLUMNS, RaceResult, RaceState
+from router_lab.analysis.racing.race_plan import RacePlan
+from router_lab.analysis.racing.race_result import BEYOND, COLUMNS, RaceResult, RaceState
 from router_lab.analysis.statistics.betting import confidence_interval, log_e
 from router_lab.analysis.statistics.racing import Result, result_of
 

@@ -23,10 +23,17 @@ from router_lab.analysis.exit.decision import EXIT_PLAN, ExitPlan
 from router_lab.analysis.exit.monitor import MonitorResult, clusters_of, kept_for, monitor, watched_rows
 from router_lab.analysis.exit.watches import newest_watches
 from router_lab.analysis.ledger_drift import drift_of
+from router_lab.analysis.ledger_tables import (
+    Source,
+    frame_of,
+    history,
+    switch_history,
+    tables_of,
+    watch_history,
+)
 from router_lab.analysis.reports.answers import Verdict, verdict_of
 from router_lab.analysis.reports.findings import Findings
 from router_lab.analysis.reports.page import page
-from router_lab.analysis.tables import Source, frame_of, history, switch_history, tables_of, watch_history
 from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
 from router_lab.ledger.reading.tables import Tables

@@ -44,7 +44,7 @@ def add_to(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Choose the servers, run the workload, show what came of it."""
     from router_lab.cli import shipped
-    from router_lab.cli.demo import live, notebooks, summary
+    from router_lab.cli.demo import live_servers, notebooks, summary
     from router_lab.cli.simulate import simulated_servers
     from router_lab.ledger import Ledger
     from router_lab.settings import load
@@ -55,13 +55,16 @@ def run(arguments: argparse.Namespace) -> int:
     make_folders(arguments.out)
     if arguments.live == "1":
         folder = arguments.out / "live-ledger"  # real money: kept and added to, never removed
-        settings = live.reachable(load(root / "config" / "router.yaml"))
+        settings = live_servers.reachable(load(root / "config" / "router.yaml"))
         with Ledger(folder) as ledger:
-            _work(settings, ledger, live.live_rows(workload, settings))
+            _work(settings, ledger, live_servers.live_rows(workload, settings))
     elif arguments.live == "local":
         folder = _fresh(arguments.out / "local-ledger")
-        with live.local_model(load(root / "config" / "local.yaml")) as settings, Ledger(folder) as ledger:
-            _work(settings, ledger, live.local_rows(workload, settings))
+        with (
+            live_servers.local_model(load(root / "config" / "local.yaml")) as settings,
+            Ledger(folder) as ledger,
+        ):
+            _work(settings, ledger, live_servers.local_rows(workload, settings))
     else:
         folder = _fresh(arguments.out / "ledger")
         with simulated_servers(workload) as servers, Ledger(folder) as ledger:

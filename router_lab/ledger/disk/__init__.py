@@ -1,4 +1,4 @@
 """Files, folders, object stores and the locks between processes; and what to do when they fail.
 
-Begin with `files`.
+Begin with `sealed_storage`.
 """

@@ -13,8 +13,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from router_lab.errors import LedgerError
+from router_lab.ledger.disk.disk_problems import explain
 from router_lab.ledger.disk.lock_holder import LockHolder, holder_of
-from router_lab.ledger.disk.problems import explain
 from router_lab.plain_files import NotPlainError, check_plain
 
 # Held for every write transaction and checkpoint.

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from router_lab import arguments
-from router_lab.ledger.disk.files import Files, LocalFiles, RemoteFiles
+from router_lab.ledger.disk.sealed_storage import Files, LocalFiles, RemoteFiles
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 
-from router_lab.ledger.exchange.imports.values import utc_time
+from router_lab.ledger.exchange.imports.foreign_call import utc_time
 
 _MONEY = re.compile(r"([+-]?)(?:US)?\$? ?([\d.,]+)((?:e[+-]?\d+)?) ?(?:USD)?", re.IGNORECASE)
 _PLAIN = re.compile(r"\d+\.?\d*|\.\d+")

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from router_lab.ledger.journal.budgets import budget_keys
-from router_lab.ledger.journal.money import MOST_NANO, nano
+from router_lab.ledger.journal.budget_counters import budget_keys
+from router_lab.ledger.journal.nano_dollars import MOST_NANO, nano
 from router_lab.ledger.journal.operations import JournalTransaction
 from router_lab.ledger.schema import ATTEMPTS
 from router_lab.ledger.sealed.foreign import adopt_foreign

@@ -14,9 +14,9 @@ from hashlib import blake2b
 
 from router_lab.errors import AlreadyOutError, LedgerError
 from router_lab.ledger.disk.locks import BATCH_OWNER
-from router_lab.ledger.journal.budgets import budget_keys
+from router_lab.ledger.journal.budget_counters import budget_keys
 from router_lab.ledger.journal.lines import encoder
-from router_lab.ledger.journal.money import is_amount, nano, usd
+from router_lab.ledger.journal.nano_dollars import is_amount, nano, usd
 from router_lab.ledger.journal.operations import (
     JournalTransaction,
     amount_held,

@@ -19,7 +19,7 @@ from typing import Literal
 from uuid import uuid4
 
 from router_lab.errors import LedgerError
-from router_lab.ledger.disk.problems import explain
+from router_lab.ledger.disk.disk_problems import explain
 from router_lab.ledger.journal.forks import journal_in_use
 from router_lab.ledger.journal.lines import LINES_VERSION, line_columns
 from router_lab.ledger.journal.manifest import keep_apart

@@ -14,10 +14,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from router_lab.errors import ConfigError, LedgerError
-from router_lab.ledger.journal.budgets import BudgetCounters
+from router_lab.ledger.journal.budget_counters import BudgetCounters
 from router_lab.ledger.journal.calibration import CalibrationUpdates
 from router_lab.ledger.journal.lines import Stored, budget_field, encoder
-from router_lab.ledger.journal.money import (
+from router_lab.ledger.journal.nano_dollars import (
     is_amount,
     nano,
     nano_up,

@@ -18,7 +18,7 @@ from functools import lru_cache
 
 from router_lab.counted import counted
 from router_lab.ledger.journal.lines import LINES_VERSION, encoder
-from router_lab.ledger.journal.money import nano_up
+from router_lab.ledger.journal.nano_dollars import nano_up
 from router_lab.ledger.schema import microseconds
 from router_lab.ledger.values import as_text
 from router_lab.records import SwitchEvent, SwitchState

@@ -26,15 +26,15 @@ from typing import Any, TypeVar
 
 from router_lab.counted import counted
 from router_lab.errors import LedgerError, RouterLabError
-from router_lab.ledger.disk.files import make_folder
+from router_lab.ledger.disk.disk_problems import closed, explain
 from router_lab.ledger.disk.locks import (
     WRITE_LOCK,
     FileLock,
     Owner,
     held,
 )
-from router_lab.ledger.disk.problems import closed, explain
-from router_lab.ledger.journal.budgets import BudgetCounters
+from router_lab.ledger.disk.sealed_storage import make_folder
+from router_lab.ledger.journal.budget_counters import BudgetCounters
 from router_lab.ledger.journal.calibration import CalibrationUpdates
 from router_lab.ledger.journal.file import (
     JOURNAL_NAME,

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 from router_lab.arguments import texts
 from router_lab.errors import LedgerError
-from router_lab.ledger.disk.files import Files
 from router_lab.ledger.disk.locks import is_dead
+from router_lab.ledger.disk.sealed_storage import Files
 from router_lab.ledger.journal.arrow_rows import read_rows
 from router_lab.ledger.journal.file import (
     JOURNAL_NAME,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from router_lab.errors import LedgerError
-from router_lab.ledger.disk.files import Files
+from router_lab.ledger.disk.sealed_storage import Files
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from router_lab.arguments import text, wrong
-from router_lab.ledger.journal.budgets import line_totals
-from router_lab.ledger.journal.money import usd
+from router_lab.ledger.journal.budget_counters import line_totals
+from router_lab.ledger.journal.nano_dollars import usd
 from router_lab.ledger.reading.reader import Reader
 
 if TYPE_CHECKING:

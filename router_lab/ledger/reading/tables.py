@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from router_lab.arguments import choice, wrong
-from router_lab.ledger.disk.beside import begun
-from router_lab.ledger.disk.files import Files
 from router_lab.ledger.disk.place import place_of
+from router_lab.ledger.disk.read_ahead import begun
+from router_lab.ledger.disk.sealed_storage import Files
 from router_lab.ledger.journal.writer import catch_up
 from router_lab.ledger.reading.reader import Reader, View, parquet_dataset
 from router_lab.ledger.schema import TABLES, Table

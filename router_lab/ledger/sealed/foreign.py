@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from router_lab.errors import LedgerError
-from router_lab.ledger.disk.files import Files
-from router_lab.ledger.journal.budgets import line_totals
+from router_lab.ledger.disk.sealed_storage import Files
+from router_lab.ledger.journal.budget_counters import line_totals
 from router_lab.ledger.journal.file import JOURNAL_NAME
 from router_lab.ledger.journal.manifest import SealedFile, add_to_manifest, is_foreign
 from router_lab.ledger.journal.operations import JournalTransaction

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from router_lab.ledger.disk.beside import begun
-from router_lab.ledger.disk.files import Files, flush, sha256
-from router_lab.ledger.disk.problems import explain
+from router_lab.ledger.disk.disk_problems import explain
+from router_lab.ledger.disk.read_ahead import begun
+from router_lab.ledger.disk.sealed_storage import Files, flush, sha256
 from router_lab.ledger.journal.manifest import SealedFile
 from router_lab.ledger.schema import Table, arrow_schema
 

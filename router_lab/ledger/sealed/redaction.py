@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from router_lab.ledger.content import hashed, without_texts
-from router_lab.ledger.disk.files import Files
+from router_lab.ledger.disk.sealed_storage import Files
 from router_lab.ledger.schema import ATTEMPTS, COMPARISONS, SCORES, Table, json_text
 from router_lab.ledger.sealed.sealed_files import date_of, row_groups
 

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from sqlite3 import Connection
 from typing import Any
 
-from router_lab.ledger.journal.budgets import forget_periods, line_totals
+from router_lab.ledger.journal.budget_counters import forget_periods, line_totals
 from router_lab.ledger.journal.calibration import forget_before
 from router_lab.ledger.journal.damage import blank_set_aside, forget_set_aside
 from router_lab.ledger.journal.manifest import (

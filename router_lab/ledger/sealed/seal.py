@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
-from router_lab.ledger.disk.beside import ahead
-from router_lab.ledger.disk.files import Files
+from router_lab.ledger.disk.read_ahead import ahead
+from router_lab.ledger.disk.sealed_storage import Files
 from router_lab.ledger.journal.arrow_rows import (
     DamagedError,
     Source,

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from router_lab.errors import LedgerError
-from router_lab.ledger.disk.files import Files, sha256
+from router_lab.ledger.disk.sealed_storage import Files, sha256
 from router_lab.ledger.schema import Table, check_version, conform
 from router_lab.ledger.sealed.parquet import replaced_by
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlite3 import Connection
 from typing import Any
 
-from router_lab.ledger.disk.files import Files
+from router_lab.ledger.disk.sealed_storage import Files
 from router_lab.ledger.schema import Table
 from router_lab.ledger.sealed.seal import Transact
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.counted import counted
 from router_lab.errors import LedgerError
-from router_lab.ledger.journal.budgets import line_totals
+from router_lab.ledger.journal.budget_counters import line_totals
 from router_lab.ledger.journal.file import LOCKS_NAME
 from router_lab.ledger.reading.reader import View, parquet_dataset
 from router_lab.ledger.schema import TABLES
 from router_lab.ledger.sealed.foreign import foreign_among
-from router_lab.ledger.verify.files import changed_files, unnamed_files
-from router_lab.ledger.verify.journal import (
+from router_lab.ledger.verify.file_checks import changed_files, unnamed_files
+from router_lab.ledger.verify.journal_checks import (
     State,
     few,
     holds,

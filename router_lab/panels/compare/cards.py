@@ -17,7 +17,7 @@ from router_lab.panels.compare.diff import (
     pieces,
     text_html,
 )
-from router_lab.panels.compare.pairs import Repeats
+from router_lab.panels.compare.pair_query import Repeats
 from router_lab.records import Comparison, ToolCall
 from router_lab.router.answers.tool_calls import read_calls
 from router_lab.shown.answer import ended

@@ -7,10 +7,10 @@ from typing import Any, get_args
 
 import ipywidgets as widgets
 
-from router_lab.panels.base import ROW, WIDE, control
 from router_lab.panels.compare.cards import STATUS_WORDS
 from router_lab.panels.compare.pair_filter import Order, PairFilter, Scored
-from router_lab.panels.compare.pairs import Choices
+from router_lab.panels.compare.pair_query import Choices
+from router_lab.panels.panel import ROW, WIDE, control
 from router_lab.panels.slider_names import SliderNames
 from router_lab.shown.escape import plain
 

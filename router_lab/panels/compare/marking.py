@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal
 import ipywidgets as widgets
 
 from router_lab.errors import ConfigError
-from router_lab.panels.base import ROW, WIDE, Panel, control
 from router_lab.panels.compare.diff import pieces, text_html
-from router_lab.panels.keys import KeyboardShortcuts
-from router_lab.panels.sources import ledger_of
-from router_lab.scores.verdicts import user
+from router_lab.panels.keyboard_shortcuts import KeyboardShortcuts
+from router_lab.panels.panel import ROW, WIDE, Panel, control
+from router_lab.panels.panel_sources import ledger_of
+from router_lab.scores.verdict_store import user
 from router_lab.shown.answer import ended
 from router_lab.shown.escape import (
     SHOWN_CHARACTERS,

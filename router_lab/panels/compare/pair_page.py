@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from router_lab.counted import counted
 from router_lab.panels.compare.cards import card
-from router_lab.panels.compare.pairs import Choices, Repeats, Summary
+from router_lab.panels.compare.pair_query import Choices, Repeats, Summary
 from router_lab.records import Side
-from router_lab.scores.verdicts import EarlierVerdict
+from router_lab.scores.verdict_store import EarlierVerdict
 from router_lab.shown.escape import Html, tag
 from router_lab.shown.style import note
 

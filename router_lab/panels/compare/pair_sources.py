@@ -11,8 +11,8 @@ from typing import Any
 import ibis
 
 from router_lab.errors import ConfigError
-from router_lab.panels.compare.pairs import PairSource, PairTables
-from router_lab.panels.sources import is_ledger
+from router_lab.panels.compare.pair_query import PairSource, PairTables
+from router_lab.panels.panel_sources import is_ledger
 from router_lab.plain_files import NotPlainError, plain_within
 from router_lab.private_files import spill_folder
 

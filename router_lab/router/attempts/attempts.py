@@ -28,20 +28,20 @@ from router_lab.router.answers.blank import is_blank
 from router_lab.router.answers.data import is_quickly_read, read_answer
 from router_lab.router.answers.thoughts import without_thoughts
 from router_lab.router.attempts import settlement, tokens, truncation
+from router_lab.router.attempts.attempt_plan import AttemptPlan
+from router_lab.router.attempts.attempt_rows import lost_row, settled_row
 from router_lab.router.attempts.job import Job
-from router_lab.router.attempts.plan import AttemptPlan
-from router_lab.router.attempts.rows import lost_row, settled_row
 from router_lab.router.attempts.settlement import Settlement
 from router_lab.router.attempts.stated_costs import StatedCosts
 from router_lab.router.attempts.unknown_sizes import UnknownSizes
 from router_lab.router.attempts.windows import UNKNOWN_WINDOW, Window, Windows
 from router_lab.router.breaker import Admission
 from router_lab.router.budgets import Budgets
-from router_lab.router.comparators.aside import TookTooLongError, aside
+from router_lab.router.comparators.time_limit import TookTooLongError, aside
 from router_lab.router.ports import Accounts, Clock
 from router_lab.router.pricing import PriceBook
-from router_lab.router.providers.base import ModelCall
 from router_lab.router.providers.failures import heed_headers
+from router_lab.router.providers.provider import ModelCall
 from router_lab.router.providers.usage import is_complete, with_header_cost
 from router_lab.router.request.dialects import Dialects
 from router_lab.router.request.targets import Target

@@ -16,9 +16,9 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from router_lab.records import Usage
-from router_lab.router.estimators.base import Estimate, Estimator, hard_bound
 from router_lab.router.estimators.coverage import OWN_SAMPLES, CoverageEstimator
 from router_lab.router.estimators.ema import EmaEstimator
+from router_lab.router.estimators.estimator import Estimate, Estimator, hard_bound
 from router_lab.router.estimators.features import Features, droppable_features, features, prompt_features
 from router_lab.router.ports import Fold
 from router_lab.settings.models import TokenEstimation

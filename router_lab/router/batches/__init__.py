@@ -1,6 +1,6 @@
 """Calls by the batch, at half the price: written down, handed in, looked after and settled one by one.
 
 In: jobs as `complete()` has them. Out: one attempt row an item, by whichever process is there when the batch
-has ended. Begin reading in `desk.py`; `server.py` is one provider's API over the transport, `judging.py`
-makes a row of an item's result.
+has ended. Begin reading in `desk.py`; `batch_server.py` is one provider's API over the transport,
+`judge_batches.py` makes a row of an item's result.
 """

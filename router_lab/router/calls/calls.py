@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.errors import RouterLabError
 from router_lab.records import Attempt, Completion, SwitchState
+from router_lab.router.attempts.attempt_plan import AttemptPlan
 from router_lab.router.attempts.attempts import Attempts
 from router_lab.router.attempts.job import Job
-from router_lab.router.attempts.plan import AttemptPlan
 from router_lab.router.attempts.settlement import Settlement
 from router_lab.router.attempts.tokens import Calibrator
 from router_lab.router.attempts.windows import Windows

@@ -20,9 +20,9 @@ from router_lab.errors import (
     ResponseParseError,
     UnsupportedError,
 )
+from router_lab.router.attempts.attempt_plan import AttemptPlan
 from router_lab.router.attempts.attempts import Attempts
 from router_lab.router.attempts.job import Job
-from router_lab.router.attempts.plan import AttemptPlan
 from router_lab.router.breaker import Admission, Breakers
 from router_lab.router.calls.retry import RetrySchedule, asked_wait_s
 from router_lab.router.ports import Clock

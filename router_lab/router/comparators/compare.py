@@ -40,17 +40,17 @@ from router_lab.records import Ending, Reply
 from router_lab.router.answers.schema_checks import is_plain
 from router_lab.router.answers.thoughts import separated
 from router_lab.router.answers.tool_calls import read_calls
-from router_lab.router.comparators.answer import AnswerComparator
-from router_lab.router.comparators.aside import TookTooLongError, aside
-from router_lab.router.comparators.base import Comparator, Options, Pair, PairVerdict
+from router_lab.router.comparators.answer_comparator import AnswerComparator
 from router_lab.router.comparators.embedding import Embedding
 from router_lab.router.comparators.judge import Judge, StoredPair
 from router_lab.router.comparators.label import Label
-from router_lab.router.comparators.loading import UserComparator, load_object
 from router_lab.router.comparators.number import Number
+from router_lab.router.comparators.pair import Comparator, Options, Pair, PairVerdict
 from router_lab.router.comparators.structure import Json
 from router_lab.router.comparators.text import Exact, Normalised, Similarity, Text
+from router_lab.router.comparators.time_limit import TookTooLongError, aside
 from router_lab.router.comparators.tools import Tools
+from router_lab.router.comparators.user_comparator import UserComparator, load_object
 from router_lab.router.comparators.worker import PickledResult, Worker
 from router_lab.router.routing import RouteTable
 from router_lab.settings.explain import explain

@@ -13,9 +13,9 @@ from typing import ClassVar
 from pydantic import model_validator
 
 from router_lab.errors import ConfigError
-from router_lab.router.comparators.base import Options, Pair, PairVerdict, Threshold, graded
-from router_lab.router.comparators.loading import load_object
 from router_lab.router.comparators.normalise import normalise
+from router_lab.router.comparators.pair import Options, Pair, PairVerdict, Threshold, graded
+from router_lab.router.comparators.user_comparator import load_object
 
 Encoder = Callable[[list[str]], Sequence[Sequence[float]]]
 

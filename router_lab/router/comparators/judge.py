@@ -17,9 +17,9 @@ from pydantic import Field
 
 from router_lab.defaults import BY_CRITERIA
 from router_lab.records import ToolCall
-from router_lab.router.comparators.answer import no_answer
-from router_lab.router.comparators.base import Options, Pair, PairVerdict
+from router_lab.router.comparators.answer_comparator import no_answer
 from router_lab.router.comparators.normalise import normalise
+from router_lab.router.comparators.pair import Options, Pair, PairVerdict
 from router_lab.router.comparators.tools import Tools
 
 Winner = Literal["primary", "shadow", "same"]

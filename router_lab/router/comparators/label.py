@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from router_lab.router.comparators.base import Options, Pair, PairVerdict
 from router_lab.router.comparators.normalise import normalise, shorten
+from router_lab.router.comparators.pair import Options, Pair, PairVerdict
 
 # "Label: billing", "The category is billing", "Sentiment = negative".
 _LEAD = re.compile(

@@ -7,8 +7,8 @@ import re
 from collections import deque
 from typing import Any, ClassVar
 
-from router_lab.router.comparators.base import Options, Pair, PairVerdict, Tolerance
 from router_lab.router.comparators.normalise import normalise
+from router_lab.router.comparators.pair import Options, Pair, PairVerdict, Tolerance
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3}){1,30}(?!\d)|\d{1,300})(?:\.\d{1,300})?|\.\d{1,300}"
 _NUMBER = re.compile(rf"(?<![\w.])-?[$€£¥]?(?:{_DIGITS})(?:e[+-]?\d{{1,3}})?", re.ASCII | re.IGNORECASE)

@@ -14,8 +14,8 @@ from pydantic import Field
 from router_lab.errors import ConfigError
 from router_lab.router.answers.data import schema_validator
 from router_lab.router.answers.schema_checks import time_to_check
-from router_lab.router.comparators.base import Options, Pair, PairVerdict, Tolerance
 from router_lab.router.comparators.normalise import normalise
+from router_lab.router.comparators.pair import Options, Pair, PairVerdict, Tolerance
 
 # Matching two unordered lists looks at every pair of values below them; beyond this many pairs, the
 # lists are matched in sorted order instead, which finds equal items but not the most similar ones.

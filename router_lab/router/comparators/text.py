@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Indel
 
-from router_lab.router.comparators.base import Options, Pair, PairVerdict, Threshold, graded
 from router_lab.router.comparators.normalise import normalise, words
+from router_lab.router.comparators.pair import Options, Pair, PairVerdict, Threshold, graded
 
 # Sequence comparison takes time in the product of the lengths. Beyond these bounds the words are
 # counted instead, which is linear and, on texts this long, says nearly the same.

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 
 from router_lab.records import ToolCall
 from router_lab.router.answers.tool_calls import canonical_json
-from router_lab.router.comparators.base import Pair, PairVerdict
 from router_lab.router.comparators.normalise import normalise, shorten
+from router_lab.router.comparators.pair import Pair, PairVerdict
 from router_lab.router.comparators.structure import FieldOptions, Json
 
 # Calls that differ in writing are tried against each other up to this many pairs, else by place.

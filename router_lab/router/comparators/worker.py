@@ -21,7 +21,7 @@ from functools import partial
 from typing import IO, Any, TypeVar, cast
 
 from router_lab.forking import renewed_in_child
-from router_lab.router.comparators.aside import TookTooLongError, aside
+from router_lab.router.comparators.time_limit import TookTooLongError, aside
 
 T = TypeVar("T")
 

@@ -23,7 +23,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from router_lab.router.estimators.base import Estimate, seal, unseal
+from router_lab.router.estimators.estimator import Estimate, seal, unseal
 from router_lab.router.estimators.features import Features
 from router_lab.settings.models import TokenEstimation
 

@@ -6,7 +6,7 @@ import math
 import struct
 from dataclasses import dataclass
 
-from router_lab.router.estimators.base import Estimate, seal, unseal
+from router_lab.router.estimators.estimator import Estimate, seal, unseal
 from router_lab.router.estimators.features import Features
 from router_lab.settings.models import TokenEstimation
 

@@ -12,7 +12,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from router_lab.records import Attempt
-from router_lab.router.playback.batched import BatchedQueries
+from router_lab.router.playback.batched_queries import BatchedQueries
 from router_lab.router.ports import RecordedAttempts
 
 # How a recorded call can have ended. One that was cancelled, or never heard of again, ended in nothing.
@@ -69,7 +69,7 @@ class Recording:
         if isinstance(source, Recording):
             return source
         # By its name, since the router knows no ledger: what reads one is above it.
-        return cls(import_module("router_lab.ledger.reading.recorded").StoredAttempts(source))
+        return cls(import_module("router_lab.ledger.reading.stored_attempts").StoredAttempts(source))
 
     async def calls(self, input_hash: str) -> Sequence[RecordedCall]:
         """The recorded calls with this input, oldest first. Raises `LedgerError`."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from router_lab.router.providers.anthropic import Anthropic
-from router_lab.router.providers.base import Chunk, ModelCall, Provider, StreamDecoder, WireRequest
 from router_lab.router.providers.ollama import Ollama
 from router_lab.router.providers.openai import OpenAI
+from router_lab.router.providers.provider import Chunk, ModelCall, Provider, StreamDecoder, WireRequest
 
 __all__ = ["PROVIDERS", "Chunk", "ModelCall", "Provider", "StreamDecoder", "WireRequest"]
 

@@ -15,8 +15,7 @@ from router_lab.parameters import Parameters
 from router_lab.records import Image, Message, Reply, Tool, Usage
 from router_lab.router.providers import wire
 from router_lab.router.providers.anthropic_schema import restrict
-from router_lab.router.providers.base import Chunk, ModelCall, WireRequest
-from router_lab.router.providers.calls import read_calls
+from router_lab.router.providers.call_pieces import read_calls
 from router_lab.router.providers.events import Event, as_events, decode_body
 from router_lab.router.providers.failures import (
     event_error,
@@ -25,6 +24,7 @@ from router_lab.router.providers.failures import (
     response_error,
     success_error,
 )
+from router_lab.router.providers.provider import Chunk, ModelCall, WireRequest
 from router_lab.router.providers.requests import not_taken, posted, sampling
 from router_lab.router.providers.stops import reason_of, was_cut
 from router_lab.router.providers.streams import EventDecoder

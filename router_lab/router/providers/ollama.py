@@ -14,8 +14,7 @@ from router_lab.errors import ContextOverflowError, ProviderError, ResponseParse
 from router_lab.parameters import Parameters
 from router_lab.records import Message, Reply, ToolCall, Usage
 from router_lab.router.providers import wire
-from router_lab.router.providers.base import Chunk, ModelCall, WireRequest
-from router_lab.router.providers.calls import CallPieces, message_calls, read_calls
+from router_lab.router.providers.call_pieces import CallPieces, message_calls, read_calls
 from router_lab.router.providers.events import as_events, decode_body, is_done, looks_like_events
 from router_lab.router.providers.failures import (
     event_error,
@@ -24,6 +23,7 @@ from router_lab.router.providers.failures import (
     response_error,
     success_error,
 )
+from router_lab.router.providers.provider import Chunk, ModelCall, WireRequest
 from router_lab.router.providers.requests import posted, sampling
 from router_lab.router.providers.stops import reason_of, was_cut
 from router_lab.router.providers.streams import Decoder

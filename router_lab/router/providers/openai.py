@@ -16,8 +16,7 @@ from router_lab.errors import ContextOverflowError, ProviderError, UnsupportedEr
 from router_lab.presets import Dialect
 from router_lab.records import Image, Message, Reply, Usage
 from router_lab.router.providers import wire
-from router_lab.router.providers.base import Chunk, ModelCall, WireRequest
-from router_lab.router.providers.calls import CallPieces, message_calls, read_calls
+from router_lab.router.providers.call_pieces import CallPieces, message_calls, read_calls
 from router_lab.router.providers.events import Event, as_events, decode_body
 from router_lab.router.providers.failures import (
     choice_error,
@@ -27,6 +26,7 @@ from router_lab.router.providers.failures import (
     says_failed,
     success_error,
 )
+from router_lab.router.providers.provider import Chunk, ModelCall, WireRequest
 from router_lab.router.providers.requests import not_taken, posted, sampling
 from router_lab.router.providers.stops import reason_of, was_cut
 from router_lab.router.providers.streams import EventDecoder

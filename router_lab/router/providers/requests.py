@@ -9,7 +9,7 @@ from typing import Any
 from router_lab.errors import UnsupportedError
 from router_lab.parameters import Parameters
 from router_lab.router.providers import wire
-from router_lab.router.providers.base import ModelCall, WireRequest
+from router_lab.router.providers.provider import ModelCall, WireRequest
 
 
 def posted(call: ModelCall, path: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> WireRequest:

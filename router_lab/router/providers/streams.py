@@ -9,9 +9,9 @@ from typing import Any
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
 from router_lab.records import Reply, Usage
-from router_lab.router.providers.base import Chunk
 from router_lab.router.providers.events import Event, Events, ends_with_mark, is_done, looks_like_events
 from router_lab.router.providers.failures import event_error, names_failure, no_answer
+from router_lab.router.providers.provider import Chunk
 from router_lab.router.providers.usage import is_complete, later
 from router_lab.router.providers.wire import BYTE_ORDER_MARK, decode, scrub, scrub_all
 

@@ -12,7 +12,7 @@ from router_lab.parameters import Parameters, expanded
 from router_lab.presets import Dialect, guessed_dialect
 from router_lab.router.providers import PROVIDERS
 from router_lab.router.providers.anthropic import VERSION_HEADER
-from router_lab.router.providers.base import ModelCall, Provider, WireRequest
+from router_lab.router.providers.provider import ModelCall, Provider, WireRequest
 from router_lab.router.providers.requests import schema_in_words
 from router_lab.router.providers.wire import checked_header, checked_key
 from router_lab.router.request.request import Request

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import AnyStr
 
 from router_lab.parameters import bare_secret, is_secret_header
-from router_lab.router.providers.base import WireRequest
+from router_lab.router.providers.provider import WireRequest
 
 SHORTEST = 12
 # A key is spelled in escapes by error pages, which are short; looking for it takes milliseconds in these.

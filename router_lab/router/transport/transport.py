@@ -16,16 +16,16 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from router_lab.errors import ProviderError
-from router_lab.router.providers.base import WireRequest
-from router_lab.router.transport.answer import (
+from router_lab.router.providers.provider import WireRequest
+from router_lab.router.transport.encoding import plain_bytes
+from router_lab.router.transport.quoted_key import redacted, redacted_headers
+from router_lab.router.transport.stream_response import (
     Guard,
     StreamResponse,
     close_response,
     too_large,
     without_wire,
 )
-from router_lab.router.transport.encoding import plain_bytes
-from router_lab.router.transport.quoted_key import redacted, redacted_headers
 
 __all__ = ["StreamResponse", "Transport", "WireResponse"]
 
@@ -77,10 +77,10 @@ class Transport:
         trust_env: bool = True,
     ) -> None:
         # httpx and aiohttp take a while to import, and only those who send need them.
-        from router_lab.router.transport import errors as transport_errors
         from router_lab.router.transport import pool as transport_pool
+        from router_lab.router.transport import transport_faults
 
-        self._errors = transport_errors
+        self._errors = transport_faults
         self._pools = transport_pool
         self._connect_timeout_s = connect_timeout_s
         self._max_body_bytes = max_body_bytes

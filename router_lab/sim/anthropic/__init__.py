@@ -1,4 +1,4 @@
 """Anthropic's Messages API on the wire.
 
-In comes a request's JSON; out goes the answer's. Begin with `api`.
+In comes a request's JSON; out goes the answer's. Begin with `messages_api`.
 """

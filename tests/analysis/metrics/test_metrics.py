@@ -17,9 +17,9 @@ from synthetic_ledger import AGREEMENT, NOISE_RATE, RETRY_RATE, SHADOW_RATE, wri
 
 import router_lab.analysis as analysis
 from router_lab.analysis import metrics
+from router_lab.analysis.ledger_tables import frame_of
 from router_lab.analysis.metrics.agreements import _with_interval
 from router_lab.analysis.statistics.clustered import cluster_mean
-from router_lab.analysis.tables import frame_of
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.records import Comparison
 

@@ -20,10 +20,10 @@ from ledger_rows import NOON, make_call, pair, settings
 from router_lab.errors import LedgerError
 from router_lab.ledger import Ledger
 from router_lab.records import BudgetLine, Score
-from router_lab.router.comparators.base import Pair
 from router_lab.router.comparators.judge import combine
 from router_lab.router.comparators.label import Label
 from router_lab.router.comparators.number import Number
+from router_lab.router.comparators.pair import Pair
 from router_lab.router.comparators.structure import Json
 
 LINES = [BudgetLine("daily", "2026-11-22", 10.0), BudgetLine("monthly", "2026-11", None)]
@@ -127,8 +127,8 @@ async def test_what_a_killed_compaction_left_is_not_adopted_twice(tmp_path: Path
     script = """
         import os, sys
         from router_lab.ledger import Ledger
-        from router_lab.ledger.disk import files
-        files.LocalFiles.remove = lambda *_: os._exit(7)
+        from router_lab.ledger.disk import sealed_storage
+        sealed_storage.LocalFiles.remove = lambda *_: os._exit(7)
         Ledger(sys.argv[1]).compact()
     """
     with Ledger(tmp_path) as ledger:

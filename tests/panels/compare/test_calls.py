@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from pair_rows import HOSTILE, frame, row
 
-from router_lab.panels.compare.compare import ComparePanel
+from router_lab.panels.compare.compare_panel import ComparePanel
 from router_lab.panels.compare.pair_filter import PairFilter
 from router_lab.panels.compare.pair_sources import pair_source
 

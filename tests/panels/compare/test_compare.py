@@ -17,10 +17,10 @@ from pair_rows import HOSTILE, START, frame, mixed, row
 
 import router_lab as rl
 from router_lab.panels import ComparePanel
-from router_lab.panels.compare.compare import KEYS
+from router_lab.panels.compare.compare_panel import KEYS
 from router_lab.records import Comparison, Score
 from router_lab.scores.spot_checking import scored_pairs
-from router_lab.scores.verdicts import HumanVerdict
+from router_lab.scores.verdict_store import HumanVerdict
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from pair_rows import frame, mixed, row
 
 import router_lab as rl
 from router_lab.panels.compare.pair_filter import Order, PairFilter
+from router_lab.panels.compare.pair_query import PairSource
 from router_lab.panels.compare.pair_sources import pair_source
-from router_lab.panels.compare.pairs import PairSource
 
 
 @pytest.fixture(scope="module")

@@ -158,7 +158,7 @@ async def test_the_row_of_such_a_call_is_unbilled_and_one(
     [(10, "renewed"), (9, "clock"), (62, "the name that the certificate is for"), (18, "SSL_CERT_FILE")],
 )
 def test_a_refused_certificate_has_a_remedy_of_its_own(code: int, said: str) -> None:
-    from router_lab.router.transport.errors import to_provider_error
+    from router_lab.router.transport.transport_faults import to_provider_error
 
     refused = ssl.SSLCertVerificationError(1, "refused")
     refused.verify_code, refused.verify_message = code, "refused"
@@ -169,7 +169,7 @@ def test_a_refused_certificate_has_a_remedy_of_its_own(code: int, said: str) -> 
 async def test_an_authority_that_is_not_in_the_file_that_is_set(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from router_lab.router.transport.errors import to_provider_error
+    from router_lab.router.transport.transport_faults import to_provider_error
 
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "mine.pem"))
     refused = ssl.SSLCertVerificationError(1, "refused")

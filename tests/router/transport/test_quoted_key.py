@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router_lab.router.providers.base import WireRequest
+from router_lab.router.providers.provider import WireRequest
 from router_lab.router.transport.quoted_key import ArrivingText, redacted
 
 KEY = "tok+AbC/0123456789abcdef=="

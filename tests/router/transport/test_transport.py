@@ -18,7 +18,7 @@ import pytest
 from raw_server import KEY, LONG, OK, Reader, Script, Server, Writer, answering, request, reset, serving
 
 from router_lab.errors import ProviderError
-from router_lab.router.transport import errors as transport_errors
+from router_lab.router.transport import transport_faults
 from router_lab.router.transport.transport import Transport
 
 
@@ -575,7 +575,7 @@ NEVER_RAISED = {
 
 def test_no_exception_of_the_libraries_below_is_left_without_a_meaning() -> None:
     """A new release with a new exception class fails here, not in a ledger."""
-    known = tuple(kind for kind, _ in transport_errors.FAULTS)
+    known = tuple(kind for kind, _ in transport_faults.FAULTS)
     raised = (
         _exceptions(httpx) | _exceptions(aiohttp.client_exceptions) | {ssl.SSLError, OSError}
     ) - NEVER_RAISED
@@ -585,7 +585,7 @@ def test_no_exception_of_the_libraries_below_is_left_without_a_meaning() -> None
 
 
 def test_a_mapping_comes_before_that_of_its_base() -> None:
-    kinds = [kind for kind, _ in transport_errors.FAULTS]
+    kinds = [kind for kind, _ in transport_faults.FAULTS]
     for position, kind in enumerate(kinds):
         assert not any(issubclass(kind, earlier) for earlier in kinds[:position]), kind
 

@@ -8,11 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from router_lab.errors import ConfigError
-from router_lab.ledger.exchange.imports.content import asked, said
-from router_lab.ledger.exchange.imports.langfuse import langfuse_rows, read_observation
-from router_lab.ledger.exchange.imports.messages import as_json, response_schema
-from router_lab.ledger.exchange.imports.spans import read_span, span_rows, spans_with_logs
-from router_lab.ledger.exchange.imports.values import (
+from router_lab.ledger.exchange.imports.foreign_call import (
     FOREIGN_COLUMNS,
     LogRow,
     counted,
@@ -21,6 +17,10 @@ from router_lab.ledger.exchange.imports.values import (
     needed,
     text,
 )
+from router_lab.ledger.exchange.imports.langfuse import langfuse_rows, read_observation
+from router_lab.ledger.exchange.imports.message_content import asked, said
+from router_lab.ledger.exchange.imports.messages import as_json, response_schema
+from router_lab.ledger.exchange.imports.spans import read_span, span_rows, spans_with_logs
 from router_lab.router.providers.usage import read_usage
 
 # Where a plain file keeps what an input is made of beside one prompt.

@@ -17,15 +17,15 @@ from router_lab.arguments import choice, names
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import Content, hashed
-from router_lab.ledger.exchange.imports.files import RowRefusal, documents
+from router_lab.ledger.exchange.imports.foreign_call import ForeignCall, LogRow, foreign
 from router_lab.ledger.exchange.imports.formats import (
     FOREIGN_FORMATS,
     ForeignFormat,
     NoModelCallError,
     jsonl_format,
 )
+from router_lab.ledger.exchange.imports.log_files import RowRefusal, documents
 from router_lab.ledger.exchange.imports.nesting import innermost
-from router_lab.ledger.exchange.imports.values import ForeignCall, LogRow, foreign
 from router_lab.ledger.journal.arrow_rows import split_by_date
 from router_lab.ledger.schema import ATTEMPTS, arrow_table, microseconds
 from router_lab.ledger.sealed.rewrite import add_files

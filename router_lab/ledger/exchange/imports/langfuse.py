@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from router_lab.ledger.exchange.imports.content import asked, said
-from router_lab.ledger.exchange.imports.messages import as_json
-from router_lab.ledger.exchange.imports.values import (
+from router_lab.ledger.exchange.imports.foreign_call import (
     LogRow,
     counted,
     first,
     needed,
     priced,
 )
+from router_lab.ledger.exchange.imports.message_content import asked, said
+from router_lab.ledger.exchange.imports.messages import as_json
 
 # What happens inside of these is another matter than the generation around them.
 _BOUNDARIES = ("TOOL", "AGENT")

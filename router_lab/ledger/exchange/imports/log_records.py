@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from router_lab.ledger.exchange.imports.foreign_call import first
 from router_lab.ledger.exchange.imports.messages import as_json
-from router_lab.ledger.exchange.imports.values import first
 
 # Under this key a span has them; no exporter writes it.
 EVENTS = "router_lab.log_records"

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from router_lab.ledger.exchange.imports.values import ForeignCall, LogRow
+from router_lab.ledger.exchange.imports.foreign_call import ForeignCall, LogRow
 
 # What belongs together is taken over together, and only where none of it is known.
 _FILLED = (

@@ -10,15 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from router_lab.ledger.exchange.imports.content import asked, said
-from router_lab.ledger.exchange.imports.log_records import (
-    EVENTS,
-    Row,
-    is_log_record,
-    with_log_records,
-)
-from router_lab.ledger.exchange.imports.messages import as_json
-from router_lab.ledger.exchange.imports.values import (
+from router_lab.ledger.exchange.imports.foreign_call import (
     LogRow,
     counted,
     first,
@@ -26,6 +18,14 @@ from router_lab.ledger.exchange.imports.values import (
     needed,
     priced,
 )
+from router_lab.ledger.exchange.imports.log_records import (
+    EVENTS,
+    Row,
+    is_log_record,
+    with_log_records,
+)
+from router_lab.ledger.exchange.imports.message_content import asked, said
+from router_lab.ledger.exchange.imports.messages import as_json
 from router_lab.router.providers.wire import member
 
 _WRAPPINGS = (

@@ -1,0 +1,297 @@
+"""Where sealed files live: a folder, or an object store. Names are relative, `/` between parts.
+
+A file appears under its name whole or not at all. Until then it is staged where no reader looks.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+from router_lab.errors import LedgerError
+from router_lab.ledger.disk.disk_problems import explain
+from router_lab.plain_files import check_plain
+from router_lab.private_files import make_file, make_folders
+
+_BLOCK = 1 << 20
+_STAGE = "_stage"
+_BUCKETS = {"s3", "gcs", "abfs"}
+
+
+class Files(Protocol):
+    """A place for sealed files. What is `private` only the user that wrote it may open."""
+
+    private: bool
+
+    def staging(self, name: str) -> Path:
+        """A local path to write the file to, before it is published as `name`."""
+
+    def publish(self, staged: Path, name: str) -> None:
+        """Make the staged file appear as `name`, durably and at once, replacing an older one."""
+
+    def clear_stages(self) -> None:
+        """Delete what killed processes left half-written. The caller holds the seal lock."""
+
+    def remove(self, name: str) -> None:
+        """Delete `name` if it is there."""
+
+    def names(self, table: str) -> list[str]:
+        """Every Parquet file of `table`, sorted."""
+
+    def location(self, name: str) -> str:
+        """What `filesystem` calls the file, for opening it. Raises `OSError` for what is no file."""
+
+    @property
+    def filesystem(self) -> Any:
+        """The `pyarrow.fs.FileSystem` to read with."""
+
+    @property
+    def shown(self) -> str:
+        """The place as people may see it, without credentials."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether `location` is a path that any library on this machine can open."""
+
+
+class LocalFiles:
+    """Sealed files in a folder of this machine."""
+
+    is_local = True
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.private = True
+
+    @property
+    def shown(self) -> str:
+        """The folder."""
+        return str(self._root)
+
+    def staging(self, name: str) -> Path:
+        """In a folder of its own within the same file system: some readers take up whatever a table has."""
+        folder = make_folder(self._root / _STAGE, private=self.private)
+        return _staged(folder / f"{name.replace('/', '~')}.{os.getpid()}.part", private=self.private)
+
+    def publish(self, staged: Path, name: str) -> None:
+        """Flush the file, rename it, flush the folders. Raises `LedgerError`."""
+        final = self._root / name
+        try:
+            flush(staged)
+            make_folders(final.parent, private=self.private)
+            staged.replace(final)
+            for folder in (final.parent, final.parent.parent, self._root):
+                flush(folder)
+        except OSError as error:
+            raise explain(error, final) from error
+
+    def clear_stages(self) -> None:
+        """In the stage."""
+        _clear(self._root / _STAGE, "*.part")
+
+    def remove(self, name: str) -> None:
+        """Delete the file."""
+        _unlink(self._root / name)
+
+    def names(self, table: str) -> list[str]:
+        """Sorted."""
+        return sorted(
+            f"{table}/{day}/{name}"
+            for day in _listed(self._root / table)
+            if day.startswith("date=")
+            for name in _listed(self._root / table / day)
+            if name.endswith(".parquet") and not name.startswith((".", "_"))
+        )
+
+    def location(self, name: str) -> str:
+        """An absolute path. Raises `OSError` for what is no file."""
+        path = str((self._root / name).absolute())
+        check_plain(path)
+        return path
+
+    @property
+    def filesystem(self) -> Any:
+        """The local one."""
+        from pyarrow.fs import LocalFileSystem
+
+        return LocalFileSystem()
+
+
+class RemoteFiles:
+    """Sealed files on an object store that pyarrow knows (`s3://bucket/prefix`, `gs://...`).
+
+    An upload appears only when it is complete; a failed one is tried again by the next seal.
+    """
+
+    is_local = False
+
+    def __init__(self, uri: str, shown: str, outbox: Path) -> None:
+        self._uri = uri
+        # The URI may carry credentials; whatever is said to people names the place by this instead.
+        self._shown = shown
+        self._outbox = outbox
+        self.private = True
+        self._connected: tuple[Any, str] | None = None
+        self._is_bucket_known = False
+
+    @property
+    def shown(self) -> str:
+        """The URI without credentials."""
+        return self._shown
+
+    def staging(self, name: str) -> Path:
+        """In the journal's folder, which is always local."""
+        folder, flat = make_folder(self._outbox, private=self.private), name.replace("/", "~")
+        return _staged(folder / f".{flat}.{os.getpid()}.part", private=self.private)
+
+    def publish(self, staged: Path, name: str) -> None:
+        """Upload in one put (multipart when large). Raises `LedgerError`."""
+
+        def upload() -> None:
+            with (
+                staged.open("rb") as source,
+                self.filesystem.open_output_stream(self.location(name)) as target,
+            ):
+                while block := source.read(8 * _BLOCK):
+                    target.write(block)
+            stored = self.filesystem.get_file_info(self.location(name)).size
+            if stored != staged.stat().st_size:
+                raise OSError(f"uploaded {stored} of {staged.stat().st_size} bytes")
+
+        self._try(upload, name)
+        staged.unlink()
+
+    def clear_stages(self) -> None:
+        """In the outbox."""
+        _clear(self._outbox, ".*.part")
+
+    def remove(self, name: str) -> None:
+        """Delete the object."""
+        try:
+            self.filesystem.delete_file(self.location(name))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._problem(error, name) from error
+
+    def names(self, table: str) -> list[str]:
+        """Sorted."""
+        from pyarrow.fs import FileSelector, FileType
+
+        _, base = self._connect()
+        selector = FileSelector(f"{base}/{table}", allow_not_found=True, recursive=True)
+        found: list[Any] = []
+        self._try(lambda: found.extend(self.filesystem.get_file_info(selector)), table)
+        if not found:
+            self._check_bucket()
+        return sorted(
+            str(PurePosixPath(info.path).relative_to(base))
+            for info in found
+            if info.type == FileType.File and info.path.endswith(".parquet")
+        )
+
+    def location(self, name: str) -> str:
+        """Bucket and key."""
+        return f"{self._connect()[1]}/{name}"
+
+    @property
+    def filesystem(self) -> Any:
+        """The store's file system, connected on first use."""
+        return self._connect()[0]
+
+    def _connect(self) -> tuple[Any, str]:
+        from pyarrow.fs import FileSystem
+
+        if self._connected is None:
+            try:
+                filesystem, base = FileSystem.from_uri(self._uri)
+            except (OSError, ValueError) as error:
+                reason = str(error).replace(self._uri, self._shown)
+                raise LedgerError(f"{self._shown}: not a place pyarrow can open ({reason})") from None
+            self._connected = (filesystem, base.rstrip("/"))
+        return self._connected
+
+    def _check_bucket(self) -> None:
+        """A bucket that is not there lists like an empty one; its name is mistyped, most likely."""
+        from pyarrow.fs import FileType
+
+        filesystem, base = self._connect()
+        bucket = base.split("/")[0]
+        if self._is_bucket_known or filesystem.type_name not in _BUCKETS:
+            return
+        try:
+            found = filesystem.get_file_info(bucket)
+        except OSError:  # credentials may be good for the prefix only
+            return
+        if found.type == FileType.NotFound:
+            raise LedgerError(f"{self._shown}: there is no bucket {bucket!r}. Check its name, or create it")
+        self._is_bucket_known = True
+
+    def _try(self, action: Callable[[], None], name: str) -> None:
+        try:
+            action()
+        except OSError as error:
+            raise self._problem(error, name) from error
+
+    def _problem(self, error: OSError, name: str) -> LedgerError:
+        return LedgerError(
+            f"{self._shown}/{name}: the object store did not do it ({error}). Nothing is lost: rows "
+            "stay in the local journal until an upload succeeds. Check the store and its credentials; "
+            "the next seal tries again"
+        )
+
+
+def sha256(file: Any) -> str:
+    """The checksum, as hex, of an open binary file from here on."""
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def make_folder(folder: Path, *, private: bool = True) -> Path:
+    """`folder`, with those above it. Raises `LedgerError`."""
+    try:
+        make_folders(folder, private=private)
+    except OSError as error:
+        raise explain(error, folder) from error
+    return folder
+
+
+def _staged(path: Path, *, private: bool) -> Path:
+    try:
+        make_file(path, private=private)
+    except OSError as error:
+        raise explain(error, path) from error
+    return path
+
+
+def _clear(folder: Path, pattern: str) -> None:
+    for name in fnmatch.filter(_listed(folder), pattern):
+        _unlink(folder / name)
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - reading begins with this, and it is much the fastest
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise explain(error, folder) from error
+
+
+def flush(path: Path) -> None:
+    """Wait until the disk has what was written to a file or folder. Raises `OSError`."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

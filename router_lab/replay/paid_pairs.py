@@ -1,0 +1,168 @@
+"""What a ledger has of a replay already, so that nothing of it is paid for again.
+
+The ids of a replay say what they are of: the run, the row with its input and its answer, the candidate and
+which repeat. A pair is there, or its candidate's answer is (the process ended before the pair was written),
+or neither is. Ids are kept as 64 bits each: a million rows and three candidates take 24 MB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+from router_lab.ledger.reading.stored_attempts import attempt_of
+from router_lab.records import Attempt
+from router_lab.router.playback.batched_queries import BatchedQueries
+
+PREFIX = "replay-"
+_AT_ONCE = 50_000
+
+
+def replay_id(*parts: str) -> str:
+    """The id of what these parts name, the same in every process."""
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return PREFIX + digest.hexdigest()
+
+
+def key64(text: str) -> int:
+    """64 bits for a text."""
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
+class TextSet:
+    """A set of texts, 8 bytes each."""
+
+    def __init__(self, texts: Iterable[str] = (), keys: Any = None) -> None:
+        found = np.fromiter(map(key64, texts), dtype=np.uint64) if keys is None else keys
+        self._keys = np.sort(found)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __contains__(self, text: str) -> bool:
+        return bool(len(self._keys)) and self.has(key64(text))
+
+    def has(self, key: int) -> bool:
+        """Whether the text of which these are the 64 bits is there."""
+        place = int(np.searchsorted(self._keys, np.uint64(key)))
+        return place < len(self._keys) and bool(self._keys[place] == key)
+
+
+class PaidPairs:
+    """What there was when the run began. Reads a ledger; nothing of it changes."""
+
+    def __init__(self, ledger: Any) -> None:
+        from router_lab.analysis.ledger_tables import tables_of
+
+        self._ledger = ledger
+        tables = tables_of(ledger)
+        attempts, pairs = tables.attempts, tables.comparisons
+        own = pairs.filter(pairs.comparison_id.startswith(PREFIX))
+        self.pairs = TextSet(_texts(own.comparison_id))
+        asked = attempts.filter(~attempts.is_shadow)
+        self.primaries = TextSet(_texts(asked.attempt_id))
+        answered = attempts.filter(
+            attempts.comparison_id.startswith(PREFIX) & attempts.is_shadow & (attempts.outcome == "ok")
+        )
+        self.unpaired = TextSet(_texts(answered.anti_join(own, "comparison_id").comparison_id))
+        calls = attempts.filter(
+            ~attempts.is_shadow & attempts.request_id.startswith(PREFIX) & (attempts.outcome == "ok")
+        )
+        self._primary: BatchedQueries[str, Attempt] = BatchedQueries(self._primaries)
+        self._calls = TextSet(_texts(calls.filter(~calls.attempt_id.startswith(PREFIX)).request_id))
+
+    async def answers(self, comparison_ids: Sequence[str]) -> Mapping[str, Attempt]:
+        """The candidates' answers that are paid for and in no pair yet, of these pairs.
+
+        Reads the ledger where there are any: there may be more of them than memory holds.
+        """
+        asked = [one for one in comparison_ids if one in self.unpaired]
+        return await asyncio.to_thread(self._answers, asked) if asked else {}
+
+    def _answers(self, comparison_ids: Sequence[str]) -> Mapping[str, Attempt]:
+        from router_lab.analysis.ledger_tables import tables_of
+
+        attempts = tables_of(self._ledger).attempts
+        return _by(
+            attempts.filter(
+                attempts.comparison_id.isin(comparison_ids) & attempts.is_shadow & (attempts.outcome == "ok")
+            ),
+            "comparison_id",
+        )
+
+    async def primary(self, request_id: str) -> Attempt | None:
+        """The answer of a primary that an earlier run called; reads the ledger where there is one."""
+        return await self._primary.get(request_id) if request_id in self._calls else None
+
+    def _primaries(self, request_ids: Sequence[str]) -> Mapping[str, Attempt]:
+        from router_lab.analysis.ledger_tables import tables_of
+
+        attempts = tables_of(self._ledger).attempts
+        return _by(
+            attempts.filter(
+                attempts.request_id.isin(request_ids) & ~attempts.is_shadow & (attempts.outcome == "ok")
+            ),
+            "request_id",
+        )
+
+
+def latencies(ledger: Any, models: Sequence[str]) -> dict[str, float]:
+    """How many milliseconds these models' answers took here, on average; of one without answers, nothing."""
+    from router_lab.analysis.ledger_tables import arrow_of, tables_if_any
+
+    tables = tables_if_any(ledger)
+    if tables is None:
+        return {}
+    attempts = tables.attempts
+    answered = attempts.filter(
+        (attempts.outcome == "ok")
+        & attempts.latency_ms.notnull()
+        & attempts.model_requested.isin(list(models))
+        & ~attempts.cost_source.isin(["imported", "playback"])
+    )
+    means = answered.group_by("model_requested").aggregate(mean_ms=answered.latency_ms.mean())
+    return {one["model_requested"]: one["mean_ms"] for one in arrow_of(means).to_pylist()}
+
+
+def used_answers(ledger: Any, run_id: str) -> TextSet:
+    """The ids of the answers that pairs of a run have."""
+    from router_lab.analysis.ledger_tables import tables_of
+
+    pairs = tables_of(ledger).comparisons
+    own = pairs.filter((pairs.run_id == run_id) & pairs.shadow_attempt_id.notnull())
+    return TextSet(_texts(own.shadow_attempt_id))
+
+
+def stored_answers(ledger: Any, hashes: Sequence[str], models: Sequence[str]) -> list[Attempt]:
+    """Answers of these models to these inputs, oldest first, whose texts were kept."""
+    from router_lab.analysis.ledger_tables import arrow_of, tables_of
+
+    attempts = tables_of(ledger).attempts
+    found = attempts.filter(
+        (attempts.outcome == "ok")
+        & attempts.input_hash.isin(hashes)
+        & attempts.model_requested.isin(models)
+        & (attempts.output.notnull() | attempts.tool_calls.notnull())
+        & ~attempts.attempt_id.startswith(PREFIX)
+    ).order_by("started_at", "attempt_id")
+    return [attempt_of(one) for one in arrow_of(found).to_pylist()]
+
+
+def _by(attempts: Any, column: str) -> Mapping[str, Attempt]:
+    from router_lab.analysis.ledger_tables import arrow_of
+
+    return {one[column]: attempt_of(one) for one in arrow_of(attempts).to_pylist()}
+
+
+def _texts(column: Any) -> Iterator[str]:
+    from router_lab.analysis.ledger_tables import batches_of
+
+    for batch in batches_of(column.as_table(), _AT_ONCE):
+        yield from batch.column(0).to_pylist()

@@ -1,0 +1,157 @@
+"""What both kinds of answers share: the clock that runs, errors as `ProviderError`, a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from router_lab.errors import ProviderError
+from router_lab.router.providers.provider import WireRequest
+from router_lab.router.transport.encoding import plain_bytes
+from router_lab.router.transport.quoted_key import ArrivingText, redacted_headers
+
+if TYPE_CHECKING:
+    import httpx
+
+    from router_lab.router.transport.pool import Progress
+
+_CLOSE_TIMEOUT_S = 1.0
+_FINISH_TIMEOUT_S = 0.1
+_FINISH_BYTES = 4096
+
+
+class StreamResponse:
+    """An answer whose body is still arriving."""
+
+    def __init__(
+        self, response: httpx.Response, guard: Guard, request: WireRequest, max_body_bytes: int
+    ) -> None:
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = redacted_headers(response.headers, request)
+        self._response = response
+        self._guard = guard
+        self._request = request
+        self._max_body_bytes = max_body_bytes
+        self._arriving = plain_bytes(response)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises `ProviderError`."""
+        arriving = self._arriving
+        received = 0
+        text = ArrivingText(self.status, self._request)
+        while True:
+            with self._guard.mapped(self.status):
+                chunk = await self._guard.patiently(anext(arriving, None))
+            if chunk is None:
+                if rest := text.rest():
+                    yield rest
+                return
+            received += len(chunk)
+            if received > self._max_body_bytes:
+                raise too_large(self.status, self._max_body_bytes)
+            if readable := text.next(chunk):
+                yield readable
+
+    async def finish(self) -> None:
+        """Read what may follow an answer's end mark, briefly, so that the connection can be used again."""
+        with suppress(Exception):
+            async with asyncio.timeout(_FINISH_TIMEOUT_S):
+                async for data in self._arriving:
+                    if len(data) > _FINISH_BYTES:
+                        return
+
+    async def read(self) -> bytes:
+        """The whole body, for the answer of a stream that is refused. What is cut off is left out."""
+        parts: list[bytes] = []
+        with suppress(ProviderError):
+            async for chunk in self.chunks():
+                parts.append(chunk)  # noqa: PERF401 - the parts before an error are wanted
+        return b"".join(parts)
+
+
+class Guard:
+    """Times one attempt and turns what goes wrong into `ProviderError`."""
+
+    def __init__(
+        self,
+        to_provider_error: Callable[..., ProviderError],
+        url: str,
+        progress: Progress,
+        timeout_s: float,
+    ) -> None:
+        self._to_provider_error = to_provider_error
+        self._url = url
+        self._progress = progress
+        self._timeout_s = timeout_s
+        self._left_s = timeout_s
+
+    def failure(self, error: Exception, status: int | None) -> ProviderError:
+        """`error` as a `ProviderError`; `status` if an answer had begun."""
+        if isinstance(error, ProviderError):
+            return error
+        connected = True if status is not None else self._progress.connected
+        return self._to_provider_error(
+            error,
+            url=self._url,
+            status=status,
+            connected=connected,
+            timeout_s=self._timeout_s,
+            proxy=self._progress.proxy,
+        )
+
+    def mapped(self, status: int | None) -> _Mapped:
+        """A context that raises `failure` for every `Exception`."""
+        return _Mapped(self, status)
+
+    async def patiently(self, waiting: Awaitable[Any]) -> Any:
+        """Wait within what is left of the time for waiting."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(self._left_s):
+                return await waiting
+        finally:
+            self._left_s -= loop.time() - began
+
+
+class _Mapped:
+    def __init__(self, guard: Guard, status: int | None) -> None:
+        self._guard = guard
+        self._status = status
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, ProviderError):
+            failure = without_wire(error, self._guard.failure(error, self._status))
+            del error, traceback  # this frame stays with the failure
+            raise failure from None
+
+
+def without_wire(error: Exception, failure: ProviderError) -> ProviderError:
+    """`failure`, with nothing of the HTTP libraries' `error` but what it says of it.
+
+    Their frames hold the request's headers, and their messages quote what the server sent: the key.
+    """
+    error.__traceback__ = None
+    return failure
+
+
+def too_large(status: int, limit: int) -> ProviderError:
+    """The error for an answer over the limit of bytes."""
+    return ProviderError(
+        f"the answer is larger than {limit} bytes and was dropped", status=status, kind="body_too_large"
+    )
+
+
+async def close_response(response: httpx.Response) -> None:
+    """Give the connection back, or drop it where the answer was not read to its end. Never raises."""
+    with suppress(Exception):
+        if response.is_stream_consumed:
+            await response.aclose()
+            return
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await response.aclose()
