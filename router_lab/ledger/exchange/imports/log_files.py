@@ -7,9 +7,9 @@ What cannot be read of a file is a `RowRefusal`, and the rest is read; a file th
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 import math
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from router_lab.errors import ConfigError
-from router_lab.ledger.exchange.imports.protobuf import binary_exports, decompressed
+from router_lab.ledger.exchange.imports.compression import Room, decompressed
+from router_lab.ledger.exchange.imports.protobuf import binary_exports
 from router_lab.plain_files import read_bytes
 
 # Within so many lines one is an object, if lines are objects at all.
@@ -27,6 +28,7 @@ _LINES_TRIED = 20
 # No text has these; among so many bytes a binary file has some.
 _CONTROLS = frozenset({*range(9), *range(14, 27)})
 _BYTES_TRIED = 4096
+_BETWEEN = re.compile(r"[ \t\r\n,]*")
 _AS_JSON = "export the spans as OTLP/JSON (`format: json` of the collector's file exporter)"
 
 
@@ -46,16 +48,16 @@ def documents(path: Path) -> Iterator[tuple[str, Any]]:
     """Every document with its place, or a `RowRefusal` instead of it. Raises `ConfigError`."""
     try:
         data = read_bytes(path)
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-        data = decompressed(data)
+        room = Room(len(data))
+        for _ in range(2):  # zstd within gzip
+            data = decompressed(data, room)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
     if data[:4] == b"PAR1":
         yield from _parquet(path, data)
         return
     is_binary = bool(_CONTROLS & {*data[:_BYTES_TRIED]}) and data[:2] not in (b"\xff\xfe", b"\xfe\xff")
-    if is_binary and (exports := _binary_exports(path, data)) is not None:
+    if is_binary and (exports := _binary_exports(path, data, room)) is not None:
         for number, export in enumerate(exports, start=1):
             place = f"{path}, message {number}"
             yield place, RowRefusal(place, str(export)) if isinstance(export, ValueError) else export
@@ -74,10 +76,10 @@ def documents(path: Path) -> Iterator[tuple[str, Any]]:
         yield from _json(path, written)
 
 
-def _binary_exports(path: Path, data: bytes) -> Iterator[Any] | None:
+def _binary_exports(path: Path, data: bytes, room: Room) -> Iterator[Any] | None:
     """The exports of a binary file; None where it holds none. Raises `ConfigError`."""
     try:
-        return binary_exports(data)
+        return binary_exports(data, room)
     except ModuleNotFoundError as error:
         try:
             data.decode()
@@ -108,7 +110,8 @@ def _one_after_the_other(path: Path, written: str, whole: RowRefusal) -> Iterato
     """Objects over many lines each, as consoles print them. Raises `ConfigError` where there are none."""
     decoder, at, number = json.JSONDecoder(), 0, 0
     while at < len(written):
-        at += len(written[at:]) - len(written[at:].lstrip(" \t\r\n,"))
+        between = _BETWEEN.match(written, at)
+        at = between.end() if between else at
         if at == len(written):
             return
         number += 1

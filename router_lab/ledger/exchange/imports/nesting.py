@@ -6,7 +6,6 @@ Inside of a tool or an agent begins another matter: a call there is one of its o
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -31,31 +30,59 @@ def innermost(found: Sequence[tuple[LogRow, str, ForeignCall | None]]) -> Iterat
     """The calls that count, each with its place. `found` has every row in the order of the file."""
     rows = {row.key or place: row for row, place, _ in found}
     calls = {row.key or place: call for row, place, call in found if call is not None}
-    around = {key: _around(key, rows, calls) for key in calls}
-    inside: dict[str, set[str]] = defaultdict(set)
-    outer = {key for keys in around.values() for key in keys}
-    for key, keys in around.items():
-        for one in keys if key not in outer else ():
-            inside[one].add(key)
+    around = _around(rows, calls)
+    outer = set(around.values())
+    only = _only_inside(around, [key for key in calls if key not in outer])
     for row, place, call in found:
         if call is None or row.key in outer:
             continue
-        for key in around[row.key or place]:
-            if len(inside[key]) == 1:
-                call = _filled(call, calls[key])
+        key = row.key or place
+        above = around.get(key)
+        while above is not None and only[above] == key:
+            call = _filled(call, calls[above])
+            above = around.get(above)
         yield place, call
 
 
-def _around(key: str, rows: Mapping[str, LogRow], calls: Mapping[str, ForeignCall]) -> list[str]:
-    """The calls that hold this one, from the inside out; none where a row is inside of itself."""
-    seen = [key]
+def _around(rows: Mapping[str, LogRow], calls: Mapping[str, ForeignCall]) -> dict[str, str]:
+    """The next call around each row that is inside of one; of none where rows are inside of themselves.
+
+    Every row is looked at once, however deep the calls of a file are within each other.
+    """
+    around: dict[str, str] = {}
+    endless: set[str] = set()
+    seen: set[str] = set()
+    for key in calls:
+        path: dict[str, None] = {}
+        at: str | None = key
+        while at is not None and at not in seen:
+            seen.add(at)
+            path[at] = None
+            at = _parent(at, rows)
+        if at is not None and (at in endless or at in path):
+            endless.update(path)
+            continue
+        for inner in reversed(path):
+            if at is not None and (nearest := at if at in calls else around.get(at)) is not None:
+                around[inner] = nearest
+            at = inner
+    return around
+
+
+def _parent(key: str, rows: Mapping[str, LogRow]) -> str | None:
     parent = rows[key].parent
-    while parent is not None and parent in rows and not rows[parent].is_boundary:
-        if parent in seen:
-            return []
-        seen.append(parent)
-        parent = rows[parent].parent
-    return [one for one in seen[1:] if one in calls]
+    return parent if parent is not None and parent in rows and not rows[parent].is_boundary else None
+
+
+def _only_inside(around: Mapping[str, str], inner: Sequence[str]) -> dict[str, str | None]:
+    """Of each call around others the one among `inner` that is inside of it; None where several are."""
+    only: dict[str, str | None] = {}
+    for key in inner:
+        above = around.get(key)
+        while above is not None and only.get(above, key) is not None:
+            only[above] = key if above not in only else None
+            above = around.get(above)
+    return only
 
 
 def _filled(call: ForeignCall, around: ForeignCall) -> ForeignCall:

@@ -7,48 +7,39 @@ four bytes; other writers put it as a varint. With `compression: zstd` each mess
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterator
-from io import BytesIO
 from typing import Any
 
-_ZSTD = b"\x28\xb5\x2f\xfd"
+from router_lab.ledger.exchange.imports.compression import Room, decompressed
+
 _TRACE_ID_BYTES = 16
 
 
-def decompressed(data: bytes) -> bytes:
-    """`data` without the compression of zstd, if it has one. Raises `OSError`, `ValueError`."""
-    import pyarrow as pa
-
-    if data[:4] != _ZSTD:
-        return data
-    with pa.CompressedInputStream(BytesIO(data), "zstd") as stream:
-        return bytes(stream.read())
-
-
-def binary_exports(data: bytes) -> Iterator[Any] | None:
+def binary_exports(data: bytes, room: Room) -> Iterator[Any] | None:
     """The exports in `data`, then a `ValueError` for a damaged rest; None where there are none.
 
     Raises `ModuleNotFoundError` where `opentelemetry-proto` is not installed.
     """
     for frames in (_whole, _after_four_bytes, _after_varints):
         first = next(frames(data), None)
-        if first is not None and _export(first) is not None:
-            return _exports(frames, data)
+        if first is not None and _export(first, room) is not None:
+            return _exports(frames, data, room)
     return None
 
 
-def _exports(frames: Callable[[bytes], Iterator[bytes | None]], data: bytes) -> Iterator[Any]:
+def _exports(frames: Callable[[bytes], Iterator[bytes | None]], data: bytes, room: Room) -> Iterator[Any]:
     for frame in frames(data):
-        export = None if frame is None else _export(frame)
+        export = None if frame is None else _export(frame, room)
         yield ValueError("a message that is cut, or no export of traces") if export is None else export
 
 
-def _export(frame: bytes) -> Any:
+def _export(frame: bytes, room: Room) -> Any:
     """One message as JSON has it; None where it is neither of traces nor of logs."""
     try:
-        plain = decompressed(frame)
+        plain = decompressed(frame, room)
         return json.loads(plain) if plain[:1] == b"{" else _traces(plain) or _logs(plain)
-    except (OSError, ValueError, RecursionError):
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error):
         return None
 
 

@@ -336,6 +336,9 @@ _TREES = (
 )
 # Values with names of their users' within, such as a tool's arguments: they stay as they are.
 _WHOLE = frozenset({*_INPUT, *_OUTPUT, *_SYSTEM, "gen_ai.tool.definitions"})
+# What lies below a longer name has none of its own: every one would repeat all of the name above it.
+_LONGEST_NAME = 200
+_MOST_PARTS = 32
 
 
 def _vercel_answer(said_of: Mapping[str, Any]) -> Any:
@@ -413,7 +416,7 @@ def _flat(given: Any) -> dict[str, Any]:
 
 
 def _flatten(flat: dict[str, Any], name: str, value: Any) -> None:
-    if name in _WHOLE and value is not None:
+    if (name in _WHOLE or len(name) > _LONGEST_NAME) and value is not None:
         flat[name] = value
     elif isinstance(value, Mapping):
         for key, item in value.items():
@@ -432,7 +435,7 @@ def _tree(attributes: Mapping[str, Any], name: str) -> list[Any]:
     for key in attributes:
         if key.startswith(prefix):
             place = root
-            *path, last = key.removeprefix(prefix).split(".")
+            *path, last = key.removeprefix(prefix).split(".", _MOST_PARTS)
             for part in path:
                 inner = place.setdefault(part, {})
                 place = inner if isinstance(inner, dict) else {}

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import sys
+import tracemalloc
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -825,3 +826,64 @@ def test_inputs_that_were_cut_are_not_one_input(tmp_path: Path) -> None:
     cut = [{"role": "user", "content": "It began so... (litellm_truncated 5000 chars)"}]
     _, rows = imported(tmp_path, "litellm", [spend(messages=cut), spend(messages=cut, request_id="r2")])
     assert rows["input_hash"].nunique() == 2 and rows["prompt"].str.contains("It began so").all()
+
+
+def _zstd_of_blanks(size: int) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as packed:
+        for _ in range(size >> 20):
+            packed.write(b" " * (1 << 20))
+    return sink.getvalue().to_pybytes()
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        lambda: gzip.compress(b" " * (80 << 20), mtime=0),
+        lambda: _zstd_of_blanks(80 << 20),
+        lambda: gzip.compress(_zstd_of_blanks(80 << 20), mtime=0),
+    ],
+    ids=["gzip", "zstd", "zstd in gzip"],
+)
+def test_what_decompresses_to_more_than_a_log_is_refused(tmp_path: Path, bomb: Any) -> None:
+    with pytest.raises(ConfigError, match="decompresses to more than 64 MB"):
+        imported(tmp_path, "otel", bomb())
+
+
+def _deep(levels: int, name: str) -> dict[str, Any]:
+    value: dict[str, Any] = {"end": 1}
+    for _ in range(levels):
+        value = {name: value, "beside": 1}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("extra", "levels"),
+    [
+        ({"odd": _deep(300, "k" * 1000)}, "of long names"),
+        ({"k" * 100_000: {f"{number}": 1 for number in range(1000)}}, "below one long name"),
+        ({"gen_ai.prompt." + "a." * 20_000 + f"{number}": 1 for number in range(10)}, "of dots"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_names_within_names_take_memory_in_step_with_the_file(
+    tmp_path: Path, extra: dict[str, Any], levels: str
+) -> None:
+    said = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", **extra}
+    document = json.dumps({**span("1"), "attributes": said})
+    imported(tmp_path, "otel", export(span("2")))  # whatever else is loaded
+    tracemalloc.start()
+    try:
+        added, _ = imported(tmp_path, "otel", document)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert added == 1
+    assert most < 20e6 + 30 * len(document), levels
+
+
+def test_calls_far_within_each_other_are_one(tmp_path: Path) -> None:
+    """Each level was kept for each of those inside of it."""
+    chain = [{**span("1"), "spanId": f"{n:016x}", "parentSpanId": f"{n - 1:016x}"} for n in range(1, 2000)]
+    added, rows = imported(tmp_path, "otel", "\n".join(json.dumps(export(each)) for each in chain))
+    assert added == 1 and rows["tokens_in"].sum() == 100
