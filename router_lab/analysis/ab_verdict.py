@@ -104,9 +104,9 @@ class AbResult:
     infinite: no two answers are stored to be read).
     `effective_pairs` is how many independent pairs would say as much; `detectable` how far above -margin the
     truth must lie to be found there with 80% power, by a type judged alone;
-    `more_pairs` how many more settle an inconclusive type in four of five cases if the truth is what was
-    seen, `more_pairs_low` and `more_pairs_high` if it is farther from the margin or nearer to it, as it is in
-    one of five cases (see `outlook.more_pairs_between`).
+    `more_pairs` how many more settle an inconclusive type in four of five cases if the truth is about
+    what was seen, `more_pairs_low` and `more_pairs_high` if it is farther from the margin or nearer to it,
+    as it is in one of five cases (see `outlook.more_pairs_between`).
     `shrunk_difference` is the difference drawn towards those of the other types by its noise (see
     `shrinkage`): the better guess where many types have few pairs, for reading only; no verdict uses it.
     `looks` is how often the ledger knows that these pairs were looked at, this time included, with more pairs

@@ -14,16 +14,17 @@ from router_lab.analysis.statistics.repeats_ahead import pairs_where_inputs_repe
 _WITHIN = 0.8
 
 
-def more_pairs(mean: ClusteredMean, bar: float, level: float) -> float:
+def more_pairs(mean: ClusteredMean, bar: float, level: float, is_known: bool = False) -> float:
     """Further pairs until the mean is found above or below `bar` at one-sided `level`, with 80% power.
 
     At least 1; infinite beyond a million pairs. The future clusters are the past ones in larger
     numbers, shifted to the sample that four of five are better than; the test is the A/B's own, so
-    that rare failures, and none at all, are planned for by their exact bound. Where a few inputs repeat
-    among many that do not, the future is simulated (see `repeats_ahead`).
+    that rare failures, and none at all, are planned for by their exact bound. Where some inputs repeat
+    among many that do not, the future is simulated, of all means that the pairs leave open unless it
+    `is_known` to be what was seen (see `repeats_ahead`).
     """
     if mean.repeated is not None and mean.bounds is not None:
-        return pairs_where_inputs_repeat(mean, mean.repeated, mean.bounds, bar, level)
+        return pairs_where_inputs_repeat(mean, mean.repeated, mean.bounds, bar, level, is_known)
     each = mean.rows / mean.clusters
 
     def settles(clusters: float) -> bool:
@@ -47,9 +48,9 @@ def more_pairs_between(mean: ClusteredMean, bar: float, level: float) -> tuple[f
     """
     away = float(ndtri(1 - (1 - _WITHIN) / 2)) * (1 if mean.mean > bar else -1)
     farther, nearer = (_future(mean, mean.clusters, luck) for luck in (away, -away))
-    fewest = 1.0 if _is_settled(farther, bar, level) else more_pairs(farther, bar, level)
+    fewest = 1.0 if _is_settled(farther, bar, level) else more_pairs(farther, bar, level, is_known=True)
     is_beyond = (nearer.mean > bar) != (mean.mean > bar)
-    return fewest, float("inf") if is_beyond else more_pairs(nearer, bar, level)
+    return fewest, float("inf") if is_beyond else more_pairs(nearer, bar, level, is_known=True)
 
 
 def _is_settled(mean: ClusteredMean, bar: float, level: float) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -151,19 +153,20 @@ def with_one_frequent_input(
 @pytest.mark.parametrize("frequent", [3, 4])
 def test_an_input_that_grows_into_a_stratum_is_foreseen(frequent):
     """Regression: of one input with 4 of 300 pairs, 668 in all were said to settle it, and did in half of the
-    cases: until it has 10 it hides ever more, and weighs on the interval.
+    cases: until it has 10 it hides ever more, and weighs on the interval. Its share is drawn from what 4 of
+    300 rows leave open of one of many inputs.
     """
     values, inputs = with_one_frequent_input(frequent, 6, 300)
     found = cluster_mean(values, inputs, bounds=(-1.0, 0.0))
     needed = 300 + int(more_pairs(found, -0.05, LEVEL))
     rng, settled = np.random.default_rng(5), []
     for _ in range(200):
-        grown = frequent + int(rng.poisson(frequent * (needed / 300 - 1)))
+        grown = frequent + int(rng.poisson(rng.gamma(frequent - 1) * (needed / 300 - 1)))
         others = round(6 * (needed - grown) / (300 - frequent))
         again = cluster_mean(*with_one_frequent_input(grown, others, needed, rng), bounds=(-1.0, 0.0))
         settled.append(again.p_above(-0.05) < LEVEL)
     print(f"{frequent} of 300: {needed:,} pairs settle in {np.mean(settled):.3f}")
-    assert np.mean(settled) >= 0.71
+    assert np.mean(settled) >= 0.65
 
 
 def test_the_forecast_of_repeats_is_the_same_each_time_and_for_losses_mirrored():
@@ -210,3 +213,48 @@ def test_pairs_asked_for_settle_four_of_five_where_an_input_repeats(failing, sha
     settled = settled_with_a_frequent_input(failing, share, 300, 2_000)
     print(f"failures {failing}, an input of {share}: settled {settled:.3f}")
     assert 0.75 <= settled <= 0.95
+
+
+def popular_prompts(
+    rng: np.random.Generator, zipf: float, prompts: int = 5_000
+) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
+    """Rows of prompts of which the k-th is asked in proportion to k^-zipf; 3% of them always fail."""
+    shares = np.cumsum(np.arange(1, prompts + 1.0) ** -zipf)
+    fails = rng.random(prompts) < 0.03
+    fails[:10] = False
+
+    def draw(rows: int) -> tuple[np.ndarray, np.ndarray]:
+        asked = np.searchsorted(shares, rng.random(rows) * shares[-1])
+        return -fails[asked].astype(float), asked
+
+    return draw
+
+
+def settled_of_popular_prompts(zipf: float, samples: int, futures: int, pairs: int = 300) -> float:
+    """Of open samples: how often the pairs asked for settle, as rows of the same prompts continue."""
+    settled: list[bool] = []
+    for sample in range(samples):
+        draw = popular_prompts(np.random.default_rng([10, sample]), zipf)
+        values, inputs = draw(pairs)
+        found = cluster_mean(values, inputs, bounds=(-1.0, 0.0))
+        if min(found.p_above(-0.05), found.p_below(-0.05)) < LEVEL:
+            continue
+        more = more_pairs(found, -0.05, LEVEL)
+        for _ in range(futures if np.isfinite(more) else 0):
+            further, others = draw(int(more))
+            again = cluster_mean(np.append(values, further), np.append(inputs, others), bounds=(-1.0, 0.0))
+            settled.append(min(again.p_above(-0.05), again.p_below(-0.05)) < LEVEL)
+    share = float(np.mean(settled))
+    print(f"Zipf {zipf}, {samples} samples of {pairs}: settled {share:.3f} of {len(settled)}")
+    return share
+
+
+def test_prompts_seen_once_that_become_frequent_are_foreseen():
+    """Regression: of prompts by Zipf's law those seen once grew one by one: .6 settled, where .8 was said."""
+    assert settled_of_popular_prompts(0.8, samples=16, futures=12) >= 0.7
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("zipf", [0.8, 1.1, 1.3])
+def test_popular_prompts_settle_as_often_as_said_with_2000_replications(zipf):
+    assert 0.75 <= settled_of_popular_prompts(zipf, samples=2_000, futures=1) <= 0.95

@@ -47,7 +47,8 @@ class RepeatedInputs:
 
     `sizes`, `masses`, `means` and `squares` (k,) are the rows of each frequent input, their mean weight, and
     the weighted mean of its values and of their squares. `rare_means`, `rare_masses`, `rare_counts` say of
-    the other inputs, of which there are `rare_counts` of each kind, what they hold; `rare_rows` in all.
+    the other inputs, of which there are `rare_counts` of each kind, what their rows hold; `rare_of_size` how
+    many have come `rare_sizes` times each.
     """
 
     sizes: Floats
@@ -57,7 +58,8 @@ class RepeatedInputs:
     rare_means: Floats
     rare_masses: Floats
     rare_counts: Floats
-    rare_rows: int
+    rare_sizes: Floats
+    rare_of_size: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +234,8 @@ def _repeated(labels: Labels, rows: Floats, mass: Floats) -> RepeatedInputs | No
     rare = np.ones(len(sizes), dtype=bool)
     rare[frequent] = False
     # Complex numbers sort as pairs do, and faster than columns.
-    kinds, counts = np.unique(sums[rare] / masses[rare] + 1j * masses[rare], return_counts=True)
+    kinds, counts = np.unique(sums[rare] / masses[rare] + 1j * masses[rare] / sizes[rare], return_counts=True)
+    rare_sizes, of_size = np.unique(sizes[rare], return_counts=True)
     return RepeatedInputs(
         sizes=sizes[frequent].astype(np.float64),
         masses=masses[frequent] / sizes[frequent],
@@ -241,7 +244,8 @@ def _repeated(labels: Labels, rows: Floats, mass: Floats) -> RepeatedInputs | No
         rare_means=kinds.real.astype(np.float64),
         rare_masses=kinds.imag.astype(np.float64),
         rare_counts=counts.astype(np.float64),
-        rare_rows=int(sizes[rare].sum()),
+        rare_sizes=rare_sizes.astype(np.float64),
+        rare_of_size=of_size.astype(np.float64),
     )
 
 

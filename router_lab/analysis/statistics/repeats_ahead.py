@@ -1,64 +1,76 @@
-"""How many more rows settle a mean where a few inputs repeat, by simulation of what the rows will be.
+"""How many more rows settle a mean where inputs repeat, by simulation of what the rows will be.
 
 An input that is asked often grows with the rows, and so does what it could hide: an input not seen yet may
 weigh as much as the heaviest one. When it is heavy enough it becomes a stratum of its own, and hides nothing
-any more (see `clustered`). So more rows may settle less, for a while. Both are simulated: frequent inputs
-keep their share of the rows, all others keep coming as new ones like those seen (and repeat more often, the
-more of those seen do), and the A/B's own test is put to the result. What share a frequent input has is itself
-a guess: of three rows it is one in a hundred or one in fifty. The number asked for is enough for the share
-seen, and for a smaller and a greater one, between which it lies in four of five cases. An input that has not
-repeated yet is not foreseen.
+any more (see `clustered`). So more rows may settle less, for a while. Inputs that have come once become
+frequent one by one, and others not at all: how many is told by how often those seen have come (see
+`recurrence`). What the rows will be is simulated, and the A/B's own test is put to the result. An input keeps
+the mean that it has; those not seen yet are like the rare ones that were, in shares that these leave open: a
+plan for the shares seen fails wherever fewer failures were seen than there are. Of rows in which no input has
+repeated none is foreseen to.
 
-Sources: Garwood, "Fiducial limits for the Poisson distribution" (1936), for the shares; Pitman,
-"Combinatorial stochastic processes" (2006), 3.3, for the number of distinct inputs, a power of the rows.
+Source: Rubin, "The Bayesian bootstrap" (1981), for the shares.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincinv, stdtrit
+from scipy.special import stdtrit
 
 from router_lab.analysis.statistics.ab_power import MOST_PAIRS, POWER
 from router_lab.analysis.statistics.betting import Floats, Tally
 from router_lab.analysis.statistics.bounded import chances_above_zero
 from router_lab.analysis.statistics.clustered import ClusteredMean, RepeatedInputs, outweigh
+from router_lab.analysis.statistics.recurrence import Recurrence, recurrence
 
-_CELLS = 32
-_RUNS = 200
+_CELLS = 48
+_KINDS = 12
+_RUNS = 240
 _STEP = 1.25
-_OUTSIDE = 0.1
 
 Booleans = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class _Future:
-    """Simulated clusters, a run a row: how many of the rare `kinds`, and the rows of each frequent input."""
+    """Simulated inputs, a run a row (n, k): how many of each sort, their rows, and which of them are strata.
 
-    kinds: Tally
-    rare: Floats
+    `masses`, `means` and `squares` (k,) are of a row of that sort.
+    """
+
+    counts: Floats
     rows: Floats
     alone: Booleans
+    masses: Floats
+    means: Floats
+    squares: Floats
 
 
 def pairs_where_inputs_repeat(
-    mean: ClusteredMean, repeated: RepeatedInputs, bounds: tuple[float, float], bar: float, level: float
+    mean: ClusteredMean,
+    repeated: RepeatedInputs,
+    bounds: tuple[float, float],
+    bar: float,
+    level: float,
+    is_known: bool,
 ) -> float:
-    """Further rows until the mean is found above or below `bar` at one-sided `level`, with 80% power.
+    """Further rows until the mean is found above or below `bar` at one-sided `level`, in 80% of the cases.
 
-    `bounds` are the least and the greatest value possible. Seeded; at least 1; infinite beyond a million.
+    `bounds` are the least and the greatest value possible. Of a mean that `is_known` to be what was seen,
+    else of all those that the rows leave open. Seeded; at least 1; infinite beyond a million.
     """
-    seen = _upwards(repeated, mean.mean > bar)
-    least, limit = (bounds[0], bar) if mean.mean > bar else (-bounds[1], -bar)
-    sizes = seen.sizes
-    shares = [sizes, gammaincinv(sizes, _OUTSIDE), gammaincinv(sizes + 1, 1 - _OUTSIDE)]
+    is_above = mean.mean > bar
+    seen = _upwards(repeated, is_above)
+    ends, limit = (bounds, bar) if is_above else ((-bounds[1], -bounds[0]), -bar)
+    habits = recurrence(
+        np.append(seen.sizes, seen.rare_sizes), np.append(np.ones(len(seen.sizes)), seen.rare_of_size)
+    )
 
     def settles(rows: int) -> bool:
-        more = rows - mean.rows
-        return all(_power(seen, more * one / mean.rows, more, least, limit, level) >= POWER for one in shares)
+        return _power(seen, habits, rows - mean.rows, ends, limit, level, is_known) >= POWER
 
     low, high = mean.rows, int(np.ceil(_STEP * mean.rows))
     while not settles(high):
@@ -73,102 +85,139 @@ def pairs_where_inputs_repeat(
 
 
 def _upwards(seen: RepeatedInputs, is_above: bool) -> RepeatedInputs:
-    """Few kinds of rare inputs, mirrored where the question is whether the mean is below."""
+    """Few kinds of rare inputs, mirrored where the mean seen is below the bar."""
     sign = 1.0 if is_above else -1.0
-    kinds = Tally(seen.rare_means, seen.rare_masses, seen.rare_counts)
-    few = kinds if len(kinds.values) <= _CELLS else kinds.in_cells(_CELLS)
-    return RepeatedInputs(
-        seen.sizes, seen.masses, sign * seen.means, seen.squares,
-        sign * few.values, few.weights, few.counts, seen.rare_rows,
-    )  # fmt: skip
+    kinds = Tally(sign * seen.rare_means, seen.rare_masses, seen.rare_counts)
+    few = kinds if len(kinds.values) <= _KINDS else kinds.in_cells(_KINDS)
+    order = np.lexsort((few.weights, few.values))
+    return replace(
+        seen,
+        means=sign * seen.means,
+        rare_means=few.values[order],
+        rare_masses=few.weights[order],
+        rare_counts=few.counts[order],
+    )
 
 
-def _power(seen: RepeatedInputs, growth: Floats, more: int, least: float, bar: float, level: float) -> float:
-    """How often `more` rows, `growth` (k,) of them of frequent inputs, show the mean above `bar`."""
+def _power(
+    seen: RepeatedInputs,
+    habits: Recurrence,
+    more: int,
+    bounds: tuple[float, float],
+    bar: float,
+    level: float,
+    is_known: bool,
+) -> float:
+    """How often `more` rows show the mean on either side of `bar`."""
     rng = np.random.default_rng(0)
-    future = _future(seen, growth, more, rng)
+    future = _future(seen, habits, more, rng, is_known)
     rows, alone = future.rows, future.alone
-    masses = rows * seen.masses
-    spread = np.sqrt(np.maximum(seen.squares - seen.means**2, 0.0) / rows)
-    means = np.where(alone, seen.means + spread * rng.standard_normal(rows.shape), seen.means)
-    rare_sums = future.kinds.values * future.kinds.weights
-    sums = np.where(alone, 0.0, masses * means)
-    total = future.rare @ future.kinds.weights + masses.sum(axis=1)
-    clusters = future.rare.sum(axis=1) + np.where(alone, rows, 1.0).sum(axis=1)
-    found = (future.rare @ rare_sums + (masses * means).sum(axis=1)) / total
-    error = _standard_error(seen, future, means, found, total, clusters)
-    by_t = found - bar > stdtrit(np.maximum(clusters - 1, 1), 1 - level) * error
-    heaviest = np.maximum(np.where(alone, 0.0, masses).max(axis=1), future.kinds.weights.max())
+    spread = np.sqrt(np.maximum(future.squares - future.means**2, 0.0) / rows)
+    means = np.where(alone, future.means + spread * rng.standard_normal(rows.shape), future.means)
+    above = _shown(future, means, bounds[0], bar, level)
+    mirrored = replace(future, means=-future.means)
+    below = _shown(mirrored, -means, -bounds[1], -bar, level)
+    return float((above | below).mean())
+
+
+def _shown(future: _Future, means: Floats, least: float, bar: float, level: float) -> Booleans:
+    """Whether the A/B finds each run's mean above `bar`, of inputs with these `means` (n, k)."""
+    rows, counts, alone = future.rows, future.counts, future.alone
+    masses = rows * future.masses
+    total = (counts * masses).sum(axis=1)
+    own = np.where(alone, counts * rows, 0.0)
+    shared = np.where(alone, 0.0, counts)
+    clusters = (own + shared).sum(axis=1)
+    found = (counts * masses * means).sum(axis=1) / total
+    error = _standard_error(future, shared, own, means, found, total, clusters)
+    by_t: Booleans = np.asarray(found - bar > stdtrit(np.maximum(clusters - 1, 1), 1 - level) * error)
+    if not by_t.any():
+        return by_t
+    heaviest = np.where(shared > 0, masses, 0.0).max(axis=1)
     # Amounts that clusters add, times their mean mass: Gaffke's bound does not change with the unit.
     at_bar = (bar * total / clusters)[:, None]
-    amounts, counts = _in_cells(sums, ~alone)
+    amounts, sizes = _in_cells(masses * means, shared)
     ends = np.array([min(least, 0.0), max(least + 1.0, 0.0)])
     upper = np.clip((means - ends[0]) / np.ptp(ends), 0.0, 1.0)
-    own = np.where(alone, rows, 0.0)
-    slopes = [
-        at_bar - rare_sums, at_bar - amounts, at_bar - ends * seen.masses.mean(),
-        at_bar - (least * heaviest)[:, None],
-    ]  # fmt: skip
-    sizes = [
-        future.rare, counts,
-        np.column_stack([(own * (1 - upper)).sum(axis=1), (own * upper).sum(axis=1)]), np.ones_like(at_bar),
-    ]  # fmt: skip
-    chances = chances_above_zero(np.concatenate(slopes, axis=1), np.concatenate(sizes, axis=1))
-    return float((by_t & (chances < level)).mean())
+    of_row = float(future.masses @ counts.sum(axis=0) / counts.sum())
+    slopes = [at_bar - amounts, at_bar - ends * of_row, at_bar - (least * heaviest)[:, None]]
+    split = np.column_stack([(own * (1 - upper)).sum(axis=1), (own * upper).sum(axis=1)])
+    chances = chances_above_zero(
+        np.concatenate(slopes, axis=1)[by_t],
+        np.concatenate([sizes, split, np.ones_like(at_bar)], axis=1)[by_t],
+    )
+    by_t[by_t] = chances < level
+    return by_t
 
 
-def _future(seen: RepeatedInputs, growth: Floats, more: int, rng: np.random.Generator) -> _Future:
-    """The frequent inputs as they have grown, heavy ones as strata; the other rows are of rare inputs."""
-    inputs = seen.rare_counts.sum()
-    once = inputs / (inputs + len(growth))
-    larger = (1 + max(more - growth.sum(), 0.0) / seen.rare_rows) ** (1 - once)
-    kinds = Tally(seen.rare_means, seen.rare_masses * larger, seen.rare_counts)
-    grown = rng.poisson(growth, (_RUNS, len(growth))).astype(np.float64)
-    grown *= np.minimum(1.0, more / np.maximum(grown.sum(axis=1, keepdims=True), 1.0))
-    each = seen.rare_rows / inputs * larger
-    number = np.round((seen.rare_rows + more - grown.sum(axis=1)) / each).astype(np.int64)
-    rare = rng.multinomial(number, kinds.counts / inputs, _RUNS).astype(np.float64)
-    rows = seen.sizes + grown
-    masses = rows * seen.masses
-    order = np.argsort(-masses, axis=1, kind="stable")
-    heaviest_first = np.take_along_axis(masses, order, axis=1)
-    lighter = (rare @ kinds.weights + masses.sum(axis=1))[:, None] - np.cumsum(heaviest_first, axis=1)
-    others = number[:, None] + np.arange(rows.shape[1] - 1, -1, -1)
-    heavy = outweigh(heaviest_first, np.take_along_axis(rows, order, axis=1), lighter / np.maximum(others, 1))
+def _future(
+    seen: RepeatedInputs, habits: Recurrence, more: int, rng: np.random.Generator, is_known: bool
+) -> _Future:
+    """The frequent inputs, each as it has grown, and how many of the rare ones have come how often."""
+    draws = np.arange(_RUNS) % len(habits.discount)
+    discount, growth = habits.discount[draws, None], habits.growth(more)[draws, None]
+    frequent = seen.sizes + rng.poisson(rng.gamma(seen.sizes - discount) * growth)
+    sizes, expected = habits.sizes_ahead(seen.rare_sizes, seen.rare_of_size, more)
+    often = rng.poisson(expected[draws]).astype(np.float64)
+    others = habits.rows + more - frequent.sum(axis=1) - often[:, 1:] @ sizes[1:]
+    often[:, 0] = np.maximum(np.round(others), 0.0)
+    seen_of = seen.rare_counts
+    number = seen_of if is_known else rng.gamma(seen_of, size=(_RUNS, 1, len(seen_of)))
+    kinds = number / number.sum(axis=-1, keepdims=True)
+    rare = rng.multinomial(often.astype(np.int64), kinds).reshape(_RUNS, -1).astype(np.float64)
+    happens = rare.any(axis=0)
+    counts = np.concatenate([np.ones(frequent.shape), rare[:, happens]], axis=1)
+    rare_rows = np.broadcast_to(np.repeat(sizes, kinds.shape[-1])[happens], (_RUNS, int(happens.sum())))
+    rows = np.concatenate([frequent.astype(np.float64), rare_rows], axis=1)
+    of_rare = (np.tile(one, len(sizes))[happens] for one in (seen.rare_masses, seen.rare_means))
+    masses, means = (np.append(a, b) for a, b in zip((seen.masses, seen.means), of_rare, strict=True))
+    squares = np.append(seen.squares, means[len(seen.means) :] ** 2)
+    return _Future(counts, rows, _strata(counts, rows, rows * masses), masses, means, squares)
+
+
+def _strata(counts: Floats, rows: Floats, masses: Floats) -> Booleans:
+    """Which sorts are strata of their own, as the A/B finds them."""
+    # Sorts without an input come first, where they decide nothing.
+    order = np.argsort(-np.where(counts > 0, masses, np.inf), axis=1, kind="stable")
+    number, size, mass = (np.take_along_axis(one, order, axis=1) for one in (counts, rows, masses))
+    is_none = number == 0
+    lighter = (number * mass).sum(axis=1, keepdims=True) - np.cumsum(number * mass, axis=1)
+    fewer = number.sum(axis=1, keepdims=True) - np.cumsum(number, axis=1)
+    heavy = outweigh(
+        np.where(is_none, np.inf, mass), np.where(is_none, np.inf, size), lighter / np.maximum(fewer, 1)
+    )
     alone = np.zeros_like(heavy)
     np.put_along_axis(alone, order, heavy, axis=1)
-    return _Future(kinds, rare, rows, alone)
+    return alone
 
 
 def _standard_error(
-    seen: RepeatedInputs, future: _Future, means: Floats, found: Floats, total: Floats, clusters: Floats
-) -> Floats:
+    future: _Future, shared: Floats, own: Floats, means: Floats, found: Floats, total: Floats,
+    clusters: Floats,
+) -> Floats:  # fmt: skip
     """The CR3 standard error of each run; of strata each row is a cluster."""
-    kinds, at, all_of = future.kinds, found[:, None], total[:, None]
-    pulls = (kinds.weights * (kinds.values - at) / (all_of - kinds.weights)) ** 2
-    masses = np.where(future.alone, 0.0, future.rows * seen.masses)
-    of_inputs = (masses * (means - at) / (all_of - masses)) ** 2
-    squared = np.maximum(seen.squares - 2 * at * means + at**2, 0.0)
-    of_rows = np.where(future.alone, future.rows, 0.0) * squared * (seen.masses / (all_of - seen.masses)) ** 2
-    both = (future.rare * pulls).sum(axis=1) + (of_inputs + of_rows).sum(axis=1)
-    return np.asarray(np.sqrt((clusters - 1) / clusters * both))
+    at, all_of = found[:, None], total[:, None]
+    masses = np.where(shared > 0, future.rows * future.masses, 0.0)
+    of_inputs = shared * (masses * (means - at) / (all_of - masses)) ** 2
+    squared = np.maximum(future.squares - 2 * at * means + at**2, 0.0)
+    of_rows = own * squared * (future.masses / (all_of - future.masses)) ** 2
+    return np.asarray(np.sqrt((clusters - 1) / clusters * (of_inputs + of_rows).sum(axis=1)))
 
 
-def _in_cells(amounts: Floats, counted: Booleans) -> tuple[Floats, Floats]:
-    """The amounts (n, k) and which of them count, on a grid if they are many: each shared out between two."""
-    if amounts.shape[1] <= _CELLS:
-        return amounts, counted.astype(np.float64)
-    low, high = amounts.min(axis=1, keepdims=True), amounts.max(axis=1, keepdims=True)
-    span = np.where(high > low, high - low, 1.0)
-    place = (amounts - low) / span * (_CELLS - 1)
-    below = np.minimum(place.astype(np.int64), _CELLS - 2)
-    cell = np.arange(len(amounts))[:, None] * _CELLS + below
-    above = np.where(counted, place - below, 0.0)
-    cells = len(amounts) * _CELLS
-    counts = np.bincount(cell.ravel(), (counted.astype(np.float64) - above).ravel(), cells)
-    counts = counts + np.bincount((cell + 1).ravel(), above.ravel(), cells)
-    grid = low + span * np.linspace(0.0, 1.0, _CELLS)
-    return grid, counts.astype(np.float64).reshape(-1, _CELLS)
+def _in_cells(amounts: Floats, counts: Floats) -> tuple[Floats, Floats]:
+    """Amounts (n, k) and how many there are of each, on a grid: each shared out between its two neighbours.
+
+    The grid is finer near 0, where most of them are.
+    """
+    held = np.where(counts > 0, amounts, 0.0)
+    grid = np.linspace(np.cbrt(held.min()), np.cbrt(held.max() + 1e-12), _CELLS) ** 3
+    below = np.clip(np.searchsorted(grid, held, side="right") - 1, 0, _CELLS - 2)
+    above = counts * (held - grid[below]) / (grid[below + 1] - grid[below])
+    cell = np.arange(len(held))[:, None] * _CELLS + below
+    cells = len(held) * _CELLS
+    found = np.bincount(cell.ravel(), (counts - above).ravel(), cells)
+    found = found + np.bincount((cell + 1).ravel(), above.ravel(), cells)
+    return grid[None], found.astype(np.float64).reshape(-1, _CELLS)
 
 
 __all__ = ["pairs_where_inputs_repeat"]
