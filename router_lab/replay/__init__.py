@@ -18,6 +18,7 @@ from router_lab.replay.freezing import Bundle, freeze
 from router_lab.replay.outcome import CandidateResult, ReplayRun
 from router_lab.replay.result import ReplayResult, RowResult
 from router_lab.replay.run import replay
+from router_lab.replay.simulated import simulated_ledger
 from router_lab.replay.trial import replay_candidates
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "grid",
     "replay",
     "replay_candidates",
+    "simulated_ledger",
 ]
 
 sys.modules[__name__].__class__ = ReplayPackage

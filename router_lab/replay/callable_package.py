@@ -11,6 +11,7 @@ from router_lab.replay.batching import batch_status
 from router_lab.replay.candidates import Candidate, grid
 from router_lab.replay.freezing import Bundle, freeze
 from router_lab.replay.run import replay
+from router_lab.replay.simulated import simulated_ledger
 from router_lab.replay.trial import replay_candidates
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class ReplayPackage(ModuleType):
     grid = staticmethod(grid)
     replay = staticmethod(replay)
     replay_candidates = staticmethod(replay_candidates)
+    simulated_ledger = staticmethod(simulated_ledger)
 
     @overload
     def __call__(
