@@ -12,6 +12,7 @@ from router_lab.analysis import (
     ab_pairs,
     plan_experiment,
 )
+from router_lab.analysis.exit.decision import first_crossing
 from router_lab.analysis.statistics.ab_power import detectable
 from router_lab.analysis.statistics.clustered import cluster_mean
 from router_lab.analysis.statistics.stopping import stopping_law
@@ -167,6 +168,18 @@ def test_the_exit_of_graded_agreement_is_planned_by_its_own_distribution(a, b, p
     """facts/evidence.md: 836 and 4,063 were planned, by 0/1 agreement of the same mean."""
     row = plan_experiment(pairs_frame(np.random.default_rng(2).beta(a, b, 2_000))).frame.iloc[0]
     assert row["pairs_mean"] == pytest.approx(pairs, rel=0.15)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("a", "b", "pairs"), [(97, 3, 253), (47, 3, 77)])
+def test_graded_exits_come_when_planned_with_2000_replications(a, b, pairs):
+    """Where Beta(47, 3) settles it is WORSE: its mean is .94, below a bar of .95."""
+    rng = np.random.default_rng(12)
+    plan = plan_experiment(pairs_frame(rng.beta(a, b, 2_000))).frame.iloc[0]["pairs_mean"]
+    ends = [first_crossing(rng.beta(a, b, 6_000), 0.95, ALPHA) for _ in range(2_000)]
+    took = float(np.mean([end[0] if end else 6_000 for end in ends]))
+    print(f"Beta({a}, {b}): planned {plan:.0f}, took {took:.0f} (2,000 runs), reference {pairs}")
+    assert plan == pytest.approx(took, rel=0.1)
 
 
 def test_graded_agreement_and_scores_are_planned_by_their_own_spread():

@@ -14,6 +14,7 @@ from pair_frames import NOW, agreeing, pairs_frame
 from watched_pairs import LATER, NAME, pairs, write
 
 from router_lab.analysis import ExitPlan, Outcome, monitor
+from router_lab.analysis.evidence.population import cycles
 from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
 from router_lab.steering import SteeringPolicy, steer
@@ -47,9 +48,9 @@ def test_near_duplicates_in_bursts_count_once_per_cluster():
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("size", [10, 50])
-def test_near_duplicates_with_2000_replications(size):
-    first = false_exits(2_000, size, 200, "template")
+@pytest.mark.parametrize(("size", "clusters"), [(10, 200), (50, 60)])
+def test_near_duplicates_with_2000_replications(size, clusters):
+    first = false_exits(2_000, size, clusters, "template")
     print(f"bursts of {size} near duplicates, 2,000 runs: first of each {first:.4f} false exits")
     assert first <= 0.03
 
@@ -87,6 +88,26 @@ def test_values_that_go_with_the_hour_are_told_and_an_exit_waits_a_week():
     assert "values go with the hour of the day (UTC)" in repr(early) and "the exit waits" in repr(early)
     assert early.decisions[NAME].outcome is Outcome.CONTINUE
     assert week.decisions[NAME].outcome is Outcome.NON_INFERIOR and "go with the hour" in repr(week)
+
+
+def told_cycles(days: int, runs: int, amplitude: float) -> float:
+    """How often values are said to go with the hour or the weekday, of 400 pairs a day."""
+    told = 0
+    for seed in range(runs):
+        at = NOW - timedelta(days=days) + pd.to_timedelta(np.arange(400 * days) * 216, unit="s")
+        mean = np.where(at.hour < 12, 0.97 + amplitude, 0.97 - amplitude)
+        values = (np.random.default_rng([5, seed]).random(len(mean)) < mean).astype(float)
+        told += bool(cycles(pd.DataFrame({"created_at": at, "scaled": values})))
+    return told / runs
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("days", [2, 4, 8])
+def test_cycles_are_told_where_there_are_some_with_2000_replications(days):
+    steady, varied = told_cycles(days, 2_000, 0.0), told_cycles(days, 2_000, 0.03)
+    print(f"{days} days: told of steady values {steady:.4f}, of a cycle of .03 {varied:.4f}, 2,000 runs each")
+    assert steady <= 0.002 + 3 * np.sqrt(0.002 / 2_000)
+    assert varied >= 0.9
 
 
 def test_hot_inputs_that_fail_half_the_time_are_told():

@@ -159,17 +159,40 @@ def test_one_hot_input_does_not_hide_the_others(share, pairs, expected):
     assert expected - 1e-3 <= low < -0.0099
 
 
+def missed_beside_a_hot_input(share: float, failing: float, pairs: int, runs: int) -> tuple[float, float]:
+    """Calls of a fixed population: `share` of them are one input, the others fail in 2% of the cases.
+
+    How often the interval misses the mean, and how often all of it is above.
+    """
+    rng = np.random.default_rng(7)
+    truth, missed, above = -(share * failing + (1 - share) * 0.02), 0, 0
+    for _ in range(runs):
+        is_hot = rng.random(pairs) < share
+        rows = -(rng.random(pairs) < np.where(is_hot, failing, 0.02)).astype(float)
+        low, high = cluster_mean(
+            rows, np.where(is_hot, 0, 1 + np.arange(pairs)), bounds=(-1.0, 0.0)
+        ).interval()
+        missed += not low <= truth <= high
+        above += low > truth
+    return missed / runs, above / runs
+
+
 @pytest.mark.parametrize(("share", "failing"), [(0.03, 0.5), (0.1, 0.3), (0.3, 0.2), (0.02, 1.0)])
 def test_a_hot_input_that_fails_is_covered(share, failing):
-    """Calls of a fixed population: `share` of them are one input, the others fail in 2% of the cases."""
-    rng = np.random.default_rng(7)
-    truth, missed = -(share * failing + (1 - share) * 0.02), 0
-    for _ in range(200):
-        is_hot = rng.random(500) < share
-        rows = -(rng.random(500) < np.where(is_hot, failing, 0.02)).astype(float)
-        low, high = cluster_mean(rows, np.where(is_hot, 0, 1 + np.arange(500)), bounds=(-1.0, 0.0)).interval()
-        missed += not low <= truth <= high
-    assert missed / 200 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+    missed, _ = missed_beside_a_hot_input(share, failing, 500, 200)
+    assert missed <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("pairs", [300, 1_000, 5_000])
+@pytest.mark.parametrize(
+    ("share", "failing"), [(0.013, 0.0), (0.03, 0.0), (0.03, 0.5), (0.1, 0.3), (0.02, 1.0)]
+)
+def test_a_hot_input_is_covered_in_2000_replications(share, failing, pairs):
+    missed, above = missed_beside_a_hot_input(share, failing, pairs, 2_000)
+    print(f"{share} of {pairs} one input failing {failing}: missed {missed:.4f}, wrongly above {above:.4f}")
+    assert missed <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 2_000)
+    assert above <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / 2_000)
 
 
 def test_clusters_that_are_merely_unequal_stay_clusters():

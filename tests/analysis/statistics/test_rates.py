@@ -171,6 +171,7 @@ def test_a_verdict_says_which_mean_it_is_about():
     rates = np.repeat([0.1, 1.0], len(part))
     same = monitor(pairs_frame(np.tile(part, 2), sample_probability=rates), now=LATER)
     assert "over the pairs: each counts the same though the sampling rate changed (0.1, 1)" in repr(same)
+    assert "the calls' mean is on the other side in up to .09 of the cases at an alpha of .05" in repr(same)
     assert "changed together" not in repr(same)
     worse = np.tile(np.r_[np.ones(9), 0.0], 20)
     apart = monitor(pairs_frame(np.r_[worse, np.ones(200)], sample_probability=rates), now=LATER)

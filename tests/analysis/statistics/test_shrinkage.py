@@ -176,6 +176,14 @@ def test_drawn_together_they_are_nearer_to_the_truth(subjects, pairs, ratio):
     assert shrunk < pooled
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize(("pairs", "ratio"), [(20, 0.082 / 0.108), (40, 0.073 / 0.084), (80, 0.069 / 0.074)])
+def test_drawn_together_with_2000_replications(subjects, pairs, ratio):
+    raw, shrunk, pooled = errors_of(subjects, pairs, 2_000)
+    assert shrunk <= 1.02 * ratio * raw
+    assert shrunk < pooled
+
+
 def test_of_made_subjects_too():
     rng = np.random.default_rng(3)
     truth = rng.normal(-0.05, 0.08, 40)
