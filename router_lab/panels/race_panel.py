@@ -16,12 +16,6 @@ from router_lab.shown.escape import plain
 if TYPE_CHECKING:
     from router_lab.analysis import RacePlan, RaceResult
 
-_SHOWN = [
-    "candidate", "state", "rows", "difference", "low", "high", "total_cost_ratio", "saving", "saving_low",
-    "saving_high", "is_on_frontier", "dominated_by", "reason", "warnings",
-]  # fmt: skip
-_IN_POINTS = {"difference": "difference_points", "low": "low_points", "high": "high_points"}
-
 
 class RacePanel(SheetPanel):
     """The race of the candidates in a ledger (a `Ledger`, its tables, or a path); `follow()` shows it live.
@@ -54,6 +48,7 @@ class RacePanel(SheetPanel):
     def _read(self) -> Sheet:
         from router_lab import analysis
         from router_lab.analysis import plots
+        from router_lab.analysis.racing.race_overview import race_overview
 
         tables = self._open()
         runs, kinds = _choices(tables)
@@ -67,7 +62,7 @@ class RacePanel(SheetPanel):
         return Sheet(
             sentence=_sentence(result, run or kind),
             selection=result.frame,
-            tables=(("Candidates", _in_points(result)),),
+            tables=(("Candidates", race_overview(result.frame)),),
             plot=plots.frontier(result) if len(result.frame) else None,
             choices=choices,
         )
@@ -81,14 +76,6 @@ def _choices(tables: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     kinds = frame_of(pairs.select("task_type").distinct())
     newest = newest.sort_values(["at", "run_id"], ascending=False)
     return tuple(map(str, newest["run_id"])), tuple(sorted(map(str, kinds["task_type"])))
-
-
-def _in_points(result: RaceResult) -> Any:
-    """The table as it is read: differences in percentage points."""
-    shown = result.frame[_SHOWN].assign(**{name: 100 * result.frame[name] for name in _IN_POINTS})
-    shares = {"total_cost_ratio": "cost_of_primary_share", "saving": "saving_share"}
-    ends = {"saving_low": "saving_low_share", "saving_high": "saving_high_share"}
-    return shown.rename(columns=_IN_POINTS | shares | ends)
 
 
 def _sentence(result: RaceResult, of: str | None) -> str:

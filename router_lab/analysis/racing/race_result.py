@@ -12,6 +12,7 @@ import pandas as pd
 from router_lab.analysis.cost_and_latency import measured_ratio
 from router_lab.analysis.racing.frontier import COST, PRIMARY, with_primary
 from router_lab.analysis.racing.point_estimates import PointEstimates
+from router_lab.analysis.racing.race_overview import IN_FIGURES, race_overview
 from router_lab.analysis.racing.race_plan import RacePlan
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
@@ -104,9 +105,10 @@ class RaceResult:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        shown = self.frame.drop(columns=["log_e_within", "log_e_worse"])
         beside = f" {self.point_estimates}" if self.point_estimates is not None else ""
-        return html_table(shown, f"{_heading(self)}. {_choice(self)}{beside}")
+        return html_table(
+            race_overview(self.frame), f"{_heading(self)}. {_choice(self)}{beside}", right=IN_FIGURES
+        )
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ import pytest
 
 import router_lab as rl
 from router_lab.analysis import RacePlan, RaceState
+from router_lab.analysis.racing.race_overview import race_overview
+from router_lab.analysis.racing.race_result import COLUMNS
 from router_lab.errors import ConfigError
 
 ROWS = 600
@@ -271,3 +273,18 @@ def test_hostile_names_are_escaped():
     found = rl.race(scored({name: 0.0}))
     assert "<script>" not in found._repr_html_()
     assert "\x1b" not in repr(found)
+
+
+def test_its_table_has_eight_columns_of_words():
+    found = rl.race(scored({"as good": 0.0, "far worse": 0.6}), RacePlan(margin=0.2))
+    shown = race_overview(found.frame).set_index("Candidate")
+    assert len(shown.columns) == 7
+    assert shown.loc["far worse", "Verdict"] == "Worse"
+    assert shown.loc["as good", "Verdict"] == "Within the margin"
+    row = found.frame.set_index("candidate").loc["far worse"]
+    assert f"{100 * row['difference']:+.1f} (" in shown.loc["far worse", "Difference, points"]
+    assert "Worse" in found._repr_html_() and "dominated_by" not in found._repr_html_()
+
+
+def test_a_race_without_pairs_has_an_empty_table():
+    assert race_overview(pd.DataFrame(columns=list(COLUMNS))).empty
