@@ -105,8 +105,10 @@ def read_answer(reply: Reply, schema: Schema | None, output: Output, max_chars: 
         )
     if not demanded:
         return next(_evident(reply.text), None)
+    # Before its time begins: the first time this imports a library, which may take longer than that.
+    validator = schema_validator(json.dumps(schema)) if schema is not None else None
     with time_to_check():
-        return _demanded(reply, schema)
+        return _demanded(reply, validator)
 
 
 async def ready_for_schemas() -> None:
@@ -171,8 +173,7 @@ def _check_that_it_ends(validator: Validator) -> None:
         raise ConfigError("schema: a $ref in it leads back to itself for ever; take out the circle") from None
 
 
-def _demanded(reply: Reply, schema: Schema | None) -> Any:
-    validator = schema_validator(json.dumps(schema)) if schema is not None else None
+def _demanded(reply: Reply, validator: Validator | None) -> Any:
     complaint = ""
     for number, data in enumerate(_candidates(reply.text)):
         fault = _fault(validator, data) if validator is not None else None

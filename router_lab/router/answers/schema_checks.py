@@ -112,6 +112,7 @@ def checker(validator_type: Any, schema: Any, **options: Any) -> Any:
 
 def check_schema(validator_type: Any, schema: Any) -> None:
     """As `validator_type.check_schema`, in bounded time. Raises `SchemaError`, and `TimeoutError`."""
+    import regex  # noqa: F401 - before the time begins, of which an import may take much
     from jsonschema import FormatChecker, SchemaError
     from jsonschema.validators import validator_for
 

@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from typing import IO, Any, TypeVar, cast
 
 from router_lab.forking import renewed_in_child
@@ -33,7 +34,8 @@ _RETURNED, _RAISED = b"+", b"-"  # what the pickle of an answer holds
 _LENGTH_BYTES = 8
 # What goes on this long after its time, because nobody was left to kill it, ends itself.
 _GRACE_S = 5.0
-_START_S = 20.0
+_START_S = 60.0
+_IMPORTED = ("router_lab.router.answers.data", "router_lab.router.comparators.compare", "jsonschema")
 # Primaries come first on a machine that is busy.
 _NICENESS = 10
 # Longer results can stay packed: making objects of them, and bytes of these again, holds the lock meanwhile.
@@ -208,6 +210,9 @@ def serve() -> None:
     if hasattr(os, "SCHED_BATCH"):  # does not preempt others when it wakes up
         with suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    # The first work's time shall not go into imports, which take tens of seconds on a busy machine.
+    for module in _IMPORTED:
+        import_module(module)
     stdout.write(_READY)
     with suppress(OSError):  # nobody is there any more
         while True:
