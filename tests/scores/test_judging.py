@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -21,14 +22,18 @@ from router_lab.cli.command import main
 from router_lab.errors import ConfigError, RoutingError
 from router_lab.records import Score
 from router_lab.router.comparators.compare import Judge, Pair
+from router_lab.router.comparators.judge import SCHEMA
 from router_lab.scores.spot_checking import uncertain_more
 from router_lab.sim import Fault
+from scripted_server import anthropic, ollama, openai, scripted
 
 ROUTING = """
 routing:
   ask: {model: cloud, max_tokens: 64, shadow: {model: local, comparator: text}}
   judge: {model: other, fallback: cheap, max_tokens: 64}
 """
+# The judge's server takes no schema, and its model writes sentences: a verdict that cannot be read.
+UNBOUND = MODELS.replace("model: my-model,", "model: my-model, dialect: {response_format: none},")
 STORY = "The harvest of year {} was late. Barley failed in the north. Wheat prices rose by 12 percent."
 
 
@@ -74,8 +79,8 @@ def deciding(lab: Lab) -> Iterator[sim.SimServer]:
         yield server
 
 
-def at(lab: Lab, server: sim.SimServer, more: str = FAST) -> Router:
-    parsed = settings.parse(f"{MODELS}\n{ROUTING}\n{more}")
+def at(lab: Lab, server: sim.SimServer, more: str = FAST, models: str = MODELS) -> Router:
+    parsed = settings.parse(f"{models}\n{ROUTING}\n{more}")
     return Router(sim.pointed_at(parsed, server.url), ledger=lab.ledger, seed=0)
 
 
@@ -83,7 +88,8 @@ async def test_only_the_judge_is_called_in_both_orders_with_the_switch_off(lab: 
     await fill(lab)
     stored, differing = lab.comparisons, (lab.comparisons["agreement"] < 1).sum()
     before = len(lab.served)
-    again = judge(lab)
+    router = at(lab, lab.server, models=UNBOUND)
+    again = rl.recompare(lab.ledger, "judge", router=router)
     asked = lab.served[before:]
     assert {one.provider for one in asked} == {"openai"}
     assert len(asked) == 2 * differing > 0
@@ -96,7 +102,8 @@ async def test_only_the_judge_is_called_in_both_orders_with_the_switch_off(lab: 
     pd.testing.assert_frame_equal(lab.comparisons, stored)
     # This model says no verdict: kept as unsure, and not asked again.
     assert set(lab.ledger.scores()["verdict"].dropna()) == {"unsure"}
-    judge(lab)
+    rl.recompare(lab.ledger, "judge", router=router)
+    await router.close()
     assert len(lab.served) == before + len(asked)
 
 
@@ -158,7 +165,7 @@ async def test_a_run_that_was_killed_is_taken_up_where_it_stopped(lab: Lab, tmp_
     await fill(lab, pairs=8)
     differing = int((lab.comparisons["agreement"] < 1).sum())
     config = tmp_path / "judge.yaml"
-    config.write_text(f"{MODELS}\n{ROUTING}\n{FAST}\nshadow: {{max_concurrent: 1}}")
+    config.write_text(f"{UNBOUND}\n{ROUTING}\n{FAST}\nshadow: {{max_concurrent: 1}}")
     lab.server.app.script(
         [Fault("ok", provider="openai", times=6), Fault("hang", provider="openai", times=None)]
     )
@@ -296,3 +303,42 @@ async def test_pairs_the_judge_is_unsure_of_are_marked_first_with_known_chances(
     assert said[said.index.isin(sure)].tolist() == pytest.approx([2 / 12] * 2)
     with pytest.raises(ConfigError, match=r"share is 1.0; it is a share in \(0, 1\)"):
         uncertain_more(lab.ledger, share=1.0)
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "ollama"])
+@pytest.mark.parametrize("takes_schemas", [True, False])
+async def test_a_server_that_takes_schemas_is_sent_the_verdicts(
+    lab: Lab, provider: str, takes_schemas: bool
+) -> None:
+    """What a judge writes in other words is read all the same, and no schema is put into its prompt."""
+    await fill(lab, pairs=2)
+    bodies: list[dict[str, Any]] = []
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        bodies.append(request)
+        said = {"openai": openai, "ollama": ollama}.get(provider)
+        return said("SAME") if said else anthropic({"type": "text", "text": "SAME"})
+
+    form = "json_schema" if takes_schemas else "none"
+    async with scripted({"judging": answer}) as server:
+        configured = settings.parse(
+            f"""
+models:
+  asked: {{provider: {provider}, model: judging, base_url: "{server.url}", dialect: {{response_format: {form}}},
+           price: {{input: 1, output: 1}}}}
+routing: {{judge: {{model: asked, max_tokens: 64}}}}
+{FAST}
+"""
+        )
+        async with Router(configured, ledger=lab.ledger, seed=0) as router:
+            again = await asyncio.to_thread(rl.recompare, lab.ledger, "judge", router=router)
+    assert again["skipped"].isna().all() and (again["agreement"] == 1).all()
+    assert bodies
+    for body in bodies:
+        sent = {
+            "openai": lambda body: body.get("response_format", {}).get("json_schema", {}).get("schema"),
+            "anthropic": lambda body: body.get("output_config", {}).get("format", {}).get("schema"),
+            "ollama": lambda body: body.get("format"),
+        }[provider](body)
+        assert sent == (SCHEMA if takes_schemas else None)
+        assert "JSON schema" not in json.dumps(body)

@@ -267,7 +267,7 @@ class Attempts:
             signal,
             plan.features,
             schema_and_thinking=plan.target.is_ollama
-            and job.request.schema is not None
+            and plan.call.schema is not None
             and bool(reply.thinking),
             version=window.version,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from router_lab.errors import RouterLabError
@@ -132,6 +133,8 @@ class Calls:
     ) -> Job:
         """One question of a judge about a pair: part of its shadow, without fallback or shadow of its own."""
         request = Request.build(question.prompt, task_type=judge.task_type, system=question.system)
+        # Judges that write something else are read all the same, and old verdicts are found by the same hash.
+        request = replace(request, constraint=question.schema)
         route = self.route(judge.task_type)
         return self.job(request, route, state, comparison_id, shadow_of=request_id)
 

@@ -8,7 +8,7 @@ have rows like any other.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Annotated, Any, ClassVar, Literal
@@ -43,7 +43,12 @@ _READ_CHARS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One call to the judge; `a` and `b` say whose answers stand first and second."""
+    """One call to the judge; `a` and `b` say whose answers stand first and second.
+
+    A server that takes a schema is sent that of the reply, `schema`.
+    """
+
+    schema: ClassVar[Mapping[str, Any]] = SCHEMA
 
     system: str
     prompt: str = field(repr=False)

@@ -47,6 +47,8 @@ class Request:
     task_id: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     prompt_version: str | None = None
+    # A schema for servers that take one: others are told nothing of it, and no answer is held to it.
+    constraint: Mapping[str, Any] | None = None
 
     @classmethod
     def build(

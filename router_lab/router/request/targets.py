@@ -96,8 +96,11 @@ class Target:
             )
         base_url, query = self._endpoint()
         system = request.system
-        if request.schema is not None and dialect.response_format != "json_schema":
-            system = "\n\n".join(filter(None, (system, schema_in_words(request.schema))))
+        schema = request.schema
+        if schema is None and dialect.response_format == "json_schema":
+            schema = request.constraint
+        elif schema is not None and dialect.response_format != "json_schema":
+            system = "\n\n".join(filter(None, (system, schema_in_words(schema))))
         return ModelCall(
             base_url=base_url,
             query=query,
@@ -106,7 +109,7 @@ class Target:
             max_tokens=self.max_tokens(request, route),
             system=system,
             tools=request.tools,
-            schema=request.schema,
+            schema=schema,
             parameters=replace(asked, extra_headers=self._headers(asked.extra_headers)),
             dialect=dialect,
             stream=stream,
