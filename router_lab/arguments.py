@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from difflib import get_close_matches
 from math import isfinite
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from router_lab.errors import ConfigError
+from router_lab.nearest import nearest_hint
 
 if TYPE_CHECKING:
     from numpy import float64
@@ -122,8 +122,7 @@ def choice(name: str, value: Any, choices: Iterable[str]) -> str:
     """One of several words."""
     known = tuple(choices)
     if not isinstance(value, str) or value not in known:
-        near = get_close_matches(value, known, n=1) if isinstance(value, str) else ()
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = nearest_hint(value, known) if isinstance(value, str) else ""
         raise ConfigError(f"{name}={shown(value)}: choose one of {', '.join(known)}{hint}")
     return value
 

@@ -51,6 +51,7 @@ from router_lab.analysis.statistics.shrinkage import shrunk_means
 from router_lab.counted import counted
 from router_lab.defaults import ALPHA, MARGIN
 from router_lab.errors import ConfigError
+from router_lab.nearest import nearest_hint
 from router_lab.records import Watch
 from router_lab.shown.markup import bullets
 from router_lab.shown.wording import (
@@ -149,7 +150,9 @@ class AbResult:
         """The verdict of one task type. Raises `ConfigError` if it has no pairs."""
         found = self.frame.loc[self.frame["task_type"] == task_type, "verdict"]
         if found.empty:
-            raise ConfigError(f"no pairs of {task_type!r}; there are {sorted(self.frame['task_type'])}")
+            there = sorted(self.frame["task_type"])
+            hint = nearest_hint(task_type, there)
+            raise ConfigError(f"no pairs of {task_type!r}; there are {there}{hint}")
         return str(found.iloc[0])
 
 
@@ -183,7 +186,8 @@ def ab(
     watches = history("watches", watches, "watch_id")
     of_refusals = f"a set of some of {', '.join(REFUSALS)}"
     if unknown := sorted({*arguments.texts("allow", allow, of_refusals)} - {*REFUSALS}):
-        raise ConfigError(f"allow names {', '.join(map(repr, unknown))}; it is {of_refusals}")
+        hint = nearest_hint(unknown[0], REFUSALS)
+        raise ConfigError(f"allow names {', '.join(map(repr, unknown))}; it is {of_refusals}{hint}")
     basis = asked_basis(pairs, basis, scored_by)
     named = [cluster] if cluster and cluster != "input_hash" else []
     rows = judged_pairs(pairs, by, named, basis=basis, scored_by=scored_by)

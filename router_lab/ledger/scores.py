@@ -16,6 +16,7 @@ from router_lab.ledger.content import Content, score_content
 from router_lab.ledger.journal.operations import Append, JournalTransaction
 from router_lab.ledger.schema import SCORES
 from router_lab.ledger.values import fitted_record, shown
+from router_lab.nearest import nearest_hint
 from router_lab.records import Score, ScoreKind, ScoreVerdict, Side
 
 if TYPE_CHECKING:
@@ -119,7 +120,9 @@ def _check(score: Score) -> None:
     if score.comparison_id is not None and score.side not in ("primary", "shadow"):
         raise ConfigError(f"side={score.side!r}: say which answer of the pair, 'primary' or 'shadow'")
     if score.kind not in get_args(ScoreKind):
-        raise ConfigError(f"kind={score.kind!r}: say who scores, one of {', '.join(get_args(ScoreKind))}")
+        kinds = get_args(ScoreKind)
+        hint = nearest_hint(score.kind, kinds)
+        raise ConfigError(f"kind={score.kind!r}: say who scores, one of {', '.join(kinds)}{hint}")
     if score.chance is None:
         return
     if not _is_number(score.chance) or not 0 < score.chance <= 1:
@@ -131,7 +134,8 @@ def _check(score: Score) -> None:
 def _check_worth(score: Score) -> None:
     value, verdict = score.quality_score, score.verdict
     if verdict is not None and verdict not in get_args(ScoreVerdict):
-        raise ConfigError(f"verdict={verdict!r}: one of {', '.join(get_args(ScoreVerdict))}")
+        words = get_args(ScoreVerdict)
+        raise ConfigError(f"verdict={verdict!r}: one of {', '.join(words)}{nearest_hint(verdict, words)}")
     says_nothing = verdict in ("unsure", "withdrawn")
     if value is None and says_nothing:
         return

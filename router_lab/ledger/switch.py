@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,6 +31,7 @@ from router_lab.ledger.journal.switch_store import (
 from router_lab.ledger.schema import SWITCH_EVENTS, microseconds
 from router_lab.ledger.values import as_text, fitted_record, shown
 from router_lab.ledger.with_blocks import is_entered
+from router_lab.nearest import nearest
 from router_lab.records import SwitchEvent, SwitchState
 from router_lab.shown.escape import plain, show
 from router_lab.task_types import SEPARATOR, is_within
@@ -245,8 +245,8 @@ class LedgerSwitch:
             return ""
         if any(is_within(route, prefix) or is_within(prefix, route) for route in self._routes):
             return ""
-        near = get_close_matches(prefix, self._routes, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"its routes are {', '.join(self._routes[:8])}"
+        near = nearest(prefix, self._routes)
+        hint = f"did you mean {near!r}?" if near else f"its routes are {', '.join(self._routes[:8])}"
         return f"prefix={prefix!r}: no route of this configuration is called so; {hint}"
 
     def _hold(self, event: SwitchEvent) -> None:

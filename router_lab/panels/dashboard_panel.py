@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from router_lab.errors import ConfigError
+from router_lab.nearest import nearest_hint
 from router_lab.panels.compare.compare_panel import ComparePanel
 from router_lab.panels.divisor_panel import DivisorPanel
 from router_lab.panels.monitor_panel import MonitorPanel
@@ -54,7 +55,9 @@ class Dashboard(widgets.Tab):  # type: ignore[misc] # ipywidgets has no types
     def show(self, title: str) -> Panel[Any]:
         """Open the tab with this title and return its panel; raises what making it raises."""
         if title not in _TITLES:
-            raise ConfigError(f"no tab {title!r}; there are {', '.join(_TITLES)}")
+            raise ConfigError(
+                f"no tab {title!r}; there are {', '.join(_TITLES)}{nearest_hint(title, _TITLES)}"
+            )
         if title not in self.panels:
             self._place(title, self._made(title))
         self.selected_index = _TITLES.index(title)

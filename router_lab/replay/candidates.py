@@ -11,6 +11,7 @@ from typing import Any
 
 from router_lab.arguments import wrong
 from router_lab.errors import ConfigError
+from router_lab.nearest import nearest_hint
 from router_lab.parameters import CHECKS
 from router_lab.records import Message
 from router_lab.replay.dataset_rows import Row
@@ -74,7 +75,7 @@ class Candidate:
         """The alias's model as this candidate asks it. Raises `ConfigError` for an unknown alias."""
         model = settings.models.get(self.alias)
         if model is None:
-            known = ", ".join(sorted(settings.models))
+            known = ", ".join(sorted(settings.models)) + nearest_hint(self.alias, settings.models)
             raise ConfigError(f"candidate {self.name!r}: models has no {self.alias!r}; there are {known}")
         extra = self.parameters.get("extra_body")
         return model if extra is None else model.model_copy(update={"extra_body": dict(extra)})
@@ -129,7 +130,8 @@ def grid(
             )
         unknown = set(texts) - {"system", "prompt"}
         if unknown:
-            raise ConfigError(f"prompts[{name!r}] has {sorted(unknown)[0]!r}; it takes system and prompt")
+            hint = nearest_hint(min(unknown), ("system", "prompt"))
+            raise ConfigError(f"prompts[{name!r}] has {min(unknown)!r}; it takes system and prompt{hint}")
         plain = Candidate(alias, parameters=asked).name
         found.append(Candidate(alias, f"{plain} prompt={name}" if name else plain, asked, **texts))
     return tuple(found)

@@ -16,6 +16,7 @@ from router_lab import arguments
 from router_lab.analysis.ledger_tables import arrow_of, frame_of
 from router_lab.errors import ConfigError
 from router_lab.ledger.scores import check_signature
+from router_lab.nearest import nearest_hint
 from router_lab.records import Ending, ScoreVerdict, Side
 from router_lab.scores.mark_design import (
     Design,
@@ -112,7 +113,9 @@ class SpotChecks(Sequence[SpotCheck]):
             "both wrong": {"A": 0.0, "B": 0.0},
         }
         if better not in worth:
-            raise ConfigError(f"better={better!r}: choose one of {', '.join(worth)}")
+            raise ConfigError(
+                f"better={better!r}: choose one of {', '.join(worth)}{nearest_hint(better, worth)}"
+            )
         check = self._checks[which] if isinstance(which, int) else which
         if better in ("A", "B"):
             verdict: ScoreVerdict = "primary better" if better == check.primary_is else "shadow better"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from typing import Any, get_args, get_origin
@@ -10,6 +9,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from router_lab.nearest import nearest_hint
 from router_lab.settings.models import Settings
 from router_lab.settings.problems import Path, Problem, describe, did_you_mean
 
@@ -44,9 +44,7 @@ def explain(error: ErrorDetails) -> Problem:
     wanted = error["msg"].replace("Input should", "must", 1)
     if kind == "literal_error" and isinstance(value, str):
         choices = re.findall(r"'([^']*)'", error["ctx"]["expected"])
-        near = difflib.get_close_matches(value[:200], choices, n=1)
-        question = f"; did you mean {near[0]!r}?" if near else ""
-        return Problem(path, f"{wanted}, got {describe(value, path)}{question}")
+        return Problem(path, f"{wanted}, got {describe(value, path)}{nearest_hint(value, choices)}")
     return Problem(path, f"{wanted}, got {describe(value, path)}")
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
+from router_lab.nearest import nearest_hint
 from router_lab.sim import log, model_lists, tokenizer
 from router_lab.sim.anthropic.message_batches import AnthropicBatchApi
 from router_lab.sim.anthropic.messages_api import AnthropicWire
@@ -337,7 +338,8 @@ def app(
         raise ValueError("models: two models of one provider have the same name")
     unknown = sorted(set(api_keys or ()) - set(PROVIDERS))
     if unknown:
-        raise ValueError(f"api_keys: {unknown[0]!r} is none of {', '.join(PROVIDERS)}")
+        hint = nearest_hint(unknown[0], PROVIDERS)
+        raise ValueError(f"api_keys: {unknown[0]!r} is none of {', '.join(PROVIDERS)}{hint}")
     world = World(
         models=by_name,
         mind=AnswerModel(seed, Workload(_rows(workload))),
@@ -346,7 +348,8 @@ def app(
         ollama_context_length=ollama_context_length,
     )
     if persona is not None and persona not in PERSONAS:
-        raise ValueError(f"persona: {persona!r} is none of {', '.join(PERSONAS)}")
+        hint = nearest_hint(persona, PERSONAS)
+        raise ValueError(f"persona: {persona!r} is none of {', '.join(PERSONAS)}{hint}")
     speaks = PERSONAS[persona] if persona is not None else PLAIN
     return SimApp(world, Script(faults), api_keys or {}, ollama_version, speaks, clock)
 

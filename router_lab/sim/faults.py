@@ -35,6 +35,7 @@ from threading import Lock
 from time import time
 from typing import Any, Literal, get_args
 
+from router_lab.nearest import nearest_hint
 from router_lab.sim.chance import uniform
 from router_lab.sim.exchange import Header
 
@@ -85,7 +86,7 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
-            raise ValueError(f"fault: {self.kind!r} is none of {', '.join(FAULT_NAMES)}")
+            raise _unknown(self.kind)
         if (self.kind == "status") != (self.status is not None):
             raise ValueError(
                 f"fault: kind {self.kind!r} with status {self.status!r}; write '429' or kind='status'"
@@ -135,18 +136,23 @@ def parse(fault: FaultLike) -> Fault:
         return _named(str(fault))
     unknown = set(fault) - {field.name for field in fields(Fault)}
     if unknown:
-        raise ValueError(
-            f"fault: unknown key {sorted(unknown)[0]!r}; there are {[f.name for f in fields(Fault)]}"
-        )
+        known = [field.name for field in fields(Fault)]
+        wrong = min(unknown)
+        raise ValueError(f"fault: unknown key {wrong!r}; there are {known}{nearest_hint(wrong, known)}")
     rest = {key: value for key, value in fault.items() if key not in ("kind", "status")}
     return replace(_named(str(fault.get("status") or fault.get("kind") or "ok")), **rest)
+
+
+def _unknown(name: str) -> ValueError:
+    hint = nearest_hint(name, FAULT_NAMES)
+    return ValueError(f"fault: {name!r} is none of {', '.join(FAULT_NAMES)}{hint}")
 
 
 def _named(name: str) -> Fault:
     if name.isdigit() and int(name) in STATUSES:
         return Fault("status", status=int(name))
     if name == "status" or name not in get_args(Kind):
-        raise ValueError(f"fault: {name!r} is none of {', '.join(FAULT_NAMES)}")
+        raise _unknown(name)
     return Fault(name, delay_s=1.0 if name == "slow" else 0.0)  # type: ignore[arg-type]
 
 

@@ -324,8 +324,8 @@ async def test_a_server_that_takes_schemas_is_sent_the_verdicts(
         configured = settings.parse(
             f"""
 models:
-  asked: {{provider: {provider}, model: judging, base_url: "{server.url}", dialect: {{response_format: {form}}},
-           price: {{input: 1, output: 1}}}}
+  asked: {{provider: {provider}, model: judging, base_url: "{server.url}", price: {{input: 1, output: 1}},
+           dialect: {{response_format: {form}}}}}
 routing: {{judge: {{model: asked, max_tokens: 64}}}}
 {FAST}
 """

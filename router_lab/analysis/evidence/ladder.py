@@ -20,6 +20,7 @@ from router_lab.analysis.evidence.row_selection import rows_where
 from router_lab.counted import counted
 from router_lab.defaults import BASES
 from router_lab.errors import ConfigError
+from router_lab.nearest import nearest_hint
 from router_lab.shown.wording import plain
 
 # What tells better from worse; the others tell the same from different.
@@ -115,7 +116,8 @@ def check_basis(basis: str | None) -> None:
     """Raises `ConfigError` for a basis there is not, listing those there are."""
     if basis is not None and not (isinstance(basis, str) and basis in BASES):
         known = ", ".join(map(repr, BASES))
-        raise ConfigError(f"basis is {basis!r}; it is one of {known}, or None for the best there is")
+        hint = nearest_hint(basis, BASES)
+        raise ConfigError(f"basis is {basis!r}; it is one of {known}, or None for the best there is{hint}")
 
 
 def evidence(rows: pd.DataFrame, basis: str | None = None) -> Evidence:

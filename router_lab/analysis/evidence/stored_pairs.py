@@ -23,6 +23,7 @@ from router_lab.defaults import OWN_LIKENESS, SIMILARITIES
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed
 from router_lab.ledger.reading.tables import Tables
+from router_lab.nearest import nearest_hint
 from router_lab.records import BOTH_ANSWERED, VERDICT_SCORES, Side
 from router_lab.router.answers.blank import VISIBLE
 
@@ -301,7 +302,7 @@ def asked_scorer(tables: Any, scored_by: str) -> AskedScorer:
     names = ", ".join(map(repr, sorted(known)[:20])) or "nobody yet"
     raise ConfigError(
         f"scored_by is {scored_by!r}, who scored no pair here; it is 'truth', 'people', 'judge' or one of: "
-        f"{names}"
+        f"{names}{nearest_hint(scored_by, (*known, *KINDS))}"
     )
 
 

@@ -80,6 +80,7 @@ from router_lab.analysis.statistics.betting import log_e_path, tally
 from router_lab.analysis.statistics.prediction_powered import FEWEST_MARKED
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
+from router_lab.nearest import nearest_hint
 from router_lab.records import Watch
 from router_lab.shown.markup import bullets
 from router_lab.shown.wording import (
@@ -128,13 +129,16 @@ class MonitorResult:
         The ends are the running intersection of the confidence sequence, which is as valid as it is.
         """
         if task_type not in self.runs:
-            raise ConfigError(f"no run of {task_type!r}; there are {sorted(self.runs)}")
+            raise ConfigError(self._no_run(task_type))
         return _path(self.runs[task_type], self.decisions[task_type].alpha)
+
+    def _no_run(self, task_type: str) -> str:
+        return f"no run of {task_type!r}; there are {sorted(self.runs)}{nearest_hint(task_type, self.runs)}"
 
     def sentence(self, task_type: str) -> str:
         """Where one task type stands, in words. Raises `ConfigError` if it has no pairs."""
         if task_type not in self.runs:
-            raise ConfigError(f"no run of {task_type!r}; there are {sorted(self.runs)}")
+            raise ConfigError(self._no_run(task_type))
         return _sentence(self.runs[task_type], self.decisions[task_type], self.watches.get(task_type))
 
     def __repr__(self) -> str:
@@ -316,7 +320,8 @@ def _check_begin(begin: Collection[str], names: Sequence[str]) -> None:
     for name in begin:
         if name not in names:
             known = ", ".join(map(repr, names[:20])) or "none yet"
-            raise ConfigError(f"no pairs of {name!r}, so no watch of it can begin; there are {known}")
+            hint = nearest_hint(name, names)
+            raise ConfigError(f"no pairs of {name!r}, so no watch of it can begin; there are {known}{hint}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from router_lab import arguments
 from router_lab.errors import ConfigError
+from router_lab.nearest import nearest
 
 Keys = str | Sequence[str]
 Known = Mapping[str, Callable[[Any], Any]]
@@ -53,8 +53,8 @@ def keys_of(table: Any, by: Keys, known: Known) -> dict[str, Any]:
     names = names_of(by)
     unknown = [name for name in names if name not in known and name not in table.columns]
     if unknown:
-        near = get_close_matches(unknown[0], known, n=1)
-        hint = f"did you mean {near[0]!r}? There" if near else "there"
+        near = nearest(unknown[0], known)
+        hint = f"did you mean {near!r}? There" if near else "there"
         raise ConfigError(f"cannot group by {unknown[0]!r}; {hint} are {', '.join(known)}")
     return {name: known.get(name, _plain(name))(table) for name in names}
 

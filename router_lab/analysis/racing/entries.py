@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +21,7 @@ from router_lab.analysis.statistics.betting import Tally, tally
 from router_lab.defaults import BASES
 from router_lab.errors import ConfigError
 from router_lab.ledger.schema import TABLES
+from router_lab.nearest import nearest
 from router_lab.shown.wording import plain
 
 # Findings about one look at all pairs, which distinct inputs looked at at any time do not share.
@@ -97,9 +97,9 @@ def _known(rows: Any, name: str) -> list[str]:
 
 
 def _nearest(asked: str, known: Sequence[str]) -> str:
-    near = get_close_matches(asked, known, n=1, cutoff=0.5)
-    if near:
-        return f"; did you mean {plain(near[0])!r}?"
+    near = nearest(asked, known, cutoff=0.5)
+    if near is not None:
+        return f"; did you mean {plain(near)!r}?"
     return f"; there are {', '.join(map(plain, known[:10]))}" if known else ", nor of any other"
 
 

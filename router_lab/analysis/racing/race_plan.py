@@ -12,6 +12,7 @@ from router_lab.analysis.exit.runs import betting_scale
 from router_lab.analysis.statistics.betting import Floats
 from router_lab.defaults import ALPHA, MARGIN
 from router_lab.errors import ConfigError
+from router_lab.nearest import nearest_hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class RacePlan:
         asked_basis(None, self.basis, self.scored_by)
         of_refusals = f"a set of some of {', '.join(REFUSALS)}"
         if unknown := sorted({*arguments.texts("allow", self.allow, of_refusals)} - {*REFUSALS}):
-            raise ConfigError(f"allow names {', '.join(map(repr, unknown))}; it is {of_refusals}")
+            hint = nearest_hint(unknown[0], REFUSALS)
+            raise ConfigError(f"allow names {', '.join(map(repr, unknown))}; it is {of_refusals}{hint}")
 
     def scaled(self, differences: Floats, basis: str) -> tuple[Floats, float]:
         """Differences as values in [0, 1] to bet on, and the bar that their mean is held against."""

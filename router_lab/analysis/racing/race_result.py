@@ -16,6 +16,7 @@ from router_lab.analysis.racing.race_overview import IN_FIGURES, race_overview
 from router_lab.analysis.racing.race_plan import RacePlan
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
+from router_lab.nearest import nearest_hint
 from router_lab.shown.wording import basis_of, html_table, percent, plain, points
 
 COLUMNS: Final = (
@@ -85,7 +86,9 @@ class RaceResult:
         """The state of one candidate. Raises `ConfigError` where there is none of that name."""
         found = self.frame.loc[self.frame["candidate"] == candidate, "state"]
         if found.empty:
-            raise ConfigError(f"no candidate {candidate!r}; there are {sorted(self.frame['candidate'])}")
+            there = sorted(self.frame["candidate"])
+            hint = nearest_hint(candidate, there)
+            raise ConfigError(f"no candidate {candidate!r}; there are {there}{hint}")
         return RaceState(found.iloc[0])
 
     @property

@@ -9,6 +9,7 @@ from router_lab.arguments import choice
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.ledger.reading.tables import open_tables
 from router_lab.ledger.schema import TABLES, Table
+from router_lab.nearest import nearest_hint
 from router_lab.private_files import whole_file
 from router_lab.spreadsheets import FORMULA
 
@@ -30,7 +31,9 @@ def export(core: Core, path: Path, table: str, *, raw: bool = False) -> int:
     """
     choice("table", table, TABLES)
     if path.suffix not in _FORMATS:
-        raise ConfigError(f"{path}: the name must end in one of {', '.join(_FORMATS)}")
+        raise ConfigError(
+            f"{path}: the name must end in one of {', '.join(_FORMATS)}{nearest_hint(path.suffix, _FORMATS)}"
+        )
     columns = _columns(TABLES[table], guarded=path.suffix == ".csv" and not raw)
     try:
         with whole_file(path, private=core.files.private) as partial:

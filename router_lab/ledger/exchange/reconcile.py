@@ -17,6 +17,7 @@ from router_lab.ledger.exchange.provider_export import ALL_MODELS, ProviderExpor
 from router_lab.ledger.exchange.provider_values import model_name
 from router_lab.ledger.exchange.settlements import RECONCILED, Bill, settle_bills
 from router_lab.ledger.reading.reader import Reader
+from router_lab.nearest import nearest_hint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,6 +115,7 @@ def _check_provider(reader: Reader, provider: str) -> None:
     if provider not in known:
         raise ConfigError(
             f"provider={provider!r}: the ledger has no attempts of it; it has {', '.join(known) or 'none'}"
+            f"{nearest_hint(provider, known)}"
         )
 
 

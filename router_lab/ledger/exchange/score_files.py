@@ -14,6 +14,7 @@ from router_lab.arguments import choice, names
 from router_lab.errors import ConfigError, error_line
 from router_lab.ledger.exchange.spreadsheet_files import spreadsheet_file
 from router_lab.ledger.values import as_text, shown
+from router_lab.nearest import nearest_hint
 from router_lab.plain_files import check_plain, open_text
 from router_lab.records import VERDICT_SCORES, ScoreVerdict
 
@@ -144,7 +145,8 @@ class _RowReader:
         for verdict in get_args(ScoreVerdict):
             if word == verdict and (verdict == "unsure" or verdict in VERDICT_SCORES):
                 return VERDICT_SCORES.get(verdict, (None, None)), verdict
-        self._complain("preference", f"write one of {', '.join([*VERDICT_SCORES, 'unsure'])}")
+        words = [*VERDICT_SCORES, "unsure"]
+        self._complain("preference", f"write one of {', '.join(words)}{nearest_hint(word, words)}")
         return (None, None), None
 
     def _score(self, name: str) -> float | None:
@@ -291,13 +293,16 @@ def _columns_of(name: str, present: list[str], on: str, given: Mapping[str, str]
     choice("on", on, get_args(On))
     unknown = set(given) - {on, *_NAMES}
     if unknown:
-        raise ConfigError(f"column {min(unknown)!r}: ours are {', '.join([on, *_NAMES])}")
+        ours_are = [on, *_NAMES]
+        hint = nearest_hint(min(unknown), ours_are)
+        raise ConfigError(f"column {min(unknown)!r}: ours are {', '.join(ours_are)}{hint}")
     known: dict[str, str] = {}
     for ours, theirs in {on: (on,), **_NAMES}.items():
         wanted = (given[ours],) if ours in given else theirs
         found = [column for column in wanted if present.count(column) > 0]
         if ours in given and not found:
-            raise ConfigError(f"{name}: no column {given[ours]!r}; there are {', '.join(map(repr, present))}")
+            there = f"there are {', '.join(map(repr, present))}{nearest_hint(given[ours], present)}"
+            raise ConfigError(f"{name}: no column {given[ours]!r}; {there}")
         if len(found) > 1 or (found and present.count(found[0]) > 1):
             raise ConfigError(f"{name}: more than one column for {ours}. Keep one, or name it with columns=")
         if found:

@@ -39,6 +39,7 @@ from router_lab.ledger.schema import (
 )
 from router_lab.ledger.sealed.parquet import replaced_by
 from router_lab.ledger.sealed.seal import unsealed
+from router_lab.nearest import nearest_hint
 
 _ATTEMPTS_TO_READ = 5
 _Result = TypeVar("_Result")
@@ -195,6 +196,7 @@ class Reader:
         if unknown:
             raise LedgerError(
                 f"no column {unknown[0]!r} in {view.table.name}; it has {', '.join(view.table.names)}"
+                f"{nearest_hint(unknown[0], view.table.names)}"
             )
         read = list(dict.fromkeys([*wanted, view.table.time]))
         parts = [ds.dataset(view.unsealed).to_table(columns=read, filter=condition)]

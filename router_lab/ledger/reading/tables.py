@@ -15,6 +15,7 @@ from router_lab.ledger.disk.sealed_storage import Files
 from router_lab.ledger.journal.writer import catch_up
 from router_lab.ledger.reading.reader import Reader, View, parquet_dataset
 from router_lab.ledger.schema import TABLES, Table
+from router_lab.nearest import nearest_hint
 from router_lab.private_files import spill_folder
 
 _SQL_TYPES = {
@@ -41,7 +42,8 @@ class Tables:
         try:
             return self.__dict__["_tables"][name]
         except KeyError:
-            raise AttributeError(f"no table {name!r}; there are {', '.join(TABLES)}") from None
+            hint = nearest_hint(name, TABLES)
+            raise AttributeError(f"no table {name!r}; there are {', '.join(TABLES)}{hint}") from None
 
     def __dir__(self) -> Sequence[str]:
         return [*super().__dir__(), *self._tables]

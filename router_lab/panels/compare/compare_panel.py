@@ -10,6 +10,7 @@ import ipywidgets as widgets
 from router_lab import arguments
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
+from router_lab.nearest import nearest_hint
 from router_lab.panels.compare.filter_bar import FilterBar
 from router_lab.panels.compare.marking import MarkingPanel
 from router_lab.panels.compare.pair_filter import PairFilter
@@ -76,7 +77,8 @@ class ComparePanel(Panel[PageContent]):
         mode: Mode = "browse",
     ) -> None:
         if mode not in get_args(Mode):
-            raise ConfigError(f"mode={mode!r}: choose one of {', '.join(get_args(Mode))}")
+            hint = nearest_hint(mode, get_args(Mode))
+            raise ConfigError(f"mode={mode!r}: choose one of {', '.join(get_args(Mode))}{hint}")
         self._given = source
         self._marking: MarkingPanel | None = None
         self._source = pair_source(source)
@@ -123,7 +125,8 @@ class ComparePanel(Panel[PageContent]):
     def mark(self, number: int, verdict: VerdictWord, note: str = "") -> HumanVerdict:
         """Give the pair with this `number` on the page a verdict; store it, then show it as saved."""
         if verdict not in VERDICTS:
-            raise ConfigError(f"verdict {verdict!r}: choose one of {', '.join(VERDICTS)}")
+            hint = nearest_hint(verdict, VERDICTS)
+            raise ConfigError(f"verdict {verdict!r}: choose one of {', '.join(VERDICTS)}{hint}")
         pairs = self._now.pairs
         if not 1 <= number <= len(pairs):
             raise ConfigError(f"pair {number}: this page shows pairs 1 to {len(pairs)}")

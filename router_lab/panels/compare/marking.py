@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import ipywidgets as widgets
 
 from router_lab.errors import ConfigError
+from router_lab.nearest import nearest_hint
 from router_lab.panels.compare.diff import pieces, text_html
 from router_lab.panels.keyboard_shortcuts import KeyboardShortcuts
 from router_lab.panels.panel import ROW, WIDE, Panel, control
@@ -107,7 +108,8 @@ class MarkingPanel(Panel["SpotCheck | None"]):
     def mark(self, mark: Mark, note: str = "") -> None:
         """Keep this mark on the pair shown, then show the next one. Raises `ConfigError`, `LedgerError`."""
         if mark not in self._buttons:
-            raise ConfigError(f"mark {mark!r}: choose one of {', '.join(self._buttons)}")
+            hint = nearest_hint(mark, self._buttons)
+            raise ConfigError(f"mark {mark!r}: choose one of {', '.join(self._buttons)}{hint}")
         check = self.current
         if check is None:
             self.say("No pair is waiting: draw more pairs.")

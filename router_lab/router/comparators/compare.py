@@ -26,7 +26,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import partial
 from importlib.metadata import entry_points
 from types import MappingProxyType
@@ -36,6 +35,7 @@ from pydantic import ValidationError
 
 from router_lab import arguments
 from router_lab.errors import ConfigError
+from router_lab.nearest import nearest
 from router_lab.records import Ending, Reply
 from router_lab.router.answers.schema_checks import is_plain
 from router_lab.router.answers.thoughts import separated
@@ -233,8 +233,8 @@ def _explain(kind: type[Options], error: ValidationError) -> str:
         return f"comparator `{kind.name}`: option `{key}`: {explain(problem).message}"
     if not known:
         return f"comparator `{kind.name}`: option `{key}` is unknown; it takes no options"
-    near = get_close_matches(key, known, n=1)
-    hint = f"did you mean `{near[0]}`?" if near else f"it takes {', '.join(known)}"
+    near = nearest(key, known)
+    hint = f"did you mean `{near}`?" if near else f"it takes {', '.join(known)}"
     return f"comparator `{kind.name}`: option `{key}` is unknown; {hint}"
 
 
@@ -242,8 +242,8 @@ def _from_entry_point(name: str, options: dict[str, Any]) -> UserComparator:
     found = next(iter(entry_points(group=GROUP, name=name)), None)
     if found is None:
         known = comparator_names()
-        near = get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known)}"
+        near = nearest(name, known, cutoff=0.5)
+        hint = f"did you mean `{near}`?" if near else f"known are {', '.join(known)}"
         raise ConfigError(f"comparator `{name}` is unknown; {hint}")
     try:
         function = found.load()

@@ -21,6 +21,7 @@ from router_lab.ledger.exchange.imports.langfuse import langfuse_rows, read_obse
 from router_lab.ledger.exchange.imports.message_content import asked, said
 from router_lab.ledger.exchange.imports.messages import as_json, response_schema
 from router_lab.ledger.exchange.imports.spans import read_span, span_rows, spans_with_logs
+from router_lab.nearest import nearest_hint
 from router_lab.router.providers.usage import read_usage
 
 # Where a plain file keeps what an input is made of beside one prompt.
@@ -139,7 +140,8 @@ def jsonl_format(columns: Mapping[str, str]) -> ForeignFormat:
     names = (*FOREIGN_COLUMNS, *_INPUT_COLUMNS)
     unknown = sorted(set(columns) - set(names))
     if unknown:
-        raise ConfigError(f"columns: {unknown[0]!r} is not one of {', '.join(sorted(names))}")
+        hint = nearest_hint(unknown[0], names)
+        raise ConfigError(f"columns: {unknown[0]!r} is not one of {', '.join(sorted(names))}{hint}")
 
     def read(row: dict[str, Any]) -> LogRow:
         values = {name: _reach(row, columns.get(name, name)) for name in names}
