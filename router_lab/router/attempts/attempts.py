@@ -346,7 +346,7 @@ class Attempts:
         if job.worker is None or len(response.body) <= _QUICK_BYTES:
             return decode(response.body)
         try:
-            return await job.worker.run(partial(decode, response.body), within_s=_READ_S)
+            return await job.worker.run(partial(decode, bytes(response.body)), within_s=_READ_S)
         except TookTooLongError as error:
             raise ResponseParseError(f"the answer cannot be read: it {error}") from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from router_lab.router.providers.wire import BYTE_ORDER_MARK, decode
@@ -58,8 +59,21 @@ def ends_with_mark(body: bytes) -> bool:
     return body.rstrip().endswith((b"}[DONE]", b"\n[DONE]", b" [DONE]", b":[DONE]"))
 
 
+class WholeBody(bytes):
+    """The body of an answer. Its JSON is read once, though usage and reply are both taken from it."""
+
+    @cached_property
+    def json(self) -> Any:
+        """What `decode_body` gives; nobody may change it. Raises ValueError."""
+        return _decoded(self)
+
+
 def decode_body(body: bytes) -> Any:
     """The JSON of a whole body, whatever end of a stream a proxy has put behind it. Raises ValueError."""
+    return body.json if isinstance(body, WholeBody) else _decoded(body)
+
+
+def _decoded(body: bytes) -> Any:
     try:
         return decode(body)
     except ValueError:

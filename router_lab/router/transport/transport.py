@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from router_lab.errors import ProviderError
+from router_lab.router.providers.events import WholeBody
 from router_lab.router.providers.provider import WireRequest
 from router_lab.router.transport.encoding import plain_bytes
 from router_lab.router.transport.quoted_key import redacted, redacted_headers
@@ -144,7 +145,7 @@ class Transport:
                 await close_response(response)
         body = redacted(response.status_code, b"".join(parts), request)
         headers = redacted_headers(response.headers, request)
-        return WireResponse(response.status_code, headers, body, cut)
+        return WireResponse(response.status_code, headers, WholeBody(body), cut)
 
     @asynccontextmanager
     async def stream(
