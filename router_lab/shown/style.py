@@ -30,8 +30,9 @@ TEXT = (
     "overflow-x:hidden;overflow-y:auto;max-height:28em;"
     "font-family:ui-monospace,monospace;font-size:12px;line-height:1.5;margin:0"
 )
-GONE = "background:rgba(213,94,0,.25);text-decoration:line-through"
-CAME = "background:rgba(0,114,178,.28);text-decoration:underline"
+# What only one side says: neither is struck out, for it may well be right.
+PRIMARY_ONLY = "background:rgba(213,94,0,.25);color:inherit;text-decoration:underline dashed"
+SHADOW_ONLY = "background:rgba(0,114,178,.28);color:inherit;text-decoration:underline"
 CELL = (
     f"border-bottom:{LINE};padding:3px 12px 3px 0;text-align:left;vertical-align:top;overflow-wrap:anywhere"
 )

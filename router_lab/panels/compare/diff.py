@@ -20,10 +20,10 @@ from router_lab.shown.escape import (
     tag,
 )
 from router_lab.shown.style import (
-    CAME,
     CELL,
     FAINT,
-    GONE,
+    PRIMARY_ONLY,
+    SHADOW_ONLY,
 )
 
 COMPARED = 20_000
@@ -82,7 +82,7 @@ def fields(primary: str, shadow: str) -> list[Field] | None:
 
 def text_html(runs: list[Piece], side: Side, limit: int) -> Html:
     """One side's runs with what only it says marked; equal stretches shortened, the whole cut at `limit`."""
-    name, style = ("del", GONE) if side == "primary" else ("ins", CAME)
+    style = PRIMARY_ONLY if side == "primary" else SHADOW_ONLY
     shown: list[Html] = []
     left = limit
     for place, run in enumerate(runs):
@@ -93,7 +93,7 @@ def text_html(runs: list[Piece], side: Side, limit: int) -> Html:
             shown.append(_shortened(run.text, left, first=place == 0, last=place == len(runs) - 1))
             left -= min(len(run.text), 2 * KEPT)
         else:
-            shown.append(tag(name, show(run.text, limit=left), style=style))
+            shown.append(tag("mark", show(run.text, limit=left), style=style))
             left -= len(run.text)
     return Html("".join(shown))
 
@@ -114,8 +114,8 @@ def _field_row(field: Field, limit: int) -> Html:
         sign, left, right = "=", show(field.primary, limit), show(field.shadow, limit)
     else:
         sign = "≠"
-        left = _value(field.primary, "del", GONE, limit)
-        right = _value(field.shadow, "ins", CAME, limit)
+        left = _value(field.primary, PRIMARY_ONLY, limit)
+        right = _value(field.shadow, SHADOW_ONLY, limit)
     cells = (show(sign), show(field.path, limit=200), left, right)
     widths = ("width:1.5em", "width:24%", "width:38%", "width:38%")
     return tag(
@@ -123,10 +123,10 @@ def _field_row(field: Field, limit: int) -> Html:
     )
 
 
-def _value(text: str | None, name: str, style: str, limit: int) -> Html:
+def _value(text: str | None, style: str, limit: int) -> Html:
     if text is None:
         return tag("em", show("absent"), style=FAINT)
-    return tag(name, show(text, limit), style=style)
+    return tag("mark", show(text, limit), style=style)
 
 
 def _shortened(text: str, limit: int, *, first: bool, last: bool) -> Html:

@@ -77,9 +77,15 @@ def test_paging_by_buttons_and_by_number(panel: ComparePanel) -> None:
 
 def test_differences_are_marked_and_equal_answers_are_not() -> None:
     differing = body(ComparePanel(frame(row(shadow_output="same thing"))))
-    assert "<del" in differing
-    assert "<ins" in differing
-    assert "<del" not in body(ComparePanel(frame(row())))
+    assert differing.count("<mark") == 2
+    assert "<mark" not in body(ComparePanel(frame(row())))
+
+
+@pytest.mark.parametrize("answers", [("yes", "no"), ('{"a": 1, "b": 2}', '{"a": 3}')], ids=["text", "fields"])
+def test_no_answer_is_struck_out_for_either_may_be_right(answers: tuple[str, str]) -> None:
+    shown = body(ComparePanel(frame(row(primary_output=answers[0], shadow_output=answers[1]))))
+    assert "<mark" in shown
+    assert not [word for word in ("line-through", "<del", "<s>", "<strike") if word in shown]
 
 
 def test_json_answers_are_compared_by_field() -> None:

@@ -83,7 +83,7 @@ def test_which_model_said_what_is_hidden_until_the_mark_is_kept(ledger: rl.Ledge
         page = (
             body(panel) + panel._repr_mimebundle_()["text/html"] + json.dumps(panel.get_state(), default=str)
         )
-        for word in (*ALIASES.values(), *MODELS.values(), "primary", "shadow", "<del", check.comparison_id):
+        for word in (*ALIASES.values(), *MODELS.values(), "primary", "shadow", "dashed", check.comparison_id):
             assert word not in page
         panel.mark("unsure")
         a, b = reversed(check.aliases) if check.primary_is == "B" else check.aliases
