@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from router_lab.cli.common import (
 from router_lab.cli.key_values import option
 from router_lab.defaults import MARGIN
 from router_lab.errors import ConfigError
+from router_lab.extras import imported
 from router_lab.shown.escape import plain
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ EXAMPLES = """\
   router-lab replay ledger --task-type summarize --since 2026-11-01 --sample 2000 --seed 1 --candidate small
   router-lab replay prompts.csv --primary call --candidate small --yes
   router-lab replay log.jsonl --candidate a --candidate b --candidate c --race --margin 0.02 --yes
+  router-lab replay log.parquet --candidate small --spark spark://host:7077 --yes
 """
 
 
@@ -70,6 +73,13 @@ def add_to(commands: Commands) -> None:
         "--margin", type=float, help=f"of the race, the loss you would accept (default: {MARGIN:g})"
     )
     command.add_argument("--batch", action="store_true", help="by the batch: half the price, within a day")
+    command.add_argument(
+        "--spark",
+        nargs="?",
+        const="",
+        metavar="MASTER",
+        help="ask from the executors of a cluster, such as spark://host:7077 (default: as Spark is set up)",
+    )
     command.add_argument("--yes", action="store_true", help="send without asking")
     add_config_option(command)
     add_ledger_option(command)
@@ -123,10 +133,23 @@ async def _replayed(arguments: argparse.Namespace, candidates: list[Candidate]) 
                 strict=not arguments.skip_bad_rows,
                 batch=arguments.batch,
                 race=plan,
+                spark=None if arguments.spark is None else _spark(arguments.spark),
                 confirm=confirm,
                 progress=sys.stderr.isatty(),
             )
     return done if agreed[-1] else None
+
+
+def _spark(master: str) -> Any:
+    """A session whose executors run this Python. Raises `ConfigError` where Spark is not installed."""
+    with imported():
+        from pyspark.sql import SparkSession
+
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName("router_lab replay").config(
+        "spark.ui.showConsoleProgress", "false"
+    )
+    return (builder.master(master) if master else builder).getOrCreate()
 
 
 def _race_plan(arguments: argparse.Namespace) -> RacePlan | bool:

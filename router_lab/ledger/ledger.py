@@ -16,6 +16,7 @@ from router_lab.ledger.batches import LedgerBatches
 from router_lab.ledger.content import Content
 from router_lab.ledger.core import Core
 from router_lab.ledger.disk.place import place_of
+from router_lab.ledger.journals import LedgerJournals
 from router_lab.ledger.schema import aware
 from router_lab.ledger.status import Status, read_status
 from router_lab.ledger.switch import LedgerSwitch
@@ -54,6 +55,7 @@ class Ledger:
         self.switch = LedgerSwitch(self._core)
         self.accounts = LedgerAccounts(self._core, self.switch)
         self.batches = LedgerBatches(self._core, self.accounts)
+        self.journals = LedgerJournals(self._core)
 
     def attempts(
         self,

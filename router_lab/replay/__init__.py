@@ -3,7 +3,8 @@
 Rows come from a file (`.jsonl`, `.csv`, `.parquet`), a data frame, any iterable of mappings, or a ledger.
 With candidates, each is asked every row once, and compared with the answer that the row's log has, or that
 the primary gives: begin reading in `trial.py`. Without, every row is completed as its route says: `run.py`.
-With `batch=True` they are asked by the batch, at half the price: `batching.py`.
+With `batch=True` they are asked by the batch, at half the price: `batching.py`; of a Spark frame by its
+executors: `on_spark.py`.
 What is answered in the ledger is not asked again, and the ledger holds everything.
 """
 

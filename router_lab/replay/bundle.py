@@ -83,7 +83,7 @@ class BundleFile:
         self.rows += bool(calls)
         for repeat, call in enumerate(calls, 1):
             one = replace(call.last, cost_usd=call.cost_usd, latency_ms=call.latency_ms, attempt_no=1)
-            self._waiting.append((key, _row_text(row), repeat, one))
+            self._waiting.append((key, row_text(row), repeat, one))
             self.answers += 1
         if len(self._waiting) >= _AT_ONCE:
             self.write()
@@ -133,7 +133,7 @@ def _answer(stored: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _row_text(row: Row) -> str:
+def row_text(row: Row) -> str:
     """The row in the columns that a replay reads. Raises `ConfigError`."""
     known = {one.name: getattr(row, one.name) for one in fields(row)}
     known.pop("has_id")

@@ -117,14 +117,21 @@ def _check_nearly_expected(names: Iterable[str]) -> None:
             )
 
 
+def is_spark_frame(source: Any) -> bool:
+    """Whether rows are given as a data frame of Spark."""
+    return hasattr(source, "sparkSession") and hasattr(source, "mapInArrow")
+
+
 def read_rows(source: Any) -> Iterator[Any]:
-    """The rows of a path, a data frame (pandas, polars, Arrow) or an iterable, one by one.
+    """The rows of a path, a data frame (pandas, polars, Arrow, Spark) or an iterable, one by one.
 
     A row that cannot be read is yielded as a `ConfigError`, so that it can be counted and passed by.
     Raises `ConfigError` for a source that is none of these, or is not there.
     """
     if isinstance(source, (str, Path)):
         return _file(Path(source))
+    if is_spark_frame(source):
+        return (row.asDict(recursive=True) for row in source.toLocalIterator())
     if hasattr(source, "iter_rows"):  # polars
         return iter(source.iter_rows(named=True))
     if hasattr(source, "to_batches"):  # Arrow

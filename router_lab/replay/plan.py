@@ -6,7 +6,7 @@ import heapq
 import random
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +19,7 @@ from router_lab.replay.dataset_rows import Row, present
 from router_lab.replay.logged import Logged
 from router_lab.replay.paid_pairs import TextSet, key64, latencies, replay_id
 from router_lab.replay.scoring import Scorer
-from router_lab.replay.sources import OpenRows
+from router_lab.replay.sources import SourceRows
 from router_lab.router.request.request import Request
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class ItemReader:
 
     def __init__(
         self,
-        rows: OpenRows,
+        rows: SourceRows,
         router: OfflineRouter,
         candidates: Sequence[Candidate],
         primary: Primary,
@@ -339,6 +339,15 @@ class ItemReader:
             low += min(longest, self._router.likely_usd(job, candidate.name, _length(item.logged)))
         each = rows / len(some) if some else 0.0
         return CandidateCost(candidate.name, rows, low * each, high * each)
+
+
+def expecting(items: Iterable[Item], expected: dict[tuple[str, str], Row]) -> Iterator[Item]:
+    """The items; of those that expect an answer, what that is stays in `expected`."""
+    for item in items:
+        row = item.row
+        if row.expected is not None:
+            expected[row.task_id, row.task_type] = replace(row, prompt=None, messages=None, system=None)
+        yield item
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,31 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from router_lab.errors import ConfigError
 from router_lab.ledger.schema import aware
 from router_lab.replay.bundle import bundle_rows, is_bundle
-from router_lab.replay.dataset_rows import count_rows, read_rows
+from router_lab.replay.dataset_rows import count_rows, is_spark_frame, read_rows
 from router_lab.replay.ledger_rows import LedgerRows, is_ledger
 from router_lab.task_types import is_within
+
+
+class SourceRows(Protocol):
+    """What is given row by row, from the first each time: mappings, prompts, or what is wrong with one."""
+
+    name: str
+
+    @property
+    def is_ledger(self) -> bool:
+        """Whether they are calls of a ledger, with their keys."""
+
+    @property
+    def is_bundle(self) -> bool:
+        """Whether they have keys, and further answers in `again`."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """The rows, from the first."""
 
 
 class OpenRows(AbstractContextManager["OpenRows"]):
@@ -29,12 +46,13 @@ class OpenRows(AbstractContextManager["OpenRows"]):
     def __init__(
         self, source: Any, task_type: str | None, within: str | None, since: datetime | str | None
     ) -> None:
-        self._source = source
+        # A Spark frame is computed once: it need not give the same rows in the same order twice.
+        self._source: Any = read_rows(source) if is_spark_frame(source) else source
         self._task_type = task_type
         self._within = within
         self._since = None if since is None else aware(since)
         self._ledger = LedgerRows(source, within, self._since) if is_ledger(source) else None
-        self.is_bundle = is_bundle(source)
+        self._is_bundle = is_bundle(source)
         self._kept: Any = None
         self.name = self._ledger.name if self._ledger else _name(source)
         self.is_named = self._ledger is not None or isinstance(source, str | Path)
@@ -43,6 +61,11 @@ class OpenRows(AbstractContextManager["OpenRows"]):
     def is_ledger(self) -> bool:
         """Whether the rows are calls that a ledger holds."""
         return self._ledger is not None
+
+    @property
+    def is_bundle(self) -> bool:
+        """Whether the rows are those of a bundle."""
+        return self._is_bundle
 
     def count(self) -> int | None:
         """How many rows there are, when that is cheap to know and nothing is left out."""

@@ -13,11 +13,13 @@ from router_lab.errors import ConfigError
 from router_lab.replay.asking import CandidateTally
 from router_lab.replay.batching import BatchReplay
 from router_lab.replay.candidates import Candidate, read_candidates
-from router_lab.replay.dataset_rows import Row
+from router_lab.replay.dataset_rows import Row, is_spark_frame
+from router_lab.replay.executor import SparkTask
 from router_lab.replay.fan_out import FanOut
+from router_lab.replay.on_spark import SparkRun, check_spark, replay_on_spark
 from router_lab.replay.outcome import CandidateResult, ReplayRun
 from router_lab.replay.pair_scores import score_pairs
-from router_lab.replay.plan import Item, ItemReader, Plan, Primary, refuse
+from router_lab.replay.plan import ItemReader, Plan, Primary, expecting, refuse
 from router_lab.replay.progress import Progress, reporting_candidates
 from router_lab.replay.race_run import Items, RaceRun, run_race
 from router_lab.replay.replay_arguments import check_arguments
@@ -60,6 +62,7 @@ async def replay_candidates(
     confirm: Confirm | None = None,
     progress: bool | Progress | None = None,
     race: RacePlan | bool = False,
+    spark: Any = None,
 ) -> ReplayRun:
     """Ask every candidate every row, and keep a pair with the primary's answer for each, paid once.
 
@@ -95,6 +98,11 @@ async def replay_candidates(
     `run_id`, or `router-lab batch status`, fetches what has come back meanwhile. The worst cost is held in
     the budgets while a batch is out, and where the switch of a task type is off none of it is handed in.
 
+    With rows in a Spark frame, or with `spark` (a SparkSession), the executors ask, and `concurrency` is
+    shared among them: each writes a journal of its own in the ledger's folder, which all machines share, and
+    spends a slice of what the budgets leave; one that is killed is begun anew and pays nothing twice. A race
+    and batches are run by this process, also of a Spark frame.
+
     Pairs are compared by `comparator`, else as the route's shadow is, else as `text`. They have
     `origin="replay"`, the candidate's name as `shadow_alias`, and the `run_id`. The budgets of shadows hold;
     the switch, which governs what is sent unasked, does not stop it. Raises `ConfigError` before anything is
@@ -115,6 +123,7 @@ async def replay_candidates(
     if comparator is not None:
         made_comparator(comparator, options or {})
     scorer = Scorer(None if comparator == "judge" else comparator, options, router.settings)
+    session = _session(spark, rows, router, is_here=batch or race_plan is not None)
     models = {one.name: one.model(router.settings) for one in chosen}
     beside = OfflineRouter.of(router, models, in_batch=batch)
     try:
@@ -142,6 +151,20 @@ async def replay_candidates(
             if confirm is not None and not confirm(plan):
                 return _result(plan, None, chosen, 0, router, "not confirmed: nothing was sent")
             with reporting_candidates(progress, chosen, sum(plan.drawn.values()) * repeats) as report:
+                if session is not None:
+                    asked = SparkTask(
+                        run_id=plan.run_id,
+                        candidates=chosen,
+                        primary=primary,
+                        chances=plan.chances,
+                        comparator=comparator,
+                        options=options or {},
+                        repeats=repeats,
+                        reuse=reuse,
+                        concurrency=concurrency,
+                    )
+                    there = await replay_on_spark(session, router, asked, lambda: reader.items(drawn), report)
+                    return _result(plan, there, chosen, repeats, router, there.stopped, there.scored)
                 run = FanOut(
                     router=beside,
                     candidates=chosen,
@@ -161,7 +184,7 @@ async def replay_candidates(
                     expected: dict[tuple[str, str], Row] = {}
                     if batched is not None:
                         await batched.ask(items)
-                    await run.run(lambda: _expecting(items(), expected))
+                    await run.run(lambda: expecting(items(), expected))
                     if batched is not None:
                         run.stopped = run.stopped or batched.stopped
                     scored += await score_pairs(router.ledger, expected, scorer)
@@ -175,14 +198,16 @@ async def replay_candidates(
     return _result(plan, run, chosen, repeats, router, run.stopped, scored, raced)
 
 
-def _expecting(items: Any, expected: dict[tuple[str, str], Row]) -> Any:
-    """The items; of those that expect an answer, what that is stays."""
-    item: Item
-    for item in items:
-        row = item.row
-        if row.expected is not None:
-            expected[row.task_id, row.task_type] = replace(row, prompt=None, messages=None, system=None)
-        yield item
+def _session(spark: Any, rows: Any, router: Router, *, is_here: bool) -> Any:
+    """The Spark session whose executors ask; None for this process. Raises `ConfigError`."""
+    if spark is not None and is_here:
+        raise ConfigError("spark: a race and batches are run by this process; leave `spark` out, or them")
+    plays_back = router._calls.recording is not None
+    session = spark if spark is not None else rows.sparkSession if is_spark_frame(rows) else None
+    if session is None or is_here or plays_back:
+        return None
+    check_spark(session, router)
+    return session
 
 
 def _race_plan(race: RacePlan | bool) -> RacePlan | None:
@@ -217,7 +242,7 @@ def _check(primary: str, run_id: str | None) -> None:
 
 def _result(
     plan: Plan,
-    run: FanOut | None,
+    run: FanOut | SparkRun | None,
     candidates: tuple[Candidate, ...],
     repeats: int,
     router: Router,

@@ -11,6 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 from router_lab import arguments
 from router_lab.ledger.disk.sealed_storage import Files, LocalFiles, RemoteFiles
 
+# Where further journals of a ledger are, see `journals`. Parquet readers pass over it.
+JOURNALS_NAME = "_journals"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -29,7 +32,11 @@ def place_of(path: str | Path, journal: str | Path | None) -> Place:
     if "://" not in uri:
         # Absolute, since the working directory may change while the ledger is open.
         folder = arguments.path("path", path).absolute()
-        return Place(name, journal.absolute() if journal is not None else folder, LocalFiles(folder))
+        if journal is None:
+            return Place(name, folder, LocalFiles(folder))
+        # Half-written files are cleared by the journal that wrote them, under a lock of its own.
+        own = hashlib.sha256(os.fsencode(journal.absolute())).hexdigest()[:12]
+        return Place(name, journal.absolute(), LocalFiles(folder, f"_stage-{own}"))
     folder = journal.absolute() if journal is not None else _journal_folder(uri, name)
     return Place(name, folder, RemoteFiles(uri, name, folder / "_outbox"))
 

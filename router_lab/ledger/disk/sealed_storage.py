@@ -9,6 +9,7 @@ import fnmatch
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -35,6 +36,9 @@ class Files(Protocol):
 
     def clear_stages(self) -> None:
         """Delete what killed processes left half-written. The caller holds the seal lock."""
+
+    def remove_stage(self) -> None:
+        """Delete what staging left, once its journal is done with."""
 
     def remove(self, name: str) -> None:
         """Delete `name` if it is there."""
@@ -63,8 +67,9 @@ class LocalFiles:
 
     is_local = True
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, stage: str = _STAGE) -> None:
         self._root = root
+        self._stage = stage
         self.private = True
 
     @property
@@ -74,7 +79,7 @@ class LocalFiles:
 
     def staging(self, name: str) -> Path:
         """In a folder of its own within the same file system: some readers take up whatever a table has."""
-        folder = make_folder(self._root / _STAGE, private=self.private)
+        folder = make_folder(self._root / self._stage, private=self.private)
         return _staged(folder / f"{name.replace('/', '~')}.{os.getpid()}.part", private=self.private)
 
     def publish(self, staged: Path, name: str) -> None:
@@ -91,7 +96,13 @@ class LocalFiles:
 
     def clear_stages(self) -> None:
         """In the stage."""
-        _clear(self._root / _STAGE, "*.part")
+        _clear(self._root / self._stage, "*.part")
+
+    def remove_stage(self) -> None:
+        """With its folder."""
+        self.clear_stages()
+        with suppress(OSError):
+            (self._root / self._stage).rmdir()
 
     def remove(self, name: str) -> None:
         """Delete the file."""
@@ -168,6 +179,10 @@ class RemoteFiles:
     def clear_stages(self) -> None:
         """In the outbox."""
         _clear(self._outbox, ".*.part")
+
+    def remove_stage(self) -> None:
+        """The outbox goes with the journal's folder."""
+        self.clear_stages()
 
     def remove(self, name: str) -> None:
         """Delete the object."""

@@ -68,6 +68,13 @@ class BudgetCounters:
                 warnings.append(line)
         return warnings
 
+    def left(self, line: BudgetLine) -> int | None:
+        """What a line leaves now; None without a limit."""
+        counter = self._counter(line)
+        if counter.limit_nano is None:
+            return None
+        return max(0, counter.limit_nano - counter.spent - counter.held)
+
     def charge(self, keys: Sequence[tuple[str, str]], held: int, spent: int) -> None:
         """Give back `held` and count `spent` in every line of `keys`, `(scope, period)` pairs."""
         for key in keys:

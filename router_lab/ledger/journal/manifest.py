@@ -34,6 +34,12 @@ def add_to_manifest(journal: sqlite3.Connection, files: Sequence[SealedFile]) ->
     )
 
 
+def manifest_of(journal: sqlite3.Connection) -> list[SealedFile]:
+    """All of its lines."""
+    rows = journal.execute("SELECT path, name, date, rows, bytes, sha256, schema FROM files ORDER BY path")
+    return [SealedFile(*row) for row in rows.fetchall()]
+
+
 def ledger_id_of(journal: sqlite3.Connection) -> str:
     """The id that begins the name of every file this journal seals now."""
     return str(_meta(journal, "id"))

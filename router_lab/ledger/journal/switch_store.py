@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 from router_lab.counted import counted
 from router_lab.ledger.journal.lines import LINES_VERSION, encoder
@@ -160,6 +161,19 @@ def _count(connection: sqlite3.Connection, task_type: str, change: str, amount: 
         "AND (expires_pairs IS NOT NULL OR expires_nano IS NOT NULL)",
         (amount, *names),
     )
+
+
+def stored_flips(journal: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    """The flips that no writer holds, as they are stored."""
+    return journal.execute("SELECT * FROM switch_flips WHERE owner IS NULL").fetchall()
+
+
+def put_flips(journal: sqlite3.Connection, flips: Sequence[tuple[Any, ...]], epoch: int) -> None:
+    """What `stored_flips` and `newest_epoch` gave elsewhere, in a journal without flips."""
+    for flip in flips:
+        marks = ", ".join("?" * len(flip))
+        journal.execute(f"INSERT INTO switch_flips VALUES ({marks})", flip)  # noqa: S608 - only marks
+    journal.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (str(epoch),))
 
 
 def newest_epoch(journal: sqlite3.Connection) -> int:

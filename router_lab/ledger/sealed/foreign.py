@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from router_lab.errors import LedgerError
+from router_lab.ledger.disk.place import JOURNALS_NAME
 from router_lab.ledger.disk.sealed_storage import Files
 from router_lab.ledger.journal.budget_counters import line_totals
 from router_lab.ledger.journal.file import JOURNAL_NAME
@@ -79,6 +80,9 @@ def _is_only_journal(journal: sqlite3.Connection, files: Files) -> bool:
         return False
     (_, _, used) = journal.execute("PRAGMA database_list").fetchone()
     beside = Path(files.location(JOURNAL_NAME))
+    others = beside.parent / JOURNALS_NAME
+    if others.exists() and any(others.iterdir()):
+        return False
     return beside.exists() and beside.samefile(used)
 
 
