@@ -385,6 +385,32 @@ async def test_logged_tool_calls_are_compared_and_no_tool_is_run(lab: Lab) -> No
     assert set(pairs["primary_ending"]) == {"complete"}
 
 
+async def test_an_agents_calls_are_replayed_step_by_step_out_of_the_ledger(lab: Lab) -> None:
+    item = {"type": "object", "properties": {"item": {"type": "integer"}}}
+    weigh = {"type": "function", "function": {"name": "weigh", "description": "Weighs.", "parameters": item}}
+    talk: list[Any] = [{"role": "user", "content": "Weigh item 1 please."}]
+    async with lab.router(ROUTING) as router:
+        for _ in range(3):  # two of them ask the same call, under other ids
+            done = await router.complete(messages=talk, tools=[weigh], task_type="ask", task_id="agent")
+            talk.append({"role": "assistant", "content": done.text, "tool_calls": []})
+            for call in done.tool_calls:
+                function = {"name": call.name, "arguments": json.dumps(call.arguments)}
+                talk[-1]["tool_calls"].append({"id": call.id, "type": "function", "function": function})
+                talk.append({"role": "tool", "tool_call_id": call.id, "content": "3 kilograms"})
+            talk.append({"role": "user", "content": "Weigh item 1 please."})
+        ids = {call["id"] for turn in talk for call in turn.get("tool_calls", ())}
+        before = len(lab.served)
+        run = await rl.replay(router, lab.ledger, candidates=["cheap"])
+        again = await rl.replay(router, lab.ledger.tables(), candidates=["other"], run_id="tables")
+    assert run["cheap"].answered == again["other"].answered == 3 and len(lab.served) == before + 6
+    attempts, pairs = lab.attempts, lab.comparisons
+    primaries = attempts[~attempts["is_shadow"]].set_index("attempt_id")
+    assert len(primaries) == 3 and len(ids) >= 1 and primaries["prompt"].str.contains("tool: 3 kilo").any()
+    # What was asked is what had been asked, to the ids of the calls.
+    assert (pairs["input_hash"] == primaries.loc[pairs["primary_attempt_id"], "input_hash"].array).all()
+    assert pairs["input_hash"].nunique() == 3
+
+
 async def test_answers_that_were_kept_as_hashes_are_asked_again_and_no_text_is_stored(lab: Lab) -> None:
     async with lab.router(ROUTING, "ledger: {content: hash}") as router:
         await rl.replay(router, log(2), candidates=["cheap"])
