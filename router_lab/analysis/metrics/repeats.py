@@ -5,6 +5,11 @@ of time), and rows that say the same again count for little. Two readings are ke
 they part: the share of calls, and the share of distinct inputs, which a few popular ones do not sway. The
 interval spans those of both. Where nothing repeats it is Wilson's.
 
+Blocks of time can only tell of outages that came. An interval of 95% covers .94 where there were several of
+about one length, .89 of six that last 40 calls on average (geometric), .85 where a few are far longer. Of
+calls without a failure it says as much as if failures came one by one: of outages that come once in 2,000
+calls, 20 at a time, it covers .57.
+
 Sources: Wilson's interval at the effective sample size: Korn and Graubard, "Confidence intervals for
 proportions with small expected number of positive counts estimated from survey data" (1998); batch means:
 Conway, "Some tactical problems in digital simulation" (1963).
