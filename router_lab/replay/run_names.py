@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from math import isclose
 from typing import Any
 
@@ -36,6 +37,25 @@ def fitting_run_id(ledger: Any, name: str, chosen: RowChoice, *, is_own: bool) -
                 "for the same rows again, or give these a run_id of their own"
             )
         number += 1
+
+
+@contextmanager
+def sole_run(ledger: Any, run_id: str) -> Iterator[None]:
+    """Within the block nobody else asks for this run: two at once would pay for the same rows twice.
+
+    Raises `ConfigError` where somebody does, here or elsewhere. A ledger that cannot tell is trusted.
+    """
+    claimed = getattr(ledger.accounts, "claimed", None)
+    if claimed is None:
+        yield
+        return
+    with claimed(f"replay {run_id}") as is_ours:
+        if not is_ours:
+            raise ConfigError(
+                f"run_id={run_id!r}: this run is being asked just now, by another process or another call: "
+                "wait for its end, or give this one a run_id of its own"
+            )
+        yield
 
 
 def _check_chances(ledger: Any, run_id: str, chosen: RowChoice) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from router_lab.replay.plan import ItemReader, Plan, Primary, expecting, refuse
 from router_lab.replay.progress import Progress, reporting_candidates
 from router_lab.replay.race_run import Items, RaceRun, run_race
 from router_lab.replay.replay_arguments import check_arguments
-from router_lab.replay.run_names import fitting_run_id
+from router_lab.replay.run_names import fitting_run_id, sole_run
 from router_lab.replay.scoring import Scorer
 from router_lab.replay.sources import OpenRows
 from router_lab.router.batches.desk import check_takes_batches
@@ -127,7 +128,8 @@ async def replay_candidates(
     models = {one.name: one.model(router.settings) for one in chosen}
     beside = OfflineRouter.of(router, models, in_batch=batch)
     try:
-        with OpenRows(rows, task_type, within, since) as source:
+        with ExitStack() as opened:
+            source = opened.enter_context(OpenRows(rows, task_type, within, since))
             reader = ItemReader(
                 source,
                 beside,
@@ -148,6 +150,7 @@ async def replay_candidates(
                     fitting_run_id, router.ledger, plan.run_id, drawn, is_own=is_named
                 ),
             )
+            opened.enter_context(sole_run(router.ledger, plan.run_id))
             if confirm is not None and not confirm(plan):
                 return _result(plan, None, chosen, 0, router, "not confirmed: nothing was sent")
             with reporting_candidates(progress, chosen, sum(plan.drawn.values()) * repeats) as report:

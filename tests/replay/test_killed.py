@@ -45,6 +45,24 @@ def wait_until(done: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.timeout(120)
+def test_a_run_that_is_being_asked_is_not_asked_by_another_process_as_well(tmp_path: Path) -> None:
+    with laboratory(tmp_path / "ledger") as lab:
+        written(tmp_path, lab.server.url)
+        lab.server.app.script([{"kind": "hang", "times": None}])
+        first = started(tmp_path)
+        wait_until(lambda: len(lab.served) > 0 or first.poll() is not None)
+        _, said = started(tmp_path).communicate(timeout=60)
+        first.send_signal(signal.SIGKILL)
+        first.communicate()
+        assert "is being asked just now" in said
+        lab.server.app.script([])
+        last = started(tmp_path)
+        out, err = last.communicate(timeout=60)
+        assert last.returncode == 0, out + err
+        assert len(lab.comparisons) == 2 * ROWS and lab.ledger.verify().ok, lab.ledger.verify()
+
+
 @pytest.mark.timeout(300)
 def test_five_kills_and_every_row_is_answered_once(tmp_path: Path) -> None:
     faults = sim.Chaos({"500": 0.025, "529": 0.025}, 1)
