@@ -24,7 +24,7 @@ _LONGEST = 120
 
 def number(name: str, value: Any, what: str) -> float:
     """A finite number. `what` says in the error which numbers it may be."""
-    if not isinstance(value, Real) or _is_flag(value) or not isfinite(value):
+    if not isinstance(value, Real) or _is_flag(value) or not is_finite(value):
         raise wrong(name, value, what)
     return float(value)
 
@@ -162,7 +162,7 @@ def numbers(name: str, values: Any) -> NDArray[float64]:
 
     try:
         found = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise wrong(name, values, "a sequence of numbers") from None
     if found.ndim != 1:
         raise wrong(name, values, "a sequence of numbers")
@@ -178,10 +178,18 @@ def _as_share(value: Any) -> str:
     """What a percentage such as "5%" or 5 would be."""
     try:
         percentage = float(value.strip().removesuffix("%") if isinstance(value, str) else value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return ""
     is_meant = percentage > 1 or (isinstance(value, str) and value.strip().endswith("%"))
     return f" ({percentage:g}% is {percentage / 100:g})" if is_meant and 0 < percentage < 100 else ""
+
+
+def is_finite(number: Any) -> bool:
+    """Whether a number is one that a float can hold."""
+    try:
+        return isfinite(number)
+    except OverflowError:  # a whole one with hundreds of digits
+        return False
 
 
 def _is_flag(value: Any) -> bool:

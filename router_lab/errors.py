@@ -50,6 +50,10 @@ class RouterLabError(Exception):
     What to do: catch it for everything this package raises on purpose.
     """
 
+    def __str__(self) -> str:
+        """The message; half a surrogate pair that it quotes is escaped, so that it can be written."""
+        return super().__str__().encode("utf-8", "backslashreplace").decode()
+
     def _render_traceback_(self) -> list[str]:
         """What IPython shows in place of the frames inside of this package."""
         frames = [one for one in traceback.extract_tb(self.__traceback__) if not _is_ours(one.filename)]

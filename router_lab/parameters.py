@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from router_lab.arguments import is_finite, shown
+
 # What the books rest on, or what has a key of its own: an `extra_body` may not say it behind their back.
 PROTECTED: Mapping[str, str] = {
     **dict.fromkeys(("model", "models", "route", "fallbacks"), "the books price the model of the YAML"),
@@ -213,7 +215,7 @@ def expanded(value: str, environment: Mapping[str, str]) -> str:
 
 
 def _temperature(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not is_finite(value) or value < 0:
         raise ValueError(f"temperature: must be a number from 0 on, not {_shown(value)}")
     return float(value)
 
@@ -352,7 +354,7 @@ def _utf8(name: str, text: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    return repr(value)[:60] if isinstance(value, str | int | float | bool) else type(value).__name__
+    return shown(value) if isinstance(value, str | int | float | bool) else type(value).__name__
 
 
 # Checks that give the value in its one form, by key.

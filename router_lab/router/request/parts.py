@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel
 
+from router_lab.arguments import shown
 from router_lab.errors import ConfigError
 from router_lab.records import Image, Message, Tool, ToolCall
 from router_lab.router.providers.wire import scrub
@@ -205,7 +206,9 @@ def _tool_call(where: str, call_id: Any, name: Any, arguments: Any) -> ToolCall:
 def _tool(where: str, tool: Any) -> Tool:
     name, description, parameters = _tool_parts(where, tool)
     if not isinstance(name, str) or not _TOOL_NAME.fullmatch(name):
-        raise ConfigError(f"{where}.name: {name!r} must be 1 to 64 letters, digits, underscores or hyphens")
+        raise ConfigError(
+            f"{where}.name: {shown(name)} must be 1 to 64 letters, digits, underscores or hyphens"
+        )
     if parameters is None:
         parameters = {"type": "object", "properties": {}}
     if not isinstance(parameters, Mapping):

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from router_lab.arguments import shown
 from router_lab.errors import ConfigError
 from router_lab.parameters import NAMES, NOTHING_ASKED, Parameters
 from router_lab.records import Message, Tool
@@ -210,7 +211,7 @@ def _max_tokens(value: int | None) -> int | None:
     if value is None:
         return None
     if type(value) is not int or not 1 <= value <= _MOST_TOKENS:
-        asked = "more" if type(value) is int and value > 0 else repr(value)[:60]
+        asked = "more" if type(value) is int and value > 0 else shown(value)
         raise ConfigError(f"max_tokens: must be a whole number from 1 to {_MOST_TOKENS:,}, not {asked}")
     return value
 

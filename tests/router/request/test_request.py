@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from router_lab import arguments as checks
+from router_lab import settings
 from router_lab.errors import ConfigError
 from router_lab.records import Image, Message, Tool, ToolCall
 from router_lab.router.providers import PROVIDERS, ModelCall
@@ -386,3 +388,49 @@ def test_any_text_goes_through_and_can_be_sent(prompt: str) -> None:
     assert request.prompt_text == prompt
     for provider in PROVIDERS.values():
         provider.request(ModelCall("http://h", "m", request.messages, 9))
+
+
+class Unsayable:
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+def _nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+ODD = {
+    "deep": _nested(5000),
+    "unsayable": Unsayable(),
+    "large": 10**400,
+    "unprintable": 10**5000,
+    "nan": float("nan"),
+    "surrogate": "\ud800",
+    "bytes": b"x",
+}
+
+
+@pytest.mark.parametrize("odd", list(ODD.values()), ids=list(ODD))
+@pytest.mark.parametrize(
+    "name", ["max_tokens", "temperature", "top_p", "seed", "stop", "user_id", "tools", "tool"]
+)
+def test_whatever_an_argument_is_the_error_names_it_and_can_be_printed(name: str, odd: Any) -> None:
+    arguments = {"tools": [Tool(odd, "", {})]} if name == "tool" else {name: odd}
+    with pytest.raises(ConfigError, match=name) as raised:
+        Request.build("hello", task_type="ask", **arguments)
+    print(str(raised.value).encode())
+
+
+@pytest.mark.parametrize("odd", [10**400, [10**400], "\ud800"], ids=["large", "list", "surrogate"])
+def test_so_does_that_of_a_number_no_float_can_hold(odd: Any) -> None:
+    for check in (checks.number, checks.numbers, checks.share):
+        with pytest.raises(ConfigError, match="margin") as raised:
+            check("margin", odd, *(["a number"] if check is checks.number else []))
+        print(str(raised.value).encode())
+    with pytest.raises(ConfigError, match="temperature"):
+        settings.parse(
+            f"models: {{a: {{provider: ollama, model: m, temperature: 1{'0' * 400}}}}}\nrouting: {{t: a}}"
+        )
