@@ -43,6 +43,7 @@ shadow: {enabled: true}
 with rl.Ledger(sys.argv[2]) as ledger, rl.Router(parsed, ledger=ledger) as router:
     router.complete_sync("hello", task_type="ask")
     router.run_sync(router.drain())
+    assert "pyarrow" not in sys.modules, "a service that only routes has no use for it"
     print(ledger.seal(), ledger.verify().ok)
 """,
             lab.server.url,

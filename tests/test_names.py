@@ -31,6 +31,22 @@ def test_every_folder_says_where_to_begin():
             assert (path.parent / f"{name}.py").exists(), f"{path}: {name}"
 
 
+def test_pyarrow_has_one_door():
+    """`router_lab.arrow` loads it at first use; a module that is nothing without frames may import it."""
+    inside = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom) and node.col_offset and path.name != "arrow.py"
+        if any(name.partition(".")[0] == "pyarrow" for name in _imported(node))
+    ]
+    assert inside == []
+
+
+def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
+    return [one.name for one in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+
+
 def _is_command(places: list[str]) -> bool:
     return len(places) == 2 and len([one for one in places if one.startswith("cli/")]) == 1
 

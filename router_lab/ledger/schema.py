@@ -10,6 +10,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from router_lab.arguments import shown
+from router_lab.arrow import pa
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.records import Alert, Attempt, Comparison, Score, SwitchEvent, Watch
 
@@ -195,8 +196,6 @@ def json_text(value: Any) -> str | None:
 
 def arrow_schema(table: Table) -> Any:
     """The `pyarrow.Schema` every sealed file of `table` has, version in its metadata."""
-    import pyarrow as pa
-
     types = {
         "string": pa.string(),
         "int": pa.int64(),
@@ -211,8 +210,6 @@ def arrow_schema(table: Table) -> Any:
 
 def arrow_table(table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
     """Rows whose values stand in the order of `names`, as a `pyarrow.Table` of the current schema."""
-    import pyarrow as pa
-
     schema = arrow_schema(table)
     given = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
     arrays = []
@@ -249,8 +246,6 @@ def check_version(name: str, schema: Any) -> None:
 
 def conform(table: Table, data: Any) -> Any:
     """A `pyarrow.Table` from any version's file with the current columns, in order, nulls for new ones."""
-    import pyarrow as pa
-
     schema = arrow_schema(table)
     present = set(data.schema.names)
     arrays = []

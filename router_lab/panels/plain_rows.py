@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from router_lab.arrow import pa
 from router_lab.ledger.reading.queries import arrow_table
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,6 +37,4 @@ def plain_rows(expression: Any) -> list[dict[str, Any]]:
 
 
 def _microseconds(column: Any) -> Any:
-    import pyarrow as pa
-
     return column.cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.int64())

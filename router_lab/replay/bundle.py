@@ -16,6 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from router_lab.arrow import pa, pq
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.ledger.schema import ATTEMPTS, arrow_schema, arrow_table
 from router_lab.private_files import whole_file
@@ -43,8 +44,6 @@ def is_bundle(source: Any) -> bool:
     """Whether rows are given as a bundle's file."""
     if not isinstance(source, str | Path) or Path(source).suffix != ".parquet" or not Path(source).is_file():
         return False
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
         return _MARK in (pq.read_schema(source).metadata or {})
@@ -54,8 +53,6 @@ def is_bundle(source: Any) -> bool:
 
 def bundle_rows(path: str | Path) -> Iterator[Mapping[str, Any]]:
     """One row an input, with its first answer; the column `again` has the other ones."""
-    import pyarrow.parquet as pq
-
     with pq.ParquetFile(path) as file:
         stored = (one for batch in file.iter_batches(_AT_ONCE) for one in batch.to_pylist())
         for key, same in groupby(stored, itemgetter("key")):
@@ -90,8 +87,6 @@ class BundleFile:
 
     def write(self) -> None:
         """Write what was added since."""
-        import pyarrow as pa
-
         if not self._waiting:
             return
         keys, rows, repeats, attempts = zip(*self._waiting, strict=True)
@@ -106,9 +101,6 @@ class BundleFile:
 @contextmanager
 def bundle_file(path: Path) -> Iterator[BundleFile]:
     """A bundle to be written, which is there once the block ends well. Raises `LedgerError`."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     more = [pa.field("key", pa.string()), pa.field("row", pa.string()), pa.field("repeat", pa.int64())]
     known = arrow_schema(ATTEMPTS)
     schema = pa.schema([*known, *more], metadata={**known.metadata, _MARK: _VERSION})

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from router_lab.arrow import ds
 from router_lab.errors import ConfigError, error_line
 from router_lab.parameters import NAMES
 from router_lab.plain_files import open_plain, open_text, plain_within
@@ -203,8 +204,6 @@ def _csv(path: Path) -> Iterator[Any]:
 
 
 def _parquet(path: Path) -> Iterator[Any]:
-    import pyarrow.dataset as ds
-
     plain_within(path)
     for batch in ds.dataset(path, format="parquet").to_batches(batch_size=256):
         yield from batch.to_pylist()

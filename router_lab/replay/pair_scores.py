@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
+from router_lab.arrow import pa
 from router_lab.errors import LedgerError, ReplacedFilesError
 from router_lab.ledger.content import is_hash
 from router_lab.records import Score, Side
@@ -103,7 +104,6 @@ def _expected_pairs(tables: Any, expectations: Expectations) -> Iterator[tuple[s
 
 def _answers(tables: Any, comparison_ids: list[str]) -> Iterator[Mapping[str, Any]]:
     import ibis
-    import pyarrow as pa
 
     for start in range(0, len(comparison_ids), _IN_MEMORY):
         wanted = ibis.memtable(pa.table({"comparison_id": comparison_ids[start : start + _IN_MEMORY]}))

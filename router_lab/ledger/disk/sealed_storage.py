@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+from router_lab.arrow import fs
 from router_lab.errors import LedgerError
 from router_lab.ledger.disk.disk_problems import explain
 from router_lab.plain_files import check_plain
@@ -127,9 +128,7 @@ class LocalFiles:
     @property
     def filesystem(self) -> Any:
         """The local one."""
-        from pyarrow.fs import LocalFileSystem
-
-        return LocalFileSystem()
+        return fs.LocalFileSystem()
 
 
 class RemoteFiles:
@@ -195,10 +194,8 @@ class RemoteFiles:
 
     def names(self, table: str) -> list[str]:
         """Sorted."""
-        from pyarrow.fs import FileSelector, FileType
-
         _, base = self._connect()
-        selector = FileSelector(f"{base}/{table}", allow_not_found=True, recursive=True)
+        selector = fs.FileSelector(f"{base}/{table}", allow_not_found=True, recursive=True)
         found: list[Any] = []
         self._try(lambda: found.extend(self.filesystem.get_file_info(selector)), table)
         if not found:
@@ -206,7 +203,7 @@ class RemoteFiles:
         return sorted(
             str(PurePosixPath(info.path).relative_to(base))
             for info in found
-            if info.type == FileType.File and info.path.endswith(".parquet")
+            if info.type == fs.FileType.File and info.path.endswith(".parquet")
         )
 
     def location(self, name: str) -> str:
@@ -219,11 +216,9 @@ class RemoteFiles:
         return self._connect()[0]
 
     def _connect(self) -> tuple[Any, str]:
-        from pyarrow.fs import FileSystem
-
         if self._connected is None:
             try:
-                filesystem, base = FileSystem.from_uri(self._uri)
+                filesystem, base = fs.FileSystem.from_uri(self._uri)
             except (OSError, ValueError) as error:
                 reason = str(error).replace(self._uri, self._shown)
                 raise LedgerError(f"{self._shown}: not a place pyarrow can open ({reason})") from None
@@ -232,8 +227,6 @@ class RemoteFiles:
 
     def _check_bucket(self) -> None:
         """A bucket that is not there lists like an empty one; its name is mistyped, most likely."""
-        from pyarrow.fs import FileType
-
         filesystem, base = self._connect()
         bucket = base.split("/")[0]
         if self._is_bucket_known or filesystem.type_name not in _BUCKETS:
@@ -242,7 +235,7 @@ class RemoteFiles:
             found = filesystem.get_file_info(bucket)
         except OSError:  # credentials may be good for the prefix only
             return
-        if found.type == FileType.NotFound:
+        if found.type == fs.FileType.NotFound:
             raise LedgerError(f"{self._shown}: there is no bucket {bucket!r}. Check its name, or create it")
         self._is_bucket_known = True
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from router_lab.arguments import choice, names
+from router_lab.arrow import pa
 from router_lab.errors import ConfigError, error_line
 from router_lab.ledger.exchange.spreadsheet_files import spreadsheet_file
 from router_lab.ledger.values import as_text, shown
@@ -218,7 +219,6 @@ def _frame(source: Any) -> tuple[str, Any, bool]:
     decimal commas.
     """
     import pandas as pd
-    import pyarrow as pa
 
     if isinstance(source, str | Path):
         path = Path(source)

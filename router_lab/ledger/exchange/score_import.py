@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from router_lab.arguments import choice
+from router_lab.arrow import pa
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed
@@ -175,7 +176,6 @@ def _has_answers(pair: Pair) -> bool:
 def _pairs(tables: Any, on: On, keys: Sequence[str]) -> Iterator[tuple[str, Pair]]:
     """The pairs of each key, noise pairs left out."""
     import ibis
-    import pyarrow as pa
 
     names = ("comparison_id", "status", "shadow_ending", *NARROWING)
     pairs = tables.comparisons.filter(~tables.comparisons.is_noise)

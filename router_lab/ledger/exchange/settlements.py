@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from router_lab.arrow import pa
 from router_lab.ledger.journal.budget_counters import budget_keys
 from router_lab.ledger.journal.nano_dollars import MOST_NANO, nano
 from router_lab.ledger.journal.operations import JournalTransaction
@@ -102,8 +103,6 @@ def _values(bill: Bill) -> dict[str, Any]:
 
 
 def _with(part: Any, columns: Mapping[str, list[Any]]) -> Any:
-    import pyarrow as pa
-
     for name, values in columns.items():
         place = part.schema.get_field_index(name)
         field = part.schema.field(name)

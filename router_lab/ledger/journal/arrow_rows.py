@@ -12,6 +12,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from router_lab.arrow import csv, pa, pc
 from router_lab.errors import LedgerError
 from router_lab.ledger.journal.file import known_columns
 from router_lab.ledger.journal.lines import LINES_VERSION
@@ -61,8 +62,6 @@ class RowRun:
 
 def read_rows(journal: sqlite3.Connection, sources: Sequence[Source]) -> Any:
     """The rows of `sources`, all of one table, as one `pyarrow.Table`, without damaged ones."""
-    import pyarrow as pa
-
     parts = [
         part for source in sources for stretch in stretches(journal, source) for part in _readable(stretch)
     ]
@@ -142,9 +141,6 @@ def as_arrow(stretch: RowRun) -> Any:
 
     Raises `DamagedError` if one of them cannot be read.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     table = stretch.table
     try:
         data = _parsed(stretch)
@@ -161,9 +157,6 @@ def as_arrow(stretch: RowRun) -> Any:
 
 
 def _parsed(stretch: RowRun) -> Any:
-    import pyarrow as pa
-    from pyarrow import csv
-
     if not stretch.columns:
         raise ValueError("written by an unknown version")
     table, lines = stretch.table, b"\n".join(stretch.lines)
@@ -195,8 +188,6 @@ def _parsed(stretch: RowRun) -> Any:
 
 
 def _check_times(stretch: RowRun, data: Any) -> None:
-    import pyarrow.compute as pc
-
     for column in stretch.table.columns:
         if column.kind != "time" or column.name not in stretch.columns:
             continue
@@ -208,9 +199,6 @@ def _check_times(stretch: RowRun, data: Any) -> None:
 
 def split_by_date(table: Table, data: Any) -> list[tuple[str, Any]]:
     """`data` by the UTC date of its rows, as `(YYYY-MM-DD, rows)`."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     if data.num_rows == 0:
         return []
     times = data[table.time].cast(pa.int64())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from router_lab.arrow import pc
 from router_lab.errors import BudgetExceededError
 from router_lab.ledger.journal.nano_dollars import MOST_NANO, nano, usd
 from router_lab.records import BudgetLine
@@ -168,8 +169,6 @@ def line_totals(attempts: Any) -> dict[tuple[str, str], int]:
 
     Rows count at their worst case; those of older versions, which have none, at their cost.
     """
-    import pyarrow.compute as pc
-
     totals: dict[tuple[str, str], int] = defaultdict(int)
     lines_of: dict[str, list[tuple[str, str]]] = {}
     costs = pc.coalesce(attempts["worst_usd"], attempts["cost_usd"])

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from router_lab.arguments import texts
+from router_lab.arrow import ds, pa, pq
 from router_lab.errors import LedgerError
 from router_lab.ledger.disk.locks import is_dead
 from router_lab.ledger.disk.sealed_storage import Files
@@ -92,8 +93,6 @@ class Reader:
         self, names: Sequence[str], use: Callable[[dict[str, View]], _Result], *, settled: bool = False
     ) -> _Result:
         """`use` these tables, anew if files were replaced meanwhile. Raises `LedgerError`."""
-        import pyarrow as pa
-
         for last in (False,) * (_ATTEMPTS_TO_READ - 1) + (True,):
             views = self.views(names, settled=settled)
             try:
@@ -125,8 +124,6 @@ class Reader:
 
     def unknown_bills(self, columns: Sequence[str]) -> Any:
         """A `pyarrow.Table` of the settled attempts whose bill is unknown, oldest first."""
-        import pyarrow.dataset as ds
-
         condition = ds.field("billing") == "unknown"
 
         def load(views: dict[str, View]) -> Any:
@@ -161,9 +158,6 @@ class Reader:
 
     def _replaced(self, names: Sequence[str]) -> set[str]:
         """The files that `names`, which no manifest tells of, say they replace. Refuses newer versions."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         for name in names:
             if name in self._replaces:
                 continue
@@ -188,9 +182,6 @@ class Reader:
     def _load(
         self, view: View, condition: Any, columns: Sequence[str] | None, sealed_files: Sequence[str]
     ) -> Any:
-        import pyarrow as pa
-        import pyarrow.dataset as ds
-
         wanted = view.table.names if columns is None else texts("columns", columns, "a list of columns")
         unknown = sorted(set(wanted) - set(view.table.names))
         if unknown:
@@ -221,8 +212,6 @@ class Reader:
 
 
 def _between(table: Table, since: datetime | None, until: datetime | None) -> Any:
-    import pyarrow.dataset as ds
-
     condition = None
     if since is not None:
         condition = ds.field(table.time) >= _utc(since)
@@ -233,8 +222,6 @@ def _between(table: Table, since: datetime | None, until: datetime | None) -> An
 
 
 def _utc(when: datetime) -> Any:
-    import pyarrow as pa
-
     return pa.scalar(aware(when), pa.timestamp("us", tz="UTC"))
 
 
@@ -251,8 +238,6 @@ def _day(when: datetime) -> str:
 
 def parquet_dataset(files: Files, table: Table, locations: Sequence[str]) -> Any:
     """A `pyarrow.dataset.Dataset` of the current schema: nulls for columns an older file lacks."""
-    import pyarrow.dataset as ds
-
     return ds.dataset(
         list(locations), schema=arrow_schema(table), format="parquet", filesystem=files.filesystem
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from router_lab.arrow import pa, pq
 from router_lab.errors import LedgerError
 from router_lab.ledger.disk.sealed_storage import Files
 
@@ -19,9 +20,6 @@ class SealedProblem:
 
 def explain_sealed(error: Exception, files: Files, names: Sequence[str]) -> SealedProblem:
     """What went wrong with reading the sealed files `names`; libraries do not always say with which."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     for name in names:
         try:
             pq.read_metadata(files.location(name), filesystem=files.filesystem)

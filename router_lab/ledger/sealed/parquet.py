@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from router_lab.arrow import pq
 from router_lab.ledger.disk.disk_problems import explain
 from router_lab.ledger.disk.read_ahead import begun
 from router_lab.ledger.disk.sealed_storage import Files, flush, sha256
@@ -32,8 +33,6 @@ class DayFile:
     def __init__(
         self, files: Files, table: Table, name: str, date: str, replaces: Sequence[str] = ()
     ) -> None:
-        import pyarrow.parquet as pq
-
         self._files = files
         self._table = table
         self._name = name

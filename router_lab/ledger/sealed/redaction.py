@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+from router_lab.arrow import pa, pc
 from router_lab.ledger.content import hashed, without_texts
 from router_lab.ledger.disk.sealed_storage import Files
 from router_lab.ledger.schema import ATTEMPTS, COMPARISONS, SCORES, Table, json_text
@@ -16,8 +17,6 @@ class Redaction:
     """Redacts what was said before a time. A score is of answers, so it is as old as they are."""
 
     def __init__(self, files: Files, before: datetime) -> None:
-        import pyarrow as pa
-
         self._last_date = before.date().isoformat()
         self._before = pa.scalar(before, pa.timestamp("us", tz="UTC"))
         self._files = files
@@ -29,8 +28,6 @@ class Redaction:
 
     def changed(self, table: Table, data: Any) -> tuple[Any, int]:
         """`data` with old texts hashed, and how many rows that changed."""
-        import pyarrow as pa
-
         old = self._is_old(table, data).to_pylist()
         changed = [False] * data.num_rows
         for name in _text_columns(table):
@@ -44,8 +41,6 @@ class Redaction:
         return data, sum(changed)
 
     def _is_old(self, table: Table, data: Any) -> Any:
-        import pyarrow.compute as pc
-
         is_old = pc.less(data[table.time], self._before)
         if table is not SCORES:
             return is_old
@@ -66,9 +61,6 @@ class Redaction:
         return self._scored_since
 
     def _new_ids(self, table: Table, key: str) -> Any:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
         scored = [
             part[key].drop_null()
             for name in self._files.names(SCORES.name)

@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 from sqlite3 import Connection
 from typing import Any
 
+from router_lab.arrow import pa, pc
 from router_lab.ledger.journal.budget_counters import forget_periods, line_totals
 from router_lab.ledger.journal.calibration import forget_before
 from router_lab.ledger.journal.damage import blank_set_aside, forget_set_aside
@@ -82,8 +83,6 @@ def _in_order(table: Table, parts: Iterable[Any]) -> Iterator[Any]:
 
 def _sorted(table: Table, parts: list[Any]) -> Any:
     """The rows of `parts`, which is empty afterwards, so that they are in memory only once."""
-    import pyarrow as pa
-
     together = pa.concat_tables(parts)
     parts.clear()
     return in_order(table, together)
@@ -130,9 +129,6 @@ def prune(store: SealedStore, before: datetime) -> int:
 
 
 def _prune_file(store: SealedStore, file: ListedFile, before: datetime) -> int:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     first_kept = pa.scalar(before, pa.timestamp("us", tz="UTC"))
     charges = ["cost_usd", "worst_usd", "budget_lines"] if file.table is ATTEMPTS else []
     count, spent = 0, Counter[tuple[str, str]]()

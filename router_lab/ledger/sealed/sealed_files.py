@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
+from router_lab.arrow import pa, pq
 from router_lab.errors import LedgerError
 from router_lab.ledger.disk.sealed_storage import Files, sha256
 from router_lab.ledger.schema import Table, check_version, conform
@@ -27,9 +28,6 @@ class Footer:
 
 def read_footer(files: Files, table: Table, name: str) -> Footer:
     """The footer of the sealed file `name`. Raises `LedgerError`, also for one of a newer version."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
         found = pq.read_metadata(files.location(name), filesystem=files.filesystem)
     except (OSError, pa.ArrowException) as error:
@@ -100,9 +98,6 @@ def row_groups(files: Files, table: Table, name: str, columns: Sequence[str] | N
 
     With `columns` only these are read. Raises `LedgerError`.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     wanted = list(columns) if columns is not None else table.names
     try:
         with files.filesystem.open_input_file(files.location(name)) as source:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from router_lab.arrow import pa, pc
 from router_lab.counted import counted
 from router_lab.errors import LedgerError
 from router_lab.ledger.journal.budget_counters import line_totals
@@ -136,8 +137,6 @@ class _TableRows:
 
     @property
     def all(self) -> Any:
-        import pyarrow as pa
-
         return pa.concat_tables([self.own, self.others])
 
 
@@ -157,8 +156,6 @@ def _read(core: Core, before: State | None) -> Mapping[str, _TableRows]:
 
 
 def _split(core: Core, view: View, foreign: AbstractSet[str]) -> _TableRows:
-    import pyarrow as pa
-
     columns = list(_COLUMNS.get(view.table.name, view.table.names[:1]))
 
     def sealed(paths: Sequence[str]) -> Any:
@@ -185,17 +182,12 @@ def _row_checks(rows: Mapping[str, _TableRows], state: State | None) -> list[Che
 
 
 def _repeated(ids: Any) -> Iterator[str]:
-    import pyarrow.compute as pc
-
     counts = pc.value_counts(ids)
     again = [item for item in counts.to_pylist() if item["counts"] > 1] if len(counts) < len(ids) else []
     yield from few([f"{item['values']} appears {item['counts']} times" for item in again])
 
 
 def _dangling(attempt_ids: Any, comparisons: Any, state: State | None) -> Iterator[str]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     known = pc.unique(attempt_ids)
     if state is not None and state.pruned_before is not None:
         since = pa.scalar(state.pruned_before + _LONGEST_CALL, pa.timestamp("us", tz="UTC"))

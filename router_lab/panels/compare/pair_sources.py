@@ -10,6 +10,7 @@ from typing import Any
 
 import ibis
 
+from router_lab.arrow import pa
 from router_lab.errors import ConfigError
 from router_lab.panels.compare.pair_query import PairSource, PairTables
 from router_lab.panels.panel_sources import is_ledger
@@ -76,7 +77,6 @@ def _path_opener(path: str) -> Callable[[], PairTables]:
 def _loaded(frame: Any) -> Any:
     """A frame as a table of a database of its own; mappings become JSON text first."""
     import pandas as pd
-    import pyarrow as pa
 
     if isinstance(frame, pd.DataFrame):
         if "details" in frame.columns:

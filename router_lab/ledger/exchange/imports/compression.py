@@ -7,6 +7,8 @@ from contextlib import closing
 from io import BytesIO
 from typing import IO, Any
 
+from router_lab.arrow import pa
+
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 # Logs shrink to a tenth, those that repeat themselves to a fiftieth.
 _MOST_TIMES = 200
@@ -39,8 +41,6 @@ def decompressed(data: bytes, room: Room) -> bytes:
 
     Raises `OSError`, `EOFError`, `ValueError`, `zlib.error`.
     """
-    import pyarrow as pa
-
     if data[:2] == _GZIP:
         with gzip.open(BytesIO(data)) as unzipped:
             return room.read(unzipped)

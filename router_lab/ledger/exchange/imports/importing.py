@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import NAMESPACE_URL, uuid5
 
 from router_lab.arguments import choice, names
+from router_lab.arrow import pa, pc
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import Content, hashed
@@ -178,9 +179,6 @@ def _each_once(
 
 def _new(core: Core, path: Path, source: str, calls: Sequence[ForeignCall]) -> list[ForeignCall]:
     """Those the ledger has not. Raises `ConfigError` for an id that it has for another call."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     ours = {_attempt_id(source, call): call for call in calls}
     stored = core.reader.arrow("attempts", columns=["attempt_id", "started_at"])
     stored = stored.filter(pc.is_in(stored["attempt_id"], value_set=pa.array(list(ours), pa.string())))

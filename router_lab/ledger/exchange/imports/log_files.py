@@ -18,6 +18,7 @@ from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
+from router_lab.arrow import pa, pq
 from router_lab.errors import ConfigError
 from router_lab.ledger.exchange.imports.compression import Room, decompressed
 from router_lab.ledger.exchange.imports.protobuf import binary_exports
@@ -153,9 +154,6 @@ def _csv(path: Path, written: str) -> Iterator[tuple[str, Any]]:
 
 
 def _parquet(path: Path, data: bytes) -> Iterator[tuple[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
         number = 0
         for batch in pq.ParquetFile(BytesIO(data)).iter_batches(batch_size=1024):
