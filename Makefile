@@ -10,7 +10,7 @@ LIVE ?=
 SHOWN = $(or $(ROUTER_LAB_LEDGER),$(if $(wildcard out/ledger),$(CURDIR)/out/ledger))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lab test test-bare test-pythons notebooks pictures soak bench bench-call bench-ledger bench-analysis bench-shadow bench-hostile bench-panels bench-replay replay-live check format docs links clean
+.PHONY: help install demo lab test test-bare test-pythons coverage notebooks pictures soak bench bench-call bench-ledger bench-analysis bench-shadow bench-hostile bench-panels bench-replay replay-live check format docs links clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 18
@@ -47,6 +47,13 @@ test-bare: $(INSTALLED) ## What works, and what is said, where no extra is insta
 
 test-pythons: ## Router, ledger and analysis on every newer Python that is here (3.12 and 3.13, on PATH or by pyenv)
 	.ci/pythons
+
+coverage: $(INSTALLED) ## How much of the router and the settings their own tests run, with a floor
+	@mkdir -p out
+	$(BIN)/python -m coverage run -m pytest -m "not soak" tests/settings tests/router/calls tests/router/request \
+		tests/router/attempts tests/router/answers tests/router/shadows/test_shadow.py tests/router/test_router.py \
+		tests/router/test_routing.py tests/router/test_pricing.py tests/router/test_budgets.py tests/router/test_breaker.py
+	$(BIN)/python -m coverage report
 
 notebooks: $(INSTALLED) ## Execute the notebooks again and save them with their outputs
 	$(BIN)/python tests/notebooks/refresh.py
