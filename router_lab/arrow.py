@@ -30,6 +30,9 @@ else:
             setattr(self, attribute, value)
             return value
 
+        def __reduce__(self) -> tuple[type, tuple[str]]:
+            return _Module, (self._name,)
+
         def __repr__(self) -> str:
             return f"<{self._name}, loaded at first use>"
 

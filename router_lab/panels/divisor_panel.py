@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
+import pandas as pd
 
 from router_lab.counted import counted
 from router_lab.panels.panel import control
@@ -13,8 +14,6 @@ from router_lab.panels.sheet import Sheet, SheetPanel, chooser, chosen
 from router_lab.panels.slider_names import SliderNames
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from router_lab.settings.models import TokenEstimation
 
 
@@ -103,8 +102,6 @@ def _slider(description: str, low: float, high: float, value: float) -> widgets.
 
 
 def _together(*frames: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-
     return pd.concat([frame for frame in frames if len(frame)] or list(frames[:1]), ignore_index=True)
 
 

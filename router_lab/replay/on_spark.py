@@ -180,7 +180,7 @@ class _JobRounds:
         context.setJobGroup(asked.folder.name, told, interruptOnCancel=True)
 
         def answered(batches: Iterable[Any]) -> Iterator[Any]:
-            import pyarrow as pa
+            from router_lab.arrow import pa  # in a process of Spark's
 
             for batch in batches:
                 done = [ask_part(asked, parts[place], settings[parts[place]]) for place in _numbers(batch)]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from router_lab import arguments
 from router_lab.errors import ConfigError
 from router_lab.router.comparators.compare import (
@@ -19,8 +21,6 @@ from router_lab.scores.judging import judge_stored, plan_judging
 from router_lab.scores.stored_answers import ANSWERS, below, read_pair, rows_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from router_lab.ledger import Ledger
     from router_lab.router import Router
 
@@ -51,8 +51,6 @@ def recompare(
     Raises `ConfigError` for an unknown comparator or option, for `judge` without a router, and for a
     frame without the columns it needs.
     """
-    import pandas as pd
-
     if task_type is not None:
         arguments.text("task_type", task_type, "a task type, or None for all")
     arguments.text("comparator", comparator, "a comparator's name, such as 'text'")
@@ -79,8 +77,6 @@ def summary(again: pd.DataFrame) -> pd.DataFrame:
     `both` of them that have an agreement by either comparator, `changed` counts those that differ. Raises
     `ConfigError` for another frame.
     """
-    import pandas as pd
-
     if not isinstance(again, pd.DataFrame) or not {"is_noise", "skipped", "old_agreement"} <= set(again):
         raise arguments.wrong("again", again, "the frame that rl.recompare(...) gave")
     own = again[~again["is_noise"]]
@@ -118,8 +114,6 @@ def _again(chosen: Comparator, found: Pair | str) -> tuple[float | None, str, st
 
 
 def _stored(source: Any) -> pd.DataFrame:
-    import pandas as pd
-
     if isinstance(source, str | Path):
         from router_lab.ledger import Ledger
 

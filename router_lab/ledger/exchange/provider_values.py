@@ -9,6 +9,8 @@ from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 
+import pandas as pd
+
 from router_lab.ledger.exchange.imports.foreign_call import utc_time
 
 _MONEY = re.compile(r"([+-]?)(?:US)?\$? ?([\d.,]+)((?:e[+-]?\d+)?) ?(?:USD)?", re.IGNORECASE)
@@ -64,8 +66,6 @@ def moment(text: str) -> datetime:
 
 
 def _readings(text: str) -> set[str]:
-    import pandas as pd
-
     with warnings.catch_warnings(action="ignore"), suppress(ValueError, OverflowError):
         return {pd.to_datetime(text, utc=True, dayfirst=day_first).isoformat() for day_first in (False, True)}
     return set()

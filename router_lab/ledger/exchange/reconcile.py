@@ -12,6 +12,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import pandas as pd
+
 from router_lab.errors import ConfigError
 from router_lab.ledger.exchange.provider_export import ALL_MODELS, ProviderExport, read_export
 from router_lab.ledger.exchange.provider_values import model_name
@@ -20,8 +22,6 @@ from router_lab.ledger.reading.reader import Reader
 from router_lab.nearest import nearest_hint
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from router_lab.ledger.core import Core
 
 _KEY = ["date", "model"]
@@ -59,8 +59,6 @@ def reconcile(
 
 
 def _compared(attempts: pd.DataFrame, export: ProviderExport) -> pd.DataFrame:
-    import pandas as pd
-
     both = _billed(attempts, export.measures).merge(
         _theirs(export), on=_KEY, how="outer", suffixes=("_ledger", "_provider")
     )
@@ -76,8 +74,6 @@ def _compared(attempts: pd.DataFrame, export: ProviderExport) -> pd.DataFrame:
 
 
 def _theirs(export: ProviderExport) -> pd.DataFrame:
-    import pandas as pd
-
     rows = [(day.isoformat(), model, *amounts) for (day, model), amounts in export.totals.items()]
     return pd.DataFrame(rows, columns=[*_KEY, *export.measures])
 

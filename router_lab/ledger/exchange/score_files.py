@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import pandas as pd
+
 from router_lab.arguments import choice, names
 from router_lab.arrow import pa
 from router_lab.errors import ConfigError, error_line
@@ -218,8 +220,6 @@ def _frame(source: Any) -> tuple[str, Any, bool]:
     """A name for messages, a pandas frame whose columns are named by texts, and whether its numbers may have
     decimal commas.
     """
-    import pandas as pd
-
     if isinstance(source, str | Path):
         path = Path(source)
         return str(path), *_file(path)
@@ -235,8 +235,6 @@ def _frame(source: Any) -> tuple[str, Any, bool]:
 
 
 def _file(path: Path) -> tuple[Any, bool]:
-    import pandas as pd
-
     kind = path.suffix.lower()
     try:
         check_plain(path)
@@ -255,8 +253,6 @@ def _file(path: Path) -> tuple[Any, bool]:
 
 def _csv(path: Path) -> tuple[Any, bool]:
     """As texts, so that ids such as 007 stay what they are; a row longer than the header is refused."""
-    import pandas as pd
-
     file = spreadsheet_file(path)
     _, header = next(file.rows, ("", []))
     if not header:
@@ -329,8 +325,6 @@ def _rows(frame: Any, known: Mapping[str, str]) -> Iterator[dict[str, Any]]:
 
 def _plain(value: Any) -> Any:
     """NumPy's values as Python's, and what pandas has for a missing one as None."""
-    import pandas as pd
-
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     return value.item() if hasattr(value, "item") else value

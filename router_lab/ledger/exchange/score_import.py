@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import pandas as pd
+
 from router_lab.arguments import choice
 from router_lab.arrow import pa
 from router_lab.counted import counted
@@ -32,8 +34,6 @@ from router_lab.records import BOTH_ANSWERED, Score, ScoreKind, Side
 from router_lab.spreadsheets import unguarded
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from router_lab.ledger.core import Core
 
 _PREFIX = "import-"
@@ -56,8 +56,6 @@ class ScoreImport:
     @property
     def refused(self) -> pd.DataFrame:
         """The rows that were not taken (counted from 1), by column, with what is wrong."""
-        import pandas as pd
-
         columns = ["row", "column", "value", "problem"]
         rows = [[one.row, one.column, one.value, one.problem] for one in self.problems]
         return pd.DataFrame(rows, columns=columns)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import pandas as pd
 
 from router_lab.arguments import text, wrong
 from router_lab.ledger.journal.budget_counters import line_totals
 from router_lab.ledger.journal.nano_dollars import usd
 from router_lab.ledger.reading.reader import Reader
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _SOME_ZONE = "the IANA name of a timezone, such as 'Europe/Paris'"
 _COLUMNS = ["scope", "period", "limit_usd", "spent_usd", "likely_usd", "held_usd", "left_usd"]
@@ -29,8 +28,6 @@ def spend(reader: Reader, timezone: str | None) -> pd.DataFrame:
 
 
 def _counters(reader: Reader) -> pd.DataFrame:
-    import pandas as pd
-
     if not reader.has_journal:
         return pd.DataFrame(columns=_COLUMNS)
     excess = _excess(reader)  # read first: what is counted meanwhile counts in full in both columns
@@ -65,8 +62,6 @@ def _excess(reader: Reader) -> dict[tuple[str, str], int]:
 
 def _recounted(reader: Reader, zone: ZoneInfo) -> pd.DataFrame:
     """Every budget scope that ever counted something, with its rows' cost by the zone's own calendar."""
-    import pandas as pd
-
     attempts = reader.arrow(
         "attempts", columns=["started_at", "cost_usd", "worst_usd", "budget_lines"]
     ).to_pandas()

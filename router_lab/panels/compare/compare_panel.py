@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import ipywidgets as widgets
+import pandas as pd
 
 from router_lab import arguments
 from router_lab.counted import counted
@@ -30,9 +31,6 @@ from router_lab.scores.verdict_store import (
 )
 from router_lab.shown.escape import SHOWN_CHARACTERS, Html, tag
 from router_lab.shown.style import page, title
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 WHOLE_CHARACTERS = 100_000
 # Gathering pairs with the same prompt sorts all of them: up to here a page takes half a second.
@@ -186,8 +184,6 @@ class ComparePanel(Panel[PageContent]):
     @property
     def verdicts(self) -> pd.DataFrame:
         """The verdicts given in this panel: comparison_id, task_type, verdict, note."""
-        import pandas as pd
-
         names = list(HumanVerdict.__dataclass_fields__)
         return pd.DataFrame([asdict(said) for said in self._verdicts.values()], columns=names)
 

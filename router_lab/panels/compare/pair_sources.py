@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import ibis
+import pandas as pd
 
 from router_lab.arrow import pa
 from router_lab.errors import ConfigError
@@ -76,8 +77,6 @@ def _path_opener(path: str) -> Callable[[], PairTables]:
 
 def _loaded(frame: Any) -> Any:
     """A frame as a table of a database of its own; mappings become JSON text first."""
-    import pandas as pd
-
     if isinstance(frame, pd.DataFrame):
         if "details" in frame.columns:
             frame = frame.assign(details=frame["details"].map(_json_text, na_action="ignore"))
