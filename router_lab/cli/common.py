@@ -30,6 +30,20 @@ def add_command(commands: Commands, name: str, text: str, examples: str) -> argp
     return added
 
 
+def number(text: str) -> float:
+    """An option's number; for one with a unit, the error says what it is without."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    bare = text.strip().strip("%$€ ").removesuffix("USD").strip()
+    try:
+        meant = float(bare) / 100 if text.strip().endswith("%") else float(bare)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number; write one such as 0.05") from None
+    raise argparse.ArgumentTypeError(f"{text!r} is no number; write {meant:g}")
+
+
 def add_ledger_option(parser: argparse.ArgumentParser) -> None:
     """`--ledger FOLDER`, the same everywhere; by default the one that `ROUTER_LAB_LEDGER` names."""
     parser.add_argument(

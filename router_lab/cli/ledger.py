@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger
+from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger, number
 from router_lab.counted import counted
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.shown.escape import plain
@@ -75,7 +75,7 @@ def add_to(commands: Commands) -> None:
     scores.add_argument(
         "--scale",
         nargs=2,
-        type=float,
+        type=number,
         default=(0.0, 1.0),
         metavar=("WORST", "BEST"),
         help="the ends of their scale (default: 0 1)",

@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from router_lab.cli.common import number
 from router_lab.errors import ConfigError
 
 _PLAIN = ("temperature", "top_p", "seed", "stop", "reasoning_effort", "think")
@@ -15,8 +16,8 @@ _JSON = ("extra_body", "extra_headers")
 def add_parameter_options(command: argparse.ArgumentParser) -> None:
     """`--temperature` and its like: they go over what the route and the model say."""
     group = command.add_argument_group("parameters", "what is asked beside the prompt")
-    group.add_argument("--temperature", type=float, metavar="NUMBER", help="from 0 on")
-    group.add_argument("--top-p", type=float, metavar="NUMBER", help="from 0 to 1")
+    group.add_argument("--temperature", type=number, metavar="NUMBER", help="from 0 on")
+    group.add_argument("--top-p", type=number, metavar="NUMBER", help="from 0 to 1")
     group.add_argument("--seed", type=int, metavar="NUMBER", help="for servers that sample by one")
     group.add_argument("--stop", action="append", metavar="TEXT", help="ends the answer; may be repeated")
     group.add_argument("--reasoning-effort", metavar="LEVEL", help="such as low, medium or high")

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from router_lab.cli.common import Commands, add_command, existing_ledger
+from router_lab.cli.common import Commands, add_command, existing_ledger, number
 from router_lab.defaults import ALPHA, BASES, MARGIN
 from router_lab.errors import ConfigError
 
@@ -33,10 +33,10 @@ def add_to(commands: Commands) -> None:
     command.add_argument("--run-id", metavar="NAME", help="the pairs of this replay")
     command.add_argument("--task-type", metavar="PREFIX", help="only this task type and those below it")
     command.add_argument(
-        "--margin", type=float, default=MARGIN, help=f"the loss you would accept (default: {MARGIN:g})"
+        "--margin", type=number, default=MARGIN, help=f"the loss you would accept (default: {MARGIN:g})"
     )
     command.add_argument(
-        "--alpha", type=float, default=ALPHA, help=f"the error of all verdicts together (default: {ALPHA:g})"
+        "--alpha", type=number, default=ALPHA, help=f"the error of all verdicts together (default: {ALPHA:g})"
     )
     command.add_argument(
         "--basis", choices=BASES, help="judge by this (default: the best all candidates have)"

@@ -15,6 +15,7 @@ from router_lab.cli.common import (
     add_ledger_option,
     add_row_options,
     confirmed,
+    number,
 )
 from router_lab.cli.key_values import option
 from router_lab.defaults import MARGIN
@@ -70,7 +71,7 @@ def add_to(commands: Commands) -> None:
         "--race", action="store_true", help="ask candidates no more once they are settled, or hopeless"
     )
     command.add_argument(
-        "--margin", type=float, help=f"of the race, the loss you would accept (default: {MARGIN:g})"
+        "--margin", type=number, help=f"of the race, the loss you would accept (default: {MARGIN:g})"
     )
     command.add_argument("--batch", action="store_true", help="by the batch: half the price, within a day")
     command.add_argument(

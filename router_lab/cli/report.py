@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger
+from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger, number
 from router_lab.defaults import BASES, MARGIN
 from router_lab.errors import ConfigError
 
@@ -27,7 +27,7 @@ def add_to(commands: Commands) -> None:
     command.add_argument("--format", choices=FORMATS, help="default: by the file's ending")
     command.add_argument(
         "--margin",
-        type=float,
+        type=number,
         help=f"the loss you would accept, as a share (default: {MARGIN:g}); recorded plans keep their own",
     )
     command.add_argument(

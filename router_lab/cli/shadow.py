@@ -6,7 +6,7 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING
 
-from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger
+from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger, number
 from router_lab.defaults import ALPHA, BAR, BASES
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def add_to(commands: Commands) -> None:
         EXAMPLES,
     )
     kept = "default: the plan in the ledger, else"
-    monitor.add_argument("--threshold", type=float, help=f"mean agreement to beat ({kept} {BAR:g})")
-    monitor.add_argument("--alpha", type=float, help=f"error rate of each side ({kept} {ALPHA:g})")
+    monitor.add_argument("--threshold", type=number, help=f"mean agreement to beat ({kept} {BAR:g})")
+    monitor.add_argument("--alpha", type=number, help=f"error rate of each side ({kept} {ALPHA:g})")
     monitor.add_argument("--max-pairs", type=int, help=f"most pairs worth paying for ({kept} {MOST_PAIRS:,})")
     monitor.add_argument("--basis", choices=BASES, help=f"what to judge by ({kept} the best there is)")
     monitor.add_argument(
@@ -66,7 +66,7 @@ def add_to(commands: Commands) -> None:
     )
     monitor.add_argument(
         "--at-least-days",
-        type=float,
+        type=number,
         metavar="DAYS",
         help="an exit waits until the pairs span so many days (default: 7 before the switch is flipped)",
     )

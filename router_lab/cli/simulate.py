@@ -8,11 +8,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import EADDRINUSE
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from router_lab.cli.common import Commands, add_command
+from router_lab.cli.common import Commands, add_command, number
 from router_lab.cli.processes import serving
 
 EXAMPLES = """\
@@ -32,9 +33,9 @@ def add_to(commands: Commands) -> None:
     command.add_argument(
         "--as", dest="persona", metavar="VENDOR", help="whose OpenAI-compatible server to play, such as groq"
     )
-    command.add_argument("--latency", type=float, default=1.0, metavar="FACTOR", help="0 answers at once")
+    command.add_argument("--latency", type=number, default=1.0, metavar="FACTOR", help="0 answers at once")
     command.add_argument("--workload", metavar="FILE", help="prompts with expected answers (JSON lines)")
-    command.add_argument("--chaos", type=float, default=0.0, metavar="SHARE", help="share of 500s and 529s")
+    command.add_argument("--chaos", type=number, default=0.0, metavar="SHARE", help="share of 500s and 529s")
     command.set_defaults(run=run)
 
 
@@ -59,7 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
         )
     try:
         sim.run(sim.app(**options), arguments.port, host=arguments.host, on_ready=_say)
-    except (OSError, OverflowError, ValueError) as error:
+    except OSError as error:
+        busy = error.errno == EADDRINUSE
+        why = f"port {arguments.port} is taken; pass another --port, or 0 for a free one" if busy else error
+        raise ConfigError(f"the simulated servers cannot start: {why}") from error
+    except (OverflowError, ValueError) as error:
         raise ConfigError(f"the simulated servers cannot start: {error}") from error
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger
+from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger, number
 from router_lab.shown.escape import plain
 
 EXAMPLES = """\
@@ -28,9 +28,9 @@ def add_to(commands: Commands) -> None:
         add_ledger_option(flip)
         flip.set_defaults(run=run_off if name == "off" else run_on)
         if name == "on":
-            flip.add_argument("--minutes", type=float, help="off again after this many minutes")
+            flip.add_argument("--minutes", type=number, help="off again after this many minutes")
             flip.add_argument("--pairs", type=int, help="off again after this many pairs")
-            flip.add_argument("--usd", type=float, help="off again after shadows cost this much")
+            flip.add_argument("--usd", type=number, help="off again after shadows cost this much")
     for name, text, run in (
         ("status", "say what is on", run_status),
         ("history", "list every flip", run_history),

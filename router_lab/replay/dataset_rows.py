@@ -179,7 +179,7 @@ def _readable(path: Path, rows: Iterator[Any]) -> Iterator[Any]:
 
 
 def _json_lines(path: Path) -> Iterator[Any]:
-    with open_text(path, "utf-8") as lines:
+    with open_text(path, "utf-8-sig") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue

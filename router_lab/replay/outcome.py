@@ -115,7 +115,14 @@ class ReplayRun:
             + "</tr>"
             for one in self.candidates
         )
-        said = show(self.stopped or f"run {self.run_id}")
+        unused = self.plan.problem_count
+        told = [
+            f"run {self.run_id}: {self.cost_usd:.4f} USD, the primary's calls included",
+            *([f"stopped: {self.stopped}"] if self.stopped else []),
+            *self.problems,
+            *([f"{counted(unused, 'rows')} could not be used"] if unused else []),
+        ]
+        said = "<br>".join(show(line) for line in told)
         race = "" if self.race is None else self.race._repr_html_()
         return f"<table><caption>{said}</caption><tr>{head}</tr>{body}</table>{race}"
 

@@ -294,8 +294,8 @@ class ItemReader:
             key = key64(read.key)
             if key in repeated and first.setdefault(key, number) != number:
                 raise ConfigError(
-                    f"row {number}: `id` {read.row.task_id!r} is also that of row {first[key]}: ids differ, "
-                    "or be left out to use a hash of the input"
+                    f"row {number}: `id` {read.row.task_id!r} is also that of row {first[key]}: give every "
+                    "row an id of its own, or none, so that a hash of its input is used"
                 )
 
     def _costs(self, some: Sequence[Item], rows: int) -> list[CandidateCost]:

@@ -163,8 +163,8 @@ class _ReplaySession:
         first = self._first.setdefault(row.task_id, index)
         if first != index:
             raise ConfigError(
-                f"`id` {row.task_id!r} is also that of row {first}: ids must differ, or be left out to use a "
-                "hash of the input"
+                f"`id` {row.task_id!r} is also that of row {first}: give every row an id of its own, or "
+                "none, so that a hash of its input is used"
             )
         return row.task_id
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from router_lab import arguments
 from router_lab.analysis.ledger_tables import arrow_of, frame_of
+from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.ledger.scores import check_signature
 from router_lab.nearest import nearest_hint
@@ -116,7 +117,7 @@ class SpotChecks(Sequence[SpotCheck]):
             raise ConfigError(
                 f"better={better!r}: choose one of {', '.join(worth)}{nearest_hint(better, worth)}"
             )
-        check = self._checks[which] if isinstance(which, int) else which
+        check = self._numbered(which) if isinstance(which, int) else which
         if better in ("A", "B"):
             verdict: ScoreVerdict = "primary better" if better == check.primary_is else "shadow better"
         else:
@@ -144,7 +145,7 @@ class SpotChecks(Sequence[SpotCheck]):
         verdict: ScoreVerdict | None,
         note: str,
     ) -> None:
-        check = self._checks[which] if isinstance(which, int) else which
+        check = self._numbered(which) if isinstance(which, int) else which
         in_turn = self._in_turn(check)
         sampled = _sampled(check.drawn, self._marked) if in_turn else {"chosen": True}
         letters: tuple[Letter, Letter] = ("A", "B")
@@ -189,7 +190,14 @@ class SpotChecks(Sequence[SpotCheck]):
     def __getitem__(self, at: slice) -> Sequence[SpotCheck]: ...
 
     def __getitem__(self, at: int | slice) -> SpotCheck | Sequence[SpotCheck]:
-        return self._checks[at]
+        return self._checks[at] if isinstance(at, slice) else self._numbered(at)
+
+    def _numbered(self, at: int) -> SpotCheck:
+        try:
+            return self._checks[at]
+        except IndexError:
+            there = f"0 to {len(self) - 1}" if self._checks else "none was drawn"
+            raise IndexError(f"no check {at}: {counted(len(self), 'checks')}, {there}") from None
 
     def __len__(self) -> int:
         return len(self._checks)

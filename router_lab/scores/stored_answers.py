@@ -6,7 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from router_lab.arguments import shown
+from router_lab.errors import ConfigError
 from router_lab.ledger.content import is_hash
+from router_lab.nearest import nearest_hint
 from router_lab.records import Ending
 from router_lab.router.comparators.compare import Pair, stored_pair
 from router_lab.task_types import within
@@ -82,7 +85,14 @@ def rows_of(stored: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
 
 
 def below(frame: pd.DataFrame, task_type: str | None) -> pd.DataFrame:
-    """The rows of a task type and of those below it."""
-    if task_type is None:
+    """The rows of a task type and of those below it. Raises `ConfigError` where there are others only."""
+    if task_type is None or frame.empty:
         return frame
-    return frame[within(frame["task_type"], task_type)]
+    found = frame[within(frame["task_type"], task_type)]
+    if found.empty:
+        known = sorted(set(frame["task_type"]))
+        raise ConfigError(
+            f"task_type={shown(task_type)}: no pair is of it or below it; there are "
+            f"{', '.join(map(shown, known[:20]))}{nearest_hint(task_type, known)}"
+        )
+    return found

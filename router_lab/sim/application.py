@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
+from router_lab.arguments import instance
 from router_lab.nearest import nearest_hint
 from router_lab.sim import log, model_lists, tokenizer
 from router_lab.sim.anthropic.message_batches import AnthropicBatchApi
@@ -333,6 +334,8 @@ def app(
     Raises `ValueError` for an argument that makes no sense.
     """
     catalog = tuple(DEFAULT_MODELS if models is None else models)
+    for model in catalog:
+        instance("models", model, SimModel, "a SimModel('m', 'openai', 'cl100k', 8_192, 0.9)")
     by_name = {(model.provider, model.name): model for model in catalog}
     if len(by_name) < len(catalog):
         raise ValueError("models: two models of one provider have the same name")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,10 @@ def test_a_workload_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"prompt": "a", "expected": "b"}\n', encoding="utf-8-sig")
     assert sim.app(workload=path) is not None
+
+
+def test_a_port_that_is_taken_is_named_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["sim", "--port", str(port)]) == 2
+    assert f"port {port} is taken; pass another --port" in capsys.readouterr().err

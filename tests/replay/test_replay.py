@@ -19,6 +19,7 @@ from lab import FAST, Lab, laboratory
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.ledger import Ledger
 from router_lab.replay import replay
+from router_lab.replay.dataset_rows import read_rows
 from router_lab.sim import Fault
 
 ROUTING = """
@@ -466,3 +467,15 @@ routing: {one: {model: local, max_tokens: 16}, two: {model: local, max_tokens: 1
             second = await replay(router, rows, task_type="two")
             again = await replay(router, rows, task_type="two")
     assert (first.counts["ok"], second.counts["ok"], again.counts["skipped"]) == (3, 3, 3)
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv"])
+def test_a_file_with_a_byte_order_mark_loses_no_row(tmp_path: Path, ending: str) -> None:
+    rows = [{"id": f"r{n}", "task_type": "ask", "prompt": f"{n}?"} for n in range(2)]
+    texts = {
+        ".jsonl": "\n".join(map(json.dumps, rows)),
+        ".csv": "id,task_type,prompt\n" + "\n".join(",".join(row.values()) for row in rows),
+    }
+    file = tmp_path / f"rows{ending}"
+    file.write_text(texts[ending], "utf-8-sig")
+    assert [row["id"] for row in read_rows(file)] == ["r0", "r1"]

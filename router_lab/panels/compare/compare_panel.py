@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal, get_args
 
@@ -108,12 +109,34 @@ class ComparePanel(Panel[PageContent]):
     # What a reader does; each is also a method to call from a cell.
 
     def filter(self, **changes: Any) -> None:
-        """Change the filter (fields of `PairFilter`) and go to the first page: `filter(task_type="code")`."""
+        """Change the filter (fields of `PairFilter`) and go to the first page: `filter(task_type="code")`.
+
+        Raises `ConfigError` for another field, and for a value that no pair has.
+        """
         known = asdict(self._filter)
         for name in changes:
             arguments.choice("filter", name, known)
+        self._check_choices(changes)
         self._filter, self._number = PairFilter(**{**known, **changes}), 1
         self._draw(self._readable())
+
+    def _check_choices(self, changes: Mapping[str, Any]) -> None:
+        there = self._now.choices
+        offered = {
+            "task_type": there.task_types,
+            "models": there.models,
+            "status": there.statuses,
+            "epoch": there.epochs,
+        }
+        for name, values in offered.items():
+            value = changes.get(name)
+            if value is None or not values or value in values:
+                continue
+            names = [str(one) for one in values]
+            raise ConfigError(
+                f"filter: no pair has {name}={arguments.shown(value)}; there are "
+                f"{', '.join(map(arguments.shown, values[:20]))}{nearest_hint(value, names)}"
+            )
 
     def go_to(self, number: int) -> None:
         """Show page `number`, or the nearest there is."""

@@ -361,6 +361,11 @@ def test_wrong_marks_and_filters_say_what_is_right(panel: ComparePanel) -> None:
         panel.mark(1, "superb")  # type: ignore[arg-type]
     with pytest.raises(rl.ConfigError, match="task_type"):
         panel.filter(tasktype="code")
+    with pytest.raises(rl.ConfigError, match="did you mean"):
+        panel.filter(task_type=f"{panel.selection().task_type.iloc[0]}x")
+    for wrong in ({"epoch": 10**6}, {"models": ("no", "such")}, {"status": "compleet"}):
+        with pytest.raises(rl.ConfigError, match="there are"):
+            panel.filter(**wrong)
 
 
 def test_every_control_has_a_visible_label(panel: ComparePanel) -> None:
