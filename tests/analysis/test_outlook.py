@@ -212,7 +212,8 @@ def settled_with_a_frequent_input(failing: float, share: float, pairs: int, runs
 def test_pairs_asked_for_settle_four_of_five_where_an_input_repeats(failing, share):
     settled = settled_with_a_frequent_input(failing, share, 300, 2_000)
     print(f"failures {failing}, an input of {share}: settled {settled:.3f}")
-    assert 0.75 <= settled <= 0.95
+    # Where one input alone repeats, others are feared to that never do: more is asked for than needed.
+    assert settled >= 0.75
 
 
 def popular_prompts(

@@ -9,6 +9,11 @@ the mean that it has; those not seen yet are like the rare ones that were, in sh
 plan for the shares seen fails wherever fewer failures were seen than there are. Of rows in which no input has
 repeated none is foreseen to.
 
+Of samples of 300 that were open, with 3% failures and a margin of .05, the rows asked for settled .76
+to .81 by Zipf's law of .8, .77 to .87 of 1.1, .73 of graded values, and .84 where five inputs have .8%
+each. With one of .6%, which often has not been seen twice, they settled .68; with one of 1.3% or 3% and
+no other .94 to .99: there two or three times as many are asked for as are needed.
+
 Source: Rubin, "The Bayesian bootstrap" (1981), for the shares.
 """
 
