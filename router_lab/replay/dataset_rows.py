@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -112,10 +113,17 @@ class Row:
 def _check_nearly_expected(names: Iterable[str]) -> None:
     """Raise `ConfigError` for a column that must have been meant: left alone, no answer would be scored."""
     for name in names:
-        if name.lower().startswith("expected") or get_close_matches(name.lower(), ["expected"], cutoff=0.8):
+        if _is_nearly_expected(name):
             raise ConfigError(
                 f"`{name[:80]}`: did you mean `expected`? Rename the column, so that it is used"
             )
+
+
+@lru_cache(maxsize=1024)
+def _is_nearly_expected(name: str) -> bool:
+    """Every row has the same columns: each is looked at once."""
+    known = name.lower()
+    return known.startswith("expected") or bool(get_close_matches(known, ["expected"], cutoff=0.8))
 
 
 def is_spark_frame(source: Any) -> bool:

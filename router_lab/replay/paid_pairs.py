@@ -51,7 +51,7 @@ class TextSet:
 
     def has(self, key: int) -> bool:
         """Whether the text of which these are the 64 bits is there."""
-        place = int(np.searchsorted(self._keys, np.uint64(key)))
+        place = int(self._keys.searchsorted(np.uint64(key)))
         return place < len(self._keys) and bool(self._keys[place] == key)
 
 

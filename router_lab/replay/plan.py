@@ -192,7 +192,7 @@ class ItemReader:
         """The items that were found well and drawn."""
         for read in self._read(chosen.repeated):
             if isinstance(read, Item) and (chance := chosen.chance(read)) is not None:
-                yield replace(read, chance=chance)
+                yield read if chance == read.chance else replace(read, chance=chance)
 
     def plan(self, run_id: str, sample: int | None, seed: int) -> tuple[Plan, RowChoice]:
         """Go through all of them. Raises `ConfigError` for a source that cannot be read, and an id twice."""
