@@ -3,8 +3,8 @@
 A journal is a folder below `_journals`, in the group of whoever opened it. What it may spend is taken from
 the ledger's own budgets beforehand, so that all of them together cannot spend more than there is. When it has
 ended, its rows are sealed beside the ledger's own, which stands for them from then on; what they cost is
-counted there, the rest is given back, and the journal is deleted. Where a process dies, the next one that
-opens a group finds its journals here.
+counted there, the rest is given back, and the journal is deleted. Where a process dies, the next one finds
+its journals here.
 """
 
 from __future__ import annotations
@@ -70,6 +70,13 @@ class LedgerJournals:
                 yield group
             finally:
                 group.end()
+
+    def recover(self) -> None:
+        """End the journals that the dead left behind: what they hold is this ledger's from then on."""
+        root = self._core.folder / JOURNALS_NAME
+        if self._core.files.is_local and root.exists():
+            with locked(root / _BEGINNING):
+                self._end_those_of_the_dead(root)
 
     def _end_those_of_the_dead(self, root: Path) -> None:
         for folder in sorted(one for one in root.iterdir() if one.is_dir()):

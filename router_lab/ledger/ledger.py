@@ -338,7 +338,11 @@ class Ledger:
         return verify(self._core)
 
     def recover(self) -> int:
-        """Turn the intents of dead processes into rows; done at opening and in the background."""
+        """Turn the intents of dead processes into rows; done at opening and in the background.
+
+        What the executors of a dead replay answered is taken over, too: the next replay does that by itself.
+        """
+        self.journals.recover()
         return self._core.recover()
 
     def close(self) -> None:

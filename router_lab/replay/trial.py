@@ -129,6 +129,8 @@ async def replay_candidates(
     beside = OfflineRouter.of(router, models, in_batch=batch)
     try:
         with ExitStack() as opened:
+            if (journals := getattr(router.ledger, "journals", None)) is not None:
+                await asyncio.to_thread(journals.recover)  # of executors whose replay was killed
             source = opened.enter_context(OpenRows(rows, task_type, within, since))
             reader = ItemReader(
                 source,

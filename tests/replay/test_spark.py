@@ -140,6 +140,12 @@ def killed_meanwhile(folder: Path, lab: Lab, master: str, victims: Callable[[int
     os.kill(victims(running.pid)[0], signal.SIGKILL)
     out, err = running.communicate(timeout=300)
     assert running.returncode == 0, out + err
+    assert check_once(lab) > 0
+    assert f"cheap: {ROWS} answered" in out
+
+
+def check_once(lab: Lab) -> int:
+    """Every row is answered once by each, and the bill is the ledger's; how many requests were lost."""
     served = {one.client_request_id: one for one in lab.served}
     pairs, attempts = lab.comparisons, lab.attempts
     assert len(pairs) == 2 * ROWS and set(pairs["status"]) == {"complete"}
@@ -150,9 +156,12 @@ def killed_meanwhile(folder: Path, lab: Lab, master: str, victims: Callable[[int
     kept = [served[one] for one in answered.index]
     assert answered["cost_usd"].sum() == pytest.approx(bill(kept, PRICES)["usd"])
     lost = asked[asked["outcome"] == "lost"]
-    assert 0 < len(lost) <= 2 * 4
+    assert len(lost) <= 2 * 4
     assert lab.ledger.verify().ok, lab.ledger.verify()
-    assert f"{'cheap'}: {ROWS} answered" in out
+    assert lab.ledger.spend()["held_usd"].max() == 0
+    charged = asked["worst_usd"].fillna(asked["cost_usd"]).sum()
+    assert lab.ledger.spend()["spent_usd"].max() == pytest.approx(charged)
+    return len(lost)
 
 
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="no Java: Spark needs 17 or newer")
@@ -172,6 +181,32 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(tmp_path: Path) -> No
             return [own for own, _ in below(daemon) if is_at_work(own)]
 
         killed_meanwhile(tmp_path, lab, "local[2,4]", workers)
+
+
+@needs_java
+@pytest.mark.spark
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+async def test_what_executors_answered_before_the_replay_was_killed_is_not_asked_again(
+    tmp_path: Path,
+) -> None:
+    with laboratory(tmp_path / "ledger", latency=0.2) as lab:
+        write_config(tmp_path, lab.server.url, AT_ONCE)
+        write_log(tmp_path, ROWS)
+        running = started(tmp_path, "local[2]")
+        wait_until(lambda: len(lab.served) >= 15 or running.poll() is not None)
+        assert running.poll() is None, running.communicate()
+        running.send_signal(signal.SIGKILL)
+        running.communicate()
+        groups = tmp_path / "ledger" / "_journals"
+        wait_until(lambda: not any(is_at_work(int(one.name)) for one in Path("/proc").glob("[0-9]*")))
+        assert any(one.is_dir() for one in groups.iterdir())
+        settings = rl.settings.load(tmp_path / "router.yaml")
+        async with rl.Router(settings, ledger=lab.ledger) as router:
+            run = await rl.replay(router, tmp_path / "log.jsonl", candidates=["cheap", "other"])
+        assert run.is_complete and run.counts["skipped"] > 0
+        assert not any(one.is_dir() for one in groups.iterdir())
+        check_once(lab)
 
 
 @contextmanager
