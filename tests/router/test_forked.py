@@ -279,3 +279,43 @@ def test_joblib_makes_calls_in_any_of_its_backends(lab: Lab, run, backend: str):
         """
     )
     assert asked(lab) == ["a", "after", "b", "before", "c"]
+
+
+TWO_FORKS = """
+import concurrent.futures.thread  # registers a lock that lets one thread fork at a time, if it is taken first
+import os, threading
+from router_lab.ledger.journal.forks import closed_before_forks
+
+class Connection:
+    "Closing it takes until another thread forks, or two seconds."
+    begun, again, was_forked_meanwhile = threading.Event(), threading.Event(), None
+
+    def let_go(self):
+        if self.begun.is_set():
+            self.again.set()
+            return
+        self.begun.set()
+        self.was_forked_meanwhile = self.again.wait(2)
+
+def fork():
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+connection = Connection()
+closed_before_forks(connection)
+other = threading.Thread(target=fork)
+other.start()
+assert connection.begun.wait(30)
+fork()
+other.join()
+print(connection.was_forked_meanwhile)
+"""
+
+
+def test_no_thread_forks_while_another_closes_connections_for_its_own_fork() -> None:
+    """The child had SQLite's locks as the other thread held them, and hung at its first connection."""
+    command = [sys.executable, "-W", "ignore", "-c", TWO_FORKS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.stdout == "False\n", done.stderr

@@ -35,6 +35,8 @@ class _Uses:
     def __init__(self, *, unusable: bool = False) -> None:
         self.unusable = unusable
         self.left_open = False
+        # Two threads fork one after the other: what one of them closes is no more in use than closed.
+        self._one_fork = threading.RLock()
         self._changed = threading.Condition()
         self._mine = threading.local()
         self._using = 0
@@ -64,6 +66,7 @@ class _Uses:
                 self._changed.notify_all()
 
     def before_fork(self) -> None:
+        self._one_fork.acquire()
         with self._changed:
             self._forking += 1
             self._changed.wait_for(lambda: not self._using, _LONGEST_WAIT_S)
@@ -76,6 +79,7 @@ class _Uses:
         with self._changed:
             self._forking -= 1
             self._changed.notify_all()
+        self._one_fork.release()
         while _left:
             let_go_when_collected(_left.pop())
 
