@@ -284,7 +284,7 @@ def test_noise_pairs_of_changing_rates_with_2000_replications():
     passed = float(rows["verdict"].isin(["non-inferior", "superior"]).mean())
     mean = float(rows["difference"].mean())
     print(f"noise at .25 and .025, 2,000 runs: {mean:.4f}, covered {covered:.4f}, passed {passed:.4f}")
-    assert mean == pytest.approx(-0.1, abs=0.002)
+    assert mean == pytest.approx(-0.1, abs=0.003)
     assert covered >= 0.93 and passed <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / 2_000)
 
 
