@@ -9,7 +9,7 @@ import pandas as pd
 from router_lab.shown.escape import text_html
 from router_lab.shown.wording import html_table, plain_text
 
-_WORDS = {"Task type", "What for", "Model", "By", "Name", "Provider", "May we stop?", "What"}
+_WORDS = {"Task type", "What for", "Model", "By", "Name", "Provider", "May we stop?", "What", "Alike"}
 
 
 def table(frame: pd.DataFrame) -> str:

@@ -72,11 +72,13 @@ def _by(row: Mapping[str, Any]) -> str:
 def _mean(row: Mapping[str, Any]) -> str:
     if row["mean"] != row["mean"]:
         return "–"
-    return f"{on_page(row, 'mean')} ({on_page(row, 'low')} to {on_page(row, 'high')})"
+    low = on_page(row, "low").removesuffix(" points")
+    return f"{on_page(row, 'mean')} ({low} to {on_page(row, 'high').removesuffix(' points')})"
 
 
 def _alike(row: Mapping[str, Any]) -> str:
-    return shares(row["equal_share"], row["badly_off_share"], is_quality=row["basis"] in QUALITY) or "–"
+    told = shares(row["equal_share"], row["badly_off_share"], is_quality=row["basis"] in QUALITY)
+    return told.removeprefix("answers alike: ") or "–"  # the column's name says that
 
 
 def _needed(row: Mapping[str, Any]) -> str:

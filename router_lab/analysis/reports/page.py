@@ -32,7 +32,13 @@ _CSS = (
     "h1{font-size:1.6rem;margin-bottom:0}h2{font-size:1.2rem;margin:2rem 0 .4rem}"
     "table{margin:.5rem 0}th{border-bottom:1px solid var(--line)}"
     "body{background:Canvas;color:CanvasText}"
-    ".note{color:var(--faint);margin:.2rem 0}div.wide{overflow-x:auto}summary{cursor:pointer}"
+    ".note{color:var(--faint);margin:.2rem 0}summary{cursor:pointer}"
+    # A shadow at the edge behind which a wide table goes on; what scrolls with the table hides it at the end.
+    "div.wide{overflow-x:auto;background:linear-gradient(to right,Canvas 30%,transparent) 0 0/2rem 100%,"
+    "linear-gradient(to left,Canvas 30%,transparent) 100% 0/2rem 100%,"
+    "linear-gradient(to right,#8886,transparent) 0 0/.8rem 100%,"
+    "linear-gradient(to left,#8886,transparent) 100% 0/.8rem 100%;background-repeat:no-repeat;"
+    "background-attachment:local,local,scroll,scroll}"
 )
 
 
