@@ -133,9 +133,10 @@ class FileLock:
         self._close()
 
     def _close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        # Forgotten first: closed once more, as by a child forked meanwhile, its number may be another file's.
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 class _Wait:
@@ -179,8 +180,10 @@ class _Wait:
             return not self.succeeded.is_set()
 
     def close(self) -> None:
-        """Close the descriptor; the lock stays with whoever has another one."""
-        os.close(self._descriptor)
+        """Close the descriptor; the lock stays with whoever has another one. Idempotent."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def _held_up(path: Path, waited: float, holder: LockHolder) -> LedgerError:
