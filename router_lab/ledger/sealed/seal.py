@@ -103,8 +103,11 @@ class Sealer:
         self._transact(lambda transaction: set_aside(transaction.connection, batch.source.name, rows, now))
 
     def _write(self, batch: SealBatch) -> list[SealedFile]:
+        import pyarrow as pa
+
         table = batch.table
         days: dict[str, DayFile] = {}
+        pool = pa.default_memory_pool()
         try:
             with self._snapshot() as journal:
                 journal.execute(_READ_ONCE)
@@ -112,6 +115,7 @@ class Sealer:
                 # One thread for both steps: two would fight over the interpreter's lock.
                 some = map(as_arrow, stretches(journal, batch.source, _ROWS_AT_A_TIME))
                 for rows in ahead(some):
+                    pool.release_unused()  # what earlier reading left: sealing is when the most is needed
                     for date, of_day in split_by_date(table, rows):
                         if date not in days:
                             name = f"{table.name}/date={date}/{file_name}"
