@@ -117,10 +117,11 @@ def below(parent: int) -> list[tuple[int, str]]:
     return found
 
 
-def is_at_work(process: int) -> bool:
-    """Whether it has a journal of an executor open."""
+def is_at_work(process: int, folder: Path) -> bool:
+    """Whether it has a journal of an executor open, below a folder."""
     try:
-        return any("_journals" in str(one.readlink()) for one in Path(f"/proc/{process}/fd").iterdir())
+        groups = str(folder / "ledger" / "_journals")
+        return any(str(one.readlink()).startswith(groups) for one in Path(f"/proc/{process}/fd").iterdir())
     except OSError:
         return False
 
@@ -178,7 +179,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(tmp_path: Path) -> No
 
         def workers(driver: int) -> list[int]:
             daemon = next(own for own, command in below(driver) if "pyspark.daemon" in command)
-            return [own for own, _ in below(daemon) if is_at_work(own)]
+            return [own for own, _ in below(daemon) if is_at_work(own, tmp_path)]
 
         killed_meanwhile(tmp_path, lab, "local[2,4]", workers)
 
@@ -199,7 +200,9 @@ async def test_what_executors_answered_before_the_replay_was_killed_is_not_asked
         running.send_signal(signal.SIGKILL)
         running.communicate()
         groups = tmp_path / "ledger" / "_journals"
-        wait_until(lambda: not any(is_at_work(int(one.name)) for one in Path("/proc").glob("[0-9]*")))
+        wait_until(
+            lambda: not any(is_at_work(int(one.name), tmp_path) for one in Path("/proc").glob("[0-9]*"))
+        )
         assert any(one.is_dir() for one in groups.iterdir())
         settings = rl.settings.load(tmp_path / "router.yaml")
         async with rl.Router(settings, ledger=lab.ledger) as router:
@@ -258,7 +261,8 @@ def test_an_executor_of_a_cluster_that_is_killed_loses_and_doubles_nothing(
                 own
                 for worker in workers
                 for own, command in below(worker.pid)
-                if "CoarseGrainedExecutorBackend" in command and any(is_at_work(one) for one, _ in below(own))
+                if "CoarseGrainedExecutorBackend" in command
+                and any(is_at_work(one, tmp_path) for one, _ in below(own))
             ]
 
         killed_meanwhile(tmp_path, lab, address, executors)
