@@ -322,7 +322,7 @@ class RouteSettings(ParameterSettings):
 
 
 class TokenEstimation(Section):
-    """How input tokens are estimated before sending; see `router/tokens.py` for the methods."""
+    """How input tokens are estimated before sending; see `router/attempts/tokens.py` for the methods."""
 
     estimator: Literal["ema", "coverage"] = "coverage"
     """`coverage` bounds how often it is too low, `ema` is a moving average."""

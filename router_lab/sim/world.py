@@ -1,4 +1,4 @@
-"""Everything the three wire formats share: the models, their minds, and what the server remembers."""
+"""Everything the three wire formats share: the models, how they answer, and what the server remembers."""
 
 from __future__ import annotations
 

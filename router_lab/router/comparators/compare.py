@@ -13,7 +13,7 @@
 | `embedding` | cosine of the embeddings (extra `embedding`) |
 | `judge` | whether another model finds the shadow's answer no worse |
 
-All of them compare whole answers: see `comparators/answer.py` for tool calls and for answers that
+All of them compare whole answers: see `comparators/answer_comparator.py` for tool calls and for answers that
 were cut, are empty, or were refused.
 
 A user's own comparator is a function `f(pair, **options)` returning an agreement or a `PairVerdict`; one that
@@ -73,7 +73,7 @@ __all__ = [
 
 GROUP = "router_lab.comparators"
 
-# As modules of users call it.
+# The name that comparators of users import; within the package it would be one name for two things.
 Verdict = PairVerdict
 
 # Longer answers are compared beside the event loop; much longer ones are no answers of a model.
