@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
+from router_lab.arrow import pa
 from router_lab.ledger.disk.read_ahead import ahead
 from router_lab.ledger.disk.sealed_storage import Files
 from router_lab.ledger.journal.arrow_rows import (
@@ -103,7 +104,6 @@ class Sealer:
         self._transact(lambda transaction: set_aside(transaction.connection, batch.source.name, rows, now))
 
     def _write(self, batch: SealBatch) -> list[SealedFile]:
-        import pyarrow as pa
 
         table = batch.table
         days: dict[str, DayFile] = {}
