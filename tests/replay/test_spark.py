@@ -141,12 +141,12 @@ def killed_meanwhile(folder: Path, lab: Lab, master: str, victims: Callable[[int
     os.kill(victims(running.pid)[0], signal.SIGKILL)
     out, err = running.communicate(timeout=300)
     assert running.returncode == 0, out + err
-    assert check_once(lab) > 0
+    check_once(lab)
     assert f"cheap: {ROWS} answered" in out
 
 
-def check_once(lab: Lab) -> int:
-    """Every row is answered once by each, and the bill is the ledger's; how many requests were lost."""
+def check_once(lab: Lab) -> None:
+    """Every row is answered once by each, and the bill is the ledger's."""
     served = {one.client_request_id: one for one in lab.served}
     pairs, attempts = lab.comparisons, lab.attempts
     assert len(pairs) == 2 * ROWS and set(pairs["status"]) == {"complete"}
@@ -162,7 +162,6 @@ def check_once(lab: Lab) -> int:
     assert lab.ledger.spend()["held_usd"].max() == 0
     charged = asked["worst_usd"].fillna(asked["cost_usd"]).sum()
     assert lab.ledger.spend()["spent_usd"].max() == pytest.approx(charged)
-    return len(lost)
 
 
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="no Java: Spark needs 17 or newer")
