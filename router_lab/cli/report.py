@@ -13,6 +13,7 @@ FORMATS = ("html", "json")
 EXAMPLES = """\
   router-lab report --ledger out/ledger --out report.html
   router-lab report --format json --out report.json
+  router-lab report --examples 3
 """
 
 
@@ -38,6 +39,13 @@ def add_to(commands: Commands) -> None:
         metavar="WHO",
         help="whose scores: truth, people, judge, or one scorer's name (default: truth, else people)",
     )
+    command.add_argument(
+        "--examples",
+        type=int,
+        default=0,
+        metavar="N",
+        help="show so many pairs of each task type, those least alike, with their texts (default: 0)",
+    )
     add_ledger_option(command)
     command.set_defaults(run=run)
 
@@ -60,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
             basis=arguments.basis,
             scored_by=arguments.scored_by,
             pictures=form == "html",
+            examples=arguments.examples,
         )
     print(f"wrote {made.write(arguments.out, form)}")
     return 0

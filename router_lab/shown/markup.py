@@ -9,7 +9,21 @@ import pandas as pd
 from router_lab.shown.escape import text_html
 from router_lab.shown.wording import html_table, plain_text
 
-_WORDS = {"Task type", "What for", "Model", "By", "Name", "Provider", "May we stop?", "What", "Alike"}
+_WORDS = {
+    "Task type",
+    "What for",
+    "Model",
+    "By",
+    "Name",
+    "Provider",
+    "May we stop?",
+    "What",
+    "Alike",
+    "Price from",
+    "Prompt",
+    "Primary",
+    "Shadow",
+}
 
 
 def table(frame: pd.DataFrame) -> str:

@@ -17,7 +17,7 @@ from router_lab.shown.escape import Html
 @dataclass(frozen=True, slots=True)
 class Findings:
     """The answers and what is behind them: verdicts, the exit's standing, drift, frames by name, and
-    pictures as (title, SVG for a page).
+    pictures as (title, SVG for a page). `ledger` is the name of what was read, "" for tables alone.
     """
 
     title: str
@@ -28,3 +28,4 @@ class Findings:
     frames: dict[str, pd.DataFrame] = field(repr=False)
     drift: DriftReport
     pictures: tuple[tuple[str, Html], ...] = field(repr=False)
+    ledger: str = ""

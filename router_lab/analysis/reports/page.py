@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from router_lab.analysis.reports.answers import QUESTION
+from router_lab.analysis.reports.looked_at import examples_section, looked_at_section
 from router_lab.analysis.reports.sections import (
     drift_section,
     latency_section,
@@ -45,6 +46,8 @@ _CSS = (
 def page(report: Findings) -> str:
     """The whole page."""
     shown = report.frames
+    examples = examples_section(shown["examples"]) if "examples" in shown else []
+    pairs = int(shown["pair_status"]["pairs"].sum())
     sections = [
         section(QUESTION, [report.answers.html()]),
         section("What would be saved", savings_section(shown["savings"])),
@@ -57,6 +60,7 @@ def page(report: Findings) -> str:
         ),
         section("Has anything changed?", drift_section(report)),
         section("What this rests on", quality_section(shown)),
+        section("Pairs whose answers are least alike", examples),
         section("Pictures", [_pictures(report.pictures)]),
     ]
     heading = text_html(plain(report.title))
@@ -64,7 +68,8 @@ def page(report: Findings) -> str:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{heading}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_CSS}</style></head><body>'
         f"<main><h1>{heading}</h1>"
-        f'<p class="note">Made {report.made_at:%Y-%m-%d %H:%M} UTC from aggregates of the ledger.</p>'
+        f'<p class="note">Made {report.made_at:%Y-%m-%d %H:%M} UTC.</p>'
+        f"{''.join(looked_at_section(report.ledger, shown['models'], pairs))}"
         f"{''.join(sections)}</main></body></html>\n"
     )
 

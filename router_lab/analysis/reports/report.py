@@ -1,7 +1,7 @@
 """One file a manager can read: verdicts, saving, risk, spend, truncation and data quality.
 
 Self-contained HTML with inline pictures and no scripts, or JSON for machines. Aggregates only: no
-prompt and no output is ever in it.
+prompt and no output is in it, unless examples are asked for.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from router_lab.analysis.ledger_tables import (
 )
 from router_lab.analysis.reports.answers import Verdict, verdict_of
 from router_lab.analysis.reports.findings import Findings
+from router_lab.analysis.reports.looked_at import example_pairs, models_used, name_of
 from router_lab.analysis.reports.page import page
 from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
@@ -58,6 +59,7 @@ class Report(Findings):
             {
                 "title": self.title,
                 "made_at": self.made_at.isoformat(),
+                "ledger": self.ledger,
                 "answers": _records(self.answers.frame()),
                 "verdicts": _records(self.verdicts.frame),
                 "monitor": _records(self.standing.frame),
@@ -101,17 +103,20 @@ def report(
     scored_by: str | None = None,
     title: str = "router_lab report",
     pictures: bool = True,
+    examples: int = 0,
     switch_events: pd.DataFrame | None = None,
     now: datetime | None = None,
 ) -> Report:
     """Gather a report from a ledger; see `ab` for `margin`, `alpha`, `basis` and `scored_by`, `monitor` for
     `plan` and `switch_events`.
 
+    `examples` of each task type are shown: pairs whose answers are least alike, prompt and both answers.
     One loss is accepted throughout: `margin` by default follows from the plan, and a plan from `margin`.
     Raises `ConfigError` for what is no ledger, `LedgerError` for one that cannot be read.
     """
     arguments.text("title", title)
     arguments.flag("pictures", pictures)
+    arguments.whole("examples", examples, 0)
     moment = _checked(plan, margin, alpha, switch_events, now)
     tables = tables_of(source)
     asked = asked_basis(tables, basis, scored_by)
@@ -126,11 +131,24 @@ def report(
         "rates": metrics.rates(tables),
         "pair_status": _statuses(found.pairs),
         "sides": found.sides,
+        "models": models_used(tables),
     }
+    if examples:
+        frames["examples"] = example_pairs(tables, examples)
     drawn = tuple(_pictures(tables, found.judged, found.standing)) if pictures else ()
     threshold = found.standing.plan.threshold
     watched = drift_of(tables, found.pairs, threshold, basis=found.basis)
-    return Report(title, moment, found.answers, found.judged, found.standing, frames, watched, drawn)
+    return Report(
+        title,
+        moment,
+        found.answers,
+        found.judged,
+        found.standing,
+        frames,
+        watched,
+        drawn,
+        name_of(source),
+    )
 
 
 def verdict(

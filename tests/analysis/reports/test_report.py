@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 from pair_frames import agreeing, as_ledger, pairs_frame
 from synthetic_ledger import TASK_TYPES, write_ledger
 
 import router_lab.analysis as analysis
 from router_lab.errors import ConfigError
+from router_lab.ledger.content import hashed
+from router_lab.shown.wording import usd
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -64,6 +67,38 @@ def test_hostile_task_types_stay_text(tmp_path):
     tables = as_ledger(tmp_path, pairs_frame(agreeing(0.99, 60), hostile))
     page = analysis.report(tables, now=NOW, pictures=False).html()
     assert "<img src=x" not in page and "&lt;img src=x" in page
+
+
+def test_the_page_names_its_ledger_period_and_models_with_what_they_were_paid(tmp_path):
+    folder = write_ledger(tmp_path / "ours", 200, seed=4)
+    page = analysis.report(folder, now=NOW, pictures=False).html()
+    attempts = analysis.ledger_tables.frame_of(analysis.open(folder).attempts)
+    begin = attempts["started_at"].min()
+    assert f"Ledger ours: {len(attempts)} attempts" in page and f"from {begin:%Y-%m-%d %H:%M} to " in page
+    assert str(tmp_path) not in page
+    paid = attempts.groupby("model_actual").agg({"cost_usd": "sum", "tokens_in": "sum", "tokens_out": "sum"})
+    for model, row in paid.iterrows():
+        assert str(model) in page
+        assert usd(1e6 * row.cost_usd / (row.tokens_in + row.tokens_out)) in page
+
+
+def test_pairs_are_shown_when_asked_for_and_never_otherwise(tmp_path):
+    frame = pairs_frame(agreeing(0.5, 6), "ask")
+    as_ledger(tmp_path, frame)
+    (file,) = (tmp_path / "ledger").rglob("pairs.parquet")
+    hostile, digest = "<img src=x onerror=alert(1)>", hashed("two")
+    pd.read_parquet(file).assign(primary_output=hostile, shadow_output=digest).to_parquet(file)
+    tables = analysis.open(tmp_path / "ledger")
+    silent = analysis.report(tables, now=NOW, pictures=False)
+    told = analysis.report(tables, now=NOW, pictures=False, examples=2)
+    assert "onerror" not in silent.html() and "onerror" not in silent.as_json()
+    page = told.html()
+    assert "Pairs whose answers are least alike" in page and "<img src=x" not in page
+    assert page.count("&lt;img src=x") == 2 and page.count("not kept") == 4  # no prompt, and a hash
+    least = sorted(frame["agreement"])[:2]
+    assert list(told.frames["examples"]["agreement"]) == least
+    with pytest.raises(ConfigError, match="examples"):
+        analysis.report(tables, examples=-1)
 
 
 FAILED = ["complete"] + ["shadow_failed"] * 999
