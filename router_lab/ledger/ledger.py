@@ -370,8 +370,13 @@ class Ledger:
             "function, as often as you like"
         )
 
+    @property
+    def name(self) -> str:
+        """The place it was opened on, without secrets."""
+        return self._core.name
+
     def __repr__(self) -> str:
-        return f"Ledger({self._core.name!r})"
+        return f"Ledger({self.name!r})"
 
     def _repr_html_(self) -> str:
         return self.status().to_html()

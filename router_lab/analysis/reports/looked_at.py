@@ -23,7 +23,7 @@ _SHOWN = 600
 
 def name_of(source: Any) -> str:
     """The folder of a ledger, "" of tables alone; not its path, which tells of a machine."""
-    place = source if isinstance(source, str | PathLike) else getattr(source, "path", None)
+    place = source if isinstance(source, str | PathLike) else getattr(source, "name", None)
     return "" if place is None else PurePath(str(place)).name or str(place)
 
 

@@ -13,6 +13,7 @@ import pytest
 from pair_frames import agreeing, as_ledger, pairs_frame
 from synthetic_ledger import TASK_TYPES, write_ledger
 
+import router_lab as rl
 import router_lab.analysis as analysis
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed
@@ -76,6 +77,7 @@ def test_the_page_names_its_ledger_period_and_models_with_what_they_were_paid(tm
     begin = attempts["started_at"].min()
     assert f"Ledger ours: {len(attempts)} attempts" in page and f"from {begin:%Y-%m-%d %H:%M} to " in page
     assert str(tmp_path) not in page
+    assert "Ledger ours: " in analysis.report(rl.Ledger(folder), now=NOW, pictures=False).html()
     paid = attempts.groupby("model_actual").agg({"cost_usd": "sum", "tokens_in": "sum", "tokens_out": "sum"})
     for model, row in paid.iterrows():
         assert str(model) in page
