@@ -152,7 +152,8 @@ async def replay_candidates(
                     fitting_run_id, router.ledger, plan.run_id, drawn, is_own=is_named
                 ),
             )
-            opened.enter_context(sole_run(router.ledger, plan.run_id))
+            if not batch or primary == "call":  # what is handed in by the batch is kept apart row by row
+                opened.enter_context(sole_run(router.ledger, plan.run_id))
             if confirm is not None and not confirm(plan):
                 return _result(plan, None, chosen, 0, router, "not confirmed: nothing was sent")
             with reporting_candidates(progress, chosen, sum(plan.drawn.values()) * repeats) as report:
