@@ -116,6 +116,11 @@ def as_text(value: Any) -> str:
         return f"<{type(value).__name__}>"
 
 
+def as_flag(value: Any) -> bool:
+    """Anything as true or false, as a row has it that is kept whatever its values."""
+    return _nearest_bool(value, False)
+
+
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return str.__str__(value)

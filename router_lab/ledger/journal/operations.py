@@ -26,7 +26,7 @@ from router_lab.ledger.journal.nano_dollars import (
 from router_lab.ledger.journal.pending_rows import PendingRows
 from router_lab.ledger.journal.switch_store import count_spending
 from router_lab.ledger.schema import aware, microseconds
-from router_lab.ledger.values import as_text, shown
+from router_lab.ledger.values import as_flag, as_text, shown
 from router_lab.records import Alert, Attempt, BudgetLine, Score, Watch
 
 if TYPE_CHECKING:
@@ -143,6 +143,7 @@ class Settle:
         self._row = encoder("attempts", keep=True)(attempt)
         worst = attempt.cost_usd if attempt.worst_usd is None else attempt.worst_usd
         self._charge = nano(worst) if is_amount(worst) and is_amount(attempt.cost_usd) else None
+        self._is_shadow = as_flag(attempt.is_shadow)
         self._folds = folds
 
     def apply(self, transaction: JournalTransaction) -> None:
@@ -160,7 +161,7 @@ class Settle:
         transaction.budgets.charge(intent.lines, intent.held, charge)
         for key, fold in self._folds:
             transaction.learning.fold(key, fold, microseconds(aware(attempt.started_at)))
-        if attempt.is_shadow and charge:
+        if self._is_shadow and charge:
             count_spending(transaction.connection, attempt.task_type, charge)
 
     def committed(self, transaction: JournalTransaction) -> None:

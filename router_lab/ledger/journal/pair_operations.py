@@ -38,8 +38,11 @@ class RecordPair:
     kept = True
 
     def __init__(self, comparison: Comparison) -> None:
-        self._comparison = comparison
         self._comparison_id = as_text(comparison.comparison_id)
+        self._task_type = comparison.task_type
+        # As texts: what else they may be, such as an array, need not be comparable with one.
+        kind = as_text(comparison.status), as_text(comparison.origin)
+        self._is_counted = kind == ("complete", "live")
         self._row = encoder("comparisons", keep=True)(comparison)
 
     def apply(self, transaction: JournalTransaction) -> None:
@@ -49,8 +52,8 @@ class RecordPair:
             transaction.rows.insert("comparisons", self._row)
         else:
             transaction.rows.replace("comparisons", seq, self._row)
-        if self._comparison.status == "complete" and self._comparison.origin == "live":
-            count_pair(transaction.connection, self._comparison.task_type)
+        if self._is_counted:
+            count_pair(transaction.connection, self._task_type)
 
     def committed(self, transaction: JournalTransaction) -> None:
         """The pair is closed for good."""
