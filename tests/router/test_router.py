@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import httpx
 import pytest
@@ -268,6 +269,46 @@ def test_a_callback_that_would_wait_for_its_own_thread_is_told_so(lab: Lab, wait
     assert router.complete_sync("hello", task_type="ask").text
     router.close_sync()
     assert len(told) == 1 and "own thread" in told[0]
+
+
+@pytest.mark.parametrize("ends", [SystemExit, KeyboardInterrupt, OSError])
+def test_what_ends_the_loop_ends_its_calls_and_none_after_them(
+    lab: Lab, ends: type[BaseException], caplog: pytest.LogCaptureFixture
+):
+    hanging = threading.Event()
+    told: list[BaseException] = []
+
+    class Ending(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if b"please hang" in request.content:
+                hanging.set()
+                await asyncio.Event().wait()
+            if b"please end" in request.content and ends is not OSError:
+                raise ends
+            if b"please end" in request.content:
+                selector = asyncio.get_running_loop()._selector
+                selector.close()  # as a forked child does that closes what is not its own
+            return await super().handle_async_request(request)
+
+    def call(prompt: str) -> None:
+        try:
+            router.complete_sync(prompt, task_type="ask")
+        except BaseException as error:
+            told.append(error)
+
+    router = lab.router(CLOUD, client=lambda: httpx.AsyncClient(transport=Ending()))
+    waiting = threading.Thread(target=call, args=("please hang",), daemon=True)
+    waiting.start()
+    assert hanging.wait(20)
+    ending = threading.Thread(target=call, args=("please end",), daemon=True)
+    ending.start()
+    for thread in (waiting, ending):
+        thread.join(20)
+        assert not thread.is_alive(), "it waits for a loop that is gone"
+    assert all(isinstance(error, RuntimeError | ends) for error in told) and len(told) == 2
+    assert "loop was ended by" in caplog.text
+    assert router.complete_sync("hello", task_type="ask").text
+    router.close_sync()
 
 
 async def test_complete_sync_works_with_and_without_a_running_loop(lab: Lab):

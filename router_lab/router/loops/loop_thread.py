@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import logging
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
-from router_lab.errors import ConfigError
+from router_lab.errors import ConfigError, error_line
 from router_lab.forking import renewed_in_child
+
+_log = logging.getLogger("router_lab.router")
 
 T = TypeVar("T")
 Last = Callable[[], Coroutine[Any, Any, None]]
+
+# How often tasks that end by what ended the loop are given another turn to end.
+_TURNS = 10
 
 
 class LoopThread:
@@ -21,6 +29,7 @@ class LoopThread:
     The thread starts with the first `run()` and ends with `stop()`; if nobody stops it, then after awaiting
     `at_exit`, with `leave()` or when the interpreter begins to exit. It keeps this object and `at_exit`
     alive. A forked child has none of its parent's threads: there the next `run()` starts one of its own.
+    A loop that something ends, as `sys.exit()` in a callback does, ends the calls on it, not those after.
     """
 
     def __init__(self, name: str, at_exit: Last) -> None:
@@ -41,12 +50,13 @@ class LoopThread:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._calls: set[asyncio.Task[Any]] = set()
+        self._waited_for: set[concurrent.futures.Future[Any]] = set()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run to the end; an interrupt of the caller cancels the work.
 
-        Raises `RuntimeError` when the interpreter is exiting, and `ConfigError` when called on this very
-        thread, as from a callback: it would wait for itself for ever.
+        Raises `RuntimeError` when the interpreter is exiting or the loop is ended meanwhile, and
+        `ConfigError` when called on this very thread, as from a callback: it would wait for itself for ever.
         """
         if self._is_current:
             work.close()
@@ -61,11 +71,20 @@ class LoopThread:
                 work.close()
                 raise
             future = asyncio.run_coroutine_threadsafe(self._tracked(work), loop)
+            self._waited_for.add(future)
         try:
-            return future.result()
+            return self._result(future)
         except KeyboardInterrupt:
             future.cancel()
             raise
+
+    def _result(self, future: concurrent.futures.Future[T]) -> T:
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError as error:
+            raise RuntimeError("something on the router's event loop ended it, and this call") from error
+        finally:
+            self._waited_for.discard(future)
 
     def stop(self, last: Last) -> None:
         """Wait for the calls under way, await `last` on the loop, end the thread. Idempotent.
@@ -79,10 +98,21 @@ class LoopThread:
             self._loop = self._thread = None
         if loop is None or thread is None:
             return
+        finishing = self._finish(last)
         try:
-            asyncio.run_coroutine_threadsafe(self._finish(last), loop).result()
+            future = asyncio.run_coroutine_threadsafe(finishing, loop)
+        except RuntimeError:  # the loop was ended just now, and its calls with it
+            finishing.close()
+            thread.join()
+            return
+        self._waited_for.add(future)
+        try:
+            with suppress(concurrent.futures.CancelledError):
+                future.result()
         finally:
-            loop.call_soon_threadsafe(loop.stop)
+            self._waited_for.discard(future)
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(loop.stop)
             thread.join()
 
     def leave(self) -> asyncio.AbstractEventLoop | None:
@@ -118,9 +148,22 @@ class LoopThread:
         asyncio.set_event_loop(loop)
         try:
             loop.run_forever()
-        finally:
+        except BaseException as error:  # nobody hears it on this thread
+            _log.error("the router's event loop was ended by %s; its calls end with it", error_line(error))
+        with self._lock:
+            if self._loop is loop:  # nobody has stopped it: something on it has
+                self._loop = self._thread = None
+            waited_for = list(self._waited_for)
+        try:
+            _end_tasks(loop)
             loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
+        except Exception as error:
+            _log.error("what was under way on it cannot be ended: %s", error_line(error))
+        finally:
+            with suppress(Exception):
+                loop.close()
+            for future in waited_for:
+                future.cancel()
 
     async def _tracked(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.current_task()
@@ -132,8 +175,9 @@ class LoopThread:
             self._calls.discard(task)
 
     async def _finish(self, last: Last) -> None:
-        while self._calls:
-            await asyncio.wait(self._calls)
+        here = asyncio.get_running_loop()
+        while under_way := [call for call in list(self._calls) if call.get_loop() is here]:
+            await asyncio.wait(under_way)
         await last()
 
 
@@ -141,3 +185,15 @@ def _stop_at_exit(reference: weakref.ref[LoopThread]) -> None:
     owner = reference()
     if owner is not None:
         owner.stop(owner._at_exit)
+
+
+def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what is under way and let it end, so that each call of it writes its row."""
+    for _ in range(_TURNS):
+        with suppress(SystemExit, KeyboardInterrupt):  # a task may raise again what has ended the loop
+            loop.run_until_complete(asyncio.sleep(0))  # what was handed over becomes a task
+            tasks = asyncio.all_tasks(loop)
+            for task in tasks:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            return
