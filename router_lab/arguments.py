@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from router_lab.errors import ConfigError
 from router_lab.nearest import nearest_hint
+from router_lab.private_files import make_folders
 
 if TYPE_CHECKING:
     from numpy import float64
@@ -116,6 +117,17 @@ def path(name: str, value: Any) -> Path:
     except (TypeError, ValueError):
         pass
     raise wrong(name, value, "the path of a file or folder, as a text or a Path")
+
+
+def file_to_write(name: str, value: Any) -> Path:
+    """The path of a file whose folder is there, or is made now: before anything is paid for it."""
+    wanted = path(name, value)
+    try:
+        make_folders(wanted.parent)
+    except OSError as error:
+        why = error.strerror or error
+        raise ConfigError(f"{name}={shown(str(wanted))}: its folder cannot be made ({why})") from error
+    return wanted
 
 
 def choice(name: str, value: Any, choices: Iterable[str]) -> str:

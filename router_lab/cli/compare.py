@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from router_lab.arguments import file_to_write
 from router_lab.cli.common import Commands, add_command, add_config_option, add_ledger_option
 from router_lab.cli.key_values import option
 from router_lab.counted import counted
@@ -62,6 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.out is not None and arguments.out.suffix not in _FORMATS:
         raise ConfigError(f"--out {arguments.out}: the name must end in {' or '.join(_FORMATS)}")
+    if arguments.out is not None:
+        file_to_write("--out", arguments.out)  # before a judge is paid
     options = dict(option(text) for text in arguments.option)
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` has it, for a comparator of the user's own
     with Ledger(arguments.ledger) as ledger:

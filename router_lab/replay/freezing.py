@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from router_lab import arguments
 from router_lab.counted import counted
 from router_lab.errors import BudgetExceededError, ConfigError, LedgerError
 from router_lab.records import Attempt
@@ -258,7 +259,7 @@ def _checked(router: Router, out: str | Path) -> Path:
         raise ConfigError("ledger.content: a bundle is of texts; `full` keeps them")
     if not hasattr(router.ledger, "tables"):
         raise ConfigError("ledger: a bundle is made of what the router's ledger has recorded; give it one")
-    return Path(out)
+    return arguments.file_to_write("out", out)
 
 
 def _routed(router: Router, task_type: str | None) -> str:

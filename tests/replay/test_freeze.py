@@ -59,6 +59,22 @@ async def test_what_the_ledger_has_is_kept_and_only_the_rest_is_asked(lab: Lab, 
     assert plans[0].costs[0].answers == 5 and plans[0].low_usd < done.cost_usd < plans[0].high_usd
 
 
+async def test_a_folder_that_is_missing_is_made_and_one_that_cannot_be_costs_nothing(
+    lab: Lab, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way", "utf-8")
+    async with lab.router(ROUTING) as router:
+        await asked(router)
+        sent = len(lab.served)
+        with pytest.raises(rl.ConfigError, match="its folder cannot be made"):
+            await rl.replay.freeze(router, lab.ledger, tmp_path / "file" / "bundle.parquet", within="ask")
+        assert len(lab.served) == sent
+        out = tmp_path / "new" / "deep" / "bundle.parquet"
+        done = await rl.replay.freeze(router, lab.ledger, out, within="ask")
+    assert out.is_file() and done.answers == 10
+    assert (out.parent.stat().st_mode & 0o777, out.stat().st_mode & 0o777) == (0o700, 0o600)
+
+
 async def test_later_candidates_are_judged_against_the_bundle_as_against_the_model(
     lab: Lab, tmp_path: Path
 ) -> None:
