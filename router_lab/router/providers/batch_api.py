@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -139,9 +139,7 @@ class AnthropicBatches:
 
     def listed(self, body: bytes) -> tuple[list[BatchState], str | None]:
         """A page."""
-        data = _object(body)
-        found = [self._state(one) for one in wire.objects(data.get("data"))]
-        return found, found[-1].id if found and data.get("has_more") is True else None
+        return _page(body, self._state)
 
     def result(self, line: bytes) -> ItemResult:
         """`succeeded`, `errored`, `canceled` or `expired`; only the first is billed."""
@@ -216,9 +214,7 @@ class OpenAIBatches:
 
     def listed(self, body: bytes) -> tuple[list[BatchState], str | None]:
         """A page."""
-        data = _object(body)
-        found = [self._state(one) for one in wire.objects(data.get("data"))]
-        return found, found[-1].id if found and data.get("has_more") is True else None
+        return _page(body, self._state)
 
     def result(self, line: bytes) -> ItemResult:
         """A response of any status, or an error where the item was not run."""
@@ -251,6 +247,15 @@ class OpenAIBatches:
             failed=("; ".join(told) or "no reason was given") if status == "failed" else None,
             results=tuple(BatchAsk("GET", f"/files/{_checked(one)}/content") for one in files if one),
         )
+
+
+def _page(
+    body: bytes, state: Callable[[Mapping[str, Any]], BatchState]
+) -> tuple[list[BatchState], str | None]:
+    """The batches of a page, and the id of the last where more follow it."""
+    data = _object(body)
+    found = [state(one) for one in wire.objects(data.get("data"))]
+    return found, found[-1].id if found and data.get("has_more") is True else None
 
 
 def _object(body: bytes) -> dict[str, Any]:
