@@ -130,6 +130,12 @@ def file_to_write(name: str, value: Any) -> Path:
     return wanted
 
 
+def there_are(value: Any, known: Iterable[Any]) -> str:
+    """The end of an error about a value that nothing has: those there are, and the nearest of them."""
+    values = list(known)
+    return f"; there are {', '.join(map(shown, values[:20]))}{nearest_hint(value, map(str, values))}"
+
+
 def choice(name: str, value: Any, choices: Iterable[str]) -> str:
     """One of several words."""
     known = tuple(choices)

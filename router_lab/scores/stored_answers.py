@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from router_lab.arguments import shown
+from router_lab.arguments import shown, there_are
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import is_hash
-from router_lab.nearest import nearest_hint
 from router_lab.records import Ending
 from router_lab.router.comparators.compare import Pair, stored_pair
 from router_lab.task_types import within
@@ -90,9 +89,6 @@ def below(frame: pd.DataFrame, task_type: str | None) -> pd.DataFrame:
         return frame
     found = frame[within(frame["task_type"], task_type)]
     if found.empty:
-        known = sorted(set(frame["task_type"]))
-        raise ConfigError(
-            f"task_type={shown(task_type)}: no pair is of it or below it; there are "
-            f"{', '.join(map(shown, known[:20]))}{nearest_hint(task_type, known)}"
-        )
+        known = there_are(task_type, sorted(set(frame["task_type"])))
+        raise ConfigError(f"task_type={shown(task_type)}: no pair is of it or below it{known}")
     return found

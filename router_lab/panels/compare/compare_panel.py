@@ -132,11 +132,8 @@ class ComparePanel(Panel[PageContent]):
             value = changes.get(name)
             if value is None or not values or value in values:
                 continue
-            names = [str(one) for one in values]
-            raise ConfigError(
-                f"filter: no pair has {name}={arguments.shown(value)}; there are "
-                f"{', '.join(map(arguments.shown, values[:20]))}{nearest_hint(value, names)}"
-            )
+            known = arguments.there_are(value, values)
+            raise ConfigError(f"filter: no pair has {name}={arguments.shown(value)}{known}")
 
     def go_to(self, number: int) -> None:
         """Show page `number`, or the nearest there is."""
