@@ -15,6 +15,14 @@ routing:
 retry: {policies: {standard: {retries: 2, base_s: 0, max_s: 0}}}
 cost: {daily_budget_usd: 20, shadow_daily_usd: 5}
 """
+# For `scripted` servers: "m-one" answers, and "m-two" is its shadow.
+TWO_MODELS = """
+models:
+  one: {{provider: openai, model: m-one, base_url: "{url}/v1", price: {{input: 1, output: 2}}}}
+  two: {{provider: openai, model: m-two, base_url: "{url}/v1", price: {{input: 1, output: 2}}}}
+routing: {{t: {{model: one, shadow: {{model: two, comparator: exact}}}}}}
+ledger: {{durability: os, content: {content}}}
+"""
 CALLS = 24
 
 

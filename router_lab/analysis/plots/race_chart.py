@@ -21,6 +21,7 @@ from router_lab.analysis.plots.plot import (
     nothing,
 )
 from router_lab.analysis.racing.frontier import COST
+from router_lab.analysis.racing.race_overview import STATES
 from router_lab.analysis.racing.race_result import RaceResult
 from router_lab.shown.wording import percent, plain, points
 
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _STYLE = {
-    "within": (BLUE, "o", "within the margin"),
-    "worse": (RED, "X", "worse"),
-    "differs": (RED, "D", "differs"),
-    "futile": (GREY, "v", "not to be settled on these rows"),
-    "open": (GREY, "s", "open"),
-    "refused": (PURPLE, "P", "refused"),
-    "primary": (GREEN, "*", "the primary"),
+    "within": (BLUE, "o"),
+    "worse": (RED, "X"),
+    "differs": (RED, "D"),
+    "futile": (GREY, "v"),
+    "open": (GREY, "s"),
+    "refused": (PURPLE, "P"),
+    "primary": (GREEN, "*"),
 }
 _NAME = "Cost-quality frontier"
 _MOST_NAMES = 20
@@ -83,7 +84,8 @@ def frontier(result: RaceResult, ax: Axes | None = None) -> Plot:
 
 
 def _points(axes: Axes, group: pd.DataFrame, state: str) -> None:
-    colour, marker, words = _STYLE[state]
+    colour, marker = _STYLE[state]
+    words = STATES.get(state, "the primary")
     reach = [(group["gain"] - 100 * group["low"]), (100 * group["high"] - group["gain"])]
     low, high = (100 * group[name].fillna(group[COST[0]]) for name in COST[1:])
     spread = [group["cost"] - low, high - group["cost"]]

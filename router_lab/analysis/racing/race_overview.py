@@ -10,14 +10,14 @@ import pandas as pd
 from router_lab.analysis.cost_and_latency import measured_ratio
 from router_lab.shown.wording import plain, points
 
-# A candidate's state, as a table says it.
+# A candidate's state in words, in tables and in the chart.
 STATES: Final = {
-    "within": "Within the margin",
-    "worse": "Worse",
-    "differs": "Differs",
-    "futile": "Not to be settled on these rows",
-    "open": "Still open",
-    "refused": "Refused",
+    "within": "within the margin",
+    "worse": "worse",
+    "differs": "differs",
+    "futile": "not to be settled on these rows",
+    "open": "still open",
+    "refused": "refused",
 }
 # Figures as text, which stand right.
 IN_FIGURES: Final = ("Difference, points", "Inputs", "Cost of the primary's", "Saving")
@@ -29,7 +29,7 @@ def race_overview(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "Candidate": frame["candidate"],
-            "Verdict": [STATES[str(row["state"])] for row in records],
+            "Verdict": [STATES[str(row["state"])].capitalize() for row in records],
             "Difference, points": [_difference(row) for row in records],
             "Inputs": [_inputs(row) for row in records],
             "Cost of the primary's": [measured_ratio(row, "total_cost_ratio") for row in records],

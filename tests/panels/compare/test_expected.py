@@ -7,25 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from written_ledger import TWO_MODELS
 
 import router_lab as rl
 from router_lab import Ledger, Router, Score, settings
 from router_lab.replay import replay
 from scripted_server import openai, scripted
 
-ROUTER = """
-models:
-  one: {{provider: openai, model: m-one, base_url: "{url}/v1", price: {{input: 1, output: 2}}}}
-  two: {{provider: openai, model: m-two, base_url: "{url}/v1", price: {{input: 1, output: 2}}}}
-routing: {{t: {{model: one, shadow: {{model: two, comparator: exact}}}}}}
-ledger: {{durability: os, content: {content}}}
-"""
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 async def replayed(ledger: Ledger, expected: Any, content: str = "full") -> None:
     async with scripted({"m-one": openai("yes"), "m-two": openai("no")}) as server:
-        parsed = settings.parse(ROUTER.format(url=server.url, content=content))
+        parsed = settings.parse(TWO_MODELS.format(url=server.url, content=content))
         async with Router(parsed, ledger=ledger, seed=0) as router:
             ledger.switch.on(reason="test")
             row = {"id": "q1", "task_type": "t", "prompt": "Is it?", "comparator": "exact"}

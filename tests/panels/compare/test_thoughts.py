@@ -6,18 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from written_ledger import TWO_MODELS
 
 import router_lab as rl
 from router_lab import Ledger, Router, settings
 from scripted_server import openai, scripted
 
-ROUTER = """
-models:
-  one: {{provider: openai, model: m-one, base_url: "{url}/v1", price: {{input: 1, output: 2}}}}
-  two: {{provider: openai, model: m-two, base_url: "{url}/v1", price: {{input: 1, output: 2}}}}
-routing: {{t: {{model: one, shadow: {{model: two, comparator: exact}}}}}}
-ledger: {{durability: os, content: {content}}}
-"""
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -25,7 +19,7 @@ async def shown(folder: Path, primary: Any, shadow: Any, content: str = "full") 
     """The page of one pair of these two answers."""
     async with scripted({"m-one": primary, "m-two": shadow}) as server:
         with Ledger(folder) as ledger:
-            parsed = settings.parse(ROUTER.format(url=server.url, content=content))
+            parsed = settings.parse(TWO_MODELS.format(url=server.url, content=content))
             async with Router(parsed, ledger=ledger, seed=0) as router:
                 ledger.switch.on(reason="test")
                 await router.complete("Is it?", task_type="t")
