@@ -20,9 +20,6 @@ _WORDS = {
     "What",
     "Alike",
     "Price from",
-    "Prompt",
-    "Primary",
-    "Shadow",
 }
 
 

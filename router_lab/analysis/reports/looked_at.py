@@ -14,9 +14,12 @@ from router_lab.analysis.ledger_tables import frame_of
 from router_lab.counted import counted
 from router_lab.ledger.content import is_hash
 from router_lab.ledger.reading.tables import Tables
+from router_lab.shown.escape import Html, show, tag
 from router_lab.shown.markup import details, paragraph, table
+from router_lab.shown.style import CARD, HEAD, TEXT
 from router_lab.shown.wording import plain, usd
 
+_SIDES = ("primary", "shadow")
 # Texts of examples are cut to this many characters.
 _SHOWN = 600
 
@@ -27,50 +30,44 @@ def name_of(source: Any) -> str:
     return "" if place is None else PurePath(str(place)).name or str(place)
 
 
-def models_used(tables: Tables) -> pd.DataFrame:
-    """A row per model that was called: `provider`, `model`, `model_alias`, `attempts`, `tokens_in`,
-    `tokens_out`, `cost_usd`, `cost_source`, `first`, `last`, the dearest first.
-    """
-    attempts = tables.attempts
-    named = attempts.mutate(model=ibis.coalesce(attempts.model_actual, attempts.model_requested))
-    grouped = named.group_by(["provider", "model", "model_alias", "cost_source"]).aggregate(
-        attempts=named.count(),
-        tokens_in=named.tokens_in.sum().fill_null(0).cast("int64"),
-        tokens_out=named.tokens_out.sum().fill_null(0).cast("int64"),
-        cost_usd=named.cost_usd.sum(),
-        first=named.started_at.min(),
-        last=named.started_at.max(),
-    )
-    order = ["cost_usd", "provider", "model", "model_alias", "cost_source"]
-    found = frame_of(grouped).sort_values(order, ascending=[False, True, True, True, True])
-    return found.reset_index(drop=True)
+def period_of(tables: Tables) -> pd.DataFrame:
+    """One row: when the `first` and the `last` attempt began, UTC, null without any."""
+    started = tables.attempts.started_at
+    return frame_of(tables.attempts.aggregate(first=started.min(), last=started.max()))
 
 
 def example_pairs(tables: Tables, count: int) -> pd.DataFrame:
     """Of each task type the `count` pairs whose answers are least alike: `task_type`, `comparison_id`,
-    `agreement`, `primary_output`, `shadow_output`, `prompt`; texts are those that the ledger keeps.
+    `agreement`, `primary_output`, `shadow_output`, `prompt`; texts are those that the ledger keeps, of an
+    answer without text the calls.
     """
     pairs, attempts = tables.comparisons, tables.attempts
     told = pairs.filter((pairs.status == "complete") & ~pairs.is_noise & pairs.agreement.notnull())
-    shown = ["task_type", "comparison_id", "agreement", "primary_output", "shadow_output"]
+    shown = ["task_type", "comparison_id", "agreement"]
+    said = {
+        f"{side}_output": ibis.coalesce(told[f"{side}_output"], told[f"{side}_tool_calls"]) for side in _SIDES
+    }
     place = ibis.row_number().over(group_by=told.task_type, order_by=[told.agreement, told.comparison_id])
-    least = told.select(*shown, "primary_attempt_id", place=place).filter(lambda row: row.place < count)
+    least = told.select(*shown, "primary_attempt_id", place=place, **said).filter(
+        lambda row: row.place < count
+    )
     asked = attempts.select("attempt_id", "prompt")
     found = frame_of(least.left_join(asked, least.primary_attempt_id == asked.attempt_id))
     found = found.sort_values(["task_type", "agreement", "comparison_id"]).reset_index(drop=True)
-    return found[[*shown, "prompt"]]
+    return found[[*shown, *said, "prompt"]]
 
 
-def looked_at_section(ledger: str, models: pd.DataFrame, pairs: int) -> list[str]:
+def looked_at_section(ledger: str, shown: Mapping[str, pd.DataFrame]) -> list[str]:
     """The ledger, its period and its models in a sentence and a folded table."""
     name = f"Ledger {plain(ledger)}" if ledger else "The ledger"
+    pairs = counted(int(shown["pair_status"]["pairs"].sum()), "pairs")
+    models = shown["models"].sort_values("cost_usd", ascending=False, kind="stable")
     if models.empty:
-        return [paragraph(f"{name}: no call yet, {counted(pairs, 'pairs')}.", "note")]
-    begin, end = models["first"].min(), models["last"].max()
-    calls = counted(int(models["attempts"].sum()), "attempts")
+        return [paragraph(f"{name}: no call yet, {pairs}.", "note")]
+    (period,) = shown["period"].itertuples(index=False)
     sentence = (
-        f"{name}: {calls} and {counted(pairs, 'pairs')}, "
-        f"from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC."
+        f"{name}: {counted(int(models['attempts'].sum()), 'attempts')} and {pairs}, "
+        f"from {period.first:%Y-%m-%d %H:%M} to {period.last:%Y-%m-%d %H:%M} UTC."
     )
     rows = pd.DataFrame(
         {
@@ -93,21 +90,22 @@ def _per_million(row: Mapping[str, Any]) -> str:
 
 def examples_section(examples: pd.DataFrame) -> list[str]:
     """The examples of each task type, folded."""
-    parts = []
-    for name, rows in examples.groupby("task_type", sort=True):
-        shown = pd.DataFrame(
-            {
-                "What": [_cut(text) for text in rows["prompt"]],
-                "Primary": [_cut(text) for text in rows["primary_output"]],
-                "Shadow": [_cut(text) for text in rows["shadow_output"]],
-                "Agreement": [f"{value:.2f}" for value in rows["agreement"]],
-            }
+    return [
+        details(plain(name), [_example(row) for row in rows.to_dict("records")])
+        for name, rows in examples.groupby("task_type", sort=True)
+    ]
+
+
+def _example(row: Mapping[str, Any]) -> Html:
+    said = [tag("div", show(f"Agreement {row['agreement']:.2f}"), style=HEAD)]
+    for name in ("prompt", "primary_output", "shadow_output"):
+        heading = show(name.removesuffix("_output").capitalize())
+        said.append(
+            tag("div", tag("b", heading), tag("pre", _text(row[name]), style=TEXT), style="padding:4px 10px")
         )
-        parts.append(details(plain(name), [table(shown.rename(columns={"What": "Prompt"}))]))
-    return parts
+    return tag("section", *said, style=CARD)
 
 
-def _cut(text: object) -> str:
-    if not isinstance(text, str) or is_hash(text):
-        return "not kept"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
+def _text(text: object) -> Html:
+    is_kept = isinstance(text, str) and not is_hash(text)
+    return show(text, limit=_SHOWN) if is_kept else tag("em", show("not kept"))

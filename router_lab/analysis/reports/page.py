@@ -47,7 +47,6 @@ def page(report: Findings) -> str:
     """The whole page."""
     shown = report.frames
     examples = examples_section(shown["examples"]) if "examples" in shown else []
-    pairs = int(shown["pair_status"]["pairs"].sum())
     sections = [
         section(QUESTION, [report.answers.html()]),
         section("What would be saved", savings_section(shown["savings"])),
@@ -69,7 +68,7 @@ def page(report: Findings) -> str:
         f'<meta name="viewport" content="width=device-width"><style>{_CSS}</style></head><body>'
         f"<main><h1>{heading}</h1>"
         f'<p class="note">Made {report.made_at:%Y-%m-%d %H:%M} UTC.</p>'
-        f"{''.join(looked_at_section(report.ledger, shown['models'], pairs))}"
+        f"{''.join(looked_at_section(report.ledger, shown))}"
         f"{''.join(sections)}</main></body></html>\n"
     )
 

@@ -33,7 +33,7 @@ from router_lab.analysis.ledger_tables import (
 )
 from router_lab.analysis.reports.answers import Verdict, verdict_of
 from router_lab.analysis.reports.findings import Findings
-from router_lab.analysis.reports.looked_at import example_pairs, models_used, name_of
+from router_lab.analysis.reports.looked_at import example_pairs, name_of, period_of
 from router_lab.analysis.reports.page import page
 from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
@@ -131,7 +131,8 @@ def report(
         "rates": metrics.rates(tables),
         "pair_status": _statuses(found.pairs),
         "sides": found.sides,
-        "models": models_used(tables),
+        "models": metrics.spend(tables, by=("provider", "model", "model_alias", "cost_source")),
+        "period": period_of(tables),
     }
     if examples:
         frames["examples"] = example_pairs(tables, examples)
