@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Thread
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from router_lab.sim.application import SimApp
 from router_lab.sim.playing import EXTENSION
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _KEEP_ALIVE_S = 600
 _BACKLOG = 2048
 _START_S = 30.0
+# How long answers that are being sent may take when the server stops.
+_LAST_ANSWERS_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ def serve(app: SimApp, port: int = 0, *, host: str = "127.0.0.1") -> Iterator[Si
                 raise TimeoutError(f"the simulated server did not start within {_START_S:g} s")
             yield SimServer(_url(host, listener), app)
         finally:
-            server.should_exit = True
+            server.stop()
             thread.join()
 
 
@@ -84,7 +87,7 @@ def _url(host: str, listener: socket.socket) -> str:
     return f"http://{name}:{listener.getsockname()[1]}"
 
 
-def _server(app: SimApp, on_ready: Callable[[], None]) -> uvicorn.Server:
+def _server(app: SimApp, on_ready: Callable[[], None]) -> Any:
     import uvicorn
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -101,11 +104,42 @@ def _server(app: SimApp, on_ready: Callable[[], None]) -> uvicorn.Server:
             self.transport.abort()
 
     class Server(uvicorn.Server):
-        """A server that says when it is ready."""
+        """A server that says when it is ready and stops at once: uvicorn's own looks every tenth of a second
+        whether it should, and then waits for another one.
+        """
+
+        def __init__(self, config: uvicorn.Config) -> None:
+            super().__init__(config)
+            self._stopping = asyncio.Event()
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            self._loop = asyncio.get_running_loop()
             await super().startup(sockets)
             on_ready()
+
+        def stop(self) -> None:
+            self.should_exit = True
+            if self.started:
+                self._loop.call_soon_threadsafe(self._stopping.set)
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            super().handle_exit(sig, frame)
+            self.stop()
+
+        async def main_loop(self) -> None:
+            await self._stopping.wait()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            for server in self.servers:
+                server.close()
+            for listener in sockets or []:
+                listener.close()
+            for connection in list(self.server_state.connections):
+                connection.shutdown()
+            if answering := set(self.server_state.tasks):
+                await asyncio.wait(answering, timeout=_LAST_ANSWERS_S)
+            for task in self.server_state.tasks:
+                task.cancel()
 
     return Server(
         uvicorn.Config(
