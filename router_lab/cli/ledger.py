@@ -23,6 +23,7 @@ EXAMPLES = """\
   router-lab ledger prune --before 2026-01-01
   router-lab ledger export --out attempts.csv
   router-lab ledger import spend_logs.json --source litellm --content hash
+  router-lab ledger import spend_logs.json --source litellm --column task_type=request_tags.0
   router-lab ledger import calls.jsonl --source jsonl --column id=uuid --column tokens_in=usage.prompt
   router-lab ledger import-scores marks.csv --by ana --scale 1 5 --on task_id
   router-lab ledger marks
@@ -172,6 +173,11 @@ def _import(ledger: Ledger, arguments: argparse.Namespace) -> int:
     # Not by configuring the ledger, which would flip its switch as well.
     added = ledger.import_file(arguments.file, arguments.source, columns, content, strict=arguments.strict)
     print(f"{counted(added, 'attempts')} added from {arguments.file}")
+    if added and "task_type" not in (columns or ()):
+        print(
+            "all of one task type; where the log tells them apart, import it into a new ledger with "
+            "--column task_type=<where it stands in a row>, such as request_tags.0"
+        )
     if added.problems:
         print(f"{counted(len(added.problems), 'rows')} left out:")
     for problem in added.problems:

@@ -14,6 +14,7 @@ EXAMPLES = """\
   router-lab report --ledger out/ledger --out report.html
   router-lab report --format json --out report.json
   router-lab report --examples 3
+  router-lab report --config config/router.yaml      with what the calls would cost on its models
 """
 
 
@@ -46,6 +47,12 @@ def add_to(commands: Commands) -> None:
         metavar="N",
         help="show so many pairs of each task type, those least alike, with their texts (default: 0)",
     )
+    command.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="show what the calls would cost on this configuration's models (default: none are shown)",
+    )
     add_ledger_option(command)
     command.set_defaults(run=run)
 
@@ -69,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
             scored_by=arguments.scored_by,
             pictures=form == "html",
             examples=arguments.examples,
+            config=arguments.config,
         )
     print(f"wrote {made.write(arguments.out, form)}")
     return 0

@@ -282,11 +282,13 @@ class Ledger:
 
         `source` is `litellm` (spend logs), `otel` or `openinference` (spans), `langfuse` (observations) or
         `jsonl`, where `columns` maps names such as `id`, `started_at`, `model`, `tokens_in`, `messages` to
-        the file's own, dots reaching into objects. Inputs and answers are stored in the form, and with the
-        hash, that the same call through `complete()` has. `content` says what of the texts is kept, by
-        default what the configuration says. Rows that cannot be used are left out, logged and named in the
-        result's `problems`. Raises `ConfigError`, before anything is added, where none can be, for two calls
-        under one id, and with `strict` for any row.
+        the file's own, dots reaching into objects and numbers into lists. Of the other sources it may say
+        where people keep `task_type`, `task_id` and `user_id` (`{"task_type": "request_tags.0"}`; of spans
+        the attribute). Inputs and answers are stored in the form, and with the hash, that the same call
+        through `complete()` has. `content` says what of the texts is kept, by default what the
+        configuration says. Rows that cannot be used are left out, logged and named in the result's
+        `problems`. Raises `ConfigError`, before anything is added, where none can be, for a column that no
+        row has, for two calls under one id, and with `strict` for any row.
         """
         if content is not None:
             arguments.choice("content", content, get_args(Content))

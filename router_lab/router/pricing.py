@@ -35,7 +35,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rates:
+class Rates:
     """Attodollars per token for prompts longer than `above_tokens`; `worst_in` bounds a prompt token."""
 
     above_tokens: int
@@ -48,7 +48,7 @@ class _Rates:
 
 
 # The rates of one price, the longest prompts first; the last entry fits every prompt.
-_Tariff = tuple[_Rates, ...]
+Tariff = tuple[Rates, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class _AliasPrices:
     """What one alias costs: tariffs with the condition of each (None: always), first match wins."""
 
     source: PriceSource
-    tariffs: tuple[tuple[Callable[[datetime], bool] | None, _Tariff | None], ...]
+    tariffs: tuple[tuple[Callable[[datetime], bool] | None, Tariff | None], ...]
 
 
 class PriceBook:
@@ -82,10 +82,13 @@ class PriceBook:
         source, tariff = self._tariff(alias, at, in_batch=in_batch)
         return Cost(_amount(usage, tariff), source)
 
+    def tariff(self, alias: str, at: datetime) -> Tariff:
+        """What tokens cost at that moment, the longest prompts first. Raises `UnpricedModelError`."""
+        return self._tariff(alias, at)[1]
+
     def costs_by_band(self, alias: str, usage: Usage, at: datetime) -> list[tuple[int, float]]:
         """What `usage` would cost in each band, by the band's `above_tokens` (-1: the base price)."""
-        _, tariff = self._tariff(alias, at)
-        return [(rates.above_tokens, _amount(usage, (rates,))) for rates in tariff]
+        return [(rates.above_tokens, _amount(usage, (rates,))) for rates in self.tariff(alias, at)]
 
     def bound(
         self, alias: str, tokens_in: int, tokens_out: int, at: datetime, *, in_batch: bool = False
@@ -103,7 +106,7 @@ class PriceBook:
         worst_out = max(rates.output for rates in reachable)
         return Cost((max(tokens_in, 0) * worst_in + max(tokens_out, 0) * worst_out) / ATTO, source)
 
-    def _tariff(self, alias: str, at: datetime, *, in_batch: bool = False) -> tuple[PriceSource, _Tariff]:
+    def _tariff(self, alias: str, at: datetime, *, in_batch: bool = False) -> tuple[PriceSource, Tariff]:
         entry = self._entries.get(alias)
         if entry is None:
             raise UnpricedModelError(f"models.{alias}: there is no such model, so it has no price")
@@ -119,7 +122,7 @@ class PriceBook:
         raise UnpricedModelError(f"models.{alias}.price: {unpriced(self._models[alias])}")
 
 
-def _amount(usage: Usage, tariff: _Tariff) -> float:
+def _amount(usage: Usage, tariff: Tariff) -> float:
     read = max(usage.cache_read_tokens, 0)
     write = max(usage.cache_write_tokens, 0)
     write_1h = max(usage.cache_write_1h_tokens, 0)
@@ -175,12 +178,12 @@ def _halved(price: Price) -> Price:
 _RATES = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
 
 
-def _tariff_of(price: Price, writes_unasked: bool) -> _Tariff:
+def _tariff_of(price: Price, writes_unasked: bool) -> Tariff:
     bands = sorted(price.bands, key=lambda band: band.above_tokens, reverse=True)
     return tuple(_rates(price, band, writes_unasked) for band in (*bands, None))
 
 
-def _rates(price: Price, band: PriceBand | None, writes_unasked: bool) -> _Rates:
+def _rates(price: Price, band: PriceBand | None, writes_unasked: bool) -> Rates:
     def stated(name: str) -> float | None:
         in_band: float | None = getattr(band, name, None)
         base: float | None = getattr(price, name)
@@ -190,7 +193,7 @@ def _rates(price: Price, band: PriceBand | None, writes_unasked: bool) -> _Rates
     read = _atto(stated("cache_read"), rate_in)
     write = _atto(stated("cache_write"), rate_in)
     write_1h = _atto(stated("cache_write_1h"), write)
-    return _Rates(
+    return Rates(
         above_tokens=band.above_tokens if band else -1,
         input=rate_in,
         output=_atto(stated("output") or 0.0),
@@ -201,7 +204,7 @@ def _rates(price: Price, band: PriceBand | None, writes_unasked: bool) -> _Rates
     )
 
 
-def _rates_for(tariff: _Tariff, prompt_tokens: int) -> _Rates:
+def _rates_for(tariff: Tariff, prompt_tokens: int) -> Rates:
     for rates in tariff:
         if prompt_tokens > rates.above_tokens:
             return rates

@@ -20,6 +20,7 @@ _WORDS = {
     "What",
     "Alike",
     "Price from",
+    "At the prices of",
 }
 
 

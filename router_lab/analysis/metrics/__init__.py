@@ -5,6 +5,7 @@ from __future__ import annotations
 from router_lab.analysis.metrics.agreements import agreement, beyond_noise
 from router_lab.analysis.metrics.flips import flip_rate
 from router_lab.analysis.metrics.latencies import latency
+from router_lab.analysis.metrics.other_prices import reprice
 from router_lab.analysis.metrics.reliability import attempts_per_request, breaker_timeline, rates
 from router_lab.analysis.metrics.saved_money import savings
 from router_lab.analysis.metrics.spending import spend
@@ -20,6 +21,7 @@ __all__ = [
     "flip_rate",
     "latency",
     "rates",
+    "reprice",
     "savings",
     "spend",
     "truncation",

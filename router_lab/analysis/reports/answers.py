@@ -42,7 +42,8 @@ QUESTION = "May we replace it?"
 
 NO_PAIRS = (
     "There are no pairs yet, so there is no verdict. A pair is a call answered by both models: turn the "
-    'shadow on (ledger.switch.on(reason="...")) and make calls, or let a replay ask both.'
+    'shadow on (ledger.switch.on(reason="...")) and make calls, or ask another model what was answered '
+    "already, which pays that one only (router-lab replay LEDGER --candidate ALIAS)."
 )
 
 _KINDS = ("yes", "no", "differs", "later")

@@ -15,6 +15,7 @@ from router_lab.analysis.reports.sections import (
     latency_section,
     monitor_section,
     quality_section,
+    repriced_section,
     savings_section,
     spend_section,
     truncation_section,
@@ -47,12 +48,14 @@ def page(report: Findings) -> str:
     """The whole page."""
     shown = report.frames
     examples = examples_section(shown["examples"]) if "examples" in shown else []
+    repriced = repriced_section(shown["repriced"]) if "repriced" in shown else []
     sections = [
         section(QUESTION, [report.answers.html()]),
         section("What would be saved", savings_section(shown["savings"])),
         section("How long a call takes", latency_section(report.verdicts)),
         section("May we stop paying for the comparison?", monitor_section(report)),
         section("Where the money went", spend_section(shown["spend_by_cause"], shown["spend_by_task_type"])),
+        section("What these calls would cost on other models", repriced),
         section(
             "Answers that may rest on a cut prompt",
             truncation_section(shown["truncation"], shown["truncation_by_signal"]),

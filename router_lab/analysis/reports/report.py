@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +40,7 @@ from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
 from router_lab.ledger.reading.tables import Tables
 from router_lab.private_files import make_folders, write_text
+from router_lab.settings import Settings
 from router_lab.shown.escape import Html
 from router_lab.shown.wording import plain
 
@@ -104,6 +106,7 @@ def report(
     title: str = "router_lab report",
     pictures: bool = True,
     examples: int = 0,
+    config: Settings | str | PathLike[str] | None = None,
     switch_events: pd.DataFrame | None = None,
     now: datetime | None = None,
 ) -> Report:
@@ -111,7 +114,8 @@ def report(
     `plan` and `switch_events`.
 
     `examples` of each task type are shown: pairs whose answers are least alike, prompt and both answers.
-    One loss is accepted throughout: `margin` by default follows from the plan, and a plan from `margin`.
+    With a `config`, what the calls would have cost on each of its models (`reprice`). One loss is accepted
+    throughout: `margin` by default follows from the plan, and a plan from `margin`.
     Raises `ConfigError` for what is no ledger, `LedgerError` for one that cannot be read.
     """
     arguments.text("title", title)
@@ -134,6 +138,8 @@ def report(
         "models": metrics.spend(tables, by=("provider", "model", "model_alias", "cost_source")),
         "period": period_of(tables),
     }
+    if config is not None:
+        frames["repriced"] = metrics.reprice(tables, config, by=(), now=moment)
     if examples:
         frames["examples"] = example_pairs(tables, examples)
     drawn = tuple(_pictures(tables, found.judged, found.standing)) if pictures else ()

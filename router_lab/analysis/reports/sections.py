@@ -176,6 +176,40 @@ def spend_section(by_cause: pd.DataFrame, by_type: pd.DataFrame) -> list[str]:
     ]
 
 
+def repriced_section(repriced: pd.DataFrame) -> list[str]:
+    """What the billed calls would have cost at other models' prices, the cheapest first."""
+    counted_rows = repriced[repriced["attempts"] > repriced["uncounted"]]
+    if counted_rows.empty:
+        return [paragraph("No billed call has its tokens counted yet.", "note")]
+    cheapest = counted_rows.iloc[0]
+    recorded, attempts = float(cheapest["recorded_usd"]), int(cheapest["attempts"] - cheapest["uncounted"])
+    would_be = counted_rows["repriced_usd"] if recorded > 0 else counted_rows["unrecorded_usd"]
+    begun = (
+        f"{usd(recorded)} of {counted(attempts, 'billed attempts')} would be"
+        if recorded > 0
+        else (f"{counted(attempts, 'billed attempts')}, whose cost nobody recorded, would cost")
+    )
+    rows = pd.DataFrame({"At the prices of": counted_rows["at_prices_of"], "Would cost": would_be.map(usd)})
+    if recorded > 0:
+        rows["Beside what was paid"] = [_than(cost, recorded) for cost in would_be]
+    left_out = int(cheapest["uncounted"])
+    aside = f" {counted(left_out, 'attempts')} without token counts are left out." if left_out else ""
+    note = (
+        "At today's prices and the same tokens, though another model counts them by its own tokenizer and "
+        f"answers at another length.{aside} Whether its answers are as good only pairs can say."
+    )
+    return [
+        paragraph(f"{begun} {usd(float(would_be.iloc[0]))} on {plain(cheapest['at_prices_of'])}."),
+        table(rows),
+        paragraph(note, "note"),
+    ]
+
+
+def _than(cost: float, recorded: float) -> str:
+    change = cost / recorded - 1
+    return "the same" if abs(change) < 5e-4 else f"{percent(abs(change))} {'less' if change < 0 else 'more'}"
+
+
 def truncation_section(truncation: pd.DataFrame, signals: pd.DataFrame) -> list[str]:
     """Suspected truncation: in all, then where and by which signal."""
     attempts, suspects = int(truncation["attempts"].sum()), int(truncation["suspects"].sum())

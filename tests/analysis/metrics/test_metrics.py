@@ -22,8 +22,17 @@ from router_lab.analysis.metrics.agreements import _with_interval
 from router_lab.analysis.statistics.clustered import cluster_mean
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.records import Comparison
+from router_lab.settings import parse
 
 REQUESTS = 6_000
+
+OTHER_MODELS = parse(
+    "models:\n"
+    "  flat: {provider: ollama, model: m, num_ctx: 8192, price: {input: 0.1, output: 0.4}}\n"
+    "  banded: {provider: openai, model: m, base_url: 'http://127.0.0.1:9/v1', price: {input: 1, output: 2, "
+    "cache_read: 0.1, bands: [{above_tokens: 300, input: 2}, {above_tokens: 900, output: 9}]}}\n"
+    "routing: {ask: {model: flat}}\n"
+)
 
 EVERY_METRIC = {
     "spend": lambda tables: metrics.spend(tables),
@@ -41,6 +50,7 @@ EVERY_METRIC = {
     "agreement by model": lambda tables: metrics.agreement(tables, by=("primary_model", "shadow_model")),
     "beyond_noise": lambda tables: metrics.beyond_noise(tables),
     "savings": lambda tables: metrics.savings(tables),
+    "reprice": lambda tables: metrics.reprice(tables, OTHER_MODELS),
     "flip_rate": lambda tables: metrics.flip_rate(tables),
 }
 

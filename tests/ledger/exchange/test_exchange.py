@@ -157,12 +157,14 @@ def exported(*spans: Any) -> dict[str, Any]:
     return {"resourceSpans": [{"scopeSpans": [{"spans": list(spans)}]}]}
 
 
-def imported(folder: Path, source: Any, document: Any, *, strict: bool = False) -> pd.DataFrame:
+def imported(
+    folder: Path, source: Any, document: Any, columns: Any = None, *, strict: bool = False
+) -> pd.DataFrame:
     """The attempts of a ledger after importing `document`, given as text, as objects or as one."""
     text = document if isinstance(document, str) else json.dumps(document)
     (folder / "log.json").write_text(text, "utf-8")
     with Ledger(folder / "ledger") as ledger:
-        ledger.import_file(folder / "log.json", source, strict=strict)
+        ledger.import_file(folder / "log.json", source, columns, strict=strict)
         return ledger.attempts()
 
 
@@ -267,5 +269,53 @@ def test_an_answer_from_the_cache_of_the_proxy_is_not_billed(
 
 
 def test_columns_of_a_known_format_are_not_mapped(tmp_path: Path) -> None:
-    with Ledger(tmp_path / "ledger") as ledger, pytest.raises(ConfigError, match="say source='jsonl'"):
+    with (
+        Ledger(tmp_path / "ledger") as ledger,
+        pytest.raises(ConfigError, match="task_type, task_id, user_id"),
+    ):
         ledger.import_file(tmp_path / "log.json", "litellm", {"tokens_in": "prompt"})
+
+
+FEATURE = {"key": "app.feature", "value": {"stringValue": "triage"}}
+OBSERVED = {"id": "o1", "type": "GENERATION", "startTime": "2026-11-20T10:00:00Z", "model": "m"}
+
+
+@pytest.mark.parametrize(
+    ("source", "document", "place"),
+    [
+        ("litellm", {**SPEND, "request_tags": ["triage", "team-a"]}, "request_tags.0"),
+        ("litellm", {**SPEND, "request_tags": '["triage"]'}, "request_tags.0"),
+        ("litellm", {**SPEND, "metadata": '{"feature": "triage"}'}, "metadata.feature"),
+        ("otel", exported({**BARE, "attributes": [MODEL, FEATURE]}), "app.feature"),
+        ("otel", exported({**BARE, "attributes": [MODEL, FEATURE]}), "attributes.app.feature"),
+        ("langfuse", {**OBSERVED, "metadata": {"feature": "triage"}}, "metadata.feature"),
+        ("jsonl", {**CALL, "labels": ["triage"]}, "labels.0"),
+    ],
+)
+def test_task_types_come_from_where_people_keep_them(
+    tmp_path: Path, source: Any, document: Any, place: str
+) -> None:
+    rows = imported(tmp_path, source, document, {"task_type": place, "user_id": "model"} | _models(source))
+    assert rows["task_type"].tolist() == ["triage"]
+    assert rows["user_id"].tolist() == ["m"]
+
+
+def _models(source: str) -> dict[str, str]:
+    return {"user_id": "gen_ai.request.model"} if source == "otel" else {}
+
+
+def test_a_row_without_it_keeps_its_own_task_type(tmp_path: Path) -> None:
+    document = [{**SPEND, "request_tags": ["triage"]}, {**SPEND, "request_id": "c2", "request_tags": []}]
+    rows = imported(tmp_path, "litellm", document, {"task_type": "request_tags.0"})
+    assert sorted(rows["task_type"]) == ["imported::litellm", "triage"]
+
+
+@pytest.mark.parametrize(
+    ("source", "document"), [("litellm", SPEND), ("jsonl", CALL), ("langfuse", OBSERVED)]
+)
+def test_a_column_that_no_row_has_is_named_before_anything_is_added(
+    tmp_path: Path, source: Any, document: Any
+) -> None:
+    with pytest.raises(ConfigError, match=r"task_type='request_tag\.0' is in no row"):
+        imported(tmp_path, source, document, {"task_type": "request_tag.0"})
+    assert not (tmp_path / "ledger" / "attempts").exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from router_lab.errors import ConfigError
@@ -20,16 +20,29 @@ from router_lab.ledger.exchange.imports.foreign_call import (
 from router_lab.ledger.exchange.imports.langfuse import langfuse_rows, read_observation
 from router_lab.ledger.exchange.imports.message_content import asked, said
 from router_lab.ledger.exchange.imports.messages import as_json, response_schema
-from router_lab.ledger.exchange.imports.spans import read_span, span_rows, spans_with_logs
+from router_lab.ledger.exchange.imports.spans import attribute, read_span, span_rows, spans_with_logs
 from router_lab.nearest import nearest_hint
 from router_lab.router.providers.usage import read_usage
 
 # Where a plain file keeps what an input is made of beside one prompt.
 _INPUT_COLUMNS = ("messages", "system", "tools", "schema")
+# What tools leave to people to write down, each where they like.
+PEOPLES_COLUMNS = ("task_type", "task_id", "user_id")
 
 
 class NoModelCallError(ValueError):
     """A row that never was the call of a model, in a log of calls."""
+
+
+def reach(row: Any, path: str, otherwise: Any = None) -> Any:
+    """What stands at `path`: dots go into objects, numbers into lists, either written as JSON too."""
+    for part in [path] if isinstance(row, dict) and path in row else path.split("."):
+        inside = as_json(row)
+        if isinstance(inside, list) and part.isdecimal():
+            row = inside[int(part)] if int(part) < len(inside) else otherwise
+        else:
+            row = inside.get(part, otherwise) if isinstance(inside, dict) else otherwise
+    return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +51,15 @@ class ForeignFormat:
 
     `joined` puts together what belongs together of the rows of a whole file, each with its place. `rows` and
     `read` raise `ValueError` for another shape, or the errors of looking into it; a `ValueError` among the
-    rows stands for a part of the document that holds none. `advice` ends the message.
+    rows stands for a part of the document that holds none. `advice` ends the message. `member`(row, path,
+    otherwise) is what stands at a path in a row.
     """
 
     rows: Callable[[Any], Iterator[Any]]
     read: Callable[[dict[str, Any]], LogRow]
     advice: str
     joined: Callable[[Sequence[tuple[str, Any]]], Iterable[tuple[str, Any]]] = tuple
+    member: Callable[..., Any] = reach
 
 
 def _objects(document: Any) -> Iterator[Any]:
@@ -63,7 +78,7 @@ def _litellm(row: dict[str, Any]) -> LogRow:
         raise NoModelCallError("refused before a model was called")
     metadata = _loads(row.get("metadata")) or {}
     sent = _object(row.get("proxy_server_request"))
-    request = {**_object(_reach(metadata, "model_parameters")), **(_object(sent.get("body")) or sent)}
+    request = {**_object(reach(metadata, "model_parameters")), **(_object(sent.get("body")) or sent)}
     messages = as_json(row.get("messages")) or request or None
     values = {
         **asked(messages, tools=request.get("tools"), schema=response_schema(request), parameters=request),
@@ -87,11 +102,11 @@ def _litellm(row: dict[str, Any]) -> LogRow:
 
 def _litellm_failure(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Its error's code is a status, or the word of a provider."""
-    code = _reach(metadata, "error_information.error_code")
+    code = reach(metadata, "error_information.error_code")
     status = http_status(code)
     word = code if status is None else None
     return {
-        "error": _reach(metadata, "error_information.error_class") or word or "failure",
+        "error": reach(metadata, "error_information.error_class") or word or "failure",
         "http_status": status,
     }
 
@@ -131,6 +146,28 @@ def _loads(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) and value else value
 
 
+def mapped_format(known: ForeignFormat, columns: Mapping[str, str]) -> ForeignFormat:
+    """`known`, with those of `PEOPLES_COLUMNS` taken from where `columns` says; a row that has nothing there
+    keeps its own. Raises `ConfigError` for another name.
+    """
+    unknown = sorted(set(columns) - set(PEOPLES_COLUMNS))
+    if unknown:
+        raise ConfigError(
+            f"columns: {unknown[0]!r} is known of this source; to be said are {', '.join(PEOPLES_COLUMNS)}. "
+            "A file of another shape is read with source='jsonl'"
+        )
+
+    def read(row: dict[str, Any]) -> LogRow:
+        found = known.read(row)
+        if found.values is None:
+            return found
+        said = {name: known.member(row, path) for name, path in columns.items()}
+        said = {name: value for name, value in said.items() if value not in (None, "")}
+        return replace(found, values={**found.values, **said})
+
+    return replace(known, read=read)
+
+
 def jsonl_format(columns: Mapping[str, str]) -> ForeignFormat:
     """Plain JSON objects; `columns` maps our names to theirs (`{"tokens_in": "usage.prompt"}`).
 
@@ -144,7 +181,7 @@ def jsonl_format(columns: Mapping[str, str]) -> ForeignFormat:
         raise ConfigError(f"columns: {unknown[0]!r} is not one of {', '.join(sorted(names))}{hint}")
 
     def read(row: dict[str, Any]) -> LogRow:
-        values = {name: _reach(row, columns.get(name, name)) for name in names}
+        values = {name: reach(row, columns.get(name, name)) for name in names}
         return LogRow({**values, **_content_of(values)} | dict.fromkeys(_INPUT_COLUMNS))
 
     return ForeignFormat(
@@ -175,15 +212,9 @@ def _content_of(values: Mapping[str, Any]) -> dict[str, Any]:
     return content | answer | {"stop_reason": stop_reason}
 
 
-def _reach(row: Any, path: str) -> Any:
-    for part in [path] if isinstance(row, dict) and path in row else path.split("."):
-        row = row.get(part) if isinstance(row, dict) else None
-    return row
-
-
 _ADVICE = "Correct the row; a file of another shape is read with source='jsonl' and columns"
 
-_SPANS = ForeignFormat(span_rows, read_span, _ADVICE, spans_with_logs)
+_SPANS = ForeignFormat(span_rows, read_span, _ADVICE, spans_with_logs, attribute)
 
 FOREIGN_FORMATS: Mapping[str, ForeignFormat] = {
     "litellm": ForeignFormat(_litellm_rows, _litellm, _ADVICE),

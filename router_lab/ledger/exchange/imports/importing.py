@@ -24,6 +24,7 @@ from router_lab.ledger.exchange.imports.formats import (
     ForeignFormat,
     NoModelCallError,
     jsonl_format,
+    mapped_format,
 )
 from router_lab.ledger.exchange.imports.log_files import RowRefusal, documents
 from router_lab.ledger.exchange.imports.nesting import innermost
@@ -63,15 +64,19 @@ def import_file(
 ) -> LogImport:
     """Add the attempts in `path` that are not in the ledger yet; returns how many.
 
-    `columns` maps our column names to the source's, for `jsonl`. Raises `ConfigError`, before anything is
-    added, naming file and line, for two calls of one id, for a file of which nothing can be used, and with
-    `strict` for any row that cannot be.
+    `columns` maps our column names to the source's: all for `jsonl`, elsewhere those that people fill.
+    Raises `ConfigError`, before anything is added, naming file and line, for a column that no row has, for
+    two calls of one id, for a file of which nothing can be used, and with `strict` for any row that cannot.
     """
-    known = _format(source, columns)
+    paths = names("columns", columns)
+    known = _format(source, paths)
     problems: list[RowRefusal] = []
-    found = list(_read(path, known, problems))
+    unseen = dict(paths)
+    found = list(_read(path, known, problems, unseen))
     calls = _each_once(innermost(found), source, problems)
     _refuse(path, problems, bool(calls), strict)
+    for ours, theirs in unseen.items() if calls else ():
+        raise ConfigError(f"{path}: columns: {ours}={theirs!r} is in no row of the file")
     name = _ONE_FORMAT.get(source, source)
 
     def add(store: SealedStore) -> int:
@@ -84,13 +89,10 @@ def import_file(
     return added
 
 
-def _format(source: Source, columns: Mapping[str, str] | None) -> ForeignFormat:
-    columns = names("columns", columns)
+def _format(source: Source, columns: Mapping[str, str]) -> ForeignFormat:
     if choice("source", source, [*FOREIGN_FORMATS, "jsonl"]) == "jsonl":
         return jsonl_format(columns)
-    if columns:
-        raise ConfigError(f"columns: those of source={source!r} are known; to map them say source='jsonl'")
-    return FOREIGN_FORMATS[source]
+    return mapped_format(FOREIGN_FORMATS[source], columns)
 
 
 def _refuse(path: Path, problems: Sequence[RowRefusal], has_calls: bool, strict: bool) -> None:
@@ -111,9 +113,12 @@ def _refuse(path: Path, problems: Sequence[RowRefusal], has_calls: bool, strict:
 
 
 def _read(
-    path: Path, known: ForeignFormat, problems: list[RowRefusal]
+    path: Path, known: ForeignFormat, problems: list[RowRefusal], unseen: dict[str, str]
 ) -> Iterator[tuple[LogRow, str, ForeignCall | None]]:
-    """Every row with its place, and its model call if it is one; what cannot be used goes to `problems`."""
+    """Every row with its place, and its model call if it is one; what cannot be used goes to `problems`.
+
+    Columns that a row has leave `unseen`, which names theirs by ours.
+    """
     for place, row in known.joined([*_rows(path, known)]):
         if isinstance(row, RowRefusal):
             problems.append(row)
@@ -124,6 +129,8 @@ def _read(
             if not isinstance(row, dict):
                 raise ValueError(f"an object is needed, not {type(row).__name__}")
             found = known.read(row)
+            for ours in [name for name, at in unseen.items() if known.member(row, at, unseen) is not unseen]:
+                del unseen[ours]
             yield found, place, None if found.values is None else foreign(found.values)
         except _UNREADABLE as error:
             problems.append(_refusal(place, error, known.advice))

@@ -389,6 +389,11 @@ def _own_events(span: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
             yield str(event.get("name") or body.get("event.name") or ""), whole
 
 
+def attribute(span: Mapping[str, Any], name: str, otherwise: Any = None) -> Any:
+    """The attribute of that name, with `attributes.` before it or without."""
+    return _attributes(span).get(name.removeprefix("attributes."), otherwise)
+
+
 def _attributes(span: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes by their dotted names, however they are nested or listed."""
     given = span.get("attributes")

@@ -1,0 +1,146 @@
+"""What calls would have cost on other models: the sum of what the price book says of each."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import ibis
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import router_lab.analysis as analysis
+from router_lab.cli.command import main
+from router_lab.errors import ConfigError
+from router_lab.ledger import Ledger
+from router_lab.records import Usage
+from router_lab.router.pricing import PriceBook
+from router_lab.settings import parse
+
+CONFIG = """
+models:
+  gpt: {provider: openai, model: gpt-4.1, api_key_env: OPENAI_API_KEY}
+  qwen: {provider: ollama, model: "qwen2.5:7b", num_ctx: 8192, price: {input: 0.1, output: 0.1}}
+  banded:
+    provider: openai
+    model: m
+    base_url: http://127.0.0.1:9/v1
+    price:
+      input: 3
+      output: 15
+      cache_read: 0.3
+      cache_write: 3.75
+      bands: [{above_tokens: 1000, input: 6}, {above_tokens: 100, output: 20}]
+routing:
+  triage: {model: gpt}
+"""
+SETTINGS = parse(CONFIG)
+NOW = datetime(2026, 11, 29, tzinfo=UTC)
+COLUMNS = {
+    "task_type": pa.string(),
+    "is_shadow": pa.bool_(),
+    "billing": pa.string(),
+    "tokens_in": pa.int64(),
+    "tokens_out": pa.int64(),
+    "cache_read_tokens": pa.int64(),
+    "cache_write_tokens": pa.int64(),
+    "cost_usd": pa.float64(),
+}
+COUNTS = st.none() | st.integers(0, 2_000)
+ROWS = st.fixed_dictionaries(
+    {
+        "task_type": st.sampled_from(["a", "b::c"]),
+        "is_shadow": st.booleans(),
+        "billing": st.sampled_from(["billed", "billed", "unbilled", "unknown"]),
+        "tokens_in": COUNTS,
+        "tokens_out": COUNTS,
+        "cache_read_tokens": COUNTS,
+        "cache_write_tokens": COUNTS,
+        "cost_usd": st.none() | st.floats(0, 5),
+    }
+)
+
+
+def tables_with(rows: list[dict[str, Any]]) -> Any:
+    attempts = pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in COLUMNS.items()})
+    return SimpleNamespace(attempts=ibis.memtable(attempts), comparisons=ibis.memtable(pa.table({"a": [1]})))
+
+
+@given(st.lists(ROWS, max_size=12))
+def test_each_billed_call_of_a_primary_is_priced_as_the_router_prices_it(rows: list[dict[str, Any]]) -> None:
+    book = PriceBook(SETTINGS, NOW)
+    found = analysis.reprice(tables_with(rows), SETTINGS, by=(), now=NOW).set_index("at_prices_of")
+    billed = [row for row in rows if not row["is_shadow"] and row["billing"] == "billed"]
+    counted = [row for row in billed if row["tokens_in"] is not None and row["tokens_out"] is not None]
+    for alias in SETTINGS.models:
+        costs = [(book.cost(alias, usage_of(row), NOW).usd, row["cost_usd"]) for row in counted]
+        told = found.loc[alias]
+        assert told["attempts"] == len(billed) and told["uncounted"] == len(billed) - len(counted)
+        assert told["repriced_usd"] == pytest.approx(sum(cost for cost, paid in costs if paid is not None))
+        assert told["unrecorded_usd"] == pytest.approx(sum(cost for cost, paid in costs if paid is None))
+        assert told["recorded_usd"] == pytest.approx(sum(paid for _, paid in costs if paid is not None))
+
+
+def usage_of(row: dict[str, Any]) -> Usage:
+    names = ("cache_read_tokens", "cache_write_tokens")
+    return Usage(row["tokens_in"], row["tokens_out"], **{name: row[name] or 0 for name in names})
+
+
+@pytest.fixture
+def month(tmp_path: Path) -> Path:
+    """A month of LiteLLM's, 8.15 dollars of it for a million tokens, imported, and a configuration."""
+    rows = [
+        {
+            "request_id": f"r{number}",
+            "startTime": f"2026-10-{1 + number // 40:02}T10:00:00Z",
+            "model": "gpt-4.1",
+            "custom_llm_provider": "openai",
+            "prompt_tokens": 900,
+            "completion_tokens": 100,
+            "spend": 0.00815,
+            "request_tags": ["triage" if number % 2 else "sql"],
+        }
+        for number in range(1000)
+    ]
+    (tmp_path / "log.json").write_text(json.dumps(rows), "utf-8")
+    (tmp_path / "router.yaml").write_text(CONFIG, "utf-8")
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.import_file(tmp_path / "log.json", "litellm", {"task_type": "request_tags.0"})
+    return tmp_path
+
+
+def test_a_report_of_an_imported_month_says_what_it_would_be_elsewhere(month: Path) -> None:
+    out = month / "report.html"
+    options = ["--ledger", str(month / "ledger"), "--config", str(month / "router.yaml"), "--out", str(out)]
+    assert main(["report", *options]) == 0
+    page = out.read_text("utf-8")
+    assert "$8.15 of 1,000 billed attempts would be $0.10 on qwen" in page
+    assert "98.8% less" in page and "router-lab replay" in page
+    assert main(["report", *options[:2], "--out", str(out)]) == 0
+    assert "on qwen" not in out.read_text("utf-8")
+
+
+def test_the_prices_of_every_task_type_add_up(month: Path) -> None:
+    by_type = analysis.reprice(month / "ledger", month / "router.yaml", ["qwen"])
+    whole = analysis.reprice(month / "ledger", month / "router.yaml", ["qwen", "qwen"], by=())
+    assert by_type["task_type"].tolist() == ["sql", "triage"] and len(whole) == 1
+    pd.testing.assert_series_equal(
+        by_type[["recorded_usd", "repriced_usd"]].sum(), whole[["recorded_usd", "repriced_usd"]].sum()
+    )
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [(["qwne"], "did you mean 'qwen'"), ([], "name an alias"), ("qwen", "as a list"), (5, "aliases")],
+)
+def test_what_is_no_alias_is_told(month: Path, models: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        analysis.reprice(month / "ledger", month / "router.yaml", models)
+    with pytest.raises(ConfigError, match="config"):
+        analysis.reprice(month / "ledger", 5)  # type: ignore[arg-type]
