@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -51,6 +51,7 @@ _KIND_OF = {"superior": "yes", "non-inferior": "yes", "not non-inferior": "no", 
 _LEADS = {"yes": "You may", "no": "No", "differs": "The answers differ", "later": "You may not yet"}
 _SUMMARY = {"yes": "yes", "no": "no", "differs": "to be scored", "later": "open"}
 _MOST_NAMES = 5
+_SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,8 @@ class TaskVerdict:
     `outcome` are the words of `ab` and of `monitor` behind it. `primary` and `shadow` are aliases.
     `pairs` of `of_pairs` spoke, judged by `basis` of `whose`. `saved_share` (with `saved_low`, `saved_high`)
     is of the primary's cost; `primary_usd` and `shadow_usd` are per 1,000 calls. `more_pairs` would settle
-    it, for about `more_usd`, or `scores_needed` scores by people; NaN where that is not known or not needed.
+    it, for about `more_usd`: pairs in one look, or distinct inputs by the exit where no number of pairs does;
+    or `scores_needed` scores by people. NaN where that is not known or not needed.
     `headline`, `quality`, `saving`, `time`, `missing`, `comparing` and `cautions` say it in words.
     """
 
@@ -202,7 +204,10 @@ def verdict_of(
     for row in judged.frame.to_dict("records"):
         name = row["task_type"]
         primary, shadow = map(plain, names.get(name, ("the primary", "the shadow")))
-        found.append(_task_verdict(row, primary, shadow, money.get(name), stops.get(name), judged.margin))
+        stop = stops.get(name)
+        if stop is not None:
+            stop = {**stop, "margin": standing.watches[name].margin}
+        found.append(_task_verdict(row, primary, shadow, money.get(name), stop, judged.margin))
     found.sort(key=lambda one: _KINDS.index(one.answer))
     untold = tuple(sorted({*called} - {one.task_type for one in found}))
     return Verdict(tuple(found), judged.margin, judged.alpha, _how_to_read(judged), untold)
@@ -222,7 +227,7 @@ def _task_verdict(
     shares_saved = ("saved_share", "low", "high")
     share, low, high = (nan, nan, nan) if saved is None else (saved[name] for name in shares_saved)
     before, after = (nan, nan) if saved is None else _per_1000(saved)
-    more = row["more_pairs"] if is_open else nan
+    ahead = _ahead(row, saved, stop, margin) if is_open else None
     return TaskVerdict(
         task_type=row["task_type"],
         answer=answer,
@@ -242,15 +247,15 @@ def _task_verdict(
         saved_high=high,
         primary_usd=before,
         shadow_usd=after,
-        more_pairs=more,
-        more_usd=nan if saved is None or not is_open else more * saved["shadow_usd"] / saved["pairs"],
+        more_pairs=ahead.more if ahead else nan,
+        more_usd=ahead.usd if ahead else nan,
         scores_needed=row["scores_needed"] if answer == "differs" else nan,
         headline=_headline(answer, primary, shadow, costs_more=high <= 0),
         quality=_quality(row, margin),
         saving=_saving(saved),
         time=_time(row),
-        missing=_missing(row, saved, margin),
-        comparing=_comparing(stop),
+        missing=_missing(row, ahead, stop, margin),
+        comparing=_comparing(stop, ahead, margin),
         cautions=f"{plain_text(row['warnings'])}." if row["warnings"] else "",
     )
 
@@ -340,7 +345,43 @@ def _time(row: Mapping[str, Any]) -> str:
     return f"a call would take {seconds(abs(row['latency_difference_s']))} {less} on average{told}"
 
 
-def _missing(row: Mapping[str, Any], saved: Mapping[str, Any] | None, margin: float) -> str:
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """What would settle an open answer: `more` pairs for `usd`, which may both be unknown.
+
+    Of `calls` in one look, `low` to `high` of them; else of distinct `inputs`, by the exit, which may be
+    nearer to an answer where inputs repeat.
+    """
+
+    of: Literal["calls", "inputs"]
+    more: float
+    usd: float
+    low: float = float("nan")
+    high: float = float("nan")
+
+
+def _ahead(
+    row: Mapping[str, Any], saved: Mapping[str, Any] | None, stop: Mapping[str, Any] | None, margin: float
+) -> _Ahead:
+    """The one forecast of a card: a look at all calls, or the exit where no number of calls settles it."""
+    nan, more = float("nan"), row["more_pairs"]
+    needed = _more_inputs(stop)
+    if stop is not None and more == float("inf") and needed < more and abs(stop["margin"] - margin) < _SAME:
+        return _Ahead("inputs", needed, stop["usd_needed"])
+    price = nan if saved is None else more * saved["shadow_usd"] / saved["pairs"]
+    return _Ahead("calls", more, price, row["more_pairs_low"], row["more_pairs_high"])
+
+
+def _more_inputs(stop: Mapping[str, Any] | None) -> float:
+    """How many more distinct inputs the exit asks for; infinite where it foresees no end, or is at one."""
+    if stop is None or stop["outcome"] != Outcome.CONTINUE or not 0 < stop["pairs_needed"] < float("inf"):
+        return float("inf")
+    return float(max(stop["pairs_needed"] - stop["pairs"], 1))
+
+
+def _missing(
+    row: Mapping[str, Any], ahead: _Ahead | None, stop: Mapping[str, Any] | None, margin: float
+) -> str:
     """What would settle it, and what that costs; empty where it is settled."""
     verdict = row["verdict"]
     if verdict == "differs":
@@ -349,32 +390,45 @@ def _missing(row: Mapping[str, Any], saved: Mapping[str, Any] | None, margin: fl
         return f"{scoring(row['scores_needed'], plain(row['task_type']))}{costs}"
     if verdict in ("refused", ""):
         return f"{plain_text(row['reason'] or 'at least two usable pairs')}"
-    return "" if verdict in _KIND_OF else _outlook(row, saved, margin)
+    is_futile = stop is not None and stop["outcome"] == Outcome.FUTILE
+    return "" if ahead is None else _outlook(row, ahead, margin, is_futile=is_futile)
 
 
-def _outlook(row: Mapping[str, Any], saved: Mapping[str, Any] | None, margin: float) -> str:
+def _outlook(row: Mapping[str, Any], ahead: _Ahead, margin: float, *, is_futile: bool) -> str:
     """Which way it leans, at which limit, and what would settle it at what price."""
-    more, limit = row["more_pairs"], f"the accepted {points(margin, signed=False)} points"
+    limit = f"the accepted {points(margin, signed=False)} points"
     below = "no" if row["basis"] in QUALITY else "differing"
     leans = f"it leans to {'yes' if row['difference'] > -margin else below}"
     if row["low"] > -margin or row["high"] < -margin:
         leans = f"clear alone, but open among so many task types; {leans}"
-    if more == float("inf"):
+    if ahead.more == float("inf"):
         return f"{leans}, but is too close to {limit} for any affordable number of pairs"
-    price = "" if saved is None else f", for about {usd(more * saved['shadow_usd'] / saved['pairs'])},"
-    spread = f"{count(row['more_pairs_low'])} to {count(row['more_pairs_high'])}"
-    return f"{leans}: about {count(more)} more pairs{price} would settle it at {limit} ({spread})"
+    price = "" if ahead.usd != ahead.usd else f", for about {usd(ahead.usd)},"
+    if ahead.of == "inputs":
+        return (
+            f"{leans} by all calls, which one look will not settle at {limit}; of distinct inputs, each "
+            f"counted once, about {count(ahead.more)} more{price} would"
+        )
+    spread = f"{count(ahead.low)} to {count(ahead.high)}"
+    once = " in one look, though not for the exit" if is_futile else ""
+    return f"{leans}: about {count(ahead.more)} more pairs{price} would settle it at {limit}{once} ({spread})"
 
 
-def _comparing(stop: Mapping[str, Any] | None) -> str:
-    """Where the exit stands: the answer that holds however often one looks."""
+def _comparing(stop: Mapping[str, Any] | None, ahead: _Ahead | None, margin: float) -> str:
+    """Where the exit stands: the answer that holds however often one looks.
+
+    Its own forecast stands beside a finite one of a single look, never beside "no number is enough".
+    """
     if stop is None:
         return ""
-    outcome = Outcome(stop["outcome"])
-    needed, told = stop["pairs_needed"], ""
-    if outcome is Outcome.CONTINUE and needed == needed and needed != float("inf"):
+    needed, told = _more_inputs(stop), ""
+    is_told = ahead is None or (ahead.of == "calls" and ahead.more < float("inf"))
+    if needed < float("inf") and is_told:
         price = "" if stop["usd_needed"] != stop["usd_needed"] else f", about {usd(stop['usd_needed'])}"
-        told = f"; about {count(max(needed - stop['pairs'], 1))} more distinct inputs would settle it{price}"
+        is_own = abs(stop["margin"] - margin) >= _SAME
+        at = f" at its own {points(stop['margin'], signed=False)} points" if is_own else ""
+        told = f"; about {count(needed)} more distinct inputs would settle it{at}{price}"
+    outcome = Outcome(stop["outcome"])
     return f"{MAY_STOP[outcome]}, however often one looks: {plain_text(stop['reason'])}{told}"
 
 

@@ -136,3 +136,37 @@ def test_sixty_task_types_all_have_their_answer(tmp_path):
     assert len(verdict.task_types) == 60 and "Of 60 task types" in shown
     assert all(f"subject::{n:02d}" in shown for n in range(60))
     assert "<details>" in verdict._repr_html_()
+
+
+def at_the_margin_by_calls() -> pd.DataFrame:
+    """300 calls whose mean lies on the margin of 5 points; of the distinct inputs one in a hundred fails."""
+    agreement = np.ones(300)
+    agreement[[0, *(100 + 7 * np.arange(14))]] = 0.0
+    hashes = [f"h{n % 100}" for n in range(300)]
+    return pairs_frame(agreement, "repeats", input_hash=hashes)
+
+
+@pytest.mark.parametrize("margin", [0.05, 0.0500001, 0.06])
+def test_a_card_has_one_forecast(tmp_path, margin):
+    """Regression: "too close for any affordable number of pairs", and below it "about 133 more distinct
+    inputs would settle it": the first was the A/B's over calls, the second the exit's over distinct inputs.
+    """
+    tables = as_ledger(tmp_path, at_the_margin_by_calls())
+    card = rl.verdict(tables, margin=margin, now=NOW).of("repeats")
+    said = str(card)
+    assert card.answer == "later"
+    assert not ("affordable" in said and "would settle it" in said)
+    told = [int(one.replace(",", "")) for one in re.findall(r"about ([0-9,]+) more", card.missing)]
+    assert told == ([round(card.more_pairs)] if np.isfinite(card.more_pairs) else [])
+    if margin == 0.05:
+        exit_ = analysis.monitor(tables, now=NOW).frame.iloc[0]
+        assert card.more_pairs == exit_["pairs_needed"] - exit_["pairs"]
+        assert card.more_usd == exit_["usd_needed"]
+        assert "of distinct inputs, each counted once" in card.missing and "more" not in card.comparing
+
+
+def test_the_forecast_of_another_margin_names_it(tmp_path):
+    """The exit's plan is for 5 points; a verdict at 2 shows how many inputs that takes, not what 2 would."""
+    tables = as_ledger(tmp_path, at_the_margin_by_calls())
+    card = rl.verdict(tables, plan=analysis.ExitPlan(), margin=0.02, now=NOW).of("repeats")
+    assert "more distinct inputs would settle it at its own 5.0 points" in card.comparing
