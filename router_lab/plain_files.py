@@ -52,9 +52,11 @@ def open_plain(path: str | os.PathLike[str]) -> BinaryIO:
         raise
 
 
-def open_text(path: str | os.PathLike[str], encoding: str, newline: str | None = None) -> TextIO:
+def open_text(
+    path: str | os.PathLike[str], encoding: str, newline: str | None = None, errors: str | None = None
+) -> TextIO:
     """The file as text, to be read. Raises as `open_plain` does."""
-    return io.TextIOWrapper(open_plain(path), encoding=encoding, newline=newline)
+    return io.TextIOWrapper(open_plain(path), encoding=encoding, newline=newline, errors=errors)
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:

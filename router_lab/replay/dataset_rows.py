@@ -171,10 +171,12 @@ def count_rows(source: Any) -> int | None:
 def _file(path: Path) -> Iterator[Any]:
     readers = {".jsonl": _json_lines, ".ndjson": _json_lines, ".csv": _csv, ".parquet": _parquet}
     reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise ConfigError(f"rows: {path} must end in {', '.join(readers)}")
+    kinds = f"a file must end in {', '.join(readers)}; a ledger is a folder, replayed with candidates=[...]"
     if not path.exists():
-        raise ConfigError(f"rows: {path} does not exist")
+        raise ConfigError(f"rows: {path} does not exist" + (f": {kinds}" if reader is None else ""))
+    if reader is None or (path.is_dir() and reader is not _parquet):
+        what = "a folder" if path.is_dir() else "no such file"
+        raise ConfigError(f"rows: {path} is {what}: {kinds}")
     return _readable(path, reader(path))
 
 
@@ -187,9 +189,12 @@ def _readable(path: Path, rows: Iterator[Any]) -> Iterator[Any]:
 
 
 def _json_lines(path: Path) -> Iterator[Any]:
-    with open_text(path, "utf-8-sig") as lines:
+    with open_text(path, "utf-8-sig", errors=_KEPT_BYTES) as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
+                continue
+            if (wrong := _wrong_bytes(line)) is not None:
+                yield ConfigError(f"{path.name}, line {number}: {wrong}")
                 continue
             try:
                 yield json.loads(line)
@@ -197,18 +202,38 @@ def _json_lines(path: Path) -> Iterator[Any]:
                 yield ConfigError(f"{path.name}, line {number}: not JSON ({error})")
 
 
+# Bytes that are no UTF-8 spoil their own row only: they are read as surrogates, which UTF-8 never has.
+_KEPT_BYTES = "surrogateescape"
+
+
+def _wrong_bytes(text: str) -> str | None:
+    """What to say of a text that was not UTF-8 in its file; None for one that was."""
+    if text.isascii():
+        return None
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        byte = ord(text[error.start]) & 0xFF
+        return f"not UTF-8 (byte 0x{byte:02x} after {error.start} characters): save the file as UTF-8"
+    return None
+
+
 # A ledger's own CSV export has one of these columns, and an apostrophe before what looks like a formula.
 _OURS = frozenset({"attempt_id", "comparison_id"})
 
 
 def _csv(path: Path) -> Iterator[Any]:
-    with open_text(path, "utf-8-sig", newline="") as lines:
+    with open_text(path, "utf-8-sig", newline="", errors=_KEPT_BYTES) as lines:
         rows = csv.DictReader(lines)
-        if _OURS.isdisjoint(rows.fieldnames or ()):
-            yield from rows
-            return
+        is_ours = not _OURS.isdisjoint(rows.fieldnames or ())
         for row in rows:
-            yield {key: unguarded(value) if isinstance(value, str) else value for key, value in row.items()}
+            texts = {key: value for key, value in row.items() if isinstance(value, str)}
+            if (wrong := _wrong_bytes("".join(texts.values()))) is not None:
+                yield ConfigError(f"{path.name}, row that ends on line {rows.line_num}: {wrong}")
+            elif is_ours:
+                yield row | {key: unguarded(value) for key, value in texts.items()}
+            else:
+                yield row
 
 
 def _parquet(path: Path) -> Iterator[Any]:

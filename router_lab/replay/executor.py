@@ -18,17 +18,20 @@ from router_lab.ledger.journals import used_alone
 from router_lab.private_files import make_file
 from router_lab.replay.bundle import row_text
 from router_lab.replay.candidates import Candidate
-from router_lab.replay.dataset_rows import Row
 from router_lab.replay.fan_out import FanOut
 from router_lab.replay.logged import Logged
 from router_lab.replay.paid_pairs import TextSet, key64
 from router_lab.replay.pair_scores import score_pairs
-from router_lab.replay.plan import Item, ItemReader, Primary, RowChoice, expecting
+from router_lab.replay.plan import Item, ItemReader, Primary, RowChoice
+from router_lab.replay.row_problems import RowProblem
 from router_lab.replay.scoring import Scorer
 from router_lab.router import Router
 from router_lab.router.answers.tool_calls import canonical_json
 from router_lab.router.offline import OfflineRouter
 from router_lab.settings.models import Settings
+
+# Reasons that a task tells.
+_TOLD = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class TaskOutcome:
     part: int
     stopped: str | None = None
     ended: Mapping[str, str] = field(default_factory=dict)
-    problems: tuple[str, ...] = ()
+    problems: tuple[RowProblem, ...] = ()
     scored: int = 0
 
     def text(self) -> str:
@@ -66,7 +69,7 @@ class TaskOutcome:
     def read(cls, text: str) -> TaskOutcome:
         """What `text()` wrote."""
         known = json.loads(text)
-        return cls(**known | {"problems": tuple(known["problems"])})
+        return cls(**known | {"problems": tuple(RowProblem(**one) for one in known["problems"])})
 
 
 class ExecutorRows:
@@ -144,11 +147,11 @@ async def _ask(asked: SparkTask, part: int, settings: Settings, ledger: Any) -> 
             began=beside.clock.now(),
         )
         chosen = RowChoice(frozenset(), asked.chances, None, TextSet())
-        expected: dict[tuple[str, str], Row] = {}
         try:
-            await run.run(lambda: expecting(reader.items(chosen), expected))
+            await run.run(lambda: reader.items(chosen))
         finally:
             await beside.close()
-        scored = await score_pairs(ledger, expected, scorer)
+        expecting = (item.row for item in reader.items(chosen))
+        scored = await score_pairs(ledger, expecting, scorer) if reader.is_scored else 0
     ended = {name: tally.stopped for name, tally in run.tallies.items() if tally.stopped}
-    return TaskOutcome(part, run.stopped, ended, tuple(run.problems), scored)
+    return TaskOutcome(part, run.stopped, ended, run.problems.told(_TOLD), scored)

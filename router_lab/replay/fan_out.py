@@ -25,6 +25,7 @@ from router_lab.replay.pace import Pace
 from router_lab.replay.paid_pairs import PaidPairs, replay_id
 from router_lab.replay.plan import Item
 from router_lab.replay.reused_answers import ReusedAnswers
+from router_lab.replay.row_problems import RowProblem, RowProblems
 from router_lab.router.attempts.finished_job import FinishedJob
 from router_lab.router.attempts.job import Job
 from router_lab.router.comparators.compare import Comparator, Judge, comparator
@@ -35,8 +36,6 @@ from router_lab.settings.models import ShadowRoute
 if TYPE_CHECKING:
     from router_lab.router.offline import OfflineRouter
 
-# Problems that a result names.
-_TOLD = 20
 # Rows whose stored answers are read at a time.
 _AT_ONCE = 500
 
@@ -90,7 +89,7 @@ class FanOut:
     primary: CandidateTally = field(default_factory=CandidateTally)
     stopped: str | None = None
     settled: Callable[[PairToMake, Job], FinishedJob | None] | None = None
-    problems: list[str] = field(default_factory=list)
+    problems: RowProblems = field(default_factory=RowProblems)
     _paid: PaidPairs | None = None
     _known: ReusedAnswers | None = None
     _identities: dict[str, str] = field(init=False)
@@ -259,7 +258,7 @@ class _CandidatePass:
             self._run.stop(error)
             return
         except RouterLabError as error:
-            self._give_up(wanted, f"{item.row.task_id}: the primary gave no answer: {error}")
+            self._give_up(wanted, f"the primary gave no answer: {error}")
             return
         await self._noise(item, primary)
         async with asyncio.TaskGroup() as pairs:
@@ -272,13 +271,12 @@ class _CandidatePass:
                 self._run.stop(error)
 
     def _give_up(self, wanted: Sequence[PairToMake], why: str) -> None:
-        self._note(why)
+        self._note(wanted[0].item, why)
         for one in wanted:
             self._run.tallies[one.candidate.name].unanswered += 1
 
-    def _note(self, problem: str) -> None:
-        if len(self._run.problems) < _TOLD:
-            self._run.problems.append(problem)
+    def _note(self, item: Item, why: str) -> None:
+        self._run.problems.add(RowProblem(item.row.task_id, why))
 
     async def _primary(self, item: Item) -> tuple[FinishedJob, asyncio.Future[None] | None]:
         """The log's answer, and its row being written once; or the model's, asked once for all candidates."""
@@ -370,6 +368,8 @@ class _CandidatePass:
             | ({"shadow_prompt": own} if (own := wanted.candidate.own_prompt) is not None else {}),
         )
         await self._write(pairing, primary, shadow, tally)
+        if (failure := shadow.error) is not None:
+            self._note(wanted.item, f"{name} gave no answer: {type(failure).__name__}: {failure}")
         tally.reused += known
         self._run.report(name, tally)
 
@@ -420,5 +420,5 @@ class _CandidatePass:
             pace=self._run.pace(self._router.settings.models[name].server),
             tally=tally,
             is_stopped=lambda: self._run.stopped is not None,
-            note=lambda problem: self._note(f"{wanted.item.row.task_id}: {problem}"),
+            note=lambda problem: self._note(wanted.item, problem),
         )

@@ -28,6 +28,7 @@ from router_lab.replay.paid_pairs import key64
 from router_lab.replay.plan import Item, ItemReader, Plan, refuse
 from router_lab.replay.progress import Progress, reporting
 from router_lab.replay.replay_arguments import check_arguments
+from router_lab.replay.row_problems import RowProblem, RowProblems
 from router_lab.replay.scoring import Scorer
 from router_lab.replay.sources import OpenRows
 from router_lab.router.attempts.job import Job
@@ -152,7 +153,7 @@ class _Freezer:
     concurrency: int
     tally: CandidateTally = field(default_factory=CandidateTally)
     stopped: str | None = None
-    problems: list[str] = field(default_factory=list)
+    problems: RowProblems = field(default_factory=RowProblems)
 
     @property
     def _name(self) -> str:
@@ -199,7 +200,7 @@ class _Freezer:
             cost_usd=self.tally.cost_usd,
             unknown_usd=self.tally.unknown_usd,
             stopped=stopped,
-            problems=tuple(self.problems),
+            problems=self.problems.lines(_TOLD),
         )
 
     async def _ask(self, item: Item, pace: Pace, report: Callable[[], None]) -> None:
@@ -217,21 +218,20 @@ class _Freezer:
                 pace=pace,
                 tally=self.tally,
                 is_stopped=lambda: self.stopped is not None,
-                note=self._note,
+                note=lambda problem: self._note(item, problem),
             )
         except (BudgetExceededError, LedgerError) as error:
             self.stopped = self.stopped or f"{type(error).__name__}: {error}"
             return
         if answer is not None and answer.error is not None:
             self.tally.failed += 1
-            self._note(f"{item.row.task_id}: {type(answer.error).__name__}: {answer.error}")
+            self._note(item, f"{type(answer.error).__name__}: {answer.error}")
         elif answer is not None:
             self.tally.answered += 1
         report()
 
-    def _note(self, problem: str) -> None:
-        if len(self.problems) < _TOLD:
-            self.problems.append(problem)
+    def _note(self, item: Item, why: str) -> None:
+        self.problems.add(RowProblem(item.row.task_id, why))
 
     async def _found(self, items: Iterator[Item]) -> AsyncIterator[tuple[Item, list[RecordedCall]]]:
         """Each item with the answers that the ledger has for it, as of now; no answer is of two items."""

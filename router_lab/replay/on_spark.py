@@ -19,6 +19,7 @@ from router_lab.errors import ConfigError
 from router_lab.replay.asking import CandidateTally
 from router_lab.replay.executor import SparkTask, TaskOutcome, ask_part, deal
 from router_lab.replay.plan import Item
+from router_lab.replay.row_problems import RowProblems
 from router_lab.replay.run_counts import RunCounts, run_counts
 from router_lab.router.budgets import Budgets
 from router_lab.settings.models import CostSettings, ScopeBudget, Settings
@@ -42,7 +43,7 @@ class SparkRun:
     tallies: dict[str, CandidateTally]
     primary: CandidateTally = field(default_factory=CandidateTally)
     stopped: str | None = None
-    problems: list[str] = field(default_factory=list)
+    problems: RowProblems = field(default_factory=RowProblems)
     scored: int = 0
 
 
@@ -135,7 +136,7 @@ class _JobRounds:
 
     def _note(self, found: Sequence[TaskOutcome]) -> None:
         for one in found:
-            self.run.problems += one.problems
+            self.run.problems.add_all(one.problems)
             self.run.scored += one.scored
             for name, why in one.ended.items():
                 self.run.tallies[name].stopped = why

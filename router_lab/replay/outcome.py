@@ -43,7 +43,7 @@ class CandidateResult:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ReplayRun:
-    """A run: its id, its candidates, why it ended early, and rows that got no answer from their primary.
+    """A run: its id, its candidates, why it ended early, and why rows got no answer, one line a reason.
 
     `frame` reads its pairs from the ledger; `rl.analysis.ab(run.frame, by="shadow_alias")` judges them.
     `race` is the result of a race, where one was asked for.

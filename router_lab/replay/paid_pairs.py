@@ -20,6 +20,8 @@ from router_lab.router.playback.batched_queries import BatchedQueries
 
 PREFIX = "replay-"
 _AT_ONCE = 50_000
+# Rows in the journal that are read with it rather than sealed before.
+_UNSEALED = 5_000
 
 
 def replay_id(*parts: str) -> str:
@@ -111,6 +113,13 @@ class PaidPairs:
             ),
             "request_id",
         )
+
+
+def seal_many(ledger: Any) -> None:
+    """Seal where many rows are not in files yet: whoever reads holds those of the journal in memory whole."""
+    status = getattr(ledger, "status", None)
+    if status is not None and sum(one.unsealed_rows for one in status().tables) > _UNSEALED:
+        ledger.seal()
 
 
 def latencies(ledger: Any, models: Sequence[str]) -> dict[str, float]:

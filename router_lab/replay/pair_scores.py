@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 
 from router_lab.arrow import pa
@@ -20,14 +21,15 @@ from router_lab.errors import LedgerError, ReplacedFilesError
 from router_lab.ledger.content import is_hash
 from router_lab.records import Score, Side
 from router_lab.replay.dataset_rows import Row
+from router_lab.replay.paid_pairs import seal_many
 from router_lab.replay.scoring import Scorer, expected_text
 from router_lab.router.answers.endings import WORDS
 
 _AT_ONCE = 1_000
 _TRIES = 5
 _ANSWERS = [f"{side}_{part}" for side in ("primary", "shadow") for part in ("output", "tool_calls", "ending")]
-# Pairs whose texts are held at a time.
-_IN_MEMORY = 20_000
+# Rows, and pairs with their texts, that are held at a time: there may be more than memory holds.
+_ROWS_AT_ONCE, _PAIRS_AT_ONCE = 5_000, 20_000
 
 _log = logging.getLogger("router_lab.replay")
 
@@ -35,28 +37,35 @@ _log = logging.getLogger("router_lab.replay")
 Expectations = Mapping[tuple[str, str], Row]
 
 
-async def score_pairs(ledger: Any, expectations: Expectations, scorer: Scorer) -> int:
-    """Score what is stored of these rows and not scored yet; how many pairs got a score.
+async def score_pairs(ledger: Any, rows: Iterable[Row], scorer: Scorer) -> int:
+    """Score what is stored of the rows that expect an answer and is not scored yet; how many pairs got one.
 
     Also where the route's comparator failed. A shadow that failed gets none: analysis counts it as 0.
     Answers that were not kept, or as hashes only, cannot be scored. Nothing happens where the ledger has no
-    tables or takes no scores.
+    tables or takes no scores. The rows are read in a thread, some at a time.
     """
-    if not expectations or not hasattr(ledger, "tables") or not hasattr(ledger, "score"):
+    if not hasattr(ledger, "tables") or not hasattr(ledger, "score"):
         return 0
     try:
-        return await asyncio.to_thread(_score_whole, ledger, expectations, scorer)
+        return await asyncio.to_thread(_score_all, ledger, rows, scorer)
     except LedgerError as error:
         _log.warning("the pairs of this replay have no scores: %s", error)
         return 0
 
 
+def _score_all(ledger: Any, rows: Iterable[Row], scorer: Scorer) -> int:
+    scored, expecting = 0, (row for row in rows if row.expected is not None)
+    while some := {(row.task_id, row.task_type): row for row in islice(expecting, _ROWS_AT_ONCE)}:
+        scored += _score_whole(ledger, some, scorer)
+    return scored
+
+
 def _score_whole(ledger: Any, expectations: Expectations, scorer: Scorer) -> int:
-    """All of them, anew when another process replaced files meanwhile: none gets a second score."""
+    """All of these, anew when another process replaced files meanwhile: none gets a second score."""
     for _ in range(_TRIES - 1):
         with suppress(ReplacedFilesError):
-            return _score_all(ledger, expectations, scorer)
-    return _score_all(ledger, expectations, scorer)
+            return _score(ledger, expectations, scorer)
+    return _score(ledger, expectations, scorer)
 
 
 def _arrow_of(expression: Any) -> Any:
@@ -66,24 +75,37 @@ def _arrow_of(expression: Any) -> Any:
     return arrow_of(expression)
 
 
-def _score_all(ledger: Any, expectations: Expectations, scorer: Scorer) -> int:
+def _score(ledger: Any, expectations: Expectations, scorer: Scorer) -> int:
+    seal_many(ledger)
     tables = ledger.tables()
     of_pair = dict(_expected_pairs(tables, expectations))
-    known = set(
-        _arrow_of(tables.scores.filter(tables.scores.score_id.startswith("replay-")).score_id).to_pylist()
-    )
-    scored, waiting = 0, []
-    for pair in _answers(tables, list(of_pair)):
-        row = of_pair[pair["comparison_id"]]
-        found = [score for score in _scores(pair, row, scorer) if score.score_id not in known]
-        scored += bool(found)
-        waiting += found
-        if len(waiting) >= _AT_ONCE:
-            ledger.score(*waiting)
-            waiting = []
-    if waiting:
-        ledger.score(*waiting)
+    pairs, scored = list(of_pair), 0
+    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+        wanted = _wanted("comparison_id", pairs[start : start + _PAIRS_AT_ONCE])
+        known = _known(tables, wanted)
+        for batch in _answers(tables, wanted):
+            found = [_new(pair, of_pair[pair["comparison_id"]], scorer, known) for pair in batch]
+            scored += sum(map(bool, found))
+            if waiting := [score for scores in found for score in scores]:
+                ledger.score(*waiting)
     return scored
+
+
+def _new(pair: Mapping[str, Any], row: Row, scorer: Scorer, known: Collection[str]) -> list[Score]:
+    return [score for score in _scores(pair, row, scorer) if score.score_id not in known]
+
+
+def _wanted(column: str, values: Iterable[str]) -> Any:
+    """An Ibis table of one column, to filter others by."""
+    import ibis
+
+    return ibis.memtable(pa.table({column: pa.array(list(values), pa.string())}))
+
+
+def _known(tables: Any, wanted: Any) -> frozenset[str]:
+    """The scores that these pairs have of replays."""
+    own = tables.scores.filter(tables.scores.score_id.startswith("replay-"))
+    return frozenset(_arrow_of(own.semi_join(wanted, "comparison_id").score_id).to_pylist())
 
 
 def _expected_pairs(tables: Any, expectations: Expectations) -> Iterator[tuple[str, Row]]:
@@ -91,7 +113,8 @@ def _expected_pairs(tables: Any, expectations: Expectations) -> Iterator[tuple[s
     from router_lab.analysis.evidence.marks import both_answered
 
     attempts, pairs = tables.attempts, tables.comparisons
-    asked = attempts.filter(~attempts.is_shadow & attempts.task_id.notnull())
+    wanted = _wanted("task_id", {task_id for task_id, _ in expectations})
+    asked = attempts.filter(~attempts.is_shadow & attempts.task_id.notnull()).semi_join(wanted, "task_id")
     requests = asked.select("request_id", "task_id").distinct()
     finished = pairs.filter((both_answered(pairs) | (pairs.status == "shadow_failed")) & ~pairs.is_noise)
     found = finished.select("comparison_id", "request_id", "task_type").inner_join(requests, "request_id")
@@ -102,15 +125,10 @@ def _expected_pairs(tables: Any, expectations: Expectations) -> Iterator[tuple[s
                 yield one["comparison_id"], row
 
 
-def _answers(tables: Any, comparison_ids: list[str]) -> Iterator[Mapping[str, Any]]:
-    import ibis
-
-    for start in range(0, len(comparison_ids), _IN_MEMORY):
-        wanted = ibis.memtable(pa.table({"comparison_id": comparison_ids[start : start + _IN_MEMORY]}))
-        pairs = tables.comparisons.semi_join(wanted, "comparison_id")
-        chosen = pairs.select("comparison_id", "status", *_ANSWERS)
-        for batch in _arrow_of(chosen).to_batches(_AT_ONCE):
-            yield from batch.to_pylist()
+def _answers(tables: Any, wanted: Any) -> Iterator[list[Mapping[str, Any]]]:
+    pairs = tables.comparisons.semi_join(wanted, "comparison_id")
+    for batch in _arrow_of(pairs.select("comparison_id", "status", *_ANSWERS)).to_batches(_AT_ONCE):
+        yield batch.to_pylist()
 
 
 def _scores(pair: Mapping[str, Any], row: Row, scorer: Scorer) -> Iterator[Score]:

@@ -6,8 +6,8 @@ import heapq
 import random
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from router_lab.replay.candidates import Candidate
 from router_lab.replay.dataset_rows import Row, present
 from router_lab.replay.logged import Logged
 from router_lab.replay.paid_pairs import TextSet, key64, latencies, replay_id
+from router_lab.replay.row_problems import RowProblem, RowProblems
 from router_lab.replay.scoring import Scorer
 from router_lab.replay.sources import SourceRows
 from router_lab.router.request.request import Request
@@ -46,17 +47,6 @@ class Item:
     request_id: str | None
     chance: float = 1.0
     again: tuple[Logged, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RowProblem:
-    """What is wrong with a row; `row` counts from 1."""
-
-    row: int
-    message: str
-
-    def __str__(self) -> str:
-        return f"row {self.row}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +93,7 @@ class CandidateCost:
 class Plan:
     """What a replay is about to do: rows by task type, the chance of each type's, costs, and what is wrong.
 
+    Each of `problems` is one reason with the rows that have it, `problem_count` are the rows of all reasons.
     `seconds` is what the log's answers took, one after another; None where it does not say. `left_usd` is
     what the budgets that every candidate counts against leave now; None where none of them has a limit.
     """
@@ -127,6 +118,11 @@ class Plan:
         """The most, retries left out."""
         return sum(cost.high_usd for cost in self.costs)
 
+    @property
+    def untold(self) -> int:
+        """Rows that cannot be used for other reasons than `problems` has."""
+        return self.problem_count - sum(one.rows for one in self.problems)
+
     def __str__(self) -> str:
         kinds = ", ".join(
             f"{kind} {drawn:,}" + (f" (chance {self.chances[kind]:.3g})" if self.chances[kind] < 1 else "")
@@ -142,8 +138,8 @@ class Plan:
         if self.seconds is not None:
             lines.append(f"  the log's answers took {self.seconds:,.0f} s, one after another")
         lines += [f"  left out: {problem}" for problem in self.problems]
-        if self.problem_count > len(self.problems):
-            lines.append(f"  and {self.problem_count - len(self.problems):,} more")
+        if self.untold:
+            lines.append(f"  left out: {counted(self.untold, 'rows')} more")
         return "\n".join(lines)
 
 
@@ -151,11 +147,10 @@ def refuse(plan: Plan, name: str, strict: bool) -> None:
     """Raise `ConfigError` where rows cannot be used, or there are none."""
     if plan.problems and (strict or not plan.drawn):
         told = "\n".join(f"  {problem}" for problem in plan.problems)
-        more = plan.problem_count - len(plan.problems)
         raise ConfigError(
             f"{name}: nothing was sent, since {plan.problem_count:,} of {counted(plan.rows, 'rows')} "
             f"cannot be used:\n{told}"
-            + (f"\n  and {more:,} more" if more else "")
+            + (f"\n  and {counted(plan.untold, 'rows')} more" if plan.untold else "")
             + ("\nstrict=False (--skip-bad-rows) leaves them out" if plan.drawn else "")
         )
     if not plan.drawn:
@@ -163,7 +158,7 @@ def refuse(plan: Plan, name: str, strict: bool) -> None:
 
 
 class ItemReader:
-    """Rows as items, the same at every pass."""
+    """Rows as items, the same at every pass. `is_scored` once one of them expects an answer."""
 
     def __init__(
         self,
@@ -187,6 +182,7 @@ class ItemReader:
         self._primary = primary
         self._task_type = task_type
         self._scorer = scorer
+        self.is_scored = False
 
     def items(self, chosen: RowChoice) -> Iterator[Item]:
         """The items that were found well and drawn."""
@@ -195,42 +191,42 @@ class ItemReader:
                 yield read if chance == read.chance else replace(read, chance=chance)
 
     def plan(self, run_id: str, sample: int | None, seed: int) -> tuple[Plan, RowChoice]:
-        """Go through all of them. Raises `ConfigError` for a source that cannot be read, and an id twice."""
-        keys, names, problems, kinds = array("Q"), array("Q"), list[RowProblem](), Counter[str]()
-        some = _Reservoir(_ESTIMATED, seed)
-        wrong = number = 0
-        for number, read in enumerate(self._read(frozenset()), 1):
-            if isinstance(read, ConfigError):
-                wrong += 1
-                problems += [RowProblem(number, str(read))] if len(problems) < _TOLD else []
-                continue
-            keys.append(key64(read.key))
-            names.append(name64(read.row.task_type, read.row.task_id))
-            kinds[read.row.task_type] += 1
-            some.offer(read)
-        repeated = _repeated(keys)
-        self._refuse_same_ids(repeated)
+        """Go through all of them. Raises `ConfigError` for a source that cannot be read."""
+        found = self._found(frozenset(), seed)
+        repeated = _repeated(found.keys)
+        if repeated:  # only now is it known which rows need a number, and which have the id of another
+            found = self._found(repeated, seed)
+        kinds = found.kinds
         drawn = dict(kinds) if sample is None else _allocated(kinds, sample)
         some_keys = None if sample is None else self._drawn(repeated, drawn, seed)
         chosen = RowChoice(
             repeated,
             {kind: drawn[kind] / kinds[kind] for kind in kinds},
             some_keys,
-            _names(keys, names, None if some_keys is None else some_keys | repeated),
+            _names(found.keys, found.names, None if some_keys is None else some_keys | repeated),
         )
         total = sum(drawn.values())
         plan = Plan(
             run_id=run_id,
-            rows=number,
+            rows=found.rows,
             drawn=drawn,
             chances=chosen.chances,
-            costs=self._costs(some.kept, total),
-            problems=problems,
-            problem_count=wrong,
-            seconds=_seconds(some.kept, total),
+            costs=self._costs(found.some.kept, total),
+            problems=found.problems.told(_TOLD),
+            problem_count=found.problems.count,
+            seconds=_seconds(found.some.kept, total),
             left_usd=self._router.left_usd(),
         )
         return plan, chosen
+
+    def _found(self, repeated: frozenset[int], seed: int) -> _FoundRows:
+        found = _FoundRows(_Reservoir(_ESTIMATED, seed))
+        for found.rows, read in enumerate(self._read(repeated), 1):
+            if isinstance(read, ConfigError):
+                found.problems.add(RowProblem(found.rows, str(read)))
+            else:
+                found.add(read)
+        return found
 
     def _drawn(self, repeated: frozenset[int], drawn: Mapping[str, int], seed: int) -> frozenset[int]:
         """The keys with the smallest hashes of each task type: whatever the order of the rows."""
@@ -242,8 +238,10 @@ class ItemReader:
         return frozenset(key for heap in heaps.values() for _, key in heap)
 
     def _read(self, repeated: frozenset[int]) -> Iterator[Item | ConfigError]:
+        """Of rows that share a key those without an id are numbered, and those with one are used once."""
         copies: Counter[int] = Counter()
-        for given in self._rows:
+        first: dict[int, int] = {}
+        for number, given in enumerate(self._rows, 1):
             try:
                 item = self._item(given)
             except ConfigError as error:
@@ -252,11 +250,22 @@ class ItemReader:
             except RouterLabError as error:
                 yield ConfigError(str(error))
                 continue
-            if (key := key64(item.key)) in repeated and not item.row.has_id:
+            if not repeated or (key := key64(item.key)) not in repeated:
+                yield item
+            elif not item.row.has_id:
                 copies[key] += 1
-                if copies[key] > 1:
-                    item = _copy(item, copies[key])
-            yield item
+                yield item if copies[key] == 1 else _copy(item, copies[key])
+            elif self._has_own_keys or first.setdefault(key, number) == number:
+                yield item
+            else:
+                yield ConfigError(
+                    f"`id` {item.row.task_id!r} is also that of row {first[key]}: give every row an id of "
+                    "its own, or none, so that a hash of its input is used"
+                )
+
+    @property
+    def _has_own_keys(self) -> bool:
+        return self._rows.is_ledger or self._rows.is_bundle
 
     def _item(self, given: Any) -> Item:
         """Raises `ConfigError`, `RoutingError` naming the column."""
@@ -268,35 +277,16 @@ class ItemReader:
             # An id is one of the ledger that is read; a column of that name in a file is something else.
             logged = Logged.read(known if self._rows.is_ledger else known | {"attempt_id": None})
         self._scorer.check(row)
+        self.is_scored = self.is_scored or row.expected is not None
         request = row.own_request()
         self._router.route(row.task_type)
         for candidate in self._candidates:
             candidate.request(row, request)
-        own = columns.get("key") if self._rows.is_ledger or self._rows.is_bundle else None
+        own = columns.get("key") if self._has_own_keys else None
         again = columns["again"] if self._rows.is_bundle and logged is not None else ()
         key = own or replay_id(row.task_type, row.task_id)
         request_id = columns.get("request_id") if own else None
         return Item(row, request, logged, key, request_id, again=tuple(map(Logged.read, again)))
-
-    def _refuse_same_ids(self, repeated: frozenset[int]) -> None:
-        """Raise `ConfigError` for an id that two rows have: one of them would never be asked."""
-        if not repeated:
-            return
-        first: dict[int, int] = {}
-        for number, read in enumerate(self._read(frozenset()), 1):
-            if (
-                isinstance(read, ConfigError)
-                or not read.row.has_id
-                or self._rows.is_ledger
-                or self._rows.is_bundle
-            ):
-                continue
-            key = key64(read.key)
-            if key in repeated and first.setdefault(key, number) != number:
-                raise ConfigError(
-                    f"row {number}: `id` {read.row.task_id!r} is also that of row {first[key]}: give every "
-                    "row an id of its own, or none, so that a hash of its input is used"
-                )
 
     def _costs(self, some: Sequence[Item], rows: int) -> list[CandidateCost]:
         models = self._router.settings.models
@@ -341,15 +331,6 @@ class ItemReader:
         return CandidateCost(candidate.name, rows, low * each, high * each)
 
 
-def expecting(items: Iterable[Item], expected: dict[tuple[str, str], Row]) -> Iterator[Item]:
-    """The items; of those that expect an answer, what that is stays in `expected`."""
-    for item in items:
-        row = item.row
-        if row.expected is not None:
-            expected[row.task_id, row.task_type] = replace(row, prompt=None, messages=None, system=None)
-        yield item
-
-
 @dataclass(frozen=True, slots=True)
 class RowChoice:
     """Which rows take part: all, or those drawn; keys that several rows without an id share.
@@ -367,6 +348,25 @@ class RowChoice:
         if self.keys is not None and key64(item.key) not in self.keys:
             return None
         return self.chances.get(item.row.task_type)
+
+
+@dataclass(slots=True)
+class _FoundRows:
+    """The rows of a source: of those that can be used their keys, names and task types, and some of them."""
+
+    some: _Reservoir
+    keys: array[int] = field(default_factory=lambda: array("Q"))
+    names: array[int] = field(default_factory=lambda: array("Q"))
+    kinds: Counter[str] = field(default_factory=Counter)
+    problems: RowProblems = field(default_factory=RowProblems)
+    rows: int = 0
+
+    def add(self, item: Item) -> None:
+        """One that can be used."""
+        self.keys.append(key64(item.key))
+        self.names.append(name64(item.row.task_type, item.row.task_id))
+        self.kinds[item.row.task_type] += 1
+        self.some.offer(item)
 
 
 class _Reservoir:

@@ -76,7 +76,7 @@ async def replay(
     own = getattr(router, "ledger", None)
     results = await with_costs(run.results, own, began)
     places = [own] if ledger is None or ledger is own else [own, ledger]
-    scored = sum([await score_pairs(place, run.expectations, scorer) for place in places])
+    scored = sum([await score_pairs(place, run.expectations.values(), scorer) for place in places])
     rows = tuple(results[index] for index in sorted(results))
     wrong = await misconfigured_shadows(own, began)
     return ReplayResult(rows, total, run.stopped, scored, wrong)

@@ -14,13 +14,14 @@ from router_lab.errors import ConfigError
 from router_lab.replay.asking import CandidateTally
 from router_lab.replay.batching import BatchReplay
 from router_lab.replay.candidates import Candidate, read_candidates
-from router_lab.replay.dataset_rows import Row, is_spark_frame
+from router_lab.replay.dataset_rows import is_spark_frame
 from router_lab.replay.executor import SparkTask
 from router_lab.replay.fan_out import FanOut
 from router_lab.replay.on_spark import SparkRun, check_spark, replay_on_spark
 from router_lab.replay.outcome import CandidateResult, ReplayRun
+from router_lab.replay.paid_pairs import seal_many
 from router_lab.replay.pair_scores import score_pairs
-from router_lab.replay.plan import ItemReader, Plan, Primary, expecting, refuse
+from router_lab.replay.plan import ItemReader, Plan, Primary, refuse
 from router_lab.replay.progress import Progress, reporting_candidates
 from router_lab.replay.race_run import Items, RaceRun, run_race
 from router_lab.replay.replay_arguments import check_arguments
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from router_lab.router import Router
 
 _LONGEST_RUN_ID = 200
+# Reasons that a result names.
+_TOLD = 20
 
 # Whether to go on, knowing what it costs.
 Confirm = Callable[[Plan], bool]
@@ -131,6 +134,7 @@ async def replay_candidates(
         with ExitStack() as opened:
             if (journals := getattr(router.ledger, "journals", None)) is not None:
                 await asyncio.to_thread(journals.recover)  # of executors whose replay was killed
+            await asyncio.to_thread(seal_many, router.ledger)
             source = opened.enter_context(OpenRows(rows, task_type, within, since))
             reader = ItemReader(
                 source,
@@ -187,13 +191,14 @@ async def replay_candidates(
 
                 async def ask(items: Items) -> None:
                     nonlocal scored
-                    expected: dict[tuple[str, str], Row] = {}
                     if batched is not None:
                         await batched.ask(items)
-                    await run.run(lambda: expecting(items(), expected))
+                    await run.run(items)
                     if batched is not None:
                         run.stopped = run.stopped or batched.stopped
-                    scored += await score_pairs(router.ledger, expected, scorer)
+                    if reader.is_scored:
+                        expecting = (item.row for item in items())
+                        scored += await score_pairs(router.ledger, expecting, scorer)
 
                 if race_plan is None:
                     await ask(lambda: reader.items(drawn))
@@ -278,7 +283,7 @@ def _result(
         candidates=tuple(result(one.name) for one in candidates),
         primary_usd=run.primary.cost_usd if run is not None else 0.0,
         stopped=stopped,
-        problems=tuple(run.problems) if run is not None else (),
+        problems=run.problems.lines(_TOLD) if run is not None else (),
         scored_pairs=scored,
         race=None if raced is None else raced.result,
         ledger=router.ledger,

@@ -171,9 +171,61 @@ async def test_what_is_wrong_with_a_row_is_said_before_anything_is_sent(
         with pytest.raises(ConfigError, match=said):
             await rl.replay(router, rows, candidates=["cheap"])
         assert not lab.served and not len(lab.attempts)
-        if "id" not in change:
-            run = await rl.replay(router, rows, candidates=["cheap"], strict=False)
-            assert run["cheap"].answered == 5 and run.plan.problem_count == 1
+        run = await rl.replay(router, rows, candidates=["cheap"], strict=False)
+        assert run["cheap"].answered == 5 and run.plan.problem_count == 1
+        assert said.removeprefix("row 3: ") in str(run.plan.problems[0])
+        again = await rl.replay(router, rows, candidates=["cheap"], strict=False)
+        assert again["cheap"].skipped == 5 and len(lab.served) == 5
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+async def test_bytes_that_are_no_utf8_spoil_their_own_row_only(lab: Lab, tmp_path: Path, form: str) -> None:
+    source, rows = tmp_path / f"log.{form}", pd.DataFrame(log())
+    rows.loc[2, "prompt"] = "Wie schwer ist die T\u00fcr?"
+    if form == "jsonl":
+        rows.to_json(source, orient="records", lines=True, force_ascii=False)
+    else:
+        rows.to_csv(source, index=False)
+    source.write_bytes(source.read_bytes().replace("T\u00fcr".encode(), b"T\xfcr"))
+    async with lab.router(ROUTING) as router:
+        with pytest.raises(ConfigError, match=r"row 3: .*line [34].*not UTF-8 \(byte 0xfc") as refused:
+            await rl.replay(router, source, candidates=["cheap"])
+        assert "--skip-bad-rows" in str(refused.value) and not lab.served
+        run = await rl.replay(router, source, candidates=["cheap"], strict=False)
+    assert run["cheap"].answered == 5 and run.plan.problem_count == 1
+
+
+async def test_what_is_not_there_and_what_is_a_folder_are_said_so(lab: Lab, tmp_path: Path) -> None:
+    async with lab.router(ROUTING) as router:
+        for missing in ("nowhere", "nowhere.jsonl", "no/such/ledger"):
+            for candidates in ({}, {"candidates": ["cheap"]}):
+                with pytest.raises(ConfigError, match="does not exist"):
+                    await rl.replay(router, tmp_path / missing, **candidates)
+        with pytest.raises(ConfigError, match=r"is a folder.*with candidates"):
+            await rl.replay(router, tmp_path)
+
+
+async def test_rows_that_are_wrong_in_the_same_way_are_one_line(lab: Lab) -> None:
+    rows = log(40)
+    for number in range(5, 38):
+        rows[number]["cost_usd"] = f"{number} dollars"
+    rows[39]["output"] = None
+    async with lab.router(ROUTING) as router:
+        with pytest.raises(ConfigError) as refused:
+            await rl.replay(router, rows, candidates=["cheap"])
+    lines = str(refused.value).splitlines()
+    assert lines[1].startswith("  33 rows, the first of them row 6: `cost_usd`")
+    assert lines[2].startswith("  row 40: `output`") and len(lines) == 4
+
+
+async def test_answers_that_fail_of_the_same_are_one_line(lab: Lab) -> None:
+    lab.server.app.script([{"kind": "status", "status": 400, "model": "claude-haiku-4-5", "times": None}])
+    async with lab.router(ROUTING) as router:
+        run = await rl.replay(router, log(30), candidates=["cheap", "other"], concurrency=1)
+    assert (run["cheap"].failed, run["other"].answered) == (30, 30)
+    (line,) = run.problems
+    assert line.startswith("30 rows, the first of them row-0: cheap gave no answer: ProviderError: ")
+    assert line in repr(run)
 
 
 async def test_candidates_with_parameters_and_prompts_are_told_apart(lab: Lab) -> None:

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,9 @@ class Trial:
     folder: Path
     rows: int
 
-    def started(self) -> subprocess.Popen[str]:
+    def started(self, candidates: Sequence[str] = CANDIDATES) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "router_lab.cli", "replay", str(self.folder / "log.jsonl"), "--yes"]
-        for candidate in CANDIDATES:
+        for candidate in candidates:
             command += ["--candidate", candidate]
         command += ["--concurrency", str(CONCURRENCY), "--config", str(self.folder / "router.yaml")]
         command += ["--ledger", str(self.folder / "ledger")]
@@ -114,3 +115,25 @@ def _check_money(asked: Any, answered: Any, served: dict[str | None, Served]) ->
     assert whole == pytest.approx(answered["cost_usd"].sum() + bill(under_way, PRICES)["usd"])
     if not under_way:
         assert whole == pytest.approx(asked["cost_usd"].sum())
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_what_rows_expect_is_not_kept_in_memory(tmp_path: Path) -> None:
+    rows, most_mb = 25_000, 400
+    with serving("router_lab.cli", ["sim", "--port", "0", "--latency", "0"]) as url:
+        write_config(tmp_path, url, AT_ONCE)
+        with (tmp_path / "log.jsonl").open("w", encoding="utf-8") as log:
+            for number in range(rows):
+                row = {"id": f"row-{number}", "task_type": "ask", "prompt": f"How heavy is {number}?"}
+                expected = f"{number} kilograms, since " + 400 * f"{number:010}"
+                log.write(json.dumps({**row, "output": "1", "expected": expected}) + "\n")
+        with Trial(url, tmp_path, rows).started(["cheap"]) as running:
+            _, status, used = os.wait4(running.pid, 0)
+            running.returncode = os.waitstatus_to_exitcode(status)
+            out, err = running.communicate()
+    assert running.returncode == 0, out + err
+    with Ledger(tmp_path / "ledger") as ledger:
+        scores = ledger.tables().scores
+        assert scores.count().to_pyarrow().as_py() == 2 * rows
+    assert used.ru_maxrss / 1024 < most_mb

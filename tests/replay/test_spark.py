@@ -85,6 +85,32 @@ async def test_executors_share_one_budget_and_the_run_says_that_it_is_used_up(
         assert ledger.verify().ok and ledger.spend()["held_usd"].max() == 0
 
 
+@pytest.mark.spark
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+async def test_what_is_judged_on_sparks_tables_is_judged_the_same(tmp_path: Path, spark: Any) -> None:
+    import ibis
+
+    scored = [row | {"expected": "7 kilograms"} for row in rows()]
+    with laboratory(tmp_path / "ledger") as lab:
+        await replayed(tmp_path / "ledger", lab.server.url, spark.createDataFrame(scored))
+        routing = "routing: {ask: {model: cloud, max_tokens: 32, shadow: {model: cheap}}}"
+        lab.ledger.switch.on(reason="a few live pairs")
+        async with lab.router(routing) as router:
+            for number in range(12):
+                await router.complete(f"How heavy is {number}?", task_type="ask")
+            await router.drain()
+        both = lab.ledger.tables(), lab.ledger.tables("pyspark", connection=ibis.pyspark.connect(spark))
+        for judged in (
+            lambda tables: rl.analysis.ab(tables, by="shadow_alias"),
+            lambda tables: rl.analysis.ab(tables, by="shadow_alias", basis="agreement"),
+            lambda tables: rl.race(tables, run_id="run"),
+            rl.analysis.monitor,
+        ):
+            here, there = map(repr, map(judged, both))
+            assert here == there and ("cheap: " in here or "ask: " in here)
+
+
 async def test_what_no_executor_can_be_given_is_named(tmp_path: Path) -> None:
     settings = rl.settings.parse(CONFIG.format(url="http://127.0.0.1:9"))
     with rl.Ledger(tmp_path) as ledger:
