@@ -97,12 +97,14 @@ def _per_pair(scores: Any) -> Any:
         "stratum", "stratum_pairs", drawn_id="comparison_id", drawn_by="by", drawn_chance="chance"
     )
     same = [said.comparison_id == drawn.drawn_id, said.by == drawn.drawn_by]
-    return said.left_join(drawn, same).drop("drawn_id", "drawn_by")
+    return said.left_join(drawn, same).select(said, "stratum", "stratum_pairs", "drawn_chance")
 
 
 def _named(said: Any, pairs: Any) -> Any:
     pairs = pairs.select(pair_id="comparison_id", task_type="task_type", asked_at="created_at")
-    return said.inner_join(pairs, said.comparison_id == pairs.pair_id).drop("pair_id")
+    joined = said.inner_join(pairs, said.comparison_id == pairs.pair_id)
+    # Selected and not dropped: Ibis writes that once, whoever uses it, and DuckDB works it out once.
+    return joined.select(said, "task_type", "asked_at")
 
 
 def _with_chances(said: Any, pairs: Any, is_phased: bool) -> Any:
@@ -115,7 +117,8 @@ def _with_chances(said: Any, pairs: Any, is_phased: bool) -> Any:
         stratum_scored=scored.cast("int64").sum().over(of_stratum),
         stratum_size=said.stratum_pairs.max().over(of_stratum),
     )
-    said = said.left_join(in_all, [said.by == in_all.all_by, said.task_type == in_all.all_type])
+    whole = said.left_join(in_all, [said.by == in_all.all_by, said.task_type == in_all.all_type])
+    said = whole.select(said, "all_by")
     said = _with_masses(_with_marked_by_anyone(said), is_phased)
     everyone = (said.kind != "person") | said.all_by.notnull()
     chance = ibis.cases(
