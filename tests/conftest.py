@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from kinds import places
 from router_lab import sim
 from router_lab.router.request.dialects import PROCESS
 
@@ -35,8 +36,21 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 LONGEST = ("test_notebooks.py", "test_quality_end_to_end.py")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest modules first; the rest, and the tests of a module, keep their order."""
+    """Of parameters that are alike all but `few` go under `soak`. The longest modules come first; the rest,
+    and the tests of a module, keep their order.
+    """
+    alike: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("few") is not None:
+            alike.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for group in alike.values():
+        (few,) = group[0].get_closest_marker("few").args
+        tried = places(len(group), few)
+        for place, item in enumerate(group):
+            if place not in tried:
+                item.add_marker(pytest.mark.soak)
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
@@ -60,7 +74,7 @@ def sim_server() -> Iterator[Callable[..., sim.SimServer]]:
         yield start
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def spark() -> Iterator[Any]:
     """One small Spark: one thread, one shuffle partition, no web page."""
     if shutil.which("java") is None:

@@ -167,6 +167,7 @@ def test_a_configuration_that_is_none(tmp_path: Path, make: Make) -> None:
     refused(lambda: rl.settings.load(tmp_path / "router.yaml"), "router.yaml")
 
 
+@pytest.mark.few(5)
 @each_kind
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 async def test_files_of_rows_that_are_none(tmp_path: Path, make: Make, ending: str) -> None:

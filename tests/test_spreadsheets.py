@@ -62,6 +62,7 @@ def test_a_guarded_text_is_no_formula_and_comes_back(text: str) -> None:
     assert guarded(text).lstrip(" \t\r\n")[:1] not in {*"=+-@\uff1d"} - {""} or not text
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("options", [[], ["--raw"]])
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_stored_pairs_compared_again_are_written_for_their_user_alone(

@@ -129,6 +129,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.few(8)
 @each_writer
 @pytest.mark.parametrize("is_there", [False, True], ids=["new", "old"])
 def test_a_full_disk_takes_all_or_nothing(ledger: Path, disk: Path, name: str, is_there: bool) -> None:

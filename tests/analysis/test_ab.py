@@ -118,6 +118,7 @@ def family_errors(types: int, pairs: int, margin: float, runs: int, seed: int) -
     return float((corrected < 0.025).any(axis=1).mean()), float((raw < 0.025).any(axis=1).mean())
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("pairs", [100, 400, 1_000])
 def test_false_non_inferiority_is_at_most_half_alpha(pairs):
     """At the margin exactly, rare failures: 1,000 replications."""

@@ -183,6 +183,7 @@ async def test_a_replay_refuses_what_means_nothing_and_sends_nothing(
     assert not raw, "\n".join(raw)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("where", OWNERS)
 def test_what_means_nothing_is_the_projects_own_error(
     where: str, ledger: Ledger, folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -79,6 +79,7 @@ TOLD: dict[str, Callable[[Ledger, str | None], str]] = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("content", UNREAD)
 @pytest.mark.parametrize("basis", [None, "scores", "judge"])
 def test_nobody_is_asked_to_mark_what_is_not_stored_to_be_read(

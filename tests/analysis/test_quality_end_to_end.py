@@ -250,6 +250,7 @@ def test_a_judge_that_knows_nothing_is_refused_everywhere(tmp_path):
             assert not re.search("You may replace|STABLE|SUPERIOR|WORSE|worse \\d", words), place
 
 
+@pytest.mark.soak
 def test_marks_of_every_pair_change_every_verdict_that_rested_on_agreement(tmp_path):
     with ledger_of(tmp_path, np.zeros(307)) as ledger:
         for place, said in said_by_functions(ledger).items():
@@ -358,6 +359,7 @@ def later(agreement: Any, **columns: Any) -> pd.DataFrame:
     return frame.assign(created_at=frame["created_at"] + pd.Timedelta(days=1), input_hash=ids, **own)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "frames",
     [

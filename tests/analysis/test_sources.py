@@ -63,11 +63,13 @@ def same(result, other) -> None:
     pd.testing.assert_frame_equal(other, result)
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("name", ALL)
 def test_a_ledger_and_its_tables_are_the_same(name, ledger, tables):
     same(ALL[name](tables), ALL[name](ledger))
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["spend", "drift", "ab", "spend_by_cause"])
 def test_so_is_its_path_as_text_or_not(name, folder, tables):
     expected = ALL[name](tables)

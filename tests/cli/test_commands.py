@@ -127,6 +127,7 @@ def test_what_is_asked_beside_the_prompt_goes_over_what_the_route_says(simulated
     }  # fmt: skip
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
@@ -182,6 +183,7 @@ def test_the_switch_is_flipped_seen_and_remembered(simulated: Path, tmp_path: Pa
     assert list(pairs["status"]) == ["off", "complete", "off"]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "command",
     [

@@ -216,6 +216,7 @@ async def test_a_paid_row_is_kept_whatever_is_odd_about_it(tmp_path: Path) -> No
         assert ledger.verify().ok
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(
     ("table", "damage"),
     [

@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from kinds import kept
 from router_lab.ledger import Ledger
 
 
@@ -127,9 +128,10 @@ def check(folder: Path, recorder: Recorder, acks: Path) -> None:
     assert report.ok, str(report)
 
 
-def test_25_kills(tmp_path: Path, recorder: Recorder, zygote: subprocess.Popen[str]) -> None:
-    kill_and_check(tmp_path / "ledger", recorder, zygote, range(25))
-    assert len(recorder.seen) > 25
+@pytest.mark.parametrize("kills", kept([8, 25], 8))
+def test_kills(kills: int, tmp_path: Path, recorder: Recorder, zygote: subprocess.Popen[str]) -> None:
+    kill_and_check(tmp_path / "ledger", recorder, zygote, range(kills))
+    assert len(recorder.seen) > kills
 
 
 @pytest.mark.soak

@@ -61,6 +61,7 @@ def make_folder(path: Path) -> None:
     path.mkdir()
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("damage", [truncate, make_folder, spoil, Path.unlink])
 async def test_a_damaged_file_is_named(tmp_path: Path, use: str, damage: Callable[[Path], None]) -> None:

@@ -14,6 +14,7 @@ from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("durability", ["batch", "os", "full"])
 async def test_what_was_written_is_read_at_once(tmp_path: Path, durability: str) -> None:
     with Ledger(tmp_path / "ledger") as ledger:

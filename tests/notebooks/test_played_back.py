@@ -84,6 +84,7 @@ def nbval(path: Path) -> subprocess.CompletedProcess[str]:
     return run("pytest", "--nbval", "--nbval-current-env", "-q", "-p", "no:cacheprovider", path)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(300)  # three kernels, one after the other
 def test_the_same_recording_says_the_same_and_another_one_does_not(tmp_path: Path) -> None:
     asyncio.run(record(tmp_path, "How heavy is item"))

@@ -12,6 +12,7 @@ import pytest
 from ipywidgets.widgets import widget
 
 import router_lab as rl
+from kinds import kept
 
 PANELS = ["ComparePanel", "DivisorPanel", "MonitorPanel", "SpendPanel", "SwitchPanel", "TruncationPanel"]
 ALL = [*PANELS, "RacePanel", "VerdictPanel", "dashboard"]
@@ -29,7 +30,7 @@ def threads() -> int:
     return sum(1 for _ in Path("/proc/self/task").iterdir())
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", kept(ALL, "ComparePanel", "RacePanel", "dashboard"))
 def test_nothing_holds_a_closed_panel(name: str, written: rl.Ledger) -> None:
     make = getattr(rl.panels, name)
     open_and_close(make, written)

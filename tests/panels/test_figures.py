@@ -106,6 +106,7 @@ def test_an_empty_ledger_says_so(make: type[Any], empty: rl.Ledger) -> None:
     assert panel.selection().empty
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("make", ALL)
 def test_tables_and_paths_are_accepted_and_anything_else_is_explained(
     make: type[Any], written: rl.Ledger
@@ -184,6 +185,7 @@ async def test_in_a_notebook_a_tab_is_read_aside_and_then_shown(written: rl.Ledg
     assert isinstance(board.children[4].children[0], SpendPanel)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("kind", [SpendPanel, MonitorPanel, TruncationPanel, DivisorPanel, VerdictPanel])
 async def test_in_a_notebook_a_big_ledger_is_read_aside(
     written: rl.Ledger, monkeypatch: pytest.MonkeyPatch, kind: type[SheetPanel]

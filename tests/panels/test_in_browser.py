@@ -100,6 +100,7 @@ def test_voila_flip_filter_mark_and_follow(folder: Path, tmp_path: Path) -> None
     assert list(pairs["switch_epoch"].tail(2)) == [flip["epoch"]] * 2
 
 
+@pytest.mark.soak
 def test_jupyterlab_shows_a_panel_that_follows(folder: Path, tmp_path: Path) -> None:
     cell = (
         "import router_lab as rl\n"

@@ -64,6 +64,7 @@ def test_an_empty_ledger_and_what_is_none(empty: rl.Ledger) -> None:
         RacePanel(3)
 
 
+@pytest.mark.soak
 @pytest.mark.browser
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (Debian: apt-get install chromium)")

@@ -99,6 +99,7 @@ async def test_a_second_run_asks_nothing(lab: Lab) -> None:
     balanced(lab)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("alias", ["cheap", "other"])
 async def test_items_that_expire_or_err_are_handed_in_again(lab: Lab, alias: str) -> None:
     lab.server.app.batches.steer(plans=[{"delay_s": 9e9}, {"expired": 0.5}])
@@ -183,6 +184,7 @@ async def test_a_budget_that_is_used_up_hands_in_what_it_allows(lab: Lab) -> Non
     balanced(lab)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("kind", ["reset", "500"])
 @pytest.mark.parametrize("alias", ["cheap", "other"])
 async def test_a_batch_whose_making_was_not_heard_of_is_looked_for_before_another_is_made(

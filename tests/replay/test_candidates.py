@@ -88,6 +88,7 @@ async def test_verdicts_work_by_candidate(lab: Lab) -> None:
     assert rl.analysis.monitor(run.frame, by="shadow_alias") is not None
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("content", ["full", "none"])
 async def test_candidates_of_several_prompts_are_not_averaged(tmp_path: Path, content: str) -> None:
     brief, polite = ({"prompt": f"{word}: {{prompt}}"} for word in ("Briefly", "Please"))
@@ -131,6 +132,7 @@ async def test_a_primary_is_called_once_for_all_candidates(lab: Lab) -> None:
     assert run.cost_usd == pytest.approx(lab.attempts["cost_usd"].iloc[:18].sum())
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "frame", "generator"])
 async def test_a_log_in_any_form(lab: Lab, tmp_path: Path, form: str) -> None:
     frame = pd.DataFrame(log())
@@ -149,6 +151,7 @@ async def test_a_log_in_any_form(lab: Lab, tmp_path: Path, form: str) -> None:
     assert run.frame["primary_cost_usd"].sum() == pytest.approx(0.21)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -114,6 +114,7 @@ def openinference(number: int) -> dict[str, Any]:
 FORMATS = {"litellm": litellm, "langfuse": langfuse, "otel": otel, "openinference": openinference}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("source", FORMATS)
 async def test_an_imported_log_is_replayed_without_its_primary(lab: Lab, tmp_path: Path, source: Any) -> None:
     log = tmp_path / "log.jsonl"

@@ -202,6 +202,7 @@ async def test_bad_rows_are_collected_and_cost_nothing(lab: Lab, tmp_path: Path)
     assert len(lab.served) == 2
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize(
     "named",
     [

@@ -19,6 +19,7 @@ class SetClock(ManualClock):
         self._start = start
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "UTC", "Pacific/Niue"])
 @pytest.mark.parametrize(
     "start",

@@ -74,6 +74,7 @@ def asked(lab: Lab) -> list[str]:
     return sorted(text.removeprefix("user: ") for text in rows["prompt"])
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("durability", ["full", "batch"])
 def test_forked_children_use_what_they_inherit(lab: Lab, run, durability: str):
     run(
@@ -128,6 +129,7 @@ def test_children_end_whatever_they_do_or_forget(lab: Lab, run):
     assert asked(lab) == ["after", "before", "forgets", "leaves"]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_pools_of_processes_make_calls_with_routers_of_their_own(lab: Lab, run, method: str):
     run(
@@ -259,6 +261,7 @@ def test_a_child_that_goes_on_inside_its_parents_loop_is_told_so_and_settles_not
     assert lab.attempts["outcome"].tolist() == ["ok"]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("backend", ["loky", "multiprocessing", "threading"])
 def test_joblib_makes_calls_in_any_of_its_backends(lab: Lab, run, backend: str):
     run(

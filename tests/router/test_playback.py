@@ -210,6 +210,7 @@ async def test_a_recorded_failure_fails_again_unless_the_call_was_made_once_more
             await router.complete("Something else", task_type="alone", schema=schema)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "asked",
     [

@@ -138,6 +138,7 @@ QUOTES: dict[str, Any] = {
 }
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("quote", QUOTES)
 @pytest.mark.parametrize("spelling", [str, escaped])
 async def test_an_answer_that_quotes_keys_loses_them(
@@ -156,6 +157,7 @@ async def test_an_answer_that_quotes_keys_loses_them(
     seen.assert_kept()
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("size", [1, 2, 5, 13, 20, 60])
 @pytest.mark.parametrize("field", ["content", "reasoning_content"])
 async def test_keys_in_pieces_of_a_stream_are_not_shown(

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import router_lab as rl
+from kinds import kept
 from lab import FAST
 from router_lab import Ledger, Router, settings
 from router_lab.errors import LedgerError
@@ -99,6 +100,7 @@ async def test_a_plan_that_was_carried_out_asks_nothing_more(tmp_path: Path):
             assert first["preference"].tolist() == second["preference"].tolist()
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(
     ("reply", "preference"),
     [
@@ -190,7 +192,7 @@ async def test_a_budget_that_ends_on_the_way_is_said_of_the_rest_and_taken_up_ag
             assert len(ledger.scores()) == 24
 
 
-@pytest.mark.parametrize("by", ["api", "command"])
+@pytest.mark.parametrize("by", kept(["api", "command"], "api"))
 async def test_however_often_it_is_killed_each_pair_gets_one_verdict_and_each_call_a_row(
     tmp_path: Path, by: str
 ):

@@ -107,6 +107,7 @@ def estimated(marks: list[DrawnPair], values: Mapping[str, float]) -> Stratified
     return stratified_mean([values[one.comparison_id] for one in marks], strata, chances_of(marks))
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("way", [at_once, half_way, in_sessions, by_turns])
 def test_over_all_orders_the_estimate_is_the_mean_of_all_pairs(
     way: Callable[[list[UnmarkedPair], int], list[DrawnPair]],

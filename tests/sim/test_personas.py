@@ -96,6 +96,7 @@ def test_the_official_client_talks_to_every_persona(persona):
             assert text == whole.choices[0].message.content
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("persona", sim.PERSONAS)
 @pytest.mark.parametrize("provider", ["preset", "openai"])
 def test_a_router_learns_each_dialect_over_a_real_socket(tmp_path, persona, provider):

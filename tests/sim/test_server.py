@@ -49,6 +49,7 @@ def test_the_fixture_makes_any_number_of_servers(sim_server):
     assert httpx.get(f"{second.url}/api/version").json() == {"version": "0.3.14"}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_run_serves_until_it_is_told_to_stop(stop):
     with subprocess.Popen([sys.executable, "-c", RUN], stdout=subprocess.PIPE, text=True) as process:

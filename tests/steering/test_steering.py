@@ -122,6 +122,7 @@ def comparison(number: int, agreement: float) -> Comparison:
     )  # fmt: skip
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("agreement", "kind"), [(1.0, "exit"), (0.0, "alert")])
 async def test_steer_from_pairs_in_the_ledger_to_its_switch(tmp_path, agreement, kind):
     """End to end, twice, as a cron job would: the second run finds nothing left to do."""

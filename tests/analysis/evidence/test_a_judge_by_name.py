@@ -47,6 +47,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield ledger, NAMES[request.param], folder
 
 
+@pytest.mark.few(1)
 def test_every_analysis_judges_by_its_preference_and_names_it(case: tuple[Ledger, str, Path]):
     ledger, name, _ = case
     row = ab(ledger, scored_by=name).frame.iloc[0]
@@ -69,6 +70,7 @@ def test_every_analysis_judges_by_its_preference_and_names_it(case: tuple[Ledger
     assert set(drift(ledger, scored_by=name).frame["metric"]) & {"judge", "scores"} == {"judge"}
 
 
+@pytest.mark.few(1)
 def test_the_shell_says_the_same(case: tuple[Ledger, str, Path], capsys: pytest.CaptureFixture[str]):
     _, name, folder = case
     page = folder.parent / "report.html"
@@ -82,6 +84,7 @@ def test_the_shell_says_the_same(case: tuple[Ledger, str, Path], capsys: pytest.
         assert f"the preference of {name}" in said, command
 
 
+@pytest.mark.few(1)
 def test_its_basis_goes_with_its_name_and_no_other_does(case: tuple[Ledger, str, Path]):
     ledger, name, _ = case
     assert ab(ledger, basis="judge", scored_by=name).frame["basis"].iloc[0] == "judge"
@@ -94,6 +97,7 @@ def test_its_basis_goes_with_its_name_and_no_other_does(case: tuple[Ledger, str,
         race(ledger, RacePlan(basis="scores", scored_by=name))
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", ["imported", "live"])
 def test_a_watch_that_it_began_goes_on_with_it(kind: str, tmp_path: Path):
     name = NAMES[kind]
@@ -110,6 +114,7 @@ def test_a_watch_that_it_began_goes_on_with_it(kind: str, tmp_path: Path):
         assert f"{name} to judge" in both["opened_because"] or f"in place of {name}" in both["opened_because"]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", ["later", "live"])
 def test_it_is_held_against_people_when_it_is_chosen_by_name(kind: str, tmp_path: Path):
     preferences = np.random.default_rng(5).choice([0.0, 1.0], 120)
@@ -122,6 +127,7 @@ def test_it_is_held_against_people_when_it_is_chosen_by_name(kind: str, tmp_path
             assert "no better than chance on the" in row["reason"]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("who", ["ana", "people"])
 def test_a_judge_helps_marks_whoever_is_chosen(who: str, tmp_path: Path):
     """Whether somebody asks for people or gets them: the same estimate, beside either alone."""

@@ -96,6 +96,7 @@ def _truth(rows: list[Comparison], primary: list[float], shadow: list[float] | N
     ]  # fmt: skip
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("ending", ["token_limited", "content_filter"])
 @pytest.mark.parametrize("worth", [0.0, 1.0], ids=["neither answered", "the shadow answered"])
 def test_primaries_without_an_answer_are_told_and_refused_by_ground_truth(
@@ -163,6 +164,7 @@ def test_a_fallback_that_answered_is_no_answer_of_the_primary_and_no_failure_of_
 EMPTY = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "text", ["", " \n", "\u00a0\u200b", EMPTY], ids=["none", "blank", "invisible", "hashed"]
 )
@@ -206,6 +208,7 @@ def test_a_cut_primary_is_not_the_shadows_disagreement_and_a_cut_shadow_is(tmp_p
     assert mean == pytest.approx(0.8)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("status", ["unknown", "comparator_error"])
 def test_people_and_files_may_score_what_no_comparator_could(tmp_path: Path, status: str) -> None:
     with Ledger(tmp_path) as ledger:
@@ -258,6 +261,7 @@ def held(count: int, first: int) -> list[Comparison]:
     return failed(count, first, status="breaker_open", shadow_model=None, shadow_ending=None)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "rows",
     [
@@ -287,6 +291,7 @@ def test_what_was_mended_is_told_and_no_reason_to_refuse(tmp_path: Path, rows: l
     )
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "rows",
     [

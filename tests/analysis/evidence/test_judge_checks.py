@@ -13,6 +13,7 @@ from router_lab import Ledger
 from router_lab.analysis import judge_checks
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("judge", "primary", "shadow", "own_side"),
     [

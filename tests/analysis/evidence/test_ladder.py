@@ -373,6 +373,7 @@ def replicated_marks(kind: str, runs: int) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("kind", "error"), [("label", 0.001), ("text", 0.03)])
 def test_marks_that_were_drawn_cover_the_truth(kind, error):
     found = replicated_marks(kind, 30)
@@ -469,6 +470,7 @@ def test_what_the_primary_fails_at_is_not_read_from_scores_that_compare_or_measu
                 assert (words in ab(ledger, scored_by=scored_by).frame["warnings"].iloc[0]) is is_told
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("failed", [200, 100])
 def test_where_shadows_failed_that_leads_and_no_marks_are_asked_for(tmp_path: Path, failed: int):
     frame = {"status": ["shadow_failed"] * failed + ["complete"] * (200 - failed)}

@@ -22,6 +22,7 @@ def said(rows: Sequence[Comparison], worth: tuple[float, float], by: str, kind: 
     return [replace(one, chance=None) for one in scores(rows, worth, by, kind)]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("by", "kind"), OTHERS)
 def test_pairs_that_were_picked_by_their_likeness_are_no_evidence(by: str, kind: str, tmp_path: Path):
     with Ledger(tmp_path) as ledger:

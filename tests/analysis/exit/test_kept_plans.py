@@ -42,6 +42,7 @@ def reported(folder: Path) -> dict[str, object]:
     return said
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("plan", PLANS, ids=["threshold", "alpha", "cap"])
 def test_a_report_shows_the_verdict_that_was_kept(tmp_path: Path, plan: ExitPlan):
     with Ledger(tmp_path / "ledger") as ledger:
@@ -60,6 +61,7 @@ def test_a_report_waits_as_the_plan_says(tmp_path: Path):
     assert reported(tmp_path)["outcome"] == "continue"
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("cluster", ["task_id", "tag:template"])
 def test_a_report_counts_by_the_cluster_of_a_watch(tmp_path: Path, cluster: str):
     with Ledger(tmp_path / "ledger") as ledger:
@@ -78,6 +80,7 @@ def test_a_report_says_that_its_margin_is_wider_than_the_one_planned(tmp_path: P
             assert "one chosen after looking proves nothing" in repr(said)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("who", ["ana", "people"])
 def test_a_look_without_the_option_goes_on_with_the_scorer_of_the_watch(tmp_path: Path, who: str):
     with Ledger(tmp_path) as ledger:

@@ -42,6 +42,7 @@ LATER_PAIRS = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("later", LATER_PAIRS)
 @pytest.mark.parametrize(("agreement", "outcome"), [(1.0, Outcome.NON_INFERIOR), (0.0, Outcome.DIFFERS)])
 def test_a_verdict_that_was_kept_stays_whatever_comes_later(tmp_path, later, agreement, outcome):
@@ -78,6 +79,7 @@ def test_an_open_plan_stands_too(tmp_path):
         assert "types came after the first plan" in repr(result)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -211,6 +213,7 @@ def test_gsm8k_swapped_is_superior_on_real_answers():
     assert decision.outcome is Outcome.SUPERIOR
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("before", "after"), [("v1", "v2"), ("auto:0123456789ab", "auto:ba9876543210")])
 def test_a_change_of_the_prompt_opens_a_new_watch_and_says_so(tmp_path, before, after):
     with Ledger(tmp_path) as ledger:

@@ -72,6 +72,7 @@ def truncated(
     return covered(found, RATE), naive
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("zipf", [0.8, 1.1, 1.5])
 def test_repeated_prompts_are_allowed_for(zipf):
     """facts/evidence.md: Wilson's interval on the calls covers .30 / .12 / .04 where it says .95."""
@@ -88,6 +89,7 @@ def test_repeated_prompts_with_2000_replications(zipf, prompts):
     assert np.mean(found) >= 0.93
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("zipf", [0.8, 1.5])
 def test_estimates_errors_and_signals_of_repeated_prompts_are_too(zipf):
     frame, bad = calls(200, 4_000, 2_000, zipf, seed=2)

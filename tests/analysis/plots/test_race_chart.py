@@ -31,6 +31,7 @@ def pairs(names: list[str], rows: int = 150) -> pd.DataFrame:
     )
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("number", [0, 1, 5, 40])
 def test_any_number_of_candidates_is_drawn_where_they_stand(number):
     found = rl.race(pairs([f"model $_{place}" for place in range(number)]), RacePlan(margin=0.2))

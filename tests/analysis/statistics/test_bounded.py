@@ -113,6 +113,7 @@ def false_verdicts(name: str, runs: int, pairs: int) -> tuple[float, float]:
     return ours / runs, student / runs
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("name", "pairs"), list(zip(RARE, (30, 60, 12, 60, 120, 300), strict=True)))
 def test_failures_not_seen_yet_make_no_verdict(name, pairs):
     ours, student = false_verdicts(name, 200, pairs)

@@ -177,6 +177,7 @@ def missed_beside_a_hot_input(share: float, failing: float, pairs: int, runs: in
     return missed / runs, above / runs
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("share", "failing"), [(0.03, 0.5), (0.1, 0.3), (0.3, 0.2), (0.02, 1.0)])
 def test_a_hot_input_that_fails_is_covered(share, failing):
     missed, _ = missed_beside_a_hot_input(share, failing, 500, 200)

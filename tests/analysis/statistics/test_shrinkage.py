@@ -10,6 +10,7 @@ import pytest
 from pair_frames import NOW, pairs_frame
 from scipy import stats
 
+from kinds import kept
 from router_lab.analysis import ab, monitor
 from router_lab.analysis.statistics.clustered import cluster_mean
 from router_lab.analysis.statistics.shrinkage import shrunk_means
@@ -35,12 +36,12 @@ def subjects() -> pd.DataFrame:
     )
 
 
-@pytest.fixture(scope="module")
-def made() -> pd.DataFrame:
-    """The same of twelve made subjects, with repeats."""
+@pytest.fixture(scope="module", params=kept([5, 12], 5))
+def made(request: pytest.FixtureRequest) -> pd.DataFrame:
+    """The same of some made subjects, with repeats."""
     rng = np.random.default_rng(1)
     parts = []
-    for number in range(12):
+    for number in range(request.param):
         pairs = int(rng.integers(60, 300))
         primary = (rng.random(pairs) < 0.8).astype(float)
         shadow = np.where(rng.random(pairs) < 0.15 + 0.02 * number, 1 - primary, primary)
@@ -94,7 +95,7 @@ def by_hand(group: pd.DataFrame, task_types: int) -> dict[str, float]:
 
 
 def exact_low(group: pd.DataFrame, error: float) -> float:
-    """Gaffke's lower bound of the mean difference, from 200,000 draws of its Dirichlet weights."""
+    """Gaffke's lower bound of the mean difference, from 50,000 draws of its Dirichlet weights."""
     sums = (
         group.assign(value=group["shadow"] - group["primary"])
         .groupby("input_hash")["value"]
@@ -102,7 +103,7 @@ def exact_low(group: pd.DataFrame, error: float) -> float:
     )
     parts = np.append(sums["sum"] / sums["size"].mean(), -sums["size"].max() / sums["size"].mean())
     distinct, counts = np.unique(parts, return_counts=True)
-    weights = np.random.default_rng(0).gamma(counts, size=(200_000, len(counts)))
+    weights = np.random.default_rng(0).gamma(counts, size=(50_000, len(counts)))
     return float(np.quantile(weights @ distinct / weights.sum(axis=1), 0.025))
 
 
@@ -207,11 +208,12 @@ def test_no_verdict_and_no_interval_uses_it(made):
     pairs = pairs_of(made)
     one = made["subject"].iloc[0]
     alone = ab(pairs[pairs["task_type"] == one]).frame.iloc[0]
-    beside = ab(pairs).frame.set_index("task_type").loc[one]
+    whole = ab(pairs)
+    beside = whole.frame.set_index("task_type").loc[one]
     assert np.isnan(alone["shrunk_difference"]) and np.isfinite(beside["shrunk_difference"])
     for column in ("difference", "low", "high"):
         assert alone[column] == beside[column]
-    assert "Shrunk difference" in ab(pairs)._repr_html_()
+    assert "Shrunk difference" in whole._repr_html_()
 
 
 @pytest.mark.parametrize("means", [[], [0.1], [0.1, 0.2], [0.1, np.nan, 0.2]])

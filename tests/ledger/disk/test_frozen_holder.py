@@ -51,6 +51,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "IDLE_AGAIN_S", 0.1)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["write.lock", "seal.lock"])
 async def test_whoever_waits_for_a_stopped_process_is_told_of_it(tmp_path: Path, name: str) -> None:
     with Ledger(tmp_path) as ledger:

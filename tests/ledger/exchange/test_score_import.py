@@ -116,6 +116,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize(("wrong", "said"), WRONG)
 async def test_a_wrong_row_is_named_and_nothing_is_written(
     filled: Ledger, wrong: dict[str, Any], said: str
@@ -185,6 +186,7 @@ async def test_files_that_cannot_be_read_are_named(filled: Ledger, tmp_path: Pat
 TABLE = "task_id;primary_score;shadow_score;note\r\n1;4,5;3;grün, blau\r\n2;+5;1\r\n"
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("name", "written"),
     [

@@ -102,6 +102,7 @@ def test_whole_texts_on_demand() -> None:
     assert "more characters" not in body(panel)
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_text_in_every_column_stays_text(name: str) -> None:
     text = HOSTILE[name].encode("utf-8", "replace").decode()

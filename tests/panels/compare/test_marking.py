@@ -142,6 +142,7 @@ def test_wrong_marks_and_sources_say_what_is_right(ledger: rl.Ledger) -> None:
     assert [key for key, _ in panel.shortcuts.meanings] == list(KEYS)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("ending", "words"),
     [

@@ -276,6 +276,7 @@ def test_unique_items_take_time_in_proportion() -> None:
 HOSTILE = "a" * 40 + "!"
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("schema", "data"),
     [

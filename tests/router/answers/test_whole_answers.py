@@ -123,6 +123,7 @@ async def test_redaction_takes_calls_and_thoughts_too(tmp_path: Path) -> None:
     assert all(value.startswith("sha256:") for value in (*rows["tool_calls"], *pairs["shadow_tool_calls"]))
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("content", ["hash", "none"])
 async def test_calls_and_thoughts_follow_the_content_rules(tmp_path: Path, content: str) -> None:
     one = openai("<think>secret plan</think>", calls=[("get_order", {"id": "secret"})], finish="tool_calls")

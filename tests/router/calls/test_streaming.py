@@ -81,6 +81,7 @@ async def test_a_stream_left_open_is_settled_when_the_router_closes(lab: Lab):
     await stream.aclose()
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 10])
 @pytest.mark.parametrize("how", ["break", "left open", "another task"])
 async def test_leaving_the_router_ends_its_streams_cleanly(lab: Lab, how: str, turns: int):

@@ -266,6 +266,7 @@ MEGABYTE = [
 ]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("texts", MEGABYTE, ids=lambda texts: repr(texts[0][:6]))
 def test_a_megabyte_of_anything_is_compared(texts: tuple[str, str]) -> None:
     """Anything quadratic would take hours here and meet the timeout."""

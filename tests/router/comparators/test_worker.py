@@ -92,6 +92,7 @@ async def test_a_cancelled_one_is_killed() -> None:
     worker.close()
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
 async def test_one_that_others_killed_is_an_error_and_is_replaced(signal_number: int) -> None:
     worker = Worker()
@@ -125,6 +126,7 @@ async def test_it_ends_with_its_owner() -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == before - 2
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "end", ["", "os._exit(0)", "os.kill(os.getpid(), 9)", "raise SystemExit", "os.kill(os.getpid(), 15)"]
 )

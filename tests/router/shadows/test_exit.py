@@ -112,6 +112,7 @@ def test_a_call_of_another_thread_is_answered_before_the_exit(lab: Lab, script):
     assert statuses(lab) == {"complete": CALLS}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "ending",
     ["asyncio.run(ask())", "asyncio.run(ask()); ledger.close()", "asyncio.run(ask()); sys.exit(3)"],
@@ -157,6 +158,7 @@ def test_an_abandoned_loop_leaves_its_pairs_to_the_ledger(lab: Lab, script):
     assert statuses(lab) == {"cancelled": CALLS}
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("use", ["complete", "stream"])
 @pytest.mark.parametrize(
     "ending", ["", "del task, loop; gc.collect()", "loop.close(); os.kill(os.getpid(), 15)"]
@@ -192,6 +194,7 @@ def test_a_call_that_its_loop_abandons_leaves_its_intent(lab: Lab, script, use: 
     assert {each.client_request_id for each in lab.served} <= set(lab.attempts["attempt_id"])
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("ending", ["sys.exit(3)", "raise KeyboardInterrupt"])
 def test_leaving_the_context_by_an_exit_cancels_and_records(lab: Lab, script, ending: str):
     lab.server.app.script([Fault("hang", provider="ollama", times=None)])

@@ -57,6 +57,7 @@ async def pair_of(
             return pair, taken
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("answer", "status"),
     [

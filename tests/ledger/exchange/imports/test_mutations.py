@@ -26,6 +26,7 @@ def renamed(source: str, row: Any, number: int) -> Any:
     return json.loads(text.replace("1" * 16, f"{number:016x}").replace('"s"', f'"s{number}"'))
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("case", CASES)
 def test_every_single_thing_that_may_be_wrong_with_a_row(tmp_path: Path, case: str) -> None:
     source, document = CASES[case]

@@ -1,0 +1,22 @@
+"""Long lists of alike: a few of each kind are tried by `make test`, all of them with `make soak`.
+
+`@pytest.mark.few(2)` leaves two of a test's parameters to `make test`; `kept` says which ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+
+def kept(values: Iterable[Any], *those: Any) -> list[Any]:
+    """The parameters of a test: `those` among `values`, the others under `soak`."""
+    return [one if one in those else pytest.param(one, marks=pytest.mark.soak) for one in values]
+
+
+def places(count: int, few: int) -> set[int]:
+    """Which `few` of `count` are tried: evenly from first to last, the first where it is one."""
+    step = (count - 1) / (few - 1) if few > 1 else 0.0
+    return {round(number * step) for number in range(min(few, count))}
