@@ -119,32 +119,46 @@ def test_flips_of_repeated_prompts_are_too(zipf):
     assert covered(found, RATE) >= 0.93
 
 
-def outages(runs: int, pairs: int, rate: float, length: int, seed: int) -> pd.DataFrame:
-    """Calls a second apart, of which `rate` fail, `length` in a row."""
+UNEVEN = {"geometric": 40.0, "far longer": 20.0}
+
+
+def lengths(kind: str, rng: np.random.Generator, size: int) -> np.ndarray:
+    """How many calls outages last: all 20; 40 on average; 20 on average by Pareto's law of 1.5."""
+    if kind == "even":
+        return np.full(size, 20)
+    if kind == "geometric":
+        return rng.geometric(1 / 40, size)
+    return np.ceil((rng.pareto(1.5, size) + 1) * 20 / 3).astype(int)
+
+
+def outages(runs: int, pairs: int, rate: float, kind: str, seed: int) -> pd.DataFrame:
+    """Calls a second apart, of which `rate` fail, in outages; the calls before the first are left out."""
     rng = np.random.default_rng(seed)
-    begins = rng.random((runs, pairs + length)) < rate / length / (1 - rate)
-    failed = np.zeros((runs, pairs + length), dtype=bool)
+    before = 20 if kind == "even" else 2_000
+    begins = rng.random((runs, pairs + before)) < rate / UNEVEN.get(kind, 20.0) / (1 - rate)
+    failed = np.zeros((runs, pairs + before), dtype=bool)
     until = np.zeros(runs, dtype=int)
-    for call in range(pairs + length):
-        until = np.where((call >= until) & begins[:, call], call + length, until)
+    for call in range(pairs + before):
+        until = np.where((call >= until) & begins[:, call], call + lengths(kind, rng, runs), until)
         failed[:, call] = call < until
     return pd.DataFrame(
         {
             "task_type": np.repeat([f"t{run:04d}" for run in range(runs)], pairs),
             "input_hash": np.tile(np.arange(pairs), runs).astype(str),
             "started_at": NOW + pd.to_timedelta(np.tile(np.arange(pairs), runs), unit="s"),
-            "outcome": np.where(failed[:, length:].ravel(), "http_error", "ok"),
+            "outcome": np.where(failed[:, before:].ravel(), "http_error", "ok"),
         }
     )
 
 
-def errors(runs: int, pairs: int, rate: float, seed: int) -> tuple[float, float]:
-    """Coverage of the error rate under outages of 20 calls, and that of Wilson's interval."""
-    found = metrics.rates(tables_of(outages(runs, pairs, rate, 20, seed)), by="task_type")
+def errors(runs: int, pairs: int, rate: float, seed: int, kind: str = "even") -> tuple[float, float]:
+    """Coverage of the error rate under outages, and that of Wilson's interval."""
+    found = metrics.rates(tables_of(outages(runs, pairs, rate, kind, seed)), by="task_type")
     low, high = wilson(found["errors"], found["attempts"])
     naive = covered(found.assign(low=low, high=high), rate)
     ours = covered(found, rate, "error_")
-    print(f"outages of 20, rate {rate}, {runs} runs of {pairs}: {ours:.4f}, Wilson {naive:.4f}")
+    print(f"outages, {kind}, rate {rate}, {runs} runs of {pairs}: {ours:.4f}, Wilson {naive:.4f}")
+    assert covered(found, 1 - rate, "ok_") == ours
     return ours, naive
 
 
@@ -153,6 +167,33 @@ def test_outages_are_allowed_for():
     ours, naive = errors(300, 3_000, 0.05, seed=4)
     assert ours >= 0.93 - 2 * np.sqrt(0.93 * 0.07 / 300)
     assert naive < 0.5  # the negative control must fail
+
+
+def test_outages_of_uneven_length_are_too():
+    """The longest outage is the likeliest not to have come: t on 20 blocks covers .80 here."""
+    ours, _ = errors(300, 3_000, 0.1, seed=6, kind="far longer")
+    assert ours >= 0.93 - 2 * np.sqrt(0.93 * 0.07 / 300)
+
+
+def test_failures_one_by_one_have_wilsons_interval():
+    """Blocks that differ as chance lets them, and no more, make it hardly longer."""
+    rng = np.random.default_rng(7)
+    frame = outages(200, 1_000, 0.05, "even", seed=7)
+    frame["outcome"] = np.where(rng.random(len(frame)) < 0.05, "http_error", "ok")
+    found = metrics.rates(tables_of(frame), by="task_type")
+    low, high = wilson(found["errors"], found["attempts"])
+    longer = (found["error_high"] - found["error_low"]) / (high - low)
+    assert longer.min() >= 1 - 1e-9 and longer.median() < 1.05
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", UNEVEN)
+@pytest.mark.parametrize(("pairs", "rate"), [(2_000, 0.1), (5_000, 0.05), (5_000, 0.1)])
+def test_outages_of_uneven_length_with_2000_replications(pairs, rate, kind):
+    ours = np.mean([errors(400, pairs, rate, seed=30 + part, kind=kind)[0] for part in range(5)])
+    print(f"outages, {kind}, rate {rate}, 2,000 runs of {pairs}: {ours:.4f}")
+    # Pareto's law of 1.5 has no variance that any number of blocks could tell.
+    assert ours >= (0.92 if kind == "geometric" else 0.89)
 
 
 @pytest.mark.soak
