@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from router_lab.errors import ConfigError, error_line
 from router_lab.parameters import NAMES
 from router_lab.plain_files import open_plain, open_text, plain_within
 from router_lab.router.request.request import Request
-from router_lab.spreadsheets import unguarded
+from router_lab.spreadsheets import allow_long_cells, encoding_of, separator_in, unguarded
 
 # Columns whose value is JSON; in a CSV file it is text to be decoded.
 _JSON_COLUMNS = ("messages", "tags", "options", "schema", "tools", "parameters")
@@ -223,8 +224,13 @@ _OURS = frozenset({"attempt_id", "comparison_id"})
 
 
 def _csv(path: Path) -> Iterator[Any]:
-    with open_text(path, "utf-8-sig", newline="", errors=_KEPT_BYTES) as lines:
-        rows = csv.DictReader(lines)
+    with open_plain(path) as file:
+        encoding = encoding_of(file.read(2))
+    allow_long_cells(path.stat().st_size)
+    with open_text(path, encoding, newline="", errors=_KEPT_BYTES) as lines:
+        first = next(lines, "")
+        separator, begin = separator_in(first)
+        rows = csv.DictReader(lines if begin else chain([first], lines), delimiter=separator)
         is_ours = not _OURS.isdisjoint(rows.fieldnames or ())
         for row in rows:
             texts = {key: value for key, value in row.items() if isinstance(value, str)}

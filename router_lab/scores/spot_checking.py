@@ -7,12 +7,14 @@ kept as `chosen`: they say something of that pair and nothing of the others.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from router_lab import arguments
+from router_lab.analysis.evidence.strata import parts_of
 from router_lab.analysis.ledger_tables import arrow_of, frame_of
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from router_lab.ledger import Ledger
 
 Letter = Literal["A", "B"]
+_MOST_NAMES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,6 @@ class SpotCheck:
     b: str = field(repr=False)
     primary_is: Letter = field(repr=False)
     drawn: DrawnPair = field(repr=False)
-    aliases: tuple[str, str] = field(repr=False)  # of primary and shadow; not for the eyes of who marks
     endings: tuple[Ending | None, Ending | None] = (None, None)
 
     def _repr_html_(self) -> str:
@@ -95,6 +97,23 @@ class SpotChecks(Sequence[SpotCheck]):
     def left(self) -> list[SpotCheck]:
         """Those not scored yet, in turn."""
         return [check for check in self._checks if check.comparison_id not in self._marked]
+
+    @property
+    def shortage(self) -> str:
+        """Of which task types there will be too few marks for a verdict even when none is left, in words."""
+        from router_lab.analysis.evidence.quality import FEWEST_CLUSTERS
+
+        marks = Counter(parts.task_type for parts in map(parts_of, self._marked.values()) if parts)
+        marks.update(check.task_type for check in self.left)
+        asked = sorted({check.task_type for check in self._checks})
+        few = [f"{plain(name)} {marks[name]}" for name in asked if marks[name] < FEWEST_CLUSTERS]
+        if not few:
+            return ""
+        more = f" and {len(few) - _MOST_NAMES:,} more" if len(few) > _MOST_NAMES else ""
+        return (
+            f"a verdict needs marks on {FEWEST_CLUSTERS} inputs of a task type at least, and these come to "
+            f"{', '.join(few[:_MOST_NAMES])}{more}"
+        )
 
     def score(self, which: int | SpotCheck, *, a: float, b: float, note: str = "") -> None:
         """Store what both answers are worth, each from 0 to 1; durable when this returns.
@@ -206,7 +225,8 @@ class SpotChecks(Sequence[SpotCheck]):
         return iter(self._checks)
 
     def __repr__(self) -> str:
-        return f"<SpotChecks by {plain(self._by)}: {len(self.left)} of {len(self)} left>"
+        told = f"; {short}" if (short := self.shortage) else ""
+        return f"<SpotChecks by {plain(self._by)}: {len(self.left)} of {len(self)} left{told}>"
 
     def _repr_html_(self) -> str:
         return tag("div", tag("p", show(repr(self))), *(Html(check._repr_html_()) for check in self.left))
@@ -223,7 +243,8 @@ def spot_checks(
 ) -> SpotChecks:
     """Up to `count` pairs of stored answers for `by` to mark, drawn with known chances, in turn.
 
-    Task types share the marks evenly; of each, five in eight go to pairs that differ and the rest to the
+    Task types share the marks evenly, and a verdict needs marks on 10 inputs of each at least: `shortage` of
+    the queue says what comes to fewer. Of each, five in eight go to pairs that differ and the rest to the
     others (`design`: `rl.scores.differing_more()` with other numbers, or a `Design` of your own).
     Every pair has a chance, which is stored with its scores; calling again asks for more of the same
     sample, and takes in the pairs that came since. See `router_lab.scores.mark_design` for why estimates
@@ -378,7 +399,6 @@ def _check(
         b=b,
         primary_is="B" if swapped else "A",
         drawn=drawn,
-        aliases=(row["primary_alias"], row["shadow_alias"]),
         endings=ended_so[::-1] if swapped else ended_so,
     )
 

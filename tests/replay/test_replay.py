@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 import subprocess
 import sys
@@ -61,8 +62,12 @@ def _written(folder: Path) -> dict[str, Any]:
     frame = pd.DataFrame(ROWS)
     (folder / "rows.jsonl").write_text("\n\n".join(json.dumps(row) for row in ROWS), encoding="utf-8")
     frame.to_csv(folder / "rows.csv", index=False, encoding="utf-8-sig")
+    frame.to_csv(folder / "semicolons.csv", index=False, sep=";")
+    frame.to_csv(folder / "tabs.csv", index=False, sep="\t", encoding="utf-16")
+    (folder / "said.csv").write_text(f"sep=;\n{(folder / 'semicolons.csv').read_text('utf-8')}", "utf-8")
     frame.to_parquet(folder / "rows.parquet")
     return {
+        **{name: folder / f"{name}.csv" for name in ("semicolons", "tabs", "said")},
         "jsonl": folder / "rows.jsonl",
         "csv": str(folder / "rows.csv"),
         "parquet": folder / "rows.parquet",
@@ -82,6 +87,18 @@ async def test_the_same_rows_from_any_source_are_the_same_requests(lab: Lab, tmp
             rows = lab.attempts.tail(len(ROWS))
             hashes[name] = dict(zip(rows["task_id"], rows["input_hash"], strict=True))
     assert all(found == hashes["jsonl"] for found in hashes.values())
+
+
+async def test_a_cell_may_hold_a_prompt_of_any_length(lab: Lab, tmp_path: Path) -> None:
+    """Regression: the library's own limit, 128 KiB of a cell, ended the whole run."""
+    pd.DataFrame([{"id": "long", "prompt": "word " * 40_000}]).to_csv(tmp_path / "long.csv", index=False)
+    limit = csv.field_size_limit(131_072)
+    try:
+        async with lab.router(ROUTING) as router:
+            result = await replay(router, tmp_path / "long.csv", task_type="ask")
+    finally:
+        csv.field_size_limit(limit)
+    assert lab.attempts["prompt_chars"].tolist() == [200_000], result.errors
 
 
 async def test_messages_tags_and_plain_prompts(lab: Lab, tmp_path: Path) -> None:

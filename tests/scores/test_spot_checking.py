@@ -15,7 +15,7 @@ from router_lab.records import Score
 from router_lab.scores.spot_checking import scored_pairs
 from router_lab.scores.verdict_store import HumanVerdict, verdict_store
 
-PAIRS = 12
+PAIRS = 15
 
 
 @pytest.fixture
@@ -37,6 +37,15 @@ routing:
                 task_type = "tell::me" if number % 3 == 0 else "ask"
                 await router.complete(f"<b>Question</b> {number}: tell all.", task_type=task_type)
     return lab
+
+
+async def test_a_queue_says_what_comes_to_too_few_marks_for_a_verdict(filled: Lab):
+    few = rl.spot_checks(filled.ledger, 8, by="ana")
+    assert "at least, and these come to ask 4, tell::me 4" in few.shortage
+    assert few.shortage in repr(few) and few.shortage in few._repr_html_()
+    few.say(0, "equal")
+    assert "ask 4, tell::me 4" in few.shortage  # marked or waiting
+    assert rl.spot_checks(filled.ledger, 40, by="bo", task_type="ask").shortage == ""
 
 
 async def test_a_queue_is_random_repeatable_and_the_same_for_all(filled: Lab):
@@ -77,7 +86,7 @@ async def test_sides_are_blinded_and_kept_with_the_scores(filled: Lab):
         assert primary["shown_as"] == check.primary_is
         assert primary["quality_score"] == (1.0 if check.primary_is == "A" else 0.25)
     assert checks.left == []
-    assert repr(checks) == f"<SpotChecks by ana: 0 of {PAIRS} left>"
+    assert repr(checks).startswith(f"<SpotChecks by ana: 0 of {PAIRS} left; ")
     assert set(stored["kind"]) == {"person"}
     assert stored["chance"].between(0, 1, inclusive="right").all()
     said = rl.analysis.marks(ledger)
@@ -168,7 +177,7 @@ async def test_pairs_that_come_later_are_drawn_from_on_their_own(filled: Lab):
     for check in second:
         second.score(check, a=1.0, b=0.0)
     said = rl.analysis.marks(ledger)
-    assert (1 / said["chance"]).sum() == pytest.approx(8 + PAIRS)
+    assert (1 / said["chance"]).sum() == pytest.approx(PAIRS - PAIRS // 3 + PAIRS)
     assert len(set(said["stratum"]) - set(before["stratum"])) in (1, 2)
 
 

@@ -45,6 +45,9 @@ MOST_TRUNCATED = 0.02
 MOST_UNUSABLE = 0.02
 MOST_MISCONFIGURED = 0.05
 MOST_DROPPED = 0.20
+MANY_BOTH_WRONG = 0.20
+# An answer scored below this is wrong rather than right.
+_HALF_RIGHT = 0.5
 
 # So many shadows in a row that could not work are told from those of some prompts only.
 IN_A_ROW = 5
@@ -98,6 +101,7 @@ def inspect(group: pd.DataFrame, found: Evidence, cluster: str | None) -> list[F
         *_unanswered(main),
         *_marks(found),
         *_scorers(found),
+        *_both_wrong(found),
         *_judge(group, found),
         *_criteria(main, found),
         *_likeness(found),
@@ -327,6 +331,25 @@ def _scorers(evidence: Evidence) -> list[Finding]:
     if alpha < LEAST_ALPHA:
         message += ", too little to rely on: agree first on what makes an answer the better one"
     return [Finding("scorers", message, refuses=False)]
+
+
+def _both_wrong(evidence: Evidence) -> list[Finding]:
+    """Pairs in which neither answer is worth anything: as good as the primary is not good there.
+
+    A likeness to the expected answer says of none that it is wrong.
+    """
+    rows = evidence.rows
+    if evidence.basis != "scores" or evidence.similarity or rows.empty:
+        return []
+    is_wrong = (rows["reference_score"] < _HALF_RIGHT) & (rows["other_score"] < _HALF_RIGHT)
+    weights = (1 / rows["probability"]).where(rows["probability"].between(0, 1, inclusive="right"), 0.0)
+    share = float(weights[is_wrong].sum() / weights.sum()) if weights.sum() > 0 else 0.0
+    if share <= MANY_BOTH_WRONG:
+        return []
+    message = (
+        f"both answers are wrong in {percent(share)} of the pairs: as good as the primary is not good there"
+    )
+    return [Finding("both_wrong", message, refuses=False)]
 
 
 def _criteria(main: pd.DataFrame, evidence: Evidence) -> list[Finding]:

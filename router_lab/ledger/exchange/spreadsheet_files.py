@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -12,8 +11,7 @@ from typing import Any
 
 from router_lab.errors import ConfigError
 from router_lab.plain_files import read_bytes
-
-_SEP = re.compile(r"\A\s*\"?sep=(.)\"?\r?\n")
+from router_lab.spreadsheets import allow_long_cells, encoding_of, separator_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +25,9 @@ class SpreadsheetFile:
 def spreadsheet_file(path: Path) -> SpreadsheetFile:
     """Raises `ConfigError` for what is no such text, also while the rows are read."""
     text = _text(path)
-    said = _SEP.match(text)
-    text = text[said.end() :] if said else text
-    delimiter = said[1] if said else max(",;\t|", key=text.lstrip().split("\n", 1)[0].count)
-    # A cell may hold a whole prompt; the library's own limit is 128 KiB, for the process.
-    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    delimiter, begin = separator_in(text)
+    text = text[begin:]
+    allow_long_cells(len(text))
     lines = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
     return SpreadsheetFile(delimiter, _filled_lines(path, lines))
 
@@ -42,7 +38,7 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
     try:
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        text = data.decode(encoding_of(data))
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{path}: cannot be read as UTF-8 text ({error}); unpack it where it is an archive, save it as "

@@ -1,4 +1,4 @@
-"""Pairs drawn for marking, one at a time: which model said what stays hidden until the mark is given."""
+"""Pairs drawn for marking, one at a time; which model said what stays hidden, for later marks too."""
 
 from __future__ import annotations
 
@@ -57,8 +57,9 @@ class MarkingPanel(Panel["SpotCheck | None"]):
 
     `by` is who marks (default: the current user); `batch` how many pairs are drawn at a time, of
     `task_type` and below it, by `design` if not as `rl.spot_checks` does. Two answers are shown as A and
-    B in an order that differs from pair to pair; which was whose is said once the mark is kept. One may
-    stop anywhere. Raises `ConfigError` for what is no ledger, or one that cannot be written.
+    B in an order that differs from pair to pair; which was whose is not said, since who knows one model's
+    style marks it elsewhere too. One may stop anywhere. Raises `ConfigError` for what is no ledger, or one
+    that cannot be written.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class MarkingPanel(Panel["SpotCheck | None"]):
         number = self._number - 1
         self.remark.value = ""
         self._draw(self.current)
-        self.say(f"Pair {number}: {mark}, saved as {plain(self._by)}'s. {_revealed(check)} {self._next()}")
+        self.say(f"Pair {number}: {mark}, saved as {plain(self._by)}'s. {self._next()}")
 
     def undo(self) -> None:
         """Take back the last mark of this batch, and show its pair again."""
@@ -135,7 +136,7 @@ class MarkingPanel(Panel["SpotCheck | None"]):
         """Draw the next pairs of the sample, those that came since among them."""
         self._checks: SpotChecks = self._draw_checks()
         self._draw(self.current)
-        self.say(self._next())
+        self.say(self._next() + (self._shortage() if self.current is not None else ""))
 
     def press(self, key: str) -> None:
         """Do what `key`, one of `KEYS`, does."""
@@ -168,8 +169,11 @@ class MarkingPanel(Panel["SpotCheck | None"]):
         if self.current is not None:
             return f"Now pair {self._number} of {len(self._checks)}."
         if len(self._checks):
-            return "All drawn pairs are marked; draw more, or read what they say."
+            return f"All drawn pairs are marked; draw more, or read what they say.{self._shortage()}"
         return self._why_none()
+
+    def _shortage(self) -> str:
+        return f" Note: {short}." if (short := self._checks.shortage) else ""
 
     def _read(self) -> SpotCheck | None:
         return self.current
@@ -214,10 +218,3 @@ class MarkingPanel(Panel["SpotCheck | None"]):
 
     def _static(self) -> Html:
         return tag("div", title(_HEADING), self._card(self.current))
-
-
-def _revealed(check: SpotCheck) -> str:
-    primary, shadow = (plain(alias or "?", limit=60) for alias in check.aliases)
-    first, second = f"the primary, {primary}", f"the shadow, {shadow}"
-    a, b = (first, second) if check.primary_is == "A" else (second, first)
-    return f"A was {a}; B was {b}."

@@ -319,3 +319,14 @@ def test_a_column_that_no_row_has_is_named_before_anything_is_added(
     with pytest.raises(ConfigError, match=r"task_type='request_tag\.0' is in no row"):
         imported(tmp_path, source, document, {"task_type": "request_tag.0"})
     assert not (tmp_path / "ledger" / "attempts").exists()
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_log_as_a_spreadsheet_saves_it_is_read(tmp_path: Path, separator: str, encoding: str) -> None:
+    """Regression: semicolons made one column of all, and UTF-16 was unreadable."""
+    log = pd.DataFrame([{**CALL, "prompt": "é " * 70_000, "id": one} for one in ("c1", "c2")])
+    log.to_csv(tmp_path / "log.csv", index=False, sep=separator, encoding=encoding)
+    with Ledger(tmp_path / "ledger") as ledger:
+        assert ledger.import_file(tmp_path / "log.csv", "jsonl") == 2
+        assert ledger.attempts()["prompt_chars"].tolist() == [140_000] * 2

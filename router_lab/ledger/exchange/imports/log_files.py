@@ -23,6 +23,7 @@ from router_lab.errors import ConfigError
 from router_lab.ledger.exchange.imports.compression import Room, decompressed
 from router_lab.ledger.exchange.imports.protobuf import binary_exports
 from router_lab.plain_files import read_bytes
+from router_lab.spreadsheets import allow_long_cells, encoding_of, separator_in
 
 # Within so many lines one is an object, if lines are objects at all.
 _LINES_TRIED = 20
@@ -57,14 +58,14 @@ def documents(path: Path) -> Iterator[tuple[str, Any]]:
     if data[:4] == b"PAR1":
         yield from _parquet(path, data)
         return
-    is_binary = bool(_CONTROLS & {*data[:_BYTES_TRIED]}) and data[:2] not in (b"\xff\xfe", b"\xfe\xff")
+    is_binary = bool(_CONTROLS & {*data[:_BYTES_TRIED]}) and encoding_of(data) != "utf-16"
     if is_binary and (exports := _binary_exports(path, data, room)) is not None:
         for number, export in enumerate(exports, start=1):
             place = f"{path}, message {number}"
             yield place, RowRefusal(place, str(export)) if isinstance(export, ValueError) else export
         return
     try:
-        written = data.decode("utf-8-sig")
+        written = data.decode(encoding_of(data))
     except UnicodeDecodeError as error:
         if is_binary:
             raise ConfigError(
@@ -144,7 +145,9 @@ def _parsed(written: str, place: str) -> Any:
 
 
 def _csv(path: Path, written: str) -> Iterator[tuple[str, Any]]:
-    rows = csv.DictReader(StringIO(written, newline=""))
+    separator, begin = separator_in(written)
+    allow_long_cells(len(written))
+    rows = csv.DictReader(StringIO(written[begin:], newline=""), delimiter=separator)
     try:
         for number, row in enumerate(rows, start=1):
             row.pop(None, None)
