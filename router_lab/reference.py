@@ -1,13 +1,16 @@
-"""`rl.help("interrupted")`: what a column, a name or a key of the YAML means, from where it is defined."""
+"""`rl.help("interrupted")`: what a column, a name, a word or a key of the YAML means, where it is defined."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
+import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -53,16 +56,19 @@ class Help:
 
 
 def explain(word: str) -> Help:
-    """What `word` means: a column of a table, a public name, an error, or a key of the YAML, with its place.
+    """What `word` means, with its place: a column, a public name, an error, a YAML key, a word of a verdict.
 
-    `rl.help("interrupted")`, `rl.help("comparisons.agreement")`, `rl.help("shadow.max_queued")`. Raises
+    `rl.help("interrupted")`, `rl.help("comparisons.agreement")`, `rl.help("non-inferior")`. Raises
     `ConfigError` with the nearest names where nothing is called so.
     """
     if not isinstance(word, str) or not word.strip():
         raise ConfigError(f"help({word!r}): give the name of a column, a function or a key of the YAML")
     known = list(_entries())
     wanted = word.strip().removeprefix("rl.").removesuffix("()")
-    found = tuple(entry for name, entry in known if wanted in (name, name.rpartition(".")[2]))
+    spelt = words().keys() & {wanted.lower().replace("_", between) for between in (" ", "-")}
+    found = tuple(
+        entry for name, entry in known if wanted in (name, name.rpartition(".")[2]) or name in spelt
+    )
     if found:
         return Help(wanted, found)
     names = {short for name, _ in known for short in (name, name.rpartition(".")[2])}
@@ -71,7 +77,18 @@ def explain(word: str) -> Help:
     raise ConfigError(f"help({word!r}): nothing is called so; {hint}")
 
 
+@cache
+def words() -> Mapping[str, str]:
+    """The words of verdicts, panels and reports, each with what it means."""
+    # By its path: the documentation's code stands above this module.
+    written = (files("router_lab") / "docs" / "words.yaml").read_text("utf-8")
+    found: Mapping[str, str] = yaml.safe_load(written)
+    return found
+
+
 def _entries() -> Iterator[tuple[str, Entry]]:
+    for word, meaning in words().items():
+        yield word, Entry(f"word {word!r} of verdicts and reports", meaning)
     for table in TABLES:
         for note in column_notes(table):
             kind = f"{note.type}, may be null" if note.null else note.type

@@ -7,6 +7,7 @@ import pytest
 import router_lab as rl
 from router_lab.ledger.columns import column_notes
 from router_lab.ledger.schema import TABLES
+from router_lab.reference import words
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -52,3 +53,23 @@ def test_help_in_a_notebook_is_safe_and_whole():
     assert "&lt;" in rl.help("ab")._repr_html_() or "<script" not in rl.help("ab")._repr_html_()
     with pytest.raises(rl.ConfigError, match="nothing is called so"):
         rl.help("<script>alert(1)</script>")
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("superior", "non-inferior", "not non-inferior", "differs", "inconclusive", "refused"),
+        *(outcome.value for outcome in rl.analysis.Outcome),
+        *("STABLE", "Non_Inferior", "estimand", "points", "badly off", "seen", "floor", "scores", "judge"),
+    ],
+)
+def test_a_word_of_a_verdict_is_explained(word):
+    said = rl.help(word)
+    assert any(place.startswith(("word", "column")) for place in (one.place for one in said.entries))
+
+
+def test_every_word_is_told_in_a_sentence():
+    for word, meaning in words().items():
+        assert meaning[0].isupper() and meaning.endswith("."), word
+        assert rl.help(word.upper()).entries[0].text == meaning
+    assert list(words()) == sorted(words())

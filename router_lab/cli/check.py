@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,8 +49,16 @@ def run(arguments: argparse.Namespace) -> int:
         for fact in one.facts:
             print(f"  {_MARKS[fact.ok]:<5} {fact.subject:<7} {plain(fact.text, limit=500)}")
     wrong = [one.alias for one in found if not one.is_ready]
-    print(f"\n{file}: " + (f"mend {', '.join(map(plain, wrong))}" if wrong else "ready to be called"))
+    print(f"\n{file}: {_summary(wrong, [one.alias for one in found if not one.is_sure])}")
     return 1 if wrong else 0
+
+
+def _summary(wrong: Sequence[str], unsure: Sequence[str]) -> str:
+    if wrong:
+        return f"mend {', '.join(map(plain, wrong))}"
+    if unsure:
+        return f"nothing is known to be wrong, but only a call can tell of {', '.join(map(plain, unsure))}"
+    return "ready to be called"
 
 
 async def _probe(settings: Settings) -> tuple[Readiness, ...]:

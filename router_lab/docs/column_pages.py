@@ -1,4 +1,4 @@
-"""Pages of what is written down: the columns of the tables, and the keys of the YAML."""
+"""Pages of what is written down: the columns of the tables, the keys of the YAML, the words of verdicts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from router_lab.docs.markdown import code, prose, table
 from router_lab.field_notes import field_notes
 from router_lab.ledger.columns import column_notes
 from router_lab.ledger.schema import TABLES
-from router_lab.reference import default_of, yaml_keys
+from router_lab.reference import default_of, words, yaml_keys
 
 _COLUMNS = """\
 # Tables and columns
@@ -30,6 +30,18 @@ Every key, with its default. Only `models` and `routing` are needed. Under `mode
 million tokens; names that end in `_s` are seconds, in `_usd` US dollars. A wrong key is an error that
 names file, line and the nearest one.
 """
+
+
+_WORDS = """\
+# Words
+
+What verdicts, panels and reports say, word by word; `rl.help("floor")` says the same in a notebook.
+"""
+
+
+def words_page() -> str:
+    """Every word of verdicts and reports with its meaning."""
+    return f"{_WORDS}\n{table(('Word', 'Meaning'), ((word, prose(text)) for word, text in words().items()))}"
 
 
 def columns_page() -> str:

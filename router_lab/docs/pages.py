@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 
 from router_lab.docs.api_pages import api_pages
-from router_lab.docs.column_pages import columns_page, keys_page
+from router_lab.docs.column_pages import columns_page, keys_page, words_page
 from router_lab.docs.commands import commands_page
 from router_lab.docs.error_pages import alerts_page, errors_page
 from router_lab.docs.methods import comparators_page, metrics_page, providers_page, statistics_page
@@ -55,6 +55,7 @@ def reference(commands: Mapping[str, argparse.ArgumentParser]) -> dict[str, str]
     """The pages that are made from the code."""
     return {
         **api_pages(),
+        "reference/words": words_page(),
         "reference/errors": errors_page(),
         "reference/alerts": alerts_page(),
         "reference/tables": columns_page(),

@@ -48,6 +48,11 @@ class Readiness:
         """Whether nothing is known to be wrong."""
         return all(fact.ok is not False for fact in self.facts)
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether the server said that it has the model."""
+        return any(fact.subject == "model" and fact.ok for fact in self.facts)
+
 
 async def probe(settings: Settings, transport: Transport) -> tuple[Readiness, ...]:
     """Ask every server, and the price list. Never raises for what is wrong with a model: it is said."""

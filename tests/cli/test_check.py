@@ -53,6 +53,14 @@ def test_each_thing_that_is_missing_has_its_remedy(tmp_path, capsys, monkeypatch
     assert "mend local, cloud" in said
 
 
+def test_what_only_a_call_can_tell_is_not_called_ready(tmp_path, capsys, monkeypatch, server):
+    """Regression: a model that the server does not list was ready to be called."""
+    monkeypatch.setenv("CLOUD_KEY", "secret-key-0123456789")
+    code, said = check(tmp_path, capsys, server.url, other="my-modell")
+    assert code == 0
+    assert "only a call can tell of other" in said and "ready" not in said
+
+
 def test_a_key_that_is_refused_names_its_variable_and_not_the_key(tmp_path, capsys, monkeypatch, server):
     monkeypatch.setenv("CLOUD_KEY", "wrong-key-0123456789")
     code, said = check(tmp_path, capsys, server.url)

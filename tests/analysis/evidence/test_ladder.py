@@ -498,3 +498,22 @@ def test_a_shadow_that_is_worse_mostly_by_failing_says_so():
         assert "WORSE" in said and "mostly where the shadow gave no answer" in said
     rows.loc[rows.index[60:190], "shadow_score"] = 0.0
     assert "mostly where" not in repr(ab(rows))
+
+
+@pytest.mark.parametrize(("wrong", "is_told"), [(0, False), (40, False), (60, True), (300, True)])
+def test_pairs_in_which_both_answers_are_wrong_are_told_where_they_are_many(
+    wrong: int, is_told: bool
+) -> None:
+    """As good as a primary that is wrong is no reason to be glad."""
+    worth = np.where(np.arange(300) < wrong, 0.2, 1.0)
+    rows = pairs_frame(np.ones(300), primary_score=worth, shadow_score=worth)
+    (found,) = ab(rows).frame.to_dict("records")
+    assert found["verdict"] == "non-inferior"
+    share = f"both answers are wrong in {100 * wrong / 300:.1f}% of the pairs"
+    assert (share in found["warnings"]) == is_told
+
+
+def test_a_likeness_to_the_expected_answer_says_of_none_that_it_is_wrong() -> None:
+    rows = pairs_frame(np.full(300, 0.3), primary_score=0.3, shadow_score=0.3, likeness_by="text")
+    (found,) = ab(rows).frame.to_dict("records")
+    assert "both answers are wrong" not in found["warnings"]
