@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 HOPELESS = frozenset({401, 402, 403, 404, 410})
 # Tries of one row at a server that fails, apart from those it had no room for.
 _TRIES = 6
-# Failures of a server with nothing but failures between them, each after a longer wait.
-_PATIENCE = 12
 
 
 @dataclass(slots=True)
@@ -97,7 +95,7 @@ async def ask(
                 break
             pace.refused(entered, error.retry_after_s)
             tries += error.status != 429
-            if pace.failures_in_a_row >= _PATIENCE:
+            if pace.is_given_up:
                 tally.stopped = f"its server gives nothing but failures: {error}"
                 return None
             if tries >= _TRIES:

@@ -25,8 +25,9 @@ from router_lab.ledger.reading.stored_attempts import attempt_of
 from router_lab.records import Attempt, Batch
 from router_lab.replay.asking import HOPELESS, CandidateTally, is_hopeless
 from router_lab.replay.candidates import Candidate
-from router_lab.replay.fan_out import FanOut, PairToMake, request_id_of
+from router_lab.replay.fan_out import FanOut, PairToMake
 from router_lab.replay.paid_pairs import PREFIX, PaidPairs
+from router_lab.replay.plan import request_id_of
 from router_lab.replay.replay_arguments import check_arguments
 from router_lab.replay.reused_answers import ReusedAnswers
 from router_lab.router.attempts.finished_job import FinishedJob
@@ -153,9 +154,10 @@ class BatchReplay:
     async def _hand_in(self, items: Iterable[Any]) -> int:
         """Go through the rows once; how many items were handed in."""
         ledger = self.run.router.ledger
+        # First what is out: what another run has got back since then is paid, and asked nowhere again.
+        out = await self.batches.out()
         paid = await asyncio.to_thread(PaidPairs, ledger)
         reused = await asyncio.to_thread(self._reused) if self.run.reuse else None
-        out = await self.batches.out()
         filling = {one.name: _Filling(self, one) for one in self.run.candidates}
         try:
             for item in items:

@@ -23,7 +23,7 @@ from router_lab.replay.candidates import Candidate
 from router_lab.replay.logged import logged_answer, stored_answer
 from router_lab.replay.pace import Pace
 from router_lab.replay.paid_pairs import PaidPairs, replay_id
-from router_lab.replay.plan import Item
+from router_lab.replay.plan import Item, logged_id, request_id_of
 from router_lab.replay.reused_answers import ReusedAnswers
 from router_lab.replay.row_problems import RowProblem, RowProblems
 from router_lab.router.attempts.finished_job import FinishedJob
@@ -54,19 +54,6 @@ class PairToMake:
     def request(self) -> Request:
         """What the candidate is asked."""
         return self.candidate.request(self.item.row, self.item.request)
-
-
-def logged_id(item: Item) -> str:
-    """The id of the row of a log's answer, where the log has none of ours."""
-    said = [] if item.logged is None else [item.logged.output, item.logged.tool_calls]
-    return replay_id(item.key, repr(said))
-
-
-def request_id_of(item: Item, run_id: str) -> str:
-    """The request that the primary's answer and all candidates' belong to."""
-    if item.logged is not None:
-        return item.request_id or logged_id(item)
-    return replay_id("call", run_id, item.key, item.request.input_hash)
 
 
 @dataclass(slots=True)

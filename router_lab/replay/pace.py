@@ -16,6 +16,11 @@ from router_lab.settings.models import RetryPolicy
 
 _FIRST = 8
 _LONGEST_WAIT_S = 60.0
+# Failures with nothing but failures between them, each after a longer wait, after which a server is given up;
+# one that says when to come back is asked again, until it has been waited for so long.
+_FAILURES, _WAITED_S = 12, 600.0
+# A wait of no length counts as this, so that it ends at all.
+_LEAST_WAIT_S = 0.5
 
 
 class Pace:
@@ -32,7 +37,13 @@ class Pace:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._quiet_until = 0.0
         self._cut_at = 0.0
-        self.failures_in_a_row = 0
+        self._failures_in_a_row = 0
+        self._patience = 1.0
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the server has given nothing but failures for too long."""
+        return self._patience <= 0
 
     @property
     def limit(self) -> int:
@@ -66,7 +77,7 @@ class Pace:
 
     def answered(self) -> None:
         """The server answered."""
-        self.failures_in_a_row = 0
+        self._failures_in_a_row, self._patience = 0, 1.0
         self._limit = min(self._most, self._limit + (1.0 if self._is_starting else 1.0 / self._limit))
         self.leave()
 
@@ -77,8 +88,10 @@ class Pace:
             self._is_starting = False
             self._cut_at = now
             self._limit = max(1.0, self._limit / 2)
-            backoff = min(self._policy.max_s, self._policy.base_s * 2.0 ** min(self.failures_in_a_row, 20))
-            self.failures_in_a_row += 1
+            backoff = min(self._policy.max_s, self._policy.base_s * 2.0 ** min(self._failures_in_a_row, 20))
+            self._failures_in_a_row += 1
+            said = None if wait_s is None else max(min(wait_s, _LONGEST_WAIT_S), _LEAST_WAIT_S)
+            self._patience -= 1.001 / _FAILURES if said is None else said / _WAITED_S
             pause = self._rng.uniform(backoff / 2, backoff) if wait_s is None else wait_s
             self._quiet_until = max(self._quiet_until, now + min(pause, _LONGEST_WAIT_S))
         elif wait_s is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -109,20 +110,30 @@ def _known(tables: Any, wanted: Any) -> frozenset[str]:
 
 
 def _expected_pairs(tables: Any, expectations: Expectations) -> Iterator[tuple[str, Row]]:
-    """The finished pairs of these rows, by the request that the row became; noise pairs left out."""
+    """The finished pairs of these rows, by the request that the row became; noise pairs left out.
+
+    The few are looked for in the many one after the other: joined in one query, it may be the many that are
+    held in memory.
+    """
     from router_lab.analysis.evidence.marks import both_answered
 
     attempts, pairs = tables.attempts, tables.comparisons
     wanted = _wanted("task_id", {task_id for task_id, _ in expectations})
-    asked = attempts.filter(~attempts.is_shadow & attempts.task_id.notnull()).semi_join(wanted, "task_id")
-    requests = asked.select("request_id", "task_id").distinct()
+    asked = attempts.filter(~attempts.is_shadow).semi_join(wanted, "task_id")
+    task_ids = defaultdict(set)
+    for one in _rows(asked.select("request_id", "task_id")):
+        task_ids[one["request_id"]].add(one["task_id"])
     finished = pairs.filter((both_answered(pairs) | (pairs.status == "shadow_failed")) & ~pairs.is_noise)
-    found = finished.select("comparison_id", "request_id", "task_type").inner_join(requests, "request_id")
-    for batch in _arrow_of(found.select("comparison_id", "task_id", "task_type")).to_batches(_AT_ONCE):
-        for one in batch.to_pylist():
-            row = expectations.get((one["task_id"], one["task_type"]))
-            if row is not None:
+    found = finished.semi_join(_wanted("request_id", task_ids), "request_id")
+    for one in _rows(found.select("comparison_id", "request_id", "task_type")):
+        for task_id in task_ids[one["request_id"]]:
+            if (row := expectations.get((task_id, one["task_type"]))) is not None:
                 yield one["comparison_id"], row
+
+
+def _rows(expression: Any) -> Iterator[Mapping[str, Any]]:
+    for batch in _arrow_of(expression).to_batches(_AT_ONCE):
+        yield from batch.to_pylist()
 
 
 def _answers(tables: Any, wanted: Any) -> Iterator[list[Mapping[str, Any]]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from router_lab.counted import counted
 from router_lab.errors import ConfigError, RouterLabError
@@ -47,6 +48,19 @@ class Item:
     request_id: str | None
     chance: float = 1.0
     again: tuple[Logged, ...] = ()
+
+
+def logged_id(item: Item) -> str:
+    """The id of the row of a log's answer, where the log has none of ours."""
+    said = [] if item.logged is None else [item.logged.output, item.logged.tool_calls]
+    return replay_id(item.key, repr(said))
+
+
+def request_id_of(item: Item, run_id: str) -> str:
+    """The request that the primary's answer and all candidates' belong to."""
+    if item.logged is not None:
+        return item.request_id or logged_id(item)
+    return replay_id("call", run_id, item.key, item.request.input_hash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +217,7 @@ class ItemReader:
             repeated,
             {kind: drawn[kind] / kinds[kind] for kind in kinds},
             some_keys,
-            _names(found.keys, found.names, None if some_keys is None else some_keys | repeated),
+            _identities(found, some_keys),
         )
         total = sum(drawn.values())
         plan = Plan(
@@ -225,8 +239,13 @@ class ItemReader:
             if isinstance(read, ConfigError):
                 found.problems.add(RowProblem(found.rows, str(read)))
             else:
-                found.add(read)
+                found.add(read, self._identity(read))
         return found
+
+    def _identity(self, item: Item) -> int:
+        request = item.request.on(self._router.route(item.row.task_type).parameters)
+        logged = "" if item.logged is None else request_id_of(item, "")
+        return row64(item.row.task_type, item.row.task_id, request.input_hash, logged)
 
     def _drawn(self, repeated: frozenset[int], drawn: Mapping[str, int], seed: int) -> frozenset[int]:
         """The keys with the smallest hashes of each task type: whatever the order of the rows."""
@@ -333,15 +352,12 @@ class ItemReader:
 
 @dataclass(frozen=True, slots=True)
 class RowChoice:
-    """Which rows take part: all, or those drawn; keys that several rows without an id share.
-
-    `names` are those of `name64`, of rows that share a key without their numbers.
-    """
+    """Which rows take part: all, or those drawn; keys that several share. `rows` are those of `row64`."""
 
     repeated: frozenset[int]
     chances: Mapping[str, float]
     keys: frozenset[int] | None
-    names: TextSet
+    rows: TextSet
 
     def chance(self, item: Item) -> float | None:
         """The chance with which a row was drawn; None for one that was not."""
@@ -352,19 +368,19 @@ class RowChoice:
 
 @dataclass(slots=True)
 class _FoundRows:
-    """The rows of a source: of those that can be used their keys, names and task types, and some of them."""
+    """The rows of a source: of those that can be used keys, identities and task types, and some of them."""
 
     some: _Reservoir
     keys: array[int] = field(default_factory=lambda: array("Q"))
-    names: array[int] = field(default_factory=lambda: array("Q"))
+    identities: array[int] = field(default_factory=lambda: array("Q"))
     kinds: Counter[str] = field(default_factory=Counter)
     problems: RowProblems = field(default_factory=RowProblems)
     rows: int = 0
 
-    def add(self, item: Item) -> None:
+    def add(self, item: Item, identity: int) -> None:
         """One that can be used."""
         self.keys.append(key64(item.key))
-        self.names.append(name64(item.row.task_type, item.row.task_id))
+        self.identities.append(identity)
         self.kinds[item.row.task_type] += 1
         self.some.offer(item)
 
@@ -412,18 +428,22 @@ def _allocated(kinds: Mapping[str, int], sample: int) -> dict[str, int]:
     return drawn
 
 
-def name64(task_type: str, task_id: str) -> int:
-    """64 bits for what a pair's row says of its row in the log."""
-    return key64(f"{task_type}\n{task_id}")
+def row64(task_type: str, task_id: str, input_hash: str, logged: str) -> int:
+    """64 bits for a row as its pairs tell it: its name, its question, and the request of the log's answer."""
+    return key64("\n".join((task_type, task_id, input_hash, logged)))
 
 
-def _names(keys: array[int], names: array[int], some: Collection[int] | None) -> TextSet:
-    """The names of all rows, or of those with some keys."""
-    found = np.frombuffer(names, dtype=np.uint64) if names else np.empty(0, dtype=np.uint64)
-    if some is None or not names:
-        return TextSet(keys=found)
+def _identities(found: _FoundRows, some: Collection[int] | None) -> TextSet:
+    """Those of all rows, or of the ones with some keys."""
+    all_of_them = _as_array(found.identities)
+    if some is None:
+        return TextSet(keys=all_of_them)
     drawn = np.fromiter(some, dtype=np.uint64)
-    return TextSet(keys=found[np.isin(np.frombuffer(keys, dtype=np.uint64), drawn)])
+    return TextSet(keys=all_of_them[np.isin(_as_array(found.keys), drawn)])
+
+
+def _as_array(numbers: array[int]) -> NDArray[np.uint64]:
+    return np.frombuffer(numbers, dtype=np.uint64) if numbers else np.empty(0, dtype=np.uint64)
 
 
 def _repeated(keys: array[int]) -> frozenset[int]:

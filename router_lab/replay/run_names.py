@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isclose
 from typing import Any
 
 from router_lab.errors import ConfigError
-from router_lab.replay.paid_pairs import TextSet
-from router_lab.replay.plan import RowChoice, name64
+from router_lab.replay.plan import RowChoice, row64
 
-# A row without an id that others equal has its number behind its name.
-_NUMBER = re.compile(r"-\d+\Z")
 _AT_ONCE = 50_000
 
 
@@ -32,9 +28,10 @@ def fitting_run_id(ledger: Any, name: str, chosen: RowChoice, *, is_own: bool) -
             return run_id
         if is_own:
             raise ConfigError(
-                f"run_id={run_id!r}: the ledger has pairs of this run of rows that do not take part now, "
-                f"such as {strange}: another file, task type, time or sample would be mixed with them. Ask "
-                "for the same rows again, or give these a run_id of their own"
+                f"run_id={run_id!r}: the ledger has pairs of this run of rows that do not take part now, or "
+                f"not with that text and logged answer, such as {strange}: another file, task type, time or "
+                "sample would be mixed with them. Ask for the same rows again, or give these a run_id of "
+                "their own (with reuse=True, answers that are there are not paid again)"
             )
         number += 1
 
@@ -76,14 +73,13 @@ def _strange_row(ledger: Any, run_id: str, chosen: RowChoice) -> str | None:
     pairs = _pairs(ledger, run_id)
     if pairs is None:
         return None
-    for kind, task_id in _rows(pairs.select("task_type", "task_id").distinct()):
-        if task_id is not None and not _is_there(kind, task_id, chosen.names):
+    columns = pairs.select("task_type", "task_id", "input_hash", "request_id")
+    for kind, task_id, input_hash, request_id in _rows(columns):
+        # Of a primary that was called the rest of the row says the request.
+        same = (row64(kind, task_id or "", input_hash, logged) for logged in (request_id, ""))
+        if task_id is not None and not any(map(chosen.rows.has, same)):
             return f"{task_id[:60]!r} of {kind}"
     return None
-
-
-def _is_there(kind: str, task_id: str, names: TextSet) -> bool:
-    return names.has(name64(kind, task_id)) or names.has(name64(kind, _NUMBER.sub("", task_id)))
 
 
 def _pairs(ledger: Any, run_id: str) -> Any:

@@ -12,6 +12,7 @@ import pytest
 
 import router_lab as rl
 from lab import Lab, laboratory
+from router_lab import sim
 from router_lab.errors import ConfigError
 from router_lab.replay import Candidate
 
@@ -398,6 +399,39 @@ async def test_a_server_without_room_is_waited_for_and_every_row_is_answered(lab
     answered = lab.attempts[lab.attempts["is_shadow"] & (lab.attempts["outcome"] == "ok")]
     # Nobody is asked while the server is left alone: the last refusal came well before the first answer.
     assert len(answered) == 20 and not answered["comparison_id"].duplicated().any()
+
+
+@pytest.mark.parametrize("retry_after_s", [None, 0.0, 0.01])
+async def test_no_row_is_lost_or_doubled_in_a_storm_of_refusals(
+    lab: Lab, retry_after_s: float | None
+) -> None:
+    lab.server.app.script(sim.Chaos({"429": 0.4, "529": 0.1}, 3, retry_after_s=retry_after_s))
+    async with lab.router(ROUTING) as router:
+        run = await rl.replay(router, log(60), candidates=["cheap"], concurrency=16)
+    assert run["cheap"].answered == 60 and run.is_complete, run
+    asked = lab.attempts[lab.attempts["is_shadow"]]
+    answered = asked[asked["outcome"] == "ok"]
+    assert len(answered) == 60 and not answered["comparison_id"].duplicated().any()
+    assert len(asked) == len(lab.served) > 90
+    spend = lab.ledger.spend().set_index("scope").loc["daily"]
+    assert spend["held_usd"] == 0
+    assert spend["spent_usd"] == pytest.approx(asked["worst_usd"].fillna(asked["cost_usd"]).sum())
+
+
+async def test_a_server_that_says_when_to_come_back_is_waited_for_longer_than_one_that_does_not(
+    lab: Lab,
+) -> None:
+    full = {"kind": "status", "status": 429, "times": 40}
+    lab.server.app.script([full | {"retry_after_s": 0.002}])
+    async with lab.router(ROUTING) as router:
+        patient = await rl.replay(router, log(20), candidates=["cheap"], concurrency=4)
+        assert patient.is_complete and len(lab.served) == 60
+        lab.server.app.script([full | {"times": None}])
+        more = {"candidates": ["cheap"], "concurrency": 4, "run_id": "again"}
+        given_up = await rl.replay(router, log(20), **more)
+        assert "nothing but failures" in (given_up["cheap"].stopped or "")
+        lab.server.app.script([])
+        assert (await rl.replay(router, log(20), **more)).is_complete
 
 
 async def test_a_server_that_is_out_ends_its_candidate_alone(lab: Lab) -> None:

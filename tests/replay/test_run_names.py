@@ -89,3 +89,38 @@ async def test_equal_rows_without_ids_are_the_same_rows_again(lab: Lab) -> None:
     assert (await replayed(lab, log, run_id="same")).counts["answered"] == 3
     again = await replayed(lab, log, run_id="same")
     assert again.counts["skipped"] == 3 and len(lab.served) == 3
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("primary", ["logged", "call"])
+@pytest.mark.parametrize("change", [{"prompt": "How light is it?"}, {"output": "9"}, {"system": "Be brief."}])
+async def test_a_row_that_was_edited_is_not_mixed_with_what_it_was(
+    lab: Lab, tmp_path: Path, change: dict[str, Any], primary: Any, named: bool
+) -> None:
+    before, edited = rows(4), rows(6)[::-1]
+    if not named:
+        before, edited = ([{**row, "id": None} for row in log] for log in (before, edited))
+    edited[4] = edited[4] | change
+    await replayed(lab, written(tmp_path / "log.jsonl", before), primary=primary)
+    served = len(lab.served)
+    log = written(tmp_path / "log.jsonl", edited)
+    if primary == "call" and "output" in change:  # which is then no part of a row
+        assert (await replayed(lab, log, primary=primary)).counts["answered"] == 2
+        return
+    with pytest.raises(ConfigError, match="not with that text and logged answer"):
+        await replayed(lab, log, primary=primary)
+    assert len(lab.served) == served
+    run = await replayed(lab, log, primary=primary, run_id="edited", reuse=True)
+    reused = 4 if "output" in change else 3
+    assert (run.counts["answered"], run.counts["reused"], len(run.frame)) == (6, reused, 6)
+
+
+async def test_rows_that_were_added_and_moved_are_asked_and_one_that_was_taken_out_is_named(
+    lab: Lab, tmp_path: Path
+) -> None:
+    await replayed(lab, written(tmp_path / "log.jsonl", rows(4)))
+    more = await replayed(lab, written(tmp_path / "log.jsonl", rows(7)[::-1]))
+    assert (more.counts["answered"], more.counts["skipped"]) == (3, 4) and len(lab.served) == 7
+    with pytest.raises(ConfigError, match="'ask-2' of ask"):
+        await replayed(lab, written(tmp_path / "log.jsonl", rows(2) + rows(4, first=3)))
+    assert len(lab.served) == 7

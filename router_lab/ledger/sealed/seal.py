@@ -45,6 +45,8 @@ from router_lab.ledger.sealed.parquet import DayFile
 _log = logging.getLogger("router_lab.ledger")
 # What becomes one row group: while it is compressed, the next rows are read.
 _ROWS_AT_A_TIME = 4096
+# Less of them where texts are long: what is read, sorted and compressed is held several times over.
+_BYTES_AT_A_TIME = 8 << 20
 # Each page is needed once: a cache (100 KiB) that the processor's own cache holds is the fastest.
 _READ_ONCE = "PRAGMA cache_size = -100"
 
@@ -113,7 +115,7 @@ class Sealer:
                 journal.execute(_READ_ONCE)
                 file_name = batch.file_name(ledger_id_of(journal))
                 # One thread for both steps: two would fight over the interpreter's lock.
-                some = map(as_arrow, stretches(journal, batch.source, _ROWS_AT_A_TIME))
+                some = map(as_arrow, stretches(journal, batch.source, _ROWS_AT_A_TIME, _BYTES_AT_A_TIME))
                 for rows in ahead(some):
                     pool.release_unused()  # what earlier reading left: sealing is when the most is needed
                     for date, of_day in split_by_date(table, rows):
