@@ -42,7 +42,7 @@ from router_lab.analysis.evidence.quality import (
 )
 from router_lab.analysis.evidence.row_selection import rows_where
 from router_lab.analysis.exit.watches import newest_watches
-from router_lab.analysis.ledger_tables import history, tables_if_any, watch_history
+from router_lab.analysis.ledger_tables import history, opened, tables_if_any, watch_history
 from router_lab.analysis.outlook import more_pairs, more_pairs_between, scores_to_settle
 from router_lab.analysis.statistics.ab_power import detectable
 from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean, holm
@@ -188,6 +188,7 @@ def ab(
     if unknown := sorted({*arguments.texts("allow", allow, of_refusals)} - {*REFUSALS}):
         hint = nearest_hint(unknown[0], REFUSALS)
         raise ConfigError(f"allow names {', '.join(map(repr, unknown))}; it is {of_refusals}{hint}")
+    pairs = opened(pairs)
     basis = asked_basis(pairs, basis, scored_by)
     named = [cluster] if cluster and cluster != "input_hash" else []
     rows = judged_pairs(pairs, by, named, basis=basis, scored_by=scored_by)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ import pandas as pd
 
 from router_lab import arguments
 from router_lab.errors import ConfigError, LedgerError, ReplacedFilesError, RouterLabError, error_line
-from router_lab.ledger.reading.queries import arrow_table
+from router_lab.ledger.reading.queries import arrow_table, asked
 from router_lab.ledger.reading.tables import Tables, tables_in
 
 ACCEPTED = (
@@ -55,6 +55,12 @@ def tables_if_any(source: Any) -> Tables | None:
         made: Tables = source.tables()
         return made
     return None
+
+
+def opened(source: Any) -> Any:
+    """The tables of a `Source`, all of one moment however often they are asked; anything else as it is."""
+    found = tables_if_any(source)
+    return source if found is None else found
 
 
 def open(path: str | Path, backend: str = "duckdb", connection: Any = None) -> Any:  # noqa: A001
@@ -129,6 +135,16 @@ def arrow_of(expression: Any) -> Any:
     """Run an Ibis expression: a pyarrow table or scalar. Raises `LedgerError` naming an unreadable file."""
     try:
         return arrow_table(expression)
+    except Exception as error:
+        raise unreadable(error) from error
+
+
+def answer_of(tables: Any, question: Callable[..., Any], *words: Hashable) -> Any:
+    """As `arrow_of`, of a question that is often asked of a ledger: see `queries.asked`."""
+    try:
+        return asked(tables, question, *words)
+    except RouterLabError:
+        raise
     except Exception as error:
         raise unreadable(error) from error
 

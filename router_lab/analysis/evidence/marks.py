@@ -20,7 +20,7 @@ from scipy.special import stdtrit
 from router_lab import arguments
 from router_lab.analysis.evidence.ladder import REPLAY
 from router_lab.analysis.evidence.strata import MarkedStratum, has_phases, masses
-from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
+from router_lab.analysis.ledger_tables import Source, answer_of, frame_of, tables_of
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import HASHED, hashed
 from router_lab.records import BOTH_ANSWERED
@@ -53,12 +53,29 @@ def marks_table(tables: Any, by: str | None = None) -> Any:
     """
     if not hasattr(tables, "scores"):
         raise ConfigError("marks are scores of a ledger, which these tables do not have")
+    return marks_of(tables, has_drawn_phases(tables, by), by)
+
+
+def has_drawn_phases(tables: Any, by: str | None = None) -> bool:
+    """Whether marks were drawn in more than one go (see `strata.has_phases`)."""
+    drawn = answer_of(tables, _strata_drawn, by)
+    return has_phases(drawn.to_pandas()["stratum"])
+
+
+def _strata_drawn(tables: Any, by: str | None) -> Any:
+    scores = _scores_of_pairs(tables, by)
+    return scores.filter(scores.stratum.notnull()).select("stratum").distinct()
+
+
+def marks_of(tables: Any, is_phased: bool, by: str | None = None) -> Any:
+    """`marks_table`, where it is known whether they were drawn in more than one go."""
+    said = _per_pair(_standing(_scores_of_pairs(tables, by)))
+    return _with_chances(_named(said, tables.comparisons), tables.comparisons, is_phased)
+
+
+def _scores_of_pairs(tables: Any, by: str | None) -> Any:
     scores = tables.scores.filter(tables.scores.comparison_id.notnull())
-    if by is not None:
-        scores = scores.filter(scores.by == by)
-    said = _per_pair(_standing(scores))
-    strata = frame_of(scores.filter(scores.stratum.notnull()).select("stratum").distinct())["stratum"]
-    return _with_chances(_named(said, tables.comparisons), tables.comparisons, has_phases(strata))
+    return scores if by is None else scores.filter(scores.by == by)
 
 
 def _standing(scores: Any) -> Any:
@@ -210,11 +227,19 @@ def both_stored(pairs: Any) -> Any:
 
 def values_with_stored_pairs(tables: Any, by: str) -> set[Any]:
     """Of which values of the column `by` there are pairs whose two answers are stored to be read."""
-    pairs = tables.comparisons
-    pairs = pairs.filter(both_answered(pairs), both_stored(pairs)).select(by)
-    first = set(frame_of(pairs.limit(_FIRST).distinct())[by])
+    first = set(answer_of(tables, _first_with_stored, by).to_pandas()[by])
+    pairs = _with_stored(tables, by)
     rest = pairs.filter(pairs[by].notin(sorted(first))) if first else pairs
     return first | set(frame_of(rest.distinct())[by])
+
+
+def _with_stored(tables: Any, by: str) -> Any:
+    pairs = tables.comparisons
+    return pairs.filter(both_answered(pairs), both_stored(pairs)).select(by)
+
+
+def _first_with_stored(tables: Any, by: str) -> Any:
+    return _with_stored(tables, by).limit(_FIRST).distinct()
 
 
 @dataclass(frozen=True, slots=True)

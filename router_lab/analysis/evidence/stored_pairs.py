@@ -16,9 +16,9 @@ import pandas as pd
 
 from router_lab.analysis.evidence.criteria import CRITERIA
 from router_lab.analysis.evidence.ladder import BESIDE, BETWEEN_NAMES, KINDS, PREFIX, REPLAY, SCORED
-from router_lab.analysis.evidence.marks import marks_table, with_kinds
+from router_lab.analysis.evidence.marks import has_drawn_phases, marks_of, with_kinds
 from router_lab.analysis.evidence.scorers import scorer_agreement
-from router_lab.analysis.ledger_tables import frame_of, worst_usd
+from router_lab.analysis.ledger_tables import answer_of, frame_of, worst_usd
 from router_lab.defaults import OWN_LIKENESS, SIMILARITIES
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed
@@ -61,11 +61,29 @@ def billed_pairs(tables: Tables, pairs: Any = None) -> Any:
 
 def known_endings(comparisons: Any) -> Any:
     """The comparisons with the endings that older versions did not write, as far as the texts tell: empty."""
+    if not frame_of(_older(comparisons)).iloc[0, 0]:
+        return comparisons  # the texts, which are most of a ledger, need not be read
+    return with_endings(comparisons)
+
+
+def lacks_endings(tables: Tables) -> bool:
+    """Whether the tables have pairs of older versions, whose endings the texts tell."""
+    return bool(answer_of(tables, _older_of)[0][0].as_py())
+
+
+def with_endings(comparisons: Any) -> Any:
+    """`known_endings` of tables that lack some."""
+    return comparisons.mutate(**{f"{side}_ending": _ending(comparisons, side) for side in SIDES})
+
+
+def _older_of(tables: Any) -> Any:
+    return _older(tables.comparisons)
+
+
+def _older(comparisons: Any) -> Any:
     is_older = comparisons.primary_ending.isnull() | comparisons.shadow_ending.isnull()
     older = comparisons.filter(is_older & comparisons.status.isin(list(BOTH_ANSWERED)))
-    if not frame_of(older.count().as_table()).iloc[0, 0]:
-        return comparisons  # the texts, which are most of a ledger, need not be read
-    return comparisons.mutate(**{f"{side}_ending": _ending(comparisons, side) for side in SIDES})
+    return older.count().as_table()
 
 
 def _ending(pairs: Any, side: Side) -> Any:
@@ -168,7 +186,11 @@ def shadow_answered(pairs: Any) -> Any:
 
 def has_scores(tables: Any) -> bool:
     """Whether the tables have a score of anything."""
-    return hasattr(tables, "scores") and len(frame_of(tables.scores.select("score_id").limit(1))) > 0
+    return hasattr(tables, "scores") and answer_of(tables, _one_score).num_rows > 0
+
+
+def _one_score(tables: Any) -> Any:
+    return tables.scores.select("score_id").limit(1)
 
 
 def with_scores(
@@ -232,7 +254,14 @@ def scores_of_pairs(tables: Any, asked: AskedScorer | None = None) -> pd.DataFra
     mixed with those chosen freely, nor likeness to an expected answer with ground truth. `names` are those
     of who scored the pair.
     """
-    said = marks_table(tables)
+    if has_drawn_phases(tables):  # how much a mark stands for is then worked out here
+        return _wide(frame_of(_scores_by_kind(tables, True, asked)))
+    return _wide(answer_of(tables, _scores_by_kind, False, asked).to_pandas(date_as_object=False))
+
+
+def _scores_by_kind(tables: Any, is_phased: bool, asked: AskedScorer | None) -> Any:
+    """The scores of each pair and kind of scorer, as an Ibis table."""
+    said = marks_of(tables, is_phased)
     comparative = (said.kind == "judge") | said.verdict.isin([*VERDICT_SCORES]).fill_null(False)
     said = said.mutate(kind=(said.kind == "person").ifelse("people", said.kind), comparative=comparative)
     if asked is not None:
@@ -249,7 +278,7 @@ def scores_of_pairs(tables: Any, asked: AskedScorer | None = None) -> pd.DataFra
     said = said.mutate(newer=ibis.row_number().over(newest))
     said = said.filter((said.kind != "truth") | (said.newer == 0))
     drawn = ~said.chosen
-    each = said.group_by("comparison_id", "kind").aggregate(
+    return said.group_by("comparison_id", "kind").aggregate(
         **{
             name: said[name].mean(where=drawn).fill_null(said[name].mean())
             for name in ("primary_score", "shadow_score")
@@ -263,7 +292,6 @@ def scores_of_pairs(tables: Any, asked: AskedScorer | None = None) -> pd.DataFra
         marked_at=said["at"].max(where=drawn),
         names=said.by.group_concat(BETWEEN_NAMES),
     )
-    return _wide(frame_of(each))
 
 
 def _of_newest_criteria(said: Any) -> Any:
@@ -310,9 +338,13 @@ def _scorers(tables: Any) -> dict[str, str]:
     """The kind of everybody who scored a stored pair, by name."""
     if not hasattr(tables, "scores"):
         return {}
-    of_pairs = with_kinds(tables.scores.filter(tables.scores.comparison_id.notnull()))
-    given = frame_of(of_pairs.select("by", "kind").distinct()).sort_values("kind")
+    given = answer_of(tables, _names_and_kinds).to_pandas().sort_values("kind")
     return dict(zip(given["by"], given["kind"].replace("person", "people"), strict=True))
+
+
+def _names_and_kinds(tables: Any) -> Any:
+    of_pairs = with_kinds(tables.scores.filter(tables.scores.comparison_id.notnull()))
+    return of_pairs.select("by", "kind").distinct()
 
 
 def _judges_of_pairs(tables: Any) -> dict[str, str]:

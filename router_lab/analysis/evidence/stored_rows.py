@@ -18,14 +18,15 @@ from router_lab.analysis.evidence.stored_pairs import (
     billed_pairs,
     has_scores,
     judge_name,
-    known_endings,
+    lacks_endings,
     likeness,
     preference,
     shadow_answered,
     shadow_error,
     shadow_prompt,
+    with_endings,
 )
-from router_lab.analysis.ledger_tables import arrow_of, frame_of
+from router_lab.analysis.ledger_tables import answer_of, frame_of
 
 # Few texts over many rows: as categories they take a byte a row, and are told apart at once.
 _FEW_TEXTS: Final = (
@@ -54,13 +55,13 @@ def rows_of_ledger(tables: Any, wanted: Sequence[str], keys: Collection[str]) ->
 
     Texts that are no `keys` may be categories; ids of a ledger without scores numbers that tell them apart.
     """
-    pairs = _with_told(known_endings(tables.comparisons))
+    is_older = lacks_endings(tables)
     found = None
     if tables.comparisons.get_backend().name == "duckdb":  # other engines have other numbers
         # What is drawn with a judge's help goes by the texts.
         numbered = [name for name in _IDS if name not in keys and not has_scores(tables)]
-        found = _by_kind(tables, pairs, wanted, keys, numbered)
-    return found or _in_order(_frame(billed_pairs(tables, pairs), wanted, keys))
+        found = _by_kind(tables, is_older, wanted, keys, numbered)
+    return found or _in_order(_frame(billed_pairs(tables, _told_pairs(tables, is_older)), wanted, keys))
 
 
 def rows_of_table(table: Any, wanted: Sequence[str], keys: Collection[str]) -> tuple[pd.DataFrame, bool]:
@@ -97,23 +98,45 @@ def _decoded(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def _told_pairs(tables: Any, is_older: bool) -> Any:
+    return _with_told(with_endings(tables.comparisons) if is_older else tables.comparisons)
+
+
+def _pairs_with_kind(tables: Any, is_older: bool, wanted: Sequence[str]) -> tuple[Any, list[str]]:
+    """The pairs with a number for what they say in texts of which there are few, and the names of these."""
+    pairs = _told_pairs(tables, is_older)
+    few = [name for name in _FEW_VALUES if name in wanted and name in pairs.columns]
+    return pairs.mutate(**{_KIND: ibis.struct({name: pairs[name] for name in few}).hash()}), few
+
+
+def _kinds(tables: Any, is_older: bool, wanted: Sequence[str], scarce: Sequence[str]) -> Any:
+    """What the kinds of pairs say, and whether they have any of what is `scarce`."""
+    pairs, few = _pairs_with_kind(tables, is_older, wanted)
+    known = {name: pairs[name].notnull().any() for name in scarce if name in pairs.columns}
+    return pairs.group_by(_KIND, *few).aggregate(**known).limit(_MOST_KINDS + 1)
+
+
+def _rows(
+    tables: Any, is_older: bool, wanted: Sequence[str], unread: Sequence[str], numbered: Sequence[str]
+) -> Any:
+    """The columns `wanted` of the pairs as billed but for those `unread`, with the number of their kind."""
+    found = billed_pairs(tables, _pairs_with_kind(tables, is_older, wanted)[0])
+    found = found.select(_KIND, *(name for name in wanted if name in found.columns and name not in unread))
+    return found.mutate(**{name: found[name].hash() for name in numbered})
+
+
 def _by_kind(
-    tables: Any, pairs: Any, wanted: Sequence[str], keys: Collection[str], numbered: Sequence[str]
+    tables: Any, is_older: bool, wanted: Sequence[str], keys: Collection[str], numbered: Sequence[str]
 ) -> tuple[pd.DataFrame, bool] | None:
     """As `rows_of_ledger`; None where texts differ from row to row."""
-    few = [name for name in _FEW_VALUES if name in wanted and name in pairs.columns]
-    scarce = [name for name in _SCARCE if name in wanted and name in pairs.columns and name not in keys]
-    pairs = pairs.mutate(**{_KIND: ibis.struct({name: pairs[name] for name in few}).hash()})
-    known = {name: pairs[name].notnull().any() for name in scarce}
-    kinds = frame_of(pairs.group_by(_KIND, *few).aggregate(**known).limit(_MOST_KINDS + 1))
+    wanted = tuple(dict.fromkeys(wanted))
+    scarce = tuple([name for name in _SCARCE if name in wanted and name not in keys])
+    kinds = answer_of(tables, _kinds, is_older, wanted, scarce).to_pandas(date_as_object=False)
     if len(kinds) > _MOST_KINDS or kinds[_KIND].duplicated().any():
         return None
-    unread = {*few, *(name for name in scarce if not kinds[name].any())}
-    found = billed_pairs(tables, pairs)
-    found = found.select(
-        _KIND, *(name for name in dict.fromkeys(wanted) if name in found.columns and name not in unread)
-    )
-    rows = arrow_of(found.mutate(**{name: found[name].hash() for name in numbered}))
+    few = [name for name in kinds.columns if name not in (_KIND, *scarce)]
+    unread = (*few, *(name for name in scarce if name in kinds and not kinds[name].any()))
+    rows = answer_of(tables, _rows, is_older, wanted, unread, tuple(numbered))
     place = pd.Index(kinds[_KIND]).get_indexer(rows[_KIND].to_numpy())
     if (place < 0).any():  # a table that is another at every look
         return None

@@ -1,15 +1,19 @@
 """Ibis expressions run on DuckDB: an expression in, an Arrow table out; its SQL is written once per process.
 
 Ibis takes up to a tenth of a second to write the SQL of a metric, DuckDB less to answer it. The same
-questions are asked again and again: by a report of each task type, by a panel at every refresh.
+questions are asked again and again: by a report of each task type, by a panel at every refresh. To build
+the expression takes as long once more, so a question that is `asked` of a ledger is built once as well.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from functools import lru_cache
 from typing import Any
 
 import ibis.expr.operations as ops
+
+from router_lab.ledger.reading.tables import Tables, unbound_tables
 
 # What Ibis makes known to the database before it runs an expression.
 _NEEDS_IBIS = (ops.InMemoryTable, ops.SQLQueryResult, ops.ScalarUDF, ops.AggUDF)
@@ -28,6 +32,25 @@ def arrow_table(expression: Any) -> Any:
     # Without its connection, which nothing that is kept may hold open.
     table = backend.con.sql(_sql(expression.unbind().op())).to_arrow_table()
     return table.cast(expression.schema().to_pyarrow())  # DuckDB adds up integers to decimals
+
+
+def asked(tables: Any, question: Callable[..., Any], *words: Hashable) -> Any:
+    """The rows of `question(tables, *words)`, a table expression, as `arrow_table` gives them.
+
+    Of a ledger on DuckDB the expression is built and written once for the same `words`: a `question` asks
+    nothing itself, and knows the tables by their columns alone. Raises what the engine does.
+    """
+    if not isinstance(tables, Tables) or tables.connection.name != "duckdb":
+        return arrow_table(question(tables, *words))
+    sql, schema = _written(question, words)
+    return tables.connection.con.sql(sql).to_arrow_table().cast(schema)
+
+
+@lru_cache(maxsize=256)
+def _written(question: Callable[..., Any], words: tuple[Hashable, ...]) -> tuple[str, Any]:
+    """The SQL of a question, and the Arrow schema of its answer."""
+    expression = question(unbound_tables(), *words)
+    return _sql(expression.op()), expression.schema().to_pyarrow()
 
 
 @lru_cache(maxsize=256)

@@ -99,11 +99,24 @@ def _connected(backend: Any, connection: Any) -> Any:
     return target
 
 
+def unbound_tables() -> Tables:
+    """The tables of any ledger on DuckDB, without their rows."""
+    import ibis
+
+    tables = {name: ibis.table(_ibis_schema(table), name=name) for name, table in TABLES.items()}
+    return Tables(None, tables)
+
+
 def _known_table(target: Any, table: Table) -> Any:
     """What `target.table` gives, without asking the database for the types that we know."""
+    from ibis.expr.operations import DatabaseTable
+
+    return DatabaseTable(name=table.name, schema=_ibis_schema(table), source=target).to_expr()
+
+
+def _ibis_schema(table: Table) -> Any:
     import ibis
     import ibis.expr.datatypes as dt
-    from ibis.expr.operations import DatabaseTable
 
     types = {  # spelt as objects: reading them from text takes a hundred times as long
         "string": dt.string,
@@ -113,8 +126,7 @@ def _known_table(target: Any, table: Table) -> Any:
         "time": dt.Timestamp(timezone="UTC", scale=6),
         "json": dt.string,
     }
-    schema = ibis.schema({column.name: types[column.kind] for column in table.columns})
-    return DatabaseTable(name=table.name, schema=schema, source=target).to_expr()
+    return ibis.schema({column.name: types[column.kind] for column in table.columns})
 
 
 def _union(raw: Any, files: Files, view: View) -> str:
