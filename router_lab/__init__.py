@@ -25,6 +25,7 @@ from router_lab.errors import (
     UnsupportedError,
 )
 from router_lab.extras import imported
+from router_lab.nearest import nearest_hint
 
 if TYPE_CHECKING:
     from router_lab import analysis, panels, replay, scores, settings, sim, steering
@@ -104,7 +105,10 @@ def __getattr__(name: str) -> Any:
     try:
         module, attribute = _LAZY[name]
     except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+        hint = (
+            "" if name.startswith("_") else nearest_hint(name, __all__) or f"; rl.help({name!r}) looks for it"
+        )
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}") from None
     with imported():
         value: Any = import_module(module)
         if attribute is not None:

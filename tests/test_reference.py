@@ -73,3 +73,12 @@ def test_every_word_is_told_in_a_sentence():
         assert meaning[0].isupper() and meaning.endswith("."), word
         assert rl.help(word.upper()).entries[0].text == meaning
     assert list(words()) == sorted(words())
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("verdit", "did you mean 'verdict'"), ("monitor", "rl.help('monitor')")]
+)
+def test_a_name_that_is_not_here_says_where_to_look(name, said):
+    with pytest.raises(AttributeError, match=said.replace("(", r"\(").replace(")", r"\)")):
+        getattr(rl, name)
+    assert "rl.analysis.monitor(" in repr(rl.help("monitor"))

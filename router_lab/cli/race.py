@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
-from router_lab.cli.common import Commands, add_command, existing_ledger, number
+from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger, number
 from router_lab.defaults import ALPHA, BASES, MARGIN
 from router_lab.errors import ConfigError
 
 EXAMPLES = """\
-  router-lab race out/ledger --run-id log.jsonl
+  router-lab race --ledger out/ledger --run-id log.jsonl
   router-lab race out/ledger --task-type classify --margin 0.02
   router-lab race out/ledger --run-id log.jsonl --figure frontier.svg
 """
@@ -24,12 +23,9 @@ def add_to(commands: Commands) -> None:
         commands, "race", "judge all candidates together, and name the cheapest within the margin", EXAMPLES
     )
     command.add_argument(
-        "ledger",
-        nargs="?",
-        default=os.environ.get("ROUTER_LAB_LEDGER") or "ledger",
-        metavar="LEDGER",
-        help="the ledger's folder (default: ROUTER_LAB_LEDGER where it is set, else ledger)",
+        "folder", nargs="?", metavar="LEDGER", help="the ledger's folder, the same as --ledger"
     )
+    add_ledger_option(command)
     command.add_argument("--run-id", metavar="NAME", help="the pairs of this replay")
     command.add_argument("--task-type", metavar="PREFIX", help="only this task type and those below it")
     command.add_argument(
@@ -59,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     from router_lab.analysis import RacePlan, plots, race
 
     plan = RacePlan(arguments.margin, arguments.alpha, arguments.basis, arguments.scored_by)
-    with existing_ledger(arguments.ledger) as ledger:
+    with existing_ledger(arguments.folder or arguments.ledger) as ledger:
         found = race(
             ledger, plan, run_id=arguments.run_id, task_type=arguments.task_type, rows=arguments.rows
         )

@@ -50,7 +50,7 @@ class DivisorPanel(SheetPanel):
             widgets.BoundedIntText, "Newest calls", width="190px", min=1, max=50_000, value=last
         )
         controls = (self.task_type, self.model, self.last, self.alpha, self.safety, self.bounds)
-        super().__init__(*controls, below=[SliderNames()])
+        super().__init__(*controls, opened=[SliderNames()])
 
     def _read(self) -> Sheet:
         from router_lab import analysis

@@ -71,7 +71,7 @@ class SheetPanel(Panel[Sheet]):
     heading = ""
     _open: Callable[[], Any]
 
-    def __init__(self, *controls: widgets.Widget, below: Sequence[widgets.Widget] = ()) -> None:
+    def __init__(self, *controls: widgets.Widget, opened: Sequence[widgets.Widget] = ()) -> None:
         self._sheet: Sheet | None = None
         self._drawing = False
         self._body = widgets.HTML(layout=WIDE)
@@ -79,8 +79,9 @@ class SheetPanel(Panel[Sheet]):
         super().__init__(
             widgets.HTML(page(title(self.heading))),
             widgets.HBox([*controls, self.again], layout=ROW),
+            # Above the figures: what a button opens would be out of sight below them.
+            *opened,
             self._body,
-            *below,
         )
         if _in_a_notebook() and arrow_of(self._open().attempts.count()).as_py() > READ_ASIDE_ABOVE:
             self._read_aside()

@@ -36,15 +36,15 @@ class VerdictPanel(SheetPanel):
         self.task_type = chooser("Answer for")
         self.score = control(widgets.Button, "Score some pairs", button_style="primary")
         self.switch = control(widgets.Button, "Stop or continue …")
-        self._below = widgets.VBox(layout=WIDE)
-        super().__init__(self.task_type, self.score, self.switch, below=[self._below])
+        self._opened = widgets.VBox(layout=WIDE)
+        super().__init__(self.task_type, self.score, self.switch, opened=[self._opened])
         self.score.on_click(self._guarded(self.score_some))
         self.switch.on_click(self._guarded(self.stop_or_continue))
 
     def score_some(self) -> MarkingPanel:
         """Show drawn pairs to be marked. Raises `ConfigError` without a ledger that can be written."""
         panel = MarkingPanel(self._ledger, task_type=chosen(self.task_type))
-        self._below.children = [panel]
+        self._opened.children = [panel]
         self.say("What you mark counts once you press Refresh.")
         return panel
 
@@ -57,7 +57,7 @@ class VerdictPanel(SheetPanel):
         if name in [value for _, value in panel.scope.options]:
             panel.scope.value = name
         panel.reason.value = self._reason(name)
-        self._below.children = [panel]
+        self._opened.children = [panel]
         self.say("")
         return panel
 

@@ -12,14 +12,19 @@ from datetime import UTC, datetime
 from router_lab.settings.models import ModelSettings, RouteSettings
 from router_lab.settings.price_list import listed_price
 from router_lab.settings.problems import Path, Problem, did_you_mean, quoted
-from router_lab.task_types import is_complete, is_within
+from router_lab.task_types import SEPARATOR, is_complete, is_within
 
 
 def check_task_types(section: Path, names: Collection[str]) -> Iterator[Problem]:
-    """Names under `section` are task types: segments between `::`, none of them empty."""
+    """Names under `section` are task types: segments between `::`, none of them empty, and no patterns."""
     for name in names:
         if not is_complete(name):
             message = "a task type needs text before, between and after each `::`; remove the empty part"
+            yield Problem((*section, name), message)
+        elif name.endswith("*"):
+            above = name.rstrip("*").removesuffix(SEPARATOR)
+            told = f"write {quoted(above)}" if above else "name each kind of work"
+            message = f"`*` matches nothing here; a name takes in all that is below it, so {told}"
             yield Problem((*section, name), message)
 
 

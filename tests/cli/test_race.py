@@ -27,6 +27,8 @@ def test_a_race_is_told_as_python_tells_it_and_drawn(
     assert main(["race", str(ledger), *options]) == 0
     found = rl.race(ledger, rl.analysis.RacePlan(margin=0.2), run_id="first", rows=120)
     assert capsys.readouterr().out == f"{found}\nwrote {figure}\n"
+    assert main(["race", "--ledger", str(ledger), *options[:-2]]) == 0
+    assert capsys.readouterr().out == f"{found}\n"
     assert "<svg" in figure.read_text("utf-8") and figure.stat().st_mode & 0o777 == 0o600
 
 

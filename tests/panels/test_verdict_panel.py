@@ -26,7 +26,9 @@ def test_scoring_is_one_click(written: rl.Ledger) -> None:
     panel = VerdictPanel(written)
     panel.task_type.value = "extract"
     panel.score.click()
-    (marking,) = panel._below.children
+    (marking,) = panel._opened.children
+    # Above the answers, where it is seen.
+    assert panel.children.index(panel._opened) < panel.children.index(panel._body)
     assert isinstance(marking, MarkingPanel) and marking.current is not None
     assert {check.task_type for check in marking._checks} <= {"extract", "extract::short"}
     assert "Refresh" in panel.status

@@ -202,6 +202,9 @@ def test_whole_numbers_are_numbers_and_anchors_merge() -> None:
             "ollama.token_estimation.divisor_bounds",
             ["lower bound"],
         ),
+        (MINIMAL + "  '*': {model: a}\n", 6, "routing.*", ["matches nothing", "name each"]),
+        (MINIMAL + "  extract::*: {model: a}\n", 6, "routing.extract::*", ["write 'extract'"]),
+        (MINIMAL + "cost: {scopes: {ask*: {daily_usd: 1}}}\n", 6, "cost.scopes.ask*", ["write 'ask'"]),
         ("models: {}\nrouting: {a: {model: b}}\n", 1, "models", ["at least one"]),
         ("routing: {a: {model: b}}\n", 1, "models", ["required and missing"]),
         (

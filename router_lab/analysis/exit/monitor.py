@@ -508,7 +508,7 @@ def _heading(result: MonitorResult) -> str:
     plans = {one.alpha for one in result.watches.values()} or {result.plan.alpha}
     alpha = max(plans)
     late = f" (in all {shares:.3g}: types came after the first plan)" if shares > alpha * 1.001 else ""
-    return f"Monitor: alpha {alpha:g} over {len(result.decisions)} task type(s){late}"
+    return f"Monitor: alpha {alpha:g} over {counted(len(result.decisions), 'task types')}{late}"
 
 
 def _sentence(run: Run, decision: Decision, watch: Watch | None) -> str:

@@ -142,7 +142,7 @@ def verdicts(result: AbResult, ax: Axes | None = None) -> Plot:
 
 
 def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = None) -> Plot:
-    """The confidence sequence of one task type over its pairs, the bar, and where the verdict latched.
+    """The confidence sequence of one task type over its pairs, the bar, and where a verdict was reached.
 
     Drawn in per cent of agreement, or in points of shadow less primary where scores or preferences speak;
     `data` holds what was bet on, from 0 to 1.
@@ -166,17 +166,17 @@ def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = Non
     if decision.decided_after is not None:
         axes.axvline(decision.decided_after, color=RED, linestyle=":")
         at = float(np.interp(decision.decided_after, drawn["pairs"], drawn["mean"]))
-        axes.plot(decision.decided_after, at, "*", markersize=13, color=RED, label="verdict latched")
+        axes.plot(decision.decided_after, at, "*", markersize=13, color=RED, label="verdict reached")
     _close_up(axes, drawn, bar, lowest=0.0 if basis == "agreement" else -100.0)
     finish(
         axes, _standing(task_type, decision), x="distinct inputs compared", y=_QUANTITY[basis], legend=True
     )
-    latched = f", latched after {decision.decided_after:,}" if decision.decided_after else ""
+    reached = f", reached after {decision.decided_after:,}" if decision.decided_after else ""
     mean, low, high, limit = (
         _said(one, basis) for one in (decision.mean, decision.low, decision.high, decision.threshold)
     )
     numbers = (
-        f"{MAY_STOP[decision.outcome]}{latched}; mean {mean} ({low} to {high}) "
+        f"{MAY_STOP[decision.outcome]}{reached}; mean {mean} ({low} to {high}) "
         f"against {limit}, {counted(decision.pairs, 'distinct inputs')}"
     )
     return Plot(name, numbers, data, axes, _looks(data, drawn, basis))

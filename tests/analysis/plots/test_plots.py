@@ -76,7 +76,7 @@ def test_the_latch_is_drawn_where_the_verdict_fell():
     after = result.decisions["classify::ticket"].decided_after
     (star,) = [line for line in plot.axes.lines if line.get_marker() == "*"]
     assert star.get_xdata()[0] == after
-    assert f"latched after {after}" in repr(plot)
+    assert f"reached after {after}" in repr(plot)
 
 
 def test_bars_add_up_to_the_spend(tables):
