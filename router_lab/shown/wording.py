@@ -19,6 +19,9 @@ _UNPRINTABLE = [
 ]
 _CONTROL = dict.fromkeys(_UNPRINTABLE, "\N{REPLACEMENT CHARACTER}")
 _LONGEST = 120
+# A share this near to none or to all is that, but for rounding.
+_NOTHING = 1e-9
+_MOST_DIGITS = 3
 
 # What to do where the texts that a person or a later judge would read are not there.
 UNSTORED = (
@@ -128,8 +131,13 @@ def seconds(time: float) -> str:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """A share such as `95.8%`; a dash when unknown."""
-    return "–" if share != share else f"{100 * share:,.{digits}f}%"
+    """A share such as `95.8%`; a dash when unknown. Nearly all is not `100.0%`, nor nearly nothing `0.0%`."""
+    if share != share:
+        return "–"
+    is_end = min(abs(share), abs(1 - abs(share))) < _NOTHING
+    while not is_end and digits < _MOST_DIGITS and round(100 * abs(share), digits) in (0.0, 100.0):
+        digits += 1
+    return f"{100 * share:,.{digits}f}%"
 
 
 def interval_kind(alpha: float, *, anytime: bool = False) -> str:

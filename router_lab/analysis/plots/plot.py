@@ -19,6 +19,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from router_lab.errors import ConfigError
@@ -29,6 +30,7 @@ from router_lab.shown.wording import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike, NDArray
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#767676",
@@ -116,6 +118,15 @@ def canvas(ax: Axes | None, width: float = 7.2, height: float = 4.4) -> Axes:
     FigureCanvasAgg(figure)
     axes: Axes = figure.add_subplot()
     return axes
+
+
+def error_bars(middle: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[np.float64]:
+    """How far ranges reach below and above their middles, (2, n), as `errorbar` takes it.
+
+    Rounding may put a middle beyond its end by a last digit, which would be refused.
+    """
+    centre = np.atleast_1d(np.asarray(middle, dtype=np.float64))
+    return np.maximum([centre - np.asarray(low), np.asarray(high) - centre], 0.0)
 
 
 def finish(axes: Axes, title: str, *, x: str = "", y: str = "", legend: bool = False) -> None:

@@ -16,6 +16,7 @@ from router_lab.analysis.plots.plot import (
     RED,
     Plot,
     canvas,
+    error_bars,
     finish,
     label,
     nothing,
@@ -86,14 +87,12 @@ def frontier(result: RaceResult, ax: Axes | None = None) -> Plot:
 def _points(axes: Axes, group: pd.DataFrame, state: str) -> None:
     colour, marker = _STYLE[state]
     words = STATES.get(state, "the primary")
-    reach = [(group["gain"] - 100 * group["low"]), (100 * group["high"] - group["gain"])]
     low, high = (100 * group[name].fillna(group[COST[0]]) for name in COST[1:])
-    spread = [group["cost"] - low, high - group["cost"]]
     axes.errorbar(
         group["cost"],
         group["gain"],
-        yerr=np.maximum(reach, 0.0),
-        xerr=np.maximum(spread, 0.0),
+        yerr=error_bars(group["gain"], 100 * group["low"], 100 * group["high"]),
+        xerr=error_bars(group["cost"], low, high),
         fmt=marker,
         color=colour,
         capsize=3,

@@ -20,6 +20,7 @@ from router_lab.analysis.plots.plot import (
     SKY,
     Plot,
     canvas,
+    error_bars,
     finish,
     label,
     nothing,
@@ -101,7 +102,7 @@ def truncation_over_time(source: Source, by: str = "day", ax: Axes | None = None
         axes.fill_between(times, low, high, color=SKY, alpha=0.35, step="mid", label="95% interval")
         axes.plot(times, rate, color=BLUE, marker="o", markersize=3, label="suspect rate")
     else:
-        reach = [rate - low, high - rate]
+        reach = error_bars(rate, low, high)
         axes.errorbar(
             times, rate, yerr=reach, fmt="-o", color=BLUE, capsize=3, label="suspect rate, 95% interval"
         )

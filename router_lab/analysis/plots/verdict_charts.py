@@ -24,6 +24,7 @@ from router_lab.analysis.plots.plot import (
     SKY,
     Plot,
     canvas,
+    error_bars,
     finish,
     label,
     mark_bar,
@@ -88,7 +89,7 @@ def agreement_by_task_type(source: Source, threshold: float = BAR, ax: Axes | No
     for position, (mean, low, high) in enumerate(zip(shown["mean"], lows, highs, strict=True)):
         clear = "above" if low > threshold else "below" if high < threshold else "open"
         colour, marker = {"above": (BLUE, "o"), "below": (ORANGE, "D"), "open": (GREY, "s")}[clear]
-        axes.errorbar(mean, position, xerr=[[mean - low], [high - mean]], fmt=marker, color=colour, capsize=3)
+        axes.errorbar(mean, position, xerr=error_bars(mean, low, high), fmt=marker, color=colour, capsize=3)
     axes.axvline(threshold, color=ORANGE, linestyle="--", label="threshold")
     mark_bar(axes, threshold, f"{threshold:g}", upright=True)
     notes = [_of(row) for row in shown.itertuples()]
@@ -117,8 +118,10 @@ def verdicts(result: AbResult, ax: Axes | None = None) -> Plot:
         return nothing(axes, "A/B verdicts", data, "nothing that could be judged yet")
     for position, row in enumerate(shown.itertuples()):
         colour, marker = _VERDICT_STYLE[row.verdict]
-        reach = [[100 * (row.difference - row.low)], [100 * (row.high - row.difference)]]
-        axes.errorbar(100 * row.difference, position, xerr=reach, fmt=marker, color=colour, capsize=3)
+        middle, low, high = (100 * one for one in (row.difference, row.low, row.high))
+        axes.errorbar(
+            middle, position, xerr=error_bars(middle, low, high), fmt=marker, color=colour, capsize=3
+        )
     axes.axvline(-100 * result.margin, color=ORANGE, linestyle="--", label="accepted loss")
     mark_bar(axes, -100 * result.margin, points(-result.margin), upright=True)
     axes.axvline(0, color=GREY, linewidth=0.8)

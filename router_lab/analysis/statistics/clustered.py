@@ -153,7 +153,8 @@ def cluster_mean(
     inputs = None if clusters is None else pd.factorize(np.asarray(clusters))[0]
     labels = np.arange(len(rows)) if inputs is None else _strata(inputs, mass)
     groups = int(labels.max()) + 1
-    mean = float(mass @ rows / mass.sum())
+    # No mean lies beyond its values, which rounding would have at times.
+    mean = float(np.clip(mass @ rows / mass.sum(), rows.min(), rows.max()))
     masses = np.bincount(labels, mass, groups).astype(np.float64)
     scores = np.bincount(labels, mass * (rows - mean), groups).astype(np.float64)
     error = _standard_error(scores, masses, method)

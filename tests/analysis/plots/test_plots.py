@@ -11,6 +11,7 @@ from synthetic_ledger import write_ledger
 
 import router_lab.analysis as analysis
 from router_lab.analysis import plots
+from router_lab.analysis.plots.plot import error_bars
 
 LATER = (NOW + pd.Timedelta(hours=1)).to_pydatetime()
 PNG = b"\x89PNG"
@@ -68,6 +69,23 @@ def test_the_forest_draws_each_mean_where_it_is(tables):
     ]
     assert drawn == pytest.approx(list(plot.data["mean"]))
     assert all(f"{name} " in repr(plot) for name in plot.data["task_type"])
+
+
+@pytest.mark.parametrize("pairs", range(30, 60))
+def test_a_mean_at_its_end_is_drawn_whatever_rounding_does(pairs):
+    """Regression: 40 pairs with nothing in common had a mean below -1 by a last digit, and no report."""
+    rng = np.random.default_rng(pairs)
+    frame = pairs_frame(np.zeros(pairs), sample_probability=rng.uniform(0.05, 1, pairs))
+    result = analysis.ab(frame)
+    (row,) = result.frame.to_dict("records")
+    assert -1 <= row["low"] <= row["difference"] <= row["high"]
+    assert plots.verdicts(result).data is not None
+
+
+@pytest.mark.parametrize("off", [0.0, 1e-15, 0.5])
+def test_error_bars_never_reach_backwards(off):
+    bars = error_bars([0.0, 1.0], [off, 0.5], [off, 1.0 - off])
+    assert bars.shape == (2, 2) and (bars >= 0).all()
 
 
 def test_the_latch_is_drawn_where_the_verdict_fell():
