@@ -281,7 +281,7 @@ class Attempt:
     """One HTTP request to a model, or one that was reserved and never sent. A row of `attempts`."""
 
     attempt_id: str
-    """Identifies the row; sorts by time."""
+    """An attempt's id; sorts by time."""
     request_id: str
     """The `complete()` call it belongs to; a call, its retries, its fallback and its shadow share one."""
     attempt_no: int
@@ -305,9 +305,9 @@ class Attempt:
     is_shadow: bool
     """Whether it was sent for comparison only: a shadow's call or its judge's."""
     comparison_id: str | None
-    """The pair it belongs to; null where no shadow was wanted."""
+    """A pair's id: the one it belongs to; null where no shadow was wanted."""
     switch_epoch: int
-    """The flip of the switch that was newest when the call began."""
+    """The flip of the switch it ran under: the newest when the call began."""
     input_hash: str
     """SHA-256 of the input, the same on every machine: prompt, tools, images, schema, parameters."""
     prompt_chars: int
@@ -334,7 +334,7 @@ class Attempt:
     billing: Billing
     """Whether it is billed: `billed`, `unbilled`, or `unknown` where no bill was seen."""
     outcome: Outcome
-    """How it ended: `ok`, or what went wrong."""
+    """What came of it, in one word: `ok`, or what went wrong."""
     interrupted: bool
     """Billed, and without a usable answer."""
     error_type: str | None
@@ -354,7 +354,7 @@ class Attempt:
     token_limited: bool
     """Whether the answer was cut at its token limit."""
     breaker_state: str
-    """The provider's circuit breaker when it was sent: `closed`, `half_open`, `open`."""
+    """The provider's circuit breaker, when it was sent: `closed`, `half_open`, `open`."""
     user_id: str | None
     """The caller's word for who asked; null where none was given."""
     task_id: str | None
@@ -419,7 +419,7 @@ class Comparison:
     """One primary/shadow pair, or the reason there is none. A row of `comparisons`."""
 
     comparison_id: str
-    """Identifies the pair."""
+    """A pair's id."""
     request_id: str
     """The `complete()` call it belongs to."""
     task_type: str
@@ -431,25 +431,25 @@ class Comparison:
     shadow_attempt_id: str | None
     """The attempt that gave the shadow's answer; null where none did."""
     primary_alias: str
-    """The route's model, by its alias."""
+    """The primary's alias: the route's model."""
     shadow_alias: str
-    """The shadow's model, by its alias."""
+    """The shadow's alias."""
     primary_model: str | None
-    """The model that answered the caller; null where none did."""
+    """The primary's model, which answered the caller; null where none did."""
     shadow_model: str | None
-    """The model that answered as shadow; null where none did."""
+    """The shadow's model, which answered for comparison; null where none did."""
     input_hash: str
     """SHA-256 of the input both got, as in `attempts`."""
     sample_probability: float
     """The chance, in (0, 1], with which this input was chosen for a shadow."""
     switch_epoch: int
-    """The flip of the switch that let it run."""
+    """The flip of the switch it ran under."""
     status: ComparisonStatus
-    """Whether there is a pair (`complete`), or why there is none."""
+    """Whether there is what was asked for, a pair (`complete`), or why there is none."""
     comparator: str
     """How the answers were compared."""
     agreement: float | None
-    """How alike they are, from 0 to 1; null where they were not compared."""
+    """How alike the answers are, from 0 to 1; null where they were not compared."""
     primary_output: str | None = field(repr=False)
     """The primary's text, or its hash, as `ledger.content` says; null where nothing is kept."""
     shadow_output: str | None = field(repr=False)
@@ -463,7 +463,7 @@ class Comparison:
     shadow_latency_ms: float | None
     """Milliseconds of the shadow's call; null: no answer."""
     details: Mapping[str, Any]
-    """What the comparator says besides, and why there is no pair."""
+    """What else is known of it: what the comparator says besides, and why there is no pair."""
     is_noise: bool = False
     """Whether the primary was asked twice, to know how far it differs from itself."""
     task_id: str | None = None
@@ -481,9 +481,9 @@ class Comparison:
     run_id: str | None = None
     """The replay it belongs to; null for live pairs."""
     primary_parameters: str | None = None
-    """What the primary was asked beside the prompt, canonical JSON; `{}` nothing, null not known."""
+    """What the primary was asked besides the prompt, canonical JSON; `{}` nothing, null not known."""
     shadow_parameters: str | None = None
-    """What the shadow was asked beside the prompt, canonical JSON; `{}` nothing, null not known."""
+    """What the shadow was asked besides the prompt, canonical JSON; `{}` nothing, null not known."""
     prompt_version: str | None = None
     """The prompt without its messages, as in `attempts`; null where it is not known."""
 
@@ -497,13 +497,13 @@ class Alert:
     at: datetime
     """When, UTC."""
     kind: str
-    """What happened, such as `breaker_opened`."""
+    """Of which kind it is, by what happened, such as `breaker_opened`."""
     subject: str
     """What it is about: a provider, a budget, a task type."""
     message: str
     """What a person should read."""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """The figures behind it."""
+    """What else is known of it: the figures behind it."""
 
 
 Side = Literal["primary", "shadow"]
@@ -537,25 +537,26 @@ class Score:
     score_id: str
     """Identifies the row."""
     at: datetime
-    """When it was said, UTC."""
+    """When, UTC: when it was said."""
     quality_score: float | None
     """What the answer is worth, 0 (useless) to 1; null where `verdict` is `unsure` or `withdrawn`."""
     by: str
     """Who says so: a person, a judge, a data set."""
     comparison_id: str | None = None
-    """The pair it is of; null for a score of an attempt."""
+    """A pair's id: the one it is of; null for a score of an attempt."""
     side: Side | None = None
     """Which answer of the pair; null for a score of an attempt."""
     attempt_id: str | None = None
-    """The attempt it is of; null for a score of a pair's side."""
+    """An attempt's id: the one it is of; null for a score of a pair's side."""
     shown_as: str | None = None
     """The letter a blinded answer was shown under; null where it was not blinded."""
     note: str = ""
     """What the scorer wrote besides."""
     kind: ScoreKind = "person"
-    """Who scores: `truth`, `person` or `judge`."""
+    """Of which kind it is, by who scores: `truth`, `person` or `judge`."""
     verdict: ScoreVerdict | None = None
-    """What was said of the pair as a whole; null where each side was scored by itself."""
+    """What is said of the shadow's answers against the primary's: of this pair as a whole; null where each
+    side was scored by itself."""
     chance: float | None = None
     """The chance, in (0, 1], with which the pair was drawn for marking; null where it was not drawn."""
     chosen: bool | None = None
@@ -579,9 +580,9 @@ class Watch:
     watch_id: str
     """Identifies the watch: its plan and its verdict share one."""
     at: datetime
-    """When it began, or when the verdict fell, UTC."""
+    """When, UTC: when it began, or when the verdict fell."""
     task_type: str
-    """What is watched."""
+    """What the caller asked for: what is watched."""
     basis: str
     """What is judged by: `scores`, `judge`, `floor` (of noise) or `agreement`."""
     scorer: str
@@ -589,15 +590,15 @@ class Watch:
     basis_forced: bool
     """Whether somebody asked for this basis."""
     threshold: float
-    """The mean agreement to beat, a share."""
+    """The mean to beat, a share."""
     margin: float
     """The loss that is accepted, a share."""
     alpha: float
-    """The error of each side over all `task_types`, a probability."""
+    """The error of each side, a probability: over all `task_types`."""
     task_types: int
     """Among how many task types the error is shared."""
     max_pairs: int
-    """How many pairs the watch was planned for at most."""
+    """Distinct inputs that the watch was planned for at most."""
     least_probability: float
     """The lowest sampling rate of a pair that counts."""
     primary_alias: str | None = None
@@ -609,31 +610,31 @@ class Watch:
     shadow_model: str | None = None
     """The shadow's model; null: not known."""
     primary_parameters: str | None = None
-    """What the primary was asked besides, canonical JSON; null: not known."""
+    """What the primary was asked besides the prompt, canonical JSON; null: not known."""
     shadow_parameters: str | None = None
-    """What the shadow was asked besides, canonical JSON; null: not known."""
+    """What the shadow was asked besides the prompt, canonical JSON; null: not known."""
     prompt_version: str | None = None
-    """The prompt both answered; null: not known."""
+    """The prompt without its messages, which both answered; null: not known."""
     comparator: str | None = None
-    """How answers were compared; null: not known."""
+    """How the answers were compared; null: not known."""
     evidence_since: datetime | None = None
     """Pairs after it count, UTC; null: all."""
     opened_because: str = ""
     """What ended the watch before it; empty for the first."""
     outcome: str | None = None
-    """The verdict; null in the row of the plan."""
+    """What came of it, in one word: the verdict; null in the row of the plan."""
     reason: str | None = None
-    """The verdict in words; null in the row of the plan."""
+    """Why, in words, the verdict is so; null in the row of the plan."""
     pairs: int | None = None
-    """Pairs it rests on; null in the row of the plan."""
+    """Pairs of answers: those it rests on; null in the row of the plan."""
     decided_after: int | None = None
-    """Pairs after which it fell; null in the row of the plan."""
+    """Distinct inputs after which the verdict fell; null in the row of the plan."""
     mean: float | None = None
-    """Mean on the scale from 0 to 1 that is bet on; null in the row of the plan."""
+    """Mean of what the row is about, on the scale from 0 to 1 that is bet on; null in the row of the plan."""
     low: float | None = None
-    """Low end of its interval, on that scale; null in the row of the plan."""
+    """Low end of the interval of the row's figure, on that scale; null in the row of the plan."""
     high: float | None = None
-    """High end of its interval, on that scale; null in the row of the plan."""
+    """High end of the interval of the row's figure, on that scale; null in the row of the plan."""
     cluster: str | None = None
     """What counts once, such as `tag:template`; null: each input."""
     at_least_days: float | None = None
@@ -642,6 +643,9 @@ class Watch:
     """Whose scores were asked for, a kind of scorers or one by name; null: the best there are."""
     shadow_prompt: str | None = None
     """Which prompt of its own a replay's candidate was asked with, its number in hex; null: not known."""
+    inputs: int | None = None
+    """Distinct inputs: those it rests on; null in the row of the plan, and in older rows, where
+    `pairs` has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -657,7 +661,7 @@ class SwitchEvent:
     on: bool
     """Whether shadows run from then on."""
     reason: str
-    """Why, in the words of who flipped it."""
+    """Why, in words: those of who flipped it."""
     author: str
     """Who flipped it."""
     expires_at: datetime | None = None
@@ -667,7 +671,7 @@ class SwitchEvent:
     expires_usd: float | None = None
     """After how many US dollars of shadows it ends by itself; null: never."""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """What else is known of the flip."""
+    """What else is known of it."""
 
 
 @dataclass(frozen=True, slots=True)

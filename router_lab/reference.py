@@ -19,6 +19,7 @@ from router_lab import errors
 from router_lab.errors import ConfigError
 from router_lab.extras import imported
 from router_lab.field_notes import field_notes
+from router_lab.glossary import column_meanings
 from router_lab.ledger.columns import column_notes
 from router_lab.ledger.schema import TABLES
 from router_lab.settings.models import Settings
@@ -93,6 +94,10 @@ def _entries() -> Iterator[tuple[str, Entry]]:
         for note in column_notes(table):
             kind = f"{note.type}, may be null" if note.null else note.type
             yield f"{table}.{note.column}", Entry(f"column {table}.{note.column} ({kind})", note.meaning)
+    of_tables = {column for table in TABLES.values() for column in table.names}
+    for name, one in column_meanings().items():
+        if name not in of_tables:
+            yield name, Entry(f"column {name} of results ({one.kind})", one.text)
     yield from _names("", router_lab)
     for module in _MODULES:
         with imported():

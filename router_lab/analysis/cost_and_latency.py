@@ -66,7 +66,8 @@ def measured_ratio(row: Mapping[str, Any], name: str) -> str:
 
 
 def _with_interval(row: Mapping[str, Any], name: str, words: Callable[[float], str]) -> str:
-    value, low, high = (float(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    stem = name.removesuffix("_share")
+    value, low, high = (float(row[one]) for one in (name, f"{stem}_low", f"{stem}_high"))
     told = words(value)
     return told if value != value or low != low else f"{told} ({words(low)} to {words(high)})"
 

@@ -43,7 +43,7 @@ from router_lab.shown.wording import (
 _UNKNOWN = "shadow_unknown_usd"
 
 COLUMNS = (
-    "task_type", "basis", "whose", "agreement", "pairs_mean", "pairs_p90",
+    "task_type", "basis", "whose", "agreement", "inputs_mean", "inputs_p90",
     "chance_stable", "chance_worse", "chance_undecided",
     "pairs_per_day", "days_mean", "days_p90",
     "usd_per_pair", "usd_mean", "usd_p90", "usd_unknown", "ab_pairs", "design_effect", "refusal",
@@ -54,9 +54,9 @@ _WORDS = ("task_type", "basis", "whose", "refusal")
 
 @dataclass(frozen=True, slots=True)
 class PowerPlan:
-    """What to expect per task type. Pairs are distinct inputs for the exit, calls for `ab_pairs`.
+    """What to expect per task type: distinct inputs for the exit, calls for `ab_pairs`.
 
-    `pairs_mean` and `pairs_p90` count runs that reach the cap with the cap; days and dollars are NaN
+    `inputs_mean` and `inputs_p90` count runs that reach the cap with the cap; days and dollars are NaN
     where the rate or the cost of a pair is unknown. `basis` is what is planned by and `whose` its scores or
     preferences are; `refusal` is why no plan may rest on these ("" for none; then there are no figures);
     `chance_worse` is the chance to end below the bar: worse, or by likeness different.
@@ -71,7 +71,7 @@ class PowerPlan:
         plan = self.plan
         heading = (
             f"Plan: threshold {plan.threshold:g}, alpha {plan.alpha:g}, at most "
-            f"{counted(plan.max_pairs, 'pairs')}"
+            f"{counted(plan.max_pairs, 'distinct inputs')}"
         )
         return "\n".join([heading, *(_sentence(row) for row in self.frame.to_dict("records"))])
 
@@ -81,14 +81,14 @@ class PowerPlan:
             "basis",
             "whose",
             "agreement",
-            "pairs_mean",
-            "pairs_p90",
+            "inputs_mean",
+            "inputs_p90",
             "chance_stable",
             "days_mean",
             "usd_mean",
             "refusal",
         ]
-        return html_table(self.frame[shown], "Pairs, days and dollars to a verdict")
+        return html_table(self.frame[shown], "Inputs, days and dollars to a verdict")
 
 
 def plan_experiment(
@@ -309,8 +309,8 @@ def _forecast(
         "basis": rates.basis,
         "whose": rates.whose,
         "agreement": mean,
-        "pairs_mean": law.mean_pairs,
-        "pairs_p90": ninth,
+        "inputs_mean": law.mean_pairs,
+        "inputs_p90": ninth,
         "chance_stable": float(law.non_inferior.sum()),
         "chance_worse": float(law.worse.sum()),
         "chance_undecided": law.undecided,
@@ -347,8 +347,8 @@ def _sentence(row: Mapping[str, Any]) -> str:
     )
     below = "worse" if row["basis"] in QUALITY else "differs"
     return (
-        f"  {name}{planned}: about {count(row['pairs_mean'])} distinct inputs "
-        f"(9 in 10 runs: at most {count(row['pairs_p90'])}){days}{money}; "
+        f"  {name}{planned}: about {count(row['inputs_mean'])} distinct inputs "
+        f"(9 in 10 runs: at most {count(row['inputs_p90'])}){days}{money}; "
         f"stable {row['chance_stable']:.0%}, {below} {row['chance_worse']:.0%}, "
         f"undecided {row['chance_undecided']:.0%}"
     )

@@ -250,7 +250,7 @@ def _reconcile(ledger: Ledger, arguments: argparse.Namespace) -> int:
         settle=not arguments.compare_only,
     )
     print(compared.to_string(index=False))
-    return 0 if compared.empty or set(compared["verdict"]) <= {"agrees"} else 1
+    return 0 if compared.empty or set(compared["finding"]) <= {"agrees"} else 1
 
 
 def _columns(pairs: list[str]) -> dict[str, str] | None:

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from router_lab.docs.markdown import code, prose, table
 from router_lab.field_notes import field_notes
+from router_lab.glossary import column_meanings
 from router_lab.ledger.columns import column_notes
 from router_lab.ledger.schema import TABLES
 from router_lab.reference import default_of, words, yaml_keys
@@ -21,6 +22,11 @@ _COLUMNS = """\
 A ledger's tables, as `ledger.attempts()` and its siblings read them, and as the Parquet files have them.
 `ledger.columns("attempts")` says the same in a notebook. Times are UTC with microseconds; names that end in
 `_usd` are US dollars, `_ms` milliseconds. What a column could not be filled with is null, never a guess.
+"""
+_RESULTS = """\
+## Columns of results
+
+What analyses, panels and replays add to these in their frames. A name means the same in every one of them.
 """
 _KEYS = """\
 # Keys of the YAML
@@ -54,6 +60,10 @@ def columns_page() -> str:
         )
         head = (inspect.getdoc(one.record) or "").partition("\n\n")[0]
         parts += [f"## `{name}`\n", prose(head) + "\n", table(("Column", "Type", "Null", "Meaning"), rows)]
+    of_tables = {column for one in TABLES.values() for column in one.names}
+    found = sorted(column_meanings().values(), key=lambda one: one.name)
+    results = ((code(one.name), one.kind, prose(one.text)) for one in found if one.name not in of_tables)
+    parts += [_RESULTS, table(("Column", "Type", "Meaning"), results)]
     return "\n".join(parts)
 
 

@@ -317,7 +317,7 @@ class Ledger:
 
         Anthropic's and OpenAI's exports are known; for others `columns` maps `date`, `model` and any of
         `requests`, `tokens_in`, `tokens_out`, `cost_usd` to the file's columns. Per row: both sides, the
-        difference (theirs minus ours), a `verdict`, and the `unknown` attempts that may explain it.
+        difference (theirs minus ours), a `finding`, and the `unknown` attempts that may explain it.
         What the export names no model for is kept as `(no model)`; one that was not grouped by model is
         compared by day, as `(all models)`.
 

@@ -222,7 +222,7 @@ def _cell(name: str, value: Any) -> object:
         return value
     if name.endswith("_usd") or name.startswith("usd_"):
         return usd(float(value))
-    if name == "pairs_needed":
+    if name == "inputs_needed":
         return f"{value:,.0f}"
     if isinstance(value, bool) or type(value).__name__ == "bool_":
         return "yes" if value else "no"

@@ -22,10 +22,10 @@ from router_lab.errors import ConfigError
 
 def test_the_reference_figures_come_out():
     row = plan_experiment(agreement=0.97, pairs_per_day=100, usd_per_pair=0.01).frame.iloc[0]
-    assert row["pairs_mean"] == pytest.approx(836, rel=0.02)
-    assert row["pairs_p90"] == pytest.approx(1_552, rel=0.02)
-    assert row["days_mean"] == pytest.approx(row["pairs_mean"] / 100)
-    assert row["usd_p90"] == pytest.approx(row["pairs_p90"] * 0.01)
+    assert row["inputs_mean"] == pytest.approx(836, rel=0.02)
+    assert row["inputs_p90"] == pytest.approx(1_552, rel=0.02)
+    assert row["days_mean"] == pytest.approx(row["inputs_mean"] / 100)
+    assert row["usd_p90"] == pytest.approx(row["inputs_p90"] * 0.01)
 
 
 def test_rates_come_from_the_ledger():
@@ -38,8 +38,8 @@ def test_rates_come_from_the_ledger():
 
 
 def test_several_task_types_share_alpha():
-    alone = plan_experiment(agreement={"a": 0.97}).frame["pairs_mean"].iloc[0]
-    shared = plan_experiment(agreement={"a": 0.97, "b": 0.99}).frame["pairs_mean"].iloc[0]
+    alone = plan_experiment(agreement={"a": 0.97}).frame["inputs_mean"].iloc[0]
+    shared = plan_experiment(agreement={"a": 0.97, "b": 0.99}).frame["inputs_mean"].iloc[0]
     assert shared > alone
 
 
@@ -167,7 +167,7 @@ def test_where_nothing_possible_is_found_detectable_is_infinite():
 def test_the_exit_of_graded_agreement_is_planned_by_its_own_distribution(a, b, pairs):
     """facts/evidence.md: 836 and 4,063 were planned, by 0/1 agreement of the same mean."""
     row = plan_experiment(pairs_frame(np.random.default_rng(2).beta(a, b, 2_000))).frame.iloc[0]
-    assert row["pairs_mean"] == pytest.approx(pairs, rel=0.15)
+    assert row["inputs_mean"] == pytest.approx(pairs, rel=0.15)
 
 
 @pytest.mark.soak
@@ -175,7 +175,7 @@ def test_the_exit_of_graded_agreement_is_planned_by_its_own_distribution(a, b, p
 def test_graded_exits_come_when_planned_with_2000_replications(a, b, pairs):
     """Where Beta(47, 3) settles it is WORSE: its mean is .94, below a bar of .95."""
     rng = np.random.default_rng(12)
-    plan = plan_experiment(pairs_frame(rng.beta(a, b, 2_000))).frame.iloc[0]["pairs_mean"]
+    plan = plan_experiment(pairs_frame(rng.beta(a, b, 2_000))).frame.iloc[0]["inputs_mean"]
     ends = [first_crossing(rng.beta(a, b, 6_000), 0.95, ALPHA) for _ in range(2_000)]
     took = float(np.mean([end[0] if end else 6_000 for end in ends]))
     print(f"Beta({a}, {b}): planned {plan:.0f}, took {took:.0f} (2,000 runs), reference {pairs}")
@@ -185,12 +185,12 @@ def test_graded_exits_come_when_planned_with_2000_replications(a, b, pairs):
 def test_graded_agreement_and_scores_are_planned_by_their_own_spread():
     """facts/evidence.md: of agreement Beta(97, 3) the exit needs 253 pairs, where 0/1 agreement needs 836."""
     graded = plan_experiment(pairs_frame(np.random.default_rng(2).beta(97, 3, 2_000))).frame.iloc[0]
-    assert graded["pairs_mean"] == pytest.approx(253, rel=0.15)
+    assert graded["inputs_mean"] == pytest.approx(253, rel=0.15)
     rng = np.random.default_rng(3)
     scores = {"primary_score": 1.0 * (rng.random(300) < 0.64), "shadow_score": 1.0 * (rng.random(300) < 0.86)}
     plan = plan_experiment(pairs_frame(agreeing(0.6, 300), **scores))
     row = plan.frame.iloc[0]
-    assert row["basis"] == "scores" and row["chance_stable"] > 0.99 and row["pairs_mean"] < 200
+    assert row["basis"] == "scores" and row["chance_stable"] > 0.99 and row["inputs_mean"] < 200
     assert "by scores, if all goes on as in these pairs" in repr(plan) and "worse 0%" in repr(plan)
     unlike = plan_experiment(pairs_frame(agreeing(0.6, 300), **scores), basis="agreement")
     assert "differs 100%" in repr(unlike)

@@ -89,7 +89,7 @@ SQL = {
           SELECT provider, started_at, breaker_state, lag(breaker_state) OVER w AS before, row_number() OVER w AS n
           FROM {ATTEMPTS} WINDOW w AS (PARTITION BY provider ORDER BY started_at, breaker_state)),
         whole AS (SELECT provider, count(*) AS total FROM {ATTEMPTS} GROUP BY ALL)
-        SELECT provider, breaker_state AS state, started_at AS since, lead(started_at) OVER w AS until,
+        SELECT provider, breaker_state, started_at AS since, lead(started_at) OVER w AS until,
           coalesce(lead(n) OVER w, total + 1) - n AS attempts
         FROM marked JOIN whole USING (provider) WHERE before IS NULL OR before <> breaker_state
         WINDOW w AS (PARTITION BY provider ORDER BY n) ORDER BY provider, since""",

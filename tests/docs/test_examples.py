@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from cells import SETTINGS, command, run
+from column_words import contradictions
+from frames_shown import FramesShown
 
 import router_lab as rl
 from router_lab.docs.examples import examples
@@ -45,12 +47,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_every_example_of_a_public_name_runs(folder: Path):
+    """And a column of one name means the same in every frame that they show."""
+    shown = FramesShown()
+
     async def all_of_them() -> None:
         names: dict[str, Any] = {}
         for heading, text in examples().items():
-            await run(text, names, heading)
+            await run(shown.watched(text, names), names, heading)
 
     asyncio.run(all_of_them())
+    assert sorted(contradictions(shown.frames)) == []
+    assert len(shown.frames) > 50, "the examples show hardly a frame"
 
 
 @pytest.mark.timeout(600)

@@ -91,7 +91,7 @@ async def test_a_race_by_likeness_and_one_of_a_few_rows(lab: Lab) -> None:
     async with lab.router(ROUTING) as router:
         run = await rl.replay(router, rows, candidates=CANDIDATES, race=True)
     assert run.race.basis == "agreement" and run.race.plan == RacePlan()
-    assert set(run.race.frame["rows"]) == {12}
+    assert set(run.race.frame["inputs"]) == {12}
 
 
 @pytest.mark.parametrize("race", [0.05, "yes", None])

@@ -233,8 +233,8 @@ def _is_better(values: Floats, alpha: float, weights: Floats, reach: Floats | No
 
 
 def _settled(crossing: tuple[int, Side], is_quality: bool, is_better: bool) -> tuple[Outcome, str]:
-    pairs, side = crossing
-    after = f"settled after {counted(pairs, 'pairs')}"
+    inputs, side = crossing
+    after = f"settled after {counted(inputs, 'inputs')}"
     if is_better:
         return Outcome.SUPERIOR, f"better than the primary; that it is at least as good was {after}"
     if side == "above":
@@ -257,7 +257,7 @@ def _open(
     if newest is not None and now is not None and (now - newest).total_seconds() > plan.stale_days * 86_400:
         return Outcome.STALE, f"no new pair for more than {plan.stale_days:g} days"
     if seen.pairs >= cap:
-        return Outcome.FUTILE, f"{counted(seen.pairs, 'pairs')} reached the cap of {cap:,} without a verdict"
+        return Outcome.FUTILE, f"{counted(seen.pairs, 'inputs')} reached the cap of {cap:,} without a verdict"
     if seen.pairs >= plan.futility_after and needed > cap:
         # The forecast alone is no reason: at every look it is off by the luck of the pairs so far.
         within = replace(seen, values=np.clip(seen.values, 0.0, 1.0), reach=0.0)
@@ -265,6 +265,6 @@ def _open(
         if chance < _HOPELESS:
             return (
                 Outcome.FUTILE,
-                f"the chance of a verdict within the cap of {counted(cap, 'pairs')} is {chance:.1%}",
+                f"the chance of a verdict within the cap of {counted(cap, 'inputs')} is {chance:.1%}",
             )
-    return Outcome.CONTINUE, f"{counted(seen.pairs, 'pairs')} so far settle nothing"
+    return Outcome.CONTINUE, f"{counted(seen.pairs, 'inputs')} so far settle nothing"

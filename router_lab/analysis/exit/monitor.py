@@ -116,15 +116,16 @@ class MonitorResult:
     def frame(self) -> pd.DataFrame:
         """One row per task type; `log_e_` columns are log e-values, `_usd` US dollars.
 
-        `pairs_needed` is a whole number: empty when settled, infinite when neither side is being won;
-        `leaning` says which side that is. `scores_needed` is how many pairs to score where answers
-        differ, or may. `equal_share` of the inputs agree exactly, `badly_off_share` by less than .5 (NaN
-        without likeness). `plan_recorded`: later pairs do not change the plan, nor a verdict.
+        `inputs` are the distinct inputs among the `pairs`, of `of_pairs`, that speak. `inputs_needed` is a
+        whole number: empty when settled, infinite when neither side is being won; `leaning` says which side
+        that is. `scores_needed` is how many pairs to score where answers differ, or may. `equal_share` of the
+        inputs agree exactly, `badly_off_share` by less than .5 (NaN without likeness). `plan_recorded`: later
+        pairs do not change the plan, nor a verdict.
         """
         return pd.DataFrame([self._record(name) for name in self.decisions], columns=list(_RECORD))
 
     def path(self, task_type: str) -> pd.DataFrame:
-        """Up to 200 looks of one task type: pairs, mean, low, high, log_e_above, log_e_below.
+        """Up to 200 looks of one task type: inputs, mean, low, high, log_e_above, log_e_below.
 
         The ends are the running intersection of the confidence sequence, which is as valid as it is.
         """
@@ -165,6 +166,9 @@ class MonitorResult:
         return {
             **found,
             "outcome": decision.outcome.value,
+            "inputs": decision.pairs,
+            "inputs_needed": decision.pairs_needed,
+            "pairs": run.rows,
             "of_pairs": run.of,
             "standing": standing.state if standing else "measuring",
             "interval": decision.interval,
@@ -381,7 +385,7 @@ def _look(
     if run.waits and not is_kept and decision.outcome in (Outcome.NON_INFERIOR, Outcome.SUPERIOR):
         reason = f"{decision.reason}, but the exit waits: {run.waits}"
         decision = replace(decision, outcome=Outcome.CONTINUE, reason=reason)
-    return _Look(run, watch, decision, is_recorded, rows_to_keep(recorded, watch, decision, now))
+    return _Look(run, watch, decision, is_recorded, rows_to_keep(recorded, watch, decision, run.rows, now))
 
 
 def _begun(
@@ -451,17 +455,17 @@ def _with_help(found: Evidence, latest: pd.DataFrame, least: float) -> Evidence:
 
 
 _OF_RUN = (
-    "task_type", "basis", "whose", "estimand", "rows", "equal_share", "badly_off_share", "usd_per_pair",
+    "task_type", "basis", "whose", "estimand", "equal_share", "badly_off_share", "usd_per_pair",
     "started", "newest", "warnings",
 )  # fmt: skip
 _OF_DECISION = (
-    "reason", "pairs", "mean", "low", "high", "threshold", "alpha",
-    "log_e_above", "log_e_below", "decided_after", "leaning", "pairs_needed",
+    "reason", "mean", "low", "high", "threshold", "alpha",
+    "log_e_above", "log_e_below", "decided_after", "leaning",
 )  # fmt: skip
 _RECORD = (
-    "task_type", "outcome", "reason", "basis", "whose", "estimand", "standing", "pairs", "of_pairs", "rows",
+    "task_type", "outcome", "reason", "basis", "whose", "estimand", "standing", "inputs", "pairs", "of_pairs",
     "mean", "low", "high", "interval", "threshold", "alpha", "equal_share", "badly_off_share",
-    "log_e_above", "log_e_below", "decided_after", "leaning", "pairs_needed", "scores_needed",
+    "log_e_above", "log_e_below", "decided_after", "leaning", "inputs_needed", "scores_needed",
     "usd_per_pair", "usd_needed", "started", "newest", "warnings", "plan_recorded", "opened_because",
     "people_mean", "people_low", "people_high", "judge_mean", "judge_low", "judge_high",
 )  # fmt: skip
@@ -476,7 +480,7 @@ def _path(run: Run, alpha: float) -> pd.DataFrame:
     at = looks - 1
     return pd.DataFrame(
         {
-            "pairs": looks,
+            "inputs": looks,
             "mean": (np.cumsum(run.weights * run.values) / np.cumsum(run.weights))[at],
             "low": np.maximum.accumulate(low),
             "high": np.minimum.accumulate(high),

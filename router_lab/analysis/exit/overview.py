@@ -37,7 +37,7 @@ def overview(frame: pd.DataFrame) -> pd.DataFrame:
             "Mean": [_mean(row) for row in records],
             "Bar": [on_page(row, "threshold") for row in records],
             "Alike": [_alike(row) for row in records],
-            "Distinct inputs": frame["pairs"],
+            "Distinct inputs": frame["inputs"],
             "Inputs needed": [_needed(row) for row in records],
         }
     )
@@ -66,7 +66,7 @@ def _remark(row: Mapping[str, Any]) -> str:
 
 
 def _by(row: Mapping[str, Any]) -> str:
-    return f"{basis_of(row['basis'], row['whose'])}, {pairs_of(row['rows'], row['of_pairs'])}"
+    return f"{basis_of(row['basis'], row['whose'])}, {pairs_of(row['pairs'], row['of_pairs'])}"
 
 
 def _mean(row: Mapping[str, Any]) -> str:
@@ -84,7 +84,7 @@ def _alike(row: Mapping[str, Any]) -> str:
 def _needed(row: Mapping[str, Any]) -> str:
     if row["decided_after"] == row["decided_after"] and row["decided_after"] is not None:
         return f"settled after {count(row['decided_after'])}"
-    if row["outcome"] == Outcome.FUTILE or not row["pairs"] or row["pairs_needed"] == float("inf"):
+    if row["outcome"] == Outcome.FUTILE or not row["inputs"] or row["inputs_needed"] == float("inf"):
         return "–"
     price = f", for {usd(row['usd_needed'])}" if row["usd_needed"] == row["usd_needed"] else ""
-    return f"{count(row['pairs_needed'])}{price}"
+    return f"{count(row['inputs_needed'])}{price}"

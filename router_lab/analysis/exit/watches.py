@@ -91,7 +91,7 @@ def _watch(row: Mapping[str, Any]) -> Watch:
     for name in ("at", "evidence_since"):
         if known.get(name) is not None:
             known[name] = pd.Timestamp(known[name]).to_pydatetime()
-    for name in ("pairs", "decided_after", "task_types", "max_pairs"):
+    for name in ("pairs", "inputs", "decided_after", "task_types", "max_pairs"):
         if known.get(name) is not None:
             known[name] = int(known[name])
     return Watch(**known)
@@ -223,14 +223,15 @@ def asked_scorer(watch: Watch) -> str:
     return chosen if is_chosen else ""
 
 
-def verdict_of(watch: Watch, decision: Decision, at: datetime) -> Watch:
-    """The row that keeps a decision."""
+def verdict_of(watch: Watch, decision: Decision, pairs: int, at: datetime) -> Watch:
+    """The row that keeps a decision, which rests on so many `pairs`."""
     return replace(
         watch,
         at=at,
         outcome=decision.outcome.value,
         reason=decision.reason,
-        pairs=decision.pairs,
+        pairs=pairs,
+        inputs=decision.pairs,
         decided_after=decision.decided_after,
         mean=decision.mean,
         low=decision.low,
@@ -245,7 +246,8 @@ def kept(decision: Decision, verdict: Watch) -> Decision:
         decision,
         outcome=outcome,
         reason=f"{verdict.reason}; kept since {verdict.at:%Y-%m-%d}",
-        pairs=int(verdict.pairs or 0),
+        # Rows without `inputs` are of a version that kept the inputs as its pairs.
+        pairs=int((verdict.pairs if verdict.inputs is None else verdict.inputs) or 0),
         mean=_number(verdict.mean),
         low=_number(verdict.low),
         high=_number(verdict.high),
@@ -277,16 +279,16 @@ def plan_of(watch: Watch) -> ExitPlan:
 
 
 def rows_to_keep(
-    recorded: WatchRecord | None, watch: Watch, decision: Decision, at: datetime
+    recorded: WatchRecord | None, watch: Watch, decision: Decision, pairs: int, at: datetime
 ) -> Sequence[Watch]:
-    """What the ledger lacks of a watch: its plan, its verdict, both or nothing."""
+    """What the ledger lacks of a watch on `pairs` pairs: its plan, its verdict, both or nothing."""
     is_known = recorded is not None and recorded.plan.watch_id == watch.watch_id
     is_decided = decision.outcome in LATCHED
     is_asked_for = watch.opened_because == BEGUN
     if not is_known and not is_decided and not is_asked_for and decision.pairs < FEWEST_TO_PLAN:
         return ()
     rows = [] if is_known else [watch]
-    said = verdict_of(watch, decision, at)
+    said = verdict_of(watch, decision, pairs, at)
     if is_decided and _may_follow(recorded.verdict if is_known and recorded else None, said):
         rows.append(said)
     return rows

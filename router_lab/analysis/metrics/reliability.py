@@ -82,7 +82,7 @@ def rates_expression(tables: Tables, by: Keys) -> Any:
 def breaker_timeline(source: Source) -> pd.DataFrame:
     """The states each provider's breaker went through, as the attempts saw them.
 
-    Columns: `provider`, `state`, `since`, `until` (the next change; null for the last), `attempts`
+    Columns: `provider`, `breaker_state`, `since`, `until` (the next change; null for the last), `attempts`
     made in that state. An open breaker makes none, so `open` shows only where a refusal left a row.
     """
     return frame_of(breaker_timeline_expression(tables_of(source)))
@@ -107,7 +107,7 @@ def breaker_timeline_expression(tables: Tables) -> Any:
     ).inner_join(last, "provider")
     return spans.select(
         provider=spans.provider,
-        state=spans.breaker_state,
+        breaker_state=spans.breaker_state,
         since=spans.started_at,
         until=spans.until,
         attempts=spans.following.fill_null(spans.total) - spans.position,

@@ -132,7 +132,7 @@ def _title(result: RaceResult) -> str:
     margin = points(result.plan.margin, signed=False)
     if result.chosen is None:
         return result.choice.removesuffix(".")
-    saving = result.frame.set_index("candidate").loc[result.chosen, "saving"]
+    saving = result.frame.set_index("candidate").loc[result.chosen, "saved_share"]
     if saving <= 0:
         return f"No candidate within {margin} points is cheaper than the primary"
     return f"{result.chosen} is the cheapest within {margin} points, saving {percent(saving)}"

@@ -159,16 +159,16 @@ def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = Non
     drawn = data.assign(**{column: _in_hundreds(data[column], basis) for column in ("mean", "low", "high")})
     bar = float(_in_hundreds(decision.threshold, basis))
     axes.fill_between(
-        drawn["pairs"], drawn["low"], drawn["high"], color=SKY, alpha=0.35, label=decision.interval
+        drawn["inputs"], drawn["low"], drawn["high"], color=SKY, alpha=0.35, label=decision.interval
     )
     marker = "o" if len(drawn) == 1 else None
     ink = axes.xaxis.label.get_color()  # in the dark no blue would be told from its band
-    axes.plot(drawn["pairs"], drawn["mean"], color=ink, marker=marker, label="mean so far")
+    axes.plot(drawn["inputs"], drawn["mean"], color=ink, marker=marker, label="mean so far")
     axes.axhline(bar, color=ORANGE, linestyle="--", label="bar")
     mark_bar(axes, bar, f"{bar:.1f}")
     if decision.decided_after is not None:
         axes.axvline(decision.decided_after, color=RED, linestyle=":")
-        at = float(np.interp(decision.decided_after, drawn["pairs"], drawn["mean"]))
+        at = float(np.interp(decision.decided_after, drawn["inputs"], drawn["mean"]))
         axes.plot(decision.decided_after, at, "*", markersize=13, color=RED, label="verdict reached")
     _close_up(axes, drawn, bar, lowest=0.0 if basis == "agreement" else -100.0)
     finish(
@@ -213,9 +213,9 @@ def _looks(data: pd.DataFrame, drawn: pd.DataFrame, basis: str) -> tuple[tuple[f
     few = np.unique(np.linspace(0, len(data) - 1, min(len(data), MOST_HINTS)).astype(int))
     return tuple(
         (
-            float(drawn["pairs"].iloc[at]),
+            float(drawn["inputs"].iloc[at]),
             float(drawn["mean"].iloc[at]),
-            f"after {data['pairs'].iloc[at]:,} inputs: {_said(data['mean'].iloc[at], basis)} "
+            f"after {data['inputs'].iloc[at]:,} inputs: {_said(data['mean'].iloc[at], basis)} "
             f"({_said(data['low'].iloc[at], basis)} to {_said(data['high'].iloc[at], basis)})",
         )
         for at in few
@@ -238,7 +238,7 @@ def evidence(result: MonitorResult, task_type: str, ax: Axes | None = None) -> P
     for side, colour, dash in (("above", BLUE, "-"), ("below", RED, "--")):
         log_e = data[f"log_e_{side}"] / tens
         axes.plot(
-            data["pairs"], log_e, dash, color=colour, marker=marker, label=f"evidence for {side} the bar"
+            data["inputs"], log_e, dash, color=colour, marker=marker, label=f"evidence for {side} the bar"
         )
     line = -np.log10(decision.alpha)
     axes.axhline(line, color=ORANGE, linestyle="-.", label=f"decides at E = {1 / decision.alpha:.4g}")

@@ -68,7 +68,7 @@ def race(
     seen = _rounds(taking_part, plan, len(names), rows)
     records = [_record(name, seen.get(name), plan, len(names), rows) for name in names]
     frame = pd.DataFrame(records, columns=list(COLUMNS))
-    numbers = [name for name in COLUMNS if name not in (*_TEXTS, "rows", "of_rows")]
+    numbers = [name for name in COLUMNS if name not in (*_TEXTS, "inputs", "of_inputs")]
     frame = placed(frame.astype(dict.fromkeys(numbers, np.float64)))
     basis, whose = next(((one.found.basis, one.found.whose) for one in taking_part), ("", ""))
     return RaceResult(
@@ -123,11 +123,11 @@ def _result(seen: _JudgedCandidate, plan: RacePlan, candidates: int, rows: int |
 def _record(
     name: str, seen: _JudgedCandidate | None, plan: RacePlan, candidates: int, rows: int | None
 ) -> dict[str, Any]:
-    empty = {"candidate": name, "state": RaceState.OPEN.value, "rows": 0, "of_rows": 0, "warnings": ""}
+    empty = {"candidate": name, "state": RaceState.OPEN.value, "inputs": 0, "of_inputs": 0, "warnings": ""}
     if seen is None:
         return empty | {"reason": "there are no pairs"}
     entry, basis = seen.entry, seen.entry.found.basis
-    record = empty | {"of_rows": len(entry.inputs), "rows": len(seen.shared), "warnings": entry.warnings}
+    record = empty | {"of_inputs": len(entry.inputs), "inputs": len(seen.shared), "warnings": entry.warnings}
     if not len(seen.shared):
         why = (
             "it has no inputs in common with the other candidates" if len(entry.inputs) else "no pair speaks"
@@ -148,9 +148,9 @@ def _record(
         "log_e_within": log_e(evidence, bar, "above"),
         "log_e_worse": log_e(evidence, bar, "below"),
         **costs,
-        "saving": 1 - costs["total_cost_ratio"],
-        "saving_low": 1 - costs["total_cost_ratio_high"],
-        "saving_high": 1 - costs["total_cost_ratio_low"],
+        "saved_share": 1 - costs["total_cost_ratio"],
+        "saved_low": 1 - costs["total_cost_ratio_high"],
+        "saved_high": 1 - costs["total_cost_ratio_low"],
     }
 
 

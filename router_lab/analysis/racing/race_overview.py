@@ -33,7 +33,7 @@ def race_overview(frame: pd.DataFrame) -> pd.DataFrame:
             "Difference, points": [_difference(row) for row in records],
             "Inputs": [_inputs(row) for row in records],
             "Cost of the primary's": [measured_ratio(row, "total_cost_ratio") for row in records],
-            "Saving": [measured_ratio(row, "saving") for row in records],
+            "Saving": [measured_ratio(row, "saved_share") for row in records],
             "Frontier": [_frontier(row) for row in records],
             "Why": [_why(row) for row in records],
         }
@@ -47,7 +47,7 @@ def _difference(row: Mapping[str, Any]) -> str:
 
 
 def _inputs(row: Mapping[str, Any]) -> str:
-    asked, there = int(row["rows"]), row["of_rows"]
+    asked, there = int(row["inputs"]), row["of_inputs"]
     return f"{asked:,}" if there != there or there is None or there == asked else f"{asked:,} of {there:,.0f}"
 
 

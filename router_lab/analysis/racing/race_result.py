@@ -20,10 +20,10 @@ from router_lab.nearest import nearest_hint
 from router_lab.shown.wording import basis_of, html_table, percent, plain, points
 
 COLUMNS: Final = (
-    "candidate", "state", "reason", "rows", "of_rows",
+    "candidate", "state", "reason", "inputs", "of_inputs",
     "difference", "low", "high", "log_e_within", "log_e_worse",
     *COST,
-    "saving", "saving_low", "saving_high", "is_on_frontier", "dominated_by", "warnings",
+    "saved_share", "saved_low", "saved_high", "is_on_frontier", "dominated_by", "warnings",
 )  # fmt: skip
 
 
@@ -46,15 +46,15 @@ BEYOND: Final = (RaceState.WORSE, RaceState.DIFFERS)
 class RaceResult:
     """Where every candidate stands: `frame` has a row for each, cheapest first; print it for the words.
 
-    `difference`, `low`, `high` are candidate less primary as shares, on `rows` of the `of_rows` inputs that
-    it has; the band holds at every look, and all bands together with probability 1 - alpha. `log_e_` are log
+    `difference`, `low`, `high` are candidate less primary as shares, on `inputs` of the `of_inputs` that it
+    has; the band holds at every look, and all bands together with probability 1 - alpha. `log_e_` are log
     e-values, which give a verdict at log(2 K / alpha). `total_cost_ratio` is all that the candidate's answers
     cost, and the primary's where it gave nothing, over all that the primary's cost on the same inputs;
-    `saving` is 1 less it. Their intervals are at 1 - alpha / K each, for large samples and one look.
-    `is_on_frontier`: no other, nor the primary, is as cheap and as good by the estimates; `dominated_by`
-    names one that is cheaper and better by the intervals ("" for none). `chosen` is the cheapest candidate
-    whose loss is within the margin, None where there is none. `point_estimates` is what ten inputs alone
-    would have said.
+    `saved_share` (`saved_low` to `saved_high`) is 1 less it. Their intervals are at 1 - alpha / K each, for
+    large samples and one look. `is_on_frontier`: no other, nor the primary, is as cheap and as good by the
+    estimates; `dominated_by` names one that is cheaper and better by the intervals ("" for none). `chosen` is
+    the cheapest candidate whose loss is within the margin, None where there is none. `point_estimates` is
+    what ten inputs alone would have said.
     """
 
     frame: pd.DataFrame = field(repr=False)
@@ -80,7 +80,7 @@ class RaceResult:
     @property
     def answers(self) -> int:
         """How many inputs were asked of candidates, as far as the verdicts rest on them."""
-        return int(self.frame["rows"].sum())
+        return int(self.frame["inputs"].sum())
 
     def state(self, candidate: str) -> RaceState:
         """The state of one candidate. Raises `ConfigError` where there is none of that name."""
@@ -142,7 +142,7 @@ def _told(row: Mapping[str, Any]) -> str:
     why = f": {row['reason']}" if row["state"] in ("futile", "refused") else ""
     return (
         f"{plain(row['candidate'])}: {state}{why}. {points(row['difference'])} points "
-        f"({points(row['low'])} to {points(row['high'])}) on {counted(row['rows'], 'inputs')}"
+        f"({points(row['low'])} to {points(row['high'])}) on {counted(row['inputs'], 'inputs')}"
         f"{cost}{dominated}.{caution}"
     )
 
@@ -156,7 +156,7 @@ def _choice(result: RaceResult) -> str:
         return f"No candidate is known to lose at most {limit} points."
     row = _records(result.frame[result.frame["candidate"] == result.chosen])[0]
     interval = 100 * (1 - result.plan.alpha / len(result.frame))
-    if row["saving"] <= 0:
+    if row["saved_share"] <= 0:
         return (
             f"No candidate within {limit} points is cheaper than the primary: the cheapest of them, "
             f"{plain(result.chosen)}, costs {measured_ratio(row, 'total_cost_ratio')} of what it does "
@@ -164,6 +164,6 @@ def _choice(result: RaceResult) -> str:
         )
     return (
         f"The cheapest whose loss is within {limit} points: {plain(result.chosen)}, saving "
-        f"{percent(row['saving'])} ({percent(row['saving_low'])} to {percent(row['saving_high'])}, "
+        f"{percent(row['saved_share'])} ({percent(row['saved_low'])} to {percent(row['saved_high'])}, "
         f"{interval:.4g}% interval)."
     )

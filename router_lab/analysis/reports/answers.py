@@ -374,9 +374,9 @@ def _ahead(
 
 def _more_inputs(stop: Mapping[str, Any] | None) -> float:
     """How many more distinct inputs the exit asks for; infinite where it foresees no end, or is at one."""
-    if stop is None or stop["outcome"] != Outcome.CONTINUE or not 0 < stop["pairs_needed"] < float("inf"):
+    if stop is None or stop["outcome"] != Outcome.CONTINUE or not 0 < stop["inputs_needed"] < float("inf"):
         return float("inf")
-    return float(max(stop["pairs_needed"] - stop["pairs"], 1))
+    return float(max(stop["inputs_needed"] - stop["inputs"], 1))
 
 
 def _missing(

@@ -68,7 +68,7 @@ def _compared(attempts: pd.DataFrame, export: ProviderExport) -> pd.DataFrame:
         both[f"{name}_difference"] = both[f"{name}_provider"] - both[f"{name}_ledger"]
     ids = both.pop("unknown_attempt_ids")
     both = both.fillna(0).astype({"unknown_rows": int})
-    both["verdict"] = [_verdict(row, export.measures) for _, row in both.iterrows()]
+    both["finding"] = [_finding(row, export.measures) for _, row in both.iterrows()]
     both["unknown_attempt_ids"] = [found if isinstance(found, list) else [] for found in ids]
     return pd.DataFrame(both.sort_values(_KEY, ignore_index=True))
 
@@ -134,7 +134,7 @@ def _unknown(attempts: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _verdict(row: pd.Series[Any], measures: Sequence[str]) -> str:
+def _finding(row: pd.Series[Any], measures: Sequence[str]) -> str:
     differences = {name: row[f"{name}_difference"] for name in measures}
     sizes = {name: max(abs(row[f"{name}_provider"]), 1e-9) for name in measures}
     off = {name: value for name, value in differences.items() if abs(value) > _TOLERANCE * sizes[name]}
@@ -159,9 +159,9 @@ def _verdict(row: pd.Series[Any], measures: Sequence[str]) -> str:
 def _bills(row: pd.Series[Any], open_rows: pd.DataFrame, measures: Sequence[str]) -> dict[str, Bill]:
     """What the export settles of the attempts that are open, by their id; nothing where it leaves a doubt."""
     unknown = open_rows[open_rows["billing"] == "unknown"]
-    if row["verdict"] == _AGREES:
+    if row["finding"] == _AGREES:
         return {attempt: Bill(0.0, is_billed=False) for attempt in unknown["attempt_id"]}
-    if row["verdict"] != _EXPLAINED:
+    if row["finding"] != _EXPLAINED:
         return {}
     if unknown.empty:  # their cost was settled before
         return _shared(row, open_rows, measures, cost_usd=None) if "tokens_in" in measures else {}

@@ -47,7 +47,7 @@ def test_failures_among_answers_are_evidence_of_one_run(tmp_path: Path, ending: 
         write(ledger, good(150, 200))
         judged, watched = ab(ledger), monitor(ledger, now=LATER).frame.iloc[0]
     assert "several shadow models" not in repr(judged)
-    assert (watched["pairs"], watched["opened_because"]) == (190, "")
+    assert (watched["inputs"], watched["opened_because"]) == (190, "")
     assert watched["outcome"] != "non_inferior"
 
 

@@ -110,7 +110,7 @@ def test_other_criteria_open_a_new_watch_and_say_so(tmp_path: Path):
         ledger.score(*scores(rows[:150], (1.0, 0.0), KIND, "judge", LATER + timedelta(hours=1)))
         said = monitor(ledger, now=LATER + timedelta(hours=2)).frame.set_index("task_type").loc[NAME]
         assert said["opened_because"] == f"the scorer changed from judge: one to {KIND}"
-        assert said["outcome"] == "worse" and said["rows"] == 150
+        assert said["outcome"] == "worse" and said["pairs"] == 150
 
 
 def test_a_judges_help_is_of_its_newest_criteria(tmp_path: Path):

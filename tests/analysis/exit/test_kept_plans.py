@@ -68,8 +68,8 @@ def test_a_report_counts_by_the_cluster_of_a_watch(tmp_path: Path, cluster: str)
         write(ledger, pairs(np.ones(200), task_id="one"))
         apply(ledger, cluster=cluster)
         seen = monitor(ledger, now=LATER).frame
-        assert report(ledger, now=LATER, pictures=False).standing.frame["pairs"].equals(seen["pairs"])
-    assert "pairs" in reported(tmp_path)
+        assert report(ledger, now=LATER, pictures=False).standing.frame["inputs"].equals(seen["inputs"])
+    assert "inputs" in reported(tmp_path)
 
 
 def test_a_report_says_that_its_margin_is_wider_than_the_one_planned(tmp_path: Path):

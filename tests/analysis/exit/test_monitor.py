@@ -135,7 +135,7 @@ def test_the_monitor_weights_unequal_sampling_like_that():
     weighted = pairs_frame(rows, sample_probability=np.where(easy, 0.5, 0.05))
     path = monitor(weighted, now=LATER, least_probability=0.05).path("classify::ticket")
     expected = log_e_path(rows, 0.95, np.where(easy, 0.1, 1.0))
-    assert path["log_e_above"].to_numpy() == pytest.approx(expected[path["pairs"] - 1])
+    assert path["log_e_above"].to_numpy() == pytest.approx(expected[path["inputs"] - 1])
 
 
 @pytest.mark.soak
@@ -278,23 +278,23 @@ def test_the_monitor_stops_six_types_at_those_boundaries():
         assert decisions[name].decided_after == int((np.cumsum(rows) >= upper).argmax()) + 1
 
 
-def test_pairs_needed_is_whole_and_empty_when_settled():
+def test_inputs_needed_is_whole_and_empty_when_settled():
     frames = {"stable": agreeing(0.99, 600), "open": agreeing(0.97, 150), "under": agreeing(0.92, 60)}
     result = monitor(pd.concat([pairs_frame(rows, name) for name, rows in frames.items()]), now=LATER)
     rows = result.frame.set_index("task_type")
-    assert np.isnan(rows.loc["stable", "pairs_needed"]) and rows.loc["stable", "leaning"] == "above"
-    assert rows.loc["open", "pairs_needed"] == round(rows.loc["open", "pairs_needed"]) > 150
-    assert f"leans above the bar 0.95, about {rows.loc['open', 'pairs_needed']:,.0f} in all" in repr(result)
+    assert np.isnan(rows.loc["stable", "inputs_needed"]) and rows.loc["stable", "leaning"] == "above"
+    assert rows.loc["open", "inputs_needed"] == round(rows.loc["open", "inputs_needed"]) > 150
+    assert f"leans above the bar 0.95, about {rows.loc['open', 'inputs_needed']:,.0f} in all" in repr(result)
     assert "leans below the bar 0.95" in repr(result)
     hopeless = monitor(pairs_frame(agreeing(0.95, 60)), now=LATER)
-    assert hopeless.frame["pairs_needed"].iloc[0] == np.inf
+    assert hopeless.frame["inputs_needed"].iloc[0] == np.inf
     assert "leans to neither side of the bar 0.95" in repr(hopeless)
 
 
 def test_the_path_is_a_band_that_only_narrows():
     result = monitor(pairs_frame(agreeing(0.97, 3_000)), now=LATER)
     path = result.path("classify::ticket")
-    assert path["pairs"].iloc[0] == 1 and path["pairs"].iloc[-1] == 3_000
+    assert path["inputs"].iloc[0] == 1 and path["inputs"].iloc[-1] == 3_000
     assert path["low"].is_monotonic_increasing and path["high"].is_monotonic_decreasing
     assert ((path["low"] <= path["mean"] + 1e-9) & (path["mean"] <= path["high"] + 1e-9)).iloc[-1]
     with pytest.raises(ConfigError, match="nope"):

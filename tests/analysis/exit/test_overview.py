@@ -50,7 +50,7 @@ def test_the_shares_are_weighted_as_the_mean_is_and_of_distinct_inputs():
     assert found["equal_share"] == pytest.approx((found["mean"] - 0.2) / 0.8, abs=1e-6)
     again = rows.assign(input_hash=np.r_[["same"] * 100, np.arange(100).astype(str)])
     shares = monitor(again, now=LATER).frame.iloc[0]
-    assert shares["pairs"] == 101 and shares["badly_off_share"] == pytest.approx(50 / 101, abs=0.3)
+    assert shares["inputs"] == 101 and shares["badly_off_share"] == pytest.approx(50 / 101, abs=0.3)
 
 
 def test_of_scores_it_is_no_loss_and_a_judge_has_no_likeness():

@@ -34,7 +34,7 @@ def test_the_newest_prompt_is_judged_and_the_change_is_told():
     both = pd.concat([asked(100, None), asked(120, PROMPTS, 100)], ignore_index=True)
     assert "several prompts" in ab(both).frame["reason"].iloc[0]
     row = monitor(both, now=LATER).frame.iloc[0]
-    assert (row["outcome"], row["pairs"]) == ("non_inferior", 120)
+    assert (row["outcome"], row["inputs"]) == ("non_inferior", 120)
     assert row["opened_because"].startswith(f"the shadow's own prompt changed from that of the rows to {HEX}")
     assert "candidates of a replay with names of their own are judged apart" in row["opened_because"]
 
@@ -44,7 +44,7 @@ def test_a_failure_changes_no_prompt():
     frame.loc[110, ["status", "shadow_model"]] = ["shadow_failed", None]
     frame["details"] = frame["details"].where(frame["status"] == "complete", None)
     row = monitor(frame, now=LATER).frame.iloc[0]
-    assert (row["pairs"], row["opened_because"]) == (120, "")
+    assert (row["inputs"], row["opened_because"]) == (120, "")
 
 
 def test_a_kept_verdict_is_of_its_own_prompt(tmp_path: Path):
@@ -54,7 +54,7 @@ def test_a_kept_verdict_is_of_its_own_prompt(tmp_path: Path):
         assert set(ledger.watches()["shadow_prompt"]) == {HEX}
         write(ledger, pairs(np.zeros(30), 200, origin="replay"))
         row = monitor(ledger, now=LATER).frame.iloc[0]
-        assert row["outcome"] != "non_inferior" and row["pairs"] == 30
+        assert row["outcome"] != "non_inferior" and row["inputs"] == 30
         assert f"prompt changed from {HEX} to that of the rows" in row["opened_because"]
 
 
@@ -70,7 +70,7 @@ def test_prompts_that_take_turns_are_refused_by_name_and_begin_nothing_anew(prom
     for pairs_there in (60, 61, 62, 63):
         frame = by_turns((prompts * 60)[:pairs_there])
         row = monitor(frame, now=LATER).frame.iloc[0]
-        assert (row["outcome"], row["pairs"], row["opened_because"]) == ("refused", pairs_there, "")
+        assert (row["outcome"], row["inputs"], row["opened_because"]) == ("refused", pairs_there, "")
         assert "the shadow was asked with several prompts" in row["reason"]
         assert "give each a candidate of its own name" in row["reason"]
 
@@ -94,7 +94,7 @@ def test_prompts_that_take_turns_open_one_watch(tmp_path: Path):
 def test_one_prompt_that_stays_after_turns_is_judged_anew():
     frame = by_turns([1, 2] * 20 + [2] * 120)
     row = monitor(frame, now=LATER).frame.iloc[0]
-    assert (row["outcome"], row["pairs"]) == ("non_inferior", 121)
+    assert (row["outcome"], row["inputs"]) == ("non_inferior", 121)
     one_way_back = by_turns([1] * 40 + [2] * 40 + [1] * 110)
     row = monitor(one_way_back, now=LATER).frame.iloc[0]
-    assert (row["outcome"], row["pairs"]) == ("non_inferior", 110)
+    assert (row["outcome"], row["inputs"]) == ("non_inferior", 110)

@@ -246,6 +246,20 @@ def test_prompts_that_are_new_at_every_call_end_no_watch_and_names_do(tmp_path):
         assert "prompt version changed from v3 to v4" in repr(monitor(ledger, now=LATER + timedelta(hours=1)))
 
 
+def test_a_verdict_keeps_its_pairs_and_its_inputs_and_an_older_one_only_these(tmp_path):
+    with Ledger(tmp_path) as ledger:
+        write(ledger, pairs(np.ones(110)) + pairs(np.ones(10), 200, input_hash="again"))
+        apply(ledger)
+        kept = ledger.watches()
+        (verdict,) = kept[kept["outcome"].notna()].to_dict("records")
+        assert (verdict["pairs"], verdict["inputs"]) == (120, 111)
+        older = kept.drop(columns="inputs").assign(pairs=kept["inputs"])
+        write(ledger, pairs(np.ones(20), 300))
+        for rows in (kept, older):
+            decision = monitor(ledger.comparisons(), watches=rows, now=LATER).decisions[NAME]
+            assert "kept since" in decision.reason and decision.pairs == 111
+
+
 def test_a_new_watch_begins_when_somebody_says_so(tmp_path, capsys):
     with Ledger(tmp_path) as ledger:
         write(ledger, pairs(np.ones(110)))

@@ -157,7 +157,7 @@ def test_the_breaker_timeline_is_every_change_in_order(tables, attempts):
     for provider, rows in attempts.sort_values(["started_at", "attempt_id"]).groupby("provider"):
         states = rows["breaker_state"]
         spans = frame[frame["provider"] == provider]
-        assert list(spans["state"]) == list(states[states != states.shift()])
+        assert list(spans["breaker_state"]) == list(states[states != states.shift()])
         assert spans["attempts"].sum() == len(rows)
         assert spans["until"].isna().sum() == 1
 

@@ -80,7 +80,7 @@ routing:
     planned = analysis.plan_experiment(lab.ledger, usd_per_pair=None)
     row = planned.frame.iloc[0]
     assert row["usd_per_pair"] == pytest.approx(shadows["cost_usd"].sum() / 2)
-    assert row["usd_unknown"] == pytest.approx(row["pairs_mean"] * reserved["worst_usd"].sum() / 2)
+    assert row["usd_unknown"] == pytest.approx(row["inputs_mean"] * reserved["worst_usd"].sum() / 2)
     assert "more, unconfirmed" in repr(planned)
     run = analysis.monitor(lab.ledger).runs["ask"]
     assert run.usd_per_pair == pytest.approx(row["usd_per_pair"])

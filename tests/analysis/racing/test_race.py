@@ -57,8 +57,8 @@ def test_the_cheapest_within_the_margin_is_named_with_what_it_saves():
     }
     assert found.chosen == "good"
     row = found.frame.set_index("candidate").loc["good"]
-    assert row["saving_low"] < row["saving"] < row["saving_high"]
-    assert row["saving"] == pytest.approx(0.7, abs=0.01)
+    assert row["saved_low"] < row["saved_share"] < row["saved_high"]
+    assert row["saved_share"] == pytest.approx(0.7, abs=0.01)
     assert "The cheapest whose loss is within 10.0 points: good, saving " in repr(found)
     assert found.state("tiny") is RaceState.WORSE
 
@@ -79,7 +79,7 @@ def test_who_left_a_race_early_has_the_verdict_of_then():
     asked = {"tiny": 40, "small": 200}
     kept = pairs[row < pairs["shadow_alias"].map(asked).fillna(ROWS)]
     found = rl.race(kept, RacePlan(margin=0.1)).frame.set_index("candidate")
-    assert found["rows"][list(asked)].to_dict() == asked
+    assert found["inputs"][list(asked)].to_dict() == asked
     assert found["state"].to_dict() == {
         "tiny": "worse", "small": "worse", "good": "within", "better": "within", "same": "within",
     }  # fmt: skip
@@ -90,8 +90,8 @@ def test_candidates_are_judged_on_inputs_that_all_have_who_are_still_in_the_race
     row = pairs["input_hash"].str[1:].astype(int)
     kept = pairs[np.where(pairs["shadow_alias"] == "one", row < 400, row >= 300)]
     found = rl.race(kept).frame.set_index("candidate")
-    assert found["rows"].to_dict() == {"one": 400, "other": 100}
-    assert found["of_rows"].to_dict() == {"one": 400, "other": 300}
+    assert found["inputs"].to_dict() == {"one": 400, "other": 100}
+    assert found["of_inputs"].to_dict() == {"one": 400, "other": 300}
 
 
 def test_candidates_without_a_common_input_are_not_compared():
@@ -119,9 +119,9 @@ def test_an_input_counts_once_by_its_first_pair_and_a_replays_repeats_by_their_m
     )
     live = rl.race(pd.concat([pairs, again])).frame.iloc[0]
     own = (pairs["shadow_score"] - pairs["primary_score"]).mean()
-    assert (live["rows"], live["difference"]) == (50, pytest.approx(own))
+    assert (live["inputs"], live["difference"]) == (50, pytest.approx(own))
     repeated = rl.race(pd.concat([pairs, again]).assign(run_id="run"), run_id="run").frame.iloc[0]
-    assert (repeated["rows"], repeated["difference"]) == (50, pytest.approx((own - 1) / 2))
+    assert (repeated["inputs"], repeated["difference"]) == (50, pytest.approx((own - 1) / 2))
 
 
 def test_by_likeness_alone_a_candidate_differs():

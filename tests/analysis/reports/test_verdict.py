@@ -160,7 +160,7 @@ def test_a_card_has_one_forecast(tmp_path, margin):
     assert told == ([round(card.more_pairs)] if np.isfinite(card.more_pairs) else [])
     if margin == 0.05:
         exit_ = analysis.monitor(tables, now=NOW).frame.iloc[0]
-        assert card.more_pairs == exit_["pairs_needed"] - exit_["pairs"]
+        assert card.more_pairs == exit_["inputs_needed"] - exit_["inputs"]
         assert card.more_usd == exit_["usd_needed"]
         assert "of distinct inputs, each counted once" in card.missing and "more" not in card.comparing
 

@@ -118,7 +118,7 @@ def agrees_in_every_number(subjects: pd.DataFrame) -> None:
     assert list(judged.index) == list(watched.index) == list(own.index)
     for column in ("pairs", "clusters", "difference", "primary_mean", "shadow_mean"):
         assert judged[column].to_numpy(float) == pytest.approx(own[column].to_numpy(float), rel=1e-10)
-    assert watched["pairs"].to_numpy(float) == pytest.approx(own["distinct"].to_numpy(float))
+    assert watched["inputs"].to_numpy(float) == pytest.approx(own["distinct"].to_numpy(float))
     for column in ("mean", "log_e_above", "log_e_below"):
         assert watched[column].to_numpy(float) == pytest.approx(own[column].to_numpy(float), rel=1e-9)
     assert watched["decided_after"].to_numpy(float) == pytest.approx(

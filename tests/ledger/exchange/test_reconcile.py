@@ -63,7 +63,7 @@ async def test_reconciling_with_anthropics_usage_export(
     with Ledger(tmp_path / "ledger") as ledger:
         unknown = await fill(ledger)
         found = ledger.reconcile("anthropic", export)
-        assert found["verdict"].tolist() == ["agrees", verdict]
+        assert found["finding"].tolist() == ["agrees", verdict]
         assert found["tokens_in_difference"].tolist() == [0, tokens_in - 7]
         assert found["unknown_attempt_ids"].tolist() == [[], [unknown]]
 
@@ -78,12 +78,12 @@ async def test_reconciling_with_cost_exports_and_mapped_columns(tmp_path: Path) 
             "2026-11-21,claude-sonnet-4-5,input,0.5\n"
         )
         found = ledger.reconcile("anthropic", export)
-        assert found["verdict"].tolist() == ["agrees", "unknown rows explain only part of it"]
+        assert found["finding"].tolist() == ["agrees", "unknown rows explain only part of it"]
         export.write_text("day;llm;calls\n2026-11-20;claude-sonnet-4-5;3\n")
         columns = {"date": "day", "model": "llm", "requests": "calls"}
         found = ledger.reconcile("anthropic", export, columns)
         assert found[["requests_ledger", "requests_provider"]].to_numpy().tolist() == [[2, 3]]
-        assert found["verdict"].tolist() == ["the provider counts more"]
+        assert found["finding"].tolist() == ["the provider counts more"]
         with pytest.raises(ConfigError, match="has the columns day, llm, calls"):
             ledger.reconcile("anthropic", export)
         with pytest.raises(ConfigError, match="must map date, model"):
@@ -105,8 +105,8 @@ async def test_reconciling_with_openais_exports(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger") as ledger:
         for _ in range(2):
             await make_call(ledger, provider="openai", model_requested="gpt-4o-2024-08-06")
-        assert ledger.reconcile("openai", usage)["verdict"].tolist() == ["agrees"]
-        assert ledger.reconcile("openai", costs)["verdict"].tolist() == ["agrees"]
+        assert ledger.reconcile("openai", usage)["finding"].tolist() == ["agrees"]
+        assert ledger.reconcile("openai", costs)["finding"].tolist() == ["agrees"]
 
 
 COST = "usage_date_utc,model,token_type,cost_usd\n"
@@ -154,7 +154,7 @@ async def test_what_only_the_ledger_has_is_a_difference(
             await make_call(ledger, provider="openai", model_requested=model, started_at=at)
         found = ledger.reconcile("openai", tmp_path / "usage.csv")
         assert found["date"].tolist() == [f"2026-11-{day}" for day in days]
-        assert found["verdict"].tolist() == verdicts
+        assert found["finding"].tolist() == verdicts
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ async def test_amounts_are_read_as_people_write_them(tmp_path: Path, written: st
 async def test_decimal_commas_agree(tmp_path: Path, written: str) -> None:
     ledger = await one_call(tmp_path)
     (tmp_path / "cost.csv").write_text(f"day;llm;usd\n2026-11-20;claude-sonnet-4-5;{written}\n")
-    assert ledger.reconcile("anthropic", tmp_path / "cost.csv", MAPPED)["verdict"].tolist() == ["agrees"]
+    assert ledger.reconcile("anthropic", tmp_path / "cost.csv", MAPPED)["finding"].tolist() == ["agrees"]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ async def test_what_cannot_be_read_is_refused_with_its_place(tmp_path: Path, tex
 async def test_days_are_read_in_any_notation_of_one_meaning(tmp_path: Path, day: str) -> None:
     ledger = await one_call(tmp_path)
     (tmp_path / "cost.csv").write_text(f"day\tllm\tusd\n{day}\tclaude-sonnet-4-5\t0.004\n")
-    assert ledger.reconcile("anthropic", tmp_path / "cost.csv", MAPPED)["verdict"].tolist() == ["agrees"]
+    assert ledger.reconcile("anthropic", tmp_path / "cost.csv", MAPPED)["finding"].tolist() == ["agrees"]
 
 
 async def test_what_is_billed_without_a_model_is_part_of_the_bill(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ async def test_what_is_billed_without_a_model_is_part_of_the_bill(tmp_path: Path
     found = ledger.reconcile("anthropic", tmp_path / "cost.csv")
     assert found["model"].tolist() == ["(no model)", "claude-sonnet-4-5"]
     assert found["cost_usd_provider"].tolist() == [9.5, 0.004]
-    assert found["verdict"].tolist() == ["the provider counts more", "agrees"]
+    assert found["finding"].tolist() == ["the provider counts more", "agrees"]
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ async def test_models_by_the_names_that_people_read(tmp_path: Path, model: str, 
     (tmp_path / "cost.csv").write_text(f"{COST}2026-11-22,{name},output,0.004\n")
     with Ledger(tmp_path / "ledger") as ledger:
         await make_call(ledger, provider="anthropic", model_requested=model)
-        assert ledger.reconcile("anthropic", tmp_path / "cost.csv")["verdict"].tolist() == ["agrees"]
+        assert ledger.reconcile("anthropic", tmp_path / "cost.csv")["finding"].tolist() == ["agrees"]
 
 
 async def test_a_question_that_has_no_answer_is_refused(tmp_path: Path) -> None:
@@ -302,12 +302,12 @@ async def test_what_the_export_shows_is_written_back(tmp_path: Path, sealed: boo
         assert looked["settled_rows"].tolist() == [0]
         assert spent(ledger) == before == {("daily", "2026-11-20"): 0.544, ("monthly", "2026-11"): 0.544}
         found = ledger.reconcile("anthropic", export, MAPPED)
-        assert found[["verdict", "settled_rows"]].to_numpy().tolist() == [
+        assert found[["finding", "settled_rows"]].to_numpy().tolist() == [
             ["unknown rows would explain it", 2]
         ]
         for again in (ledger, Ledger(tmp_path / "ledger")):
             found = again.reconcile("anthropic", export, MAPPED)
-            assert found[["verdict", "settled_rows"]].to_numpy().tolist() == [["agrees", 0]]
+            assert found[["finding", "settled_rows"]].to_numpy().tolist() == [["agrees", 0]]
             rows = again.attempts().query("cost_source == 'reconciled'").sort_values("cost_usd")
             assert rows["cost_usd"].tolist() == rows["worst_usd"].tolist() == pytest.approx([0.002, 0.006])
             assert set(rows["billing"]) == {"billed"}
@@ -320,7 +320,7 @@ async def test_what_was_not_billed_costs_nothing(tmp_path: Path) -> None:
         await make_call(ledger, *LINES, started_at=DAY, **MODEL)
         await unsure(ledger, 0.02)
         found = ledger.reconcile("anthropic", cost_export(tmp_path, 0.004), MAPPED)
-        assert found[["verdict", "settled_rows"]].to_numpy().tolist() == [["agrees", 1]]
+        assert found[["finding", "settled_rows"]].to_numpy().tolist() == [["agrees", 1]]
         row = ledger.attempts().query("cost_source == 'reconciled'").iloc[0]
         assert (row["cost_usd"], row["worst_usd"], row["billing"]) == (0.0, 0.0, "unbilled")
         assert spent(ledger)["daily", "2026-11-20"] == 0.004
@@ -345,7 +345,7 @@ async def test_a_day_that_is_not_over_is_not_settled(tmp_path: Path) -> None:
         await make_call(ledger, started_at=today, **MODEL)
         await unsure(ledger, 0.02, started_at=today)
         found = ledger.reconcile("anthropic", tmp_path / "cost.csv", MAPPED)
-        assert found[["verdict", "settled_rows"]].to_numpy().tolist() == [["agrees", 0]]
+        assert found[["finding", "settled_rows"]].to_numpy().tolist() == [["agrees", 0]]
 
 
 async def test_requests_say_how_many_were_billed_and_tokens_follow(tmp_path: Path) -> None:
@@ -361,7 +361,7 @@ async def test_requests_say_how_many_were_billed_and_tokens_follow(tmp_path: Pat
         assert rows["billing"].tolist() == ["unbilled", "billed"]
         assert rows["cost_usd"].tolist() == pytest.approx([0.0, 0.016])
         assert rows.iloc[1][["tokens_in", "tokens_out"]].tolist() == [9, 100]
-        assert ledger.reconcile("anthropic", path, columns)["verdict"].tolist() == ["agrees"]
+        assert ledger.reconcile("anthropic", path, columns)["finding"].tolist() == ["agrees"]
 
 
 async def test_tokens_are_filled_in_after_the_cost(tmp_path: Path) -> None:
@@ -379,7 +379,7 @@ async def test_tokens_are_filled_in_after_the_cost(tmp_path: Path) -> None:
         assert ledger.reconcile("anthropic", usage, tokens)["settled_rows"].tolist() == [1]
         for export, columns in ((usage, tokens), (cost_export(tmp_path, 0.01), MAPPED)):
             found = ledger.reconcile("anthropic", export, columns)
-            assert found[["verdict", "settled_rows"]].to_numpy().tolist() == [["agrees", 0]]
+            assert found[["finding", "settled_rows"]].to_numpy().tolist() == [["agrees", 0]]
 
 
 @effort(max_examples=15, deadline=None)
@@ -436,11 +436,11 @@ async def test_an_export_that_is_not_grouped_is_compared_by_day(tmp_path: Path, 
     (tmp_path / "export.csv").write_text(export)
     with await calls_of_two_models(tmp_path) as ledger:
         found = ledger.reconcile("openai", tmp_path / "export.csv")
-        assert found[["model", "verdict"]].to_numpy().tolist() == [["(all models)", "agrees"]]
+        assert found[["model", "finding"]].to_numpy().tolist() == [["(all models)", "agrees"]]
         less = export.replace("0.008", "0.004").replace(",14,", ",7,")
         (tmp_path / "export.csv").write_text(less)
         found = ledger.reconcile("openai", tmp_path / "export.csv")
-        assert found["verdict"].tolist() == ["the ledger counts more"]
+        assert found["finding"].tolist() == ["the ledger counts more"]
 
 
 async def test_an_export_without_any_amount_counts_nothing_and_settles_nothing(tmp_path: Path) -> None:
@@ -450,7 +450,7 @@ async def test_an_export_without_any_amount_counts_nothing_and_settles_nothing(t
         await ledger.accounts.settle(unknown)
         (tmp_path / "export.csv").write_text(f"{OPENAI_TIMES}\n{OPENAI_DAY}\n")
         found = ledger.reconcile("openai", tmp_path / "export.csv")
-        assert set(found["verdict"]) == {"the ledger counts more"}
+        assert set(found["finding"]) == {"the ledger counts more"}
         assert found["settled_rows"].sum() == 0
 
 
@@ -467,14 +467,14 @@ async def test_one_column_of_cache_writes_is_known(tmp_path: Path) -> None:
         "usage_input_tokens_cache_read,usage_output_tokens\n2026-11-20,claude-sonnet-4-5,4,1,2,3\n"
     )
     with await one_call(tmp_path) as ledger:
-        assert ledger.reconcile("anthropic", tmp_path / "export.csv")["verdict"].tolist() == ["agrees"]
+        assert ledger.reconcile("anthropic", tmp_path / "export.csv")["finding"].tolist() == ["agrees"]
 
 
 @pytest.mark.parametrize("day", ["2026/11/20", "2026-11-20T00:00", "2026.11.20", "20 Nov 2026", "20261120"])
 async def test_dates_with_one_meaning(tmp_path: Path, day: str) -> None:
     (tmp_path / "export.csv").write_text(f"{COST}{day},claude-sonnet-4-5,input,0.004\n")
     with await one_call(tmp_path) as ledger:
-        assert ledger.reconcile("anthropic", tmp_path / "export.csv")["verdict"].tolist() == ["agrees"]
+        assert ledger.reconcile("anthropic", tmp_path / "export.csv")["finding"].tolist() == ["agrees"]
 
 
 @pytest.mark.parametrize(
@@ -495,7 +495,7 @@ async def test_an_export_as_a_spreadsheet_saved_it(tmp_path: Path, data: bytes) 
     with Ledger(tmp_path / "ledger") as ledger:
         started_at = datetime(2026, 11, 20, 5, tzinfo=UTC)
         await make_call(ledger, started_at=started_at, provider="openai", model_requested="gpt-4o-2024-08-06")
-        assert ledger.reconcile("openai", export)["verdict"].tolist() == ["agrees"]
+        assert ledger.reconcile("openai", export)["finding"].tolist() == ["agrees"]
 
 
 @pytest.mark.parametrize(
@@ -511,7 +511,7 @@ async def test_amounts_of_another_currency_are_no_dollars(
     mapped = {"date": "start_time_iso", "model": "line_item", "cost_usd": "amount_value"}
     with await one_call(tmp_path) as ledger:
         if other is None:
-            assert ledger.reconcile("anthropic", export, mapped)["verdict"].tolist() == ["agrees"]
+            assert ledger.reconcile("anthropic", export, mapped)["finding"].tolist() == ["agrees"]
         else:
             with pytest.raises(ConfigError, match=f"line 2, column 'amount_currency': '{other}'.*USD"):
                 ledger.reconcile("anthropic", export, mapped)

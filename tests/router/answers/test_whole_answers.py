@@ -460,7 +460,7 @@ async def test_a_failed_side_is_no_other_model_than_the_one_whose_dated_name_ans
     assert "several shadow models" not in repr(judged)
     compared = pairs["status"].isin(["complete", "shadow_failed"]).sum()  # the rest met an open breaker
     assert compared >= 10
-    assert (watched["pairs"], watched["opened_because"]) == (compared, "")
+    assert (watched["inputs"], watched["opened_because"]) == (compared, "")
 
 
 @pytest.mark.parametrize("both", [True, False], ids=["both cut", "primary cut"])
