@@ -1,4 +1,4 @@
-"""`router-lab` as a user runs it: a process, its output, its exit code."""
+"""`router-lab` as a user runs it: its output, its exit code; where it starts and ends, a process."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from urllib.request import urlopen
 
 import pandas as pd
 import pytest
+from command_line import router_lab
 
 from router_lab.cli.command import main, parser
 
@@ -42,13 +43,10 @@ COMMANDS = [
 ]
 
 
-def router_lab(
-    *arguments: str | Path, cwd: Path | None = None, stdin: str = ""
-) -> subprocess.CompletedProcess[str]:
+def as_a_process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "router_lab.cli", *map(str, arguments)],
-        cwd=cwd or ROOT,
-        input=stdin,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=110,
@@ -105,7 +103,7 @@ def test_the_first_help_lists_every_command():
 
 def test_a_call_prints_the_answer_and_its_price_and_leaves_its_row(simulated: Path, tmp_path: Path):
     ledger = tmp_path / "ledger"
-    done = router_lab(
+    done = as_a_process(
         "complete", "--task-type", "ask", "--config", simulated, "--ledger", ledger, "Say hello."
     )
     assert done.returncode == 0, done.stderr
@@ -332,7 +330,7 @@ def test_a_wrong_configuration_is_one_line_and_exit_code_two(tmp_path: Path):
     config.write_text(
         "models:\n  a: {provider: olama, model: x}\nrouting: {t: {model: a}}\n", encoding="utf-8"
     )
-    done = router_lab("complete", "--task-type", "t", "--config", config, "--ledger", tmp_path / "l", "hi")
+    done = as_a_process("complete", "--task-type", "t", "--config", config, "--ledger", tmp_path / "l", "hi")
     assert done.returncode == 2
     assert "router.yaml:2" in done.stderr
     assert "ollama" in done.stderr
