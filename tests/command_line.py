@@ -1,4 +1,4 @@
-"""`router-lab ...` run in this process: its output and its exit code, without the second that a start takes."""
+"""`router-lab ...` run in this process: its output and exit code, without the second that a start takes."""
 
 from __future__ import annotations
 

@@ -73,6 +73,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
 }
 
 
+@pytest.mark.few(7)
 @each_kind
 @pytest.mark.parametrize("read", READERS)
 async def test_a_sealed_file_that_is_none(tmp_path: Path, make: Make, read: str) -> None:
@@ -112,6 +113,7 @@ async def test_verify_names_a_sealed_file_that_is_none(tmp_path: Path, make: Mak
         assert any(sealed.name in problem for problem in ledger.verify().problems)
 
 
+@pytest.mark.few(5)
 @each_kind
 @pytest.mark.parametrize("companion", ["", "-wal", "-shm", "-journal"])
 async def test_a_journal_that_is_none(tmp_path: Path, make: Make, companion: str) -> None:

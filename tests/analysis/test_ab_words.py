@@ -23,6 +23,7 @@ def test_a_margin_larger_than_the_primarys_own_failures_is_told(primary, is_told
     assert ("larger than all that the primary fails at, 2.0" in repr(ab(scored))) is is_told
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("margin", "is_told"), [(0.1, True), (0.05, False), (0.02, False)])
 def test_a_margin_wider_than_the_one_planned_is_told(tmp_path, margin, is_told):
     with Ledger(tmp_path) as ledger:

@@ -21,6 +21,7 @@ def tables(folder):
     return analysis.open(folder)
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("name", SQL)
 def test_the_rival_computes_the_same_frame(name, folder, tables):
     theirs = answer(connect(), name, folder)

@@ -96,6 +96,7 @@ def test_nobody_is_asked_to_mark_what_is_not_stored_to_be_read(
             assert monitor(ledger, now=LATER).frame["scores_needed"].tolist() == [np.inf]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("content", UNREAD)
 def test_a_panel_that_draws_pairs_says_why_there_are_none(tmp_path: Path, content: str):
     with ledger_with(tmp_path, content) as ledger:

@@ -60,6 +60,7 @@ METRICS: list[Callable[..., Any]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("metric", METRICS)
 def test_metrics_are_grouped_by_names_at_a_level(ledger: Ledger, metric: Callable[..., Any]):
     for by in (5, None, [5]):

@@ -125,6 +125,7 @@ def spread_holds(rate: float, pairs: int, margin: float, runs: int) -> tuple[flo
     return float(np.mean(settled)), float(np.mean(held))
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("rate", "pairs"), [(0.02, 100), (0.03, 200)])
 def test_pairs_asked_for_settle_four_of_five(rate, pairs):
     settled, held = spread_holds(rate, pairs, 0.05, 150)
@@ -250,6 +251,7 @@ def settled_of_popular_prompts(zipf: float, samples: int, futures: int, pairs: i
     return share
 
 
+@pytest.mark.soak
 def test_prompts_seen_once_that_become_frequent_are_foreseen():
     """Regression: of prompts by Zipf's law those seen once grew one by one: .6 settled, where .8 was said."""
     assert settled_of_popular_prompts(0.8, samples=16, futures=12) >= 0.7

@@ -108,6 +108,7 @@ def power_of_plans(name: str, runs: int) -> float:
     return power
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["rare failures", "wins and losses"])
 def test_pairs_for_graded_values_have_the_power_they_say(name):
     assert 0.73 <= power_of_plans(name, 300) <= 0.88
@@ -145,6 +146,7 @@ def power_at_detectable(rate: float | None, pairs: int, runs: int, samples: int 
     return power
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("rate", "pairs"), [(0.03, 100), (0.02, 300), (0.0, 300), (None, 200)])
 def test_detectable_is_found_in_four_of_five(rate, pairs):
     """Of rare failures the normal formula said .018 for 100 pairs, found in none of them."""

@@ -236,6 +236,7 @@ def test_a_judge_that_finds_them_equally_good_reads_no_loss(tmp_path):
             assert not CONDEMNED.search(said), place
 
 
+@pytest.mark.soak
 def test_a_judge_that_knows_nothing_is_refused_everywhere(tmp_path):
     rng = np.random.default_rng(3)
     judged, people = rng.choice([0.0, 1.0], 200), rng.choice([0.0, 1.0], 25)
@@ -277,6 +278,7 @@ def test_several_people_are_told_to_agree_or_not(tmp_path):
             assert "several people" not in repr(ab(ledger, scored_by="bo"))
 
 
+@pytest.mark.soak
 def test_likeness_to_an_expected_answer_is_not_called_ground_truth(tmp_path):
     with ledger_of(tmp_path, np.zeros(100), [(0.6, 0.8)] * 100, "replay: text", comparator="text") as ledger:
         said = {**said_by_functions(ledger), "plan": repr(plan_experiment(ledger))}
@@ -411,6 +413,7 @@ def test_equally_good_marks_change_the_verdict_at_every_place(tmp_path, capsys):
         assert "one person on 307 of 307 pairs took the place of agreement" in said, (place, said)
 
 
+@pytest.mark.soak
 def test_another_judge_opens_a_new_watch_and_says_so(tmp_path):
     details = [json.dumps({"preference": 1.0, "judge": "judge: one"})] * 110
     with ledger_of(tmp_path, np.ones(110), details=details, comparator="judge") as ledger:

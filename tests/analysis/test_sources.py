@@ -34,7 +34,7 @@ PLOTS = {
     name: getattr(plots, name)
     for name in ("agreement_by_task_type", "latency_quantiles", "spend_by_cause", "truncation_over_time")
 }
-OTHERS = {"open", "report", "verdict"}
+OTHERS = {"open", "report", "reprice", "verdict"}
 
 
 @pytest.fixture(scope="module")

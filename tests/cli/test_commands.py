@@ -13,8 +13,8 @@ from urllib.request import urlopen
 
 import pandas as pd
 import pytest
-from command_line import router_lab
 
+from command_line import router_lab
 from router_lab.cli.command import main, parser
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -45,6 +45,7 @@ def test_a_replay_may_be_a_race(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "small: WORSE" in capsys.readouterr().out
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("command", "said"),
     [

@@ -14,6 +14,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
+import command_line
 import router_lab
 from router_lab import errors
 from router_lab.cli.command import parser
@@ -169,10 +170,7 @@ def test_every_alert_is_there():
 
 
 def test_the_pages_are_written_without_sphinx(tmp_path: Path):
-    done = subprocess.run(
-        [sys.executable, "-m", "router_lab.cli", "docs", "--markdown", str(tmp_path / "pages")],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    done = command_line.router_lab("docs", "--markdown", tmp_path / "pages")
     assert done.returncode == 0, done.stderr
     index = (tmp_path / "pages" / "index.md").read_text("utf-8")
     for line in index.splitlines():

@@ -283,6 +283,7 @@ async def test_a_journal_removed_while_in_use_is_noticed(tmp_path: Path) -> None
     ledger.close()
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("other", ["a writer", "a reader"])
 async def test_what_else_this_process_opens_leaves_sqlites_locks(tmp_path: Path, other: str) -> None:
     """A process that closes any descriptor of a file loses its locks on it.

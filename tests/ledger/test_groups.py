@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 from ledger_rows import alert, answered, lost, make_call, pair
 
 from router_lab.ledger import Ledger
@@ -70,6 +71,7 @@ async def test_two_ledgers_of_one_folder_never_share_a_number(tmp_path: Path) ->
         assert one.attempts()["attempt_id"].nunique() == 60
 
 
+@pytest.mark.soak
 async def test_large_rows_are_read_and_sealed_a_few_at_a_time(tmp_path: Path) -> None:
     """Together they are more than is held in memory at once."""
     megabytes = (20, 20, 20, 60, 0)

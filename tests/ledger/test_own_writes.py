@@ -32,6 +32,7 @@ async def test_what_was_written_is_read_at_once(tmp_path: Path, durability: str)
         assert ledger.verify().ok
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("durability", ["batch", "os", "full"])
 async def test_what_another_ledger_of_the_process_wrote_is_read_at_once(
     tmp_path: Path, durability: str, monkeypatch: pytest.MonkeyPatch

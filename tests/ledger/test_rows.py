@@ -246,6 +246,7 @@ def test_a_script_that_never_closes_loses_nothing(tmp_path: Path) -> None:
         assert ledger.attempts()["outcome"].tolist() == ["ok"] * 20
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("first", ["register", "call"])
 def test_a_script_may_close_in_an_exit_hook(tmp_path: Path, first: str) -> None:
     """When those run, the interpreter gives no more threads, and our own hook may have run before."""

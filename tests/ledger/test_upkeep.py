@@ -145,6 +145,7 @@ async def test_journal_rows_of_an_older_version_are_filled(tmp_path: Path) -> No
             ledger.seal()
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("moment", ["sealed_storage.LocalFiles.publish", "seal._finish"])
 async def test_a_seal_that_was_killed_midway_is_finished(tmp_path: Path, moment: str) -> None:
     """With its batch put aside, then with its files there too; the crash test meets these only by chance."""

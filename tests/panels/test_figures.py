@@ -119,6 +119,7 @@ def test_tables_and_paths_are_accepted_and_anything_else_is_explained(
         make("nowhere/at/all")
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("make", ALL)
 def test_every_control_is_labelled_and_the_static_form_has_table_and_picture(
     make: type[Any], written: rl.Ledger

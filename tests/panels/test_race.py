@@ -32,6 +32,7 @@ def test_the_panel_shows_what_the_race_says(ledger: Path) -> None:
     assert "cheap within" in repr(panel.plot)
 
 
+@pytest.mark.soak
 def test_another_replay_is_chosen_and_its_names_are_escaped(ledger: Path) -> None:
     panel = RacePanel(str(ledger), PLAN)
     assert list(panel.selection()["candidate"]) == [HOSTILE]  # the newest

@@ -7,6 +7,8 @@ import threading
 from pathlib import Path
 from random import Random
 
+import pytest
+
 import router_lab as rl
 from lab import Lab, laboratory
 
@@ -48,6 +50,7 @@ async def pairs(lab: Lab) -> None:
             lab.ledger.seal()
 
 
+@pytest.mark.soak
 def test_pairs_are_paged_through_after_the_files_they_were_in_were_replaced(tmp_path: Path) -> None:
     """Seen in a mixed day, raw: no files found that match the pattern."""
     with laboratory(tmp_path / "ledger") as lab, lab.ledger.switch.on(reason="test"):

@@ -67,6 +67,7 @@ def settled_once(lab: Lab) -> None:
     assert lab.ledger.verify().ok, lab.ledger.verify()
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(240)
 async def test_killed_before_the_batch_is_made(tmp_path: Path) -> None:
     with laboratory(tmp_path / "ledger") as lab:
@@ -97,6 +98,7 @@ async def test_killed_while_the_server_makes_the_batch(tmp_path: Path, alias: st
         settled_once(lab)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(240)
 async def test_killed_while_a_server_refuses_to_make_it(tmp_path: Path) -> None:
     alias = "other"
@@ -130,6 +132,7 @@ async def test_killed_while_waiting_and_another_command_fetches_it(tmp_path: Pat
         settled_once(lab)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(240)
 async def test_killed_while_results_are_read(tmp_path: Path) -> None:
     alias = "other"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 
 import router_lab as rl
+from command_line import router_lab
 from lab import FAST, MODELS, Lab, laboratory
 from router_lab.ledger import Ledger
 from router_lab.sim import Fault
@@ -207,11 +206,11 @@ routing: {{ask: {{model: cloud, max_tokens: 32}}}}
         rows = [{"id": f"r{n}", "task_type": "ask", "prompt": f"Item {n}?"} for n in range(3)]
         (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
         out = tmp_path / "bundle.parquet"
-        command = [sys.executable, "-m", "router_lab.cli", "freeze", str(tmp_path / "log.jsonl")]
+        command = ["freeze", str(tmp_path / "log.jsonl")]
         command += ["--out", str(out), "--task-type", "ask", "--config", str(tmp_path / "router.yaml")]
         command += ["--ledger", str(tmp_path / "ledger")]
-        asked = subprocess.run(command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+        asked = router_lab(*command)
         assert asked.returncode == 0 and "6 answers" in asked.stdout and not lab.served, asked
-        done = subprocess.run([*command, "--yes"], capture_output=True, text=True, timeout=120)
+        done = router_lab(*command, "--yes")
         assert done.returncode == 0 and "6 answers of claude-sonnet-4-5 to 3 rows" in done.stdout, done
         assert len(lab.served) == 6 and out.stat().st_mode & 0o777 == 0o600

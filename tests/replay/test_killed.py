@@ -103,6 +103,7 @@ def test_however_often_it_is_killed_every_row_is_answered_once(tmp_path: Path, k
     assert lab.ledger.verify().ok
 
 
+@pytest.mark.soak
 def test_an_interrupt_ends_it_cleanly_and_it_goes_on(tmp_path: Path) -> None:
     with laboratory(tmp_path / "ledger", latency=0.02) as lab:
         written(tmp_path, lab.server.url)

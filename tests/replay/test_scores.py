@@ -114,6 +114,7 @@ async def test_tables_without_scores_say_so(tmp_path: Path) -> None:
             ab(SimpleNamespace(attempts=tables.attempts, comparisons=tables.comparisons), basis="scores")
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("comparator", "expected", "signed"),
     [

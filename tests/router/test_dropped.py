@@ -101,6 +101,7 @@ def is_whole(lab: Lab, calls: int) -> None:
     assert lab.ledger.verify().ok
 
 
+@pytest.mark.soak
 def test_ledgers_dropped_in_a_loop(lab: Lab, run: Callable[[str], list[Any]]) -> None:
     said = run("""
         before = begin()
@@ -157,6 +158,7 @@ def test_routers_left_by_their_function(lab: Lab, run: Callable[[str], list[Any]
     is_whole(lab, 1 + 3 + 3 + 6 + 6)
 
 
+@pytest.mark.soak
 def test_a_router_dropped_on_a_loop_that_goes_on(lab: Lab, run: Callable[[str], list[Any]]) -> None:
     """As in a notebook, whose loop runs for as long as its kernel."""
     said = run("""
@@ -208,6 +210,7 @@ def test_shadows_in_flight_of_a_dropped_router(lab: Lab, run: Callable[[str], li
     is_whole(lab, 3)
 
 
+@pytest.mark.soak
 def test_in_a_forked_child(lab: Lab, run: Callable[[str], list[Any]]) -> None:
     """What it inherited and what it made go away alike; what its parent has goes on."""
     said = run("""
@@ -234,6 +237,7 @@ def test_in_a_forked_child(lab: Lab, run: Callable[[str], list[Any]]) -> None:
     is_whole(lab, 8)
 
 
+@pytest.mark.soak
 def test_readers(lab: Lab, run: Callable[[str], list[Any]]) -> None:
     said = run("""
         begin()
@@ -258,6 +262,7 @@ def test_readers(lab: Lab, run: Callable[[str], list[Any]]) -> None:
     assert said == [[[0, 0]]]
 
 
+@pytest.mark.soak
 def test_collected_while_its_own_thread_works(lab: Lab, run: Callable[[str], list[Any]]) -> None:
     """The collector runs wherever something is made: on the writing thread, the router's, within a lock."""
     said = run("""
@@ -278,6 +283,7 @@ def test_collected_while_its_own_thread_works(lab: Lab, run: Callable[[str], lis
     is_whole(lab, 11)
 
 
+@pytest.mark.soak
 def test_dropped_just_before_the_end(lab: Lab, run: Callable[[str], list[Any]]) -> None:
     run("""
         given = given.model_copy(update={"ledger": given.ledger.model_copy(update={"durability": "batch"})})

@@ -157,6 +157,7 @@ def test_pools_of_processes_make_calls_with_routers_of_their_own(lab: Lab, run, 
     assert asked(lab) == ["a", "b", "before", "c"]
 
 
+@pytest.mark.soak
 def test_children_of_a_parent_at_work_find_the_journal_free(lab: Lab, run):
     """SQLite's table of locks is copied as it is at the moment of the fork."""
     run(

@@ -158,6 +158,7 @@ def samples(shape: str, stream: bool) -> list[bytes]:
     return [stream_body(dialect, events) for events in bodies] + cuts
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("shape", ["openai", "anthropic", "ollama"])
 async def test_every_answer_leaves_its_row_and_none_is_free(tmp_path: Path, shape: str, stream: bool) -> None:

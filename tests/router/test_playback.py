@@ -96,6 +96,7 @@ async def test_every_kind_of_call_is_answered_as_it_was_and_nothing_is_sent(lab:
     assert len(lab.served) == sent and lab.attempts["cost_usd"].sum() == spent
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("form", ["ledger", "path", "text", "tables", "sealed"])
 async def test_a_recording_in_any_form(lab: Lab, form: str) -> None:
     async with lab.router(ROUTING) as router:

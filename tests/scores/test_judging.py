@@ -305,6 +305,7 @@ async def test_pairs_the_judge_is_unsure_of_are_marked_first_with_known_chances(
         uncertain_more(lab.ledger, share=1.0)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "ollama"])
 @pytest.mark.parametrize("takes_schemas", [True, False])
 async def test_a_server_that_takes_schemas_is_sent_the_verdicts(

@@ -151,6 +151,7 @@ def replicated(
     return float(np.sqrt(np.mean(np.square(errors)))), covered / runs, covered_by_weights / runs
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("scenario", "truth"), [(a_tenth_differs, -0.02), (wrong_figures_look_alike, -0.15)])
 def test_eighty_drawn_marks_tell_the_truth(
     scenario: Callable[[np.random.Generator, int], Population], truth: float

@@ -58,6 +58,7 @@ def test_two_people_with_two_seeds_have_one_sample(ledger: Ledger):
     assert others.to_numpy() == pytest.approx(len(others) / (60 - len(WORSE)))
 
 
+@pytest.mark.soak
 def test_who_comes_later_has_the_same_strata(tmp_path: Path):
     with Ledger(tmp_path / "ledger") as ledger:
         write(ledger, PAIRS[:30])
@@ -70,6 +71,7 @@ def test_who_comes_later_has_the_same_strata(tmp_path: Path):
         assert difference(ledger) == pytest.approx(TRUTH)
 
 
+@pytest.mark.soak
 def test_a_judges_doubts_may_be_marked_after_other_pairs(ledger: Ledger):
     mark(rl.spot_checks(ledger, 12, by="ana"))
     for said, some in ((0.5, PAIRS[::4]), (1.0, [one for place, one in enumerate(PAIRS) if place % 4])):

@@ -74,6 +74,7 @@ def test_answers_have_the_recorded_shapes(persona):
     assert {"whole", "whole.choice", "whole.message", "whole.usage"} <= compared
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("persona", sim.PERSONAS)
 def test_the_official_client_talks_to_every_persona(persona):
     with playing(persona) as server:

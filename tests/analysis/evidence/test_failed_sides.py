@@ -39,6 +39,7 @@ def outcome(ledger: Ledger) -> str:
 # --- a failure is no other model ----------------------------------------------------------------
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("ending", ["failed", None], ids=["ending known", "older row"])
 def test_failures_among_answers_are_evidence_of_one_run(tmp_path: Path, ending: str | None) -> None:
     with Ledger(tmp_path) as ledger:
@@ -131,6 +132,7 @@ def test_a_few_primaries_without_an_answer_are_told_by_ground_truth(tmp_path: Pa
 # --- JSON that could not be used ------------------------------------------------------------------
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("ending", ["token_limited", "empty", "refused", "content_filter"])
 @pytest.mark.parametrize("status", ["primary_failed", "both_failed"])
 def test_json_that_was_cut_is_refused_above_the_share_that_text_is(status: str, ending: str) -> None:
@@ -229,6 +231,7 @@ def test_people_and_files_may_score_what_no_comparator_could(tmp_path: Path, sta
 # --- a shadow of which nothing is known -------------------------------------------------------------
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("status", ["shadow_failed", "both_failed"])
 def test_a_shadow_that_never_answered_is_refused_whatever_scores_say(tmp_path: Path, status: str) -> None:
     with Ledger(tmp_path) as ledger:

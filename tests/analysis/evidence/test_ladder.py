@@ -197,6 +197,7 @@ def test_failures_that_nobody_could_mark_count_beside_the_marks():
     assert (row["basis"], row["difference"]) == ("scores", pytest.approx(0.2 * -0.5))
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("ending", ["token_limited", "empty", "refused", "content_filter", "failed"])
 def test_an_answer_that_is_none_is_a_failure_of_its_side(ending):
     frame = pairs_frame(np.ones(400)).assign(primary_ending="complete", shadow_ending="complete")
@@ -214,6 +215,7 @@ def test_an_answer_that_is_none_is_a_failure_of_its_side(ending):
     assert ab(frame, allow={"primary_unusable"}).frame["verdict"].iloc[0] == "differs"
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("ending", ["token_limited", "empty", "refused", "content_filter"])
 @pytest.mark.parametrize("share", [0.03, 0.1, 0.85])
 def test_pairs_without_an_answer_on_either_side_are_failures_of_the_primarys(tmp_path, ending, share):
@@ -454,6 +456,7 @@ def test_a_failure_is_not_unmade_by_choosing_to_mark_it():
     assert ab(frame, basis="scores").frame["difference"].iloc[0] == pytest.approx(-0.2)
 
 
+@pytest.mark.soak
 def test_what_the_primary_fails_at_is_not_read_from_scores_that_compare_or_measure_likeness(tmp_path: Path):
     """ "Equally good" is stored as 1 and 1, and says nothing of what either is worth."""
     words = "larger than all that the primary fails at"

@@ -46,6 +46,7 @@ def test_pairs_with_a_judge_s_verdict_from_their_route_may_have_been_picked_too(
         assert (row["pairs"], row["verdict"]) == (80, "refused")
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("by", "kind"), OTHERS)
 def test_a_random_part_speaks_for_all_and_every_failure_counts_once(by: str, kind: str, tmp_path: Path):
     """60 of 300 shadows failed; of the others 60 were judged, all ties: -.1 of all, and not -.25."""

@@ -41,6 +41,7 @@ OF_TABLES = [
 ]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("draw", OF_TABLES)
 @pytest.mark.parametrize("size", ["tables", "single", "empty"])
 def test_every_plot_of_tables_draws_whatever_there_is(draw, size, request):
@@ -50,6 +51,7 @@ def test_every_plot_of_tables_draws_whatever_there_is(draw, size, request):
     assert (len(plot.data) > 0) or size != "tables"
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("rows", [[], [1.0], agreeing(0.97, 3_000)])
 def test_monitor_and_ab_plots_draw_whatever_there_is(rows):
     frame = pairs_frame(rows)

@@ -106,6 +106,7 @@ def test_pairs_are_shown_when_asked_for_and_never_otherwise(tmp_path):
 FAILED = ["complete"] + ["shadow_failed"] * 999
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("change", "kind", "words"),
     [
@@ -124,6 +125,7 @@ def test_the_answer_comes_first_and_in_words(change, kind, words, tmp_path):
     assert f'class="{kind}"' in item and words in item
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("share", "lean"), [(0.97, "yes"), (0.93, "differing")])
 def test_an_open_answer_says_where_it_leans_and_at_which_limit(share, lean, tmp_path):
     frame = pairs_frame(agreeing(share, 60))

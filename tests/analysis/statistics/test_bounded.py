@@ -63,6 +63,7 @@ def misses(rng: np.random.Generator, runs: int, pairs: int) -> tuple[float, floa
     return ours / runs, student / runs
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("pairs", [50, 400])
 def test_graded_agreement_with_rare_failures_is_covered(pairs):
     ours, student = misses(np.random.default_rng(pairs), 200, pairs)

@@ -64,6 +64,7 @@ def judged_alike(seed: int, side: str, correlation: float) -> tuple[bool, bool, 
     return with_help, alone, reaches(judge, side)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("correlation", [0.0, 0.4, 0.8])
 @pytest.mark.parametrize("side", ["above", "below"])
 def test_looking_after_every_drawing_errs_no_more_often_than_stated(side, correlation):

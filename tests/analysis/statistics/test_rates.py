@@ -95,6 +95,7 @@ GOING_ALONG = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", GOING_ALONG)
 def test_rates_that_go_with_difficulty_over_time_raise_no_false_exit(name):
     false = exits(GOING_ALONG[name], runs=40, pairs=2_000, look=200)

@@ -42,6 +42,7 @@ def test_the_mean_run_between_false_alarms_holds_even_at_the_threshold():
     assert np.mean(runs) >= 5_000
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("agreement", "delay"), [(0.90, 213), (0.94, 1_252)])
 def test_delay_is_the_reference_delay(agreement, delay):
     """After 1,000 good pairs (.97)."""
@@ -140,6 +141,7 @@ def false_shifts(name: str, runs: int, length: int = 5_000, seed: int = 8) -> fl
     return rate
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", STEADY)
 def test_what_only_varies_is_no_shift(name):
     """facts/evidence.md: .42 / 1.0 of autocorrelated series and .28 / .58 / .67 of daily cycles alarmed."""

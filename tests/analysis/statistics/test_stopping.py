@@ -53,6 +53,7 @@ def test_a_weekly_z_test_fails_where_the_exit_does_not():
     assert law.worse.sum() <= 0.05
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("agreement", "mean", "ninth_decile"),
     [(0.97, 836, 1_552), (0.99, 187, 304), (0.96, 3_442, 6_883), (0.90, 206, 420), (0.93, 1_127, 2_287)],

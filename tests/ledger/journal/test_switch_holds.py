@@ -163,6 +163,7 @@ else:
 """
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("how", ["plain", "named", "second", "lasting"])
 def test_a_block_is_a_hold_from_its_first_durable_write(tmp_path: Path, how: str) -> None:
     """Killed between the flip and the block, only a flip that no block was to hold stays."""

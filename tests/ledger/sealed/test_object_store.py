@@ -98,6 +98,7 @@ def uri(wire: Wire) -> str:
     )
 
 
+@pytest.mark.soak
 async def test_rows_survive_outages_and_arrive_once(tmp_path: Path, wire: Wire) -> None:
     noise = Random(1).randbytes(400_000).hex()
     with Ledger(uri(wire), journal=tmp_path) as ledger:

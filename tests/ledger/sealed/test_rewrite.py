@@ -193,6 +193,7 @@ async def test_a_changed_file_is_refused(tmp_path: Path, change: str) -> None:
         assert "checksum differs" in str(ledger.verify())
 
 
+@pytest.mark.soak
 def test_compaction_has_a_bounded_part_of_a_day_in_memory(tmp_path: Path) -> None:
     """However well texts compress: these 130 MB take a tenth of one on disk, and took 500 in memory."""
     script = """

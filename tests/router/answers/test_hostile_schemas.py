@@ -80,6 +80,7 @@ def test_a_long_array_of_different_numbers_is_read(step: int) -> None:
         _read({"items": {"type": "number"}, "uniqueItems": True}, [*data, 0.0])
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("schema", "data"),
     [
@@ -225,6 +226,7 @@ def _keywords(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 _SCHEMAS = st.recursive(st.booleans() | st.just({"type": "integer"}), _keywords, max_leaves=6)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("dialect", [Draft202012Validator, Draft201909Validator])
 @given(schema=_SCHEMAS, shared=_SCHEMAS, data=_DATA)
 def test_it_is_valid_when_jsonschema_says_so(dialect: Any, schema: Any, shared: Any, data: Any) -> None:

@@ -170,6 +170,7 @@ class _Counted(str):
         return found
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize(
     "piece",
     [

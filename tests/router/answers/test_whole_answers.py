@@ -204,6 +204,7 @@ async def test_a_streamed_answer_has_no_thoughts(tmp_path: Path) -> None:
 EATEN = openai("", finish="length", reasoning_content="so much to think about")
 
 
+@pytest.mark.few(7)
 @pytest.mark.parametrize(
     ("model", "answer", "ending"),
     [
@@ -373,6 +374,7 @@ async def test_expected_calls_are_scored_on_both_sides(tmp_path: Path) -> None:
     assert scores.to_dict() == {"primary": [1.0, 1.0], "shadow": [0.0, 0.0]}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("route", [shadowed("judge") + ", judge: {model: llama}", shadowed("lab:broken")])
 async def test_ground_truth_needs_no_comparator_of_the_route(tmp_path: Path, route: str) -> None:
     rows = [{"id": f"q{n}", "prompt": f"Q {n}?", "task_type": "t", "expected": "yes"} for n in range(20)]

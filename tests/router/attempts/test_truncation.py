@@ -27,6 +27,7 @@ LONG = "".join(TEXT.format(number) for number in range(700))
 VERSIONS = ["0.3.14", "0.4.0", "0.6.5", "0.12.6", "0.24.0", "0.30.5", "0.30.11"]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_silent_cut_is_seen_accounted_and_redispatched_once(tmp_path: Path, version: str):
     with laboratory(tmp_path / "ledger", ollama_version=version) as lab:

@@ -142,6 +142,7 @@ def child(worker: Worker, results: multiprocessing.SimpleQueue) -> None:  # type
     results.put(asyncio.run(worker.run(os.getpid, within_s=30)))
 
 
+@pytest.mark.soak
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_has_one_of_its_own() -> None:
     async def main() -> tuple[int, int, int]:

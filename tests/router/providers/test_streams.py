@@ -207,6 +207,7 @@ def test_a_long_line_in_small_pieces_takes_linear_time() -> None:
     assert len(decoder.close().text) == 500_000
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("provider", ["ollama", "openai", "anthropic"])
 def test_a_long_stream_is_read_in_proportion_to_its_length(provider: str) -> None:
     """Joining the text so far for every piece took minutes for this many."""

@@ -127,6 +127,7 @@ def test_a_loop_that_ends_without_the_context_records_what_waited(lab: Lab, scri
     assert len(lab.served_by("ollama")) <= 1
 
 
+@pytest.mark.soak
 def test_a_second_loop_drains_its_own_and_leaves_the_first_ones_to_the_ledger(lab: Lab, script):
     lab.server.app.script([Fault("hang", provider="ollama", contains="Question 0")])
     twice = """
@@ -230,6 +231,7 @@ asyncio.run(main())
     assert lab.attempts[lab.attempts["is_shadow"]]["outcome"].tolist() == ["lost"]
 
 
+@pytest.mark.soak
 def test_a_notebook_kernel_that_is_shut_down_records_what_was_in_flight(lab: Lab, script):
     from jupyter_client import KernelManager
 

@@ -90,6 +90,7 @@ async def test_short_ones_take_no_process(tmp_path: Path, monkeypatch: pytest.Mo
     assert (pair["status"], pair["agreement"], processes) == ("complete", 1.0, 0)
 
 
+@pytest.mark.soak
 async def test_one_that_cannot_be_read_in_time_is_a_failure_of_the_shadow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ def _elsewhere(folder: Path) -> None:
     subprocess.run([sys.executable, "-c", FLIP, str(folder)], check=True)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("elsewhere", [False, True])
 @pytest.mark.parametrize("provider", ["ollama", "openai"])
 async def test_nothing_arrives_and_nothing_is_owed(tmp_path: Path, provider: str, elsewhere: bool) -> None:
