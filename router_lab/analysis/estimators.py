@@ -65,11 +65,7 @@ class Calibrated:
             arguments.instance, "settings", settings, TokenEstimation, "a TokenEstimation, or None"
         )
         self._states: dict[str, bytes] = {}
-        self._calibrator = Calibrator(settings or TokenEstimation(), self)
-
-    def calibration(self, key: str) -> bytes | None:
-        """The state under `key`, in memory."""
-        return self._states.get(key)
+        self._calibrator = Calibrator(settings or TokenEstimation(), self._states.get)
 
     def estimate(self, call: PastCall) -> float:
         """What the router would have decided with."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from router_lab.replay.pair_scores import score_pairs
 from router_lab.replay.plan import Item, ItemReader, Primary, RowChoice
 from router_lab.replay.row_problems import RowProblem
 from router_lab.replay.scoring import Scorer
+from router_lab.replay.sources import ExecutorRows
 from router_lab.router import Router
 from router_lab.router.answers.tool_calls import canonical_json
 from router_lab.router.offline import OfflineRouter
@@ -70,20 +71,6 @@ class TaskOutcome:
         """What `text()` wrote."""
         known = json.loads(text)
         return cls(**known | {"problems": tuple(RowProblem(**one) for one in known["problems"])})
-
-
-class ExecutorRows:
-    """The rows of one task, with the keys they have in the whole: see `OpenRows`."""
-
-    name = "rows"
-    is_ledger = is_bundle = True
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __iter__(self) -> Iterator[Any]:
-        with self._path.open(encoding="utf-8") as lines:
-            yield from map(json.loads, lines)
 
 
 def rows_of(folder: Path, part: int) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -9,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from router_lab.errors import ConfigError
 from router_lab.ledger.schema import aware
@@ -17,23 +18,6 @@ from router_lab.replay.bundle import bundle_rows, is_bundle
 from router_lab.replay.dataset_rows import count_rows, is_spark_frame, read_rows
 from router_lab.replay.ledger_rows import LedgerRows, is_ledger
 from router_lab.task_types import is_within
-
-
-class SourceRows(Protocol):
-    """What is given row by row, from the first each time: mappings, prompts, or what is wrong with one."""
-
-    name: str
-
-    @property
-    def is_ledger(self) -> bool:
-        """Whether they are calls of a ledger, with their keys."""
-
-    @property
-    def is_bundle(self) -> bool:
-        """Whether they have keys, and further answers in `again`."""
-
-    def __iter__(self) -> Iterator[Any]:
-        """The rows, from the first."""
 
 
 class OpenRows(AbstractContextManager["OpenRows"]):
@@ -102,6 +86,24 @@ class OpenRows(AbstractContextManager["OpenRows"]):
         if self._within is not None and isinstance(kind, str) and not is_within(kind, self._within):
             return False
         return self._since is None or _time(row.get("started_at")) >= self._since
+
+
+class ExecutorRows:
+    """The rows of one task of a cluster, with the keys they have in the whole."""
+
+    name = "rows"
+    is_ledger = is_bundle = True
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[Any]:
+        with self._path.open(encoding="utf-8") as lines:
+            yield from map(json.loads, lines)
+
+
+# What is given row by row, from the first each time: mappings, prompts, or what is wrong with one.
+SourceRows = OpenRows | ExecutorRows
 
 
 def _time(value: Any) -> datetime:

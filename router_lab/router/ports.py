@@ -117,13 +117,6 @@ class Switch(Protocol):
         """The state a moment ago, at most a fraction of a second; what every call can afford to ask."""
 
 
-class RecordedAttempts(Protocol):
-    """Attempts that a ledger, or a frozen bundle, has."""
-
-    def attempts(self, input_hashes: Sequence[str]) -> Sequence[Attempt]:
-        """Those with these inputs, oldest first, without what was played back. Raises `LedgerError`."""
-
-
 class Clock(Protocol):
     """Time, injected so that tests need not wait."""
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qsl
 
 from router_lab.arguments import instance
@@ -27,7 +27,7 @@ from router_lab.sim import log, model_lists, tokenizer
 from router_lab.sim.anthropic.message_batches import AnthropicBatchApi
 from router_lab.sim.anthropic.messages_api import AnthropicWire
 from router_lab.sim.asked import Ask, hash_turns
-from router_lab.sim.catalog import DEFAULT_MODELS, PROVIDERS, Provider, SimModel
+from router_lab.sim.catalog import DEFAULT_MODELS, PROVIDERS, SimModel
 from router_lab.sim.exchange import JSON, Exchange, Header, HttpRequest, Refused, dump
 from router_lab.sim.faults import OK, Chaos, Fault, FaultLike, Script
 from router_lab.sim.log import Log, Served
@@ -50,27 +50,8 @@ _SENT_NOTHING = ("hang", "reset")
 _NO_ANSWER = ("garbage", "empty", "hang", "reset", "reset_after_headers", "cut", "stream_error")
 
 
-class Wire(Protocol):
-    """One provider's wire format."""
-
-    @property
-    def provider(self) -> Provider:
-        """Whose format it is."""
-
-    def read(self, request: HttpRequest, world: World) -> Ask:
-        """The request, checked; raises `Refused`."""
-
-    def serve(self, request: HttpRequest, ask: Ask, fault: Fault, world: World) -> Exchange:
-        """The response; raises `Refused`."""
-
-    def failure(self, request: HttpRequest, refused: Refused) -> Exchange:
-        """An error response."""
-
-    def key(self, request: HttpRequest) -> str | None:
-        """The API key in the request."""
-
-    def headers(self, request: HttpRequest) -> tuple[Header, ...]:
-        """Headers of every response."""
+# One provider's wire format: `read` a request, `serve` it, say a `failure`.
+Wire = OllamaWire | AnthropicWire | OpenAIWire
 
 
 class SimApp:

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import base64
 import json
-from collections import OrderedDict
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
+
+from cachetools import LRUCache, cachedmethod
 
 from router_lab.extras import missing
 
@@ -38,7 +39,7 @@ class Tokenizer:
 
     def __init__(self, encoding: tiktoken.Encoding) -> None:
         self._encoding = encoding
-        self._counts: OrderedDict[bytes, int] = OrderedDict()
+        self._counts: LRUCache[bytes, int] = LRUCache(_REMEMBERED)
         self._lock = Lock()
 
     def encode(self, text: str) -> list[int]:
@@ -49,20 +50,14 @@ class Tokenizer:
         """The text of `tokens`; a character cut in half becomes U+FFFD."""
         return self._encoding.decode(tokens)
 
+    @cachedmethod(lambda self: self._counts, key=lambda _, text: _digest(text), lock=lambda self: self._lock)
     def count(self, text: str) -> int:
         """How many tokens `text` has."""
-        key = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        with self._lock:
-            known = self._counts.get(key)
-            if known is not None:
-                self._counts.move_to_end(key)
-                return known
-        counted = len(self.encode(text))
-        with self._lock:
-            self._counts[key] = counted
-            if len(self._counts) > _REMEMBERED:
-                self._counts.popitem(last=False)
-        return counted
+        return len(self.encode(text))
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def get(name: TokenizerName) -> Tokenizer:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+
+from cachetools import LRUCache
 
 from router_lab.sim import tokenizer
 from router_lab.sim.asked import Answer, Ask, Turn, hash_turns
@@ -19,10 +20,10 @@ _REMEMBERED = 4096
 
 
 class PrefixCache:
-    """Prompt prefixes a provider has cached, by model; the oldest are forgotten."""
+    """Prompt prefixes a provider has cached, by model; those not written for longest are forgotten."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._known: LRUCache[tuple[str, str], bool] = LRUCache(_REMEMBERED)
 
     def longest(self, model: str, turns: Sequence[Turn]) -> int:
         """How many leading turns are cached."""
@@ -33,9 +34,7 @@ class PrefixCache:
 
     def remember(self, model: str, turns: Sequence[Turn]) -> None:
         """Cache these turns as a prefix."""
-        self._known[(model, hash_turns(tuple(turns)))] = None
-        if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+        self._known[(model, hash_turns(tuple(turns)))] = True
 
 
 @dataclass(slots=True)

@@ -72,7 +72,7 @@ def stream(tokenizer: str, kind: str, calls: int, seed: int) -> list[Piece]:
 def calibrated(texts: list[Piece], settings: TokenEstimation) -> Run:
     """Estimate each text, then learn its count, through serialised state only."""
     store = MemoryStore()
-    calibrator = Calibrator(settings, store)
+    calibrator = Calibrator(settings, store.calibration)
     estimated = []
     for text in texts:
         estimated.append(calibrator.estimate("model", "task", text.features).tokens)

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any
 
 from router_lab.arrow import fs
 from router_lab.errors import LedgerError
@@ -24,49 +24,10 @@ _STAGE = "_stage"
 _BUCKETS = {"s3", "gcs", "abfs"}
 
 
-class Files(Protocol):
-    """A place for sealed files. What is `private` only the user that wrote it may open."""
-
-    private: bool
-
-    def staging(self, name: str) -> Path:
-        """A local path to write the file to, before it is published as `name`."""
-
-    def publish(self, staged: Path, name: str) -> None:
-        """Make the staged file appear as `name`, durably and at once, replacing an older one."""
-
-    def clear_stages(self) -> None:
-        """Delete what killed processes left half-written. The caller holds the seal lock."""
-
-    def remove_stage(self) -> None:
-        """Delete what staging left, once its journal is done with."""
-
-    def remove(self, name: str) -> None:
-        """Delete `name` if it is there."""
-
-    def names(self, table: str) -> list[str]:
-        """Every Parquet file of `table`, sorted."""
-
-    def location(self, name: str) -> str:
-        """What `filesystem` calls the file, for opening it. Raises `OSError` for what is no file."""
-
-    @property
-    def filesystem(self) -> Any:
-        """The `pyarrow.fs.FileSystem` to read with."""
-
-    @property
-    def shown(self) -> str:
-        """The place as people may see it, without credentials."""
-
-    @property
-    def is_local(self) -> bool:
-        """Whether `location` is a path that any library on this machine can open."""
-
-
 class LocalFiles:
-    """Sealed files in a folder of this machine."""
+    """Sealed files in a folder of this machine. What is `private` only the user that wrote it may open."""
 
-    is_local = True
+    is_local = True  # `location` is a path that any library on this machine can open
 
     def __init__(self, root: Path, stage: str = _STAGE) -> None:
         self._root = root
@@ -75,16 +36,19 @@ class LocalFiles:
 
     @property
     def shown(self) -> str:
-        """The folder."""
+        """The place as people may see it."""
         return str(self._root)
 
     def staging(self, name: str) -> Path:
-        """In a folder of its own within the same file system: some readers take up whatever a table has."""
+        """A local path to write a file to before it is published as `name`.
+
+        In a folder of its own within the same file system: some readers take up whatever a table has.
+        """
         folder = make_folder(self._root / self._stage, private=self.private)
         return _staged(folder / f"{name.replace('/', '~')}.{os.getpid()}.part", private=self.private)
 
     def publish(self, staged: Path, name: str) -> None:
-        """Flush the file, rename it, flush the folders. Raises `LedgerError`."""
+        """Make a file appear as `name`, durably and at once, for an older one too. Raises `LedgerError`."""
         final = self._root / name
         try:
             flush(staged)
@@ -96,21 +60,21 @@ class LocalFiles:
             raise explain(error, final) from error
 
     def clear_stages(self) -> None:
-        """In the stage."""
+        """Delete what killed processes left half-written. The caller holds the seal lock."""
         _clear(self._root / self._stage, "*.part")
 
     def remove_stage(self) -> None:
-        """With its folder."""
+        """Delete what staging left, and its folder, once its journal is done with."""
         self.clear_stages()
         with suppress(OSError):
             (self._root / self._stage).rmdir()
 
     def remove(self, name: str) -> None:
-        """Delete the file."""
+        """Delete `name` if it is there."""
         _unlink(self._root / name)
 
     def names(self, table: str) -> list[str]:
-        """Sorted."""
+        """Every Parquet file of `table`, sorted."""
         return sorted(
             f"{table}/{day}/{name}"
             for day in _listed(self._root / table)
@@ -127,12 +91,12 @@ class LocalFiles:
 
     @property
     def filesystem(self) -> Any:
-        """The local one."""
+        """The `pyarrow.fs.FileSystem` to read with."""
         return fs.LocalFileSystem()
 
 
 class RemoteFiles:
-    """Sealed files on an object store that pyarrow knows (`s3://bucket/prefix`, `gs://...`).
+    """The same on an object store that pyarrow knows (`s3://bucket/prefix`, `gs://...`).
 
     An upload appears only when it is complete; a failed one is tried again by the next seal.
     """
@@ -251,6 +215,10 @@ class RemoteFiles:
             "stay in the local journal until an upload succeeds. Check the store and its credentials; "
             "the next seal tries again"
         )
+
+
+# A place for sealed files.
+Files = LocalFiles | RemoteFiles
 
 
 def sha256(file: Any) -> str:

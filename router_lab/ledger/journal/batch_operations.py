@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import blake2b
 
+from typing_extensions import override
+
 from router_lab.errors import AlreadyOutError, LedgerError
 from router_lab.ledger.disk.locks import BATCH_OWNER
 from router_lab.ledger.journal.budget_counters import budget_keys
@@ -19,6 +21,7 @@ from router_lab.ledger.journal.lines import encoder
 from router_lab.ledger.journal.nano_dollars import is_amount, nano, usd
 from router_lab.ledger.journal.operations import (
     JournalTransaction,
+    Operation,
     amount_held,
     charged_row,
     checked_lines,
@@ -34,7 +37,7 @@ def batch_owner(batch_id: str) -> str:
     return BATCH_OWNER + batch_id
 
 
-class OpenItem:
+class OpenItem(Operation):
     """Hold money and write the intent of an item, or do neither."""
 
     kept = False
@@ -48,6 +51,7 @@ class OpenItem:
         self._lines = checked_lines(lines)
         self._reading = json.dumps([item.schema, item.output, item.max_tokens], sort_keys=True)
 
+    @override
     def apply(self, transaction: JournalTransaction) -> list[BudgetLine]:
         """The lines that passed their warning ratio. Raises `BudgetExceededError`."""
         journal = transaction.connection
@@ -76,22 +80,15 @@ class OpenItem:
         sql = "SELECT 1 FROM provider_batch_items WHERE comparison_id = ?"
         return journal.execute(sql, (self._comparison_id,)).fetchone() is not None
 
-    def committed(self, transaction: JournalTransaction) -> None:
-        """Nothing more to do."""
 
-    def rolled_back(self, transaction: JournalTransaction) -> None:
-        """Nothing is remembered of it."""
-
-
-class SettleItem:
+class SettleItem(Operation):
     """Replace an item's intent by its row, unless that was done before; whether it was done now."""
-
-    kept = True
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
         self._id = as_text(attempt.attempt_id)
 
+    @override
     def apply(self, transaction: JournalTransaction) -> bool:
         """True if the item was open."""
         journal = transaction.connection
@@ -114,9 +111,3 @@ class SettleItem:
             count_spending(journal, attempt.task_type, charge)
         journal.execute("DELETE FROM provider_batch_items WHERE attempt_id = ?", (self._id,))
         return True
-
-    def committed(self, transaction: JournalTransaction) -> None:
-        """The item is closed for good."""
-
-    def rolled_back(self, transaction: JournalTransaction) -> None:
-        """The intent stays."""

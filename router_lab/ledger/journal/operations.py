@@ -11,7 +11,9 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
 
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.ledger.journal.budget_counters import BudgetCounters
@@ -83,24 +85,23 @@ class JournalTransaction:
             part.forget()
 
 
-class Operation(Protocol):
-    """One thing to do. `kept` operations are tried again when the disk did not take them."""
+class Operation:
+    """One thing to do. `kept` ones are tried again when the disk did not take them, the others dropped."""
 
-    @property
-    def kept(self) -> bool:
-        """Whether a failure of the store postpones this operation instead of dropping it."""
+    kept = True
 
     def apply(self, transaction: JournalTransaction) -> Any:
         """Do it inside the open transaction; the result goes to whoever waits."""
+        raise NotImplementedError
 
     def committed(self, transaction: JournalTransaction) -> None:
         """Called once the transaction is durable."""
 
     def rolled_back(self, transaction: JournalTransaction) -> None:
-        """Called when it is not; undo what `apply` did to `books`."""
+        """Called when it is not: undo what `apply` did in memory."""
 
 
-class Open:
+class Open(Operation):
     """Hold money and write an intent, or do neither."""
 
     kept = False
@@ -111,6 +112,7 @@ class Open:
         self._held = amount_held(hold_usd)
         self._lines = checked_lines(lines)
 
+    @override
     def apply(self, transaction: JournalTransaction) -> list[BudgetLine]:
         """The lines that passed their warning ratio. Raises `BudgetExceededError`."""
         if self._attempt_id in transaction.intents:
@@ -124,18 +126,14 @@ class Open:
         transaction.intents[self._attempt_id] = Intent(seq, self._held, keys)
         return warnings
 
-    def committed(self, transaction: JournalTransaction) -> None:
-        """Nothing more to do."""
-
+    @override
     def rolled_back(self, transaction: JournalTransaction) -> None:
         """The intent was never written."""
         transaction.intents.pop(self._attempt_id, None)
 
 
-class Settle:
+class Settle(Operation):
     """Replace an intent by its row, release the hold, charge the worst case, fold calibration."""
-
-    kept = True
 
     def __init__(self, attempt: Attempt, folds: Sequence[tuple[str, Fold]]) -> None:
         self._attempt = attempt
@@ -146,6 +144,7 @@ class Settle:
         self._is_shadow = as_flag(attempt.is_shadow)
         self._folds = folds
 
+    @override
     def apply(self, transaction: JournalTransaction) -> None:
         """Raises `LedgerError` if this writer has no such intent."""
         attempt = self._attempt
@@ -164,76 +163,55 @@ class Settle:
         if self._is_shadow and charge:
             count_spending(transaction.connection, attempt.task_type, charge)
 
+    @override
     def committed(self, transaction: JournalTransaction) -> None:
         """The attempt is closed for good."""
         transaction.intents.pop(self._id, None)
 
-    def rolled_back(self, transaction: JournalTransaction) -> None:
-        """The intent stays."""
 
-
-class Withdraw:
+class Withdraw(Operation):
     """Undo an `Open` whose caller was cancelled before it could send: a row that cost nothing."""
-
-    kept = True
 
     def __init__(self, row: Attempt) -> None:
         self._settle = Settle(row, ())
         self._attempt_id = as_text(row.attempt_id)
 
+    @override
     def apply(self, transaction: JournalTransaction) -> None:
         """Nothing to undo if the opening was refused."""
         if self._attempt_id in transaction.intents:
             self._settle.apply(transaction)
 
+    @override
     def committed(self, transaction: JournalTransaction) -> None:
         """The attempt is closed for good."""
         self._settle.committed(transaction)
 
-    def rolled_back(self, transaction: JournalTransaction) -> None:
-        """The intent stays."""
 
-
-class Append:
+class Append(Operation):
     """Add a row to a table; with `keep` whatever its values, else it may be refused with `ConfigError`."""
-
-    kept = True
 
     def __init__(self, name: str, record: Alert | Score | Watch, *, keep: bool = False) -> None:
         self._name = name
         self._row = encoder(name, keep=keep)(record)
 
+    @override
     def apply(self, transaction: JournalTransaction) -> None:
-        """Add it."""
         transaction.rows.insert(self._name, self._row)
 
-    def committed(self, transaction: JournalTransaction) -> None:
-        """Nothing more to do."""
 
-    def rolled_back(self, transaction: JournalTransaction) -> None:
-        """Nothing to undo."""
-
-
-class AppendAttempt:
+class AppendAttempt(Operation):
     """Add a row of `attempts` that holds no money and counts in no budget: nothing was sent for it here."""
-
-    kept = True
 
     def __init__(self, attempt: Attempt) -> None:
         self._row = charged_row(encoder("attempts", keep=True)(attempt), ())
 
-    def apply(self, books: JournalTransaction) -> None:
-        """Add it."""
-        books.rows.insert("attempts", self._row, lines=lines_text(()))
-
-    def committed(self, books: JournalTransaction) -> None:
-        """Nothing more to do."""
-
-    def rolled_back(self, books: JournalTransaction) -> None:
-        """Nothing to undo."""
+    @override
+    def apply(self, transaction: JournalTransaction) -> None:
+        transaction.rows.insert("attempts", self._row, lines=lines_text(()))
 
 
-class JournalWork:
+class JournalWork(Operation):
     """Anything else, from a function of the books. Callers wait for it, so it is not kept."""
 
     kept = False
@@ -241,16 +219,11 @@ class JournalWork:
     def __init__(self, function: Callable[[JournalTransaction], Any]) -> None:
         self._function = function
 
+    @override
     def apply(self, transaction: JournalTransaction) -> Any:
         """Whatever the function returns; it sees what came before it in the transaction."""
         transaction.flush()
         return self._function(transaction)
-
-    def committed(self, transaction: JournalTransaction) -> None:
-        """Nothing more to do."""
-
-    def rolled_back(self, transaction: JournalTransaction) -> None:
-        """Nothing to undo."""
 
 
 def amount_held(hold_usd: float) -> int:

@@ -40,7 +40,7 @@ class StoredAttempts:
         self._opened: tuple[Any, str, tuple[str, ...]] | None = None
 
     def attempts(self, input_hashes: Sequence[str]) -> list[Attempt]:
-        """Those with these inputs, oldest first; see `router.ports.RecordedAttempts`."""
+        """Those with these inputs, oldest first, without what was played back. Raises `LedgerError`."""
         with self._lock, imported():
             if self._opened is None:
                 self._opened = self._open()

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 from router_lab.records import Usage
 from router_lab.router.estimators.coverage import OWN_SAMPLES, CoverageEstimator
@@ -36,20 +35,13 @@ __all__ = [
     "sample",
 ]
 
-# Task types may be made up by the caller, one per call: what is kept of their states is bounded.
-MAX_CACHED_STATES = 4096
+# Task types may be made up by the caller, one per call: what is kept of their keys is bounded.
+_MOST_KEYS = 4096
 
 # Ollama versions that report only the tokens not found in the prompt cache (before 0.2.0, and a
 # regression in 0.30.0): such a count says nothing about the prompt.
 UNCACHED_ONLY_BEFORE = (0, 2, 0)
 UNCACHED_ONLY = (0, 30, 0)
-
-
-class CalibrationStore(Protocol):
-    """The part of `ports.Accounts` that calibration needs."""
-
-    def calibration(self, key: str) -> bytes | None:
-        """The newest durable state under `key`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +93,15 @@ def fits(estimate: Estimate, window: int | None, output_reserve: int, *, may_dro
 
 
 class Calibrator:
-    """Estimates from, and updates of, the calibration states that the ledger keeps."""
+    """Estimates from, and updates of, the calibration states that the ledger keeps.
 
-    def __init__(self, settings: TokenEstimation, store: CalibrationStore) -> None:
-        self._store = store
+    `stored(key)` is the newest durable state under a key, None where there is none.
+    """
+
+    def __init__(self, settings: TokenEstimation, stored: Callable[[str], bytes | None]) -> None:
+        self._stored = stored
         self._coverage = CoverageEstimator(settings)
         self._ema = EmaEstimator(settings) if settings.estimator == "ema" else None
-        self._decoded: OrderedDict[str, tuple[bytes, Any]] = OrderedDict()
 
     def estimate(self, model_key: str, task_type: str, prompt: Features) -> Estimate:
         """Estimate the input tokens of `prompt`, never above `hard_bound(prompt)`.
@@ -141,20 +135,8 @@ class Calibrator:
         return tuple(folds)
 
     def _state(self, estimator: Estimator[Any], *names: str) -> Any:
-        """The decoded state; decoded again only when the stored bytes have changed."""
-        key = _key(estimator.name, *names)
-        stored = self._store.calibration(key)
-        if stored is None:
-            return estimator.decode(None)
-        cached = self._decoded.get(key)
-        if cached is not None and cached[0] == stored:
-            return cached[1]
-        state = estimator.decode(stored)
-        self._decoded[key] = (stored, state)
-        self._decoded.move_to_end(key)
-        while len(self._decoded) > MAX_CACHED_STATES:
-            self._decoded.popitem(last=False)
-        return state
+        """The decoded state. Estimators remember what they decoded last."""
+        return estimator.decode(self._stored(_key(estimator.name, *names)))
 
 
 def _fold(estimator: Estimator[Any], prompt: Features, observed: Sample) -> Callable[[bytes | None], bytes]:
@@ -164,7 +146,7 @@ def _fold(estimator: Estimator[Any], prompt: Features, observed: Sample) -> Call
     return fold
 
 
-@lru_cache(maxsize=MAX_CACHED_STATES)
+@lru_cache(maxsize=_MOST_KEYS)
 def _key(*names: str) -> str:
     """A key no two lists of names share, of fixed length whatever a task type holds."""
     digest = hashlib.blake2b(json.dumps(names).encode("ascii"), digest_size=16).hexdigest()

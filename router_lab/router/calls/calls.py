@@ -75,7 +75,7 @@ class Calls:
             alerts=alerts,
             book=PriceBook(settings),
             budgets=Budgets(settings.cost),
-            calibrator=Calibrator(settings.ollama.token_estimation, ledger.accounts),
+            calibrator=Calibrator(settings.ollama.token_estimation, ledger.accounts.calibration),
             windows=Windows(lambda url: transport().get_json(url)),
             dialects=dialects,
             secrets=secrets,

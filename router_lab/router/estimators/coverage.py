@@ -129,7 +129,8 @@ def _solution(gram: Vector, moment: Vector) -> Vector:
     return np.linalg.solve(gram, moment).astype(np.float64, copy=False)
 
 
-@lru_cache(maxsize=256)  # the call that learns from a state has decoded it to estimate
+# The call that learns from a state has decoded it to estimate, and the next one estimates from it.
+@lru_cache(maxsize=1024)
 def _decode(state: bytes | None) -> CoverageState:
     payload = unseal(_MAGIC, state, _LENGTH)
     if payload is None:

@@ -13,7 +13,6 @@ from weakref import WeakKeyDictionary
 
 from router_lab.records import Attempt
 from router_lab.router.playback.batched_queries import BatchedQueries
-from router_lab.router.ports import RecordedAttempts
 
 # How a recorded call can have ended. One that was cancelled, or never heard of again, ended in nothing.
 _FAILURES = frozenset(
@@ -50,10 +49,13 @@ class RecordedCall:
 
 
 class Recording:
-    """What a ledger or a bundle recorded. Every call is played once, so that repeats come in their order."""
+    """What a ledger or a bundle recorded. Every call is played once, so that repeats come in their order.
 
-    def __init__(self, recorded: RecordedAttempts) -> None:
-        self._recorded = recorded
+    `attempts(input_hashes)` gives those with these inputs, oldest first, without what was played back.
+    """
+
+    def __init__(self, attempts: Callable[[Sequence[str]], Sequence[Attempt]]) -> None:
+        self._attempts = attempts
         self._played: set[str] = set()
         self._lock = threading.Lock()
         self._found: WeakKeyDictionary[
@@ -69,7 +71,7 @@ class Recording:
         if isinstance(source, Recording):
             return source
         # By its name, since the router knows no ledger: what reads one is above it.
-        return cls(import_module("router_lab.ledger.reading.stored_attempts").StoredAttempts(source))
+        return cls(import_module("router_lab.ledger.reading.stored_attempts").StoredAttempts(source).attempts)
 
     async def calls(self, input_hash: str) -> Sequence[RecordedCall]:
         """The recorded calls with this input, oldest first. Raises `LedgerError`."""
@@ -90,7 +92,7 @@ class Recording:
 
     def _query(self, hashes: Sequence[str]) -> Mapping[str, Sequence[RecordedCall]]:
         found: dict[tuple[Any, ...], list[Attempt]] = defaultdict(list)
-        for one in self._recorded.attempts(hashes):
+        for one in self._attempts(hashes):
             found[_call_key(one)].append(one)
         calls: dict[str, list[RecordedCall]] = defaultdict(list)
         for attempts in found.values():

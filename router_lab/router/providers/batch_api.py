@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from router_lab.errors import ResponseParseError
 from router_lab.router.providers import wire
@@ -75,37 +75,6 @@ class ItemResult:
     is_free: bool = False
 
 
-class BatchApi(Protocol):
-    """One provider's API. What reads raises `ResponseParseError`."""
-
-    most_items: int
-    bears_mark: bool
-
-    def line(self, custom_id: str, body: bytes) -> bytes:
-        """An item, as it goes into a batch; `body` is that of a call."""
-
-    def upload(self, mark: str, lines: Sequence[bytes]) -> BatchAsk | None:
-        """What has to be handed in first, None for nothing."""
-
-    def create(self, mark: str, lines: Sequence[bytes], uploaded: bytes) -> BatchAsk:
-        """What makes the batch; `uploaded` is the answer to `upload`."""
-
-    def look(self, identity: str) -> BatchAsk:
-        """What asks for its state."""
-
-    def state(self, body: bytes) -> BatchState:
-        """The state in an answer to `create` or `look`."""
-
-    def listing(self, after: str | None) -> BatchAsk:
-        """What asks for batches, the newest first, from behind `after` on."""
-
-    def listed(self, body: bytes) -> tuple[list[BatchState], str | None]:
-        """A page of batches, and behind which the next one begins; None after the last."""
-
-    def result(self, line: bytes) -> ItemResult:
-        """One line of the results."""
-
-
 class AnthropicBatches:
     """`/v1/messages/batches`."""
 
@@ -114,31 +83,31 @@ class AnthropicBatches:
     _path = "/v1/messages/batches"
 
     def line(self, custom_id: str, body: bytes) -> bytes:
-        """An element of `requests`."""
+        """An item, as it goes into a batch: an element of `requests`. `body` is that of a call."""
         return b'{"custom_id":' + json.dumps(custom_id).encode() + b',"params":' + body + b"}"
 
     def upload(self, mark: str, lines: Sequence[bytes]) -> BatchAsk | None:
-        """Nothing: the items go with the batch."""
+        """What has to be handed in first: nothing, the items go with the batch."""
         return None
 
     def create(self, mark: str, lines: Sequence[bytes], uploaded: bytes) -> BatchAsk:
-        """The POST with all items."""
+        """What makes the batch: the POST with all items."""
         return BatchAsk("POST", self._path, b'{"requests":[' + b",".join(lines) + b"]}")
 
     def look(self, identity: str) -> BatchAsk:
-        """The batch's object."""
+        """What asks for its state."""
         return BatchAsk("GET", f"{self._path}/{identity}")
 
     def state(self, body: bytes) -> BatchState:
-        """A `message_batch`."""
+        """The state in an answer to `create` or `look`, a `message_batch`."""
         return self._state(_object(body))
 
     def listing(self, after: str | None) -> BatchAsk:
-        """A page."""
+        """What asks for batches, the newest first, from behind `after` on."""
         return BatchAsk("GET", f"{self._path}?limit=100" + (f"&after_id={after}" if after else ""))
 
     def listed(self, body: bytes) -> tuple[list[BatchState], str | None]:
-        """A page."""
+        """A page of batches, and behind which the next one begins; None after the last."""
         return _page(body, self._state)
 
     def result(self, line: bytes) -> ItemResult:
@@ -182,7 +151,7 @@ class OpenAIBatches:
         head = json.dumps({"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions"})
         return head[:-1].encode() + b', "body": ' + body + b"}"
 
-    def upload(self, mark: str, lines: Sequence[bytes]) -> BatchAsk | None:
+    def upload(self, mark: str, lines: Sequence[bytes]) -> BatchAsk:
         """The input file."""
         edge = f"--{_BOUNDARY}\r\nContent-Disposition: form-data; name="
         head = f'{edge}"purpose"\r\n\r\nbatch\r\n{edge}"file"; filename="{mark}.jsonl"\r\n'
@@ -293,6 +262,8 @@ def _moment(value: Any) -> datetime | None:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
+# One provider's API. What reads raises `ResponseParseError`.
+BatchApi = AnthropicBatches | OpenAIBatches
 BATCHES: Mapping[str, BatchApi] = MappingProxyType(
     {"anthropic": AnthropicBatches(), "openai": OpenAIBatches()}
 )

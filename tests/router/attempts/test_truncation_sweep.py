@@ -58,7 +58,7 @@ class Sweep:
         server = Server(version, self.window, native)
         known = Window(self.window if version >= (0, 10, 0) else None, version)
         store = MemoryStore()
-        calibrator = Calibrator(TokenEstimation(estimator=self.estimator), store)
+        calibrator = Calibrator(TokenEstimation(estimator=self.estimator), store.calibration)
         rng = np.random.default_rng(self.seed)
         counted: Counter[str] = Counter()
         for _ in range(self.calls):

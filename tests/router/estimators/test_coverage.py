@@ -59,7 +59,7 @@ def test_it_misses_as_rarely_as_promised_and_overestimates_little(
 def test_the_promise_holds_against_counts_chosen_by_an_enemy(seed: int) -> None:
     rng = np.random.default_rng(seed)
     store = MemoryStore()
-    calibrator = Calibrator(COVERAGE, store)
+    calibrator = Calibrator(COVERAGE, store.calibration)
     text = features("The quick brown fox, 42 times; " * 60)
     calls, misses, hostile = 4000, 0, False
     for _ in range(calls):
