@@ -191,6 +191,7 @@ def ab(
     pairs = opened(pairs)
     basis = asked_basis(pairs, basis, scored_by)
     named = [cluster] if cluster and cluster != "input_hash" else []
+    named += [] if by == "task_type" else list(_OF_DRAWING)
     rows = judged_pairs(pairs, by, named, basis=basis, scored_by=scored_by)
     if cluster and cluster not in rows:
         raise ConfigError(f"pairs has no column {cluster!r} to cluster by; pass cluster=None if none repeat")
@@ -206,6 +207,10 @@ def ab(
         record["warnings"] = "; ".join(filter(None, [record["warnings"], *told]))
     frame = _corrected(pd.DataFrame(results, columns=[*COLUMNS, "evidence"]), margin, alpha)
     return AbResult(frame=frame, margin=margin, alpha=alpha, by=by)
+
+
+# What a replay's rows were drawn by, which groups of another column mix.
+_OF_DRAWING = ("task_type", "origin", "run_id")
 
 
 def _history(pairs: Any, watches: pd.DataFrame | None) -> pd.DataFrame | None:

@@ -8,7 +8,7 @@ or neither is. Ids are kept as 64 bits each: a million rows and three candidates
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -49,12 +49,38 @@ class TextSet:
         return len(self._keys)
 
     def __contains__(self, text: str) -> bool:
-        return bool(len(self._keys)) and self.has(key64(text))
+        return self.has(key64(text))
+
+    def with_keys(self, keys: Collection[int]) -> TextSet:
+        """These texts and others, of which these are the 64 bits."""
+        more = np.fromiter(keys, dtype=np.uint64, count=len(keys))
+        return TextSet(keys=np.concatenate([self._keys, more]))
 
     def has(self, key: int) -> bool:
         """Whether the text of which these are the 64 bits is there."""
+        if not len(self._keys):
+            return False
         place = int(self._keys.searchsorted(np.uint64(key)))
         return place < len(self._keys) and bool(self._keys[place] == key)
+
+
+class GrowingTextSet:
+    """A set of texts that grows, 8 bytes each: those that were added last are merged in now and then."""
+
+    def __init__(self) -> None:
+        self._merged = TextSet()
+        self._added: set[int] = set()
+
+    def add(self, text: str) -> None:
+        """One more, or one that is there."""
+        self._added.add(key64(text))
+        if len(self._added) >= _AT_ONCE:
+            self._merged = self._merged.with_keys(self._added)
+            self._added = set()
+
+    def __contains__(self, text: str) -> bool:
+        key = key64(text)
+        return key in self._added or self._merged.has(key)
 
 
 class PaidPairs:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from router_lab.ledger.content import is_hash
 from router_lab.parameters import setting
 from router_lab.records import Attempt
-from router_lab.replay.paid_pairs import TextSet, used_answers
+from router_lab.replay.paid_pairs import GrowingTextSet, TextSet, used_answers
 from router_lab.replay.paid_pairs import stored_answers as stored
 from router_lab.router.attempts.job import Job
 from router_lab.router.playback.batched_queries import BatchedQueries
@@ -29,7 +29,7 @@ class ReusedAnswers:
         self._ledger = ledger
         self._began = began
         self._used: TextSet = used_answers(ledger, run_id)
-        self._taken: set[str] = set()
+        self._taken = GrowingTextSet()
         self._found: BatchedQueries[_Key, list[Attempt]] = BatchedQueries(self._query)
 
     async def take(self, job: Job, alias: str, router: OfflineRouter) -> Attempt | None:

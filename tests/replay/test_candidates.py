@@ -281,6 +281,26 @@ async def test_a_sample_is_drawn_by_task_type_with_known_chances(lab: Lab) -> No
     assert chances == {"ask": [0.2], "classify": [0.2]}
 
 
+async def test_a_sample_of_several_task_types_is_judged_as_a_whole_by_its_chances(lab: Lab) -> None:
+    rows = log(40) + [row | {"id": f"c-{row['id']}", "task_type": "classify"} for row in log(3)]
+    async with lab.router(ROUTING) as router:
+        run = await rl.replay(router, rows, candidates=["cheap"], sample=20, seed=1, comparator="label")
+    pairs = run.frame
+    chances = pairs.groupby("task_type")["sample_probability"].first()
+    assert chances["ask"] != chances["classify"]
+    expected = (
+        pd.Series(pairs["agreement"] / pairs["sample_probability"]).sum()
+        / (1 / pairs["sample_probability"]).sum()
+    )
+    for judged in (pairs, lab.ledger):
+        for by in ("shadow_alias", "run_id"):
+            one = rl.analysis.ab(judged, by=by).frame.iloc[0]
+            assert one["verdict"] != "refused" and one["difference"] == pytest.approx(expected - 1)
+            assert "drawn by task type" in one["warnings"]
+    mixed = pairs.assign(sample_probability=[0.1, *pairs["sample_probability"][1:]])
+    assert rl.analysis.ab(mixed, by="shadow_alias").frame.iloc[0]["verdict"] == "refused"
+
+
 async def test_a_ledger_is_replayed_without_paying_its_primaries_again(lab: Lab) -> None:
     async with lab.router(ROUTING) as router:
         for number in range(3):

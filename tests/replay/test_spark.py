@@ -152,11 +152,17 @@ def is_at_work(process: int, folder: Path) -> bool:
         return False
 
 
-def started(folder: Path, master: str) -> subprocess.Popen[str]:
+def started(folder: Path, master: str, *, start_new_session: bool = False) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "router_lab.cli", "replay", str(folder / "log.jsonl"), "--yes"]
     command += ["--candidate", "cheap", "--candidate", "other", "--concurrency", "4", "--spark", master]
     command += ["--config", str(folder / "router.yaml"), "--ledger", str(folder / "ledger")]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=start_new_session,
+    )
 
 
 def killed_meanwhile(folder: Path, lab: Lab, master: str, victims: Callable[[int], list[int]]) -> None:
@@ -234,6 +240,33 @@ async def test_what_executors_answered_before_the_replay_was_killed_is_not_asked
             run = await rl.replay(router, tmp_path / "log.jsonl", candidates=["cheap", "other"])
         assert run.is_complete and run.counts["skipped"] > 0
         assert not any(one.is_dir() for one in groups.iterdir())
+        check_once(lab)
+
+
+@needs_java
+@pytest.mark.spark
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("of_terminal", [False, True])
+def test_an_interrupt_ends_the_executors_cleanly_and_it_goes_on(tmp_path: Path, of_terminal: bool) -> None:
+    """A terminal's Ctrl-C reaches every process of its group, Spark's own among them."""
+    with laboratory(tmp_path / "ledger", latency=1.0) as lab:
+        write_config(tmp_path, lab.server.url, AT_ONCE)
+        write_log(tmp_path, ROWS)
+        running = started(tmp_path, "local[2]", start_new_session=True)
+        wait_until(lambda: len(lab.served) >= 15 or running.poll() is not None)
+        assert running.poll() is None, running.communicate()
+        (os.killpg if of_terminal else os.kill)(running.pid, signal.SIGINT)
+        out, err = running.communicate(timeout=120)
+        assert running.returncode == 130 and "goes on from there" in err, out + err
+        assert "Traceback" not in err, err
+        assert 15 <= len(lab.served) < 2 * ROWS
+        wait_until(lambda: not below(running.pid))
+        assert not any(one.is_dir() for one in (tmp_path / "ledger" / "_journals").iterdir())
+        assert set(lab.attempts["outcome"]) <= {"ok", "cancelled", "lost"} and lab.ledger.verify().ok
+        last = started(tmp_path, "local[2]")
+        out, err = last.communicate(timeout=300)
+        assert last.returncode == 0, out + err
         check_once(lab)
 
 

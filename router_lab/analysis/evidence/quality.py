@@ -465,6 +465,12 @@ def _sampling(found: Evidence) -> list[Finding]:
     if broken:
         message = f"{counted(broken, 'pairs', 'have')} no sampling probability in (0, 1]"
         return [Finding("bad_sampling", message, refuses=True)]
+    if probability.nunique() > 1 and _is_drawn_by_task_type(evidence):
+        message = (
+            f"rows were drawn by task type, with chances of {probability.min():.3g} to "
+            f"{probability.max():.3g}: each pair is weighted by one over its own"
+        )
+        return [Finding("drawn_by_task_type", message, refuses=False)]
     if probability.nunique() > 1:
         rates = ", ".join(f"{rate:g}" for rate in sorted(probability.unique())[:5])
         message = (
@@ -473,6 +479,14 @@ def _sampling(found: Evidence) -> list[Finding]:
         )
         return [Finding("sampling_changed", message, refuses=True)]
     return _noise_rate(evidence) if found.basis == "floor" else []
+
+
+def _is_drawn_by_task_type(evidence: pd.DataFrame) -> bool:
+    """Whether chances differ as one replay drew its rows: by task type, whatever became of them meanwhile."""
+    if not {"origin", "run_id", "task_type"} <= set(evidence) or set(evidence["origin"]) != {"replay"}:
+        return False
+    chances = evidence.groupby("task_type", observed=True)["sample_probability"].nunique()
+    return bool(evidence["run_id"].nunique(dropna=False) == 1 and (chances == 1).all())
 
 
 def _noise_rate(evidence: pd.DataFrame) -> list[Finding]:
