@@ -33,6 +33,7 @@ from router_lab.analysis.evidence.ladder import (
 from router_lab.analysis.evidence.ladder import evidence as evidence_of
 from router_lab.analysis.evidence.pairs import asked_basis, equal_and_badly_off, judged_pairs
 from router_lab.analysis.evidence.people_and_judge import HelpedMean, people_and_judge
+from router_lab.analysis.evidence.population import replayed
 from router_lab.analysis.evidence.quality import (
     REFUSALS,
     Finding,
@@ -355,7 +356,7 @@ def _estimand(found: Evidence) -> str:
         "agreement": "agreement less full agreement",
     }
     times = found.rows["created_at"].dropna()
-    when = f", {period(times)}" if len(times) else ""
+    when = f", {period(times)}{replayed(found.rows)}" if len(times) else ""
     probability = found.rows["probability"]
     weighted = "weighted by one over the chance of being here" if probability.nunique() > 1 else "unweighted"
     return f"{of[found.basis]}; mean over calls, {weighted}{when}"

@@ -79,6 +79,7 @@ _DEFAULTS: dict[str, Any] = {
     "shadow_answered": None,
     "shadow_prompt": np.nan,
     "is_stored": True,
+    "origin": "live",
     "primary_cost_usd": np.nan,
     "shadow_cost_usd": np.nan,
     "primary_latency_ms": np.nan,

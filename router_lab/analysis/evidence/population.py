@@ -56,13 +56,22 @@ def span_days(rows: pd.DataFrame) -> float:
     return float((times.max() - times.min()).total_seconds() / 86_400) if len(times) else 0.0
 
 
+def replayed(rows: pd.DataFrame) -> str:
+    """That the times of `rows` are those of a replay and not of the inputs, in words; "" for live calls."""
+    is_replayed = rows["origin"] == "replay"
+    if not is_replayed.any():
+        return ""
+    return f" ({'' if is_replayed.all() else 'partly '}asked in a replay: the inputs may be older)"
+
+
 def as_they_were(rows: pd.DataFrame, cluster: str | None) -> str:
     """The inputs that a mean is about, in words."""
     times = rows["created_at"].dropna()
     each = f", the first of each {plain(cluster)}" if cluster not in (None, "input_hash") else ""
     if times.empty:
         return f"of distinct inputs{each}"
-    return f"of distinct inputs{each}, as they were from {times.min():%Y-%m-%d} to {times.max():%Y-%m-%d}"
+    when = f"as they were from {times.min():%Y-%m-%d} to {times.max():%Y-%m-%d}{replayed(rows)}"
+    return f"of distinct inputs{each}, {when}"
 
 
 def parted(evidence: pd.DataFrame, first: pd.DataFrame, weights: Floats) -> str:

@@ -32,6 +32,7 @@ from router_lab.analysis.ledger_tables import answer_of, frame_of
 _FEW_TEXTS: Final = (
     "status", "comparator", "primary_alias", "shadow_alias", "primary_model", "shadow_model",
     "primary_parameters", "shadow_parameters", "primary_ending", "shadow_ending", "shadow_error", "judge",
+    "origin",
 )  # fmt: skip
 _FEW_VALUES: Final = (*_FEW_TEXTS, "task_type", "is_noise", "is_likeness", "shadow_answered")
 

@@ -13,7 +13,7 @@ import pytest
 from pair_frames import NOW, agreeing, pairs_frame
 from watched_pairs import LATER, NAME, pairs, write
 
-from router_lab.analysis import ExitPlan, Outcome, monitor
+from router_lab.analysis import ExitPlan, Outcome, ab, monitor
 from router_lab.analysis.evidence.population import cycles
 from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
@@ -173,3 +173,19 @@ def test_an_exit_is_applied_after_a_week_and_told_before(tmp_path: Path):
         assert [one.kind for one in asked.done] == ["exit"]
     with pytest.raises(ConfigError, match="exit_after_days"):
         SteeringPolicy(exit_after_days=-1)
+
+
+@pytest.mark.parametrize(
+    ("origins", "said"),
+    [
+        (["live"], ""),
+        (["replay"], "(asked in a replay: the inputs may be older)"),
+        (["live", "replay"], "(partly asked in a replay: the inputs may be older)"),
+    ],
+)
+def test_the_time_of_a_replay_is_not_taken_for_that_of_the_inputs(origins: list[str], said: str) -> None:
+    """Regression: a month that was imported and replayed today was told as inputs of today."""
+    frame = pairs_frame(np.ones(60), origin=np.resize(origins, 60))
+    for judged in (ab(frame), monitor(frame, now=NOW.to_pydatetime())):
+        (row,) = judged.frame.to_dict("records")
+        assert said in row["estimand"] and ("replay" in row["estimand"]) == bool(said)
