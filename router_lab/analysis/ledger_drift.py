@@ -44,6 +44,9 @@ _COLUMNS = (
     "alarmed", "alarm_at", "changed_at", "mean_run", "finding", "warnings",
 )  # fmt: skip
 
+# Days after which every weekday has been seen.
+_WHOLE_CYCLE = 7
+
 # Findings of the A/B that a series is not to be believed by.
 _MISLEADING = ("selected_scores", "judge_by_chance", "mixed_comparators")
 
@@ -55,7 +58,8 @@ class DriftReport:
     finding: `changed`, `below the bar from the start` (alarmed, but there was nothing to change from:
     changed_at is empty), or nothing. Of pairs, `metric` is the basis they are watched by (one of
     `evidence.BASES`), `whose` scores or preference it is, `of_pairs` how many might have spoken, and
-    `warnings` what is wrong with them; `observed` and `allowed` are of 1 less what is bet on (see
+    `warnings` what is wrong with them, and of calls that too few days came before a change to tell it from
+    a daily or weekly cycle; `observed` and `allowed` are of 1 less what is bet on (see
     `runs.betting_scale`).
     """
 
@@ -177,7 +181,16 @@ def _calls(tables: Tables, last: int) -> Iterator[dict[str, Any]]:
         for metric, direction in _WATCHED:
             known = group[group[metric].notna()]
             found = detect_shift(known[metric], metric=metric, direction=direction)
-            yield _row(task_type, model, direction, found, known["started_at"])
+            row = _row(task_type, model, direction, found, known["started_at"])
+            yield {**row, "warnings": _of_cycle(known["started_at"].iloc[0], row["changed_at"])}
+
+
+def _of_cycle(first: pd.Timestamp, changed: pd.Timestamp) -> str:
+    """That too little came before a change to tell it from a cycle, in words."""
+    days = (changed - first) / pd.Timedelta(days=1)
+    if not days < _WHOLE_CYCLE:
+        return ""
+    return f"the calls before it span {days:.1f} days, so it may be of the hour or the weekday"
 
 
 def _newest(table: Any, time: str, keys: list[str], last: int) -> Any:

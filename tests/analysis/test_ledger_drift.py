@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pair_frames import pairs_frame
+from synthetic_ledger import write_ledger
 
 from router_lab.analysis import drift, report
 from router_lab.errors import ConfigError
@@ -120,3 +121,18 @@ def test_agreement_above_the_primarys_own_noise_is_watched_where_it_is_known(tmp
     assert list(frame.index) == ["floor", "agreement"]
     assert frame.loc["floor", "finding"] == "" and frame.loc["floor", "observations"] == 600
     assert frame.loc["agreement", "finding"] == "below the bar from the start"
+
+
+@pytest.mark.parametrize(("days", "is_told"), [(3, True), (20, False)])
+def test_a_change_with_less_than_a_week_before_it_may_be_of_the_cycle(tmp_path, days, is_told):
+    """Where no whole week came before, a step cannot be told from the hour or the weekday."""
+    folder = write_ledger(tmp_path / "ledger", 9_000, days=days, seed=2)
+    for file in sorted((folder / "attempts").rglob("*.parquet")):
+        rows = pd.read_parquet(file)
+        moment = pd.to_datetime(rows["started_at"], utc=True)
+        rows["latency_ms"] *= np.where(moment.dt.day > 1 + days // 2, 4.0, 1.0)
+        rows.to_parquet(file)
+    found = drift(folder)
+    told = found.changed[found.changed["metric"] == "latency_ms"]
+    assert len(told) and told["warnings"].str.contains("may be of the hour or the weekday").all() == is_told
+    assert ("the calls before it span" in repr(found)) == is_told

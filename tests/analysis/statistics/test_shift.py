@@ -123,6 +123,30 @@ def cycle(runs: int, length: int, amplitude: float, rng: np.random.Generator) ->
     return amplitude * np.sin(2 * np.pi * hours) + noise(runs, length, 0.0, rng)
 
 
+def office_hours(runs: int, length: int, rng: np.random.Generator) -> np.ndarray:
+    """Half as much again from 9 to 17, at 1,000 calls a day, from any hour on."""
+    hours = (np.arange(length) / 1_000 + rng.random((runs, 1))) % 1
+    return np.log(1.49) * ((hours > 9 / 24) & (hours < 17 / 24)) + noise(runs, length, 0.0, rng)
+
+
+def working_week(runs: int, length: int, rng: np.random.Generator) -> np.ndarray:
+    """A quarter more from Monday to Friday, at 300 calls a day, from any day on."""
+    days = (np.arange(length) / 300 + 7 * rng.random((runs, 1))) % 7
+    return np.log(1.28) * (days < 5) + noise(runs, length, 0.0, rng)
+
+
+def slow_spells(runs: int, length: int, rng: np.random.Generator) -> np.ndarray:
+    """4.5 times as slow for about a hundred calls, every 1,500 or so."""
+    rows = noise(runs, length, 0.0, rng)
+    for row in rows:
+        begins = int(rng.exponential(1_500))
+        while begins < length:
+            ends = begins + 1 + int(rng.exponential(100))
+            row[begins:ends] += np.log(4.5)
+            begins = ends + int(rng.exponential(1_500))
+    return rows
+
+
 STEADY = {
     "independent": lambda runs, length, rng: noise(runs, length, 0.0, rng),
     "rho .5": lambda runs, length, rng: noise(runs, length, 0.5, rng),
@@ -131,6 +155,10 @@ STEADY = {
     "cycle of .2": lambda runs, length, rng: cycle(runs, length, 0.2, rng),
     "cycle of .4": lambda runs, length, rng: cycle(runs, length, 0.4, rng),
 }
+
+
+COMING_BACK = {"office hours": office_hours, "working week": working_week, "slow spells": slow_spells}
+STEADY |= COMING_BACK
 
 
 def false_shifts(name: str, runs: int, length: int = 5_000, seed: int = 8) -> float:
@@ -144,14 +172,29 @@ def false_shifts(name: str, runs: int, length: int = 5_000, seed: int = 8) -> fl
 @pytest.mark.few(2)
 @pytest.mark.parametrize("name", STEADY)
 def test_what_only_varies_is_no_shift(name):
-    """facts/evidence.md: .42 / 1.0 of autocorrelated series and .28 / .58 / .67 of daily cycles alarmed."""
+    """facts/evidence.md: .42 / 1.0 of autocorrelated series and .28 / .58 / .67 of daily cycles alarmed. Of
+    slow spells .77 did: each was a step, though it had gone again and others had come before it.
+    """
     assert false_shifts(name, 150) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 150)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", STEADY)
 def test_what_only_varies_with_2000_replications(name):
-    assert false_shifts(name, 2_000) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 2_000)
+    # A series that ends in a slow spell has one that stayed to the end.
+    most = 0.09 if name == "slow spells" else 0.05
+    assert false_shifts(name, 2_000) <= most + 2 * np.sqrt(0.05 * 0.95 / 2_000)
+
+
+def test_a_step_that_has_gone_again_is_none():
+    """`changed_at` says since when it is so."""
+    rows = noise(20, 5_000, 0.0, np.random.default_rng(10))
+    stayed, gone = rows.copy(), rows.copy()
+    stayed[:, 3_000:] += np.log(2)
+    gone[:, 3_000:3_400] += np.log(2)
+    found = [detect_shift(np.exp(row), metric="latency_ms") for row in stayed]
+    assert all(one.changed_at == pytest.approx(3_000, abs=60) for one in found)
+    assert not any(detect_shift(np.exp(row), metric="latency_ms").alarmed for row in gone)
 
 
 def found_steps(name: str, factor: float, runs: int, seed: int = 9) -> tuple[float, float]:
