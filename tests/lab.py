@@ -55,11 +55,11 @@ class Lab:
         return self.ledger.comparisons()
 
     @property
-    def served(self) -> list[sim.Served]:
+    def served(self) -> list[sim.ServedRequest]:
         """What reached the server, in order of arrival."""
         return list(self.server.app.log)
 
-    def served_by(self, provider: str) -> list[sim.Served]:
+    def served_by(self, provider: str) -> list[sim.ServedRequest]:
         return [each for each in self.served if each.provider == provider]
 
 

@@ -32,7 +32,7 @@ async def replay_workload(ledger: rl.Ledger, url: str) -> None:
 
 def written(folder: Path) -> Path:
     """A ledger of the sample workload on simulated servers that fail now and then."""
-    trouble = rl.sim.Chaos(seed=5, rates={"429": 0.02, "503": 0.02, "garbage": 0.02})
+    trouble = rl.sim.RandomFaults(seed=5, rates={"429": 0.02, "503": 0.02, "garbage": 0.02})
     answering = rl.sim.app(seed=7, workload=WORKLOAD, ollama_version="0.6.5", faults=trouble)
     with rl.sim.serve(answering) as server, rl.Ledger(folder) as ledger:
         asyncio.run(replay_workload(ledger, server.url))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from router_lab.analysis import metrics
 from router_lab.analysis.ab_verdict import AbResult, ab
-from router_lab.analysis.estimators import Calibrated, Constant, EstimatorReplay, replay_estimators
+from router_lab.analysis.estimators import CalibratedEstimator, Constant, EstimatorReplay, replay_estimators
 from router_lab.analysis.evidence.judge_checks import JudgeChecks, judge_checks
 from router_lab.analysis.evidence.marks import marks
 from router_lab.analysis.evidence.scorers import scorer_agreement
@@ -43,7 +43,7 @@ __all__ = [
     "BAR",
     "MARGIN",
     "AbResult",
-    "Calibrated",
+    "CalibratedEstimator",
     "Constant",
     "Decision",
     "DriftReport",

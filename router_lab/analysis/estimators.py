@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from typing_extensions import override
 
 from router_lab import arguments
 from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
@@ -44,20 +45,21 @@ class ReplayEstimator(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(ReplayEstimator):
     """Always the same characters per token."""
 
     chars_per_token: float = 4.0
 
+    @override
     def estimate(self, call: PastCall) -> float:
-        """Characters over the constant."""
         return float(np.ceil(call.prompt.chars / self.chars_per_token))
 
+    @override
     def learn(self, call: PastCall) -> None:
-        """Nothing."""
+        pass
 
 
-class Calibrated:
+class CalibratedEstimator(ReplayEstimator):
     """The router's own estimators under any settings, started fresh."""
 
     def __init__(self, settings: TokenEstimation | None = None) -> None:
@@ -67,12 +69,12 @@ class Calibrated:
         self._states: dict[str, bytes] = {}
         self._calibrator = Calibrator(settings or TokenEstimation(), self._states.get)
 
+    @override
     def estimate(self, call: PastCall) -> float:
-        """What the router would have decided with."""
         return self._calibrator.estimate(call.model, call.task_type, call.prompt).tokens
 
+    @override
     def learn(self, call: PastCall) -> None:
-        """What the ledger would have folded in."""
         observed = Sample(call.tokens_in)
         for key, fold in self._calibrator.folds(call.model, call.task_type, call.prompt, observed):
             self._states[key] = fold(self._states.get(key))
@@ -128,7 +130,7 @@ def replay_estimators(
     """
     arguments.whole("last", last)
     if estimators is not None:
-        of = "estimators by name, such as {'ema': rl.analysis.Calibrated()}"
+        of = "estimators by name, such as {'ema': rl.analysis.CalibratedEstimator()}"
         if not isinstance(estimators, Mapping):
             raise arguments.wrong("estimators", estimators, of)
         for name, one in estimators.items():
@@ -160,8 +162,8 @@ def default_estimators() -> dict[str, ReplayEstimator]:
     """The two the router offers, with their default settings, and four characters per token."""
     return {
         "constant_4": Constant(4.0),
-        "ema": Calibrated(TokenEstimation(estimator="ema")),
-        "coverage": Calibrated(TokenEstimation(estimator="coverage")),
+        "ema": CalibratedEstimator(TokenEstimation(estimator="ema")),
+        "coverage": CalibratedEstimator(TokenEstimation(estimator="coverage")),
     }
 
 

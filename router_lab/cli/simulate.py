@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.workload:
         options["workload"] = arguments.workload
     if share("--chaos", arguments.chaos, from_zero=True, to_one=True):
-        options["faults"] = sim.Chaos(
+        options["faults"] = sim.RandomFaults(
             {"500": arguments.chaos / 2, "529": arguments.chaos / 2}, arguments.seed
         )
     try:

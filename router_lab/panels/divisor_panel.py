@@ -59,7 +59,7 @@ class DivisorPanel(SheetPanel):
         tables, last = self._open(), int(self.last.value)
         recorded = analysis.replay_estimators(tables, last=last)
         yours = analysis.replay_estimators(
-            tables, {"yours": analysis.Calibrated(self._settings())}, last=last
+            tables, {"yours": analysis.CalibratedEstimator(self._settings())}, last=last
         )
         replay = analysis.EstimatorReplay(_together(recorded.calls, yours.calls))
         task_type, model = _commonest(replay.calls, chosen(self.task_type), chosen(self.model))

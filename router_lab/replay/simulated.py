@@ -19,7 +19,7 @@ from router_lab.errors import (
 )
 from router_lab.replay.dataset_rows import read_rows
 from router_lab.settings import load
-from router_lab.sim import Chaos, app, pointed_at, serve
+from router_lab.sim import RandomFaults, app, pointed_at, serve
 from router_lab.task_types import is_within
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ async def simulated_ledger(
     every: int = 1,
     switch: Sequence[bool] = (True,),
     usd: float | None = None,
-    faults: Chaos | None = None,
+    faults: RandomFaults | None = None,
     reason: str = "a run on simulated servers",
 ) -> Ledger:
     """A ledger of the prompts in `rows`, asked one after the other, in a temporary folder of its own.
@@ -83,7 +83,7 @@ def _check(
     without: Sequence[str],
     every: int,
     switch: Sequence[bool],
-    faults: Chaos | None,
+    faults: RandomFaults | None,
 ) -> None:
     for name, given in (("task_types", task_types), ("without", without)):
         if given != ():
@@ -91,7 +91,7 @@ def _check(
     arguments.whole("every", every)
     for is_on in switch:
         arguments.flag("switch", is_on)
-    arguments.optional(arguments.instance, "faults", faults, Chaos, "a sim.Chaos")
+    arguments.optional(arguments.instance, "faults", faults, RandomFaults, "a sim.RandomFaults")
 
 
 def _calls(path: Path, task_types: Sequence[str], without: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -8,25 +8,29 @@ import random
 import time
 from datetime import UTC, datetime
 
+from typing_extensions import override
+
+from router_lab.router.ports import Clock
+
 # Seeded by the system, apart from `random`'s own generator, which users seed; asking the system anew for
 # every id would let other threads in. A forked child must not repeat its parent's ids.
 _random = random.Random()
 os.register_at_fork(after_in_child=_random.seed)
 
 
-class SystemClock:
+class SystemClock(Clock):
     """The clock of a router that was given none."""
 
+    @override
     def now(self) -> datetime:
-        """Wall-clock time, UTC."""
         return datetime.now(UTC)
 
+    @override
     def monotonic(self) -> float:
-        """Seconds since an arbitrary start."""
         return time.monotonic()
 
+    @override
     async def sleep(self, seconds: float) -> None:
-        """Wait without blocking the event loop."""
         await asyncio.sleep(seconds)
 
 

@@ -21,8 +21,8 @@ from __future__ import annotations
 from router_lab.sim.application import SimApp, app
 from router_lab.sim.asked import prompt_hash
 from router_lab.sim.catalog import DEFAULT_MODELS, SimModel
-from router_lab.sim.faults import FAULT_NAMES, Chaos, Fault
-from router_lab.sim.log import Served
+from router_lab.sim.faults import FAULT_NAMES, Fault, RandomFaults
+from router_lab.sim.log import ServedRequest
 from router_lab.sim.openai.personas import PERSONAS
 from router_lab.sim.pointing import pointed_at
 from router_lab.sim.server import SimServer, run, serve
@@ -31,9 +31,9 @@ __all__ = [
     "DEFAULT_MODELS",
     "FAULT_NAMES",
     "PERSONAS",
-    "Chaos",
     "Fault",
-    "Served",
+    "RandomFaults",
+    "ServedRequest",
     "SimApp",
     "SimModel",
     "SimServer",

@@ -1,6 +1,6 @@
 """The ASGI application: three wire formats, the server's books, and `/sim/...` to steer it from outside.
 
-GET  /sim/requests      the log, a list of objects with the fields of `Served`
+GET  /sim/requests      the log, a list of objects with the fields of `ServedRequest`
 POST /sim/script        {"faults": ["ok", "429", {"kind": "slow", "model": "..."}]} or
                         {"chaos": {"rates": {"500": 0.1}, "seed": 1}}
 POST /sim/reset         forget the log, the script and every cache
@@ -29,8 +29,8 @@ from router_lab.sim.anthropic.messages_api import AnthropicWire
 from router_lab.sim.asked import Ask, hash_turns
 from router_lab.sim.catalog import DEFAULT_MODELS, PROVIDERS, SimModel
 from router_lab.sim.exchange import JSON, Exchange, Header, HttpRequest, Refused, dump
-from router_lab.sim.faults import OK, Chaos, Fault, FaultLike, Script
-from router_lab.sim.log import Log, Served
+from router_lab.sim.faults import OK, Fault, FaultLike, RandomFaults, Script
+from router_lab.sim.log import Log, ServedRequest
 from router_lab.sim.ollama import model_endpoints
 from router_lab.sim.ollama.chat_api import OllamaWire
 from router_lab.sim.ollama_context import Behaviour, parse_version
@@ -94,7 +94,7 @@ class SimApp:
         }
 
     @property
-    def log(self) -> list[Served]:
+    def log(self) -> list[ServedRequest]:
         """Every model call that reached the server, in order of arrival."""
         return self._log.all()
 
@@ -103,7 +103,7 @@ class SimApp:
         """The models it serves."""
         return tuple(self._world.models.values())
 
-    def script(self, faults: Iterable[FaultLike] | Chaos) -> None:
+    def script(self, faults: Iterable[FaultLike] | RandomFaults) -> None:
         """Play these faults from now on instead of any that were left. Raises `ValueError` for a bad one."""
         self._script.replace(faults)
 
@@ -252,10 +252,10 @@ class SimApp:
 
     def _served(
         self, request: HttpRequest, provider: str, ask: Ask | None, fault: Fault, exchange: Exchange
-    ) -> Served:
+    ) -> ServedRequest:
         usage = exchange.usage
         did_work = exchange.status == 200 and not request.path.endswith("/count_tokens")
-        return Served(
+        return ServedRequest(
             seq=request.seq,
             path=request.path,
             provider=provider,
@@ -279,7 +279,7 @@ class SimApp:
     def _script_posted(self, request: HttpRequest) -> None:
         data = json.loads(request.body or b"{}")
         if isinstance(data, dict) and "chaos" in data:
-            self.script(Chaos(**data["chaos"]))
+            self.script(RandomFaults(**data["chaos"]))
         else:
             self.script(data["faults"] if isinstance(data, dict) else data)
 
@@ -296,7 +296,7 @@ def app(
     ollama_version: str = "0.30.11",
     ollama_context_length: int | None = None,
     latency: float = 0.0,
-    faults: Iterable[FaultLike] | Chaos = (),
+    faults: Iterable[FaultLike] | RandomFaults = (),
     workload: str | Path | Rows | None = None,
     api_keys: Mapping[str, str] | None = None,
     persona: str | None = None,

@@ -157,7 +157,7 @@ def _named(name: str) -> Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Chaos:
+class RandomFaults:
     """Random faults by rate, for ever: the n-th arrival of a prompt fares the same for the same seed.
 
     `rates` maps fault names to shares of all requests, together at most 1. `delay_s` is the delay of
@@ -173,7 +173,7 @@ class Chaos:
         for name in self.rates:
             _named(name)
         if not 0 <= sum(self.rates.values()) <= 1:
-            raise ValueError(f"chaos: the rates add up to {sum(self.rates.values()):g}, more than 1")
+            raise ValueError(f"faults: the rates add up to {sum(self.rates.values()):g}, more than 1")
 
     def draw(self, prompt_hash: str, model: str, arrival: int) -> Fault:
         """The fault of the `arrival`-th request with this prompt."""
@@ -190,19 +190,19 @@ class Chaos:
 class Script:
     """The faults still to play. Each request takes the first that matches; then comes chaos, then `ok`."""
 
-    def __init__(self, faults: Iterable[FaultLike] | Chaos = ()) -> None:
+    def __init__(self, faults: Iterable[FaultLike] | RandomFaults = ()) -> None:
         self._lock = Lock()
         self._faults: list[Fault] = []
-        self._chaos = Chaos()
+        self._chaos = RandomFaults()
         self._arrivals: Counter[tuple[str, str]] = Counter()
         self.replace(faults)
 
-    def replace(self, faults: Iterable[FaultLike] | Chaos) -> None:
+    def replace(self, faults: Iterable[FaultLike] | RandomFaults) -> None:
         """Forget what was left and play these. Raises `ValueError` for a fault that does not exist."""
         if isinstance(faults, str | Mapping):
             raise ValueError(f"faults: expected a list of faults, got {faults!r}; write [{faults!r}]")
-        chaos = faults if isinstance(faults, Chaos) else Chaos()
-        listed = [] if isinstance(faults, Chaos) else [parse(fault) for fault in faults]
+        chaos = faults if isinstance(faults, RandomFaults) else RandomFaults()
+        listed = [] if isinstance(faults, RandomFaults) else [parse(fault) for fault in faults]
         with self._lock:
             self._faults, self._chaos = listed, chaos
             self._arrivals.clear()

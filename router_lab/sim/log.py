@@ -13,7 +13,7 @@ from router_lab.sim.exchange import TokenTally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
+class ServedRequest:
     """One request that reached the server, written down before its fault played.
 
     `tokens_in` is the whole prompt as counted by the server (cached parts included), `tokens_out` what
@@ -51,9 +51,9 @@ class Log:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._served: dict[int, Served] = {}
+        self._served: dict[int, ServedRequest] = {}
 
-    def add(self, served: Served) -> None:
+    def add(self, served: ServedRequest) -> None:
         """Write a request down."""
         with self._lock:
             self._served[served.seq] = served
@@ -69,18 +69,18 @@ class Log:
         with self._lock:
             self._served.clear()
 
-    def all(self) -> list[Served]:
+    def all(self) -> list[ServedRequest]:
         """A copy of the log."""
         with self._lock:
             return list(self._served.values())
 
 
-def as_json(served: Iterable[Served]) -> list[dict[str, Any]]:
+def as_json(served: Iterable[ServedRequest]) -> list[dict[str, Any]]:
     """The log as JSON objects."""
     return [asdict(one) for one in served]
 
 
-def bill(served: Iterable[Served], prices: Mapping[str, Any]) -> dict[str, Any]:
+def bill(served: Iterable[ServedRequest], prices: Mapping[str, Any]) -> dict[str, Any]:
     """What the billed requests cost, by `provider/model` and in all.
 
     `prices` maps a model's name, or `provider/model`, to a price as in the settings (USD per million
@@ -108,7 +108,7 @@ def bill(served: Iterable[Served], prices: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def cost(used: Served | TokenTally, price: Price) -> float:
+def cost(used: ServedRequest | TokenTally, price: Price) -> float:
     """USD for one request: cached tokens at their own price where there is one, bands by prompt length."""
     bands = [band for band in price.bands if used.tokens_in > band.above_tokens]
     rates: dict[str, float | None] = {name: getattr(price, name) for name in _RATES}
@@ -124,7 +124,7 @@ def cost(used: Served | TokenTally, price: Price) -> float:
         used.cache_write_1h_tokens * (write if rates["cache_write_1h"] is None else rates["cache_write_1h"]),
         used.tokens_out * (rates["output"] or 0.0),
     )
-    discount = 0.5 if isinstance(used, Served) and used.batch_id is not None else 1.0
+    discount = 0.5 if isinstance(used, ServedRequest) and used.batch_id is not None else 1.0
     return discount * math.fsum(amounts) / 1_000_000
 
 

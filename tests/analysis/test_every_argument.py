@@ -50,7 +50,7 @@ METRICS = (
 ANALYSIS: Mapping[str, Given] = {
     **dict.fromkeys(METRICS, lambda ledger, _: {"source": TABLES[ledger]}),
     **dict.fromkeys(("ab", "monitor", "race", "plan_experiment"), lambda *_: {"pairs": FRAME}),
-    **dict.fromkeys(("RacePlan", "ExitPlan", "Calibrated"), lambda *_: {}),
+    **dict.fromkeys(("RacePlan", "ExitPlan", "CalibratedEstimator"), lambda *_: {}),
     "report": lambda ledger, _: {"source": TABLES[ledger], "pictures": False, "now": LATER},
     "verdict": lambda ledger, _: {"source": TABLES[ledger], "now": LATER},
     "ab_pairs": lambda *_: {"deviation": 0.3, "margin": 0.05},

@@ -26,7 +26,7 @@ import pytest
 
 from lab import FAST, MODELS
 from router_lab import Ledger, sim
-from router_lab.sim.faults import Chaos
+from router_lab.sim.faults import RandomFaults
 
 SECONDS = float(os.environ.get("MIXED_DAY_SECONDS", "1800"))
 OUT = Path(__file__).parents[2] / "out"
@@ -95,7 +95,7 @@ class Worker:
 def test_a_mixed_day(tmp_path: Path) -> None:
     (tmp_path / "router.yaml").write_text(CONFIG)
     offset, folder = tmp_path / "offset", tmp_path / "ledger"
-    with sim.serve(sim.app(faults=Chaos(RATES, seed=1))) as server, Ledger(folder) as ledger:
+    with sim.serve(sim.app(faults=RandomFaults(RATES, seed=1))) as server, Ledger(folder) as ledger:
         ledger.switch.on("the day")
         common = [str(folder), str(tmp_path / "router.yaml"), server.url, str(offset)]
         workers = [Worker(common, tmp_path / f"{number}.log", 1000 * number) for number in range(3)]

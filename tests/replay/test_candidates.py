@@ -425,7 +425,7 @@ async def test_a_server_without_room_is_waited_for_and_every_row_is_answered(lab
 async def test_no_row_is_lost_or_doubled_in_a_storm_of_refusals(
     lab: Lab, retry_after_s: float | None
 ) -> None:
-    lab.server.app.script(sim.Chaos({"429": 0.4, "529": 0.1}, 3, retry_after_s=retry_after_s))
+    lab.server.app.script(sim.RandomFaults({"429": 0.4, "529": 0.1}, 3, retry_after_s=retry_after_s))
     async with lab.router(ROUTING) as router:
         run = await rl.replay(router, log(60), candidates=["cheap"], concurrency=16)
     assert run["cheap"].answered == 60 and run.is_complete, run

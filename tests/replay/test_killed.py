@@ -67,7 +67,7 @@ def test_a_run_that_is_being_asked_is_not_asked_by_another_process_as_well(tmp_p
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kills", kept([2, 5], 2))
 def test_however_often_it_is_killed_every_row_is_answered_once(tmp_path: Path, kills: int) -> None:
-    faults = sim.Chaos({"500": 0.025, "529": 0.025}, 1)
+    faults = sim.RandomFaults({"500": 0.025, "529": 0.025}, 1)
     with laboratory(tmp_path / "ledger", latency=0.02, faults=faults) as lab:
         written(tmp_path, lab.server.url)
         for _ in range(kills):

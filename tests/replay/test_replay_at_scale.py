@@ -23,7 +23,7 @@ import pytest
 from replay_folder import AT_ONCE, PRICES, write_config
 from router_lab import Ledger
 from router_lab.cli.processes import serving
-from router_lab.sim.log import Served, bill
+from router_lab.sim.log import ServedRequest, bill
 
 CANDIDATES = ("cheap", "cheap,temperature=0.5", "other")
 KILLS = 5
@@ -46,9 +46,9 @@ class Trial:
         command += ["--ledger", str(self.folder / "ledger")]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def served(self) -> list[Served]:
+    def served(self) -> list[ServedRequest]:
         with urlopen(f"{self.url}/sim/requests", timeout=60) as answer:
-            return [Served(**one) for one in json.load(answer)]
+            return [ServedRequest(**one) for one in json.load(answer)]
 
     def killed_at(self, requests: int) -> None:
         """Begin, and kill when so many requests have reached the simulator in all."""
@@ -102,7 +102,7 @@ def test_every_row_has_one_answer_of_each_candidate_and_the_ledger_has_the_bill(
     _check_money(asked, answered, served)
 
 
-def _check_money(asked: Any, answered: Any, served: dict[str | None, Served]) -> None:
+def _check_money(asked: Any, answered: Any, served: dict[str | None, ServedRequest]) -> None:
     """What was answered costs what the server says; what a kill left unknown is bounded."""
     kept = [served[one] for one in answered.index]
     assert answered["cost_usd"].sum() == pytest.approx(bill(kept, PRICES)["usd"])

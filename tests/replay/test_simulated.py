@@ -61,7 +61,7 @@ async def test_prompts_are_chosen_by_task_type_and_by_their_place(
 
 
 async def test_calls_that_fail_are_rows(given: dict[str, Path]) -> None:
-    always = rl.sim.Chaos(seed=1, rates={"503": 1.0})
+    always = rl.sim.RandomFaults(seed=1, rates={"503": 1.0})
     ledger = await rl.replay.simulated_ledger(**given, faults=always, switch=[False])
     attempts = ledger.attempts()
     assert len(attempts) and not (attempts.outcome == "ok").any()
@@ -74,7 +74,7 @@ async def test_calls_that_fail_are_rows(given: dict[str, Path]) -> None:
         ({"task_types": ["nothing"]}, "no prompt in it is of these task types"),
         ({"every": 0}, "every"),
         ({"switch": ["on"]}, "switch"),
-        ({"faults": {"503": 1}}, "sim.Chaos"),
+        ({"faults": {"503": 1}}, "sim.RandomFaults"),
         ({"rows": "nowhere.jsonl"}, "nowhere.jsonl"),
         ({"config": "nowhere.yaml"}, "nowhere.yaml"),
     ],

@@ -61,7 +61,7 @@ def rendered(pieces: Sequence[Piece]) -> int:
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedRequest:
     """What the server did. `counted` is None when it refused with a 400; then `exact` may be said."""
 
     counted: int | None
@@ -77,20 +77,20 @@ class Server:
     num_ctx: int
     native: bool = False
 
-    def serve(self, prompt: Prompt, *, truncate: bool) -> Served:
+    def serve(self, prompt: Prompt, *, truncate: bool) -> ServedRequest:
         if not truncate and self.version >= (0, 12, 6):
             # Refused when it does not fit; the count is in the 400 since the llama-server backend.
             if prompt.tokens > self.num_ctx - 1:
-                return Served(None, False, prompt.tokens if self.version >= (0, 30, 0) else None)
-            return Served(prompt.tokens, False)
+                return ServedRequest(None, False, prompt.tokens if self.version >= (0, 30, 0) else None)
+            return ServedRequest(prompt.tokens, False)
         kept = self._drop_messages(prompt)
         tokens = rendered(kept)
         dropped = len(kept) < len(prompt.pieces)
         if tokens <= self.num_ctx - 1:
-            return Served(tokens, dropped)
+            return ServedRequest(tokens, dropped)
         if self.native:
-            return Served(None, dropped, tokens)
-        return Served(self._cut_count(), True)
+            return ServedRequest(None, dropped, tokens)
+        return ServedRequest(self._cut_count(), True)
 
     def _drop_messages(self, prompt: Prompt) -> tuple[Piece, ...]:
         system = prompt.pieces[:1] if prompt.has_system else ()

@@ -313,20 +313,20 @@ async def test_chaos_has_its_rates_and_does_not_depend_on_the_order():
     texts = [f"Question {number}?" for number in range(400)]
     outcomes = []
     for order in (texts, texts[::-1]):
-        app = sim.app(faults=sim.Chaos({"500": 0.2, "reset": 0.1}, seed=4))
+        app = sim.app(faults=sim.RandomFaults({"500": 0.2, "reset": 0.1}, seed=4))
         await in_process(app, order)
         outcomes.append({served.prompt_hash: served.fault for served in app.log})
     assert outcomes[0] == outcomes[1]
     faults = list(outcomes[0].values())
     assert 50 < faults.count("500") < 110
     assert 20 < faults.count("reset") < 65
-    other = sim.app(faults=sim.Chaos({"500": 0.2, "reset": 0.1}, seed=5))
+    other = sim.app(faults=sim.RandomFaults({"500": 0.2, "reset": 0.1}, seed=5))
     await in_process(other, texts)
     assert [served.fault for served in other.log] != faults
 
 
 async def test_chaos_draws_anew_for_every_arrival_of_a_prompt():
-    app = sim.app(faults=sim.Chaos({"500": 0.5}))
+    app = sim.app(faults=sim.RandomFaults({"500": 0.5}))
     for _ in range(30):
         await in_process(app, ["the same"])
     assert {served.fault for served in app.log} == {"500", "ok"}
@@ -335,7 +335,7 @@ async def test_chaos_draws_anew_for_every_arrival_of_a_prompt():
 @pytest.mark.parametrize("rates", [{"500": 0.7, "reset": 0.4}, {"nonsense": 0.1}])
 def test_chaos_checks_its_rates(rates):
     with pytest.raises(ValueError, match=r"chaos|fault"):
-        sim.Chaos(rates)
+        sim.RandomFaults(rates)
 
 
 @given(

@@ -17,7 +17,7 @@ from typing import Any
 from router_lab.records import Usage
 from router_lab.router.estimators.coverage import OWN_SAMPLES, CoverageEstimator
 from router_lab.router.estimators.ema import EmaEstimator
-from router_lab.router.estimators.estimator import Estimate, Estimator, hard_bound
+from router_lab.router.estimators.estimator import Estimate, hard_bound
 from router_lab.router.estimators.features import Features, droppable_features, features, prompt_features
 from router_lab.router.ports import Fold
 from router_lab.settings.models import TokenEstimation
@@ -34,6 +34,10 @@ __all__ = [
     "prompt_features",
     "sample",
 ]
+
+# They are stateless: what they learn is bytes that the ledger keeps. A state that is missing, corrupt or of
+# another version decodes to a fresh one.
+Estimator = CoverageEstimator | EmaEstimator
 
 # Task types may be made up by the caller, one per call: what is kept of their keys is bounded.
 _MOST_KEYS = 4096
@@ -134,12 +138,12 @@ class Calibrator:
             folds.append((_key(self._ema.name, model_key, task_type), _fold(self._ema, prompt, observed)))
         return tuple(folds)
 
-    def _state(self, estimator: Estimator[Any], *names: str) -> Any:
+    def _state(self, estimator: Estimator, *names: str) -> Any:
         """The decoded state. Estimators remember what they decoded last."""
         return estimator.decode(self._stored(_key(estimator.name, *names)))
 
 
-def _fold(estimator: Estimator[Any], prompt: Features, observed: Sample) -> Callable[[bytes | None], bytes]:
+def _fold(estimator: Estimator, prompt: Features, observed: Sample) -> Callable[[bytes | None], bytes]:
     def fold(state: bytes | None) -> bytes:
         return estimator.update(state, prompt, observed.tokens_in, at_least=observed.at_least)
 

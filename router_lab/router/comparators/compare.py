@@ -220,7 +220,7 @@ def _stored_data(text: str) -> Any:
 
 def _configured(kind: type[Options], options: dict[str, Any]) -> Comparator | Judge:
     try:
-        return kind.model_validate(options)  # type: ignore[return-value]
+        return kind.model_validate(options)
     except ValidationError as error:
         raise ConfigError(_explain(kind, error)) from None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pydantic import model_validator
+from typing_extensions import override
 
 from router_lab.errors import ConfigError
 from router_lab.router.comparators.normalise import normalise
@@ -42,8 +43,8 @@ class Embedding(Options):
         self._encode()
         return self
 
+    @override
     def __call__(self, pair: Pair) -> PairVerdict:
-        """Compare."""
         primary, shadow = pair.primary_text, pair.shadow_text
         if normalise(primary) == normalise(shadow):
             return graded(1.0, self.threshold, "same text")

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from router_lab.router.comparators.normalise import normalise, shorten
 from router_lab.router.comparators.pair import Options, Pair, PairVerdict
 
@@ -28,8 +30,8 @@ class Label(Options):
     labels: list[str] | None = None
     field: str = "label"
 
+    @override
     def __call__(self, pair: Pair) -> PairVerdict:
-        """Compare."""
         primary = self.read(pair.primary_text, pair.primary_data)
         shadow = self.read(pair.shadow_text, pair.shadow_data)
         details = {"primary": shorten(primary or "") or None, "shadow": shorten(shadow or "") or None}

@@ -7,6 +7,8 @@ import re
 from collections import deque
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from router_lab.router.comparators.normalise import normalise
 from router_lab.router.comparators.pair import Options, Pair, PairVerdict, Tolerance
 
@@ -28,8 +30,8 @@ class Number(Options):
     tolerance: Tolerance = 1e-9
     relative: Tolerance = 1e-9
 
+    @override
     def __call__(self, pair: Pair) -> PairVerdict:
-        """Compare."""
         primary = final_number(pair.primary_text, pair.primary_data)
         shadow = final_number(pair.shadow_text, pair.shadow_data)
         details = {"primary": primary, "shadow": shadow}

@@ -93,6 +93,10 @@ class Options(BaseModel):
     # Options that say what to import. Data, such as the row of a dataset, may not give them.
     names_code: ClassVar[frozenset[str]] = frozenset()
 
+    def __call__(self, pair: Pair) -> PairVerdict:
+        """Compare; see `Comparator`."""
+        raise NotImplementedError
+
 
 def graded(score: float, threshold: float | None, reason: str, **details: Any) -> PairVerdict:
     """A verdict from a similarity: as it is, or 0 or 1 when a threshold was asked for."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from router_lab.errors import ConfigError
 from router_lab.router.answers.data import schema_validator
@@ -52,8 +53,8 @@ class Json(FieldOptions):
 
     name: ClassVar[str] = "json"
 
+    @override
     def __call__(self, pair: Pair) -> PairVerdict:
-        """Compare."""
         if pair.primary_data is None or pair.shadow_data is None:
             return _not_json(pair)
         try:

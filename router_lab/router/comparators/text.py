@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Indel
+from typing_extensions import override
 
 from router_lab.router.comparators.normalise import normalise, words
 from router_lab.router.comparators.pair import Options, Pair, PairVerdict, Threshold, graded
@@ -22,8 +23,8 @@ class Exact(Options):
 
     name: ClassVar[str] = "exact"
 
+    @override
     def __call__(self, pair: Pair) -> PairVerdict:
-        """Compare."""
         same = pair.primary_text == pair.shadow_text
         return PairVerdict(float(same), "identical" if same else "not identical")
 
@@ -33,8 +34,8 @@ class Normalised(Options):
 
     name: ClassVar[str] = "normalized"
 
+    @override
     def __call__(self, pair: Pair) -> PairVerdict:
-        """Compare."""
         same = normalise(pair.primary_text) == normalise(pair.shadow_text)
         return PairVerdict(float(same), "same text" if same else "different text")
 
@@ -50,8 +51,8 @@ class Text(Options):
     is_likeness: ClassVar[bool] = True
     threshold: Threshold | None = None
 
+    @override
     def __call__(self, pair: Pair) -> PairVerdict:
-        """Compare."""
         primary, shadow = normalise(pair.primary_text), normalise(pair.shadow_text)
         if primary == shadow:
             return graded(1.0, self.threshold, "same text")
@@ -74,8 +75,8 @@ class Similarity(Options):
     scorer: Literal["token_sort_ratio", "token_set_ratio", "ratio"] = "token_sort_ratio"
     threshold: Threshold | None = None
 
+    @override
     def __call__(self, pair: Pair) -> PairVerdict:
-        """Compare."""
         primary, shadow = normalise(pair.primary_text), normalise(pair.shadow_text)
         if primary == shadow:
             return graded(1.0, self.threshold, "same text")

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
+from typing_extensions import override
+
 from router_lab.records import ToolCall
 from router_lab.router.answers.tool_calls import canonical_json
 from router_lab.router.comparators.normalise import normalise, shorten
@@ -29,8 +31,8 @@ class Tools(FieldOptions):
 
     name: ClassVar[str] = "tools"
 
+    @override
     def __call__(self, pair: Pair) -> PairVerdict:
-        """Compare."""
         primary, shadow = pair.primary_tool_calls, pair.shadow_tool_calls
         if not primary and not shadow:
             same = normalise(pair.primary_text) == normalise(pair.shadow_text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 from router_lab.router.estimators.features import Features
 
@@ -58,23 +57,3 @@ def unseal(magic: bytes, state: bytes | None, length: int) -> bytes | None:
         return None
     payload = state[8:]
     return payload if zlib.crc32(payload).to_bytes(4, "little") == state[4:8] else None
-
-
-State = TypeVar("State")
-
-
-class Estimator(Protocol[State]):
-    """A way to estimate. Stateless itself: what it learns is bytes that the ledger keeps."""
-
-    @property
-    def name(self) -> str:
-        """What settings and keys call it."""
-
-    def decode(self, state: bytes | None) -> State:
-        """Read a stored state. Missing, corrupt or of another version: a fresh one, never an error."""
-
-    def estimate(self, features: Features, own: State, pooled: State) -> Estimate:
-        """Estimate from the state of this (model, task type) and the one of all the model's calls."""
-
-    def update(self, state: bytes | None, features: Features, tokens_in: int, *, at_least: bool) -> bytes:
-        """Learn from one observed count. `at_least`: the true count may be higher (a flagged call)."""

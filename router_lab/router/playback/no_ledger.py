@@ -5,75 +5,79 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from router_lab.records import Alert, Attempt, BudgetLine, Comparison, SwitchState
-from router_lab.router.ports import Fold
+from router_lab.router.ports import Accounts, Fold, LedgerPort, Switch
 from router_lab.settings.models import Settings
 
 _OFF = SwitchState(on=False, epoch=0, reason="no ledger is kept")
 
 
-class NoLedger:
-    """A `LedgerPort` without a ledger: no row, no budget, and a switch that is off."""
+class NoLedger(LedgerPort):
+    """No row, no budget, and a switch that is off."""
 
     @property
+    @override
     def accounts(self) -> NoAccounts:
-        """Accounts that keep nothing."""
         return NoAccounts()
 
     @property
+    @override
     def switch(self) -> NoSwitch:
-        """A switch that is off."""
         return NoSwitch()
 
     def __repr__(self) -> str:
         return "<no ledger: what is played back is not kept>"
 
 
-class NoAccounts:
-    """See `router.ports.Accounts`."""
+class NoAccounts(Accounts):
+    """Accounts that hold no money and write nothing."""
 
+    @override
     def configure(self, settings: Settings) -> None:
-        """Nothing to take over."""
+        pass
 
+    @override
     async def open_attempt(
         self, lost: Attempt, hold_usd: float, lines: Sequence[BudgetLine]
     ) -> Sequence[BudgetLine]:
-        """Holds nothing."""
         return ()
 
+    @override
     def settle(self, attempt: Attempt, folds: Sequence[tuple[str, Fold]] = ()) -> asyncio.Future[None]:
-        """Writes nothing."""
         return _done()
 
+    @override
     def record_attempt(self, attempt: Attempt) -> asyncio.Future[None]:
-        """Writes nothing."""
         return _done()
 
+    @override
     def open_comparison(self, lost: Comparison) -> None:
-        """Writes nothing."""
+        pass
 
+    @override
     def record_comparison(self, comparison: Comparison) -> asyncio.Future[None]:
-        """Writes nothing."""
         return _done()
 
+    @override
     def record_alert(self, alert: Alert) -> asyncio.Future[None]:
-        """Writes nothing."""
         return _done()
 
+    @override
     def calibration(self, key: str) -> bytes | None:
-        """Nothing was learnt."""
         return None
 
 
-class NoSwitch:
-    """See `router.ports.Switch`."""
+class NoSwitch(Switch):
+    """A switch that is off."""
 
+    @override
     def read(self, task_type: str) -> SwitchState:
-        """Off."""
         return _OFF
 
+    @override
     def glance(self, task_type: str) -> SwitchState:
-        """Off."""
         return _OFF
 
 

@@ -27,7 +27,7 @@ from kinds import kept
 from lab import Lab, laboratory
 from router_lab.errors import RouterLabError
 from router_lab.router.shadows.sampling import NOISE, sampled
-from router_lab.sim import Fault, Served
+from router_lab.sim import Fault, ServedRequest
 from router_lab.sim.log import bill
 
 GROUP = 25
@@ -113,7 +113,7 @@ async def play(lab: Lab, run: Run, seed: int) -> None:
         await router.drain()
 
 
-def check(run: Run, rows: pd.DataFrame, pairs: pd.DataFrame, served: list[Served]) -> Counter[str]:
+def check(run: Run, rows: pd.DataFrame, pairs: pd.DataFrame, served: list[ServedRequest]) -> Counter[str]:
     primaries = rows[~rows["is_shadow"]]
     shadows = rows[rows["is_shadow"]]
     own, noise = pairs[~pairs["is_noise"]], pairs[pairs["is_noise"]]
@@ -187,7 +187,7 @@ def check_no_shadow_of_a_shadow(primaries: pd.DataFrame, shadows: pd.DataFrame, 
     assert (verdicts | (shadows["model_alias"] == aliases)).all()
 
 
-def check_bill(shadows: pd.DataFrame, served: list[Served]) -> None:
+def check_bill(shadows: pd.DataFrame, served: list[ServedRequest]) -> None:
     billed = shadows[shadows["billing"] == "billed"]
     theirs = [each for each in served if each.client_request_id in set(billed["attempt_id"])]
     assert len(theirs) == len(billed)
