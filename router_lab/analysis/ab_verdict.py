@@ -462,9 +462,11 @@ def _outlook(row: Mapping[str, Any], margin: float) -> str:
     if not np.isfinite(more):
         return f"{leans}, too close to that margin to settle with {count(more)} more pairs"
     spread = f"{count(row['more_pairs_low'])} to {count(row['more_pairs_high'])}"
+    # What has come once may never come again, or often: that asks for more, and no sample so small can tell.
+    unseen = "; more, if one of the inputs will come often" if row["clusters"] == row["pairs"] else ""
     return (
         f"{leans}; about {count(more)} more pair{'' if more == 1 else 's'} would settle it at that margin "
-        f"({spread}, as far as these pairs tell)"
+        f"({spread}, as far as these pairs tell{unseen})"
     )
 
 

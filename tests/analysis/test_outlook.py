@@ -170,6 +170,18 @@ def test_an_input_that_grows_into_a_stratum_is_foreseen(frequent):
     assert np.mean(settled) >= 0.65
 
 
+def test_one_frequent_input_says_nothing_of_the_others():
+    """Regression: beside one input with 12 of 300 pairs, a stratum already, others were feared to become
+    frequent that never do: 2,635 pairs were asked for where 521 were without it.
+    """
+    values, inputs = with_one_frequent_input(12, 9, 300)
+    beside, alone = (
+        more_pairs(cluster_mean(values, labels, bounds=(-1.0, 0.0)), -0.05, LEVEL)
+        for labels in (inputs, None)
+    )
+    assert beside <= 1.25 * alone
+
+
 def test_the_forecast_of_repeats_is_the_same_each_time_and_for_losses_mirrored():
     values, inputs = with_one_frequent_input(5, 6, 300)
     found, mirrored = (
@@ -213,8 +225,8 @@ def settled_with_a_frequent_input(failing: float, share: float, pairs: int, runs
 def test_pairs_asked_for_settle_four_of_five_where_an_input_repeats(failing, share):
     settled = settled_with_a_frequent_input(failing, share, 300, 2_000)
     print(f"failures {failing}, an input of {share}: settled {settled:.3f}")
-    # Where one input alone repeats, others are feared to that never do: more is asked for than needed.
-    assert settled >= 0.75
+    # Of the samples many settle at once; those that do not had more failures than there are.
+    assert 0.75 <= settled <= 0.97
 
 
 def popular_prompts(

@@ -16,13 +16,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from router_lab.analysis.statistics.betting import Floats
 
 _DISCOUNTS: Floats = 1 - np.geomspace(1e-7, 0.98, 60)
 _STRENGTHS: Floats = np.geomspace(0.1, 1e6, 36)
-_DRAWS = 12
+_DRAWS = 24
 # Sizes up to this one are told apart, larger ones by so much.
 _EXACT = 32
 _WIDENING = 1.2
@@ -30,18 +31,30 @@ _WIDENING = 1.2
 
 @dataclass(frozen=True, slots=True)
 class Recurrence:
-    """What the counts say of (`discount`, `strength`): equally likely pairs, each (p,), after `rows` rows of
-    `inputs` inputs.
+    """What the counts say of (`discount`, `strength`): equally likely pairs, each (p,), after `rows` rows.
+
+    `is_apart` (p,) says of each pair whether it is of all inputs but the most frequent one; its `of_others`
+    (p,) rows are of `inputs` (p,) inputs.
     """
 
     discount: Floats
     strength: Floats
+    is_apart: NDArray[np.bool_]
+    of_others: Floats
+    inputs: Floats
     rows: float
-    inputs: float
 
     def growth(self, more: int) -> Floats:
         """By how many rows an input of unit Gamma weight grows in `more` rows, (p,)."""
-        return more / (self.rows + self.strength)
+        return more * self.of_others / self.rows / (self.of_others + self.strength)
+
+    def growth_of(self, sizes: Floats, more: int) -> tuple[Floats, Floats]:
+        """Shapes and scales (p, k) of the Gamma means of how many rows the most frequent inputs, of `sizes`
+        (k,) from the most frequent on, gain in `more` rows.
+        """
+        alone = self.is_apart[:, None] & (np.arange(len(sizes)) == 0)
+        shapes = np.where(alone, sizes, sizes - self.discount[:, None])
+        return shapes, np.where(alone, more / self.rows, self.growth(more)[:, None])
 
     def sizes_ahead(self, sizes: Floats, counts: Floats, more: int) -> tuple[Floats, Floats]:
         """Sizes (j,) after `more` rows, and how many inputs to expect of each (p, j): of those not seen yet,
@@ -52,7 +65,7 @@ class Recurrence:
         discount, by = self.discount[:, None], self.growth(more)[:, None]
         unseen = gammaln(middle - discount) - gammaln(middle + 1) - gammaln(1 - discount)
         unseen += middle * np.log(by) - (middle - discount) * np.log1p(by)
-        expected = (self.strength[:, None] + self.inputs * discount) * np.exp(unseen)
+        expected = (self.strength[:, None] + self.inputs[:, None] * discount) * np.exp(unseen)
         few = sizes <= _EXACT
         for size, count in zip(sizes[few], counts[few], strict=True):
             expected += count * _grown(middle - size, size - discount, by)
@@ -67,18 +80,38 @@ class Recurrence:
 def recurrence(sizes: Floats, counts: Floats) -> Recurrence:
     """What `counts` (s,) inputs that came `sizes` (s,) times each say of how inputs recur.
 
-    Of a discount that may as well be anything from 0 to 1, and a strength of any magnitude.
+    Of a discount that may as well be anything from 0 to 1, a strength of any magnitude, and a most frequent
+    input that may as well be one of them as apart, with any share.
     """
+    rows, most = float(sizes @ counts), float(sizes.max())
+    others = counts.copy()
+    others[sizes.argmax()] -= 1
+    of_others = rows - most
+    joint = _log_chances(sizes, counts)[None]
+    if most > 1 and of_others:
+        share = gammaln(most + 1) + gammaln(of_others + 1) - gammaln(rows + 2)
+        joint = np.concatenate([joint, _log_chances(sizes, others)[None] + share])
+    mass = np.exp(joint - joint.max()).ravel()
+    chosen = np.searchsorted(np.cumsum(mass) / mass.sum(), (np.arange(_DRAWS) + 0.5) / _DRAWS)
+    apart, discount, strength = np.unravel_index(chosen, joint.shape)
+    return Recurrence(
+        discount=_DISCOUNTS[discount],
+        strength=_STRENGTHS[strength],
+        is_apart=apart == 1,
+        of_others=np.where(apart == 1, of_others, rows),
+        inputs=counts.sum() - apart,
+        rows=rows,
+    )
+
+
+def _log_chances(sizes: Floats, counts: Floats) -> Floats:
+    """The log of the chance of these counts by each discount (rows) and strength, and of those beforehand."""
     rows, inputs = float(sizes @ counts), float(counts.sum())
     discount, strength = _DISCOUNTS[:, None], _STRENGTHS[None, :]
     joint = (inputs - 1) * np.log(discount) + gammaln(strength / discount + inputs)
     joint = joint - gammaln(strength / discount + 1) - gammaln(strength + rows) + gammaln(strength + 1)
     repeats = gammaln(sizes - discount) - gammaln(1 - discount)
-    joint += (repeats @ counts)[:, None] + np.log(1 - discount)
-    mass = np.exp(joint - joint.max()).ravel()
-    chosen = np.searchsorted(np.cumsum(mass) / mass.sum(), (np.arange(_DRAWS) + 0.5) / _DRAWS)
-    where = np.unravel_index(chosen, joint.shape)
-    return Recurrence(_DISCOUNTS[where[0]], _STRENGTHS[where[1]], rows, inputs)
+    return np.asarray(joint + (repeats @ counts)[:, None] + np.log(1 - discount))
 
 
 def _grown(more: Floats, shape: Floats, by: Floats) -> Floats:
