@@ -13,7 +13,7 @@ import pandas as pd
 
 from router_lab import arguments
 from router_lab.errors import ConfigError, LedgerError, ReplacedFilesError, RouterLabError, error_line
-from router_lab.ledger.reading.queries import arrow_table, asked
+from router_lab.ledger.reading.queries import arrow_table, query_of
 from router_lab.ledger.reading.tables import Tables, tables_in
 
 ACCEPTED = (
@@ -140,11 +140,12 @@ def arrow_of(expression: Any) -> Any:
 
 
 def answer_of(tables: Any, question: Callable[..., Any], *words: Hashable) -> Any:
-    """As `arrow_of`, of a question that is often asked of a ledger: see `queries.asked`."""
+    """As `arrow_of`, of a question that is often asked of a ledger: see `queries.query_of`."""
+    query = query_of(tables, question, words)
+    if query is None:
+        return arrow_of(question(tables, *words))
     try:
-        return asked(tables, question, *words)
-    except RouterLabError:
-        raise
+        return query.answer(tables)
     except Exception as error:
         raise unreadable(error) from error
 

@@ -46,12 +46,12 @@ SIDES: tuple[Side, Side] = ("primary", "shadow")
 
 def billed_pairs(tables: Tables, pairs: Any = None) -> Any:
     """The comparisons with `primary_cost_usd` and `shadow_cost_usd` as billed, as an Ibis table; or `pairs`,
-    which are their `known_endings` with columns of one's own.
+    which are `ended_pairs` with columns of one's own.
 
     Adds `primary_unknown_usd` and `shadow_unknown_usd`, what else may have been charged, at most. Where a
     shadow failed, `shadow_latency_ms` is what its attempts took, as far as that is known.
     """
-    own = known_endings(tables.comparisons) if pairs is None else pairs
+    own = ended_pairs(tables, lacks_endings(tables)) if pairs is None else pairs
     found = _with_time_to_fail(with_reservations(tables, own), tables)
     billed = {f"{side}_cost_usd": billed_usd(found, side) for side in SIDES}
     unknown = {f"{side}_unknown_usd": unknown_usd(found, side) for side in SIDES}
@@ -59,28 +59,24 @@ def billed_pairs(tables: Tables, pairs: Any = None) -> Any:
     return found.select(*kept, **billed, **unknown)
 
 
-def known_endings(comparisons: Any) -> Any:
-    """The comparisons with the endings that older versions did not write, as far as the texts tell: empty."""
-    if not frame_of(_older(comparisons)).iloc[0, 0]:
-        return comparisons  # the texts, which are most of a ledger, need not be read
-    return with_endings(comparisons)
+def ended_pairs(tables: Tables, is_older: bool) -> Any:
+    """The comparisons; where some are older (see `lacks_endings`) with the endings their texts tell: empty.
+
+    The texts, which are most of a ledger, are read for these alone.
+    """
+    pairs = tables.comparisons
+    if not is_older:
+        return pairs
+    return pairs.mutate(**{f"{side}_ending": _ending(pairs, side) for side in SIDES})
 
 
 def lacks_endings(tables: Tables) -> bool:
-    """Whether the tables have pairs of older versions, whose endings the texts tell."""
-    return bool(answer_of(tables, _older_of)[0][0].as_py())
+    """Whether the tables have pairs of older versions, which did not write how an answer ended."""
+    return bool(answer_of(tables, _older)[0][0].as_py())
 
 
-def with_endings(comparisons: Any) -> Any:
-    """`known_endings` of tables that lack some."""
-    return comparisons.mutate(**{f"{side}_ending": _ending(comparisons, side) for side in SIDES})
-
-
-def _older_of(tables: Any) -> Any:
-    return _older(tables.comparisons)
-
-
-def _older(comparisons: Any) -> Any:
+def _older(tables: Tables) -> Any:
+    comparisons = tables.comparisons
     is_older = comparisons.primary_ending.isnull() | comparisons.shadow_ending.isnull()
     older = comparisons.filter(is_older & comparisons.status.isin(list(BOTH_ANSWERED)))
     return older.count().as_table()
@@ -98,7 +94,7 @@ def with_reservations(tables: Tables, pairs: Any = None) -> Any:
     likely sums over attempts whose bill is unknown, and `primary_worst` and `shadow_worst`, the most (all
     null for none), as an Ibis table.
     """
-    pairs = known_endings(tables.comparisons) if pairs is None else pairs
+    pairs = ended_pairs(tables, lacks_endings(tables)) if pairs is None else pairs
     reserved = tables.attempts.filter(tables.attempts.billing == "unknown")
     own, other = reserved.filter(~reserved.is_shadow), reserved.filter(reserved.is_shadow)
     primaries = own.group_by(own_request="request_id").aggregate(

@@ -16,6 +16,7 @@ import pandas as pd
 
 from router_lab.analysis.evidence.stored_pairs import (
     billed_pairs,
+    ended_pairs,
     has_scores,
     judge_name,
     lacks_endings,
@@ -24,7 +25,6 @@ from router_lab.analysis.evidence.stored_pairs import (
     shadow_answered,
     shadow_error,
     shadow_prompt,
-    with_endings,
 )
 from router_lab.analysis.ledger_tables import answer_of, frame_of
 
@@ -100,7 +100,7 @@ def _decoded(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _told_pairs(tables: Any, is_older: bool) -> Any:
-    return _with_told(with_endings(tables.comparisons) if is_older else tables.comparisons)
+    return _with_told(ended_pairs(tables, is_older))
 
 
 def _pairs_with_kind(tables: Any, is_older: bool, wanted: Sequence[str]) -> tuple[Any, list[str]]:

@@ -10,9 +10,9 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from router_lab import arguments
-from router_lab.analysis.evidence.stored_pairs import known_endings
-from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
-from router_lab.analysis.metrics.grouping import COMPARISON_KEYS, Keys, grouped, keys_of, names_of
+from router_lab.analysis.evidence.stored_pairs import ended_pairs, lacks_endings
+from router_lab.analysis.ledger_tables import Source
+from router_lab.analysis.metrics.grouping import COMPARISON_KEYS, Keys, grouped, keys_of, measured, names_of
 from router_lab.ledger.reading.tables import Tables
 from router_lab.records import BOTH_ANSWERED
 from router_lab.shown.wording import interval_kind
@@ -35,12 +35,12 @@ def agreement(
     by what was sampled at one rate, or use `ab`, which weights.
     """
     arguments.share("alpha", alpha)
-    return _with_interval(frame_of(agreement_expression(tables_of(source), by)), alpha, least=0.0)
+    return _with_interval(measured(source, agreement_expression, by, lacks_endings), alpha, least=0.0)
 
 
-def agreement_expression(tables: Tables, by: Keys) -> Any:
+def agreement_expression(tables: Tables, by: Keys, is_older: bool) -> Any:
     """The means and variances behind `agreement` as an Ibis table."""
-    pairs = _speaking(tables.comparisons)
+    pairs = _speaking(ended_pairs(tables, is_older))
     shadowed = pairs.filter(~pairs.is_noise)
     return _clustered(shadowed, by, value=_score(shadowed))
 
@@ -54,12 +54,12 @@ def beyond_noise(source: Source, by: Keys = "task_type", alpha: float = 0.05) ->
     differs more than chance does), `standard_error`, `low`, `high`, `interval` as in `agreement`.
     """
     arguments.share("alpha", alpha)
-    return _with_interval(frame_of(beyond_noise_expression(tables_of(source), by)), alpha, least=-1.0)
+    return _with_interval(measured(source, beyond_noise_expression, by, lacks_endings), alpha, least=-1.0)
 
 
-def beyond_noise_expression(tables: Tables, by: Keys) -> Any:
+def beyond_noise_expression(tables: Tables, by: Keys, is_older: bool) -> Any:
     """The means and variances behind `beyond_noise` as an Ibis table."""
-    pairs = _speaking(tables.comparisons)
+    pairs = _speaking(ended_pairs(tables, is_older))
     noise = pairs.filter(pairs.is_noise)
     drawn = noise.filter((noise.sample_probability > 0) & (noise.sample_probability <= 1))
     floors = drawn.select("request_id", floor=_score(drawn), weight=1 / drawn.sample_probability)
@@ -69,9 +69,8 @@ def beyond_noise_expression(tables: Tables, by: Keys) -> Any:
     return _clustered(both, by, value=both.floor - score, weight=both.weight, **means)
 
 
-def _speaking(comparisons: Any) -> Any:
+def _speaking(pairs: Any) -> Any:
     """Pairs whose primary answered and that have a score; see `analysis.pairs` for which do."""
-    pairs = known_endings(comparisons)
     # Spark keeps NaN apart from null, so both are ruled out by the range.
     known = (pairs.status == "complete") & pairs.agreement.between(0, 1)
     is_answered = (pairs.primary_ending == "complete").fill_null(True)

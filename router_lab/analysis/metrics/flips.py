@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from router_lab import arguments
-from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
-from router_lab.analysis.metrics.grouping import COMPARISON_KEYS, Keys
+from router_lab.analysis.ledger_tables import Source
+from router_lab.analysis.metrics.grouping import COMPARISON_KEYS, Keys, measured
 from router_lab.analysis.metrics.repeats import add_interval, of_inputs, rates_of_inputs, without_sums
 from router_lab.ledger.reading.tables import Tables
 
@@ -26,7 +26,7 @@ def flip_rate(source: Source, by: Keys = ("task_type", "comparator"), alpha: flo
     judge likes a place and not an answer.
     """
     arguments.share("alpha", alpha)
-    frame = frame_of(flip_rate_expression(tables_of(source), by))
+    frame = measured(source, flip_rate_expression, by)
     add_interval(frame, alpha, hits="flipped", size="judged")
     return without_sums(frame)
 

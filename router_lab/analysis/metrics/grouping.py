@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from router_lab import arguments
+from router_lab.analysis.ledger_tables import Source, answer_of, tables_of
 from router_lab.errors import ConfigError
+from router_lab.ledger.reading.tables import Tables
 from router_lab.nearest import nearest
 
 Keys = str | Sequence[str]
@@ -46,6 +50,21 @@ COMPARISON_KEYS: Known = {
 def names_of(by: Keys) -> list[str]:
     """One key or several, as a list."""
     return [by] if isinstance(by, str) else arguments.texts("by", by, "a key, or a list of keys")
+
+
+def measured(
+    source: Source, expression: Callable[..., Any], by: Keys, *facts: Callable[[Tables], Hashable]
+) -> pd.DataFrame:
+    """The frame of a metric by these keys: its `expression` of the tables, the keys and such `facts` of the
+    ledger, built once per process.
+
+    Raises `ConfigError` listing the keys there are, `LedgerError` naming an unreadable file.
+    """
+    keys = by if isinstance(by, str) else tuple(names_of(by))
+    tables = tables_of(source)
+    found = answer_of(tables, expression, keys, *(fact(tables) for fact in facts))
+    frame: pd.DataFrame = found.to_pandas(date_as_object=False)
+    return frame
 
 
 def keys_of(table: Any, by: Keys, known: Known) -> dict[str, Any]:

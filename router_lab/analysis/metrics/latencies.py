@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
-from router_lab.analysis.metrics.grouping import ATTEMPT_KEYS, Keys, grouped, names_of
+from router_lab.analysis.ledger_tables import Source
+from router_lab.analysis.metrics.grouping import ATTEMPT_KEYS, Keys, grouped, measured, names_of
 from router_lab.ledger.reading.tables import Tables
 
 QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99}
@@ -18,7 +18,7 @@ def latency(source: Source, by: Keys = ("task_type", "model_alias")) -> pd.DataF
 
     Columns: the keys, `attempts`, `mean_ms`, `p50_ms`, `p90_ms`, `p95_ms`, `p99_ms`, `max_ms`.
     """
-    return frame_of(latency_expression(tables_of(source), by))
+    return measured(source, latency_expression, by)
 
 
 def latency_expression(tables: Tables, by: Keys) -> Any:

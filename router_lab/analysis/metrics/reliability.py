@@ -9,7 +9,16 @@ import pandas as pd
 
 from router_lab import arguments
 from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
-from router_lab.analysis.metrics.grouping import ATTEMPT_KEYS, Keys, grouped, joined, keys_of, names_of, share
+from router_lab.analysis.metrics.grouping import (
+    ATTEMPT_KEYS,
+    Keys,
+    grouped,
+    joined,
+    keys_of,
+    measured,
+    names_of,
+    share,
+)
 from router_lab.analysis.metrics.repeats import (
     add_interval,
     of_blocks,
@@ -26,7 +35,7 @@ def attempts_per_request(source: Source, by: Keys = "task_type") -> pd.DataFrame
     Columns: the keys, `requests`, `attempts`, `mean_attempts`, `most_attempts`, `retried` (requests
     that took more than one).
     """
-    return frame_of(attempts_per_request_expression(tables_of(source), by))
+    return measured(source, attempts_per_request_expression, by)
 
 
 def attempts_per_request_expression(tables: Tables, by: Keys) -> Any:
@@ -57,7 +66,7 @@ def rates(source: Source, by: Keys = "provider", alpha: float = 0.05) -> pd.Data
     independent attempts would say as much.
     """
     arguments.share("alpha", alpha)
-    frame = frame_of(rates_expression(tables_of(source), by))
+    frame = measured(source, rates_expression, by)
     for name, column in (("ok", "ok"), ("error", "errors"), ("retry", "retries")):
         add_interval(frame, alpha, hits=column, size="attempts", prefix=f"{name}_", by_blocks=True)
     return without_sums(frame)

@@ -10,9 +10,23 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from router_lab import arguments
-from router_lab.analysis.evidence.stored_pairs import billed_usd, unknown_usd, with_reservations
-from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
-from router_lab.analysis.metrics.grouping import COMPARISON_KEYS, Keys, grouped, keys_of, names_of, share
+from router_lab.analysis.evidence.stored_pairs import (
+    billed_usd,
+    ended_pairs,
+    lacks_endings,
+    unknown_usd,
+    with_reservations,
+)
+from router_lab.analysis.ledger_tables import Source
+from router_lab.analysis.metrics.grouping import (
+    COMPARISON_KEYS,
+    Keys,
+    grouped,
+    keys_of,
+    measured,
+    names_of,
+    share,
+)
 from router_lab.ledger.reading.tables import Tables
 from router_lab.shown.wording import interval_kind
 
@@ -34,7 +48,7 @@ def savings(source: Source, by: Keys = "task_type", alpha: float = 0.05) -> pd.D
     much the calls may have saved more (the primary's), `calls_unknown_less_usd` less (the shadow's).
     """
     arguments.share("alpha", alpha)
-    frame = frame_of(savings_expression(tables_of(source), by))
+    frame = measured(source, savings_expression, by, lacks_endings)
     frame["saved_usd"] = frame["primary_usd"] - frame["shadow_usd"] - frame["fallback_usd"]
     frame["calls_saved_usd"] = frame["calls_primary_usd"] - frame["calls_shadow_usd"]
     priced = frame["calls_primary_usd"].where(frame["calls_primary_usd"] > 0)
@@ -48,9 +62,9 @@ def savings(source: Source, by: Keys = "task_type", alpha: float = 0.05) -> pd.D
     return frame
 
 
-def savings_expression(tables: Tables, by: Keys) -> Any:
+def savings_expression(tables: Tables, by: Keys, is_older: bool) -> Any:
     """The sums, medians and the standard error behind `savings` as an Ibis table."""
-    pairs = with_reservations(tables)
+    pairs = with_reservations(tables, ended_pairs(tables, is_older))
     gave_nothing = (pairs.status == "shadow_failed") | (pairs.shadow_ending != "complete").fill_null(False)
     is_answered = (pairs.primary_ending == "complete").fill_null(True)
     known = pairs.filter(

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from router_lab.analysis.ledger_tables import Source, frame_of, tables_of, worst_usd
-from router_lab.analysis.metrics.grouping import ATTEMPT_KEYS, Keys, grouped, names_of
+from router_lab.analysis.ledger_tables import Source, worst_usd
+from router_lab.analysis.metrics.grouping import ATTEMPT_KEYS, Keys, grouped, measured, names_of
 from router_lab.ledger.reading.tables import Tables
 
 # In the order they are drawn: what answers cost, what was wasted, the experiment, the unconfirmed.
@@ -31,7 +31,7 @@ def spend(source: Source, by: Keys = ("task_type", "model")) -> pd.DataFrame:
     for), `answer_after_retry` (what the failed attempt wasted is counted above), `answer` (at the first
     try).
     """
-    return frame_of(spend_expression(tables_of(source), by))
+    return measured(source, spend_expression, by)
 
 
 def spend_expression(tables: Tables, by: Keys) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from router_lab import arguments
-from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
-from router_lab.analysis.metrics.grouping import ATTEMPT_KEYS, Keys
+from router_lab.analysis.ledger_tables import Source
+from router_lab.analysis.metrics.grouping import ATTEMPT_KEYS, Keys, measured
 from router_lab.analysis.metrics.repeats import add_interval, of_inputs, rates_of_inputs, without_sums
 from router_lab.ledger.reading.tables import Tables
 
@@ -22,7 +22,7 @@ def estimates(source: Source, by: Keys = ("task_type", "model"), alpha: float = 
     repeat (see `repeats`).
     """
     arguments.share("alpha", alpha)
-    frame = frame_of(estimates_expression(tables_of(source), by))
+    frame = measured(source, estimates_expression, by)
     add_interval(frame, alpha, hits="misses", size="calls")
     return without_sums(frame.rename(columns={"rate": "miss_rate"}))
 

@@ -7,8 +7,16 @@ from typing import Any
 import pandas as pd
 
 from router_lab import arguments
-from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
-from router_lab.analysis.metrics.grouping import ATTEMPT_KEYS, Keys, joined, keys_of, names_of, share
+from router_lab.analysis.ledger_tables import Source
+from router_lab.analysis.metrics.grouping import (
+    ATTEMPT_KEYS,
+    Keys,
+    joined,
+    keys_of,
+    measured,
+    names_of,
+    share,
+)
 from router_lab.analysis.metrics.repeats import (
     add_interval,
     of_inputs,
@@ -28,7 +36,7 @@ def truncation(source: Source, by: Keys = "task_type", alpha: float = 0.05) -> p
     1 - alpha: of a share of calls and of inputs, which repeat (see `repeats`).
     """
     arguments.share("alpha", alpha)
-    return _with_rate(frame_of(truncation_expression(tables_of(source), by)), alpha)
+    return _with_rate(measured(source, truncation_expression, by), alpha)
 
 
 def truncation_expression(tables: Tables, by: Keys) -> Any:
@@ -48,7 +56,7 @@ def truncation_by_signal(source: Source, by: Keys = (), alpha: float = 0.05) -> 
     `suspects_effective`, `rate`, `low`, `high`.
     """
     arguments.share("alpha", alpha)
-    return _with_rate(frame_of(truncation_by_signal_expression(tables_of(source), by)), alpha)
+    return _with_rate(measured(source, truncation_by_signal_expression, by), alpha)
 
 
 def truncation_by_signal_expression(tables: Tables, by: Keys) -> Any:

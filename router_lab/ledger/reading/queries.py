@@ -2,12 +2,14 @@
 
 Ibis takes up to a tenth of a second to write the SQL of a metric, DuckDB less to answer it. The same
 questions are asked again and again: by a report of each task type, by a panel at every refresh. To build
-the expression takes as long once more, so a question that is `asked` of a ledger is built once as well.
+the expression takes as long once more, so a question that is asked of every ledger (`query_of`) is built
+once as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -34,23 +36,32 @@ def arrow_table(expression: Any) -> Any:
     return table.cast(expression.schema().to_pyarrow())  # DuckDB adds up integers to decimals
 
 
-def asked(tables: Any, question: Callable[..., Any], *words: Hashable) -> Any:
-    """The rows of `question(tables, *words)`, a table expression, as `arrow_table` gives them.
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question to any ledger on DuckDB, written down, and the Arrow schema of its answer."""
 
-    Of a ledger on DuckDB the expression is built and written once for the same `words`: a `question` asks
-    nothing itself, and knows the tables by their columns alone. Raises what the engine does.
+    sql: str
+    schema: Any
+
+    def answer(self, tables: Tables) -> Any:
+        """The answer of one ledger, as `arrow_table` gives it. Raises what the engine does."""
+        return tables.connection.con.sql(self.sql).to_arrow_table().cast(self.schema)
+
+
+def query_of(tables: Any, question: Callable[..., Any], words: tuple[Hashable, ...]) -> Query | None:
+    """`question(tables, *words)`, a table expression, written once per process for the same `words`.
+
+    A `question` asks nothing itself and knows tables by their columns alone. None for tables that may have
+    others than a ledger's on DuckDB.
     """
-    if not isinstance(tables, Tables) or tables.connection.name != "duckdb":
-        return arrow_table(question(tables, *words))
-    sql, schema = _written(question, words)
-    return tables.connection.con.sql(sql).to_arrow_table().cast(schema)
+    is_ledgers = isinstance(tables, Tables) and tables.connection.name == "duckdb"
+    return _written(question, words) if is_ledgers else None
 
 
 @lru_cache(maxsize=256)
-def _written(question: Callable[..., Any], words: tuple[Hashable, ...]) -> tuple[str, Any]:
-    """The SQL of a question, and the Arrow schema of its answer."""
+def _written(question: Callable[..., Any], words: tuple[Hashable, ...]) -> Query:
     expression = question(unbound_tables(), *words)
-    return _sql(expression.op()), expression.schema().to_pyarrow()
+    return Query(_sql(expression.op()), expression.schema().to_pyarrow())
 
 
 @lru_cache(maxsize=256)
