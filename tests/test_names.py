@@ -24,6 +24,28 @@ def test_no_two_modules_have_one_name():
     assert {name: places for name, places in again.items() if not _is_command(places)} == {}
 
 
+def test_no_module_is_hidden_by_a_name_of_its_folder():
+    """`from folder import module` and `import folder.module` must mean the same."""
+    hidden = [
+        f"{path.parent.relative_to(PACKAGE)}: {name}"
+        for path in PACKAGE.rglob("__init__.py")
+        for name, is_module in _brought_in(path)
+        if not is_module and ((path.parent / name).is_dir() or (path.parent / f"{name}.py").exists())
+    ]
+    assert hidden == []
+
+
+def _brought_in(path: Path) -> Iterator[tuple[str, bool]]:
+    """The names a folder's `__init__` has, and whether each is the module below it of that name."""
+    own = ".".join(path.parent.relative_to(PACKAGE.parent).parts)
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom):
+            for one in node.names:
+                yield one.asname or one.name, (node.module, one.name) == (own, one.asname or one.name)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name, False
+
+
 def test_every_folder_says_where_to_begin():
     for path in PACKAGE.rglob("__init__.py"):
         words = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""

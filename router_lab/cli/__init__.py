@@ -1,4 +1,7 @@
-"""The `router-lab` command."""
+"""The `router-lab` command: one file a command, which adds its arguments and does its work.
+
+In go words of a shell, out come lines and an exit code. Begin reading in `command`.
+"""
 
 from __future__ import annotations
 

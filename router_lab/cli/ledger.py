@@ -50,10 +50,27 @@ def add_to(commands: Commands) -> None:
     ):
         action = _add(actions, name, text, work)
         action.add_argument("--before", required=True, metavar="DAY", help="such as 2026-01-01, UTC")
+    _add_export(actions)
+    imported, scores = _add_import(actions), _add_import_scores(actions)
+    _add(actions, "marks", "say who scored how many pairs, and how far they agree", _marks)
+    for action in (imported, scores, _add_reconcile(actions)):
+        action.add_argument(
+            "--column",
+            action="append",
+            default=[],
+            metavar="OURS=THEIRS",
+            help="where a column is in the file",
+        )
+
+
+def _add_export(actions: Commands) -> None:
     export = _add(actions, "export", "write one table to one file", _export)
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help=".parquet, .csv or .jsonl")
     export.add_argument("--table", default="attempts", help="attempts (default), comparisons, alerts, ...")
     export.add_argument("--raw", action="store_true", help="CSV texts as they are, formulas too")
+
+
+def _add_import(actions: Commands) -> argparse.ArgumentParser:
     imported = _add(actions, "import", "add attempts from another tool's log", _import)
     imported.add_argument("file", type=Path)
     imported.add_argument(
@@ -70,6 +87,10 @@ def add_to(commands: Commands) -> None:
     imported.add_argument(
         "--config", metavar="FILE", help=f"default: {_DEFAULT_CONFIG}, if it is there; else all is kept"
     )
+    return imported
+
+
+def _add_import_scores(actions: Commands) -> argparse.ArgumentParser:
     scores = _add(actions, "import-scores", "add people's ratings of stored pairs", _import_scores)
     scores.add_argument("file", type=Path, help=".csv, .tsv, .jsonl or .parquet, one rated pair a row")
     scores.add_argument("--by", required=True, metavar="NAME", help="who gave the scores")
@@ -95,21 +116,17 @@ def add_to(commands: Commands) -> None:
         action="store_true",
         help="import the rows that are right where others are not",
     )
-    _add(actions, "marks", "say who scored how many pairs, and how far they agree", _marks)
+    return scores
+
+
+def _add_reconcile(actions: Commands) -> argparse.ArgumentParser:
     reconcile = _add(
         actions, "reconcile", "compare with a provider's export and settle unknown bills", _reconcile
     )
     reconcile.add_argument("file", type=Path, help="the provider's CSV")
     reconcile.add_argument("--provider", required=True, help="anthropic, openai, or any with --column")
     reconcile.add_argument("--compare-only", action="store_true", help="write nothing back")
-    for action in (imported, scores, reconcile):
-        action.add_argument(
-            "--column",
-            action="append",
-            default=[],
-            metavar="OURS=THEIRS",
-            help="where a column is in the file",
-        )
+    return reconcile
 
 
 def _add(actions: Commands, name: str, text: str, work: Work) -> argparse.ArgumentParser:

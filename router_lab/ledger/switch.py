@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import inspect
 import os
-import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ from router_lab.ledger.journal.switch_store import (
 )
 from router_lab.ledger.schema import SWITCH_EVENTS, microseconds
 from router_lab.ledger.values import as_text, fitted_record, shown
-from router_lab.ledger.with_blocks import is_entered
+from router_lab.ledger.with_blocks import caller_of, is_entered
 from router_lab.nearest import nearest
 from router_lab.records import SwitchEvent, SwitchState
 from router_lab.shown.escape import plain, show
@@ -142,7 +142,7 @@ class LedgerSwitch:
         unknown = self._unknown(event.prefix)
         if unknown:
             raise ConfigError(unknown)
-        return self._flip(event, held=is_entered(sys._getframe(1)))
+        return self._flip(event, held=is_entered(caller_of(inspect.currentframe())))
 
     def off(self, reason: str, prefix: str = "", author: str | None = None) -> SwitchFlip:
         """Turn shadows off; without `prefix`, all of them. The result takes it away again, as with `on`.
@@ -160,7 +160,7 @@ class LedgerSwitch:
         unknown = self._unknown(event.prefix)
         if unknown:
             warnings.warn(unknown, stacklevel=2)
-        return self._flip(event, held=is_entered(sys._getframe(1)))
+        return self._flip(event, held=is_entered(caller_of(inspect.currentframe())))
 
     def history(self) -> pd.DataFrame:
         """Every flip ever, oldest first, as a frame of `switch_events`."""

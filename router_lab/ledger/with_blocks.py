@@ -14,6 +14,11 @@ _ENTERS = ("BEFORE_WITH",)
 _LOADS = ("COPY", "LOAD_SPECIAL")
 
 
+def caller_of(frame: FrameType | None) -> FrameType | None:
+    """The frame that waits for `frame`; None where the interpreter keeps none."""
+    return None if frame is None else frame.f_back
+
+
 def is_entered(caller: FrameType | None) -> bool:
     """Whether `caller`, a frame that waits for a call, enters a `with` block with its result."""
     if caller is None:

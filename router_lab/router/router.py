@@ -166,8 +166,9 @@ class Router:
     ) -> Completion:
         """Answer one prompt, or one conversation, by the model its task type is routed to.
 
-        `temperature` and what follows override the route's and the model's own; `think` is whether to
-        think, or a budget of tokens for it. A shadow is asked the same, but for `extra_body` and
+        `temperature`, `top_p`, `seed`, `stop` (one text or several), `reasoning_effort` and what follows
+        override the route's and the model's own; `think` is whether to think, or a budget of tokens for it. A
+        shadow is asked the same, but for `extra_body` and
         `extra_headers`, which go to the server of the route's own model alone. What a provider cannot
         take is a `ConfigError`.
 

@@ -87,8 +87,7 @@ def _url(host: str, listener: socket.socket) -> str:
     return f"http://{name}:{listener.getsockname()[1]}"
 
 
-def _server(app: SimApp, on_ready: Callable[[], None]) -> Any:
-    import uvicorn
+def _protocol() -> Any:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     class Protocol(HttpToolsProtocol):
@@ -102,6 +101,12 @@ def _server(app: SimApp, on_ready: Callable[[], None]) -> Any:
             connection = self.transport.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.transport.abort()
+
+    return Protocol
+
+
+def _server(app: SimApp, on_ready: Callable[[], None]) -> Any:
+    import uvicorn
 
     class Server(uvicorn.Server):
         """A server that says when it is ready and stops at once: uvicorn's own looks every tenth of a second
@@ -144,7 +149,7 @@ def _server(app: SimApp, on_ready: Callable[[], None]) -> Any:
     return Server(
         uvicorn.Config(
             app,
-            http=Protocol,
+            http=_protocol(),
             loop="asyncio",
             ws="none",
             lifespan="off",

@@ -1,4 +1,8 @@
-"""The wire formats, by the name the YAML gives them."""
+"""The wire formats, by the name the YAML gives them.
+
+In goes a `ModelCall`, out comes the request as bytes; in goes what the server sent, out comes a `Reply`.
+Nothing here opens a socket or knows a ledger. Begin reading in `provider`, which says what each has to do.
+"""
 
 from __future__ import annotations
 
