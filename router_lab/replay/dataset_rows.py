@@ -145,7 +145,7 @@ def read_rows(source: Any) -> Iterator[Any]:
     if hasattr(source, "iter_rows"):  # polars
         return iter(source.iter_rows(named=True))
     if hasattr(source, "to_batches"):  # Arrow
-        return (row for batch in source.to_batches() for row in batch.to_pylist())
+        return (row for batch in source.to_batches() for row in _of_batch(batch))
     if hasattr(source, "itertuples"):  # pandas
         return _pandas(source)
     if isinstance(source, Iterable) and not isinstance(source, Mapping):
@@ -245,7 +245,18 @@ def _csv(path: Path) -> Iterator[Any]:
 def _parquet(path: Path) -> Iterator[Any]:
     plain_within(path)
     for batch in ds.dataset(path, format="parquet").to_batches(batch_size=256):
-        yield from batch.to_pylist()
+        yield from _of_batch(batch)
+
+
+def _of_batch(batch: Any) -> list[Any]:
+    """The rows of an Arrow batch, whose texts nobody may have looked at yet."""
+    try:
+        rows: list[Any] = batch.to_pylist()
+        return rows
+    except UnicodeDecodeError as error:
+        if batch.num_rows == 1:
+            return [ConfigError(f"a text of it is not UTF-8 (byte 0x{error.object[error.start]:02x})")]
+        return [row for place in range(batch.num_rows) for row in _of_batch(batch.slice(place, 1))]
 
 
 def _pandas(frame: Any) -> Iterator[Any]:

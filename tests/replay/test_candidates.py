@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import router_lab as rl
@@ -182,20 +184,29 @@ async def test_what_is_wrong_with_a_row_is_said_before_anything_is_sent(
         assert again["cheap"].skipped == 5 and len(lab.served) == 5
 
 
-@pytest.mark.parametrize("form", ["jsonl", "csv"])
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "arrow"])
 async def test_bytes_that_are_no_utf8_spoil_their_own_row_only(lab: Lab, tmp_path: Path, form: str) -> None:
     source, rows = tmp_path / f"log.{form}", pd.DataFrame(log())
     rows.loc[2, "prompt"] = "Wie schwer ist die T\u00fcr?"
-    if form == "jsonl":
+    given: Any = source
+    if form in ("parquet", "arrow"):
+        texts = pa.array([one.encode().replace(b"\xc3\xbc", b"\xfc") for one in rows["prompt"]], pa.binary())
+        given = pa.table(pa.RecordBatch.from_pandas(rows).to_pydict())
+        given = given.set_column(given.column_names.index("prompt"), "prompt", texts.view(pa.string()))
+    if form == "parquet":
+        pq.write_table(given, source)
+        given = source
+    elif form == "jsonl":
         rows.to_json(source, orient="records", lines=True, force_ascii=False)
-    else:
+    elif form == "csv":
         rows.to_csv(source, index=False)
-    source.write_bytes(source.read_bytes().replace("T\u00fcr".encode(), b"T\xfcr"))
+    if form in ("jsonl", "csv"):
+        source.write_bytes(source.read_bytes().replace("T\u00fcr".encode(), b"T\xfcr"))
     async with lab.router(ROUTING) as router:
-        with pytest.raises(ConfigError, match=r"row 3: .*line [34].*not UTF-8 \(byte 0xfc") as refused:
-            await rl.replay(router, source, candidates=["cheap"])
+        with pytest.raises(ConfigError, match=r"row 3: .*not UTF-8 \(byte 0xfc") as refused:
+            await rl.replay(router, given, candidates=["cheap"])
         assert "--skip-bad-rows" in str(refused.value) and not lab.served
-        run = await rl.replay(router, source, candidates=["cheap"], strict=False)
+        run = await rl.replay(router, given, candidates=["cheap"], strict=False)
     assert run["cheap"].answered == 5 and run.plan.problem_count == 1
 
 
