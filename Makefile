@@ -65,8 +65,9 @@ docs: $(INSTALLED) ## The reference and the notebooks as a searchable site in ou
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	$(BIN)/router-lab docs --out out/docs --no-browser
 
-soak: $(INSTALLED) ## Long sweeps: thousands of fault scripts, hundreds of kills
+soak: $(INSTALLED) ## Long sweeps: thousands of fault scripts, hundreds of kills, every parameter and example
 	$(BIN)/python -m pytest -m soak --timeout=3600 -s
+	$(BIN)/python -m pytest -m "hypothesis and not soak" --hypothesis-profile=soak --timeout=3600
 
 bench: bench-call bench-ledger bench-analysis bench-shadow bench-hostile bench-panels bench-replay ## Every benchmark; each prints ratios against a named alternative
 

@@ -19,7 +19,8 @@ from router_lab import sim
 from router_lab.router.request.dialects import PROCESS
 
 # A busy machine is no failure: properties are checked, their speed is not.
-settings.register_profile("router_lab", deadline=None)
+settings.register_profile("router_lab", deadline=None, max_examples=25)
+settings.register_profile("soak", deadline=None, max_examples=100)
 settings.load_profile("router_lab")
 
 
@@ -33,7 +34,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 # What takes minutes starts first, so that no worker waits for it when the other has nothing left.
-LONGEST = ("test_notebooks.py", "test_quality_end_to_end.py")
+LONGEST = (
+    "test_notebooks.py",
+    "test_in_browser.py",
+    "test_examples.py",
+    "test_quality_end_to_end.py",
+    "test_seen_by_all.py",
+)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pair_frames import pairs_frame
 
+from kinds import examples
 from router_lab.analysis import ab
 from router_lab.analysis.outlook import more_pairs, more_pairs_between
 from router_lab.analysis.statistics.ab_power import binary_pairs
@@ -54,7 +55,7 @@ def test_at_the_margin_no_number_is_enough():
 
 
 @given(st.lists(st.sampled_from([1.0, 0.97, 0.8, 0.0]), min_size=10, max_size=60))
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_an_open_question_never_needs_no_pairs(agreement):
     """Regression: 24 near-perfect pairs were called inconclusive with `about 0 more pairs`."""
     row = ab(pairs_frame(agreement)).frame.iloc[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,24 +25,34 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"python", "sh", "yaml", "text"}
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder of a user's: a configuration, and a ledger of some calls with shadows."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "any")
-    monkeypatch.setenv("USER", "ana")
-    with rl.sim.serve(rl.sim.app()) as server:
-        (tmp_path / "config").mkdir()
-        (tmp_path / "config" / "router.yaml").write_text(SETTINGS.format(url=server.url), "utf-8")
+    folder = tmp_path_factory.mktemp("users")
+    with rl.sim.serve(rl.sim.app()) as server, pytest.MonkeyPatch.context() as patched:
+        patched.setenv("ANTHROPIC_API_KEY", "any")
+        config = folder / "config" / "router.yaml"
+        config.parent.mkdir()
+        config.write_text(SETTINGS.format(url=server.url), "utf-8")
         with (
-            rl.Ledger("ledger") as ledger,
-            rl.Router.from_yaml("config/router.yaml", ledger=ledger) as router,
+            rl.Ledger(folder / "ledger") as ledger,
+            rl.Router.from_yaml(config, ledger=ledger) as router,
             ledger.switch.on(reason="for the examples"),
         ):
             for number in range(30):
                 router.complete_sync(f"What is {number} + {number}?", task_type="ask", max_tokens=40)
             router.run_sync(router.drain())
-        yield tmp_path
+        yield folder
+
+
+@pytest.fixture
+def folder(users: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the user's folder, as the one worked in."""
+    shutil.copytree(users, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "any")
+    monkeypatch.setenv("USER", "ana")
+    return tmp_path
 
 
 @pytest.mark.timeout(600)

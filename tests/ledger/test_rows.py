@@ -26,6 +26,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from ledger_rows import NOON, alert, answered, lost, make_call, pair, run_script, settings
 
+from kinds import examples
 from router_lab.errors import LedgerError
 from router_lab.ledger import Ledger
 from router_lab.ledger.schema import SCHEMA_VERSION
@@ -96,7 +97,7 @@ async def test_comparisons_and_alerts_are_tables_too(tmp_path: Path) -> None:
         assert ledger.tables().alerts.message.to_pyarrow().to_pylist() == ["opened"]
 
 
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=examples(40), deadline=None)
 @given(
     text=st.one_of(
         st.text(st.characters(exclude_categories=())), st.sampled_from(["null", '"', "\\n", ",\r\n"])

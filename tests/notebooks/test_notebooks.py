@@ -92,7 +92,7 @@ def test_every_notebook_takes_a_ledger(path: Path) -> None:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("name", kept(NAMES, "02_compare.ipynb", "07_money.ipynb"))
+@pytest.mark.parametrize("name", kept(NAMES, "02_compare.ipynb"))
 def test_every_notebook_runs_on_a_users_ledger_and_quietly(
     name: str, written: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,6 +111,7 @@ def test_every_notebook_runs_on_a_users_ledger_and_quietly(
         assert "extract::user" in page.read_text("utf-8")
 
 
+@pytest.mark.soak
 def test_a_ledger_named_in_the_environment_is_the_one_shown(tmp_path: Path) -> None:
     ledger = ledger_with(tmp_path / "ledger", replace(PAIR, task_type="from_the_environment"))
     out = tmp_path / "out.ipynb"

@@ -82,7 +82,7 @@ async def test_killed_before_the_batch_is_made(tmp_path: Path) -> None:
         settled_once(lab)
 
 
-@pytest.mark.few(1)
+@pytest.mark.soak
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("alias", ["cheap", "other"])
 async def test_killed_while_the_server_makes_the_batch(tmp_path: Path, alias: str) -> None:

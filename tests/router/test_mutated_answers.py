@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kinds import examples
 from mutations import ERRORS, STREAMS, WHOLE, WRONG, documents, mutated, places, stream_body
 from router_lab import Router
 from router_lab import settings as settings_of
@@ -22,7 +23,7 @@ from router_lab.router.providers.usage import credible
 from scripted_server import scripted
 
 OURS = (ProviderError, ContextOverflowError, ResponseParseError)
-MUCH = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MUCH = settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def judged(read: Callable[[], Reply], usage: Callable[[], Usage | None]) -> None:

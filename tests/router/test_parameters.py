@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import router_lab as rl
+from kinds import examples
 from router_lab.errors import ConfigError
 from router_lab.parameters import PROTECTED, Parameters
 from router_lab.settings import parse
@@ -229,7 +230,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(sorted(PROTECTED)) | st.text(max_size=8), JSON, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_no_extra_body_says_what_the_books_rest_on(body):
     try:
         read = Parameters.read(extra_body=body)
@@ -255,7 +256,7 @@ WHOLE = st.fixed_dictionaries(
 
 
 @given(WHOLE, WHOLE, WHOLE)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_the_order_of_precedence_is_associative_and_loses_nothing(call, route, model):
     a, b, c = (Parameters.read(**each) for each in (call, route, model))
     assert a.over(b).over(c) == a.over(b.over(c))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import router_lab as rl
+from kinds import examples
 from router_lab.analysis.evidence.pairs import USE_OF_STATUS, judged_pairs
 
 PAIRS = st.lists(
@@ -51,7 +52,7 @@ def plain(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.astype(object).where(rows.notna(), None).reset_index(drop=True)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(PAIRS)
 def test_rows_of_an_engine_are_those_of_a_frame_oldest_first(drawn: list[tuple[object, ...]]) -> None:
     frame = frame_of(drawn)

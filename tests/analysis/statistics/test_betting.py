@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kinds import examples
 from router_lab.analysis.statistics.betting import (
     FRACTIONS,
     confidence_interval,
@@ -107,7 +108,7 @@ def test_weighted_bets_have_mean_one_at_the_null_under_unequal_sampling():
 
 
 @given(values)
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_interval_ends_are_where_e_crosses(rows):
     seen = tally(rows)
     lower, upper = confidence_interval(seen, 0.05)

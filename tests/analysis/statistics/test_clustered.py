@@ -11,6 +11,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
+from kinds import examples
 from router_lab.analysis.statistics.clustered import cluster_mean, holm, wilson
 from router_lab.errors import ConfigError
 
@@ -132,7 +133,7 @@ def test_wilson_without_trials_is_unknown():
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-@settings(max_examples=10)  # statsmodels takes 60 ms a call or more
+@settings(max_examples=examples(10))  # statsmodels takes 60 ms a call or more
 def test_holm_is_statsmodels(p_values):
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1], abs=1e-12)
 

@@ -12,6 +12,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from ledger_rows import answered, lost, make_call
 
+from kinds import examples
 from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
 from router_lab.records import BudgetLine
@@ -382,7 +383,7 @@ async def test_tokens_are_filled_in_after_the_cost(tmp_path: Path) -> None:
             assert found[["finding", "settled_rows"]].to_numpy().tolist() == [["agrees", 0]]
 
 
-@effort(max_examples=15, deadline=None)
+@effort(max_examples=examples(15), deadline=None)
 @given(
     worst=st.lists(st.floats(1e-6, 2.0), min_size=1, max_size=6),
     share=st.floats(0, 1),

@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from ledger_rows import answered, lost, make_call, run_script, settings
 
+from kinds import examples
 from router_lab.errors import BudgetExceededError, ConfigError
 from router_lab.ledger import Ledger
 from router_lab.records import BudgetLine
@@ -85,7 +86,7 @@ async def test_cancelling_before_the_intent_is_confirmed_gives_the_hold_back(tmp
         assert ledger.status().in_flight == 0
 
 
-@hypothesis_settings(max_examples=25, deadline=None)
+@hypothesis_settings(max_examples=examples(25), deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from("ABC"), st.integers(0, 40), st.integers(0, 60), st.booleans()), max_size=25

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kinds import examples
 from lab import laboratory
 from manual_clock import ManualClock
 from router_lab.ledger import Ledger
@@ -45,7 +46,7 @@ def order(zygote: subprocess.Popen[str], folder: Path, worker: str, verb: str) -
     assert zygote.stdout.readline() == "done\n"
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(steps=st.lists(STEP, min_size=3, max_size=14))
 def test_any_interleaving_of_blocks_flips_and_kills(
     zygote: subprocess.Popen[str], steps: list[tuple[str, str, int]]

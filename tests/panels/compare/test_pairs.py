@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pair_rows import frame, mixed, row
 
 import router_lab as rl
+from kinds import examples
 from router_lab.panels.compare.pair_filter import Order, PairFilter
 from router_lab.panels.compare.pair_query import PairSource
 from router_lab.panels.compare.pair_sources import pair_source
@@ -69,7 +70,7 @@ def test_choices_are_commonest_first_and_name_the_levels_above(source: PairSourc
     assert set(found.statuses) == {"complete", "shadow_failed", "off", "unknown"}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(size=st.integers(1, 13), search=st.text(max_size=6))
 def test_pages_together_are_the_selection_whatever_is_searched(size: int, search: str) -> None:
     source = pair_source(mixed())
@@ -81,7 +82,7 @@ def test_pages_together_are_the_selection_whatever_is_searched(size: int, search
     assert paged == list(source.frame(wanted)["comparison_id"])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(
     hashes=st.lists(st.sampled_from(["x", "y", "z", None]), min_size=1, max_size=12),
     size=st.integers(1, 5),

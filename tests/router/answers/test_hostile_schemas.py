@@ -262,6 +262,7 @@ print(read_answer(reply, {"properties": {"a": {"pattern": "^b"}}}, "auto"))
 """
 
 
+@pytest.mark.soak
 def test_what_the_first_check_imports_is_not_taken_from_an_answers_time() -> None:
     """On a busy machine the first answer that a process read against a schema failed, whatever it said."""
     done = subprocess.run(

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kinds import examples
 from router_lab.errors import ConfigError
 from router_lab.router.answers.blank import is_blank
 from router_lab.router.comparators.compare import (
@@ -226,7 +227,7 @@ any_json = st.recursive(
 
 @pytest.mark.parametrize(("name", "options"), CONFIGURED, ids=str)
 @given(primary=any_text, shadow=any_text, left=any_json, right=any_json)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_every_comparator_keeps_its_promises(
     name: str, options: dict[str, object], primary: str, shadow: str, left: object, right: object
 ) -> None:
@@ -242,7 +243,7 @@ def test_every_comparator_keeps_its_promises(
 
 
 @given(items=st.lists(any_json, max_size=6), seed=st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_the_order_of_unordered_lists_never_matters(items: list[object], seed: object) -> None:
     shuffled = list(items)
     seed.shuffle(shuffled)  # type: ignore[attr-defined]

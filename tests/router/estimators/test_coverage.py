@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from token_streams import SOURCES, MemoryStore, calibrated, constant, stream
 from truncation_oracle import corpus, pieces
 
+from kinds import examples
 from router_lab.router.attempts.tokens import (
     Calibrator,
     Features,
@@ -121,7 +122,7 @@ def test_it_learns_the_template_of_short_prompts() -> None:
     assert estimate(estimator, state, hi)[0] == pytest.approx(31, rel=0.05)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.lists(st.tuples(any_features, st.integers(-5, 10**15)), min_size=1, max_size=60), any_features)
 def test_whatever_is_learnt_estimates_stay_finite_positive_and_ordered(
     calls: list[tuple[Features, int]], asked: Features

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kinds import examples
 from router_lab.errors import ProviderError
 from router_lab.router.providers import PROVIDERS
 
@@ -149,6 +150,6 @@ JSON = st.recursive(
 
 
 @given(JSON, st.sampled_from([400, 422, 500]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_no_body_breaks_the_reading(body: Any, status: int) -> None:
     assert refused(body, status) <= OURS | {"temperature", "top_p", "seed", "stop", "reasoning_effort"}

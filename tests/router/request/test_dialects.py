@@ -16,6 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import router_lab as rl
+from kinds import examples
 from router_lab.errors import ConfigError, ProviderError
 from router_lab.router.request.dialects import PROCESS, Dialects, Memory
 from router_lab.router.request.request import Request
@@ -367,7 +368,7 @@ TAKEN = st.fixed_dictionaries(
 
 
 @given(TAKEN, st.integers(1, 3))
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=examples(200), deadline=None)
 def test_whatever_a_server_takes_it_is_found_or_given_up_and_no_way_is_tried_twice(taken, calls):
     text = (
         "models: {one: {provider: vllm, model: m, price: {input: 1, output: 1}}}\nrouting: {t: {model: one}}"

@@ -57,7 +57,7 @@ async def pair_of(
             return pair, taken
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("answer", "status"),
     [

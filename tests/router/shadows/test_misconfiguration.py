@@ -99,7 +99,7 @@ async def test_it_is_told_apart_said_early_and_refused(
     assert judged.verdict("t") == "refused" and "12 shadows could not work" in repr(judged)
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("content", ["full", "none"])
 @pytest.mark.parametrize(
     "answer", [(500, {"error": "oops"}), (200, {"status": "ok"}), (429, openai_error("slow down"))]

@@ -18,6 +18,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kinds import examples
 from lab import FAST, Lab
 from router_lab import Ledger, RouterLabError, sim
 from router_lab.sim import Fault
@@ -73,7 +74,10 @@ def server() -> Iterator[sim.SimServer]:
         yield running
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=examples(40),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     routing=routings,
     asked=st.lists(task_types, min_size=1, max_size=5),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kinds import examples
 from router_lab.router.providers.provider import WireRequest
 from router_lab.router.transport.quoted_key import ArrivingText, redacted
 
@@ -32,7 +33,7 @@ def test_no_spelling_of_it_is_read(spelling: str, status: int) -> None:
     assert KEY[:13] not in said
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     pieces=st.lists(
         st.sampled_from([KEY, KEY[:5], KEY[:13], "tok", " ", "word ", "\n", "[redacted]"]), max_size=8
