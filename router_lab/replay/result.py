@@ -8,11 +8,14 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from router_lab.counted import counted
-from router_lab.shown.escape import show
+from router_lab.replay.row_problems import RowProblem, RowProblems
+from router_lab.shown.escape import plain, show
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# Reasons that are shown.
+_TOLD = 10
 # `skipped` rows were answered in an earlier run.
 Status = Literal["ok", "failed", "skipped"]
 
@@ -121,21 +124,29 @@ class ReplayResult:
         unknown = f" and up to {self.unknown_usd:.4f} more, unconfirmed" if self.unknown_usd else ""
         cost = f"{self.cost_usd:.4f} USD{unknown}"
         wrong = "".join(f"; {shadow}" for shadow in self.misconfigured_shadows)
-        return f"ReplayResult({len(self.rows)}{of} rows: {counts}{score}{pairs}; {cost}{stopped}{wrong})"
+        first = f"ReplayResult({len(self.rows)}{of} rows: {counts}{score}{pairs}; {cost}{stopped}{wrong})"
+        return "\n".join([first, *(f"  {line}" for line in self._problems.lines(_TOLD))])
+
+    @property
+    def _problems(self) -> RowProblems:
+        """Why rows failed, those of one reason together."""
+        found = RowProblems()
+        for row in self.errors:
+            name = row.task_id or f"row {row.index}"
+            found.add(RowProblem(plain(name, 60), plain(f"{row.error_type}: {row.error or ''}")))
+        return found
 
     def _repr_html_(self) -> str:
         titles = ("task type", "ok", "failed", "skipped", "correct", "USD")
         head = "<tr>" + "".join(f"<th>{title}</th>" for title in titles) + "</tr>"
         kinds = sorted({row.task_type or "?" for row in self.rows})
         body = "".join(self._kind_html(kind) for kind in kinds)
-        parts = [f"<table><caption>{show(repr(self))}</caption>{head}{body}</table>"]
+        parts = [f"<table><caption>{show(repr(self).splitlines()[0])}</caption>{head}{body}</table>"]
         if self.errors:
-            lines = Counter(
-                f"{row.error_type}: {(row.error or '')[:200]}" for row in self.errors
-            ).most_common(10)
+            cells = [(one.rows, show(one.row), show(one.message)) for one in self._problems.told(_TOLD)]
             parts.append(
-                "<table><tr><th>rows</th><th>error</th></tr>"
-                + "".join(f"<tr><td>{number}</td><td>{show(line)}</td></tr>" for line, number in lines)
+                "<table><tr><th>rows</th><th>the first</th><th>error</th></tr>"
+                + "".join(f"<tr><td>{'</td><td>'.join(map(str, row))}</td></tr>" for row in cells)
                 + "</table>"
             )
         return "".join(parts)

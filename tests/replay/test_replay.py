@@ -219,6 +219,18 @@ async def test_bad_rows_are_collected_and_cost_nothing(lab: Lab, tmp_path: Path)
     assert len(lab.served) == 2
 
 
+async def test_rows_that_fail_of_the_same_are_one_line(lab: Lab) -> None:
+    rows = [{"id": f"r{n}", "task_type": "ask", "prompt": "x", "max_tokens": n - 40} for n in range(20)]
+    async with lab.router(ROUTING) as router:
+        result = await replay(router, [*rows, {"task_type": "ask"}, {"task_type": "ask", "prompt": "fine"}])
+    assert result.counts == {"ok": 1, "failed": 21, "skipped": 0}
+    _, first, second = repr(result).splitlines()
+    assert first.startswith("  20 rows, the first of them row 0: ConfigError: `max_tokens`")
+    assert second.startswith("  row 20: ConfigError: a row has either")
+    html = result._repr_html_()
+    assert html.count("max_tokens") == 1 and "<td>20</td><td>row 0</td>" in html
+
+
 @pytest.mark.few(5)
 @pytest.mark.parametrize(
     "named",
