@@ -29,7 +29,6 @@ class MonitorPanel(SheetPanel):
 
     def __init__(self, source: object) -> None:
         self._open = tables_opener(source, type(self).__name__)
-        self._history = getattr(source, "switch_events", None)
         self.task_type = chooser("Evidence of", "the first")
         self.threshold = control(
             widgets.BoundedFloatText,
@@ -65,8 +64,7 @@ class MonitorPanel(SheetPanel):
         threshold, alpha = float(self.threshold.value), float(self.alpha.value)
         is_default = (threshold, alpha) == (BAR, ALPHA)
         plan = None if is_default else analysis.ExitPlan(threshold=threshold, alpha=alpha)
-        events = self._history() if callable(self._history) else None
-        result = analysis.monitor(self._open(), plan, basis=chosen(self.basis), switch_events=events)
+        result = analysis.monitor(self._open(), plan, basis=chosen(self.basis))
         names = tuple(result.decisions)
         one = chosen(self.task_type)
         one = one if one in names else next(iter(names), None)

@@ -141,13 +141,11 @@ async def steer(
         raise ConfigError(f"a {type(ledger).__name__} cannot be steered; pass a Ledger, which has the switch")
     _policy(policy)
     arguments.flag("apply", apply)
-    history = ledger.switch_events()
     result = monitor(
         ledger.tables(),
         plan,
         basis=basis,
         scored_by=scored_by,
-        switch_events=history,
         task_types=task_types,
         least_probability=least_probability,
         begin=begin,

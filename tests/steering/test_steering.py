@@ -122,6 +122,22 @@ def comparison(number: int, agreement: float) -> Comparison:
     )  # fmt: skip
 
 
+async def test_the_switch_and_the_pairs_are_read_at_one_instant(tmp_path):
+    """What another process flips between two readings would be known of the one and not of the other."""
+
+    class ExitedMeanwhile(Ledger):
+        def tables(self, *arguments, **options):
+            self.switch.off(
+                reason="another one steers", prefix="math::word", author="router-lab monitor: exit"
+            )
+            return super().tables(*arguments, **options)
+
+    with ExitedMeanwhile(tmp_path / "ledger") as ledger:
+        await asyncio.gather(*(ledger.accounts.record_comparison(comparison(i, 1.0)) for i in range(30)))
+        looked = await steer(ledger, policy=AT_ONCE, now=LATER)
+        assert looked.result.standings["math::word"].state == "exited"
+
+
 @pytest.mark.few(1)
 @pytest.mark.parametrize(("agreement", "kind"), [(1.0, "exit"), (0.0, "alert")])
 async def test_steer_from_pairs_in_the_ledger_to_its_switch(tmp_path, agreement, kind):
