@@ -41,6 +41,8 @@ from router_lab.analysis.statistics.recurrence import Recurrence, recurrence
 _CELLS = 48
 _KINDS = 12
 _RUNS = 240
+_RUNS_OF_KNOWN = 120
+_FEW_RUNS = 72
 _STEP = 1.25
 # No sample counts for more than this many times what it would if it could not have been settled.
 _LEAST_CHANCE = 0.05
@@ -89,12 +91,15 @@ def pairs_where_inputs_repeat(
     kinds = number / number.sum(axis=1, keepdims=True)
     weights = np.ones(_RUNS) if is_known else 1 / _chances_open(mean, seen, kinds, is_above, bar, level)
 
-    def settles(rows: int) -> bool:
-        found = _settled(seen, habits, kinds, rows - mean.rows, ends, limit, level)
-        return float(weights @ found / weights.sum()) >= POWER
+    most_runs = _RUNS_OF_KNOWN if is_known else _RUNS
+
+    def settles(rows: int, runs: int = most_runs) -> bool:
+        found = _settled(seen, habits, kinds[:runs], rows - mean.rows, ends, limit, level, runs)
+        return float(weights[:runs] @ found / weights[:runs].sum()) >= POWER
 
     low, high = mean.rows, int(np.ceil(_STEP * mean.rows))
-    while not settles(high):
+    # Few runs tell about where it is, all of them where.
+    while not (settles(high, _FEW_RUNS) and settles(high)):
         low, high = high, int(np.ceil(_STEP * high))
         if high > 2 * MOST_PAIRS:
             return float("inf")
@@ -145,10 +150,11 @@ def _settled(
     bounds: tuple[float, float],
     bar: float,
     level: float,
+    runs: int,
 ) -> Booleans:
-    """Whether `more` rows show the mean on either side of `bar`, a run each."""
+    """Whether `more` rows show the mean on either side of `bar`, (`runs`,)."""
     rng = np.random.default_rng(0)
-    future = _future(seen, habits, kinds, more, rng)
+    future = _future(seen, habits, kinds, more, runs, rng)
     rows, alone = future.rows, future.alone
     spread = np.sqrt(np.maximum(future.squares - future.means**2, 0.0) / rows)
     means = np.where(alone, future.means + spread * rng.standard_normal(rows.shape), future.means)
@@ -189,20 +195,22 @@ def _shown(future: _Future, means: Floats, least: float, bar: float, level: floa
 
 
 def _future(
-    seen: RepeatedInputs, habits: Recurrence, kinds: Floats, more: int, rng: np.random.Generator
+    seen: RepeatedInputs, habits: Recurrence, kinds: Floats, more: int, runs: int, rng: np.random.Generator
 ) -> _Future:
     """The frequent inputs, each as it has grown, and how many of the rare ones have come how often."""
-    draws = np.arange(_RUNS) % len(habits.discount)
+    draws = np.arange(runs) % len(habits.discount)
     shapes, scales = habits.growth_of(seen.sizes, more)
     frequent = seen.sizes + rng.poisson(rng.gamma(shapes[draws]) * scales[draws])
     sizes, expected = habits.sizes_ahead(seen.rare_sizes, seen.rare_of_size, more)
     often = rng.poisson(expected[draws]).astype(np.float64)
     others = habits.rows + more - frequent.sum(axis=1) - often[:, 1:] @ sizes[1:]
     often[:, 0] = np.maximum(np.round(others), 0.0)
-    rare = rng.multinomial(often.astype(np.int64), kinds[:, None]).reshape(_RUNS, -1).astype(np.float64)
+    come = often.any(axis=0)
+    sizes, often = sizes[come], often[:, come]
+    rare = rng.multinomial(often.astype(np.int64), kinds[:, None]).reshape(runs, -1).astype(np.float64)
     happens = rare.any(axis=0)
     counts = np.concatenate([np.ones(frequent.shape), rare[:, happens]], axis=1)
-    rare_rows = np.broadcast_to(np.repeat(sizes, kinds.shape[-1])[happens], (_RUNS, int(happens.sum())))
+    rare_rows = np.broadcast_to(np.repeat(sizes, kinds.shape[-1])[happens], (runs, int(happens.sum())))
     rows = np.concatenate([frequent.astype(np.float64), rare_rows], axis=1)
     of_rare = (np.tile(one, len(sizes))[happens] for one in (seen.rare_masses, seen.rare_means))
     masses, means = (np.append(a, b) for a, b in zip((seen.masses, seen.means), of_rare, strict=True))
