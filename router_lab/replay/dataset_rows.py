@@ -175,7 +175,7 @@ def _file(path: Path) -> Iterator[Any]:
     kinds = f"a file must end in {', '.join(readers)}; a ledger is a folder, replayed with candidates=[...]"
     if not path.exists():
         raise ConfigError(f"rows: {path} does not exist" + (f": {kinds}" if reader is None else ""))
-    if reader is None or (path.is_dir() and reader is not _parquet):
+    if reader is None:
         what = "a folder" if path.is_dir() else "no such file"
         raise ConfigError(f"rows: {path} is {what}: {kinds}")
     return _readable(path, reader(path))
@@ -190,33 +190,49 @@ def _readable(path: Path, rows: Iterator[Any]) -> Iterator[Any]:
 
 
 def _json_lines(path: Path) -> Iterator[Any]:
+    check = _Utf8Check()
     with open_text(path, "utf-8-sig", errors=_KEPT_BYTES) as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
-            if (wrong := _wrong_bytes(line)) is not None:
+            if (wrong := check.wrong(line)) is not None:
                 yield ConfigError(f"{path.name}, line {number}: {wrong}")
                 continue
             try:
                 yield json.loads(line)
             except (ValueError, RecursionError) as error:
                 yield ConfigError(f"{path.name}, line {number}: not JSON ({error})")
+    check.end()
 
 
 # Bytes that are no UTF-8 spoil their own row only: they are read as surrogates, which UTF-8 never has.
 _KEPT_BYTES = "surrogateescape"
 
 
-def _wrong_bytes(text: str) -> str | None:
-    """What to say of a text that was not UTF-8 in its file; None for one that was."""
-    if text.isascii():
+class _Utf8Check:
+    """Finds the rows of a file that were not UTF-8."""
+
+    def __init__(self) -> None:
+        self._has_good = False
+        self._first: str | None = None
+
+    def wrong(self, text: str) -> str | None:
+        """What to say of a row's text; None where it is as it was in the file."""
+        try:
+            if not text.isascii():
+                text.encode()
+        except UnicodeEncodeError as error:
+            byte = ord(text[error.start]) & 0xFF
+            said = f"not UTF-8 (byte 0x{byte:02x} after {error.start} characters): save the file as UTF-8"
+            self._first = self._first or said
+            return said
+        self._has_good = True
         return None
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        byte = ord(text[error.start]) & 0xFF
-        return f"not UTF-8 (byte 0x{byte:02x} after {error.start} characters): save the file as UTF-8"
-    return None
+
+    def end(self) -> None:
+        """Raise `ValueError` for a file that is something else altogether: none of its rows is UTF-8."""
+        if self._first is not None and not self._has_good:
+            raise ValueError(f"no row of it is UTF-8; the first is {self._first}")
 
 
 # A ledger's own CSV export has one of these columns, and an apostrophe before what looks like a formula.
@@ -224,6 +240,7 @@ _OURS = frozenset({"attempt_id", "comparison_id"})
 
 
 def _csv(path: Path) -> Iterator[Any]:
+    check = _Utf8Check()
     with open_plain(path) as file:
         encoding = encoding_of(file.read(2))
     allow_long_cells(path.stat().st_size)
@@ -234,12 +251,13 @@ def _csv(path: Path) -> Iterator[Any]:
         is_ours = not _OURS.isdisjoint(rows.fieldnames or ())
         for row in rows:
             texts = {key: value for key, value in row.items() if isinstance(value, str)}
-            if (wrong := _wrong_bytes("".join(texts.values()))) is not None:
+            if (wrong := check.wrong("".join(texts.values()))) is not None:
                 yield ConfigError(f"{path.name}, row that ends on line {rows.line_num}: {wrong}")
             elif is_ours:
                 yield row | {key: unguarded(value) for key, value in texts.items()}
             else:
                 yield row
+    check.end()
 
 
 def _parquet(path: Path) -> Iterator[Any]:
