@@ -128,7 +128,7 @@ SQL = {
           SELECT task_type, input_hash, count(*) AS n, sum({_SCORE}) AS s
           FROM {PAIRS} WHERE NOT is_noise AND {_SPEAKS} GROUP BY ALL),
         t AS (SELECT task_type, sum(n) AS total, sum(s) / sum(n) AS mean, count(*) AS k FROM g GROUP BY ALL)
-        SELECT task_type, any_value(total) AS pairs, any_value(k) AS clusters, any_value(mean) AS mean,
+        SELECT task_type, any_value(total) AS pairs, any_value(k) AS inputs, any_value(mean) AS mean,
           sqrt((any_value(k) - 1) / any_value(k) * sum(((s - mean * n) / (total - n)) ** 2)) AS standard_error
         FROM g JOIN t USING (task_type) GROUP BY ALL ORDER BY ALL""",
     "beyond_noise": f"""
@@ -142,7 +142,7 @@ SQL = {
         t AS (
           SELECT task_type, sum(n) AS total, sum(k) AS pairs, sum(s) / sum(n) AS mean, count(*) AS k, sum(a) / sum(n) AS a, sum(f) / sum(n) AS f
           FROM g GROUP BY ALL)
-        SELECT task_type, any_value(pairs) AS pairs, any_value(t.k) AS clusters, any_value(t.a) AS shadow_agreement,
+        SELECT task_type, any_value(pairs) AS pairs, any_value(t.k) AS inputs, any_value(t.a) AS shadow_agreement,
           any_value(t.f) AS floor_agreement, any_value(mean) AS mean,
           sqrt((any_value(t.k) - 1) / any_value(t.k) * sum(((s - mean * n) / (total - n)) ** 2)) AS standard_error
         FROM g JOIN t USING (task_type) GROUP BY ALL ORDER BY ALL""",
@@ -174,7 +174,7 @@ SQL = {
           SELECT task_type, input_hash, sum(primary_usd * stands_for) AS price, sum((shadow_usd + fallback) * stands_for) AS spent
           FROM p GROUP BY ALL),
         e AS (
-          SELECT task_type, count(*) AS clusters, sqrt((count(*) - 1) / count(*) * sum(((spent - s / t * price) / (t - price)) ** 2)) AS ratio_error
+          SELECT task_type, count(*) AS inputs, sqrt((count(*) - 1) / count(*) * sum(((spent - s / t * price) / (t - price)) ** 2)) AS ratio_error
           FROM i JOIN (SELECT task_type, sum(price) AS t, sum(spent) AS s FROM i GROUP BY ALL) USING (task_type) GROUP BY ALL),
         g AS (
         SELECT task_type, count(*) AS pairs, count_if(gave_nothing) AS failed, sum(primary_usd) AS primary_usd, sum(shadow_usd) AS shadow_usd,

@@ -29,7 +29,7 @@ def agreement(
     not win, which `ab` reads as a preference: do not compare its mean with that of another comparator.
 
     Keys: task_type, comparator, switch_epoch, day, hour, primary_alias, shadow_alias, primary_model,
-    shadow_model. Columns: the keys, `pairs`, `clusters` (distinct inputs), `mean`,
+    shadow_model. Columns: the keys, `pairs`, `inputs` (distinct), `mean`,
     `standard_error` (CR3), `low`, `high` (see `_with_interval`; NaN with one cluster),
     `interval`, what they are: for one look at a fixed sample, unlike the monitor's. Unweighted: group
     by what was sampled at one rate, or use `ab`, which weights.
@@ -49,7 +49,7 @@ def beyond_noise(source: Source, by: Keys = "task_type", alpha: float = 0.05) ->
     """Disagreement beyond the noise floor: how much less the shadow agrees than the primary with itself.
 
     On requests that have both a shadow and an A/A pair, weighted by one over the chance of the latter.
-    Columns: the keys, `pairs`, `clusters`,
+    Columns: the keys, `pairs`, `inputs`,
     `shadow_agreement`, `floor_agreement`, `mean` (floor less shadow, -1 to 1: above 0 the shadow
     differs more than chance does), `standard_error`, `low`, `high`, `interval` as in `agreement`.
     """
@@ -114,7 +114,7 @@ def _clustered(rows: Any, by: Keys, value: Any, weight: Any = None, **means: Any
         by,
         {},
         pairs=spread.size.sum(),
-        clusters=count,
+        inputs=count,
         mean=spread.total.sum() / spread.mass.sum(),
         **{name: spread[name].sum() / spread.mass.sum() for name in means},
         standard_error=((count - 1) / count * (pull * pull).sum()).sqrt(),
@@ -129,7 +129,7 @@ def _with_interval(frame: pd.DataFrame, alpha: float, least: float) -> pd.DataFr
     full agreement has an interval too; with many clusters `u` is lost in the standard error.
     """
     frame["standard_error"] = frame["standard_error"].astype(np.float64)
-    clusters = frame["clusters"].where(frame["clusters"] > 1).astype(np.float64)
+    clusters = frame["inputs"].where(frame["inputs"] > 1).astype(np.float64)
     critical = stdtrit(clusters - 1, 1 - alpha / 2)
     half = critical * frame["standard_error"]
     down = critical**2 / clusters * (frame["mean"] - least)

@@ -36,13 +36,13 @@ def savings(source: Source, by: Keys = "task_type", alpha: float = 0.05) -> pd.D
 
     A shadow that gave nothing (`failed` of the `pairs`) would have fallen back: its call costs what the
     shadow took and the primary's price besides, `fallback_usd`. Columns: the keys, `pairs`, `failed`,
-    `clusters` (distinct inputs), and of the pairs `primary_usd`, `shadow_usd`, `fallback_usd` and
+    `inputs` (distinct), and of the pairs `primary_usd`, `shadow_usd`, `fallback_usd` and
     `saved_usd` (primary less shadow and fallback: below 0 the shadow costs more).
 
     Of the `calls` the pairs stand for, one over the sampling probability each: `calls_primary_usd`,
     `calls_shadow_usd` (fallbacks included), `calls_saved_usd`, and `saved_share` of the primary's cost with
     `low` and `high`, what `interval` says: of a ratio of totals, by the jackknife over distinct inputs with
-    t on `clusters` - 1 (NaN with one input). `primary_ms` and `shadow_ms` are medians, `saved_ms` their
+    t on `inputs` - 1 (NaN with one input). `primary_ms` and `shadow_ms` are medians, `saved_ms` their
     difference. Attempts whose bill is unknown are in none of these: `primary_unknown_usd` and
     `shadow_unknown_usd` are the most that they can cost, of the pairs; `calls_unknown_more_usd` by how
     much the calls may have saved more (the primary's), `calls_unknown_less_usd` less (the shadow's).
@@ -53,7 +53,7 @@ def savings(source: Source, by: Keys = "task_type", alpha: float = 0.05) -> pd.D
     frame["calls_saved_usd"] = frame["calls_primary_usd"] - frame["calls_shadow_usd"]
     priced = frame["calls_primary_usd"].where(frame["calls_primary_usd"] > 0)
     frame["saved_share"] = frame["calls_saved_usd"] / priced
-    clusters = frame["clusters"].where(frame["clusters"] > 1).astype(np.float64)
+    clusters = frame["inputs"].where(frame["inputs"] > 1).astype(np.float64)
     tail = alpha / 2
     half = stdtrit(clusters - 1, 1 - tail) * frame["ratio_error"].astype(np.float64)
     frame["low"], frame["high"] = frame["saved_share"] - half, (frame["saved_share"] + half).clip(upper=1.0)
@@ -109,7 +109,7 @@ def savings_expression(tables: Tables, by: Keys, is_older: bool) -> Any:
 
 
 def _ratio_errors(known: Any, by: Keys, price: Any, spent: Any) -> Any:
-    """`clusters` and the jackknife standard error of all that was spent over all of the price, per key.
+    """`inputs` and the jackknife standard error of all that was spent over all of the price, per key.
 
     Without one input the ratio moves by its own residual over the price of the others, exactly.
     """
@@ -124,5 +124,5 @@ def _ratio_errors(known: Any, by: Keys, price: Any, spent: Any) -> Any:
     pull = residual / (spread.all_price - spread.price).nullif(0)
     count = spread.count()
     return spread.aggregate(
-        by=names, clusters=count, ratio_error=((count - 1) / count * (pull * pull).sum()).sqrt()
+        by=names, inputs=count, ratio_error=((count - 1) / count * (pull * pull).sum()).sqrt()
     )

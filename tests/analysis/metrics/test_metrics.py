@@ -220,7 +220,7 @@ def test_agreement_intervals_hold_the_mean_when_failures_are_rare(inputs):
     agreed = np.random.default_rng(inputs).binomial(inputs, 0.98, 1_000)
     mean = agreed / inputs
     frame = pd.DataFrame(
-        {"mean": mean, "clusters": inputs, "standard_error": np.sqrt(mean * (1 - mean) / (inputs - 1))}
+        {"mean": mean, "inputs": inputs, "standard_error": np.sqrt(mean * (1 - mean) / (inputs - 1))}
     )
     half = 2.01 * frame["standard_error"]
     found = _with_interval(frame, 0.05, least=0.0)

@@ -233,5 +233,5 @@ def test_repeated_inputs_are_one_each_in_the_interval_of_a_saving():
     alone = savings_of(shadow_cost_usd=cost, primary_cost_usd=0.02)
     hashes = np.repeat([f"h{place}" for place in range(20)], 25)
     same = savings_of(shadow_cost_usd=cost, primary_cost_usd=0.02, input_hash=hashes)
-    assert (alone["clusters"], same["clusters"]) == (500, 20)
+    assert (alone["inputs"], same["inputs"]) == (500, 20)
     assert same["high"] - same["low"] > 4 * (alone["high"] - alone["low"])
