@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
+from types import ModuleType
 from typing import Any
 
 import yaml
@@ -67,9 +68,10 @@ def explain(word: str) -> Help:
     known = list(_entries())
     wanted = word.strip().removeprefix("rl.").removesuffix("()")
     spelt = words().keys() & {wanted.lower().replace("_", between) for between in (" ", "-")}
+    end = f".{wanted.lower()}"
     found = tuple(
-        entry for name, entry in known if wanted in (name, name.rpartition(".")[2]) or name in spelt
-    )
+        entry for name, entry in known if f".{name}".endswith(f".{wanted}") or name in spelt
+    ) or tuple(entry for name, entry in known if f".{name.lower()}".endswith(end))
     if found:
         return Help(wanted, found)
     names = {short for name, _ in known for short in (name, name.rpartition(".")[2])}
@@ -110,9 +112,22 @@ def _entries() -> Iterator[tuple[str, Entry]]:
 def _names(prefix: str, module: Any) -> Iterator[tuple[str, Entry]]:
     for name in module.__all__:
         value = getattr(module, name)
-        if inspect.ismodule(value) or (inspect.isclass(value) and issubclass(value, Exception)):
+        if inspect.isclass(value) and issubclass(value, Exception):
             continue
-        yield f"{prefix}{name}", Entry(f"rl.{prefix}{name}{_signature(value)}", _first_lines(value))
+        place = f"{prefix}{name}"
+        yield place, Entry(f"rl.{place}{_signature(value)}", _first_lines(value))
+        if inspect.isclass(value):
+            yield from _methods(place, value)
+
+
+def _methods(place: str, kind: type) -> Iterator[tuple[str, Entry]]:
+    """What people call on an object of a public class, and what they read of it, where it is explained."""
+    for name, member in vars(kind).items():
+        called = member.__func__ if isinstance(member, classmethod | staticmethod) else member
+        if name.startswith("_") or not (inspect.isroutine(called) or isinstance(member, property)):
+            continue
+        if inspect.getdoc(called):
+            yield f"{place}.{name}", Entry(f"rl.{place}.{name}{_signature(called)}", _first_lines(called))
 
 
 def _signature(value: Any) -> str:
@@ -124,7 +139,7 @@ def _signature(value: Any) -> str:
 
 
 def _first_lines(value: Any) -> str:
-    if not (inspect.isclass(value) or inspect.isroutine(value)):
+    if not (inspect.isclass(value) or inspect.isroutine(value) or isinstance(value, property | ModuleType)):
         return repr(value)
     return (inspect.getdoc(value) or "").partition("\n\n")[0].replace("\n", " ")
 

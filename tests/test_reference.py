@@ -82,3 +82,10 @@ def test_a_name_that_is_not_here_says_where_to_look(name, said):
     with pytest.raises(AttributeError, match=said.replace("(", r"\(").replace(")", r"\)")):
         getattr(rl, name)
     assert "rl.analysis.monitor(" in repr(rl.help("monitor"))
+
+
+@pytest.mark.parametrize(
+    "word", ["Ledger.import_scores", "ledger.import_scores", "import_scores", "spot_checks", "plots"]
+)
+def test_methods_and_modules_are_explained_too(word):
+    assert all(entry.text for entry in rl.help(word).entries)

@@ -259,7 +259,7 @@ def _of_margin(record: Mapping[str, Any], margin: float, plan: Watch | None) -> 
     if is_worth and margin > fails:
         told.append(
             f"the margin of {limit} points is larger than all that the primary fails at, "
-            f"{points(fails, signed=False)}: a shadow that fails twice as often may pass"
+            f"{points(fails, signed=False)} points: a shadow that fails twice as often may pass"
         )
     return told
 

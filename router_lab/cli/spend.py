@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger
+from router_lab.counted import counted
 from router_lab.shown.escape import plain
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
     _print(f"spending by {', '.join(arguments.by)}", spending, "no attempt yet")
     if not spending.empty:
         likely, most = spending["cost_usd"].sum(), spending["at_most_usd"].sum()
-        print(f"\nin all ${likely:,.4f}" + (f", at most ${most:,.4f}" if most > likely else ""))
+        unpriced = int(spending["unpriced"].sum())
+        aside = f"; {counted(unpriced, 'attempts')} without a recorded cost not in it" if unpriced else ""
+        print(f"\nin all ${likely:,.4f}" + (f", at most ${most:,.4f}" if most > likely else "") + aside)
     return 0
 
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 
 from router_lab import arguments
-from router_lab.errors import ConfigError
+from router_lab.errors import ConfigError, LedgerError
 from router_lab.extras import imported
 from router_lab.ledger.accounts import LedgerAccounts
 from router_lab.ledger.batches import LedgerBatches
@@ -51,7 +51,10 @@ class Ledger:
     def __init__(
         self, path: str | Path, *, clock: Clock | None = None, journal: str | Path | None = None
     ) -> None:
-        self._core = Core(place_of(path, journal), clock or SystemClock())
+        place = place_of(path, journal)
+        if place.journal_folder.is_file():
+            raise LedgerError(f"{place.journal_folder}: is a file; a ledger is a folder")
+        self._core = Core(place, clock or SystemClock())
         self.switch = LedgerSwitch(self._core)
         self.accounts = LedgerAccounts(self._core, self.switch)
         self.batches = LedgerBatches(self._core, self.accounts)

@@ -40,7 +40,7 @@ from router_lab.shown.escape import (
     tag,
 )
 from router_lab.shown.wording import UNSTORED
-from router_lab.task_types import within
+from router_lab.task_types import is_within, within
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -253,7 +253,8 @@ def spot_checks(
     The order depends on `seed` and the pairs, so that several people given the same seed score the same
     pairs and can be compared; which answer is shown as A differs from person to person and is stored with
     the score. `task_type` takes in what is below it. Noise pairs, and pairs whose answers are missing or
-    were not stored, are left out. Raises `ConfigError` for an empty `by`.
+    were not stored, are left out. Raises `ConfigError` for an empty `by`, and for a task type without pairs
+    where others have some.
     """
     _check_ledger(ledger)
     check_signature(by, "person")
@@ -264,6 +265,8 @@ def spot_checks(
     if design is not None:
         arguments.instance("design", design, Design, "a Design, such as rl.scores.differing_more(), or None")
     tables = ledger.tables()
+    if task_type is not None:
+        _check_task_type(tables.comparisons, task_type)
     pairs = _with_answers(tables.comparisons, task_type)
     keys = arrow_of(pairs.select("comparison_id", "task_type", "comparator", "agreement", "created_at"))
     marked, others = drawn_marks(ledger, by), _strata_of_others(ledger, by)
@@ -298,6 +301,13 @@ def uncertain_more(ledger: Ledger, share: float = 0.75) -> Design:
         return "certain" if pair.comparison_id in certain else "uncertain"
 
     return Design(f"judge {known}", group, {"uncertain": share, "certain": 1 - share})
+
+
+def _check_task_type(pairs: Any, task_type: str) -> None:
+    """Raise `ConfigError` for one that has no pair, where others have."""
+    names = [row["task_type"] for row in _rows(pairs.select("task_type").distinct().order_by("task_type"))]
+    if names and not any(is_within(name, task_type) for name in names):
+        raise ConfigError(f"no pairs of task_type={task_type!r}{arguments.there_are(task_type, names)}")
 
 
 def _strata_of_others(ledger: Ledger, by: str) -> set[str]:

@@ -42,7 +42,9 @@ def plain_text(value: object) -> str:
 
 
 def points(difference: float, *, signed: bool = True) -> str:
-    """A difference of shares in percentage points, such as `-21.8`."""
+    """A difference of shares in percentage points, such as `-21.8`; `∞` without an end."""
+    if abs(difference) == float("inf"):
+        return "∞" if difference > 0 else "-∞"
     # Adding 0 takes the sign off a zero that rounding left.
     rounded = round(100 * difference, 1) + 0.0
     return f"{rounded:{'+' if signed and rounded else ''}.1f}"

@@ -37,6 +37,12 @@ REFUSALS = (
     "sampling_changed",
 )
 
+# What to do about several models of a side.
+_ONE_OF = {
+    "primary": "filter to one",
+    "shadow": "judge each by rl.race, or filter `shadow_alias` to one",
+}
+
 FEWEST_CLUSTERS = 10
 FEW_CLUSTERS = 50
 LARGEST_SHARE = 0.10
@@ -133,7 +139,9 @@ def _size(main: pd.DataFrame, found: Evidence, cluster: str | None) -> list[Find
     evidence = found.rows
     sizes = evidence.groupby(cluster, dropna=False).size() if cluster else pd.Series(1, index=evidence.index)
     if len(sizes) < FEWEST_CLUSTERS:
-        message = f"{counted(len(sizes), 'distinct inputs')}, at least {FEWEST_CLUSTERS} are needed"
+        message = (
+            f"only {counted(len(sizes), 'distinct inputs')}, where at least {FEWEST_CLUSTERS} are needed"
+        )
         return [Finding("too_few_clusters", message, refuses=True)]
     findings = []
     if len(sizes) < FEW_CLUSTERS:
@@ -407,10 +415,10 @@ def _mixtures(found_evidence: Evidence) -> list[Finding]:
     for side in ("primary", "shadow"):
         models = distinct_values(evidence[f"{side}_model"]) or distinct_values(evidence[f"{side}_alias"])
         if len(models) > 1:
-            message = f"several {side} models ({', '.join(models)}): filter to one"
+            message = f"several {side} models ({', '.join(models)}): {_ONE_OF[side]}"
             found.append(Finding("mixed_models", message, refuses=True))
         elif side == "shadow" and len(names := distinct_values(evidence["shadow_alias"])) > 1:
-            message = f"several shadows of one model ({', '.join(names)}): filter `shadow_alias` to one"
+            message = f"several shadows of one model ({', '.join(names)}): {_ONE_OF[side]}"
             found.append(Finding("mixed_models", message, refuses=True))
         asked = distinct_values(evidence[f"{side}_parameters"])
         if len(asked) > 1:

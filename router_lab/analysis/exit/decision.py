@@ -267,4 +267,4 @@ def _open(
                 Outcome.FUTILE,
                 f"the chance of a verdict within the cap of {counted(cap, 'inputs')} is {chance:.1%}",
             )
-    return Outcome.CONTINUE, f"{counted(seen.pairs, 'inputs')} so far settle nothing"
+    return Outcome.CONTINUE, f"nothing is settled by {counted(seen.pairs, 'inputs')} so far"

@@ -33,10 +33,11 @@ def reprice(
     at another length, so this says which model is worth comparing; what it saves says `savings`, of pairs.
 
     `models` are aliases (default: all). Columns: the keys (see `spend`), `at_prices_of` (an alias),
-    `attempts`, `uncounted` of them without token counts, which are in no sum, `tokens_in`, `tokens_out`; in
-    US dollars `recorded_usd` and `repriced_usd`, both of the attempts whose cost is recorded, and
-    `unrecorded_usd`, what the others would have cost. Prices are those of `now`, the present by default.
-    Raises `ConfigError` for an alias that is not configured, `UnpricedModelError` for one without a price.
+    `attempts`, `uncounted` of them without token counts, which are in no sum, `recorded` of them with a cost,
+    `tokens_in`, `tokens_out`; in US dollars `recorded_usd` and `repriced_usd`, both of the `recorded`, and
+    `unrecorded_usd`, what the others with token counts would have cost. Prices are those of `now`, the
+    present by default. Raises `ConfigError` for an alias that is not configured, `UnpricedModelError` for one
+    without a price.
 
     Example: `rl.analysis.reprice(ledger, "config/router.yaml", ["local"], by=())`.
     """
@@ -80,6 +81,7 @@ def reprice_expression(tables: Tables, by: Keys, tariff: Tariff) -> Any:
         ATTEMPT_KEYS,
         attempts=billed.count(),
         uncounted=(~is_counted).sum().fill_null(0),
+        recorded=is_recorded.sum().fill_null(0),
         tokens_in=billed.tokens_in.sum(where=is_counted).fill_null(0),
         tokens_out=billed.tokens_out.sum(where=is_counted).fill_null(0),
         recorded_usd=billed.cost_usd.sum(where=is_recorded).fill_null(0.0),

@@ -20,9 +20,10 @@ def spend(source: Source, by: Keys = ("task_type", "model")) -> pd.DataFrame:
     """US dollars and tokens per key; the costs of all keys add up to the whole.
 
     Keys: task_type, model, model_alias, provider, day, hour, billing, cause, route, outcome, is_shadow,
-    switch_epoch, user_id. Columns: the keys, `attempts`, `tokens_in`, `tokens_out`, and in US dollars
-    `cost_usd`, the likely figure; `unknown_usd`, the part of it whose billing is unknown (perhaps never
-    charged); `at_most_usd`, the whole if unknown bills are as high as can be, which is what budgets count.
+    switch_epoch, user_id. Columns: the keys, `attempts`, `unpriced` of them whose cost nobody recorded (rows
+    of an import), which are in no sum, `tokens_in`, `tokens_out`, and in US dollars `cost_usd`, the likely
+    figure; `unknown_usd`, the part of it whose billing is unknown (perhaps never charged); `at_most_usd`, the
+    whole if unknown bills are as high as can be, which is what budgets count.
 
     The causes are, the first that applies: `unknown`, reserved where the bill is unknown; `shadow`, the
     experiment, its judges included. Wasted on attempts that gave no answer: `truncation` (cut, or did
@@ -42,6 +43,7 @@ def spend_expression(tables: Tables, by: Keys) -> Any:
         by,
         {**ATTEMPT_KEYS, "cause": lambda table: table["cause"]},
         attempts=attempts.count(),
+        unpriced=(attempts.cost_usd.isnull() & (attempts.billing != "unbilled")).sum().fill_null(0),
         tokens_in=attempts.tokens_in.sum().fill_null(0),
         tokens_out=attempts.tokens_out.sum().fill_null(0),
         cost_usd=attempts.cost_usd.sum().fill_null(0.0),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from router_lab import arguments
 from router_lab.analysis.plots.plot import (
     BLUE,
     GREEN,
@@ -52,7 +53,9 @@ def frontier(result: RaceResult, ax: Axes | None = None) -> Plot:
     """Each candidate's cost and difference with simultaneous bands, the margin, and who is on the frontier.
 
     Costs are per cent of the primary's on the same inputs. Candidates without a known cost are not drawn.
+    Raises `ConfigError` for what is no result of `race`.
     """
+    arguments.instance("result", result, RaceResult, "what rl.race(ledger) gives")
     data = result.frontier
     axes = canvas(ax)
     drawn = data[data[COST[0]].notna() & data["difference"].notna()].reset_index(drop=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from router_lab import arguments
 from router_lab.analysis.ab_verdict import AbResult
 from router_lab.analysis.exit.decision import Decision
 from router_lab.analysis.exit.monitor import MonitorResult
@@ -110,7 +111,10 @@ def agreement_by_task_type(source: Source, threshold: float = BAR, ax: Axes | No
 
 
 def verdicts(result: AbResult, ax: Axes | None = None) -> Plot:
-    """A forest of the A/B's differences in percentage points, with the margin."""
+    """A forest of the A/B's differences in percentage points, with the margin. Raises `ConfigError` for what
+    is no result of `ab`.
+    """
+    arguments.instance("result", result, AbResult, "what rl.analysis.ab(ledger) gives")
     data = result.frame
     shown = data[data["difference"].notna()].head(_MOST_ROWS)
     axes = canvas(ax, height=1.5 + 0.4 * max(len(shown), 2))
@@ -129,9 +133,11 @@ def verdicts(result: AbResult, ax: Axes | None = None) -> Plot:
     row_axes(axes, list(shown["task_type"]), notes)
     margin = points(result.margin, signed=False)
     passed = int(shown["verdict"].isin(["superior", "non-inferior"]).sum())
+    undecided = int(shown["verdict"].isin(["inconclusive", "differs", "refused"]).sum())
+    rest = f"; {undecided} undecided" if undecided else ""
     finish(
         axes,
-        f"{passed} of {len(shown)} could be replaced, losing under {margin} points",
+        f"{passed} of {len(shown)} could be replaced, losing under {margin} points{rest}",
         x=f"shadow less primary, percentage points, {interval_kind(result.alpha)}",
         legend=True,
     )
@@ -148,8 +154,9 @@ def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = Non
     """The confidence sequence of one task type over its pairs, the bar, and where a verdict was reached.
 
     Drawn in per cent of agreement, or in points of shadow less primary where scores or preferences speak;
-    `data` holds what was bet on, from 0 to 1.
+    `data` holds what was bet on, from 0 to 1. Raises `ConfigError` for what is no result of `monitor`.
     """
+    arguments.instance("result", result, MonitorResult, "what rl.analysis.monitor(ledger) gives")
     data, decision = result.path(task_type), result.decisions[task_type]
     axes = canvas(ax)
     name = f"Confidence band of {plain(task_type)}"
@@ -226,8 +233,10 @@ def evidence(result: MonitorResult, task_type: str, ax: Axes | None = None) -> P
     """Log10 E of both sides over the pairs with the deciding line, and where a weekly Wilson would stop.
 
     The grey mark is what an unguarded one-sided 95% Wilson bound, looked at every 100 pairs, would
-    have passed; it errs far more often than it says, so it is shown and not used.
+    have passed; it errs far more often than it says, so it is shown and not used. Raises `ConfigError` for
+    what is no result of `monitor`.
     """
+    arguments.instance("result", result, MonitorResult, "what rl.analysis.monitor(ledger) gives")
     data, decision = result.path(task_type), result.decisions[task_type]
     axes = canvas(ax)
     name = f"Evidence on {plain(task_type)}"

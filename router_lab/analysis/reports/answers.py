@@ -18,6 +18,7 @@ from router_lab.analysis.evidence.ladder import QUALITY
 from router_lab.analysis.exit.decision import Outcome
 from router_lab.analysis.exit.monitor import MonitorResult
 from router_lab.analysis.exit.overview import MAY_STOP
+from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.shown.escape import Html, show, tag
 from router_lab.shown.style import page
@@ -255,7 +256,7 @@ def _task_verdict(
         saving=_saving(saved),
         time=_time(row),
         missing=_missing(row, ahead, stop, margin),
-        comparing=_comparing(stop, ahead, margin),
+        comparing=_comparing(row, stop, ahead, margin),
         cautions=f"{plain_text(row['warnings'])}." if row["warnings"] else "",
     )
 
@@ -403,7 +404,9 @@ def _outlook(row: Mapping[str, Any], ahead: _Ahead, margin: float, *, is_futile:
         leans = f"clear alone, but open among so many task types; {leans}"
     if ahead.more == float("inf"):
         return f"{leans}, but is too close to {limit} for any affordable number of pairs"
-    price = "" if ahead.usd != ahead.usd else f", for about {usd(ahead.usd)},"
+    waiting = _unscored(row)
+    cost = ahead.usd * max(1 - waiting / ahead.more, 0.0)
+    price = f", for about {usd(cost)}," if cost == cost and (cost or not waiting) else ""
     if ahead.of == "inputs":
         return (
             f"{leans} by all calls, which one look will not settle at {limit}; of distinct inputs, each "
@@ -411,10 +414,24 @@ def _outlook(row: Mapping[str, Any], ahead: _Ahead, margin: float, *, is_futile:
         )
     spread = f"{count(ahead.low)} to {count(ahead.high)}"
     once = " in one look, though not for the exit" if is_futile else ""
+    if waiting:
+        return (
+            f"{leans}: about {count(ahead.more)} more scored pairs{price} would settle it at {limit}{once} "
+            f"({spread}); {counted(waiting, 'pairs', 'wait')} to be scored (rl.spot_checks), which costs "
+            "people's time and no calls"
+        )
     return f"{leans}: about {count(ahead.more)} more pairs{price} would settle it at {limit}{once} ({spread})"
 
 
-def _comparing(stop: Mapping[str, Any] | None, ahead: _Ahead | None, margin: float) -> str:
+def _unscored(row: Mapping[str, Any]) -> int:
+    """How many pairs wait to be scored by whoever scored the others; 0 where that is no person's doing."""
+    is_marked = row["basis"] == "scores" and not row["whose"].startswith(("ground truth", "likeness"))
+    return max(int(row["of_pairs"] - row["pairs"]), 0) if is_marked else 0
+
+
+def _comparing(
+    row: Mapping[str, Any], stop: Mapping[str, Any] | None, ahead: _Ahead | None, margin: float
+) -> str:
     """Where the exit stands: the answer that holds however often one looks.
 
     Its own forecast stands beside a finite one of a single look, never beside "no number is enough".
@@ -424,11 +441,20 @@ def _comparing(stop: Mapping[str, Any] | None, ahead: _Ahead | None, margin: flo
     needed, told = _more_inputs(stop), ""
     is_told = ahead is None or (ahead.of == "calls" and ahead.more < float("inf"))
     if needed < float("inf") and is_told:
-        price = "" if stop["usd_needed"] != stop["usd_needed"] else f", about {usd(stop['usd_needed'])}"
+        is_priced = stop["usd_needed"] == stop["usd_needed"] and not _unscored(row)
+        price = f", about {usd(stop['usd_needed'])}" if is_priced else ""
         is_own = abs(stop["margin"] - margin) >= _SAME
         at = f" at its own {points(stop['margin'], signed=False)} points" if is_own else ""
-        told = f"; about {count(needed)} more distinct inputs would settle it{at}{price}"
+        scored = ", if they are scored," if _unscored(row) else ""
+        told = f"; about {count(needed)} more distinct inputs{scored} would settle it{at}{price}"
     outcome = Outcome(stop["outcome"])
+    if outcome is Outcome.REFUSED:
+        is_said = plain_text(stop["reason"]) == plain_text(row["reason"])
+        return (
+            "no verdict, for what is missing above"
+            if is_said
+            else f"no verdict: {plain_text(stop['reason'])}"
+        )
     return f"{MAY_STOP[outcome]}, however often one looks: {plain_text(stop['reason'])}{told}"
 
 

@@ -44,6 +44,8 @@ from router_lab.settings import Settings
 from router_lab.shown.escape import Html
 from router_lab.shown.wording import plain
 
+_MOST_ALIASES = 3
+
 
 class Report(Findings):
     """Everything the report says, as data. `write` puts it into a file."""
@@ -253,10 +255,18 @@ def _statuses(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sides(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Who was compared last, per task type: task_type, primary, shadow (aliases)."""
+    """Who was compared, per task type: task_type, primary, shadow (aliases, several with commas between)."""
     main = pairs[~pairs["is_noise"].fillna(False).astype(bool)].sort_values("created_at", kind="stable")
-    last = main.groupby("task_type")[["primary_alias", "shadow_alias"]].last().reset_index()
-    return last.set_axis(["task_type", "primary", "shadow"], axis=1).astype("str")
+    sides = main.groupby("task_type")[["primary_alias", "shadow_alias"]].agg(_aliases).reset_index()
+    return sides.set_axis(["task_type", "primary", "shadow"], axis=1).astype("str")
+
+
+def _aliases(column: pd.Series) -> str:
+    """The aliases of a side, the last compared first; of many the number of the others."""
+    names = list(dict.fromkeys(column.dropna().astype(str).iloc[::-1]))
+    shown = ", ".join(names[:_MOST_ALIASES])
+    more = len(names) - _MOST_ALIASES
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _pictures(tables: Tables, judged: AbResult, standing: MonitorResult) -> Iterable[tuple[str, Html]]:

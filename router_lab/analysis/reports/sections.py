@@ -77,7 +77,7 @@ def latency_section(verdicts: AbResult) -> list[str]:
     """How long calls take with the shadow, and how sure that is."""
     known = verdicts.frame[verdicts.frame["latency_difference_s"].notna()]
     if known.empty:
-        return [paragraph("No pair with both latencies known yet.", "note")]
+        return [paragraph("Too few pairs with both latencies known yet.", "note")]
     records = known.to_dict("records")
     figures = {
         "Mean difference": "latency_difference_s",
@@ -112,7 +112,7 @@ def monitor_section(report: Findings) -> list[str]:
         return [paragraph("There are no pairs yet.", "note")]
     records = frame.to_dict("records")
     kind = " or ".join(sorted(frame["interval"].unique()))
-    note = f"Ranges: {kind}: look as often as you like; they are wider than those of one look, above."
+    note = f"Ranges: {kind}: look as often as you like. Those above are of one look."
     if (frame["basis"] != "agreement").any():
         note += (
             " Points: shadow less primary, where scores, preferences or the primary's own noise are known."
@@ -147,6 +147,10 @@ def spend_section(by_cause: pd.DataFrame, by_type: pd.DataFrame) -> list[str]:
         return [paragraph("Nothing was spent yet.", "note")]
     total, unknown = float(by_cause["cost_usd"].sum()), float(by_cause["unknown_usd"].sum())
     doubt = with_unconfirmed(total, unknown, float(by_cause["at_most_usd"].sum()))
+    unpriced = int(by_cause["unpriced"].sum())
+    aside = (
+        f" {counted(unpriced, 'attempts', 'have')} no recorded cost and are not in it." if unpriced else ""
+    )
     by_cause = by_cause.sort_values("cost_usd", ascending=False)
     causes = pd.DataFrame(
         {
@@ -170,7 +174,7 @@ def spend_section(by_cause: pd.DataFrame, by_type: pd.DataFrame) -> list[str]:
         }
     )
     return [
-        paragraph(f"{usd(total - unknown)} were billed{doubt}."),
+        paragraph(f"Billed: {usd(total - unknown)}{doubt}.{aside}"),
         table(causes),
         details("By task type and model", [table(types)]),
     ]
@@ -182,13 +186,19 @@ def repriced_section(repriced: pd.DataFrame) -> list[str]:
     if counted_rows.empty:
         return [paragraph("No billed call has its tokens counted yet.", "note")]
     cheapest = counted_rows.iloc[0]
-    recorded, attempts = float(cheapest["recorded_usd"]), int(cheapest["attempts"] - cheapest["uncounted"])
-    would_be = counted_rows["repriced_usd"] if recorded > 0 else counted_rows["unrecorded_usd"]
-    begun = (
-        f"{usd(recorded)} of {counted(attempts, 'billed attempts')} would be"
-        if recorded > 0
-        else (f"{counted(attempts, 'billed attempts')}, whose cost nobody recorded, would cost")
-    )
+    recorded, alias = float(cheapest["recorded_usd"]), plain(cheapest["at_prices_of"])
+    costed = int(cheapest["recorded"])
+    nameless = int(cheapest["attempts"] - cheapest["uncounted"] - costed)
+    would_be = counted_rows["repriced_usd"] if costed else counted_rows["unrecorded_usd"]
+    first, more = usd(float(would_be.iloc[0])), usd(float(cheapest["unrecorded_usd"]))
+    if costed:
+        sentence = f"{usd(recorded)} of {counted(costed, 'billed attempts')} would be {first} on {alias}."
+    else:
+        sentence = (
+            f"{counted(nameless, 'billed attempts')} without a recorded cost would be {first} on {alias}."
+        )
+    if costed and nameless:
+        sentence += f" {counted(nameless, 'attempts')} without a recorded cost would be {more} there."
     rows = pd.DataFrame({"At the prices of": counted_rows["at_prices_of"], "Would cost": would_be.map(usd)})
     if recorded > 0:
         rows["Beside what was paid"] = [_than(cost, recorded) for cost in would_be]
@@ -199,7 +209,7 @@ def repriced_section(repriced: pd.DataFrame) -> list[str]:
         f"answers at another length.{aside} Whether its answers are as good only pairs can say."
     )
     return [
-        paragraph(f"{begun} {usd(float(would_be.iloc[0]))} on {plain(cheapest['at_prices_of'])}."),
+        paragraph(sentence),
         table(rows),
         paragraph(note, "note"),
     ]
@@ -282,6 +292,15 @@ def quality_section(shown: Mapping[str, pd.DataFrame]) -> list[str]:
     return parts
 
 
+def _nothing_changed(frame: pd.DataFrame) -> str:
+    seen = int((frame["observations"] > 0).sum())
+    unseen = f"{len(frame) - seen:,} series of pairs, cost, latency and tokens with too little to say"
+    if not seen:
+        return f"Whether anything changed is unknown: {unseen}" if len(frame) else "Nothing is watched yet"
+    rest = f", and {unseen}" if seen < len(frame) else ""
+    return f"Nothing changed, in {seen:,} series of pairs, cost, latency and tokens{rest}"
+
+
 def drift_section(report: Findings) -> list[str]:
     """What has changed, and since when."""
     frame = report.drift.frame
@@ -292,8 +311,7 @@ def drift_section(report: Findings) -> list[str]:
         parts = [paragraph(f"No change, but below the bar from the start: {names}.")]
     parts.append(paragraph(f"Pairs are watched by {report.drift.bases}.", "note"))
     if alarms.empty:
-        series = f"{len(frame):,} series of pairs, cost, latency and tokens"
-        return [paragraph(f"Nothing changed, in {series}."), *parts]
+        return [paragraph(f"{_nothing_changed(frame)}."), *parts]
     rows = pd.DataFrame(
         {
             "Task type": alarms["task_type"],

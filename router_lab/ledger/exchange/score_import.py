@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _PREFIX = "import-"
 _SIDES: tuple[Side, Side] = ("primary", "shadow")
+# Pairs that are alike in these are what a rater of "all" has rated.
+_OF_ONE_KIND = ("task_type", "primary_alias", "shadow_alias", "run_id")
 _PROBLEMS_TOLD = 5
 _BARE = "say which is meant, with on='comparison_id'"
 
@@ -46,12 +48,17 @@ Pair = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ScoreImport:
-    """What became of the rows of a source: so many pairs `added`, `known` as they are, `blank`, `refused`."""
+    """What became of the rows of a source: so many pairs `added`, `known` as they are, `blank`, `refused`.
+
+    `unrated` counts the pairs of the same task types, models and runs that were left out where `drawn="all"`
+    said that there are none.
+    """
 
     added: int
     known: int
     blank: int
     problems: Sequence[RatingProblem] = field(repr=False, default=())
+    unrated: int = 0
 
     @property
     def refused(self) -> pd.DataFrame:
@@ -65,6 +72,11 @@ class ScoreImport:
         parts = [f"{counted(self.added, 'pairs')} scored", f"{self.known} known already"]
         parts += [f"{counted(self.blank, 'rows')} without a score"] if self.blank else []
         parts += [f"{counted(rows, 'rows')} refused"] if rows else []
+        if self.unrated:
+            parts.append(
+                f"{counted(self.unrated, 'pairs', 'are')} not rated, though all were said to be: where the "
+                "others were picked, verdicts by them are wrong"
+            )
         return ", ".join(parts)
 
 
@@ -97,13 +109,26 @@ def import_scores(
     problems = sorted([*ratings.problems, *unmatched], key=lambda one: one.row)
     if problems and strict:
         raise ConfigError(_told(ratings.name, problems))
+    given = {comparison_id for _, comparison_id in matched}
+    unrated = _unrated(tables, given, source.by) if source.drawn == "all" else 0
     before = _imported_before(tables, source.by)
     new = []
     for rated, comparison_id in matched:
         scores = list(_scores(rated, comparison_id, source, before))
         new += [scores] if scores else []
     store_scores(core, [score for scores in new for score in scores])
-    return ScoreImport(len(new), len(matched) - len(new), ratings.blank, problems)
+    return ScoreImport(len(new), len(matched) - len(new), ratings.blank, problems, unrated)
+
+
+def _unrated(tables: Any, rated: Collection[str], by: str) -> int:
+    """How many pairs of the same task types, models and runs `by` has not rated, now or before."""
+    pairs = tables.comparisons
+    pairs = pairs.filter(~pairs.is_noise & pairs.status.isin(list(BOTH_ANSWERED)))
+    rows = pairs.select("comparison_id", "status", "shadow_ending", *_OF_ONE_KIND).to_pyarrow().to_pylist()
+    known = {*rated, *(comparison_id for comparison_id, _ in _imported_before(tables, by))}
+    kinds = {tuple(row[one] for one in _OF_ONE_KIND) for row in rows if row["comparison_id"] in rated}
+    alike = [row for row in rows if _has_answers(row) and tuple(row[one] for one in _OF_ONE_KIND) in kinds]
+    return sum(row["comparison_id"] not in known for row in alike)
 
 
 def _told(name: str, problems: Sequence[RatingProblem]) -> str:

@@ -82,6 +82,7 @@ def test_each_billed_call_of_a_primary_is_priced_as_the_router_prices_it(rows: l
         costs = [(book.cost(alias, usage_of(row), NOW).usd, row["cost_usd"]) for row in counted]
         told = found.loc[alias]
         assert told["attempts"] == len(billed) and told["uncounted"] == len(billed) - len(counted)
+        assert told["recorded"] == sum(paid is not None for _, paid in costs)
         assert told["repriced_usd"] == pytest.approx(sum(cost for cost, paid in costs if paid is not None))
         assert told["unrecorded_usd"] == pytest.approx(sum(cost for cost, paid in costs if paid is None))
         assert told["recorded_usd"] == pytest.approx(sum(paid for _, paid in costs if paid is not None))
@@ -124,6 +125,34 @@ def test_a_report_of_an_imported_month_says_what_it_would_be_elsewhere(month: Pa
     assert "98.8% less" in page and "router-lab replay" in page
     assert main(["report", *options[:2], "--out", str(out)]) == 0
     assert "on qwen" not in out.read_text("utf-8")
+
+
+def test_calls_without_a_recorded_cost_are_told_apart(tmp_path: Path, capsys: Any) -> None:
+    """Regression: they were counted as free of charge, and among those whose cost was compared."""
+    rows = [
+        {
+            "request_id": f"r{number}",
+            "startTime": "2026-10-01T10:00:00Z",
+            "model": "gpt-4.1",
+            "prompt_tokens": 900,
+            "completion_tokens": 100,
+            **({"spend": 0.01} if number < 30 else {}),
+        }
+        for number in range(40)
+    ]
+    (tmp_path / "log.json").write_text(json.dumps(rows), "utf-8")
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.import_file(tmp_path / "log.json", "litellm")
+        (found,) = analysis.reprice(ledger, SETTINGS, ["qwen"], by=(), now=NOW).to_dict("records")
+        assert (found["attempts"], found["recorded"]) == (40, 30)
+        assert found["unrecorded_usd"] == pytest.approx(10 * 1000 * 0.1e-6)
+        page = analysis.report(ledger, config=SETTINGS, pictures=False).html()
+        assert analysis.spend(ledger, by=())["unpriced"].tolist() == [10]
+    assert "$0.30 of 30 billed attempts would be" in page
+    assert "10 attempts without a recorded cost would be" in page
+    assert "10 attempts have no recorded cost and are not in it" in page
+    assert main(["spend", "--ledger", str(tmp_path / "ledger")]) == 0
+    assert "10 attempts without a recorded cost not in it" in capsys.readouterr().out
 
 
 def test_the_prices_of_every_task_type_add_up(month: Path) -> None:

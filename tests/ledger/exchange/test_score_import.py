@@ -287,6 +287,7 @@ async def test_the_command(filled: Ledger, tmp_path: Path, capsys: pytest.Captur
     assert "summarize::short ana person" in capsys.readouterr().out
     file.write_text("id,primary,shadow\n007,5,1\n")
     assert main([*command, "--all-rated"]) == 0
+    assert "4 pairs are not rated, though all were said to be" in capsys.readouterr().out
     assert stored(filled).loc["p0", "chance"] == 1.0
     assert main([*command, "--by", "bo"]) == 0
     assert main(["ledger", "marks", "--ledger", str(tmp_path / "ledger")]) == 0

@@ -153,8 +153,9 @@ def mapped_format(known: ForeignFormat, columns: Mapping[str, str]) -> ForeignFo
     unknown = sorted(set(columns) - set(PEOPLES_COLUMNS))
     if unknown:
         raise ConfigError(
-            f"columns: {unknown[0]!r} is known of this source; to be said are {', '.join(PEOPLES_COLUMNS)}. "
-            "A file of another shape is read with source='jsonl'"
+            f"columns: {unknown[0]!r} is none of {', '.join(PEOPLES_COLUMNS)}, which people keep where they "
+            f"like{nearest_hint(unknown[0], PEOPLES_COLUMNS)}. A file of another shape is read with "
+            "source='jsonl'"
         )
 
     def read(row: dict[str, Any]) -> LogRow:
