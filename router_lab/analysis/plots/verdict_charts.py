@@ -74,9 +74,9 @@ _VERDICT_WORDS = {
 }
 
 
-def _of(row: Any) -> str:
-    pairs = counted(row.pairs, "pairs")
-    return pairs if row.pairs == row.clusters else f"{pairs} of {counted(row.clusters, 'inputs')}"
+def _of(pairs: int, inputs: int) -> str:
+    said = counted(pairs, "pairs")
+    return said if pairs == inputs else f"{said} of {counted(inputs, 'inputs')}"
 
 
 def agreement_by_task_type(source: Source, threshold: float = BAR, ax: Axes | None = None) -> Plot:
@@ -93,7 +93,7 @@ def agreement_by_task_type(source: Source, threshold: float = BAR, ax: Axes | No
         axes.errorbar(mean, position, xerr=error_bars(mean, low, high), fmt=marker, color=colour, capsize=3)
     axes.axvline(threshold, color=ORANGE, linestyle="--", label="threshold")
     mark_bar(axes, threshold, f"{threshold:g}", upright=True)
-    notes = [_of(row) for row in shown.itertuples()]
+    notes = [_of(row.pairs, row.inputs) for row in shown.itertuples()]
     row_axes(axes, list(shown["task_type"]), notes)
     above = int((lows > threshold).sum())
     finish(
@@ -129,7 +129,7 @@ def verdicts(result: AbResult, ax: Axes | None = None) -> Plot:
     axes.axvline(-100 * result.margin, color=ORANGE, linestyle="--", label="accepted loss")
     mark_bar(axes, -100 * result.margin, points(-result.margin), upright=True)
     axes.axvline(0, color=GREY, linewidth=0.8)
-    notes = [f"{_VERDICT_WORDS[row.verdict]}, {_of(row)}" for row in shown.itertuples()]
+    notes = [f"{_VERDICT_WORDS[row.verdict]}, {_of(row.pairs, row.clusters)}" for row in shown.itertuples()]
     row_axes(axes, list(shown["task_type"]), notes)
     margin = points(result.margin, signed=False)
     passed = int(shown["verdict"].isin(["superior", "non-inferior"]).sum())
