@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from router_lab.analysis.evidence.ladder import FAILED
+from router_lab.analysis.evidence.row_selection import used_as
 from router_lab.analysis.statistics.clustered import cluster_mean
 from router_lab.analysis.statistics.paired_latency import paired_latency
 from router_lab.analysis.statistics.totals import ratio_of_totals
@@ -75,7 +76,7 @@ def _with_interval(row: Mapping[str, Any], name: str, words: Callable[[float], s
 def _with_fallback(pairs: pd.DataFrame, unit: str) -> pd.Series:
     """The shadow's own, and the primary's besides where the shadow gave nothing."""
     primary, shadow = pairs[f"primary_{unit}"], pairs[f"shadow_{unit}"]
-    return shadow.mask(pairs["use"].isin(FAILED), shadow.fillna(0.0) + primary)
+    return shadow.mask(used_as(pairs, FAILED), shadow.fillna(0.0) + primary)
 
 
 def _total_cost(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from router_lab.analysis.evidence.ladder import BETWEEN_NAMES, FAILED, PREFIX
+from router_lab.analysis.evidence.row_selection import used_as
 from router_lab.defaults import BY_CRITERIA
 
 # What ends the name of a judge by criteria of one's own.
@@ -46,7 +47,7 @@ def with_newest_criteria(rows: pd.DataFrame, by: str) -> pd.DataFrame:
         )
         for names in (live, later)
     ]
-    old_live = is_old[0] & ~rows["use"].isin(FAILED)
+    old_live = is_old[0] & ~used_as(rows, FAILED)
     scores = [name for name in (f"{_LATER}primary_score", f"{_LATER}shadow_score") if name in rows]
     return rows.assign(
         preference=rows["preference"].mask(old_live),

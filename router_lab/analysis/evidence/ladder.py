@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from router_lab.analysis.evidence.row_selection import rows_where
+from router_lab.analysis.evidence.row_selection import rows_where, used_as
 from router_lab.counted import counted
 from router_lab.defaults import BASES
 from router_lab.errors import ConfigError
@@ -154,7 +154,7 @@ def _scores(rows: pd.DataFrame) -> list[Evidence]:
 
 def _judge(rows: pd.DataFrame) -> list[Evidence]:
     """What a judge said of each pair last, as wins less losses: later, or with the pair."""
-    live = rows["preference"].between(0, 1) & rows["use"].isin(_ALIKE) & ~rows["is_noise"]
+    live = rows["preference"].between(0, 1) & used_as(rows, _ALIKE) & ~rows["is_noise"]
     later = later_verdicts(rows).mask(rows["is_noise"])
     if not later.notna().any() and "scored_by" not in rows:
         known = rows[live]
@@ -192,7 +192,7 @@ def preferences(rows: pd.DataFrame) -> pd.Series:
     """
     live = (2 * rows["preference"] - 1).where(rows["preference"].between(0, 1))
     later = later_verdicts(rows)
-    return later.fillna(live).mask(rows["use"].isin(FAILED) & (later.notna() | live.notna()).any(), -1.0)
+    return later.fillna(live).mask(used_as(rows, FAILED) & (later.notna() | live.notna()).any(), -1.0)
 
 
 def later_verdicts(rows: pd.DataFrame) -> pd.Series:
@@ -207,7 +207,7 @@ def _judges(rows: pd.DataFrame) -> pd.Series:
     """The names of who judged each pair last, as far as they are stored (see `BETWEEN_NAMES`)."""
     later = later_verdicts(rows).notna()
     named = _column(rows, f"{PREFIX['judge']}names", None).where(later, _column(rows, "judge", None))
-    return named[~rows["use"].isin(FAILED)].astype(object)
+    return named[~used_as(rows, FAILED)].astype(object)
 
 
 def _pairs_of_each(names: pd.Series) -> pd.Series:
@@ -222,7 +222,7 @@ def _in_words(each: pd.Series, names: pd.Series) -> str:
 
 
 def _floor(rows: pd.DataFrame) -> list[Evidence]:
-    noise = rows[rows["is_noise"] & rows["use"].isin(_ALIKE) & rows["agreement"].between(0, 1)]
+    noise = rows[rows["is_noise"] & used_as(rows, _ALIKE) & rows["agreement"].between(0, 1)]
     if noise.empty:
         return [_nothing(rows, "floor")]
     floor = noise.drop_duplicates("request_id").set_index("request_id")
@@ -284,7 +284,7 @@ def _why_not(found: Evidence) -> str:
 def _is_alike(rows: pd.DataFrame) -> pd.Series:
     """Where a pair has a likeness; what a judge calls agreement, that the primary did not win, is none."""
     is_judged = rows["comparator"].eq("judge") & rows["use"].eq("scored")
-    return rows["use"].isin(_ALIKE) & rows["agreement"].between(0, 1) & ~is_judged & ~rows["is_noise"]
+    return used_as(rows, _ALIKE) & rows["agreement"].between(0, 1) & ~is_judged & ~rows["is_noise"]
 
 
 def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:
@@ -293,8 +293,8 @@ def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:
     primary, shadow = f"{prefix}primary_score", f"{prefix}shadow_score"
     if primary not in main or shadow not in main:
         return None
-    ran = rows_where(main, main["use"].isin(_RAN))
-    failed = ran["use"].isin(FAILED)
+    ran = rows_where(main, used_as(main, _RAN))
+    failed = used_as(ran, FAILED)
     # A shadow that gave nothing is worth nothing.
     worth, other = ran[primary], ran[shadow].mask(ran[shadow].isna() & failed, 0.0)
     known = worth.between(0, 1) & other.between(0, 1)
@@ -316,7 +316,7 @@ def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:
         is_comparative=bool(_column(scored, f"{prefix}comparative", False).fillna(False).astype(bool).any()),
         scorer=_identity(scored, scorer),
     )
-    missing = ran["use"].isin(("scored", "unscored")) & ~known
+    missing = used_as(ran, ("scored", "unscored")) & ~known
     if not missing.any():
         # All of them: nothing was picked, however it came about.
         return found(_with_failures(scored, scored["sample_probability"], rest))
@@ -332,7 +332,7 @@ def _scored_by(main: pd.DataFrame, scorer: str) -> Evidence | None:
         rows = _with_failures(part, _in_part(part, chance[drawn]), _not_in(ran[failed], part))
         return found(rows, chosen=int(is_chosen.sum()))
     part = scored[~is_chosen]
-    answered = int((~part["use"].isin(FAILED)).sum())
+    answered = int((~used_as(part, FAILED)).sum())
     others = answered + int(missing.sum()) + int(is_chosen.sum())
     share = answered / others if answered else 1.0
     chances = pd.Series(share, index=part.index)
@@ -352,7 +352,7 @@ def _is_beforehand(scored: pd.DataFrame) -> bool:
 
 def _in_part(part: pd.DataFrame, chance: pd.Series) -> pd.Series:
     """The chances of scored pairs to be here, where every failure is: it stands for no other."""
-    return part["sample_probability"] * chance.mask(part["use"].isin(FAILED), 1.0)
+    return part["sample_probability"] * chance.mask(used_as(part, FAILED), 1.0)
 
 
 def _not_in(rows: pd.DataFrame, part: pd.DataFrame) -> pd.DataFrame:
@@ -387,12 +387,12 @@ def _nothing(rows: pd.DataFrame, basis: str) -> Evidence:
 
 def _run(rows: pd.DataFrame) -> int:
     """How many pairs have an answer of the primary to be held against."""
-    return int((rows["use"].isin((*_ALIKE, "unscored")) & ~rows["is_noise"]).sum())
+    return int((used_as(rows, (*_ALIKE, "unscored")) & ~rows["is_noise"]).sum())
 
 
 def _selection(main: pd.DataFrame, part: pd.DataFrame) -> str:
     """How the agreement of a part differs from that of the rest, if it does by more than chance."""
-    alike = main.loc[main["use"].isin(_ALIKE), "agreement"].dropna()
+    alike = main.loc[used_as(main, _ALIKE), "agreement"].dropna()
     is_inside = alike.index.isin(part.index)
     inside, outside = alike[is_inside], alike[~is_inside]
     if (

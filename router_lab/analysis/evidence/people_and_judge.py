@@ -19,7 +19,7 @@ from router_lab.analysis.evidence.ladder import (
     Evidence,
     preferences,
 )
-from router_lab.analysis.evidence.row_selection import rows_where
+from router_lab.analysis.evidence.row_selection import rows_where, used_as
 from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean
 from router_lab.analysis.statistics.prediction_powered import (
     FEWEST_MARKED,
@@ -67,7 +67,7 @@ def judged_beside(group: pd.DataFrame, found: Evidence, least: float = NEARLY_AL
     drawn = found.basis == "scores" and not found.selected and not found.unknown_design
     if not drawn or found.scorer.startswith(TRUTH) or len(found.rows) >= NEARLY_ALL * found.of:
         return None
-    rows = group[~group["is_noise"] & group["use"].isin(("scored", "unscored", *FAILED))]
+    rows = group[~group["is_noise"] & used_as(group, ("scored", "unscored", *FAILED))]
     rows = rows[rows["sample_probability"].between(0, 1, inclusive="right")]
     said = preferences(rows)
     if not said.notna().any():
@@ -120,7 +120,7 @@ def against_people(rows: pd.DataFrame, said: pd.Series) -> tuple[int, float]:
     if primary not in rows or shadow not in rows:
         return 0, 1.0
     people = rows[shadow] - rows[primary]
-    both = people.notna() & said.notna() & ~rows["use"].isin(FAILED)
+    both = people.notna() & said.notna() & ~used_as(rows, FAILED)
     if both.sum() < 2:
         return int(both.sum()), 1.0
     if people[both].nunique() < 2 or said[both].nunique() < 2:

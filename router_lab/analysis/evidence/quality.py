@@ -13,7 +13,7 @@ from router_lab.analysis.evidence.pairs import distinct_values
 from router_lab.analysis.evidence.people_and_judge import by_chance, judged_beside
 from router_lab.analysis.evidence.prompts import COLUMN as PROMPT
 from router_lab.analysis.evidence.prompts import varies
-from router_lab.analysis.evidence.row_selection import rows_where
+from router_lab.analysis.evidence.row_selection import rows_where, used_as
 from router_lab.counted import counted
 from router_lab.defaults import MARGIN, SIMILARITIES
 from router_lab.shown.wording import UNSTORED, percent, plain, plain_text
@@ -124,7 +124,7 @@ def markable_pairs(rows: pd.DataFrame) -> int:
 def nothing_said(rows: pd.DataFrame, basis: str) -> str:
     """What is missing where no pair of a group speaks on a basis, with the remedy."""
     main = rows[~rows["is_noise"]]
-    is_answered = main["use"].isin(("scored", "unscored"))
+    is_answered = used_as(main, ("scored", "unscored"))
     if basis in QUALITY and is_answered.any() and not main.loc[is_answered, "is_stored"].any():
         return f"no pair has {_WANTED[basis]}, and {UNSTORED}"
     if basis not in QUALITY or main.empty or is_answered.any():
@@ -163,7 +163,7 @@ def _completeness(main: pd.DataFrame, evidence: Evidence) -> list[Finding]:
     # Scores of a part are a matter of how that part was drawn; see `_marks`.
     silent = 0 if evidence.basis == "scores" else int(uses.get("unscored", 0))
     # Also those whose answers are scored: 0 points for no answer say nothing of an answer.
-    no_answer = main[main["use"].isin(["primary_unusable", "both_unusable"])]
+    no_answer = main[used_as(main, ["primary_unusable", "both_unusable"])]
     is_left_out = no_answer.index.difference(evidence.rows.index).size > 0
     told = (
         ("unscored", silent, "have no usable score", MOST_UNSCORED),
@@ -233,7 +233,7 @@ def _mended(main: pd.DataFrame) -> pd.Series:
     prompt is to blame. What an open breaker kept back among them goes with them.
     """
     is_wrong, is_held = main["use"] == "misconfigured", main["status"] == "breaker_open"
-    is_answered = ~main["is_unanswered"] & ~main["use"].isin(["misconfigured", "dropped", "not_run"])
+    is_answered = ~main["is_unanswered"] & ~used_as(main, ["misconfigured", "dropped", "not_run"])
     is_mended = pd.Series(False, index=main.index)
     if not is_wrong.any() or not is_answered.any():
         return is_mended
@@ -262,7 +262,7 @@ def _remedy(reasons: Collection[str]) -> str:
 
 def _unanswered(main: pd.DataFrame) -> list[Finding]:
     """Shadows of which not one answered: of a server that is not there nothing is known but that."""
-    is_run = ~main["use"].isin(["misconfigured", "dropped", "not_run"])
+    is_run = ~used_as(main, ["misconfigured", "dropped", "not_run"])
     if not is_run.any() or not main.loc[is_run, "is_unanswered"].all():
         return []
     ran = main[is_run]
@@ -277,7 +277,7 @@ def _unanswered(main: pd.DataFrame) -> list[Finding]:
 def led_by_failures(rows: pd.DataFrame) -> bool:
     """Whether at least half of what `rows` of evidence fall short by are shadows that gave nothing."""
     short = -rows["value"].clip(upper=0.0)
-    failed = short[rows["use"].isin(FAILED)].sum()
+    failed = short[used_as(rows, FAILED)].sum()
     return bool(failed > 0 and failed >= short.sum() / 2)
 
 
@@ -286,7 +286,7 @@ def _led(found: Evidence) -> list[Finding]:
     rows = found.rows
     if rows.empty or not float(rows["value"].mean()) < -MARGIN or not led_by_failures(rows):
         return []
-    told = _last_error(rows[rows["use"].isin(FAILED)])
+    told = _last_error(rows[used_as(rows, FAILED)])
     message = f"it falls short mostly where the shadow gave no answer{told}: mend that first"
     return [Finding("led_by_failures", message, refuses=False)]
 

@@ -40,7 +40,7 @@ from router_lab.analysis.evidence.quality import (
     nothing_said,
     prompt_name,
 )
-from router_lab.analysis.evidence.row_selection import first_rows, rows_where
+from router_lab.analysis.evidence.row_selection import first_rows, rows_where, used_as
 from router_lab.analysis.exit.decision import Decision
 from router_lab.analysis.exit.history import Standing
 from router_lab.analysis.exit.watches import COMPARED, changed
@@ -272,7 +272,7 @@ def compared_by(latest: pd.DataFrame) -> dict[str, str | None]:
 
 def _compared(rows: pd.DataFrame) -> pd.DataFrame:
     """What was compared in each pair that ran, `shadow_prompt` in words: known of all that answered."""
-    is_run = ~rows["is_noise"] & rows["use"].isin(_COMPARED_USES)
+    is_run = ~rows["is_noise"] & used_as(rows, _COMPARED_USES)
     main = rows_where(rows[[*COMPARED, "use"]], is_run)
     known = main["shadow_prompt"].dropna()
     own = pd.Series(None, main.index, dtype=object).mask(main["use"] == "scored", ROWS_OWN)
