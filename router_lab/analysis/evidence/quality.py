@@ -352,7 +352,7 @@ def _both_wrong(evidence: Evidence) -> list[Finding]:
     is_wrong = (rows["reference_score"] < _HALF_RIGHT) & (rows["other_score"] < _HALF_RIGHT)
     weights = (1 / rows["probability"]).where(rows["probability"].between(0, 1, inclusive="right"), 0.0)
     share = float(weights[is_wrong].sum() / weights.sum()) if weights.sum() > 0 else 0.0
-    if share <= MANY_BOTH_WRONG:
+    if share < MANY_BOTH_WRONG:
         return []
     message = (
         f"both answers are wrong in {percent(share)} of the pairs: as good as the primary is not good there"
