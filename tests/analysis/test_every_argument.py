@@ -41,6 +41,10 @@ ODD: tuple[Any, ...] = (
 
 # What each function needs besides its defaults; one argument at a time is then odd.
 Given = Callable[[Ledger, Path], dict[str, Any]]
+PRICED = rl.settings.parse(
+    "models: {local: {provider: ollama, model: m, num_ctx: 8192, price: {input: 0.1, output: 0.1}}}\n"
+    "routing: {ask: {model: local}}\n"
+)
 METRICS = (
     "agreement", "attempts_per_request", "beyond_noise", "breaker_timeline", "drift", "estimates",
     "flip_rate", "judge_checks", "latency", "marks", "rates", "replay_estimators", "savings",
@@ -53,6 +57,7 @@ ANALYSIS: Mapping[str, Given] = {
     **dict.fromkeys(("RacePlan", "ExitPlan", "CalibratedEstimator"), lambda *_: {}),
     "report": lambda ledger, _: {"source": TABLES[ledger], "pictures": False, "now": LATER},
     "verdict": lambda ledger, _: {"source": TABLES[ledger], "now": LATER},
+    "reprice": lambda ledger, _: {"source": TABLES[ledger], "config": PRICED},
     "ab_pairs": lambda *_: {"deviation": 0.3, "margin": 0.05},
     "open": lambda _, folder: {"path": folder / "ledger"},
 }
