@@ -15,6 +15,7 @@ from typing import Any
 
 from router_lab.arrow import ds
 from router_lab.errors import ConfigError, error_line
+from router_lab.nearest import nearest_hint
 from router_lab.parameters import NAMES
 from router_lab.plain_files import open_plain, open_text, plain_within
 from router_lab.router.request.request import Request
@@ -172,13 +173,25 @@ def count_rows(source: Any) -> int | None:
 def _file(path: Path) -> Iterator[Any]:
     readers = {".jsonl": _json_lines, ".ndjson": _json_lines, ".csv": _csv, ".parquet": _parquet}
     reader = readers.get(path.suffix.lower())
-    kinds = f"a file must end in {', '.join(readers)}; a ledger is a folder, replayed with candidates=[...]"
+    endings = f"must end in {', '.join(readers)}"
     if not path.exists():
-        raise ConfigError(f"rows: {path} does not exist" + (f": {kinds}" if reader is None else ""))
+        kinds = f"; a file of rows {endings}" if reader is None else ""
+        raise ConfigError(f"rows: {path} does not exist{_neighbour(path)}{kinds}")
+    if path.is_dir():
+        raise ConfigError(
+            f"rows: {path} is a folder: a ledger is replayed with candidates, and a file {endings}"
+        )
     if reader is None:
-        what = "a folder" if path.is_dir() else "no such file"
-        raise ConfigError(f"rows: {path} is {what}: {kinds}")
+        raise ConfigError(f"rows: {path} {endings}; import another tool's log into a ledger, and replay that")
     return _readable(path, reader(path))
+
+
+def _neighbour(path: Path) -> str:
+    """The file or folder beside it that may have been meant."""
+    try:
+        return nearest_hint(path.name, sorted(one.name for one in path.parent.iterdir()))
+    except OSError:
+        return ""
 
 
 def _readable(path: Path, rows: Iterator[Any]) -> Iterator[Any]:

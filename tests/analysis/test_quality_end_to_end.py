@@ -425,3 +425,15 @@ def test_another_judge_opens_a_new_watch_and_says_so(tmp_path):
     with ledger_of(tmp_path / "half", np.ones(110), details=details, comparator="judge") as ledger:
         ledger.score(*marks([(1.0, 0.0)] * 55, "judge: two", "judge"))
         assert "several judges (judge: one on 55, judge: two on 55 pairs)" in repr(ab(ledger))
+
+
+def test_what_is_missing_after_some_marks_is_marks_and_no_calls(tmp_path: Path) -> None:
+    """Regression: a verdict by people's marks asked for more pairs and dollars, while pairs waited."""
+    with ledger_of(tmp_path, np.full(120, 0.5)) as ledger:
+        for number, check in enumerate(checks := rl.spot_checks(ledger, 40, by="ana")):
+            checks.say(check, check.primary_is if number % 13 == 0 else "equal")
+        one = rl.verdict(ledger, now=NOW.to_pydatetime()).of(NAME)
+    assert (one.basis, one.verdict, one.pairs, one.of_pairs) == ("scores", "inconclusive", 40, 120)
+    assert "more scored pairs" in one.missing and "80 pairs wait to be scored" in one.missing
+    assert "time and no calls" in one.missing
+    assert "if they are scored" in one.comparing and "$" not in one.comparing

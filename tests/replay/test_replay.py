@@ -283,7 +283,10 @@ def always(pair: Any) -> float:
     ("rows", "arguments", "message"),
     [
         ("missing.jsonl", {}, "does not exist"),
-        ("rows.xlsx", {}, "must end in"),
+        ("rows.xlsx", {}, "does not exist; a file of rows must end in"),
+        (Path(__file__).with_suffix(".pyy"), {}, "did you mean 'test_replay.py'"),
+        (Path(__file__), {}, "test_replay.py must end in .*import another tool's log"),
+        (Path(__file__).parent, {}, "is a folder: a ledger is replayed with candidates"),
         ({"prompt": "x"}, {}, "expected a path"),
         (17, {}, "expected a path"),
         ([], {"concurrency": 0}, "concurrency"),

@@ -39,6 +39,11 @@ class PointEstimates:
         nothing = 1 - sum(share for _, share in self.approvals)
         told += [f"others in {percent(rest)}"] if rest > 0 else []
         told += [f"nothing in {percent(nothing)}"] if nothing > _ROUNDING else []
+        if not self.approvals:
+            return (
+                f"Beside it, no candidate's point estimate is within the margin in any of {self.draws:,} "
+                f"draws of {counted(self.rows, 'inputs')}."
+            )
         wrong = f"{percent(self.wrong_share)} approve one that the race found beyond the margin"
         if self.unsettled_share > 0:
             wrong += f", {percent(self.unsettled_share)} one that it has not settled"

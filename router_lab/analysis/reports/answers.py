@@ -412,15 +412,15 @@ def _outlook(row: Mapping[str, Any], ahead: _Ahead, margin: float, *, is_futile:
             f"{leans} by all calls, which one look will not settle at {limit}; of distinct inputs, each "
             f"counted once, about {count(ahead.more)} more{price} would"
         )
-    spread = f"{count(ahead.low)} to {count(ahead.high)}"
+    spread = "" if ahead.low == ahead.high else f" ({count(ahead.low)} to {count(ahead.high)})"
     once = " in one look, though not for the exit" if is_futile else ""
     if waiting:
         return (
-            f"{leans}: about {count(ahead.more)} more scored pairs{price} would settle it at {limit}{once} "
-            f"({spread}); {counted(waiting, 'pairs', 'wait')} to be scored (rl.spot_checks), which costs "
+            f"{leans}: about {count(ahead.more)} more scored pairs{price} would settle it at {limit}{once}"
+            f"{spread}; {counted(waiting, 'pairs', 'wait')} to be scored (rl.spot_checks), which costs "
             "people's time and no calls"
         )
-    return f"{leans}: about {count(ahead.more)} more pairs{price} would settle it at {limit}{once} ({spread})"
+    return f"{leans}: about {count(ahead.more)} more pairs{price} would settle it at {limit}{once}{spread}"
 
 
 def _unscored(row: Mapping[str, Any]) -> int:
