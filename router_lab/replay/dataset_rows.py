@@ -177,7 +177,7 @@ def _file(path: Path) -> Iterator[Any]:
     if not path.exists():
         kinds = f"; a file of rows {endings}" if reader is None else ""
         raise ConfigError(f"rows: {path} does not exist{_neighbour(path)}{kinds}")
-    if path.is_dir():
+    if reader is None and path.is_dir():
         raise ConfigError(
             f"rows: {path} is a folder: a ledger is replayed with candidates, and a file {endings}"
         )
