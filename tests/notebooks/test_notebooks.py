@@ -100,6 +100,8 @@ def test_every_notebook_runs_on_a_users_ledger_and_quietly(
     folder.mkdir()
     out.mkdir()
     shutil.copy(NOTEBOOKS / name, folder)
+    for beside in ("config", "data"):
+        (tmp_path / beside).symlink_to(NOTEBOOKS.parent / beside)
     capfd.readouterr()
     execute(folder, written, out)
     said = capfd.readouterr()
