@@ -17,7 +17,6 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
-from router_lab.arrow import pa
 from router_lab.errors import LedgerError, ReplacedFilesError
 from router_lab.ledger.content import is_hash
 from router_lab.records import Score, Side
@@ -97,10 +96,10 @@ def _new(pair: Mapping[str, Any], row: Row, scorer: Scorer, known: Collection[st
 
 
 def _wanted(column: str, values: Iterable[str]) -> Any:
-    """An Ibis table of one column, to filter others by."""
-    import ibis
+    """Not imported before, likewise."""
+    from router_lab.ledger.reading.queries import texts_table
 
-    return ibis.memtable(pa.table({column: pa.array(list(values), pa.string())}))
+    return texts_table(column, values)
 
 
 def _known(tables: Any, wanted: Any) -> frozenset[str]:

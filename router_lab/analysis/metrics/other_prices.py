@@ -50,7 +50,9 @@ def reprice(
         for alias in aliases
     ]
     keys = names_of(by)
-    found = pd.concat(frames, ignore_index=True).sort_values([*keys, "repriced_usd"], kind="stable")
+    found = pd.concat(frames, ignore_index=True).sort_values(
+        [*keys, "repriced_usd", "unrecorded_usd"], kind="stable"
+    )
     first = [*keys, "at_prices_of"]
     return found[[*first, *(name for name in found if name not in first)]].reset_index(drop=True)
 

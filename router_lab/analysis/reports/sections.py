@@ -293,12 +293,13 @@ def quality_section(shown: Mapping[str, pd.DataFrame]) -> list[str]:
 
 
 def _nothing_changed(frame: pd.DataFrame) -> str:
-    seen = int((frame["observations"] > 0).sum())
-    unseen = f"{len(frame) - seen:,} series of pairs, cost, latency and tokens with too little to say"
+    if frame.empty:
+        return "Nothing is watched yet"
+    seen, kinds = int((frame["observations"] > 0).sum()), "series of pairs, cost, latency and tokens"
+    unseen = f"{len(frame) - seen:,} {kinds} with too little to say"
     if not seen:
-        return f"Whether anything changed is unknown: {unseen}" if len(frame) else "Nothing is watched yet"
-    rest = f", and {unseen}" if seen < len(frame) else ""
-    return f"Nothing changed, in {seen:,} series of pairs, cost, latency and tokens{rest}"
+        return f"Whether anything changed is unknown: {unseen}"
+    return f"Nothing changed, in {seen:,} {kinds}" + (f", and {unseen}" if seen < len(frame) else "")
 
 
 def drift_section(report: Findings) -> list[str]:

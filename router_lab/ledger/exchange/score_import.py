@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import pandas as pd
 
 from router_lab.arguments import choice
-from router_lab.arrow import pa
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed
@@ -28,6 +27,7 @@ from router_lab.ledger.exchange.score_files import (
     RatingProblem,
     Ratings,
 )
+from router_lab.ledger.reading.queries import texts_table
 from router_lab.ledger.scores import check_signature, store_scores
 from router_lab.ledger.values import as_text, shown
 from router_lab.records import BOTH_ANSWERED, Score, ScoreKind, Side
@@ -123,12 +123,18 @@ def import_scores(
 def _unrated(tables: Any, rated: Collection[str], by: str) -> int:
     """How many pairs of the same task types, models and runs `by` has not rated, now or before."""
     pairs = tables.comparisons
-    pairs = pairs.filter(~pairs.is_noise & pairs.status.isin(list(BOTH_ANSWERED)))
-    rows = pairs.select("comparison_id", "status", "shadow_ending", *_OF_ONE_KIND).to_pyarrow().to_pylist()
-    known = {*rated, *(comparison_id for comparison_id, _ in _imported_before(tables, by))}
-    kinds = {tuple(row[one] for one in _OF_ONE_KIND) for row in rows if row["comparison_id"] in rated}
-    alike = [row for row in rows if _has_answers(row) and tuple(row[one] for one in _OF_ONE_KIND) in kinds]
-    return sum(row["comparison_id"] not in known for row in alike)
+    has_answers = (pairs.status == "complete") | (
+        pairs.status.isin(list(BOTH_ANSWERED)) & pairs.shadow_ending.notnull()
+    )
+    pairs = pairs.filter(~pairs.is_noise & has_answers)
+    now = pairs.semi_join(texts_table("comparison_id", rated), "comparison_id")
+    kinds = now.select(**{f"{name}_rated": now[name] for name in _OF_ONE_KIND}).distinct()
+    alike = pairs.semi_join(
+        kinds, [pairs[name].identical_to(kinds[f"{name}_rated"]) for name in _OF_ONE_KIND]
+    )
+    before = {comparison_id for comparison_id, _ in _imported_before(tables, by)}
+    missing = alike.anti_join(texts_table("comparison_id", {*rated, *before}), "comparison_id")
+    return int(missing.count().to_pyarrow().as_py())
 
 
 def _told(name: str, problems: Sequence[RatingProblem]) -> str:
@@ -198,14 +204,11 @@ def _has_answers(pair: Pair) -> bool:
 
 def _pairs(tables: Any, on: On, keys: Sequence[str]) -> Iterator[tuple[str, Pair]]:
     """The pairs of each key, noise pairs left out."""
-    import ibis
-
     names = ("comparison_id", "status", "shadow_ending", *NARROWING)
     pairs = tables.comparisons.filter(~tables.comparisons.is_noise)
     asked = {hashed(key) if on == "prompt" else key: key for key in keys}
     asked |= {key: key for key in keys}
-    wanted = ibis.memtable(pa.table({"wanted": pa.array(list(asked), pa.string())}))
-    for found in _keyed(tables, pairs, on, wanted):
+    for found in _keyed(tables, pairs, on, texts_table("wanted", asked)):
         rows = found.select("key", *names).distinct().order_by("comparison_id").to_pyarrow()
         for row in rows.to_pylist():
             yield asked[row["key"]], row

@@ -8,17 +8,24 @@ once as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import ibis
 import ibis.expr.operations as ops
 
+from router_lab.arrow import pa
 from router_lab.ledger.reading.tables import Tables, unbound_tables
 
 # What Ibis makes known to the database before it runs an expression.
 _NEEDS_IBIS = (ops.InMemoryTable, ops.SQLQueryResult, ops.ScalarUDF, ops.AggUDF)
+
+
+def texts_table(column: str, texts: Iterable[str | None]) -> Any:
+    """An Ibis table of one column, to filter others by."""
+    return ibis.memtable(pa.table({column: pa.array(list(texts), pa.string())}))
 
 
 def arrow_table(expression: Any) -> Any:

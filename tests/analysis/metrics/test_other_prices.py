@@ -127,6 +127,16 @@ def test_a_report_of_an_imported_month_says_what_it_would_be_elsewhere(month: Pa
     assert "on qwen" not in out.read_text("utf-8")
 
 
+def test_the_cheapest_is_told_where_no_cost_was_recorded(tmp_path: Path) -> None:
+    """Regression: models stood as in the configuration, and its first was told as the cheapest."""
+    row = {"id": "c1", "started_at": "2026-10-01T10:00:00Z", "model": "m", "tokens_in": 900, "tokens_out": 9}
+    (tmp_path / "log.jsonl").write_text(json.dumps(row), "utf-8")
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.import_file(tmp_path / "log.jsonl", "jsonl")
+        page = analysis.report(ledger, config=SETTINGS, pictures=False).html()
+    assert "1 billed attempt without a recorded cost would be $0.0000909 on qwen" in page
+
+
 def test_calls_without_a_recorded_cost_are_told_apart(tmp_path: Path, capsys: Any) -> None:
     """Regression: they were counted as free of charge, and among those whose cost was compared."""
     rows = [
