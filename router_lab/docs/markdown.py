@@ -35,10 +35,5 @@ def block(language: str, text: str) -> str:
     return f"{fence}{language}\n{text.rstrip()}\n{fence}\n"
 
 
-def anchor(name: str) -> str:
-    """What a link to a heading calls it."""
-    return f"({name})="
-
-
 def _cell(text: str) -> str:
     return re.sub(r"(?<!\\)\|", r"\\|", text).replace("\n", " ")

@@ -22,7 +22,6 @@ from router_lab.sim.asked import Turn
 
 Version = tuple[int, int, int]
 
-LATEST: Version = (0, 33, 0)
 IMAGE_TOKENS = 768
 
 

@@ -108,11 +108,6 @@ class Shadows:
         """Shadows on the wire now."""
         return len(self._running)
 
-    @property
-    def queued(self) -> int:
-        """Shadows waiting for a place."""
-        return len(self._queue)
-
     def offer(self, pairings: Iterable[Pairing], primary: FinishedJob) -> None:
         """Take the pairs of a primary that is done. Returns at once and raises nothing."""
         for pairing in pairings:
