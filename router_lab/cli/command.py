@@ -7,9 +7,11 @@ Exit codes: 0 done, 1 a check found something wrong, 2 the command or its config
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import router_lab
 from router_lab.cli import (
@@ -83,13 +85,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = parsed.run(parsed)
         sys.stdout.flush()  # a disk that does not take it says so here, not when the interpreter ends
     except (ConfigError, RoutingError) as error:
-        print(f"router-lab: {error}", file=sys.stderr)
+        print(f"router-lab: {_with_options(str(error), vars(parsed))}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         print(f"router-lab: {missing(error)}", file=sys.stderr)
         return 2
     except RouterLabError as error:
-        print(f"router-lab: {type(error).__name__}: {error}", file=sys.stderr)
+        said = _with_options(str(error), vars(parsed))
+        print(f"router-lab: {type(error).__name__}: {said}", file=sys.stderr)
         return 3
     except KeyboardInterrupt:
         print("router-lab: interrupted", file=sys.stderr)
@@ -102,6 +105,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _give_up_output()
         return 3
     return code
+
+
+def _with_options(message: str, given: Mapping[str, Any]) -> str:
+    """The message with a keyword of Python, `task_type='x'`, as this command's option, `--task-type 'x'`."""
+
+    def option(found: re.Match[str]) -> str:
+        name = found[1] if found[1] in given else found[1].removesuffix("s")
+        if name not in given:
+            return found[0]
+        return f"--{name.replace('_', '-')}" + (" " if found[2] is None and found[3] else "")
+
+    return re.sub(r"\b([a-z_]+)=(?!False|None)(True\b)?(?=(['\"\w(\[])?)", option, message)
 
 
 def _give_up_output() -> None:

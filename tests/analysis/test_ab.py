@@ -171,7 +171,7 @@ def test_sampling_weights_undo_unequal_sampling():
     [
         (lambda f: f.head(9), "9 distinct inputs"),
         (lambda f: f.assign(input_hash="same"), "1 distinct input,"),
-        (lambda f: f.assign(comparator=["a", "b"] * 100), "several comparators"),
+        (lambda f: f.assign(comparator=["a", "b"] * 100), "several comparators (a, b): filter"),
         (lambda f: f.assign(shadow_model=["a", "b"] * 100), "several shadow models"),
         (lambda f: f.assign(primary_model=["a", "b"] * 100), "several primary models"),
         (lambda f: f.assign(shadow_parameters=["{}", '{"temperature":1.0}'] * 100), "several parameters"),
@@ -269,7 +269,8 @@ def test_empty_and_single_rows_are_answers_not_errors():
     ("call", "words"),
     [
         (lambda: ab(pairs_frame([1.0]).drop(columns="agreement")), "agreement"),
-        (lambda: ab(pairs_frame([1.0]), by="nope"), "nope"),
+        (lambda: ab(pairs_frame([1.0]), by="nope"), "'nope'; it has task_type, "),
+        (lambda: ab(pairs_frame([1.0]), by="tasktype"), "; did you mean 'task_type'"),
         (lambda: ab(pairs_frame([1.0]), cluster="nope"), "nope"),
         (lambda: ab(pairs_frame([1.0]), margin=2), "margin"),
         (lambda: ab(pairs_frame([1.0]), alpha=0), "alpha"),

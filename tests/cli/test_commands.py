@@ -313,6 +313,7 @@ def test_mistakes_on_the_command_line_of_a_ledger_are_said(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "spend.json").write_text(json.dumps([SPEND]), encoding="utf-8")
     assert main(["ledger", "import", "spend.json", "--source", "litellm"]) == 0
+    (tmp_path / "rated.csv").write_text("a,b\n1,2\n", encoding="utf-8")
     reconcile = ["reconcile", "cost.csv", "--provider", "unknown"]
     for arguments, said in (
         (["prune", "--before", "0001-01-01T00:00:00+05:00"], "before the year 1"),
@@ -320,6 +321,10 @@ def test_mistakes_on_the_command_line_of_a_ledger_are_said(
         ([*reconcile, "--column", "date=a", "--column", "date=b"], "date is 'a' already"),
         ([*reconcile, "--column", "date"], "write it as OURS=THEIRS"),
         (["import", "spend.json", "--source", "litellm", "--config", "no.yaml"], "no.yaml"),
+        # What Python calls a keyword is an option here.
+        (["import-scores", "rated.csv", "--by", "ana"], "Name it with --column, or say --on\n"),
+        (["import-scores", "rated.csv", "--by", "judge"], "--by 'judge': "),
+        (["export", "--table", "attempt", "--out", "a.csv"], "--table 'attempt': choose one of "),
     ):
         assert main(["ledger", *arguments]) == 2
         assert said in capsys.readouterr().err

@@ -21,6 +21,8 @@ from router_lab.analysis.evidence.ladder import BESIDE, KINDS, PREFIX, SCORED, c
 from router_lab.analysis.ledger_tables import ACCEPTED, tables_if_any
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed, is_hash
+from router_lab.ledger.schema import COMPARISONS
+from router_lab.nearest import nearest_hint
 from router_lab.records import BOTH_ANSWERED
 from router_lab.router.answers.blank import is_blank
 
@@ -50,6 +52,21 @@ _GAVE_NOTHING: dict[str, Collection[str]] = {
 
 # How the error of a shadow begins that did answer, but with nothing that could be used.
 _UNUSABLE = "ResponseParseError"
+
+# Stored columns by which pairs are told apart; the others are ids, times, texts and amounts.
+_GROUPS = (
+    "task_type",
+    "primary_model",
+    "shadow_model",
+    "primary_alias",
+    "shadow_alias",
+    "prompt_version",
+    "comparator",
+    "judge",
+    "origin",
+    "status",
+    "run_id",
+)
 
 # Few values over many rows: as categories they are told apart at once.
 _USES = pd.CategoricalDtype(
@@ -315,11 +332,20 @@ def _kept_scores(frame: pd.DataFrame, scored_by: str | None) -> pd.DataFrame:
     return frame.drop(columns=[f"{one}primary_score" for one in others], errors="ignore")
 
 
+def absent_column(name: str, frame: pd.DataFrame) -> ConfigError:
+    """The error for a column that pairs do not have: the nearest name, and what they can be grouped by."""
+    columns = [str(column) for column in frame.columns]
+    others = {*COMPARISONS.names, "is_likeness", "shadow_answered", "shadow_error"}
+    marked = tuple(prefix for prefix in PREFIX.values() if prefix)
+    own = [one for one in columns if one not in others and not one.startswith(marked)]
+    groups = [one for one in _GROUPS if one in columns] + [one for one in own if one not in _GROUPS]
+    hint = nearest_hint(name, groups)
+    return ConfigError(f"pairs has no column {name!r}; it has {', '.join(groups) or 'none'}{hint}")
+
+
 def _require(frame: pd.DataFrame, by: str) -> None:
     if by not in frame:
-        raise ConfigError(
-            f"pairs has no column {by!r}; it has {', '.join(map(str, frame.columns)) or 'none'}"
-        )
+        raise absent_column(by, frame)
     scores = [{f"{prefix}primary_score", f"{prefix}shadow_score"} for prefix in PREFIX.values()]
     if not {"agreement", "preference"} & set(frame.columns) and not any(
         pair <= set(frame.columns) for pair in scores

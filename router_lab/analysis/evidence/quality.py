@@ -410,7 +410,10 @@ def _mixtures(found_evidence: Evidence) -> list[Finding]:
     found, evidence = [], found_evidence.rows
     comparators = distinct_values(evidence["comparator"])
     if len(comparators) > 1 and not found_evidence.is_quality:
-        message = f"several comparators ({', '.join(comparators)}): compare again with one, or filter"
+        kinds = distinct_values(evidence["task_type"]) if "task_type" in evidence else []
+        remedy = "judge one task type, or compare" if len(kinds) > 1 else "filter to one, or compare"
+        of_kinds = f" of {len(kinds)} task types" if len(kinds) > 1 else ""
+        message = f"several comparators ({', '.join(comparators)}){of_kinds}: {remedy} again"
         found.append(Finding("mixed_comparators", message, refuses=True))
     for side in ("primary", "shadow"):
         models = distinct_values(evidence[f"{side}_model"]) or distinct_values(evidence[f"{side}_alias"])

@@ -268,6 +268,16 @@ def test_one_task_type_of_several_and_those_below_it():
     assert rl.race(pairs, task_type="a").state("one") is RaceState.WITHIN
 
 
+def test_a_replay_of_two_task_types_by_two_comparators_says_to_judge_one():
+    likeness = {"agreement": 1.0, "run_id": "week", "primary_score": np.nan, "shadow_score": np.nan}
+    kinds = {"label": "classify", "json": "extract"}
+    both = [scored({"one": 0.0}, **likeness, comparator=by, task_type=kind) for by, kind in kinds.items()]
+    told = rl.race(pd.concat(both), run_id="week").frame["reason"].item()
+    assert told == (
+        "several comparators (json, label) of 2 task types: judge one task type, or compare again"
+    )
+
+
 def test_hostile_names_are_escaped():
     name = "<script>x</script>\x1b[31m"
     found = rl.race(scored({name: 0.0}))
