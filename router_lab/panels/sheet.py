@@ -32,8 +32,6 @@ from router_lab.shown.style import (
 if TYPE_CHECKING:
     import pandas as pd
 
-# A notebook shows the panels of bigger ledgers at once, and their figures when they have been read.
-READ_ASIDE_ABOVE = 1_000_000
 _READING = "Reading the ledger …"
 
 _MOST_ROWS = 25
@@ -64,11 +62,12 @@ class Sheet:
 class SheetPanel(Panel[Sheet]):
     """Base of the panels that show figures. A subclass names its title, makes controls and reads a sheet.
 
-    Of a ledger with more than `READ_ASIDE_ABOVE` attempts a notebook first shows the empty panel; asking for
-    its `selection()` or `plot` waits for them.
+    Of a ledger with more than `read_aside_above` attempts a notebook first shows the empty panel; asking for
+    its `selection()` or `plot` waits for the figures.
     """
 
     heading = ""
+    read_aside_above = 1_000_000
     _open: Callable[[], Any]
 
     def __init__(self, *controls: widgets.Widget, opened: Sequence[widgets.Widget] = ()) -> None:
@@ -83,7 +82,7 @@ class SheetPanel(Panel[Sheet]):
             *opened,
             self._body,
         )
-        if _in_a_notebook() and arrow_of(self._open().attempts.count()).as_py() > READ_ASIDE_ABOVE:
+        if _in_a_notebook() and arrow_of(self._open().attempts.count()).as_py() > self.read_aside_above:
             self._read_aside()
         else:
             self.refresh()

@@ -17,6 +17,7 @@ from router_lab.router.answers.blank import is_blank
 from router_lab.router.answers.endings import ending
 from router_lab.router.answers.tool_calls import is_call, read_calls
 from router_lab.router.comparators.compare import (
+    COMPARATOR_S,
     Comparator,
     Judge,
     Pair,
@@ -52,6 +53,7 @@ class Scorer:
         self._default = name
         self._options = options or {}
         self._routes = None if settings is None else RouteTable(settings)
+        self._within_s = COMPARATOR_S if settings is None else settings.shadow.comparator_timeout_s
         self._made: dict[str, Comparator] = {}
         if name is not None:
             self._get(name, self._options)
@@ -72,7 +74,7 @@ class Scorer:
             shadow_tool_calls=completion.tool_calls,
             shadow_ending=_ending(completion),
         )
-        verdict = await compare_aside(self._for(row), _beside_expected(answer, row))
+        verdict = await compare_aside(self._for(row), _beside_expected(answer, row), within_s=self._within_s)
         return verdict.agreement, verdict.reason
 
     def score_stored(

@@ -126,6 +126,7 @@ class Router:
             Misconfigurations(settings.models, self._alerts),
             self._secrets,
             keep_content=settings.ledger.content == "full",
+            comparator_timeout_s=settings.shadow.comparator_timeout_s,
         )
         shadows = partial(Shadows, settings=settings.shadow, switch=ledger.switch, writer=pairs, calls=calls)
         self._thread = LoopThread("router-lab", at_exit=partial(_close, states, self._alerts, EXIT_GRACE_S))

@@ -371,6 +371,8 @@ class ShadowSettings(Section):
     """Shadows in flight at most."""
     max_queued: PositiveInt = 256
     """Shadows that wait at most; beyond that they are dropped, which leaves a row."""
+    comparator_timeout_s: Positive = 30.0
+    """Seconds that comparing two answers may take; a pair that takes longer has no agreement."""
 
 
 class BreakerSettings(Section):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import stat
 import subprocess
 import sys
 import textwrap
@@ -21,10 +23,7 @@ from ledger_rows import NOON, make_call, pair
 
 from router_lab.errors import LedgerError
 from router_lab.ledger import Ledger
-from router_lab.ledger.disk.sealed_storage import LocalFiles
-from router_lab.ledger.reading.reader import Reader
 from router_lab.ledger.schema import SCHEMA_VERSION
-from router_lab.ledger.sealed.parquet import DayFile
 from router_lab.records import Score
 
 JOURNAL = "_journal.sqlite"
@@ -82,18 +81,19 @@ async def test_files_replaced_between_looking_and_reading(
     """Made certain here; left to chance it takes about a second of compaction in a loop."""
     folder = tmp_path / "ledger"
     await two_files(folder)
-    looked, views = [], Reader.views
+    really, replaced = os.stat, []
 
-    def then_compact(self: Reader, names: Any, **options: Any) -> Any:
-        found = views(self, names, **options)
-        if not looked:
-            looked.append(names)
+    def replaces_first(path: Any, *given: Any, **named: Any) -> os.stat_result:
+        """Each file is looked at before it is opened, after the journal has told of it."""
+        if not replaced and str(path).endswith(".parquet"):
+            replaced.append(path)
             with Ledger(folder) as other:
-                other.compact()
-        return found
+                assert other.compact() == 1
+        return really(path, *given, **named)
 
-    monkeypatch.setattr(Reader, "views", then_compact)
+    monkeypatch.setattr(os, "stat", replaces_first)
     assert USES[use](Ledger(folder), folder) == 2
+    assert len(replaced) == 1
 
 
 async def test_other_machines_see_each_row_once_after_a_killed_compaction(
@@ -106,11 +106,11 @@ async def test_other_machines_see_each_row_once_after_a_killed_compaction(
             await make_call(ledger)
             ledger.seal()
 
-        def killed(*_: object) -> None:
+        def killed(*_: object, **__: object) -> None:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(LocalFiles, "remove", killed)
+            patch.setattr(os, "unlink", killed)
             with pytest.raises(KeyboardInterrupt):
                 ledger.compact()
         assert len(list(sealed.rglob("*.parquet"))) == 3
@@ -134,13 +134,14 @@ async def test_what_is_being_written_is_in_no_readers_way(
         await make_call(ledger)
         ledger.seal()
         await make_call(ledger)
-        heights, write = [], DayFile.write
+        heights, really = [], os.fsync
 
-        def written(self: DayFile, data: Any) -> None:
-            write(self, data)
-            heights.append(pl.read_parquet(tmp_path / "attempts").height)
+        def looked_at(descriptor: int) -> None:
+            really(descriptor)
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):  # the new file is whole, and has no name yet
+                heights.append(pl.read_parquet(tmp_path / "attempts").height)
 
-        monkeypatch.setattr(DayFile, "write", written)
+        monkeypatch.setattr(os, "fsync", looked_at)
         ledger.seal()
         assert heights == [1]
 

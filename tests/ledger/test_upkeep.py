@@ -216,15 +216,15 @@ async def test_counters_and_calibration_of_made_up_names_are_pruned_with_their_r
         assert ledger.verify().ok, ledger.verify()
 
 
-async def test_calibration_is_bounded_however_many_names_there_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(calibration, "MOST_STORED", 3)
+async def test_calibration_is_bounded_however_many_names_there_are(tmp_path: Path) -> None:
+    stored = range(3 + calibration.MOST_STORED)
     with Ledger(tmp_path) as ledger:
-        for number in range(6):
+        for number, names in enumerate((*((one,) for one in stored[:3]), stored[3:])):
             intent = lost(started_at=NOON + timedelta(seconds=number))
             await ledger.accounts.open_attempt(intent, 0.01, [])
-            await ledger.accounts.settle(intent, [(f"tokens/{number}", lambda _: b"learnt")])
+            await ledger.accounts.settle(intent, [(f"tokens/{one}", lambda _: b"learnt") for one in names])
         ledger.seal()
     with Ledger(tmp_path) as ledger:
-        assert [number for number in range(6) if ledger.accounts.calibration(f"tokens/{number}")] == [3, 4, 5]
+        asked = (*stored[:6], stored[-1])
+        kept = [one for one in asked if ledger.accounts.calibration(f"tokens/{one}")]
+        assert kept == [3, 4, 5, stored[-1]]

@@ -22,7 +22,6 @@ from router_lab.panels import (
     TruncationPanel,
     VerdictPanel,
     dashboard,
-    sheet,
 )
 from router_lab.panels.sheet import SheetPanel, frame_html
 from router_lab.panels.truncation_panel import _suspects
@@ -186,14 +185,16 @@ async def test_in_a_notebook_a_tab_is_read_aside_and_then_shown(written: rl.Ledg
     assert isinstance(board.children[4].children[0], SpendPanel)
 
 
+def read_aside(kind: type[SheetPanel]) -> Any:
+    """A panel of this kind to which every ledger is a big one."""
+    return type(kind.__name__, (kind,), {"read_aside_above": 0})
+
+
 @pytest.mark.few(2)
 @pytest.mark.parametrize("kind", [SpendPanel, MonitorPanel, TruncationPanel, DivisorPanel, VerdictPanel])
-async def test_in_a_notebook_a_big_ledger_is_read_aside(
-    written: rl.Ledger, monkeypatch: pytest.MonkeyPatch, kind: type[SheetPanel]
-) -> None:
+async def test_in_a_notebook_a_big_ledger_is_read_aside(written: rl.Ledger, kind: type[SheetPanel]) -> None:
     at_once = await asyncio.to_thread(kind, written)
-    monkeypatch.setattr(sheet, "READ_ASIDE_ABOVE", 0)
-    panel, shown = kind(written), asyncio.Event()
+    panel, shown = read_aside(kind)(written), asyncio.Event()
     panel._body.observe(lambda _: shown.set(), names="value")
     assert "Reading the ledger" in panel._repr_mimebundle_()["text/html"]
     assert "Reading the ledger" in repr(panel)
@@ -202,11 +203,8 @@ async def test_in_a_notebook_a_big_ledger_is_read_aside(
     assert panel._repr_mimebundle_()["text/html"] == at_once._repr_mimebundle_()["text/html"]
 
 
-async def test_figures_asked_for_while_they_are_read_are_waited_for(
-    written: rl.Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sheet, "READ_ASIDE_ABOVE", 0)
-    panel = SpendPanel(written)
+async def test_figures_asked_for_while_they_are_read_are_waited_for(written: rl.Ledger) -> None:
+    panel = read_aside(SpendPanel)(written)
     assert panel.selection()["cost_usd"].sum() > 0
     assert "Where the money went" in panel._repr_mimebundle_()["text/html"]
     assert "Reading" not in repr(panel)

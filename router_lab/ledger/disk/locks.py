@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import threading
 import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from router_lab.errors import LedgerError
+from router_lab.errors import ConfigError, LedgerError
 from router_lab.ledger.disk.disk_problems import explain
 from router_lab.ledger.disk.lock_holder import LockHolder, holder_of
 from router_lab.plain_files import NotPlainError, check_plain
@@ -23,27 +25,65 @@ WRITE_LOCK = "write.lock"
 # The owner of the intents of a batch begins so. They live as long as the batch is out, whoever wrote them.
 BATCH_OWNER = "batch-"
 
-# A holder that does nothing for so long (stopped, in a paused container) is waited for no longer.
-IDLE_S = 30.0
-# The same where it was waited for in vain a moment ago, so that closing does not wait as often as it tries.
-IDLE_AGAIN_S = 2.0
-# Most waits are over before it is worth asking who holds the lock.
-_LOOK_AFTER_S = 0.5
+# Says how many seconds an idle holder is waited for.
+WAIT_VARIABLE = "ROUTER_LAB_LOCK_WAIT_S"
+
 # How often a lock is asked for where no thread can wait for it.
 _POLL_S = 0.005
-# The longest wait for a holder that nobody can see, and for one that works, such as a compaction of years.
-UNSEEN_S = 120.0
-LONGEST_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class LockWaits:
+    """How many seconds a lock is waited for, by what its holder does meanwhile."""
+
+    idle_s: float = 30.0
+    """For a holder that does nothing: it is stopped, or its container is paused."""
+    idle_again_s: float = 2.0
+    """The same after a wait in vain, so that closing does not wait as often as it tries."""
+    unseen_s: float = 120.0
+    """For a holder that nobody can see."""
+    longest_s: float = 600.0
+    """For a holder that works, such as a compaction of years."""
+    look_after_s: float = 0.5
+    """Before it is worth asking who the holder is: most waits are over by then."""
+
+    @classmethod
+    def from_environment(cls) -> LockWaits:
+        """`ROUTER_LAB_LOCK_WAIT_S` seconds (default 30) for an idle holder, the others in proportion.
+
+        Raises `ConfigError` for a value that is no number above 0.
+        """
+        written = os.environ.get(WAIT_VARIABLE, "").strip()
+        if not written:
+            return cls()
+        try:
+            idle_s = float(written)
+        except ValueError:
+            idle_s = math.nan
+        if not 0 < idle_s < math.inf:
+            raise ConfigError(
+                f"{WAIT_VARIABLE} is {written[:40]!r}: set it to seconds above 0, such as 30, or unset it"
+            )
+        usual = cls()
+        return cls(
+            idle_s=idle_s,
+            idle_again_s=min(usual.idle_again_s, idle_s),
+            unseen_s=usual.unseen_s * idle_s / usual.idle_s,
+            longest_s=usual.longest_s * idle_s / usual.idle_s,
+            look_after_s=min(usual.look_after_s, idle_s),
+        )
 
 
 class FileLock:
     """An exclusive lock on a file between processes (and between instances in one process).
 
-    The file's folder is made if a cleaner took it. Raises `LedgerError` when the file cannot be opened.
+    `waits` are, by default, what the environment says. The file's folder is made if a cleaner took it.
+    Raises `LedgerError` when the file cannot be opened, `ConfigError` as `LockWaits.from_environment` does.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, waits: LockWaits | None = None) -> None:
         self.path = path
+        self._waits = LockWaits.from_environment() if waits is None else waits
         self._wait: _Wait | None = None
         try:
             mode = _folder_mode(path.parent) & 0o666  # as open as its folder
@@ -58,14 +98,14 @@ class FileLock:
     def acquire(self) -> None:
         """Wait until the lock is ours; waiters are served in the order they came.
 
-        Raises `LedgerError`, naming the holder and the remedy, when that does nothing for `IDLE_S`.
+        Raises `LedgerError`, naming the holder and the remedy, when that does nothing for too long.
         """
-        idle_s = IDLE_AGAIN_S
+        idle_s = self._waits.idle_again_s
         if self._wait is None or not self._wait.resume():
             self._wait = None
             if self.try_acquire():
                 return
-            idle_s = IDLE_S
+            idle_s = self._waits.idle_s
             try:
                 self._wait = _Wait(self._descriptor)
             except RuntimeError:  # no thread is to be had, as since Python 3.12 while the interpreter exits
@@ -88,13 +128,15 @@ class FileLock:
             time.sleep(_POLL_S)
 
     def _wait_out(self, wait: _Wait, idle_s: float) -> None:
-        if wait.succeeded.wait(_LOOK_AFTER_S):
+        waits = self._waits
+        if wait.succeeded.wait(waits.look_after_s):
             return
-        waited, before = _LOOK_AFTER_S, holder_of(*self._identity)
+        waited, before = waits.look_after_s, holder_of(*self._identity)
         while not wait.succeeded.wait(idle_s):
             waited += idle_s
             now = holder_of(*self._identity)
-            longest = LONGEST_S if now.has_worked_since(before) else UNSEEN_S if now.pid is None else idle_s
+            at_rest_s = waits.unseen_s if now.pid is None else idle_s
+            longest = waits.longest_s if now.has_worked_since(before) else at_rest_s
             if waited >= longest:
                 raise _held_up(self.path, waited, now)
             before = now

@@ -158,10 +158,13 @@ def compare(comparator: Comparator, pair: Pair) -> PairVerdict:
         return PairVerdict(None, f"{type(error).__name__}: {error}"[:500], failed=True)
 
 
-async def compare_aside(comparator: Comparator, pair: Pair, worker: Worker | None = None) -> PairVerdict:
+async def compare_aside(
+    comparator: Comparator, pair: Pair, worker: Worker | None = None, *, within_s: float = COMPARATOR_S
+) -> PairVerdict:
     """As `compare`, beside the event loop where it may take a while: for long answers and a user's code.
 
-    What is not a user's is compared by the `worker`, if there is one.
+    What is not a user's is compared by the `worker`, if there is one. A comparison that takes more than
+    `within_s` seconds has failed.
     """
     size = max(len(pair.primary_text), len(pair.shadow_text))
     if size > MAX_CHARS:
@@ -174,8 +177,8 @@ async def compare_aside(comparator: Comparator, pair: Pair, worker: Worker | Non
     work = partial(compare, comparator, pair)
     try:
         if worker is not None and not _is_users(texts):
-            return await worker.run(work, within_s=COMPARATOR_S)
-        return await aside(work, within_s=COMPARATOR_S)
+            return await worker.run(work, within_s=within_s)
+        return await aside(work, within_s=within_s)
     except TookTooLongError as error:
         return PairVerdict(None, f"the comparator {error}", failed=True)
 

@@ -74,6 +74,7 @@ class PairWriter:
         secrets: Secrets,
         *,
         keep_content: bool,
+        comparator_timeout_s: float,
     ) -> None:
         self._accounts = accounts
         self._switch = switch
@@ -82,6 +83,7 @@ class PairWriter:
         self._misconfigurations = misconfigurations
         self._secrets = secrets
         self._keep_content = keep_content
+        self._comparator_timeout_s = comparator_timeout_s
         self._writes = Writes("a comparison")
 
     def open(self, pairing: Pairing, primary: FinishedJob) -> None:
@@ -168,7 +170,7 @@ class PairWriter:
                 return await judge.compare(job.request.prompt_text, pair, ask)
             except RouterLabError as error:  # the judge could not be asked: nothing is known of the pair
                 return PairVerdict(None, _said(error))
-        return await compare_aside(comparator, pair, worker)
+        return await compare_aside(comparator, pair, worker, within_s=self._comparator_timeout_s)
 
     async def _ask(self, judge: Judge, question: Question, primary: Job, pairing: Pairing) -> str:
         """A judge's call is part of the shadow: its budget and switch, no fallback, no shadow of its own."""

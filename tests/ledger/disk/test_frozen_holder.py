@@ -16,7 +16,6 @@ from ledger_rows import make_call
 
 from router_lab import LedgerError
 from router_lab.ledger import Ledger
-from router_lab.ledger.disk import locks
 from router_lab.ledger.disk.locks import FileLock
 
 HOLD = """
@@ -47,8 +46,7 @@ def holding(lock: Path, *until: str) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "IDLE_S", 0.3)
-    monkeypatch.setattr(locks, "IDLE_AGAIN_S", 0.1)
+    monkeypatch.setenv("ROUTER_LAB_LOCK_WAIT_S", "0.3")
 
 
 @pytest.mark.few(1)
@@ -94,7 +92,7 @@ async def test_closing_behind_a_stopped_process_ends_and_loses_nothing(tmp_path:
 
 
 def test_a_holder_that_works_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "IDLE_S", 1.0)
+    monkeypatch.setenv("ROUTER_LAB_LOCK_WAIT_S", "1")
     done = tmp_path / "done"
     with holding(tmp_path / "a.lock", str(done)), closing(FileLock(tmp_path / "a.lock")) as lock:
         assert not lock.try_acquire()

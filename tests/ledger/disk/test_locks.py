@@ -8,17 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from router_lab.errors import LedgerError
+from router_lab.errors import ConfigError, LedgerError
 from router_lab.ledger.disk import locks
 
+BRIEFLY = locks.LockWaits(idle_s=0.05, idle_again_s=0.05, unseen_s=0.05, longest_s=0.05, look_after_s=0.05)
 
-def test_a_wait_that_is_over_closes_nothing_in_a_child(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+
+def test_a_wait_that_is_over_closes_nothing_in_a_child(tmp_path: Path) -> None:
     """Its descriptor was closed a second time, whose number was by then an event loop's, or a pipe's."""
-    for name in ("IDLE_S", "IDLE_AGAIN_S", "LONGEST_S", "UNSEEN_S", "_LOOK_AFTER_S"):
-        monkeypatch.setattr(locks, name, 0.05)
-    holder, waiter = locks.FileLock(tmp_path / "lock"), locks.FileLock(tmp_path / "lock")
+    holder, waiter = (locks.FileLock(tmp_path / "lock", BRIEFLY) for _ in range(2))
     holder.acquire()
     with pytest.raises(LedgerError, match="has kept"):
         waiter.acquire()
@@ -32,3 +30,21 @@ def test_a_wait_that_is_over_closes_nothing_in_a_child(
         os.fstat(descriptor)
         os.close(descriptor)
     holder.close()
+
+
+@pytest.mark.parametrize("written", ["0", "-1", "soon", "nan", "inf"])
+def test_a_wait_that_is_no_number_of_seconds_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    monkeypatch.setenv("ROUTER_LAB_LOCK_WAIT_S", written)
+    with pytest.raises(ConfigError, match=f"ROUTER_LAB_LOCK_WAIT_S is '{written}': set it to seconds"):
+        locks.FileLock(tmp_path / "lock")
+
+
+def test_waits_are_in_proportion_to_the_one_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = locks.LockWaits()
+    monkeypatch.setenv("ROUTER_LAB_LOCK_WAIT_S", "60")
+    longer = locks.LockWaits.from_environment()
+    assert (longer.idle_s, longer.unseen_s, longer.longest_s) == (60, 2 * usual.unseen_s, 2 * usual.longest_s)
+    monkeypatch.delenv("ROUTER_LAB_LOCK_WAIT_S")
+    assert locks.LockWaits.from_environment() == usual

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import ibis
 import pandas as pd
 import pytest
 from ledger_rows import NOON, alert, make_call, pair, settings
@@ -13,7 +14,6 @@ from short_logs import LITELLM, span
 
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.ledger import Ledger
-from router_lab.ledger.exchange import exporting
 from router_lab.records import Score
 
 
@@ -76,16 +76,29 @@ async def test_an_export_goes_on_when_another_process_compacts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await two_files(tmp_path / "ledger")
-    real, compacted = exporting.open_tables, []
+    connect, compacted = ibis.duckdb.connect, []
 
-    def opened_then_compacted(*given: Any) -> Any:
-        tables = real(*given)
-        if not compacted:
-            with Ledger(tmp_path / "ledger") as other:
-                compacted.append(other.compact())
-        return tables
+    class Database:
+        """DuckDB, whose first copy finds that the files it was told of are gone."""
 
-    monkeypatch.setattr(exporting, "open_tables", opened_then_compacted)
+        def __init__(self, real: Any) -> None:
+            self._real = real
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._real, name)
+
+        def execute(self, query: str) -> Any:
+            if query.startswith("COPY") and not compacted:
+                with Ledger(tmp_path / "ledger") as other:
+                    compacted.append(other.compact())
+            return self._real.execute(query)
+
+    def connected(**options: Any) -> Any:
+        backend = connect(**options)
+        backend.con = Database(backend.con)
+        return backend
+
+    monkeypatch.setattr(ibis.duckdb, "connect", connected)
     assert Ledger(tmp_path / "ledger").export(tmp_path / "all.csv") == 2
     assert compacted == [1]
 

@@ -144,17 +144,14 @@ async def test_a_slow_comparator_holds_up_nobody(lab: Lab):
     assert lab.comparisons["status"].tolist() == ["complete"]
 
 
-async def test_a_comparator_that_does_not_end_costs_its_pair_and_no_more(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("router_lab.router.comparators.compare.COMPARATOR_S", 0.2)
+async def test_a_comparator_that_does_not_end_costs_its_pair_and_no_more(lab: Lab):
     routing = (
         "routing: {ask: {model: cloud, max_tokens: 64, "
         f"shadow: {{model: local, comparator: '{__name__}:waits'}}}}}}"
     )
     RELEASE.clear()
     with lab.ledger.switch.on(reason="test"):
-        async with lab.router(routing, FAST) as router:
+        async with lab.router(routing, f"{FAST}\nshadow: {{comparator_timeout_s: 0.2}}") as router:
             await router.complete("hello", task_type="ask")
     RELEASE.set()
     [pair] = lab.comparisons.to_dict("records")
