@@ -6,12 +6,12 @@ RouterLabError
 ├── RoutingError             no route matches the task type
 ├── UnpricedModelError       no price is known, so nothing was sent
 ├── BudgetExceededError      a budget has no room for the worst case of the next attempt, which was not sent
-├── CircuitOpenError         the provider's breaker is open and there is no fallback
+├── CircuitOpenError         the breaker of the last model that may be asked is open, so it was not
 ├── ProviderError            the provider refused, failed or could not be reached
 ├── ContextOverflowError     the prompt does not fit, or was silently cut to fit
 ├── ResponseParseError       the answer arrived (and may be billed) but cannot be used
 ├── NotRecordedError         a router that plays back has no recorded answer; nothing was sent
-└── LedgerError              the ledger cannot be read or written; the call was not made
+└── LedgerError              the ledger cannot be read or written; what it could not note was not sent
     ├── AlreadyOutError      another run has handed in what this one was about to hand in by the batch
     └── ReplacedFilesError   its sealed files were replaced while tables of them were read
 """
@@ -45,7 +45,8 @@ _PACKAGE = Path(__file__).parent
 class RouterLabError(Exception):
     """Base of every error this package raises on purpose.
 
-    A notebook shows the message and the caller's line; the whole traceback is `traceback.print_exc()`.
+    A notebook shows the message, its notes and the caller's line; the whole traceback is
+    `traceback.print_exc()`.
 
     What to do: catch it for everything this package raises on purpose.
     """
@@ -58,7 +59,8 @@ class RouterLabError(Exception):
         """What IPython shows in place of the frames inside of this package."""
         frames = [one for one in traceback.extract_tb(self.__traceback__) if not _is_ours(one.filename)]
         where = f"line {frames[-1].lineno}: {frames[-1].line}" if frames and frames[-1].line else ""
-        return [*([where] if where else []), f"{type(self).__name__}: {self}"]
+        said = "\n".join([f"{type(self).__name__}: {self}", *getattr(self, "__notes__", ())])
+        return [*([where] if where else []), said]
 
 
 def _is_ours(filename: str) -> bool:
@@ -124,7 +126,10 @@ class BudgetExceededError(RouterLabError):
 
 
 class CircuitOpenError(RouterLabError):
-    """The provider's circuit breaker is open; nothing was sent. Try again at `retry_at` (UTC).
+    """The provider's circuit breaker is open, so this attempt was not sent. Try again at `retry_at` (UTC).
+
+    It may be a retry or the fallback: what was sent before it, and may be billed, has its rows in the
+    ledger, and a note of the error says what came of it.
 
     What to do: wait until `retry_at`, give the route a `fallback`, or see to the server.
     """

@@ -85,13 +85,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = parsed.run(parsed)
         sys.stdout.flush()  # a disk that does not take it says so here, not when the interpreter ends
     except (ConfigError, RoutingError) as error:
-        print(f"router-lab: {_with_options(str(error), vars(parsed))}", file=sys.stderr)
+        print(f"router-lab: {_with_options(_with_notes(error), vars(parsed))}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         print(f"router-lab: {missing(error)}", file=sys.stderr)
         return 2
     except RouterLabError as error:
-        said = _with_options(str(error), vars(parsed))
+        said = _with_options(_with_notes(error), vars(parsed))
         print(f"router-lab: {type(error).__name__}: {said}", file=sys.stderr)
         return 3
     except KeyboardInterrupt:
@@ -105,6 +105,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _give_up_output()
         return 3
     return code
+
+
+def _with_notes(error: RouterLabError) -> str:
+    return "; ".join([str(error), *getattr(error, "__notes__", ())])
 
 
 def _with_options(message: str, given: Mapping[str, Any]) -> str:

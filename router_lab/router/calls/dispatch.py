@@ -18,6 +18,7 @@ from router_lab.errors import (
     ContextOverflowError,
     ProviderError,
     ResponseParseError,
+    RouterLabError,
     UnsupportedError,
 )
 from router_lab.router.attempts.attempt_plan import AttemptPlan
@@ -62,11 +63,22 @@ class Dispatch:
         self._rng = rng
 
     async def run(self, job: Job, aliases: Sequence[str], send: Send[T], *, stream: bool = False) -> T:
-        """The first answer. Raises the error of the last model tried."""
+        """The first answer. Raises the error of the last model tried, noting what failed before it."""
+        failed: dict[str, None] = {}
+        try:
+            return await self._first_answer(job, aliases, send, stream, failed)
+        except RouterLabError as error:
+            if before := [told for told in failed if not told.endswith(_told(error))]:
+                error.add_note(f"before it: {'; '.join(before)}")
+            raise
+
+    async def _first_answer(
+        self, job: Job, aliases: Sequence[str], send: Send[T], stream: bool, failed: dict[str, None]
+    ) -> T:
         before: Exception | None = None
         for alias, is_last in _marked(aliases):
             try:
-                return await self._at(job, self._targets[alias], send, stream, is_last)
+                return await self._at(job, self._targets[alias], send, stream, is_last, failed)
             except UnsupportedError as error:  # a fallback that cannot be asked this hides no other's failure
                 if before is None:
                     raise
@@ -74,6 +86,7 @@ class Dispatch:
                 if is_last:
                     raise before from None
             except (CircuitOpenError, ContextOverflowError, ProviderError, ResponseParseError) as error:
+                failed[f"{alias}: {_told(error)}"] = None
                 if is_last or not _may_fall_back(job, error) or job.remaining_s(self._clock) <= 0:
                     raise
                 if isinstance(error, ContextOverflowError):
@@ -81,7 +94,9 @@ class Dispatch:
                 before = error
         raise AssertionError("a route has at least one model")
 
-    async def _at(self, job: Job, target: Target, send: Send[T], stream: bool, is_last: bool) -> T:
+    async def _at(
+        self, job: Job, target: Target, send: Send[T], stream: bool, is_last: bool, failed: dict[str, None]
+    ) -> T:
         breaker = self._breakers.of(target.breaker_key)
         schedule = RetrySchedule(getattr(self._retry.policies, job.route.policy), self._rng)
         plan = self._attempts.plan(job, target, stream=stream)
@@ -91,6 +106,7 @@ class Dispatch:
             try:
                 return await send(job, plan, admission)
             except (ProviderError, ResponseParseError) as error:
+                failed[f"{target.alias}: {_told(error)}"] = None
                 if self._said_otherwise(job, target, plan, error):
                     plan = self._attempts.plan(job, target, stream=stream)
                     plan.check_window()
@@ -110,6 +126,10 @@ class Dispatch:
             return False
         advise(target, plan.call, error)
         return self._dialects.learn(target, plan.call, error) and job.remaining_s(self._clock) > 0
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _marked(aliases: Sequence[str]) -> list[tuple[str, bool]]:

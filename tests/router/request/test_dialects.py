@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 import router_lab as rl
 from kinds import examples
-from router_lab.errors import ConfigError, ProviderError
+from router_lab.cli import main
+from router_lab.errors import CircuitOpenError, ConfigError, ProviderError
 from router_lab.router.request.dialects import PROCESS, Dialects, Memory
 from router_lab.router.request.request import Request
 from router_lab.router.request.targets import build_targets
@@ -355,6 +356,41 @@ retry: {{policies: {{standard: {{retries: 0, base_s: 0, max_s: 0}}}}}}
 
     error = asyncio.run(go())
     assert "500" in str(error) and "two" in error.__notes__[0] and "seed" in error.__notes__[0]
+
+
+def test_a_fallback_whose_breaker_is_open_hides_no_failure(tmp_path, capsys):
+    down = {"one": (500, {"error": "down"}), "two": (503, {"error": "away"})}
+
+    async def go() -> tuple[CircuitOpenError, str]:
+        async with scripted(down) as server:
+            text = f"""
+models:
+  one: {{provider: openai, model: one, base_url: "{server.url}/v1", price: {{input: 1, output: 2}}}}
+  two: {{provider: anthropic, model: two, base_url: "{server.url}", price: {{input: 1, output: 2}}}}
+routing: {{both: {{model: one, fallback: two}}, alone: {{model: two}}}}
+retry: {{policies: {{standard: {{retries: 0, base_s: 0, max_s: 0}}}}}}
+breaker: {{failure_threshold: 1}}
+"""
+            (tmp_path / "router.yaml").write_text(text, encoding="utf-8")
+            with rl.Ledger(tmp_path / "ledger") as ledger:
+                async with rl.Router(rl.settings.parse(text), ledger=ledger) as router:
+                    with pytest.raises(ProviderError):
+                        await router.complete("hi", task_type="alone")
+                    with pytest.raises(CircuitOpenError) as caught:
+                        await router.complete("hi", task_type="both")
+            assert server.asked == {"one": 1, "two": 1}
+            call = ["complete", "--task-type", "both", "--config", tmp_path / "router.yaml"]
+            shell = await asyncio.to_thread(
+                main, [*map(str, call), "--ledger", str(tmp_path / "other"), "hi"]
+            )
+            assert shell == 3
+            return caught.value, capsys.readouterr().err
+
+    error, said = asyncio.run(go())
+    [note] = error.__notes__
+    assert note.startswith("before it: one: ProviderError: ") and "500" in note
+    assert error._render_traceback_()[-1] == f"CircuitOpenError: {error}\n{note}"
+    assert "503" in said and "; before it: one: ProviderError: " in said
 
 
 TAKEN = st.fixed_dictionaries(
