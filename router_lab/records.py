@@ -597,8 +597,8 @@ class Watch:
     """The error of each side, a probability: over all `task_types`."""
     task_types: int
     """Among how many task types the error is shared."""
-    max_pairs: int
-    """Distinct inputs that the watch was planned for at most."""
+    max_inputs: int
+    """Distinct inputs at most that are worth paying for."""
     least_probability: float
     """The lowest sampling rate of a pair that counts."""
     primary_alias: str | None = None

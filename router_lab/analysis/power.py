@@ -45,7 +45,7 @@ _UNKNOWN = "shadow_unknown_usd"
 COLUMNS = (
     "task_type", "basis", "whose", "agreement", "inputs_mean", "inputs_p90",
     "chance_stable", "chance_worse", "chance_undecided",
-    "pairs_per_day", "days_mean", "days_p90",
+    "inputs_per_day", "days_mean", "days_p90",
     "usd_per_pair", "usd_mean", "usd_p90", "usd_unknown", "ab_pairs", "design_effect", "refusal",
 )  # fmt: skip
 
@@ -71,7 +71,7 @@ class PowerPlan:
         plan = self.plan
         heading = (
             f"Plan: threshold {plan.threshold:g}, alpha {plan.alpha:g}, at most "
-            f"{counted(plan.max_pairs, 'distinct inputs')}"
+            f"{counted(plan.max_inputs, 'distinct inputs')}"
         )
         return "\n".join([heading, *(_sentence(row) for row in self.frame.to_dict("records"))])
 
@@ -96,7 +96,7 @@ def plan_experiment(
     plan: ExitPlan | None = None,
     *,
     agreement: float | Mapping[str, float] | None = None,
-    pairs_per_day: float | None = None,
+    inputs_per_day: float | None = None,
     usd_per_pair: float | None = None,
     margin: float | None = None,
     by: str = "task_type",
@@ -111,7 +111,7 @@ def plan_experiment(
     `agreement` is given. Raises `ConfigError`.
     """
     plan = arguments.optional(arguments.instance, "plan", plan, ExitPlan, EXIT_PLAN) or ExitPlan()
-    pairs_per_day = arguments.optional(arguments.amount, "pairs_per_day", pairs_per_day)
+    inputs_per_day = arguments.optional(arguments.amount, "inputs_per_day", inputs_per_day)
     if usd_per_pair is not None:
         arguments.number("usd_per_pair", usd_per_pair, what := "a number of US dollars, 0 or more")
         if usd_per_pair < 0:
@@ -125,7 +125,7 @@ def plan_experiment(
         measured = {name: measured.get(name, _PastRates()) for name in {**measured, **agreement} if name}
     if not measured:
         raise ConfigError(
-            "there are no pairs to plan from; give agreement=, pairs_per_day= and usd_per_pair="
+            "there are no pairs to plan from; give agreement=, inputs_per_day= and usd_per_pair="
         )
     alpha = plan.alpha / len(measured)
     rows = []
@@ -141,7 +141,7 @@ def plan_experiment(
             raise ConfigError(
                 f"agreement of {name or 'the experiment'!r} is {mean!r}; give a share in [0, 1]"
             )
-        per_day = rates.pairs_per_day if pairs_per_day is None else pairs_per_day
+        per_day = rates.inputs_per_day if inputs_per_day is None else inputs_per_day
         if usd_per_pair is not None:
             rates = replace(rates, usd_per_pair=usd_per_pair, usd_unknown_per_pair=0.0)
         rows.append(_forecast(name, mean, plan, alpha, per_day, margin, rates))
@@ -226,7 +226,7 @@ class _PastRates:
     basis: str = "agreement"
     whose: str = ""
     differences: tuple[float, ...] = ()
-    pairs_per_day: float = float("nan")
+    inputs_per_day: float = float("nan")
     usd_per_pair: float = float("nan")
     usd_unknown_per_pair: float = 0.0
     design_effect: float = 1.0
@@ -267,7 +267,7 @@ def _rates_of(group: pd.DataFrame, basis: str | None) -> _PastRates:
         basis=found.basis,
         whose=found.whose,
         differences=() if is_binary else tuple(first),
-        pairs_per_day=evidence["input_hash"].nunique() / days if days > 0 else float("nan"),
+        inputs_per_day=evidence["input_hash"].nunique() / days if days > 0 else float("nan"),
         usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
         usd_unknown_per_pair=_mean_unknown(evidence),
         design_effect=_design_effect(mean),
@@ -298,10 +298,10 @@ def _forecast(
     accepted = plan.margin(rates.basis)
     if rates.differences:
         values, bar = betting_scale(np.array(rates.differences), rates.basis, accepted)
-        law = resampled_law(values, bar, alpha, plan.max_pairs)
+        law = resampled_law(values, bar, alpha, plan.max_inputs)
         spread: float | Floats = np.array(rates.differences)
     else:
-        law = stopping_law(mean, plan.threshold, alpha, plan.max_pairs)
+        law = stopping_law(mean, plan.threshold, alpha, plan.max_inputs)
         spread = float(np.sqrt(mean * (1 - mean)))
     ninth = law.quantile(0.9)
     return {
@@ -309,18 +309,18 @@ def _forecast(
         "basis": rates.basis,
         "whose": rates.whose,
         "agreement": mean,
-        "inputs_mean": law.mean_pairs,
+        "inputs_mean": law.mean_inputs,
         "inputs_p90": ninth,
         "chance_stable": float(law.non_inferior.sum()),
         "chance_worse": float(law.worse.sum()),
         "chance_undecided": law.undecided,
-        "pairs_per_day": per_day,
-        "days_mean": law.mean_pairs / per_day,
+        "inputs_per_day": per_day,
+        "days_mean": law.mean_inputs / per_day,
         "days_p90": ninth / per_day,
         "usd_per_pair": rates.usd_per_pair,
-        "usd_mean": law.mean_pairs * rates.usd_per_pair,
+        "usd_mean": law.mean_inputs * rates.usd_per_pair,
         "usd_p90": ninth * rates.usd_per_pair,
-        "usd_unknown": law.mean_pairs * rates.usd_unknown_per_pair,
+        "usd_unknown": law.mean_inputs * rates.usd_unknown_per_pair,
         "ab_pairs": ab_pairs(
             spread,
             accepted if margin is None else margin,

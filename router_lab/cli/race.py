@@ -41,7 +41,7 @@ def add_to(commands: Commands) -> None:
         "--scored-by", metavar="WHO", help="whose scores: truth, people, judge or a scorer's name"
     )
     command.add_argument(
-        "--rows", type=int, metavar="N", help="inputs there are to ask: hopeless candidates are told"
+        "--inputs", type=int, metavar="N", help="inputs there are to ask: hopeless candidates are told"
     )
     command.add_argument("--figure", type=Path, metavar="FILE", help="draw the frontier: .png, .svg or .pdf")
     command.set_defaults(run=run)
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     plan = RacePlan(arguments.margin, arguments.alpha, arguments.basis, arguments.scored_by)
     with existing_ledger(arguments.folder or arguments.ledger) as ledger:
         found = race(
-            ledger, plan, run_id=arguments.run_id, task_type=arguments.task_type, rows=arguments.rows
+            ledger, plan, run_id=arguments.run_id, task_type=arguments.task_type, inputs=arguments.inputs
         )
     print(found)
     if figure is not None:

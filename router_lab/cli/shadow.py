@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
   router-lab shadow monitor --ledger out/ledger
-  router-lab shadow monitor --threshold 0.97 --max-pairs 5000
+  router-lab shadow monitor --threshold 0.97 --max-inputs 5000
   router-lab shadow monitor --basis scores --scored-by people
   router-lab shadow monitor --begin summarize::short --apply      measure afresh, say after a new prompt
   router-lab shadow monitor --apply      keep plans and verdicts, turn shadows off where it is decided
 """
 
-MOST_PAIRS = 10_000
+MOST_INPUTS = 10_000
 
 
 def add_to(commands: Commands) -> None:
@@ -36,7 +36,9 @@ def add_to(commands: Commands) -> None:
     kept = "default: the plan in the ledger, else"
     monitor.add_argument("--threshold", type=number, help=f"mean agreement to beat ({kept} {BAR:g})")
     monitor.add_argument("--alpha", type=number, help=f"error rate of each side ({kept} {ALPHA:g})")
-    monitor.add_argument("--max-pairs", type=int, help=f"most pairs worth paying for ({kept} {MOST_PAIRS:,})")
+    monitor.add_argument(
+        "--max-inputs", type=int, help=f"most distinct inputs worth paying for ({kept} {MOST_INPUTS:,})"
+    )
     monitor.add_argument("--basis", choices=BASES, help=f"what to judge by ({kept} the best there is)")
     monitor.add_argument(
         "--scored-by", metavar="WHO", help="whose scores: truth, people, judge or a scorer's name"
@@ -105,6 +107,6 @@ def _plan(arguments: argparse.Namespace) -> ExitPlan | None:
     """The plan asked for; None where nothing is, so that a plan in the ledger goes on."""
     from router_lab.analysis import ExitPlan
 
-    given = {name: getattr(arguments, name) for name in ("threshold", "alpha", "max_pairs", "at_least_days")}
+    given = {name: getattr(arguments, name) for name in ("threshold", "alpha", "max_inputs", "at_least_days")}
     known = {name: value for name, value in given.items() if value is not None}
     return ExitPlan(**known) if known else None

@@ -14,7 +14,7 @@ from router_lab.arrow import pa
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.records import Alert, Attempt, Comparison, Score, SwitchEvent, Watch
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 Kind = Literal["string", "int", "float", "bool", "time", "json"]
 

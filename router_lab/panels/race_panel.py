@@ -21,7 +21,7 @@ class RacePanel(SheetPanel):
     """The race of the candidates in a ledger (a `Ledger`, its tables, or a path); `follow()` shows it live.
 
     `plan` is what was decided beforehand (default: `RacePlan()`), `run_id` the replay shown first
-    (default: the newest), `rows` how many inputs there are to ask in all, so that hopeless candidates are
+    (default: the newest), `inputs` how many there are to ask in all, so that hopeless candidates are
     told. Without a replay it is of one task type. `.selection()` has a row per candidate. Raises
     `ConfigError`.
     """
@@ -34,13 +34,13 @@ class RacePanel(SheetPanel):
         plan: RacePlan | None = None,
         *,
         run_id: str | None = None,
-        rows: int | None = None,
+        inputs: int | None = None,
     ) -> None:
         from router_lab.analysis import RacePlan
 
         self._open = tables_opener(source, type(self).__name__)
         self._plan = RacePlan() if plan is None else arguments.instance("plan", plan, RacePlan, "a RacePlan")
-        self._rows, self._run_id = rows, run_id
+        self._inputs, self._run_id = inputs, run_id
         self.replay = chooser("Replay", "the newest")
         self.task_type = chooser("Task type", "all of it")
         super().__init__(self.replay, self.task_type)
@@ -56,7 +56,7 @@ class RacePanel(SheetPanel):
         kind = chosen(self.task_type) or (next(iter(kinds), None) if run is None else None)
         choices = {"replay": runs, "task_type": kinds}
         try:
-            result = analysis.race(tables, self._plan, run_id=run, task_type=kind, rows=self._rows)
+            result = analysis.race(tables, self._plan, run_id=run, task_type=kind, inputs=self._inputs)
         except ConfigError as error:  # another replay or task type may do
             return Sheet(sentence=plain(error, 500), selection=pd.DataFrame(), choices=choices)
         return Sheet(

@@ -86,5 +86,5 @@ def _judged(run: FanOut, plan: RacePlan, names: list[str], rows: int) -> RaceRes
 
     for _ in range(_TRIES - 1):
         with suppress(ReplacedFilesError):
-            return race(run.router.ledger, plan, run_id=run.run_id, candidates=names, rows=rows)
-    return race(run.router.ledger, plan, run_id=run.run_id, candidates=names, rows=rows)
+            return race(run.router.ledger, plan, run_id=run.run_id, candidates=names, inputs=rows)
+    return race(run.router.ledger, plan, run_id=run.run_id, candidates=names, inputs=rows)

@@ -94,7 +94,7 @@ async def replay_candidates(
 
     With `race` (a `rl.analysis.RacePlan`, or True for the default one) rows are asked in a random order that
     `seed` fixes, round after round, and a candidate is asked no more once it is found within the margin,
-    beyond it, or unlikely to be settled on the rows there are; `ReplayRun.race` says who is what, and
+    beyond it, or unlikely to be settled on the inputs there are; `ReplayRun.race` says who is what, and
     `rl.race` says it again.
 
     With `batch` the candidates are asked by Anthropic's Message Batches or OpenAI's Batch, at half the price

@@ -59,8 +59,8 @@ class SteeringPolicy:
     That answers differ is no reason to stop, so it is told and nothing more unless `on_differs` says so. A
     verdict that is refused is told too: nothing is concluded, and nothing switched.
     An exit is applied once its pairs span `exit_after_days`, which is told until then: the default, a week,
-    shows every hour and every weekday. An audit of `audit_share` of the pairs seen per `audit_every_days`
-    (at least `audit_pairs`) costs at most `audit_usd`; a re-arm at most `rearm_usd`.
+    shows every hour and every weekday. An audit of `audit_share` of the distinct inputs seen per
+    `audit_every_days` (at least `audit_pairs`) costs at most `audit_usd`; a re-arm at most `rearm_usd`.
     """
 
     on_worse: Reaction = "alert"
@@ -282,7 +282,7 @@ def _evidence(run: Run, decision: Decision) -> str:
         told = f"; {scoring(scores_needed(run, decision), run.task_type)}"
     return (
         f"{decision.reason}: mean {mean} against the bar {bar} ({low} to {high}; "
-        f"{counted(decision.pairs, 'distinct inputs')}, by {by}), {run.estimand}{told}"
+        f"{counted(decision.inputs, 'distinct inputs')}, by {by}), {run.estimand}{told}"
     )
 
 
@@ -303,8 +303,8 @@ def _while_exited(
         mean, bar = on_scale(1 - drift.observed, basis), on_scale(1 - drift.allowed, basis)
         reason = (
             f"drift: mean {mean} by {basis} over "
-            f"{counted(drift.observations, 'audited pairs')} against {bar}; "
-            f"a false alarm comes once in {drift.mean_run:,.0f} pairs or more"
+            f"{counted(drift.observations, 'audited inputs')} against {bar}; "
+            f"a false alarm comes once in {drift.mean_run:,.0f} inputs or more"
         )
         return Action("rearm", run.task_type, reason, f"{key}/drift", usd=rules.rearm_usd)
     if now - (standing.audited_at or exited) < timedelta(days=rules.audit_every_days):
@@ -329,7 +329,7 @@ def _drift(run: Run) -> tuple[Drift, str]:
 
 
 def _audit_pairs(run: Run, rules: SteeringPolicy, exited: datetime) -> int:
-    share = rules.audit_share * _pairs_per_day(run, exited) * rules.audit_every_days
+    share = rules.audit_share * _inputs_per_day(run, exited) * rules.audit_every_days
     return max(rules.audit_pairs, ceil(share))
 
 
@@ -355,7 +355,7 @@ def _days_to(run: Run, end: datetime | None) -> float:
     return (end - run.started).total_seconds() / 86_400
 
 
-def _pairs_per_day(run: Run, exited: datetime) -> float:
+def _inputs_per_day(run: Run, exited: datetime) -> float:
     days = _days_to(run, exited)
     return len(run.values) / days if days > 0 else 0.0
 

@@ -74,7 +74,7 @@ METHODS: Mapping[str, Given] = {
     "detect": lambda *_: {"excess": [0.1], "allowed": 0.05},
     "detect_shift": lambda *_: {"values": [1.0] * 40, "metric": "cost"},
     "krippendorff_alpha": lambda *_: {"ratings": [[1, 1], [0, 0]]},
-    "stopping_law": lambda *_: {"mean": 0.9, "threshold": 0.95, "max_pairs": 50},
+    "stopping_law": lambda *_: {"mean": 0.9, "threshold": 0.95, "max_inputs": 50},
     "stratified_mean": lambda *_: {"values": [1.0], "strata": ["a"], "chances": [0.5]},
 }
 SCORES: Mapping[str, Given] = {

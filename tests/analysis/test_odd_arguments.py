@@ -28,7 +28,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 @pytest.mark.parametrize("value", NO_NUMBERS)
 @pytest.mark.parametrize(
-    "name", ["threshold", "alpha", "max_pairs", "futility_after", "stale_days", "at_least_days"]
+    "name", ["threshold", "alpha", "max_inputs", "futility_after", "stale_days", "at_least_days"]
 )
 def test_a_plan_is_of_numbers(name: str, value: Any):
     with pytest.raises(ConfigError, match=f"^{name} is "):

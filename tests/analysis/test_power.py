@@ -21,7 +21,7 @@ from router_lab.errors import ConfigError
 
 
 def test_the_reference_figures_come_out():
-    row = plan_experiment(agreement=0.97, pairs_per_day=100, usd_per_pair=0.01).frame.iloc[0]
+    row = plan_experiment(agreement=0.97, inputs_per_day=100, usd_per_pair=0.01).frame.iloc[0]
     assert row["inputs_mean"] == pytest.approx(836, rel=0.02)
     assert row["inputs_p90"] == pytest.approx(1_552, rel=0.02)
     assert row["days_mean"] == pytest.approx(row["inputs_mean"] / 100)
@@ -32,7 +32,7 @@ def test_rates_come_from_the_ledger():
     frame = pairs_frame(agreeing(0.97, 1_441))  # one a minute for a day
     row = plan_experiment(frame).frame.iloc[0]
     assert row["agreement"] == pytest.approx(0.97, abs=0.001)
-    assert row["pairs_per_day"] == pytest.approx(1_441, rel=0.01)
+    assert row["inputs_per_day"] == pytest.approx(1_441, rel=0.01)
     assert row["usd_per_pair"] == pytest.approx(0.001)
     assert row["design_effect"] == pytest.approx(1.0, abs=0.01)
 
@@ -199,7 +199,7 @@ def test_graded_agreement_and_scores_are_planned_by_their_own_spread():
 
 
 def test_it_reads_as_a_sentence():
-    text = repr(plan_experiment(agreement=0.97, pairs_per_day=100, usd_per_pair=0.01, plan=ExitPlan()))
+    text = repr(plan_experiment(agreement=0.97, inputs_per_day=100, usd_per_pair=0.01, plan=ExitPlan()))
     assert "about 836 distinct inputs" in text and "8.4 days" in text and "$8.36" in text
 
 

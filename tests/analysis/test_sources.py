@@ -28,7 +28,7 @@ OF_PAIRS = {
     "ab": analysis.ab,
     "monitor": analysis.monitor,
     "race": partial(analysis.race, task_type="classify::ticket"),
-    "plan_experiment": partial(analysis.plan_experiment, plan=analysis.ExitPlan(max_pairs=200)),
+    "plan_experiment": partial(analysis.plan_experiment, plan=analysis.ExitPlan(max_inputs=200)),
 }
 PLOTS = {
     name: getattr(plots, name)

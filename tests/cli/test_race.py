@@ -23,9 +23,9 @@ def test_a_race_is_told_as_python_tells_it_and_drawn(
     ledger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     figure = tmp_path / "frontier.svg"
-    options = ["--run-id", "first", "--margin", "0.2", "--rows", "120", "--figure", str(figure)]
+    options = ["--run-id", "first", "--margin", "0.2", "--inputs", "120", "--figure", str(figure)]
     assert main(["race", str(ledger), *options]) == 0
-    found = rl.race(ledger, rl.analysis.RacePlan(margin=0.2), run_id="first", rows=120)
+    found = rl.race(ledger, rl.analysis.RacePlan(margin=0.2), run_id="first", inputs=120)
     assert capsys.readouterr().out == f"{found}\nwrote {figure}\n"
     assert main(["race", "--ledger", str(ledger), *options[:-2]]) == 0
     assert capsys.readouterr().out == f"{found}\n"

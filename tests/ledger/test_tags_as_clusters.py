@@ -31,10 +31,10 @@ async def test_the_first_pair_of_each_session_counts(tmp_path: Path) -> None:
             await ledger.accounts.record_comparison(row)
         later = NOON + timedelta(hours=3)
         result = monitor(ledger, now=later, cluster="tag:session")
-        assert result.decisions[NAME].pairs == 3 + 12
+        assert result.decisions[NAME].inputs == 3 + 12
         assert "of distinct inputs, the first of each tag:session, as they were from 2026-11-22" in repr(
             result
         )
-        assert monitor(ledger, now=later).decisions[NAME].pairs == 120
+        assert monitor(ledger, now=later).decisions[NAME].inputs == 120
         with pytest.raises(ConfigError, match="tag:NAME"):
             monitor(ledger, now=later, cluster="session")

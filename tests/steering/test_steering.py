@@ -201,14 +201,14 @@ def test_after_a_rearm_the_evidence_begins_afresh():
     rearmed = ("classify::ticket", True, "router-lab monitor: rearm", NOW - pd.Timedelta(minutes=300))
     result = monitor(frame, now=LATER, switch_events=events(EXITED, rearmed))
     (decision,) = result.decisions.values()
-    assert decision.pairs == 299
+    assert decision.inputs == 299
     assert kinds(frame, switch_events=events(EXITED, rearmed)) == ["alert"]
 
 
 def test_a_person_turning_it_on_again_begins_afresh_too():
     by_hand = ("classify::ticket", True, "alice", NOW - pd.Timedelta(minutes=300))
     result = monitor(pairs_frame(np.ones(1_200)), now=LATER, switch_events=events(EXITED, by_hand))
-    assert next(iter(result.decisions.values())).pairs == 299
+    assert next(iter(result.decisions.values())).inputs == 299
     assert next(iter(result.standings.values())).state == "measuring"
 
 
@@ -224,7 +224,7 @@ def test_audits_do_not_undo_the_verdict_they_watch():
     frame = pairs_frame(np.concatenate([np.ones(600), agreeing(0.96, 600)]))
     result = monitor(frame, now=LATER, switch_events=events(EXITED))
     (decision,) = result.decisions.values()
-    assert decision.pairs == 600 or decision.pairs == 601
+    assert decision.inputs == 600 or decision.inputs == 601
     assert decision.outcome.value == "non_inferior"
 
 

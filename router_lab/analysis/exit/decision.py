@@ -1,8 +1,8 @@
-"""The stable-state exit: a plan fixed beforehand, and what the pairs so far say about it.
+"""The stable-state exit: a plan fixed beforehand, and what the distinct inputs so far say about it.
 
 Each side (above the bar, below it) errs with probability at most alpha over the whole run, so a pair
 of models exactly at the threshold is judged, either way, with probability at most 2 alpha: halve
-alpha if that matters. The first crossing, pair by pair, is latched; later pairs cannot undo it. Below the
+alpha if that matters. The first crossing, input by input, is latched; later ones cannot undo it. Below the
 bar the shadow is worse by scores or a judge's preference; by likeness it differs, for better or worse.
 """
 
@@ -24,7 +24,7 @@ from router_lab.analysis.statistics.betting import (
     check_rows,
     check_threshold,
     confidence_interval,
-    forecast_pairs,
+    forecast_inputs,
     log_e,
     log_e_path,
     tally,
@@ -63,56 +63,56 @@ EXIT_PLAN = "an ExitPlan, such as rl.analysis.ExitPlan()"
 class ExitPlan:
     """What is decided before looking.
 
-    `threshold` is the mean agreement to beat; `alpha` the error of each side; `max_pairs` the most
-    pairs worth paying for (futility, a predictive chance of a verdict by then under 3%, is asked only
-    after `futility_after`); evidence whose newest
-    pair is older than `stale_days` is stale. When pairs are read against the primary's own noise, the
-    difference accepted is `floor_delta`; when they carry scores or a judge's preference, the loss accepted is
-    `score_margin` (default: the same as on agreement, 1 - threshold). An exit waits until the pairs span
+    `threshold` is the mean agreement to beat; `alpha` the error of each side; `max_inputs` the most
+    distinct inputs worth paying for (futility, a predictive chance of a verdict by then under 3%, is asked
+    only after `futility_after` of them); evidence whose newest
+    pair is older than `stale_days` is stale. The loss accepted is 1 - threshold on agreement; `floor_margin`
+    where pairs are read against the primary's own noise, and `score_margin` where they carry scores or a
+    judge's preference, are by default the same. An exit waits until the pairs span
     `at_least_days`: a week shows every weekday, less may be of one part of a cycle.
     """
 
     threshold: float = BAR
     alpha: float = ALPHA
-    max_pairs: int = 10_000
+    max_inputs: int = 10_000
     futility_after: int = 100
     stale_days: float = 14.0
-    floor_delta: float | None = None
+    floor_margin: float | None = None
     score_margin: float | None = None
     at_least_days: float = 0.0
 
     def __post_init__(self) -> None:
         check_threshold(self.threshold)
         arguments.error_rate("alpha", self.alpha)
-        arguments.whole("max_pairs", self.max_pairs)
+        arguments.whole("max_inputs", self.max_inputs)
         arguments.whole("futility_after", self.futility_after, least=0)
         arguments.days("stale_days", self.stale_days)
         arguments.days("at_least_days", self.at_least_days)
-        for name in ("floor_delta", "score_margin"):
+        for name in ("floor_margin", "score_margin"):
             value = getattr(self, name)
             if value is not None:
                 arguments.share(name, value, from_zero=True)
 
     def margin(self, basis: str = "agreement") -> float:
         """What is accepted, as a share, when pairs are judged by `basis`, one of `evidence.BASES`."""
-        own = self.floor_delta if basis == "floor" else self.score_margin if basis in QUALITY else None
+        own = self.floor_margin if basis == "floor" else self.score_margin if basis in QUALITY else None
         # Rounded, because 1 - 0.95 is not quite 0.05.
         return round(1 - self.threshold, 12) if own is None else own
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Where one run stands. `decided_after` counts pairs up to the latched crossing.
+    """Where one run stands, on so many distinct `inputs`. `decided_after` counts those up to the verdict.
 
     `low` and `high` are the confidence sequence now, valid at any time: each end is where the test of its
     side, at `alpha`, stands, so that it is an interval at 1 - 2 `alpha` and a verdict lies outside of it.
-    `pairs_needed` is the forecast total, a whole number: NaN when settled or refused, infinite when
-    neither side is being won. `leaning` is the side it is forecast for.
+    `inputs_needed` is how many in all would settle it by the forecast, a whole number: NaN when settled or
+    refused, infinite when neither side is being won. `leaning` is the side it is forecast for.
     """
 
     outcome: Outcome
     reason: str
-    pairs: int
+    inputs: int
     mean: float
     low: float
     high: float
@@ -120,7 +120,7 @@ class Decision:
     alpha: float
     log_e_above: float
     log_e_below: float
-    pairs_needed: float = field(compare=False)  # NaN equals nothing; the rest decides it
+    inputs_needed: float = field(compare=False)  # NaN equals nothing; the rest decides it
     decided_after: int | None = None
     leaning: Side | None = None
 
@@ -142,8 +142,9 @@ def decide(
     newest: datetime | None = None,
     now: datetime | None = None,
 ) -> Decision:
-    """Judge pairs in the order they came. `values` (n,) in [0, 1]; see `betting` for `weights` and `reach`.
+    """Judge the values of distinct inputs in the order they came.
 
+    `values` (n,) lie in [0, 1]; see `betting` for `weights` and `reach`.
     `threshold` and `alpha` default to the plan's; a monitor of K task types passes alpha / K. `basis` says
     what the values are: of `scores` and `judge`, 1/2 is no difference.
     `newest` and `now` (both aware) let evidence go stale. Raises `ConfigError` for unusable values.
@@ -178,7 +179,7 @@ def decide(
     return Decision(
         outcome=outcome,
         reason=reason,
-        pairs=seen.pairs,
+        inputs=seen.inputs,
         mean=seen.mean,
         low=low,
         high=high,
@@ -186,7 +187,7 @@ def decide(
         alpha=error,
         log_e_above=log_e(seen, bar, "above"),
         log_e_below=log_e(seen, bar, "below"),
-        pairs_needed=np.nan if crossing else needed,
+        inputs_needed=np.nan if crossing else needed,
         decided_after=crossing[0] if crossing else None,
         leaning=crossing[1] if crossing else leaning,
     )
@@ -207,7 +208,7 @@ def first_crossing(
     weights: ArrayLike | None = None,
     reach: Floats | None = None,
 ) -> tuple[int, Side] | None:
-    """After how many pairs, and on which side, E first reached 1/alpha; None if it has not."""
+    """After how many inputs, and on which side, E first reached 1/alpha; None if it has not."""
     bar = -np.log(alpha)
     hits: list[tuple[int, Side]] = []
     for side in ("above", "below"):
@@ -218,9 +219,9 @@ def first_crossing(
 
 
 def _forecast(seen: Tally, bar: float, alpha: float) -> tuple[float, Side | None]:
-    """Pairs in all until a side wins, and which: the one that is sooner there."""
+    """Inputs in all until a side wins, and which: the one that is sooner there."""
     sides: tuple[Side, Side] = ("above", "below")
-    needed, side = min((forecast_pairs(seen, bar, alpha, side), side) for side in sides)
+    needed, side = min((forecast_inputs(seen, bar, alpha, side), side) for side in sides)
     if not np.isfinite(needed):
         return needed, None
     return float(np.ceil(needed)), side
@@ -253,13 +254,16 @@ def _open(
     newest: datetime | None,
     now: datetime | None,
 ) -> tuple[Outcome, str]:
-    cap = plan.max_pairs
+    cap = plan.max_inputs
     if newest is not None and now is not None and (now - newest).total_seconds() > plan.stale_days * 86_400:
         return Outcome.STALE, f"no new pair for more than {plan.stale_days:g} days"
-    if seen.pairs >= cap:
-        return Outcome.FUTILE, f"{counted(seen.pairs, 'inputs')} reached the cap of {cap:,} without a verdict"
-    if seen.pairs >= plan.futility_after and needed > cap:
-        # The forecast alone is no reason: at every look it is off by the luck of the pairs so far.
+    if seen.inputs >= cap:
+        return (
+            Outcome.FUTILE,
+            f"{counted(seen.inputs, 'inputs')} reached the cap of {cap:,} without a verdict",
+        )
+    if seen.inputs >= plan.futility_after and needed > cap:
+        # The forecast alone is no reason: at every look it is off by the luck of the inputs so far.
         within = replace(seen, values=np.clip(seen.values, 0.0, 1.0), reach=0.0)
         chance = chance_of_verdict(within, bar, alpha, cap)
         if chance < _HOPELESS:
@@ -267,4 +271,4 @@ def _open(
                 Outcome.FUTILE,
                 f"the chance of a verdict within the cap of {counted(cap, 'inputs')} is {chance:.1%}",
             )
-    return Outcome.CONTINUE, f"nothing is settled by {counted(seen.pairs, 'inputs')} so far"
+    return Outcome.CONTINUE, f"nothing is settled by {counted(seen.inputs, 'inputs')} so far"

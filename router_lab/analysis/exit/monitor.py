@@ -159,17 +159,13 @@ class MonitorResult:
     def _record(self, name: str) -> dict[str, Any]:
         run, decision = self.runs[name], self.decisions[name]
         standing, watch = self.standings.get(name), self.watches.get(name)
-        to_go = max(0.0, decision.pairs_needed - decision.pairs) if decision.decided_after is None else 0.0
+        to_go = max(0.0, decision.inputs_needed - decision.inputs) if decision.decided_after is None else 0.0
         found = {name: getattr(run, name) for name in _OF_RUN} | {
             name: getattr(decision, name) for name in _OF_DECISION
         }
         return {
             **found,
             "outcome": decision.outcome.value,
-            "inputs": decision.pairs,
-            "inputs_needed": decision.pairs_needed,
-            "pairs": run.rows,
-            "of_pairs": run.of,
             "standing": standing.state if standing else "measuring",
             "interval": decision.interval,
             "usd_needed": to_go * run.usd_per_pair,
@@ -378,14 +374,14 @@ def _look(
             outcome=Outcome.REFUSED,
             reason=run.refusal,
             decided_after=None,
-            pairs_needed=np.nan,
+            inputs_needed=np.nan,
             leaning=None,
         )
     is_kept = recorded is not None and is_recorded and recorded.verdict is not None
     if run.waits and not is_kept and decision.outcome in (Outcome.NON_INFERIOR, Outcome.SUPERIOR):
         reason = f"{decision.reason}, but the exit waits: {run.waits}"
         decision = replace(decision, outcome=Outcome.CONTINUE, reason=reason)
-    return _Look(run, watch, decision, is_recorded, rows_to_keep(recorded, watch, decision, run.rows, now))
+    return _Look(run, watch, decision, is_recorded, rows_to_keep(recorded, watch, decision, run.pairs, now))
 
 
 def _begun(
@@ -455,11 +451,11 @@ def _with_help(found: Evidence, latest: pd.DataFrame, least: float) -> Evidence:
 
 
 _OF_RUN = (
-    "task_type", "basis", "whose", "estimand", "equal_share", "badly_off_share", "usd_per_pair",
-    "started", "newest", "warnings",
+    "task_type", "basis", "whose", "estimand", "pairs", "of_pairs", "equal_share", "badly_off_share",
+    "usd_per_pair", "started", "newest", "warnings",
 )  # fmt: skip
 _OF_DECISION = (
-    "reason", "mean", "low", "high", "threshold", "alpha",
+    "reason", "inputs", "inputs_needed", "mean", "low", "high", "threshold", "alpha",
     "log_e_above", "log_e_below", "decided_after", "leaning",
 )  # fmt: skip
 _RECORD = (
@@ -518,7 +514,7 @@ def _heading(result: MonitorResult) -> str:
 def _sentence(run: Run, decision: Decision, watch: Watch | None) -> str:
     word = WORDS[decision.outcome]
     because = f" New watch: {watch.opened_because}." if watch and watch.opened_because else ""
-    if not decision.pairs:
+    if not decision.inputs:
         refused = f"{decision.reason}; " if decision.outcome is Outcome.REFUSED else ""
         nothing = f"{run.nothing}." if run.basis in QUALITY else "no usable pair yet."
         return f"{word}: {refused}{nothing}{because}"
@@ -533,8 +529,8 @@ def _sentence(run: Run, decision: Decision, watch: Watch | None) -> str:
     notes = f" Note: {run.warnings}." if run.warnings else ""
     return (
         f"{word}: {decision.reason}{more}. By {judged_by(run)}: mean {mean} ({low} to {high}, "
-        f"{decision.interval}) against the bar {bar}, {counted(decision.pairs, 'distinct inputs')} in "
-        f"{pairs_of(run.rows, run.of)}; {f'{likeness_words(run)}; ' if likeness_words(run) else ''}"
+        f"{decision.interval}) against the bar {bar}, {counted(decision.inputs, 'distinct inputs')} in "
+        f"{pairs_of(run.pairs, run.of_pairs)}; {f'{likeness_words(run)}; ' if likeness_words(run) else ''}"
         f"{run.estimand}{_said_alone(run, decision.alpha)}.{because}{notes}"
     )
 
@@ -565,11 +561,11 @@ def _said_alone(run: Run, alpha: float) -> str:
 
 
 def _outlook(run: Run, decision: Decision) -> str:
-    """Which way the evidence leans, at which bar, and how many pairs in all would settle it."""
+    """Which way the evidence leans, at which bar, and how many inputs in all would settle it."""
     limit = decision.threshold
     bar = f"the bar {limit:.4g}" if run.basis == "agreement" else f"the bar {on_scale(limit, run.basis)}"
     if decision.leaning is None:
         return f"leans to neither side of {bar}"
     return (
-        f"leans {decision.leaning} {bar}, about {count(decision.pairs_needed)} in all would settle it there"
+        f"leans {decision.leaning} {bar}, about {count(decision.inputs_needed)} in all would settle it there"
     )

@@ -76,7 +76,7 @@ _COMPARED_USES = ("scored", "shadow_failed", "shadow_unusable")
 class Run:
     """The evidence of one task type: values in [0, 1] in time order, and where they came from.
 
-    `basis` is what it is judged by, on pairs of the `of` that might have spoken, by `whose` scores or
+    `basis` is what it is judged by, on `pairs` of the `of_pairs` that might have spoken, by `whose` scores or
     preference ("" for likeness); `estimand` what the mean is about. `bar` is what it is held against.
     `reach` is how far beyond [0, 1] a value may lie (see `betting`; None: none does); `beside` is what people
     and a judge say each alone, where the judge helps people's marks. `waits` is why an exit waits ("": not);
@@ -94,14 +94,14 @@ class Run:
     basis: str
     whose: str
     estimand: str
-    of: int
+    of_pairs: int
     bar: float
     values: Floats = field(repr=False)
     weights: Floats = field(repr=False)
     audits: Floats = field(repr=False)
     likeness: Floats = field(repr=False)
     audit_likeness: Floats = field(repr=False)
-    rows: int
+    pairs: int
     sampled: int
     refusal: str
     warnings: str
@@ -161,14 +161,14 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
         basis=found.basis,
         whose=found.whose,
         estimand=_estimand(found, first, watch.cluster) + of_which_mean(first, alike=alike),
-        of=found.of,
+        of_pairs=found.of,
         bar=bar,
         values=values,
         weights=weights,
         audits=first_of_each(evidence[audit], watch.cluster)["scaled"].to_numpy(),
         likeness=likeness,
         audit_likeness=audit_likeness,
-        rows=len(evidence),
+        pairs=len(evidence),
         sampled=int((~before["is_noise"] & (before["use"] != "not_run")).sum()),
         refusal="; ".join(one.message for one in findings if one.refuses),
         only_likeness="; ".join(one.message for one in findings if one.code == "similarity"),
@@ -300,7 +300,7 @@ def scores_needed(run: Run, decision: Decision) -> float:
     """How many pairs to score, of those there are, to tell better from worse; NaN where it is told, 0 where
     most that differ have no answer of the shadow's, infinite where no two answers are stored to be read.
     """
-    if run.basis in QUALITY or not decision.pairs:
+    if run.basis in QUALITY or not decision.inputs:
         return float("nan")
     if run.is_led_by_failures:
         return 0.0

@@ -91,9 +91,11 @@ def _watch(row: Mapping[str, Any]) -> Watch:
     for name in ("at", "evidence_since"):
         if known.get(name) is not None:
             known[name] = pd.Timestamp(known[name]).to_pydatetime()
-    for name in ("pairs", "inputs", "decided_after", "task_types", "max_pairs"):
+    for name in ("pairs", "inputs", "decided_after", "task_types", "max_inputs"):
         if known.get(name) is not None:
             known[name] = int(known[name])
+    if known.get("max_inputs") is None:  # rows from before it was called so
+        known["max_inputs"] = ExitPlan().max_inputs
     return Watch(**known)
 
 
@@ -189,7 +191,7 @@ def new_watch(
         margin=plan.margin(found.basis),
         alpha=plan.alpha,
         task_types=asked.task_types,
-        max_pairs=plan.max_pairs,
+        max_inputs=plan.max_inputs,
         least_probability=lowest if asked.least_probability is None else asked.least_probability,
         evidence_since=evidence_since,
         opened_because=opened_because,
@@ -231,7 +233,7 @@ def verdict_of(watch: Watch, decision: Decision, pairs: int, at: datetime) -> Wa
         outcome=decision.outcome.value,
         reason=decision.reason,
         pairs=pairs,
-        inputs=decision.pairs,
+        inputs=decision.inputs,
         decided_after=decision.decided_after,
         mean=decision.mean,
         low=decision.low,
@@ -247,12 +249,12 @@ def kept(decision: Decision, verdict: Watch) -> Decision:
         outcome=outcome,
         reason=f"{verdict.reason}; kept since {verdict.at:%Y-%m-%d}",
         # Rows without `inputs` are of a version that kept the inputs as its pairs.
-        pairs=int((verdict.pairs if verdict.inputs is None else verdict.inputs) or 0),
+        inputs=int((verdict.pairs if verdict.inputs is None else verdict.inputs) or 0),
         mean=_number(verdict.mean),
         low=_number(verdict.low),
         high=_number(verdict.high),
         decided_after=verdict.decided_after,
-        pairs_needed=float("nan"),
+        inputs_needed=float("nan"),
         leaning="above" if outcome in (Outcome.NON_INFERIOR, Outcome.SUPERIOR) else "below",
     )
 
@@ -263,18 +265,22 @@ def exit_plan(watch: Watch, asked: ExitPlan | None) -> ExitPlan:
         asked or ExitPlan(),
         threshold=watch.threshold,
         alpha=watch.alpha,
-        max_pairs=watch.max_pairs,
+        max_inputs=watch.max_inputs,
         at_least_days=watch.at_least_days or 0.0,
     )
 
 
 def plan_of(watch: Watch) -> ExitPlan:
     """The plan of a watch, for one that goes on with it."""
-    own = {"floor": "floor_delta", "scores": "score_margin", "judge": "score_margin"}.get(watch.basis)
+    own = {"floor": "floor_margin", "scores": "score_margin", "judge": "score_margin"}.get(watch.basis)
     margins: dict[str, Any] = {own: watch.margin} if own else {}
     days = watch.at_least_days or 0.0
     return ExitPlan(
-        threshold=watch.threshold, alpha=watch.alpha, max_pairs=watch.max_pairs, at_least_days=days, **margins
+        threshold=watch.threshold,
+        alpha=watch.alpha,
+        max_inputs=watch.max_inputs,
+        at_least_days=days,
+        **margins,
     )
 
 
@@ -285,7 +291,7 @@ def rows_to_keep(
     is_known = recorded is not None and recorded.plan.watch_id == watch.watch_id
     is_decided = decision.outcome in LATCHED
     is_asked_for = watch.opened_because == BEGUN
-    if not is_known and not is_decided and not is_asked_for and decision.pairs < FEWEST_TO_PLAN:
+    if not is_known and not is_decided and not is_asked_for and decision.inputs < FEWEST_TO_PLAN:
         return ()
     rows = [] if is_known else [watch]
     said = verdict_of(watch, decision, pairs, at)
@@ -299,7 +305,7 @@ def _changes(watch: Watch, plan: ExitPlan) -> str:
     pairs = (
         ("margin", watch.margin, plan.margin(watch.basis)),
         ("alpha", watch.alpha, plan.alpha),
-        ("cap", watch.max_pairs, plan.max_pairs),
+        ("cap", watch.max_inputs, plan.max_inputs),
         ("least days", watch.at_least_days or 0.0, plan.at_least_days),
     )
     return ", ".join(f"{name} {before:g} to {now:g}" for name, before, now in pairs if before != now)

@@ -187,7 +187,7 @@ def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = Non
     )
     numbers = (
         f"{MAY_STOP[decision.outcome]}{reached}; mean {mean} ({low} to {high}) "
-        f"against {limit}, {counted(decision.pairs, 'distinct inputs')}"
+        f"against {limit}, {counted(decision.inputs, 'distinct inputs')}"
     )
     return Plot(name, numbers, data, axes, _looks(data, drawn, basis))
 
@@ -211,7 +211,7 @@ def _close_up(axes: Axes, drawn: pd.DataFrame, bar: float, lowest: float) -> Non
 
 
 def _standing(task_type: str, decision: Decision) -> str:
-    inputs = counted(decision.pairs, "distinct inputs")
+    inputs = counted(decision.inputs, "distinct inputs")
     return f"{label(task_type)}, may we stop? {MAY_STOP[decision.outcome]} ({inputs})"
 
 
@@ -265,7 +265,7 @@ def evidence(result: MonitorResult, task_type: str, ax: Axes | None = None) -> P
     )
     settled = decision.decided_after
     outlook = (
-        f"settled after {settled:,}" if settled else f"about {count(decision.pairs_needed)} needed in all"
+        f"settled after {settled:,}" if settled else f"about {count(decision.inputs_needed)} needed in all"
     )
     numbers = (
         f"log10 E above {decision.log_e_above / tens:.2f}, below {decision.log_e_below / tens:.2f}, "

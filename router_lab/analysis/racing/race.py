@@ -41,20 +41,20 @@ def race(
     run_id: str | None = None,
     task_type: str | None = None,
     candidates: Collection[str] = (),
-    rows: int | None = None,
+    inputs: int | None = None,
 ) -> RaceResult:
     """Judge all candidates of one primary together, on stored pairs.
 
     `pairs` is a ledger (a `Ledger`, its path or tables) or a frame (see `pairs.judged_pairs`) with
-    `shadow_alias`, the candidate, and `input_hash`, the row. `run_id` takes the pairs of a replay,
+    `shadow_alias`, the candidate, and `input_hash`, the input. `run_id` takes the pairs of a replay,
     `task_type` those of a task type and below it; without either there may be only one task type.
     `candidates` names all that take part, where some may have no pairs yet: alpha is shared among them.
-    `rows` is how many inputs there are to ask in all: then a candidate with little chance of a verdict on
+    `inputs` is how many there are to ask in all: then a candidate with little chance of a verdict on
     them is `futile`. Nothing is written. Raises `ConfigError` for missing columns, several task types or
     several primaries, and without `candidates` for a replay or task type that has no pairs.
     """
     plan = RacePlan() if plan is None else arguments.instance("plan", plan, RacePlan, "a RacePlan")
-    arguments.optional(arguments.whole, "rows", rows)
+    arguments.optional(arguments.whole, "inputs", inputs)
     arguments.optional(arguments.text, "run_id", run_id, "the id of a replay, or None")
     arguments.optional(arguments.text, "task_type", task_type, "a task type, or None")
     plan = replace(plan, basis=asked_basis(pairs, plan.basis, plan.scored_by))
@@ -65,8 +65,8 @@ def race(
     also = arguments.texts("candidates", candidates, "names of candidates")
     names = sorted({*main["shadow_alias"].dropna().astype(str), *also})
     taking_part = entries(found, names, plan)
-    seen = _rounds(taking_part, plan, len(names), rows)
-    records = [_record(name, seen.get(name), plan, len(names), rows) for name in names]
+    seen = _rounds(taking_part, plan, len(names), inputs)
+    records = [_record(name, seen.get(name), plan, len(names), inputs) for name in names]
     frame = pd.DataFrame(records, columns=list(COLUMNS))
     numbers = [name for name in COLUMNS if name not in (*_TEXTS, "inputs", "of_inputs")]
     frame = placed(frame.astype(dict.fromkeys(numbers, np.float64)))
@@ -79,7 +79,7 @@ def race(
         whose=whose,
         chosen=_chosen(frame),
         point_estimates=_of_ten(taking_part, frame, plan),
-        planned_rows=rows,
+        planned_inputs=inputs,
     )
 
 
@@ -92,13 +92,13 @@ class _JudgedCandidate:
 
 
 def _rounds(
-    taking_part: Sequence[RaceEntry], plan: RacePlan, candidates: int, rows: int | None
+    taking_part: Sequence[RaceEntry], plan: RacePlan, candidates: int, inputs: int | None
 ) -> dict[str, _JudgedCandidate]:
     """The inputs that each candidate is judged on: those it shares with all who are undecided with it."""
     left, found = list(taking_part), dict[str, _JudgedCandidate]()
     while left:
         shared = _shared(left)
-        results = {one.name: _result(_JudgedCandidate(one, shared), plan, candidates, rows) for one in left}
+        results = {one.name: _result(_JudgedCandidate(one, shared), plan, candidates, inputs) for one in left}
         leaving = [one for one in left if results[one.name] in ("above", "below") and not one.refusal]
         if not leaving:  # nobody is settled: those with the fewest inputs end here
             fewest = min(len(one.inputs) for one in left)
@@ -113,15 +113,15 @@ def _shared(left: Sequence[RaceEntry]) -> pd.Index:
     return reduce(lambda shared, one: shared[shared.isin(one.inputs.index)], left, left[0].inputs.index)
 
 
-def _result(seen: _JudgedCandidate, plan: RacePlan, candidates: int, rows: int | None) -> Result:
+def _result(seen: _JudgedCandidate, plan: RacePlan, candidates: int, inputs: int | None) -> Result:
     if not len(seen.shared):
         return "open"
     _, bar = plan.scaled(np.zeros(0), seen.entry.found.basis)
-    return result_of(seen.entry.tally(seen.shared, plan), bar, candidates, plan.alpha, rows)
+    return result_of(seen.entry.tally(seen.shared, plan), bar, candidates, plan.alpha, inputs)
 
 
 def _record(
-    name: str, seen: _JudgedCandidate | None, plan: RacePlan, candidates: int, rows: int | None
+    name: str, seen: _JudgedCandidate | None, plan: RacePlan, candidates: int, inputs: int | None
 ) -> dict[str, Any]:
     empty = {"candidate": name, "state": RaceState.OPEN.value, "inputs": 0, "of_inputs": 0, "warnings": ""}
     if seen is None:
@@ -136,7 +136,7 @@ def _record(
     evidence = entry.tally(seen.shared, plan)
     _, bar = plan.scaled(np.zeros(0), basis)
     low, high = confidence_interval(evidence, plan.alpha / candidates)
-    state = _state(_result(seen, plan, candidates, rows), entry)
+    state = _state(_result(seen, plan, candidates, inputs), entry)
     costs = _costs(seen, plan.alpha / candidates)
     return {
         **record,
@@ -171,7 +171,7 @@ def _reason(state: RaceState) -> str:
         RaceState.WITHIN: "its band is within the margin",
         RaceState.WORSE: "its band is beyond the margin",
         RaceState.DIFFERS: "its band is beyond the margin; by likeness, that may be for better or worse",
-        RaceState.FUTILE: "a verdict on the rows there are has a chance below 10%",
+        RaceState.FUTILE: "a verdict on the inputs there are has a chance below 10%",
         RaceState.OPEN: "its band holds the margin",
     }[state]
 

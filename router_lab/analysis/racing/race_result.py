@@ -28,7 +28,7 @@ COLUMNS: Final = (
 
 
 class RaceState(StrEnum):
-    """Where a candidate stands. `futile`: there is little chance of a verdict on the rows there are."""
+    """Where a candidate stands. `futile`: there is little chance of a verdict on the inputs there are."""
 
     WITHIN = "within"
     WORSE = "worse"
@@ -64,7 +64,7 @@ class RaceResult:
     whose: str
     chosen: str | None
     point_estimates: PointEstimates | None = None
-    planned_rows: int | None = None
+    planned_inputs: int | None = None
 
     @property
     def undecided(self) -> tuple[str, ...]:
@@ -100,8 +100,8 @@ class RaceResult:
         if self.frame.empty:
             return "Race: no pairs, so no verdict"
         lines = [_heading(self), *(f"  {_told(row)}" for row in _records(self.frame)), _choice(self)]
-        if self.planned_rows is not None:
-            of = self.planned_rows * len(self.frame)
+        if self.planned_inputs is not None:
+            of = self.planned_inputs * len(self.frame)
             lines.append(f"Asked: {self.answers:,} of {of:,} answers ({percent(self.answers / of)}).")
         if self.point_estimates is not None:
             lines.append(str(self.point_estimates))

@@ -1,19 +1,19 @@
 """Anytime-valid evidence about a mean in [0, 1]: a mixture of twelve constant bets.
 
 A gambler who bets the fraction c of her wealth that agreement X exceeds a threshold m multiplies
-it by `1 - c + c X / m` per pair. If the true mean is at most m, wealth cannot be expected to grow,
+it by `1 - c + c X / m` per input. If the true mean is at most m, wealth cannot be expected to grow,
 so `E(m) = (1/12) sum_j prod_i (1 - c_j + c_j X_i / m) >= 1/alpha` happens with probability at most
 alpha, however often one looks (Ville's inequality). `below` bets on 1 - X against 1 - m.
 
 Inputs need not stay as they are: that holds for the null "the mean of the values so far, each at what was
 to be expected before it was seen, is at most m". Of a fraction c that stays the same,
 `prod_i (1 + c (mu_i / m - 1)) <= exp(c sum_i (mu_i / m - 1)) <= 1` while the mean of the mu_i is at most m,
-and E over that product is a martingale. Where inputs vary in time E is thus about the time of its pairs.
+and E over that product is a martingale. Where inputs vary in time E is thus about the time of its inputs.
 
 A value that may lie up to its `reach` beyond 0 and 1, which is fixed before it is seen, is bet on with as
 much less: `1 - c + c (X + reach) / (m + reach)`.
 
-E does not depend on the order of the pairs, so it can be computed again from the ledger. Sampling
+E does not depend on the order of the inputs, so it can be computed again from the ledger. Sampling
 weights w in (0, 1] (least probability / own probability) scale each bet: `1 + w c (X / m - 1)`.
 
 Source: Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting" (2024).
@@ -53,13 +53,13 @@ class Tally:
     reach: Floats | float = 0.0
 
     @property
-    def pairs(self) -> int:
-        """How many pairs were counted."""
+    def inputs(self) -> int:
+        """How many values were counted, one of each input."""
         return int(self.counts.sum())
 
     @property
     def mean(self) -> float:
-        """The weighted mean; NaN without pairs."""
+        """The weighted mean; NaN without inputs."""
         mass = self.counts * self.weights
         return float(mass @ self.values / mass.sum()) if mass.sum() > 0 else float("nan")
 
@@ -112,7 +112,7 @@ def log_e_path(
     side: Side = "above",
     reach: Floats | None = None,
 ) -> Floats:
-    """Log E(threshold) after each pair, shape (n,)."""
+    """Log E(threshold) after each input, shape (n,)."""
     rows, row_weights = check_rows(values, weights, reach)
     beyond = np.zeros(len(rows)) if reach is None else reach
     facing, bar = _facing(rows, threshold, side)
@@ -140,17 +140,17 @@ def confidence_interval(evidence: Tally, alpha: float = 0.05) -> tuple[float, fl
     return lower, upper
 
 
-def forecast_pairs(evidence: Tally, threshold: float, alpha: float, side: Side) -> float:
-    """Pairs in all that this side needs if the future is like the past; infinite if it never wins.
+def forecast_inputs(evidence: Tally, threshold: float, alpha: float, side: Side) -> float:
+    """Inputs in all that this side needs if the future is like the past; infinite if it never wins.
 
     `log(12/alpha) / max_c mean log(1 - c + c X / m)`: the best single bet must earn the mixture's
     1/12 share of 1/alpha.
     """
-    if evidence.pairs == 0:
+    if evidence.inputs == 0:
         return float("inf")
     values, bar = _facing(evidence.values, threshold, side)
     factors = log_factors(values, bar, evidence.weights, reach=evidence.reach)
-    growth = float((evidence.counts @ factors).max()) / evidence.pairs
+    growth = float((evidence.counts @ factors).max()) / evidence.inputs
     return float(np.log(len(FRACTIONS) / alpha) / growth) if growth > 0 else float("inf")
 
 

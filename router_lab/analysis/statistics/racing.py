@@ -26,7 +26,7 @@ from router_lab.analysis.statistics.betting import (
     Floats,
     Side,
     Tally,
-    forecast_pairs,
+    forecast_inputs,
     log_e,
     log_factors,
     mix,
@@ -78,11 +78,11 @@ def result_of(seen: Tally, bar: float, candidates: int, alpha: float, rows: int 
 
 def is_hopeless(seen: Tally, bar: float, candidates: int, alpha: float, rows: int | None) -> bool:
     """Whether a verdict on so many `rows` in all has a predictive chance below 10%, after at least 100."""
-    if rows is None or seen.pairs >= rows or seen.pairs < _HOPELESS_AFTER:
+    if rows is None or seen.inputs >= rows or seen.inputs < _HOPELESS_AFTER:
         return False
     error = alpha / (2 * candidates)
     # The forecast is quick, and where it expects a verdict there is a chance of one.
-    if min(forecast_pairs(seen, bar, error, "above"), forecast_pairs(seen, bar, error, "below")) <= rows:
+    if min(forecast_inputs(seen, bar, error, "above"), forecast_inputs(seen, bar, error, "below")) <= rows:
         return False
     return chance_of_verdict(seen, bar, error, rows, looks=_FORECAST_LOOKS) < _HOPELESS
 

@@ -3,7 +3,7 @@
 E after n pairs depends on the count of agreements only, and grows with it, so each side has a
 boundary: the least (or greatest) count that decides at n. Walking the distribution of the count
 between the boundaries gives the law of the stopping time without simulation. Graded values, and what is
-likely once pairs have been seen, are simulated.
+likely once inputs have been seen, are simulated.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CELLS = 32
 
 @dataclass(frozen=True, slots=True)
 class StoppingLaw:
-    """`non_inferior[n-1]` and `worse[n-1]` are the chances of deciding so at pair n."""
+    """`non_inferior[n-1]` and `worse[n-1]` are the chances of deciding so at input n."""
 
     non_inferior: Floats = field(repr=False)
     worse: Floats = field(repr=False)
@@ -43,55 +43,55 @@ class StoppingLaw:
         return float(max(0.0, 1 - self.non_inferior.sum() - self.worse.sum()))
 
     @property
-    def mean_pairs(self) -> float:
-        """Expected pairs used; an undecided run uses the cap."""
+    def mean_inputs(self) -> float:
+        """Expected inputs used; an undecided run uses the cap."""
         decided = self.non_inferior + self.worse
-        pairs = np.arange(1, len(decided) + 1)
-        return float(decided @ pairs + self.undecided * len(decided))
+        inputs = np.arange(1, len(decided) + 1)
+        return float(decided @ inputs + self.undecided * len(decided))
 
     def quantile(self, share: float) -> int:
-        """Pairs by which this share of the runs has stopped; the cap if fewer ever do."""
+        """Inputs by which this share of the runs has stopped; the cap if fewer ever do."""
         stopped = np.cumsum(self.non_inferior + self.worse)
         return min(int(np.searchsorted(stopped, share)), len(stopped) - 1) + 1
 
 
-def boundaries(threshold: float, alpha: float, max_pairs: int) -> tuple[Counts, Counts]:
-    """Agreements that decide after 1..max_pairs: at least `upper[n-1]`, or at most `lower[n-1]`.
+def boundaries(threshold: float, alpha: float, max_inputs: int) -> tuple[Counts, Counts]:
+    """Agreements that decide after 1..max_inputs: at least `upper[n-1]`, or at most `lower[n-1]`.
 
     Impossible decisions are n + 1 and -1.
     """
     check_threshold(threshold)
-    pairs = np.arange(1, max_pairs + 1, dtype=np.int64)
-    upper = _least_count(pairs, threshold, alpha)
-    lower = pairs - _least_count(pairs, 1 - threshold, alpha)
+    inputs = np.arange(1, max_inputs + 1, dtype=np.int64)
+    upper = _least_count(inputs, threshold, alpha)
+    lower = inputs - _least_count(inputs, 1 - threshold, alpha)
     return upper, lower
 
 
 def stopping_law(
-    mean: float, threshold: float, alpha: float = 0.05, max_pairs: int = 10_000, look_every: int = 1
+    mean: float, threshold: float, alpha: float = 0.05, max_inputs: int = 10_000, look_every: int = 1
 ) -> StoppingLaw:
-    """The law of the verdict when each pair agrees with chance `mean`, independently.
+    """The law of the verdict when each input agrees with chance `mean`, independently.
 
-    Looks happen every `look_every` pairs, and at the cap. Raises `ConfigError`.
+    Looks happen every `look_every` inputs, and at the cap. Raises `ConfigError`.
     """
     arguments.share("mean", mean, from_zero=True, to_one=True)
     arguments.share("threshold", threshold)
     arguments.error_rate("alpha", alpha)
-    arguments.whole("max_pairs", max_pairs)
+    arguments.whole("max_inputs", max_inputs)
     arguments.whole("look_every", look_every)
-    upper, lower = boundaries(threshold, alpha, max_pairs)
-    passed, failed = np.zeros(max_pairs), np.zeros(max_pairs)
+    upper, lower = boundaries(threshold, alpha, max_inputs)
+    passed, failed = np.zeros(max_inputs), np.zeros(max_inputs)
     first, chances = 0, np.array([1.0])  # chances[k]: alive with first + k agreements
-    for pair in range(1, max_pairs + 1):
+    for seen in range(1, max_inputs + 1):
         grown = np.zeros(len(chances) + 1)
         grown[:-1] += chances * (1 - mean)
         grown[1:] += chances * mean
-        if pair % look_every and pair != max_pairs:
+        if seen % look_every and seen != max_inputs:
             chances = grown
             continue
         counts = first + np.arange(len(grown))
-        over, under = counts >= upper[pair - 1], counts <= lower[pair - 1]
-        passed[pair - 1], failed[pair - 1] = grown[over].sum(), grown[under & ~over].sum()
+        over, under = counts >= upper[seen - 1], counts <= lower[seen - 1]
+        passed[seen - 1], failed[seen - 1] = grown[over].sum(), grown[under & ~over].sum()
         alive = np.flatnonzero(~(over | under) & (grown > 1e-16))
         if not len(alive):
             break
@@ -100,9 +100,9 @@ def stopping_law(
 
 
 def resampled_law(
-    values: ArrayLike, threshold: float, alpha: float = 0.05, max_pairs: int = 10_000, runs: int = 200
+    values: ArrayLike, threshold: float, alpha: float = 0.05, max_inputs: int = 10_000, runs: int = 200
 ) -> StoppingLaw:
-    """The law of the verdict when pairs are drawn from `values` (n,) in [0, 1]: `runs` seeded runs of it.
+    """The law of the verdict when inputs are drawn from `values` (n,) in [0, 1]: `runs` seeded runs of it.
 
     For graded agreement, scores and preferences, which vary less than 0/1 agreement of the same mean.
     """
@@ -110,10 +110,10 @@ def resampled_law(
     distinct, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
     gains = log_factors(distinct, threshold), log_factors(1 - distinct, 1 - threshold)
     rng = np.random.default_rng(0)
-    passed, failed = np.zeros(max_pairs), np.zeros(max_pairs)
+    passed, failed = np.zeros(max_inputs), np.zeros(max_inputs)
     wealth = [np.zeros((runs, 1, len(FRACTIONS))) for _ in gains]
-    for start in range(0, max_pairs, _BLOCK):
-        size = (len(wealth[0]), min(_BLOCK, max_pairs - start))
+    for start in range(0, max_inputs, _BLOCK):
+        size = (len(wealth[0]), min(_BLOCK, max_inputs - start))
         drawn = rng.choice(len(distinct), size, p=counts / counts.sum())
         paths = [one + np.cumsum(gain[drawn], axis=1) for one, gain in zip(wealth, gains, strict=True)]
         over, under = (mix(path) >= -np.log(alpha) for path in paths)
@@ -129,17 +129,17 @@ def resampled_law(
 
 
 def chance_of_verdict(
-    seen: Tally, threshold: float, alpha: float, max_pairs: int, *, looks: int | None = None
+    seen: Tally, threshold: float, alpha: float, max_inputs: int, *, looks: int | None = None
 ) -> float:
-    """The predictive chance that either side is decided by `max_pairs`, after what was `seen` and undecided.
+    """The predictive chance that either side is decided by `max_inputs`, after what was `seen` and undecided.
 
-    The future is drawn from 400 distributions that the pairs allow: Dirichlet over the values seen, with half
-    a pair more at 0 and at 1 (for 0/1 agreement a mean from Beta(.5 + agreed, .5 + disagreed)), looked at
-    every 50 pairs, or at most `looks` times. Seeded; the error is a point where the chance is 5%. Source:
-    Spiegelhalter, Freedman and Blackburn, "Monitoring clinical trials: conditional or predictive power?"
-    (1986).
+    The future is drawn from 400 distributions that the inputs allow: Dirichlet over the values seen, with
+    half an input more at 0 and at 1 (for 0/1 agreement a mean from Beta(.5 + agreed, .5 + disagreed)),
+    looked at every 50 inputs, or at most `looks` times. Seeded; the error is a point where the chance is 5%.
+    Source: Spiegelhalter, Freedman and Blackburn, "Monitoring clinical trials: conditional or predictive
+    power?" (1986).
     """
-    left = max_pairs - seen.pairs
+    left = max_inputs - seen.inputs
     if left < 1:
         return 0.0
     likely = _with_ends(seen)
@@ -164,9 +164,9 @@ def chance_of_verdict(
 
 
 def _with_ends(seen: Tally) -> Tally:
-    """What was seen in few cells, and half a pair at either end of the scale."""
+    """What was seen in few cells, and half an input at either end of the scale."""
     most = float(seen.weights.max(initial=0.0)) or 1.0
-    few = seen.in_cells(_CELLS) if seen.pairs else seen
+    few = seen.in_cells(_CELLS) if seen.inputs else seen
     return Tally(
         np.append(few.values, [0.0, 1.0]),
         np.append(few.weights, [most, most]),
@@ -174,13 +174,13 @@ def _with_ends(seen: Tally) -> Tally:
     )
 
 
-def _least_count(pairs: Counts, threshold: float, alpha: float) -> Counts:
-    """The least agreements out of each of `pairs` with E(threshold) >= 1/alpha; n + 1 if none."""
+def _least_count(inputs: Counts, threshold: float, alpha: float) -> Counts:
+    """The least agreements out of each of `inputs` with E(threshold) >= 1/alpha; n + 1 if none."""
     win, lose = np.log1p(FRACTIONS * (1 / threshold - 1)), np.log1p(-FRACTIONS)
-    low, high = np.zeros(len(pairs), dtype=np.int64), pairs + 1
+    low, high = np.zeros(len(inputs), dtype=np.int64), inputs + 1
     while bool(np.any(low < high)):
-        middle = np.minimum((low + high) // 2, pairs)
-        enough = mix(middle[:, None] * win + (pairs - middle)[:, None] * lose) >= -np.log(alpha)
+        middle = np.minimum((low + high) // 2, inputs)
+        enough = mix(middle[:, None] * win + (inputs - middle)[:, None] * lose) >= -np.log(alpha)
         open_ = low < high
         high = np.where(open_ & enough, middle, high)
         low = np.where(open_ & ~enough, middle + 1, low)

@@ -32,7 +32,7 @@ from router_lab.ledger.values import (
     nearest,
 )
 
-LINES_VERSION = 7
+LINES_VERSION = 8
 _MOST_SHAPES = 256
 
 _ESCAPE = re.compile(rb"\\(u00[0-9a-f]{2}|.)")

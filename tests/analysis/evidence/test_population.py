@@ -59,7 +59,7 @@ def test_near_duplicates_in_800_runs(size):
 def test_pairs_of_an_unknown_cluster_are_their_own_and_unknown_columns_are_named():
     frame = pairs_frame(np.ones(300), session=[None] * 150 + ["s"] * 150)
     result = monitor(frame, now=LATER, cluster="session")
-    assert result.decisions[NAME].pairs == 151
+    assert result.decisions[NAME].inputs == 151
     assert "of distinct inputs, the first of each session, as they were from 2026-11-21 to" in repr(result)
     with pytest.raises(ConfigError, match="customer"):
         monitor(frame, now=LATER, cluster="customer")

@@ -19,7 +19,7 @@ from router_lab.cli import main
 from router_lab.records import Comparison, Score
 from router_lab.steering import steer
 
-PLANS = [ExitPlan(threshold=0.9), ExitPlan(alpha=0.1), ExitPlan(max_pairs=5000)]
+PLANS = [ExitPlan(threshold=0.9), ExitPlan(alpha=0.1), ExitPlan(max_inputs=5000)]
 
 
 def scores(rows: Sequence[Comparison], shadow: float, by: str, **more: object) -> list[Score]:

@@ -21,7 +21,7 @@ from router_lab.analysis.statistics.stopping import boundaries
 from router_lab.errors import ConfigError
 
 # The reference figures of facts/stats.md are of three points against the floor.
-FLOOR = ExitPlan(floor_delta=0.03)
+FLOOR = ExitPlan(floor_margin=0.03)
 LATER = (NOW + pd.Timedelta(hours=1)).to_pydatetime()
 
 
@@ -96,7 +96,7 @@ def test_the_boundaries_of_counts_are_the_monitors_own():
 def test_the_monitor_itself_counts_the_first_pair_of_each_input():
     frame = pairs_frame(np.ones(1_000), input_hash=np.repeat([f"h{i}" for i in range(20)], 50))
     (decision,) = monitor(frame, now=LATER).decisions.values()
-    assert decision.pairs == 20
+    assert decision.inputs == 20
     assert decision.outcome is Outcome.CONTINUE
 
 
@@ -219,7 +219,7 @@ def test_a_change_of_model_begins_a_new_run():
     frame.loc[300:, "agreement"] = 1.0
     result = monitor(frame, now=LATER)
     (decision,) = result.decisions.values()
-    assert decision.pairs == 100
+    assert decision.inputs == 100
     assert decision.mean == 1.0
 
 
@@ -227,7 +227,7 @@ def test_a_failed_shadow_has_no_model_and_begins_no_new_run():
     frame = pairs_frame(np.ones(300))
     frame.loc[[50, 200, 299], ["status", "shadow_model", "agreement"]] = ["shadow_failed", None, np.nan]
     (decision,) = monitor(frame, now=LATER).decisions.values()
-    assert decision.pairs == 300
+    assert decision.inputs == 300
     assert decision.mean == pytest.approx(0.99)
 
 
@@ -317,12 +317,12 @@ def test_failed_shadows_differ_unless_not_one_answered():
 
 def test_an_unknown_status_is_not_evidence():
     (decision,) = monitor(pairs_frame(np.ones(50), status="from_the_future"), now=LATER).decisions.values()
-    assert decision.pairs == 0
+    assert decision.inputs == 0
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"threshold": 1.0}, {"alpha": 0.5}, {"max_pairs": 0}, {"floor_delta": -1}, {"score_margin": 1}],
+    [{"threshold": 1.0}, {"alpha": 0.5}, {"max_inputs": 0}, {"floor_margin": -1}, {"score_margin": 1}],
 )
 def test_a_plan_that_cannot_be_is_refused(options):
     with pytest.raises(ConfigError, match=next(iter(options))):

@@ -28,7 +28,7 @@ from router_lab.records import Comparison, Score
 def told(ledger: Ledger) -> tuple[object, ...]:
     """The verdict and all that was said with it."""
     one = monitor(ledger, now=LATER).decisions[NAME]
-    return one.outcome, one.pairs, one.decided_after, one.mean, one.low, one.high, one.threshold, one.alpha
+    return one.outcome, one.inputs, one.decided_after, one.mean, one.low, one.high, one.threshold, one.alpha
 
 
 # What comes after a verdict, of each kind that undid one.
@@ -255,9 +255,9 @@ def test_a_verdict_keeps_its_pairs_and_its_inputs_and_an_older_one_only_these(tm
         assert (verdict["pairs"], verdict["inputs"]) == (120, 111)
         older = kept.drop(columns="inputs").assign(pairs=kept["inputs"])
         write(ledger, pairs(np.ones(20), 300))
-        for rows in (kept, older):
+        for rows in (kept, older, older.drop(columns="max_inputs"), older.assign(max_inputs=None)):
             decision = monitor(ledger.comparisons(), watches=rows, now=LATER).decisions[NAME]
-            assert "kept since" in decision.reason and decision.pairs == 111
+            assert "kept since" in decision.reason and decision.inputs == 111
 
 
 def test_a_new_watch_begins_when_somebody_says_so(tmp_path, capsys):
@@ -277,7 +277,7 @@ def test_a_new_watch_begins_when_somebody_says_so(tmp_path, capsys):
             [replace(one, created_at=begun + timedelta(minutes=n)) for n, one in enumerate(newer, 1)],
         )
         (decision,) = monitor(ledger, now=later).decisions.values()
-        assert decision.pairs == 60 and decision.threshold == pytest.approx(0.9)
+        assert decision.inputs == 60 and decision.threshold == pytest.approx(0.9)
         for wrong in (["no::such"], NAME):
             with pytest.raises(ConfigError, match="begin"):
                 monitor(ledger, begin=wrong, now=later)

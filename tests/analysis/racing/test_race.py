@@ -141,7 +141,7 @@ def test_candidates_with_unlike_evidence_are_judged_by_what_all_have():
 def test_a_candidate_that_cannot_be_settled_is_futile_where_the_rows_are_known():
     pairs = scored({"near": 0.1, "far": 0.6}, rows=1_000, seed=2)
     assert rl.race(pairs, RacePlan(margin=0.1)).state("near") is RaceState.OPEN
-    found = rl.race(pairs, RacePlan(margin=0.1), rows=1_100)
+    found = rl.race(pairs, RacePlan(margin=0.1), inputs=1_100)
     assert (found.state("near"), found.state("far")) == (RaceState.FUTILE, RaceState.WORSE)
     assert "Asked: 2,000 of 2,200 answers (90.9%)." in repr(found)
 
@@ -225,7 +225,7 @@ def test_pairs_that_mislead_are_refused_and_may_be_allowed():
     [
         (lambda: scored({"one": 0.0}).drop(columns="shadow_alias"), {}, "shadow_alias"),
         (lambda: scored({"one": 0.0}), {"run_id": "x"}, "run_id"),
-        (lambda: scored({"one": 0.0}), {"rows": 0}, "rows is 0"),
+        (lambda: scored({"one": 0.0}), {"inputs": 0}, "inputs is 0"),
         (lambda: scored({"one": 0.0}), {"candidates": "one"}, "candidates"),
         (lambda: scored({"one": 0.0}), {"plan": 0.05}, "a RacePlan"),
         (lambda: None, {}, "NoneType"),
@@ -240,7 +240,7 @@ def test_pairs_that_mislead_are_refused_and_may_be_allowed():
             "several primaries",
         ),
     ],
-    ids=["no column", "no run", "no rows", "one text", "no plan", "nothing", "task types", "primaries"],
+    ids=["no column", "no run", "no inputs", "one text", "no plan", "nothing", "task types", "primaries"],
 )
 def test_what_cannot_be_raced_is_named(pairs, options, says):
     with pytest.raises(ConfigError, match=says):

@@ -13,7 +13,7 @@ from kinds import examples
 from router_lab.analysis.statistics.betting import (
     FRACTIONS,
     confidence_interval,
-    forecast_pairs,
+    forecast_inputs,
     log_e,
     log_e_path,
     log_factors,
@@ -185,9 +185,9 @@ def test_the_plug_in_confidence_sequence_of_ville_comes_out_of_our_kernel():
 def test_forecast_is_the_growth_rate_of_the_best_bet():
     seen = tally_of_counts(970, 30)
     growth = max(0.97 * np.log1p(c * (1 / 0.95 - 1)) + 0.03 * np.log1p(-c) for c in FRACTIONS)
-    assert forecast_pairs(seen, 0.95, 0.05, "above") == pytest.approx(np.log(12 / 0.05) / growth)
-    assert forecast_pairs(seen, 0.95, 0.05, "below") == np.inf
-    assert forecast_pairs(tally([]), 0.95, 0.05, "above") == np.inf
+    assert forecast_inputs(seen, 0.95, 0.05, "above") == pytest.approx(np.log(12 / 0.05) / growth)
+    assert forecast_inputs(seen, 0.95, 0.05, "below") == np.inf
+    assert forecast_inputs(tally([]), 0.95, 0.05, "above") == np.inf
 
 
 @pytest.mark.parametrize(

@@ -60,12 +60,12 @@ def test_a_weekly_z_test_fails_where_the_exit_does_not():
 )
 def test_pairs_to_stop_are_the_reference_figures(agreement, mean, ninth_decile):
     law = stopping_law(agreement, 0.95, 0.05, 20_000)
-    assert law.mean_pairs == pytest.approx(mean, rel=0.10)
+    assert law.mean_inputs == pytest.approx(mean, rel=0.10)
     assert law.quantile(0.9) == pytest.approx(ninth_decile, rel=0.10)
 
 
 def test_weekly_looks_cost_the_reference_extra():
-    extra = stopping_law(0.97, 0.95, 0.05, 5_000, look_every=100).mean_pairs - 836
+    extra = stopping_law(0.97, 0.95, 0.05, 5_000, look_every=100).mean_inputs - 836
     assert 60 <= extra <= 160
 
 
@@ -78,7 +78,7 @@ def test_the_exact_law_agrees_with_simulation():
     first_fail = np.where(failed.any(axis=1), failed.argmax(axis=1), 2_000)
     assert (first_pass < first_fail).mean() == pytest.approx(law.non_inferior.sum(), abs=0.02)
     stopped = np.minimum(np.minimum(first_pass, first_fail) + 1, 2_000)
-    assert stopped.mean() == pytest.approx(law.mean_pairs, rel=0.03)
+    assert stopped.mean() == pytest.approx(law.mean_inputs, rel=0.03)
     assert np.quantile(stopped, 0.9) == pytest.approx(law.quantile(0.9), rel=0.05)
 
 
@@ -106,7 +106,7 @@ def test_the_first_crossing_is_latched():
         (10, 0, ExitPlan(), Outcome.CONTINUE),
         (190, 10, ExitPlan(), Outcome.CONTINUE),
         (4_750, 250, ExitPlan(), Outcome.FUTILE),
-        (57, 3, ExitPlan(max_pairs=60), Outcome.FUTILE),
+        (57, 3, ExitPlan(max_inputs=60), Outcome.FUTILE),
         (0, 0, ExitPlan(), Outcome.CONTINUE),
     ],
 )
@@ -122,7 +122,7 @@ def said_futile(pairs: int, agreed: int) -> bool:
     """What `decide` says of so many agreements: E, and with it the answer, depends on the counts alone."""
     rows = np.repeat([1.0, 0.0], [agreed, pairs - agreed])
     spread = rows[np.argsort(np.arange(pairs) * 0.6180339887 % 1)]
-    return decide(spread, ExitPlan(max_pairs=CAP)).outcome is Outcome.FUTILE
+    return decide(spread, ExitPlan(max_inputs=CAP)).outcome is Outcome.FUTILE
 
 
 def futile_counts(pairs: int, upper: int, lower: int) -> tuple[int, int]:
@@ -195,17 +195,17 @@ def test_the_predictive_chance_is_the_exact_one():
 def test_graded_and_weighted_pairs_are_not_called_futile_for_their_luck():
     rng = np.random.default_rng(18)
     close = rng.beta(57.6, 2.4, 400)  # mean .96: settles after about 600
-    assert decide(close, ExitPlan(max_pairs=2_000)).outcome is not Outcome.FUTILE
+    assert decide(close, ExitPlan(max_inputs=2_000)).outcome is not Outcome.FUTILE
     at_the_bar = rng.beta(9.5, 0.5, 1_900)
-    assert decide(at_the_bar, ExitPlan(max_pairs=2_000)).outcome is Outcome.FUTILE
+    assert decide(at_the_bar, ExitPlan(max_inputs=2_000)).outcome is Outcome.FUTILE
     weights = np.where(rng.random(1_900) < 0.5, 1.0, 0.2)
-    assert decide(at_the_bar, ExitPlan(max_pairs=2_000), weights=weights).outcome is Outcome.FUTILE
+    assert decide(at_the_bar, ExitPlan(max_inputs=2_000), weights=weights).outcome is Outcome.FUTILE
 
 
 def test_futility_spends_no_alpha():
     """Stopping early for futility can only take verdicts away."""
     rows = (np.random.default_rng(15).random((200, 1_000)) < 0.95).astype(float)
-    with_futility = [decide(row, ExitPlan(max_pairs=1_000)).outcome for row in rows]
+    with_futility = [decide(row, ExitPlan(max_inputs=1_000)).outcome for row in rows]
     assert sum(one is Outcome.NON_INFERIOR for one in with_futility) <= 0.05 * 200 + 6
 
 
