@@ -17,7 +17,7 @@ class KeyboardShortcuts(anywidget.AnyWidget):
     """
 
     _esm = Path(__file__).with_name("keyboard_shortcuts.js").read_text(encoding="utf-8")
-    meanings = traitlets.List().tag(sync=True)
+    meanings: traitlets.List[list[str]] = traitlets.List().tag(sync=True)
     current = traitlets.Int(1).tag(sync=True)
 
     def __init__(self, meanings: Mapping[str, str], on_press: Callable[[str], None]) -> None:

@@ -39,7 +39,7 @@ class RouterMagics(Magics):
             cell.strip(), task_type=chosen.task_type, system=chosen.system, max_tokens=chosen.max_tokens
         )
         if chosen.into:
-            self.shell.user_ns[chosen.into] = done
+            self._variables[chosen.into] = done
         return done
 
     @line_magic
@@ -48,8 +48,13 @@ class RouterMagics(Magics):
         found: Ledger = self._variable(line.strip() or "ledger", Ledger, "ledger = rl.Ledger(...)")
         return found
 
+    @property
+    def _variables(self) -> dict[str, Any]:
+        # Without a shell (its type allows for that) there are no variables.
+        return self.shell.user_ns if self.shell is not None else {}
+
     def _variable(self, name: str, kind: type, example: str) -> Any:
-        value = self.shell.user_ns.get(name)
+        value = self._variables.get(name)
         if not isinstance(value, kind):
             held = "is not defined" if value is None else f"is a {type(value).__name__}"
             raise UsageError(f"{name} {held}; make one first: {example}")

@@ -67,9 +67,10 @@ def _listed(model: ModelSettings) -> Any:
         vendor = snapshot.find_provider(None, None, model.base_url)
     except LookupError:
         name = PRESETS[model.provider].price_list or model.provider
-        vendor = next((one for one in snapshot.providers if one.id == name), None)
-        if vendor is None:
+        named = next((one for one in snapshot.providers if one.id == name), None)
+        if named is None:
             return None
+        vendor = named
     return vendor.find_model(model.model, all_providers=snapshot.providers)
 
 
