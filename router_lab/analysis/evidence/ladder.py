@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from router_lab.analysis.evidence.row_selection import rows_where, used_as
+from router_lab.analysis.evidence.row_selection import first_rows, rows_where, used_as
 from router_lab.counted import counted
 from router_lab.defaults import BASES
 from router_lab.errors import ConfigError
@@ -135,6 +135,7 @@ def evidence(rows: pd.DataFrame, basis: str | None = None) -> Evidence:
         if place is not None:
             break
     else:
+        found = found or [_nothing(rows, str(basis))]
         # Agreement, if anything has one; of a forced rung, and of a judge's few verdicts, the most there is.
         held = [len(one.rows) for one in found]
         last = len(held) - 1
@@ -146,20 +147,24 @@ def evidence(rows: pd.DataFrame, basis: str | None = None) -> Evidence:
 def _scores(rows: pd.DataFrame) -> list[Evidence]:
     # Rows are millions, and are copied only where somebody scored any.
     if not any(f"{prefix}primary_score" in rows for prefix in PREFIX.values()):
-        return [_nothing(rows, "scores")]
+        return []
     main = rows_where(rows, ~rows["is_noise"])
     found = [_scored_by(main, scorer) for scorer in ("given", TRUTH, "people")]
-    return [one for one in found if one is not None] or [_nothing(main, "scores")]
+    return [one for one in found if one is not None]
 
 
 def _judge(rows: pd.DataFrame) -> list[Evidence]:
     """What a judge said of each pair last, as wins less losses: later, or with the pair."""
-    live = rows["preference"].between(0, 1) & used_as(rows, _ALIKE) & ~rows["is_noise"]
+    live = rows["preference"].between(0, 1)
     later = later_verdicts(rows).mask(rows["is_noise"])
-    if not later.notna().any() and "scored_by" not in rows:
+    is_later = bool(later.notna().any()) or "scored_by" in rows
+    if not is_later and not live.any():
+        return []
+    live &= used_as(rows, _ALIKE) & ~rows["is_noise"]
+    if not is_later:
         known = rows[live]
         if known.empty:
-            return [_nothing(rows, "judge")]
+            return []
         value = _valued(known, 2 * known["preference"] - 1)
         return [_judged_by(Evidence(value, "judge", _run(rows), "a judge"), known)]
     is_main = ~rows["is_noise"]
@@ -171,9 +176,7 @@ def _judge(rows: pd.DataFrame) -> list[Evidence]:
         **{own[name]: _column(main, own[name], np.nan).mask(before, value) for name, value in said.items()}
     )
     found = _scored_by(merged, "judge")
-    if found is None:
-        return [_nothing(main, "judge")]
-    return [_judged_by(found, main[later.notna() | before])]
+    return [] if found is None else [_judged_by(found, main[later.notna() | before])]
 
 
 def _judged_by(found: Evidence, rows: pd.DataFrame) -> Evidence:
@@ -222,18 +225,21 @@ def _in_words(each: pd.Series, names: pd.Series) -> str:
 
 
 def _floor(rows: pd.DataFrame) -> list[Evidence]:
-    noise = rows[rows["is_noise"] & used_as(rows, _ALIKE) & rows["agreement"].between(0, 1)]
+    if not rows["is_noise"].any():
+        return []
+    noise = rows[["request_id", "agreement", "sample_probability"]][
+        rows["is_noise"] & used_as(rows, _ALIKE) & rows["agreement"].between(0, 1)
+    ]
     if noise.empty:
-        return [_nothing(rows, "floor")]
-    floor = noise.drop_duplicates("request_id").set_index("request_id")
-    is_known = _looked_up(rows["request_id"]).isin(_looked_up(floor.index))
-    known = rows[is_known & _is_alike(rows)]
-    # Of no rows, a map of texts would be texts.
-    own = floor[["agreement", "sample_probability"]].reindex(known["request_id"]).set_index(known.index)
-    value = known["agreement"] - own["agreement"]
+        return []
+    floor = first_rows(noise, "request_id")
+    place = pd.Index(_looked_up(floor["request_id"])).get_indexer(_looked_up(rows["request_id"]))
+    is_known = (place >= 0) & _is_alike(rows)
+    known, place = rows[is_known], place[is_known.to_numpy()]
+    value = known["agreement"] - floor["agreement"].to_numpy()[place]
     # That both ran is as likely as that the noise pair did, which is drawn among the shadowed.
-    chance = np.fmin(own["sample_probability"], known["sample_probability"])
-    return [Evidence(_valued(known, value).assign(probability=chance), "floor", _run(rows))]
+    chance = np.fmin(floor["sample_probability"].to_numpy()[place], known["sample_probability"])
+    return [Evidence(known.assign(value=value, probability=chance), "floor", _run(rows))]
 
 
 def _looked_up(ids: Any) -> Any:

@@ -199,11 +199,6 @@ def judged_pairs(
     return with_newest_criteria(_with_uses(rows), by)
 
 
-def distinct_values(column: pd.Series) -> list[str]:
-    """The distinct non-null values, as sorted text."""
-    return sorted(str(value) for value in column.dropna().unique())
-
-
 def equal_and_badly_off(rows: pd.DataFrame, weights: pd.Series) -> dict[str, float]:
     """The shares of the pairs that are the same, and that have little in common; {} without likeness."""
     alike = rows["agreement"].between(0, 1) & (rows["comparator"] != "judge")

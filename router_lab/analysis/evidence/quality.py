@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from router_lab.analysis.evidence.ladder import FAILED, QUALITY, Evidence
-from router_lab.analysis.evidence.pairs import distinct_values
 from router_lab.analysis.evidence.people_and_judge import by_chance, judged_beside
 from router_lab.analysis.evidence.prompts import COLUMN as PROMPT
 from router_lab.analysis.evidence.prompts import varies
-from router_lab.analysis.evidence.row_selection import rows_where, used_as
+from router_lab.analysis.evidence.row_selection import distinct_values, rows_where, used_as
 from router_lab.counted import counted
 from router_lab.defaults import MARGIN, SIMILARITIES
 from router_lab.shown.wording import UNSTORED, percent, plain, plain_text
@@ -192,6 +191,8 @@ def _completeness(main: pd.DataFrame, evidence: Evidence) -> list[Finding]:
 
 def _endings(pairs: pd.DataFrame, side: str) -> str:
     """How the answers of one side ended, the most frequent first."""
+    if pairs.empty:
+        return ""
     counts = pairs[f"{side}_ending"].dropna().astype(str).value_counts()
     return ", ".join(str(name).replace("_", " ") for name in counts.index if name != "complete")
 

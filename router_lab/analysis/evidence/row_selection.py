@@ -1,8 +1,9 @@
-"""Rows of a frame of pairs, without copying millions of them where all are wanted."""
+"""Rows and values of a frame of pairs, without copying millions of them where all are wanted."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,37 @@ def rows_where(rows: pd.DataFrame, wanted: pd.Series) -> pd.DataFrame:
 def first_rows(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     """The first row of each value of `column`, likewise."""
     return rows_where(rows, ~rows[column].duplicated())
+
+
+def distinct_values(column: pd.Series) -> list[str]:
+    """The distinct non-null values, as sorted text."""
+    if isinstance(column.dtype, pd.CategoricalDtype):  # of which there are few, told apart by numbers
+        there = np.unique(column.array.codes)
+        return sorted(map(str, column.array.categories[there[there >= 0]]))
+    return sorted(map(str, column.dropna().unique()))
+
+
+def last_known(column: pd.Series) -> Any:
+    """The last value that is not null; None where there is none."""
+    known = np.flatnonzero(_is_known(column))
+    return column.iloc[known[-1]] if len(known) else None
+
+
+def last_other(column: pd.Series) -> int:
+    """The place of the last value that is another than the last known; -1 where there is none."""
+    known = np.flatnonzero(_is_known(column))
+    if not len(known):
+        return -1
+    is_few = isinstance(column.dtype, pd.CategoricalDtype)
+    codes = column.array.codes if is_few else pd.factorize(column)[0]
+    other = known[codes[known] != codes[known[-1]]]
+    return int(other[-1]) if len(other) else -1
+
+
+def _is_known(column: pd.Series) -> Any:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.array.codes >= 0
+    return column.notna().to_numpy()
 
 
 def used_as(rows: pd.DataFrame, uses: Collection[str]) -> pd.Series:

@@ -423,7 +423,7 @@ def _watch_of(
     since, compared = standing.evidence_since, compared_by(latest)
     free = _with_help(evidence_of(latest, asked.basis), latest, NEARLY_ALL)
     if recorded is None:
-        began = began_because(rows, latest)
+        began = began_because(rows, latest, compared)
         return new_watch(
             name, compared, free, asked, at=now, evidence_since=since, opened_because=began
         ), free

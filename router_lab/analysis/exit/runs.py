@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -40,7 +40,13 @@ from router_lab.analysis.evidence.quality import (
     nothing_said,
     prompt_name,
 )
-from router_lab.analysis.evidence.row_selection import first_rows, rows_where, used_as
+from router_lab.analysis.evidence.row_selection import (
+    first_rows,
+    last_known,
+    last_other,
+    rows_where,
+    used_as,
+)
 from router_lab.analysis.exit.decision import Decision
 from router_lab.analysis.exit.history import Standing
 from router_lab.analysis.exit.watches import COMPARED, changed
@@ -246,18 +252,17 @@ def latest_run(rows: pd.DataFrame, since: datetime | None) -> pd.DataFrame:
     main = _compared(rows)
     if main.empty:
         return rows
-    start = 0
-    for column in COMPARED:
-        known = main[column].dropna()
-        changed = known.index[known != known.iloc[-1]] if len(known) else []
-        start = max(start, int(changed[-1]) + 1 if len(changed) else 0)
-    return rows.loc[start:]
+    last = max(last_other(main[column]) for column in COMPARED)
+    return rows if last < 0 else rows.loc[main.index[last] + 1 :]
 
 
-def began_because(rows: pd.DataFrame, latest: pd.DataFrame) -> str:
-    """What of the pairs changed last before the `latest` run began, in words; "" where nothing did."""
-    before = compared_by(settled(rows).loc[: latest.index[0] - 1]) if len(latest) else {}
-    now = compared_by(latest)
+def began_because(rows: pd.DataFrame, latest: pd.DataFrame, now: Mapping[str, str | None]) -> str:
+    """What of the pairs changed last before the `latest` run began, which compares what `now` says, in
+    words; "" where nothing did.
+    """
+    if latest.empty or latest.index[0] == rows.index[0]:
+        return ""
+    before = compared_by(settled(rows).loc[: latest.index[0] - 1])
     both = ((column, before.get(column), now[column]) for column in COMPARED)
     said = (changed(column, old, new) for column, old, new in both if old and new and old != new)
     return ", ".join(said)
@@ -266,19 +271,21 @@ def began_because(rows: pd.DataFrame, latest: pd.DataFrame) -> str:
 def compared_by(latest: pd.DataFrame) -> dict[str, str | None]:
     """What the pairs of a run compare; None where it is not known."""
     main = _compared(latest)
-    newest = {column: main[column].dropna() for column in COMPARED}
-    return {column: str(known.iloc[-1]) or None if len(known) else None for column, known in newest.items()}
+    newest = {column: last_known(main[column]) for column in COMPARED}
+    return {column: None if last is None else str(last) or None for column, last in newest.items()}
 
 
 def _compared(rows: pd.DataFrame) -> pd.DataFrame:
     """What was compared in each pair that ran, `shadow_prompt` in words: known of all that answered."""
     is_run = ~rows["is_noise"] & used_as(rows, _COMPARED_USES)
     main = rows_where(rows[[*COMPARED, "use"]], is_run)
+    said = np.array([None, ROWS_OWN], dtype=object)
+    own = pd.Series(said[(main["use"] == "scored").to_numpy().astype(int)], main.index)
     known = main["shadow_prompt"].dropna()
-    own = pd.Series(None, main.index, dtype=object).mask(main["use"] == "scored", ROWS_OWN)
-    own[known.index] = [prompt_name(number) for number in known]
-    if take_turns(own.dropna()):
-        own = own.mask(own.notna(), SEVERAL)
+    if len(known):
+        own[known.index] = [prompt_name(number) for number in known]
+        if take_turns(own.dropna()):
+            own = own.mask(own.notna(), SEVERAL)
     return main.assign(shadow_prompt=own)
 
 

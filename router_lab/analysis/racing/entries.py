@@ -13,8 +13,9 @@ import pandas as pd
 from router_lab import task_types
 from router_lab.analysis.evidence.ladder import Evidence
 from router_lab.analysis.evidence.ladder import evidence as evidence_of
-from router_lab.analysis.evidence.pairs import distinct_values, judged_pairs
+from router_lab.analysis.evidence.pairs import judged_pairs
 from router_lab.analysis.evidence.quality import inspect
+from router_lab.analysis.evidence.row_selection import distinct_values
 from router_lab.analysis.ledger_tables import frame_of, tables_if_any
 from router_lab.analysis.racing.race_plan import RacePlan
 from router_lab.analysis.statistics.betting import Tally, tally
