@@ -551,7 +551,7 @@ class Score:
     shown_as: str | None = None
     """The letter a blinded answer was shown under; null where it was not blinded."""
     note: str = ""
-    """What the scorer wrote besides."""
+    """What is said besides, in words, by the scorer."""
     kind: ScoreKind = "person"
     """Of which kind it is, by who scores: `truth`, `person` or `judge`."""
     verdict: ScoreVerdict | None = None
@@ -590,7 +590,7 @@ class Watch:
     basis_forced: bool
     """Whether somebody asked for this basis."""
     threshold: float
-    """The mean to beat, a share."""
+    """Mean agreement to beat, a share: the plan's."""
     margin: float
     """The loss that is accepted, a share."""
     alpha: float

@@ -125,7 +125,7 @@ class AbResult:
     frame: pd.DataFrame = field(repr=False)
     margin: float
     alpha: float
-    by: str
+    grouped_by: str
 
     def __repr__(self) -> str:
         if self.frame.empty:
@@ -141,7 +141,7 @@ class AbResult:
     def _repr_html_(self) -> str:
         """What one needs to read the verdicts; `frame` has all columns."""
         if self.frame.empty:
-            return html_table(pd.DataFrame(columns=[self.by, "Verdict"]), _heading(self))
+            return html_table(pd.DataFrame(columns=[self.grouped_by, "Verdict"]), _heading(self))
         told = [_sentence(row, self.margin, self.alpha).strip() for row in _rows(self.frame)]
         return html_table(_overview(self), _heading(self), right=_IN_FIGURES) + bullets(
             [*told, estimands(self.frame)]
@@ -207,7 +207,7 @@ def ab(
         told = [*_of_margin(record, margin, planned.get(record["task_type"])), *_of_looks(record, alpha)]
         record["warnings"] = "; ".join(filter(None, [record["warnings"], *told]))
     frame = _corrected(pd.DataFrame(results, columns=[*COLUMNS, "evidence"]), margin, alpha)
-    return AbResult(frame=frame, margin=margin, alpha=alpha, by=by)
+    return AbResult(frame=frame, margin=margin, alpha=alpha, grouped_by=by)
 
 
 # What a replay's rows were drawn by, which groups of another column mix.
@@ -420,7 +420,7 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _heading(result: AbResult) -> str:
     kinds = len(result.frame)
-    correction = f", verdicts Holm-corrected over {kinds} {result.by} values" if kinds > 1 else ""
+    correction = f", verdicts Holm-corrected over {kinds} {result.grouped_by} values" if kinds > 1 else ""
     margin = points(result.margin, signed=False)
     return (
         f"A/B, for one look: shadow less primary, margin {margin} points, alpha {result.alpha:g}{correction}"
@@ -432,7 +432,7 @@ def _overview(result: AbResult) -> pd.DataFrame:
     rows, shrunk = _rows(result.frame), result.frame["shrunk_difference"]
     shown = pd.DataFrame(
         {
-            result.by: result.frame["task_type"],
+            result.grouped_by: result.frame["task_type"],
             "Verdict": result.frame["verdict"],
             "By": [basis_of(row["basis"], row["whose"]) for row in rows],
             "Difference": [_difference(row) for row in rows],

@@ -17,7 +17,7 @@ from router_lab.analysis.exit.runs import betting_scale, on_scale
 from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
 from router_lab.analysis.metrics.token_estimates import intact_calls
 from router_lab.analysis.statistics.shift import Drift, detect, detect_shift
-from router_lab.defaults import BAR, BASES
+from router_lab.defaults import BASES, MARGIN
 from router_lab.ledger.reading.tables import Tables
 from router_lab.shown.wording import (
     basis_of,
@@ -109,7 +109,7 @@ class DriftReport:
 def drift(
     source: Source,
     *,
-    threshold: float = BAR,
+    margin: float = MARGIN,
     last: int = LAST,
     basis: str | None = None,
     scored_by: str | None = None,
@@ -118,25 +118,24 @@ def drift(
 
     Pairs are watched by the best evidence that each type has (see `ab`), and by their agreement besides,
     which is there when nobody scores any more; `basis` has them watched by one alone, `scored_by` chooses
-    whose scores. Agreement is held against `threshold` (the exit's own), a difference of scores or
-    preferences, or above the primary's own noise, against a loss of 1 - `threshold`; costs, latencies and
-    characters per token against their own first 500 values. What was below the bar from its start is told
-    apart: a change needs a before. Each series raises a false alarm once in 5,000 observations or more, on
-    average; with many series, expect proportionally more. Raises `ConfigError` for an unknown basis or
-    scorer.
+    whose scores. They are held against a loss of `margin` (the exit's own), agreement thus against
+    1 - `margin`; costs, latencies and characters per token against their own first 500 values. What was
+    below the bar from its start is told apart: a change needs a before. Each series raises a false alarm once
+    in 5,000 observations or more, on average; with many series, expect proportionally more. Raises
+    `ConfigError` for an unknown basis or scorer.
     """
-    arguments.share("threshold", threshold)
+    arguments.share("margin", margin)
     arguments.whole("last", last)
     tables = tables_of(source)
     basis = asked_basis(tables, basis, scored_by)
-    return drift_of(tables, judged_pairs(tables, basis=basis, scored_by=scored_by), threshold, last, basis)
+    return drift_of(tables, judged_pairs(tables, basis=basis, scored_by=scored_by), margin, last, basis)
 
 
 def drift_of(
-    tables: Tables, pairs: pd.DataFrame, threshold: float = BAR, last: int = LAST, basis: str | None = None
+    tables: Tables, pairs: pd.DataFrame, margin: float = MARGIN, last: int = LAST, basis: str | None = None
 ) -> DriftReport:
     """`drift` where the ledger's pairs have been read and judged."""
-    rows = [*_pairs(pairs, threshold, last, basis), *_calls(tables, last)]
+    rows = [*_pairs(pairs, margin, last, basis), *_calls(tables, last)]
     return DriftReport(pd.DataFrame(rows, columns=list(_COLUMNS)))
 
 
@@ -145,7 +144,7 @@ def watched(row: Any) -> str:
     return basis_of(row.metric, row.whose) if row.metric in BASES else row.metric.replace("_", " ")
 
 
-def _pairs(judged: pd.DataFrame, threshold: float, last: int, basis: str | None) -> Iterator[dict[str, Any]]:
+def _pairs(judged: pd.DataFrame, margin: float, last: int, basis: str | None) -> Iterator[dict[str, Any]]:
     for task_type, group in judged.groupby("task_type"):
         main = group[~group["is_noise"]]
         for alias, own in main.groupby("shadow_alias", observed=True):
@@ -153,9 +152,9 @@ def _pairs(judged: pd.DataFrame, threshold: float, last: int, basis: str | None)
             noise = group[group["is_noise"] & group["request_id"].isin(own["request_id"])]
             newest = pd.concat([own.tail(last), noise]).sort_index()
             best = evidence_of(newest, basis)
-            yield _series(task_type, alias, newest, best, 1 - threshold)
+            yield _series(task_type, alias, newest, best, margin)
             if basis is None and best.basis != "agreement":
-                yield _series(task_type, alias, newest, evidence_of(newest, "agreement"), 1 - threshold)
+                yield _series(task_type, alias, newest, evidence_of(newest, "agreement"), margin)
 
 
 def _series(

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from router_lab.docs.argument_notes import meaning, unit
+from router_lab.docs.argument_notes import field_meaning, meaning, unit
 from router_lab.docs.examples import example_of
 from router_lab.docs.markdown import block, code, prose, table
 from router_lab.docs.public_names import Name, modules, public_names
@@ -63,7 +63,8 @@ def _signature(name: Name) -> str:
 
 def _arguments(name: Name) -> Iterator[tuple[str, str, str, str]]:
     for one in name.parameters:
-        said = meaning(name.place, one.name)
+        given = (name.place, name.value, one.name)
+        said = field_meaning(*given) if _is_record(name) else meaning(name.place, one.name)
         known = unit(one.name)
         if known and known.partition(",")[0].rstrip("s").lower() not in said.lower():
             said = f"{said} In {known}.".strip()

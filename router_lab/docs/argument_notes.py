@@ -1,13 +1,22 @@
-"""What arguments and fields mean, with their units: from `arguments.yaml`, else from a table's column."""
+"""What arguments and fields mean, with their units: from `arguments.yaml`, else from a table's column.
+
+A field of a result is a column of one row: it means what the glossary says of a column of its name.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from functools import cache
 from importlib.resources import files
+from inspect import get_annotations
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
+from router_lab.field_notes import field_notes
+from router_lab.glossary import ColumnMeaning, column_meaning
 from router_lab.ledger.columns import column_notes
 from router_lab.ledger.schema import TABLES
 
@@ -28,8 +37,59 @@ UNITS = {
 
 def meaning(place: str, name: str) -> str:
     """What `name` is, of the function or record at `place`; empty where nobody has said so."""
-    known = _meanings()
+    known = all_meanings()
     return known.get(f"{place}.{name}") or known.get(name) or _columns().get(name, "")
+
+
+def field_meaning(place: str, record: type, name: str) -> str:
+    """What a field of the public `record` at `place` holds; empty where nobody has said so."""
+    if record in _records():
+        return field_notes(record)[name]
+    said = result_column(place, record, name)
+    own = all_meanings().get(f"{place}.{name}")
+    return own or (said.text if said is not None else meaning(place, name))
+
+
+def result_column(place: str, record: type, name: str) -> ColumnMeaning | None:
+    """The column, by the glossary, whose name and kind a field of a result has; None where there is none.
+
+    A field of another kind, such as a frame called `calls`, is told from the column by its type.
+    """
+    said = column_meaning(name) if place.startswith(_OF_RESULTS) else None
+    if said is None:
+        return None
+    return said if said.kind == _kind(_hint(record, name)) else None
+
+
+# Where the records live whose fields are figures of an analysis or a replay.
+_OF_RESULTS = ("rl.analysis.", "rl.plots.", "rl.replay.", "rl.scores.", "rl.steering.")
+
+
+def _hint(record: type, name: str) -> Any:
+    """The type of a field; `Any` where it names what is imported for type checkers only."""
+    written = next(found[name] for one in record.__mro__ if name in (found := get_annotations(one)))
+    alone = type("Field", (), {"__annotations__": {name: written}, "__module__": record.__module__})
+    try:
+        return get_type_hints(alone)[name]
+    except NameError:
+        return Any
+
+
+def _kind(hint: Any) -> str:
+    """What a field holds, in the words of the glossary; empty for what no column holds."""
+    if get_origin(hint) in (UnionType, Union):
+        (hint, *others) = [one for one in get_args(hint) if one is not type(None)]
+        if others:
+            return ""
+    if get_origin(hint) is Literal:
+        hint = type(get_args(hint)[0])
+    kinds = ((bool, "boolean"), ((int, float), "number"), (str, "text"), (date, "time"), (list, "list"))
+    return next((word for kind, word in kinds if isinstance(hint, type) and issubclass(hint, kind)), "")
+
+
+@cache
+def _records() -> frozenset[type]:
+    return frozenset(table.record for table in TABLES.values())
 
 
 def unit(name: str) -> str:
@@ -38,7 +98,8 @@ def unit(name: str) -> str:
 
 
 @cache
-def _meanings() -> Mapping[str, str]:
+def all_meanings() -> Mapping[str, str]:
+    """What is said, by `name` or, where that means another thing at one place, by `place.name`."""
     found: Mapping[str, str] = yaml.safe_load(
         (files("router_lab.docs") / "arguments.yaml").read_text("utf-8")
     )

@@ -274,7 +274,7 @@ def _while_measuring(run: Run, decision: Decision, rules: SteeringPolicy) -> Act
 def _evidence(run: Run, decision: Decision) -> str:
     """What a decision rests on, in words."""
     mean, low, high, bar = (
-        on_scale(one, run.basis) for one in (decision.mean, decision.low, decision.high, decision.threshold)
+        on_scale(one, run.basis) for one in (decision.mean, decision.low, decision.high, decision.bar)
     )
     told = f"; {run.only_likeness}" if run.only_likeness else ""
     by = "; ".join(filter(None, [judged_by(run), likeness_words(run)]))

@@ -56,7 +56,7 @@ def test_one_loss_is_accepted_everywhere():
     assert {ExitPlan().margin(basis) for basis in ("agreement", "floor", "scores")} == {MARGIN}
     assert ab(frame).verdict("classify::ticket") == "non-inferior"
     (decision,) = monitor(frame).decisions.values()
-    assert (decision.threshold, decision.outcome) == (BAR, Outcome.NON_INFERIOR)
+    assert (decision.bar, decision.outcome) == (BAR, Outcome.NON_INFERIOR)
     needed = plan_experiment(frame).frame["ab_pairs"].iloc[0]
     assert needed == plan_experiment(frame, margin=MARGIN).frame["ab_pairs"].iloc[0]
 

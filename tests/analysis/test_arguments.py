@@ -37,7 +37,7 @@ RESERVED = ["truth", "people", "judge", "scores", "floor", "agreement", " People
         (lambda _: monitor(PAIRS, now="today"), "now is 'today'; it is a datetime with a time zone"),
         (lambda _: monitor(PAIRS, task_types=0), "task_types is 0; it is a whole number"),
         (lambda _: monitor(PAIRS, least_probability="1%"), "least_probability is '1%'; it is a share"),
-        (lambda led: drift(led, threshold="95%"), "threshold is '95%'; it is a share"),
+        (lambda led: drift(led, margin="95%"), "margin is '95%'; it is a share"),
         (lambda led: drift(led, last=0), "last is 0; it is a whole number"),
         (lambda _: ab_pairs("x", 0.05), "deviation is 'x'; it is a standard deviation"),
         (lambda _: ab_pairs(["x"], 0.05), "deviation is .'x'.; it is a sequence of numbers"),

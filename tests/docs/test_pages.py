@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -18,7 +19,7 @@ import command_line
 import router_lab
 from router_lab import errors
 from router_lab.cli.command import parser
-from router_lab.docs.argument_notes import meaning
+from router_lab.docs.argument_notes import all_meanings, field_meaning, meaning, result_column
 from router_lab.docs.error_pages import ALERTS
 from router_lab.docs.examples import example_of, examples
 from router_lab.docs.pages import reference
@@ -76,13 +77,51 @@ def test_every_public_name_says_what_it_is():
     assert bare == [], "write a docstring"
 
 
+def is_record(name: Name) -> bool:
+    return name.is_class and is_dataclass(name.value)
+
+
+def said_of_field(record: Name, name: str) -> str:
+    return field_meaning(record.place, record.value, name)
+
+
+def test_a_field_of_a_result_means_what_a_column_of_its_name_does():
+    """Seen once: `Decision.pairs` were distinct inputs, and `inputs` in the frame beside it."""
+    records = [one for name in NAMES for one in every(name) if is_record(one)]
+    columns = [
+        (
+            said_of_field(one, given.name),
+            column.text.removesuffix(".").partition(";")[0],
+            one.place,
+            given.name,
+        )
+        for one in records
+        for given in one.parameters
+        if (column := result_column(one.place, one.value, given.name)) is not None
+    ]
+    assert len(columns) > 60
+    assert [(*where, said) for said, wanted, *where in columns if not said.startswith(wanted)] == []
+
+
+def test_whatever_is_said_of_a_name_is_said_somewhere():
+    """Of arguments and fields that are gone nothing is left."""
+    read = set()
+    for one in (one for name in NAMES for one in every(name)):
+        for given in one.parameters:
+            if is_record(one) and result_column(one.place, one.value, given.name) is not None:
+                read.add(f"{one.place}.{given.name}")
+            else:
+                read |= {given.name, f"{one.place}.{given.name}"}
+    assert sorted(set(all_meanings()) - read) == []
+
+
 def test_every_argument_and_field_says_what_it_is():
     bare = [
         f"{one.place}({given.name})"
         for name in NAMES
         for one in every(name)
         for given in one.parameters
-        if not meaning(one.place, given.name)
+        if not (said_of_field(one, given.name) if is_record(one) else meaning(one.place, given.name))
     ]
     assert bare == [], "say what it is, and in what unit, in router_lab/docs/arguments.yaml"
 

@@ -91,7 +91,7 @@ def test_the_monitor_says_what_the_function_says(written: rl.Ledger) -> None:
     panel = MonitorPanel(written)
     assert list(panel.selection()["task_type"]) == ["extract", "extract::short"]
     panel.threshold.set_state({"value": 0.5})
-    assert set(panel.selection()["threshold"]) == {0.5}
+    assert set(panel.selection()["bar"]) == {0.5}
     panel.task_type.value = "extract::short"
     assert "extract::short" in repr(panel.plot)
     assert panel.status == ""

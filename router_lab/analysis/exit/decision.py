@@ -116,7 +116,7 @@ class Decision:
     mean: float
     low: float
     high: float
-    threshold: float
+    bar: float
     alpha: float
     log_e_above: float
     log_e_below: float
@@ -136,7 +136,7 @@ def decide(
     *,
     weights: ArrayLike | None = None,
     reach: Floats | None = None,
-    threshold: float | None = None,
+    bar: float | None = None,
     alpha: float | None = None,
     basis: str = "agreement",
     newest: datetime | None = None,
@@ -145,12 +145,12 @@ def decide(
     """Judge the values of distinct inputs in the order they came.
 
     `values` (n,) lie in [0, 1]; see `betting` for `weights` and `reach`.
-    `threshold` and `alpha` default to the plan's; a monitor of K task types passes alpha / K. `basis` says
-    what the values are: of `scores` and `judge`, 1/2 is no difference.
+    `bar`, the mean to beat, and `alpha` default to the plan's; a monitor of K task types passes alpha / K.
+    `basis` says what the values are: of `scores` and `judge`, 1/2 is no difference.
     `newest` and `now` (both aware) let evidence go stale. Raises `ConfigError` for unusable values.
     """
     arguments.instance("plan", plan, ExitPlan, EXIT_PLAN)
-    bar = plan.threshold if threshold is None else arguments.share("threshold", threshold)
+    bar = plan.threshold if bar is None else arguments.share("bar", bar)
     error = plan.alpha if alpha is None else arguments.error_rate("alpha", alpha)
     arguments.choice("basis", basis, BASES)
     newest = arguments.optional(arguments.moment, "newest", newest)
@@ -183,7 +183,7 @@ def decide(
         mean=seen.mean,
         low=low,
         high=high,
-        threshold=bar,
+        bar=bar,
         alpha=error,
         log_e_above=log_e(seen, bar, "above"),
         log_e_below=log_e(seen, bar, "below"),

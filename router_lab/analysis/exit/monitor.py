@@ -358,7 +358,7 @@ def _look(
         exit_plan(watch, asked.plan),
         weights=run.weights,
         reach=run.reach,
-        threshold=run.bar,
+        bar=run.bar,
         alpha=watch.alpha / watch.task_types,
         basis=run.basis,
         newest=run.newest,
@@ -455,12 +455,12 @@ _OF_RUN = (
     "usd_per_pair", "started", "newest", "warnings",
 )  # fmt: skip
 _OF_DECISION = (
-    "reason", "inputs", "inputs_needed", "mean", "low", "high", "threshold", "alpha",
+    "reason", "inputs", "inputs_needed", "mean", "low", "high", "bar", "alpha",
     "log_e_above", "log_e_below", "decided_after", "leaning",
 )  # fmt: skip
 _RECORD = (
     "task_type", "outcome", "reason", "basis", "whose", "estimand", "standing", "inputs", "pairs", "of_pairs",
-    "mean", "low", "high", "interval", "threshold", "alpha", "equal_share", "badly_off_share",
+    "mean", "low", "high", "interval", "bar", "alpha", "equal_share", "badly_off_share",
     "log_e_above", "log_e_below", "decided_after", "leaning", "inputs_needed", "scores_needed",
     "usd_per_pair", "usd_needed", "started", "newest", "warnings", "plan_recorded", "opened_because",
     "people_mean", "people_low", "people_high", "judge_mean", "judge_low", "judge_high",
@@ -524,7 +524,7 @@ def _sentence(run: Run, decision: Decision, watch: Watch | None) -> str:
     if decision.outcome is Outcome.DIFFERS:
         more = f"; {scoring(scores_needed(run, decision), run.task_type)}"
     mean, low, high, bar = (
-        on_scale(one, run.basis) for one in (decision.mean, decision.low, decision.high, decision.threshold)
+        on_scale(one, run.basis) for one in (decision.mean, decision.low, decision.high, decision.bar)
     )
     notes = f" Note: {run.warnings}." if run.warnings else ""
     return (
@@ -562,7 +562,7 @@ def _said_alone(run: Run, alpha: float) -> str:
 
 def _outlook(run: Run, decision: Decision) -> str:
     """Which way the evidence leans, at which bar, and how many inputs in all would settle it."""
-    limit = decision.threshold
+    limit = decision.bar
     bar = f"the bar {limit:.4g}" if run.basis == "agreement" else f"the bar {on_scale(limit, run.basis)}"
     if decision.leaning is None:
         return f"leans to neither side of {bar}"

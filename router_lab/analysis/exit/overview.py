@@ -35,7 +35,7 @@ def overview(frame: pd.DataFrame) -> pd.DataFrame:
             "May we stop?": [MAY_STOP[Outcome(row["outcome"])] for row in records],
             "By": [_by(row) for row in records],
             "Mean": [_mean(row) for row in records],
-            "Bar": [on_page(row, "threshold") for row in records],
+            "Bar": [on_page(row, "bar") for row in records],
             "Alike": [_alike(row) for row in records],
             "Distinct inputs": frame["inputs"],
             "Inputs needed": [_needed(row) for row in records],

@@ -79,8 +79,8 @@ def _of(pairs: int, inputs: int) -> str:
     return said if pairs == inputs else f"{said} of {counted(inputs, 'inputs')}"
 
 
-def agreement_by_task_type(source: Source, threshold: float = BAR, ax: Axes | None = None) -> Plot:
-    """A forest of mean agreement per task type with fixed-sample 95% intervals and a threshold."""
+def agreement_by_task_type(source: Source, bar: float = BAR, ax: Axes | None = None) -> Plot:
+    """A forest of mean agreement per task type with fixed-sample 95% intervals, and the bar, a share."""
     data = agreement(source, by="task_type").sort_values("mean", ascending=False, ignore_index=True)
     shown = data.head(_MOST_ROWS)
     axes = canvas(ax, height=1.5 + 0.4 * max(len(shown), 2))
@@ -88,17 +88,17 @@ def agreement_by_task_type(source: Source, threshold: float = BAR, ax: Axes | No
         return nothing(axes, "Agreement by task type", data, "no scored pairs yet")
     lows, highs = shown["low"].fillna(0.0), shown["high"].fillna(1.0)
     for position, (mean, low, high) in enumerate(zip(shown["mean"], lows, highs, strict=True)):
-        clear = "above" if low > threshold else "below" if high < threshold else "open"
+        clear = "above" if low > bar else "below" if high < bar else "open"
         colour, marker = {"above": (BLUE, "o"), "below": (ORANGE, "D"), "open": (GREY, "s")}[clear]
         axes.errorbar(mean, position, xerr=error_bars(mean, low, high), fmt=marker, color=colour, capsize=3)
-    axes.axvline(threshold, color=ORANGE, linestyle="--", label="threshold")
-    mark_bar(axes, threshold, f"{threshold:g}", upright=True)
+    axes.axvline(bar, color=ORANGE, linestyle="--", label="bar")
+    mark_bar(axes, bar, f"{bar:g}", upright=True)
     notes = [_of(row.pairs, row.inputs) for row in shown.itertuples()]
     row_axes(axes, list(shown["task_type"]), notes)
-    above = int((lows > threshold).sum())
+    above = int((lows > bar).sum())
     finish(
         axes,
-        f"{above} of {counted(len(shown), 'task types')} agree clearly above {threshold:g}",
+        f"{above} of {counted(len(shown), 'task types')} agree clearly above {bar:g}",
         x=f"mean agreement (0 to 1), {interval_kind(ALPHA)}",
         legend=True,
     )
@@ -164,7 +164,7 @@ def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = Non
         return nothing(axes, name, data, "no usable pairs yet")
     basis = result.runs[task_type].basis
     drawn = data.assign(**{column: _in_hundreds(data[column], basis) for column in ("mean", "low", "high")})
-    bar = float(_in_hundreds(decision.threshold, basis))
+    bar = float(_in_hundreds(decision.bar, basis))
     axes.fill_between(
         drawn["inputs"], drawn["low"], drawn["high"], color=SKY, alpha=0.35, label=decision.interval
     )
@@ -183,7 +183,7 @@ def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = Non
     )
     reached = f", reached after {decision.decided_after:,}" if decision.decided_after else ""
     mean, low, high, limit = (
-        _said(one, basis) for one in (decision.mean, decision.low, decision.high, decision.threshold)
+        _said(one, basis) for one in (decision.mean, decision.low, decision.high, decision.bar)
     )
     numbers = (
         f"{MAY_STOP[decision.outcome]}{reached}; mean {mean} ({low} to {high}) "

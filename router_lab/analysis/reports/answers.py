@@ -62,9 +62,10 @@ class TaskVerdict:
     `answer` is `yes`, `no`, `differs` (alike is not known; people must score) or `later`; `verdict` and
     `outcome` are the words of `ab` and of `monitor` behind it. `primary` and `shadow` are aliases.
     `pairs` of `of_pairs` spoke, judged by `basis` of `whose`. `saved_share` (with `saved_low`, `saved_high`)
-    is of the primary's cost; `primary_usd` and `shadow_usd` are per 1,000 calls. `more_pairs` would settle
-    it, for about `more_usd`: pairs in one look, or distinct inputs by the exit where no number of pairs does;
-    or `scores_needed` scores by people. NaN where that is not known or not needed.
+    is of the primary's cost; `primary_per_1000_usd` and `shadow_per_1000_usd` are of 1,000 calls.
+    `more_pairs` would settle it in one look (0: it is settled; infinite: no number does), or, where no number
+    does, `more_inputs` by the exit; either costs about `more_usd`. Or `scores_needed` pairs are to be scored
+    by people. NaN where that is not known or not needed.
     `headline`, `quality`, `saving`, `time`, `missing`, `comparing` and `cautions` say it in words.
     """
 
@@ -84,9 +85,10 @@ class TaskVerdict:
     saved_share: float
     saved_low: float
     saved_high: float
-    primary_usd: float
-    shadow_usd: float
+    primary_per_1000_usd: float
+    shadow_per_1000_usd: float
     more_pairs: float
+    more_inputs: float
     more_usd: float
     scores_needed: float
     headline: str
@@ -246,11 +248,12 @@ def _task_verdict(
         saved_share=share,
         saved_low=low,
         saved_high=high,
-        primary_usd=before,
-        shadow_usd=after,
-        more_pairs=ahead.more if ahead else nan,
+        primary_per_1000_usd=before,
+        shadow_per_1000_usd=after,
+        more_pairs=row["more_pairs"],
+        more_inputs=ahead.more if ahead and ahead.of == "inputs" else nan,
         more_usd=ahead.usd if ahead else nan,
-        scores_needed=row["scores_needed"] if answer == "differs" else nan,
+        scores_needed=row["scores_needed"],
         headline=_headline(answer, primary, shadow, costs_more=high <= 0),
         quality=_quality(row, margin),
         saving=_saving(saved),

@@ -145,8 +145,7 @@ def report(
     if examples:
         frames["examples"] = example_pairs(tables, examples)
     drawn = tuple(_pictures(tables, found.judged, found.standing)) if pictures else ()
-    threshold = found.standing.plan.threshold
-    watched = drift_of(tables, found.pairs, threshold, basis=found.basis)
+    watched = drift_of(tables, found.pairs, found.standing.plan.margin(), basis=found.basis)
     return Report(
         title,
         moment,

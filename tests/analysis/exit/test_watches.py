@@ -28,7 +28,7 @@ from router_lab.records import Comparison, Score
 def told(ledger: Ledger) -> tuple[object, ...]:
     """The verdict and all that was said with it."""
     one = monitor(ledger, now=LATER).decisions[NAME]
-    return one.outcome, one.inputs, one.decided_after, one.mean, one.low, one.high, one.threshold, one.alpha
+    return one.outcome, one.inputs, one.decided_after, one.mean, one.low, one.high, one.bar, one.alpha
 
 
 # What comes after a verdict, of each kind that undid one.
@@ -277,7 +277,7 @@ def test_a_new_watch_begins_when_somebody_says_so(tmp_path, capsys):
             [replace(one, created_at=begun + timedelta(minutes=n)) for n, one in enumerate(newer, 1)],
         )
         (decision,) = monitor(ledger, now=later).decisions.values()
-        assert decision.inputs == 60 and decision.threshold == pytest.approx(0.9)
+        assert decision.inputs == 60 and decision.bar == pytest.approx(0.9)
         for wrong in (["no::such"], NAME):
             with pytest.raises(ConfigError, match="begin"):
                 monitor(ledger, begin=wrong, now=later)
