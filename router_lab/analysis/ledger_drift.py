@@ -15,6 +15,7 @@ from router_lab.analysis.evidence.pairs import asked_basis, judged_pairs
 from router_lab.analysis.evidence.quality import inspect
 from router_lab.analysis.exit.runs import betting_scale, on_scale
 from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
+from router_lab.analysis.metrics.grouping import joined
 from router_lab.analysis.metrics.token_estimates import intact_calls
 from router_lab.analysis.statistics.shift import Drift, detect, detect_shift
 from router_lab.defaults import BASES, MARGIN
@@ -29,7 +30,11 @@ from router_lab.shown.wording import (
 
 CHANGED = "changed"
 FROM_START = "below the bar from the start"
+UNTOLD = "cannot be told yet"
 LAST = 50_000
+
+# Two weeks before a change and two since tell it from what comes and goes with the weekday.
+_WATCHED_SECONDS = 28 * 86_400
 
 _WATCHED: tuple[tuple[str, Literal["up", "down"]], ...] = (
     ("cost_usd", "up"),
@@ -44,9 +49,6 @@ _COLUMNS = (
     "alarmed", "alarm_at", "changed_at", "mean_run", "finding", "warnings",
 )  # fmt: skip
 
-# Days after which every weekday has been seen.
-_WHOLE_CYCLE = 7
-
 # Findings of the A/B that a series is not to be believed by.
 _MISLEADING = ("selected_scores", "judge_by_chance", "mixed_comparators")
 
@@ -58,8 +60,8 @@ class DriftReport:
     finding: `changed`, `below the bar from the start` (alarmed, but there was nothing to change from:
     changed_at is empty), or nothing. Of pairs, `metric` is the basis they are watched by (one of
     `evidence.BASES`), `whose` scores or preference it is, `of_pairs` how many might have spoken, and
-    `warnings` what is wrong with them, and of calls that too few days came before a change to tell it from
-    a daily or weekly cycle; `observed` and `allowed` are of 1 less what is bet on (see
+    `warnings` what is wrong with them, and of calls why a step cannot be told from a daily or weekly cycle
+    yet: too little came before it and since; `observed` and `allowed` are of 1 less what is bet on (see
     `runs.betting_scale`).
     """
 
@@ -72,6 +74,11 @@ class DriftReport:
             f"  {plain(row.task_type)} on {plain(row.model)}: {watched(row)} {row.direction} since about "
             f"{row.changed_at:%Y-%m-%d %H:%M} UTC{_noted(row)}"
             for row in changes.itertuples()
+        ]
+        lines += [
+            f"  {plain(row.task_type)} on {plain(row.model)}: {watched(row)} {row.direction} since about "
+            f"{row.changed_at:%Y-%m-%d %H:%M} UTC {UNTOLD}: {plain_text(row.warnings)}"
+            for row in self.untold.itertuples()
         ]
         lines += [
             f"  {plain(row.task_type)} on {plain(row.model)}: {watched(row)} {_scaled(row, 'observed')} over "
@@ -98,6 +105,11 @@ class DriftReport:
         return self.frame[self.frame["finding"] == CHANGED]
 
     @property
+    def untold(self) -> pd.DataFrame:
+        """The series of calls with a step that may be of the hour or the weekday: no change yet."""
+        return self.frame[self.frame["finding"] == UNTOLD]
+
+    @property
     def below_from_start(self) -> pd.DataFrame:
         """The series of pairs that never were at the bar: a matter for the verdict, not a change."""
         return self.frame[self.frame["finding"] == FROM_START]
@@ -116,13 +128,15 @@ def drift(
 ) -> DriftReport:
     """Watch the newest `last` calls and pairs of each task type and model of a ledger.
 
+    Where more calls came in the newest four weeks, every second, fourth, eighth ... of them is watched.
     Pairs are watched by the best evidence that each type has (see `ab`), and by their agreement besides,
     which is there when nobody scores any more; `basis` has them watched by one alone, `scored_by` chooses
     whose scores. They are held against a loss of `margin` (the exit's own), agreement thus against
-    1 - `margin`; costs, latencies and characters per token against their own first 500 values. What was
-    below the bar from its start is told apart: a change needs a before. Each series raises a false alarm once
-    in 5,000 observations or more, on average; with many series, expect proportionally more. Raises
-    `ConfigError` for an unknown basis or scorer.
+    1 - `margin`; costs, latencies and characters per token against their own first 500 values: a step of
+    these that may be of the hour or the weekday, for no whole day or week was seen before it or since, is
+    `untold`. What was below the bar from its start is told apart: a change needs a before. Each series raises
+    a false alarm once in 5,000 observations or more, on average; with many series, expect proportionally
+    more. Raises `ConfigError` for an unknown basis or scorer.
     """
     arguments.share("margin", margin)
     arguments.whole("last", last)
@@ -179,24 +193,31 @@ def _calls(tables: Tables, last: int) -> Iterator[dict[str, Any]]:
     for (task_type, model), group in history.groupby(keys):
         for metric, direction in _WATCHED:
             known = group[group[metric].notna()]
-            found = detect_shift(known[metric], metric=metric, direction=direction)
-            row = _row(task_type, model, direction, found, known["started_at"])
-            yield {**row, "warnings": _of_cycle(known["started_at"].iloc[0], row["changed_at"])}
-
-
-def _of_cycle(first: pd.Timestamp, changed: pd.Timestamp) -> str:
-    """That too little came before a change to tell it from a cycle, in words."""
-    days = (changed - first) / pd.Timedelta(days=1)
-    if not days < _WHOLE_CYCLE:
-        return ""
-    return f"the calls before it span {days:.1f} days, so it may be of the hour or the weekday"
+            days = (known["started_at"] - known["started_at"].min()) / pd.Timedelta(days=1)
+            found = detect_shift(known[metric], metric=metric, direction=direction, days=days)
+            yield _row(task_type, model, direction, found, known["started_at"])
 
 
 def _newest(table: Any, time: str, keys: list[str], last: int) -> Any:
+    """The newest `last` rows of each key, or of more that four weeks have every second, fourth, eighth ...
+
+    Which one that is goes by how many came before it: a row once left out stays out.
+    """
     import ibis
 
-    order = ibis.window(group_by=keys, order_by=ibis.desc(time))
-    return table.mutate(age=ibis.row_number().over(order)).filter(lambda row: row.age < last).drop("age")
+    moment = table[time].epoch_seconds()
+    ends = table.group_by(keys).aggregate(newest=moment.max(), total=table.count())
+    placed = joined(table, ends, keys)
+    counts = placed.group_by(keys).aggregate(
+        recent=(placed[time].epoch_seconds() > placed.newest - _WATCHED_SECONDS).sum()
+    )
+    every = 2 ** ibis.greatest((counts.recent / last).log2().ceil(), 0).cast("int64")
+    placed = joined(placed, counts.mutate(every=every.cast("int64")), keys)
+    number = ibis.row_number().over(ibis.window(group_by=keys, order_by=placed[time]))
+    kept = placed.mutate(number=number).filter(
+        lambda row: (row.number % row.every == 0) & (row.number >= row.total - last * row.every)
+    )
+    return kept.select(*table.columns)
 
 
 def _row(task_type: Any, model: Any, direction: str, found: Drift, times: pd.Series) -> dict[str, Any]:
@@ -212,11 +233,19 @@ def _row(task_type: Any, model: Any, direction: str, found: Drift, times: pd.Ser
         "alarm_at": times.iloc[found.alarm_at - 1] if found.alarm_at else pd.NaT,
         "changed_at": times.iloc[found.changed_at - 1] if found.changed_at else pd.NaT,
         "mean_run": found.mean_run,
-        "finding": FROM_START if found.from_start else CHANGED if found.alarmed else "",
+        "finding": _finding(found),
         "whose": "",
         "of_pairs": found.observations,
-        "warnings": "",
+        "warnings": found.untold,
     }
+
+
+def _finding(found: Drift) -> str:
+    if found.from_start:
+        return FROM_START
+    if found.untold:
+        return UNTOLD
+    return CHANGED if found.alarmed else ""
 
 
 def _scaled(row: Any, name: str) -> str:

@@ -123,16 +123,36 @@ def test_agreement_above_the_primarys_own_noise_is_watched_where_it_is_known(tmp
     assert frame.loc["agreement", "finding"] == "below the bar from the start"
 
 
-@pytest.mark.parametrize(("days", "is_told"), [(3, True), (20, False)])
-def test_a_change_with_less_than_a_week_before_it_may_be_of_the_cycle(tmp_path, days, is_told):
-    """Where no whole week came before, a step cannot be told from the hour or the weekday."""
-    folder = write_ledger(tmp_path / "ledger", 9_000, days=days, seed=2)
+def slowed(folder: Path, calls: int, *, days: int, on: int) -> Path:
+    """A ledger of calls that take four times as long from the `on`th day."""
+    folder = write_ledger(folder, calls, days=days, seed=2)
     for file in sorted((folder / "attempts").rglob("*.parquet")):
         rows = pd.read_parquet(file)
         moment = pd.to_datetime(rows["started_at"], utc=True)
-        rows["latency_ms"] *= np.where(moment.dt.day > 1 + days // 2, 4.0, 1.0)
+        rows["latency_ms"] *= np.where(moment.dt.day >= on, 4.0, 1.0)
         rows.to_parquet(file)
-    found = drift(folder)
-    told = found.changed[found.changed["metric"] == "latency_ms"]
-    assert len(told) and told["warnings"].str.contains("may be of the hour or the weekday").all() == is_told
-    assert ("the calls before it span" in repr(found)) == is_told
+    return folder
+
+
+@pytest.mark.parametrize(("days", "is_told"), [(3, False), (20, True)])
+def test_a_change_is_untold_until_a_week_was_seen_before_it_or_since(tmp_path, days, is_told):
+    """It alarmed, and may be of the weekday."""
+    found = drift(slowed(tmp_path / "ledger", 9_000, days=days, on=2 + days // 2))
+    slow = found.frame[(found.frame["metric"] == "latency_ms") & found.frame["changed_at"].notna()]
+    assert len(slow) and set(slow["finding"]) == {"changed" if is_told else "cannot be told yet"}
+    assert (len(found.changed), len(found.untold)) == ((len(slow), 0) if is_told else (0, len(slow)))
+    told = "cannot be told yet: less than a week was seen before it, and since, so it may be of the weekday"
+    assert (told in repr(found)) is not is_told
+    if not is_told:
+        page = report(tmp_path / "ledger", pictures=False).html()
+        assert "Whether these changed cannot be told yet: " in page
+
+
+def test_of_many_calls_some_of_four_weeks_are_watched(tmp_path):
+    """The newest 3,000 were of a few days: whatever changed could have been of the weekday."""
+    folder = slowed(tmp_path / "ledger", 60_000, days=20, on=12)
+    found = drift(folder, last=3_000)
+    slow = found.frame[found.frame["metric"] == "latency_ms"]
+    watched = slow["observations"] + 500
+    assert watched.between(1_500, 3_000).all() and (slow["finding"] == "changed").all()
+    assert (slow["changed_at"].dt.day - 12).abs().max() <= 1

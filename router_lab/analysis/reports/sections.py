@@ -310,6 +310,13 @@ def drift_section(report: Findings) -> list[str]:
     if len(low):
         names = ", ".join(f"{plain(row.task_type)} by {plain(watched(row))}" for row in low.itertuples())
         parts = [paragraph(f"No change, but below the bar from the start: {names}.")]
+    if len(untold := report.drift.untold):
+        names = "; ".join(
+            f"{plain(row.task_type)} on {plain(row.model)}, {watched(row)} {row.direction} since about "
+            f"{row.changed_at:%Y-%m-%d %H:%M} UTC ({plain_text(row.warnings)})"
+            for row in untold.itertuples()
+        )
+        parts.append(paragraph(f"Whether these changed cannot be told yet: {names}."))
     parts.append(paragraph(f"Pairs are watched by {report.drift.bases}.", "note"))
     if alarms.empty:
         return [paragraph(f"{_nothing_changed(frame)}."), *parts]
