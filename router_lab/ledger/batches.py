@@ -16,9 +16,9 @@ from router_lab.ledger.content import attempt_content
 from router_lab.ledger.core import Core
 from router_lab.ledger.journal.arrow_rows import Source, read_rows
 from router_lab.ledger.journal.batch_operations import OpenItem, SettleItem, batch_owner
-from router_lab.ledger.journal.nano_dollars import usd
 from router_lab.ledger.reading.stored_attempts import attempt_of
 from router_lab.ledger.schema import ATTEMPTS, aware, microseconds, moment
+from router_lab.ledger.values import usd
 from router_lab.records import Attempt, Batch, BatchItem, BatchStage, BudgetLine
 
 if TYPE_CHECKING:

@@ -26,11 +26,11 @@ from router_lab.ledger.disk.place import JOURNALS_NAME, place_of
 from router_lab.ledger.disk.sealed_storage import make_folder
 from router_lab.ledger.journal.file import JOURNAL_NAME, snapshot
 from router_lab.ledger.journal.manifest import SealedFile, add_to_manifest, manifest_of
-from router_lab.ledger.journal.nano_dollars import usd
 from router_lab.ledger.journal.operations import JournalTransaction
 from router_lab.ledger.journal.switch_store import newest_epoch, put_flips, stored_flips
+from router_lab.ledger.values import usd
 from router_lab.records import BudgetLine
-from router_lab.router.clock import SystemClock
+from router_lab.router.ports import Clock
 
 _BEGINNING, _GROUP, _IN_USE = "beginning.lock", "group.lock", "in_use.lock"
 # Before the name of a journal: what is taken from the budgets for it, and what of it is counted already.
@@ -178,7 +178,7 @@ def _sealed(ledger: str, folder: Path) -> _JournalSum:
 
 @contextmanager
 def _opened(ledger: str, folder: Path) -> Iterator[Core]:
-    core = Core(place_of(ledger, folder), SystemClock())
+    core = Core(place_of(ledger, folder), Clock())
     try:
         yield core
     finally:

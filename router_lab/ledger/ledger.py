@@ -26,7 +26,6 @@ from router_lab.records import (
     ScoreVerdict,
     Side,
 )
-from router_lab.router.clock import SystemClock
 from router_lab.router.ports import Clock
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class Ledger:
         place = place_of(path, journal)
         if place.journal_folder.is_file():
             raise LedgerError(f"{place.journal_folder}: is a file; a ledger is a folder")
-        self._core = Core(place, clock or SystemClock())
+        self._core = Core(place, clock or Clock())
         self.switch = LedgerSwitch(self._core)
         self.accounts = LedgerAccounts(self._core, self.switch)
         self.batches = LedgerBatches(self._core, self.accounts)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from router_lab.errors import ConfigError
 from router_lab.extras import imported
-from router_lab.ledger.journal.nano_dollars import MOST_USD, is_amount
 from router_lab.ledger.journal.operations import JournalTransaction
 from router_lab.ledger.journal.switch_holds import FlipRemoval, hold, take_away
 from router_lab.ledger.journal.switch_store import (
@@ -29,7 +28,7 @@ from router_lab.ledger.journal.switch_store import (
     store,
 )
 from router_lab.ledger.schema import SWITCH_EVENTS, microseconds
-from router_lab.ledger.values import as_text, fitted_record, shown
+from router_lab.ledger.values import MOST_USD, as_text, fitted_record, is_amount, shown
 from router_lab.ledger.with_blocks import caller_of, is_entered
 from router_lab.nearest import nearest
 from router_lab.records import SwitchEvent, SwitchState

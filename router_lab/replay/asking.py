@@ -19,8 +19,7 @@ from router_lab.errors import (
 )
 from router_lab.records import Attempt
 from router_lab.replay.pace import Pace
-from router_lab.router.attempts.finished_job import FinishedJob
-from router_lab.router.attempts.job import Job
+from router_lab.router.attempts.job import FinishedJob, Job
 
 if TYPE_CHECKING:
     from router_lab.router.offline import OfflineRouter

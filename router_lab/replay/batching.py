@@ -30,8 +30,7 @@ from router_lab.replay.paid_pairs import PREFIX, PaidPairs
 from router_lab.replay.plan import request_id_of
 from router_lab.replay.replay_arguments import check_arguments
 from router_lab.replay.reused_answers import ReusedAnswers
-from router_lab.router.attempts.finished_job import FinishedJob
-from router_lab.router.attempts.job import Job
+from router_lab.router.attempts.job import FinishedJob, Job
 from router_lab.router.batches.desk import BatchDesk, BatchDraft
 from router_lab.router.batches.judge_batches import CANCELLED_THERE, FIELD_REFUSED
 from router_lab.router.calls.calls import SwitchedOffError

@@ -26,8 +26,7 @@ from router_lab.replay.paid_pairs import PaidPairs, replay_id
 from router_lab.replay.plan import Item, logged_id, request_id_of
 from router_lab.replay.reused_answers import ReusedAnswers
 from router_lab.replay.row_problems import RowProblem, RowProblems
-from router_lab.router.attempts.finished_job import FinishedJob
-from router_lab.router.attempts.job import Job
+from router_lab.router.attempts.job import FinishedJob, Job
 from router_lab.router.comparators.compare import Comparator, Judge, comparator
 from router_lab.router.request.request import Request
 from router_lab.router.shadows.pairing import Pairing

@@ -32,10 +32,10 @@ from router_lab.replay.row_problems import RowProblem, RowProblems
 from router_lab.replay.scoring import Scorer
 from router_lab.replay.sources import OpenRows
 from router_lab.router.attempts.job import Job
-from router_lab.router.clock import new_id
 from router_lab.router.offline import OfflineRouter
 from router_lab.router.playback.playback import is_kept
 from router_lab.router.playback.recording import RecordedCall, Recording
+from router_lab.router.ports import new_id
 
 if TYPE_CHECKING:
     from router_lab.router import Router

@@ -21,9 +21,8 @@ from router_lab.replay.dataset_rows import text_of
 from router_lab.router.answers.data import read_answer
 from router_lab.router.answers.thoughts import separated
 from router_lab.router.answers.tool_calls import call_ids, canonical_json, is_call, read_calls, with_ids
-from router_lab.router.attempts.finished_job import Figures, FinishedJob
-from router_lab.router.attempts.job import Job
-from router_lab.router.providers.stops import was_cut
+from router_lab.router.attempts.job import Figures, FinishedJob, Job
+from router_lab.router.providers.message_parts import was_cut
 from router_lab.settings.models import Settings
 
 _MOST = 1e12

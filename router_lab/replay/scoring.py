@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from router_lab.defaults import OWN_LIKENESS, SIMILARITIES
 from router_lab.errors import ConfigError, RoutingError
 from router_lab.records import Ending, ToolCall
-from router_lab.router.answers.blank import is_blank
 from router_lab.router.answers.endings import ending
+from router_lab.router.answers.thoughts import is_blank
 from router_lab.router.answers.tool_calls import is_call, read_calls
 from router_lab.router.comparators.compare import (
     COMPARATOR_S,

@@ -6,8 +6,7 @@ import logging
 from typing import Any
 
 from router_lab.records import Alert
-from router_lab.router.clock import new_id
-from router_lab.router.ports import Accounts, AlertCallback, Clock
+from router_lab.router.ports import Accounts, AlertCallback, Clock, new_id
 from router_lab.router.secrets import Secrets
 from router_lab.router.writes import Writes
 

@@ -1,4 +1,4 @@
-"""What the router needs from outside, as protocols. The ledger satisfies the first three.
+"""What the router needs from outside: a ledger, as protocols, and time.
 
 `router/` never imports `ledger/`; whoever builds a `Router` passes these in.
 """
@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import random
+import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 from router_lab.errors import ConfigError
@@ -117,17 +120,30 @@ class Switch(Protocol):
         """The state a moment ago, at most a fraction of a second; what every call can afford to ask."""
 
 
-class Clock(Protocol):
-    """Time, injected so that tests need not wait."""
+class Clock:
+    """Real time; another object of these methods takes its place where nobody should wait."""
+
+    # Seconds, for durations.
+    monotonic = staticmethod(time.monotonic)
 
     def now(self) -> datetime:
         """Wall-clock time, UTC and timezone-aware."""
-
-    def monotonic(self) -> float:
-        """Seconds, for durations."""
+        return datetime.now(UTC)
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
+        await asyncio.sleep(seconds)
+
+
+# Seeded by the system, apart from `random`'s own generator, which users seed; asking the system anew for
+# every id would let other threads in. A forked child must not repeat its parent's ids.
+_random = random.Random()
+os.register_at_fork(after_in_child=_random.seed)
+
+
+def new_id(at: datetime) -> str:
+    """A unique identifier, 32 hex digits that sort by time: 48 bits of milliseconds, then 80 random bits."""
+    return f"{int(at.timestamp() * 1000):012x}{_random.getrandbits(80):020x}"
 
 
 AlertCallback = Callable[[Alert], None]

@@ -5,19 +5,20 @@ What `complete()` promises is in "The accounting boundary" of the design; where 
     one accounted call           calls/ (calls.py), for callers, shadows, judges and replays
     route, estimate, window      routing.py, attempts/ (tokens.py, and plan in attempts.py)
     budgets, intent, row         attempts/ (open and settle in attempts.py), the ledger behind ports.py
-    retries, breakers, fallback  calls/ (dispatch.py, retry.py), breaker.py
+    retries, breakers, fallback  calls/ (dispatch.py), breaker.py
     the pair with a shadow       shadows/ (shadow.py, pairing.py)
-    sockets and event loops      loops/
+    sockets and event loops      transport/, loops.py
 """
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, Self, TypeVar
 
 from router_lab import arguments
 from router_lab import settings as settings_module
@@ -27,12 +28,10 @@ from router_lab.parameters import HiddenHeaders, withhold
 from router_lab.records import Completion, StreamChunk
 from router_lab.router.alerts import Alerts
 from router_lab.router.answers.data import ready_for_schemas
-from router_lab.router.attempts.finished_job import FinishedJob
-from router_lab.router.attempts.job import Job
+from router_lab.router.attempts.job import FinishedJob, Job
 from router_lab.router.breaker import Breakers
 from router_lab.router.calls.calls import Calls
 from router_lab.router.calls.streaming import OpenStream
-from router_lab.router.clock import SystemClock
 from router_lab.router.comparators.compare import (
     Judge,
     PairVerdict,
@@ -40,24 +39,39 @@ from router_lab.router.comparators.compare import (
     route_comparators,
 )
 from router_lab.router.comparators.judge import Question
-from router_lab.router.loops.loop_states import EXIT_GRACE_S, LoopState, LoopStates
-from router_lab.router.loops.loop_thread import LoopThread
+from router_lab.router.loops import EXIT_GRACE_S, LoopState, LoopStates, LoopThread
 from router_lab.router.playback.no_ledger import NoLedger
 from router_lab.router.playback.recording import Recording
 from router_lab.router.ports import AlertCallback, Clock, LedgerPort, checked
 from router_lab.router.request.request import Request
+from router_lab.router.routing import routes_html
 from router_lab.router.secrets import Secrets
 from router_lab.router.shadows.misconfiguration import Misconfigurations
 from router_lab.router.shadows.pairing import Pairing, PairWriter
 from router_lab.router.shadows.shadow import Shadows, plan_pairings
-from router_lab.router.signatures import takes_what
 from router_lab.router.transport.transport import Transport
-from router_lab.router.view import routes_html
 from router_lab.router.writes import has_event_loop
 from router_lab.settings.models import Settings
 
 if TYPE_CHECKING:
     import httpx
+
+P = ParamSpec("P")
+
+
+def takes_what(
+    other: Callable[Concatenate[Any, P], Any],
+) -> Callable[[Callable[..., T]], Callable[Concatenate[Any, P], T]]:
+    """The decorated method has the parameters of `other`, for type checkers, `help()` and Shift-Tab alike."""
+
+    def decorate(method: Callable[..., T]) -> Callable[Concatenate[Any, P], T]:
+        own = inspect.signature(method)
+        signature = inspect.signature(other).replace(return_annotation=own.return_annotation)
+        method.__signature__ = signature  # type: ignore[attr-defined]
+        return method
+
+    return decorate
+
 
 T = TypeVar("T")
 
@@ -98,7 +112,7 @@ class Router:
         if ledger is None and playback is not None:
             ledger = NoLedger()
         self.ledger = ledger = checked(ledger)
-        self._clock = clock or SystemClock()
+        self._clock = clock or Clock()
         self._secrets = Secrets(settings)
         self._alerts = Alerts(ledger.accounts, self._clock, on_alert, self._secrets)
         self._client = client

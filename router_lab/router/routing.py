@@ -9,6 +9,7 @@ from typing import Literal
 from router_lab.errors import RoutingError
 from router_lab.parameters import Parameters
 from router_lab.settings.models import Settings, ShadowRoute
+from router_lab.shown.escape import show
 from router_lab.task_types import depth, family, is_within, lineage
 
 MAX_LISTED = 10
@@ -83,3 +84,25 @@ def _listed(names: list[str]) -> str:
     text = ", ".join(repr(name[:MAX_SHOWN]) for name in names[:MAX_LISTED])
     more = len(names) - MAX_LISTED
     return f"{text} and {more} more" if more > 0 else text or "none"
+
+
+def routes_html(settings: Settings) -> str:
+    """A table of task type, model, fallback and shadow."""
+    rows = "".join(
+        "<tr>"
+        + "".join(
+            f"<td style='text-align:left'>{show(text)}</td>"
+            for text in (
+                name,
+                f"{route.model} ({settings.models[route.model].model})",
+                ", ".join(route.fallback),
+                route.shadow.model if route.shadow else "",
+            )
+        )
+        + "</tr>"
+        for name, route in sorted(settings.routing.items())
+    )
+    return (
+        "<table><caption>Routes</caption><thead><tr><th>task type</th><th>model</th><th>fallback</th>"
+        f"<th>shadow</th></tr></thead><tbody>{rows}</tbody></table>"
+    )

@@ -24,7 +24,7 @@ from router_lab.ledger.content import hashed, is_hash
 from router_lab.ledger.schema import COMPARISONS
 from router_lab.nearest import nearest_hint
 from router_lab.records import BOTH_ANSWERED
-from router_lab.router.answers.blank import is_blank
+from router_lab.router.answers.thoughts import is_blank
 
 USE_OF_STATUS = {
     "complete": "scored",

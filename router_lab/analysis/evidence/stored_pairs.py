@@ -25,7 +25,7 @@ from router_lab.ledger.content import hashed
 from router_lab.ledger.reading.tables import Tables
 from router_lab.nearest import nearest_hint
 from router_lab.records import BOTH_ANSWERED, VERDICT_SCORES, Side
-from router_lab.router.answers.blank import VISIBLE
+from router_lab.router.answers.thoughts import VISIBLE
 
 # In the stored JSON; text quoted inside it has its quotes escaped, so it cannot pass for a key.
 _PREFERENCE = r'"preference": ?([0-9.]+)'

@@ -13,7 +13,6 @@ from typing import Any
 
 from router_lab.arrow import pa
 from router_lab.ledger.journal.budget_counters import budget_keys
-from router_lab.ledger.journal.nano_dollars import MOST_NANO, nano
 from router_lab.ledger.journal.operations import JournalTransaction
 from router_lab.ledger.schema import ATTEMPTS
 from router_lab.ledger.sealed.foreign import adopt_foreign
@@ -23,6 +22,7 @@ from router_lab.ledger.sealed.rewrite import (
     rows_of,
 )
 from router_lab.ledger.sealed.store import SealedStore
+from router_lab.ledger.values import MOST_NANO, nano
 
 RECONCILED = "reconciled"
 _Charges = Counter[tuple[str, str]]

@@ -18,7 +18,6 @@ from router_lab.errors import AlreadyOutError, LedgerError
 from router_lab.ledger.disk.locks import BATCH_OWNER
 from router_lab.ledger.journal.budget_counters import budget_keys
 from router_lab.ledger.journal.lines import encoder
-from router_lab.ledger.journal.nano_dollars import is_amount, nano, usd
 from router_lab.ledger.journal.operations import (
     JournalTransaction,
     Operation,
@@ -28,7 +27,7 @@ from router_lab.ledger.journal.operations import (
     lines_text,
 )
 from router_lab.ledger.journal.switch_store import count_spending
-from router_lab.ledger.values import as_text
+from router_lab.ledger.values import as_text, is_amount, nano, usd
 from router_lab.records import Attempt, BatchItem, BudgetLine
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from router_lab.arrow import pc
 from router_lab.errors import BudgetExceededError
-from router_lab.ledger.journal.nano_dollars import MOST_NANO, nano, usd
+from router_lab.ledger.values import MOST_NANO, nano, usd
 from router_lab.records import BudgetLine
 
 # Beyond this many counters in memory (think of one per user) they are read again from the journal.

@@ -19,16 +19,18 @@ from router_lab.errors import ConfigError, LedgerError
 from router_lab.ledger.journal.budget_counters import BudgetCounters
 from router_lab.ledger.journal.calibration import CalibrationUpdates
 from router_lab.ledger.journal.lines import Stored, budget_field, encoder
-from router_lab.ledger.journal.nano_dollars import (
-    is_amount,
-    nano,
-    nano_up,
-    usd,
-)
 from router_lab.ledger.journal.pending_rows import PendingRows
 from router_lab.ledger.journal.switch_store import count_spending
 from router_lab.ledger.schema import aware, microseconds
-from router_lab.ledger.values import as_flag, as_text, shown
+from router_lab.ledger.values import (
+    as_flag,
+    as_text,
+    is_amount,
+    nano,
+    nano_up,
+    shown,
+    usd,
+)
 from router_lab.records import Alert, Attempt, BudgetLine, Score, Watch
 
 if TYPE_CHECKING:

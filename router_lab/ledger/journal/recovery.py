@@ -16,10 +16,10 @@ from router_lab.ledger.disk.locks import claimed_if_dead, clear_of_the_dead
 from router_lab.ledger.journal.budget_counters import budget_keys
 from router_lab.ledger.journal.file import known_columns
 from router_lab.ledger.journal.lines import number
-from router_lab.ledger.journal.nano_dollars import nano
 from router_lab.ledger.journal.operations import JournalTransaction
 from router_lab.ledger.journal.switch_holds import take_away_of_the_dead
 from router_lab.ledger.schema import ATTEMPTS
+from router_lab.ledger.values import nano
 
 
 def recover(transaction: JournalTransaction, locks: Path, at: datetime) -> int:

@@ -19,9 +19,8 @@ from typing import Any
 
 from router_lab.counted import counted
 from router_lab.ledger.journal.lines import LINES_VERSION, encoder
-from router_lab.ledger.journal.nano_dollars import nano_up
 from router_lab.ledger.schema import microseconds
-from router_lab.ledger.values import as_text
+from router_lab.ledger.values import as_text, nano_up
 from router_lab.records import SwitchEvent, SwitchState
 from router_lab.task_types import lineage
 

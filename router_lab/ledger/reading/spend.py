@@ -9,8 +9,8 @@ import pandas as pd
 
 from router_lab.arguments import text, wrong
 from router_lab.ledger.journal.budget_counters import line_totals
-from router_lab.ledger.journal.nano_dollars import usd
 from router_lab.ledger.reading.reader import Reader
+from router_lab.ledger.values import usd
 
 _SOME_ZONE = "the IANA name of a timezone, such as 'Europe/Paris'"
 _COLUMNS = ["scope", "period", "limit_usd", "spent_usd", "likely_usd", "held_usd", "left_usd"]

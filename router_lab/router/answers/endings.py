@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from router_lab.errors import ProviderError
 from router_lab.records import Attempt, Ending
-from router_lab.router.answers.blank import is_blank
-from router_lab.router.providers.stops import was_cut, was_filtered, was_refused
+from router_lab.router.answers.thoughts import is_blank
+from router_lab.router.providers.message_parts import was_cut, was_filtered, was_refused
 
 # What a reason says of a side that gave no answer one can judge.
 WORDS: dict[Ending, str] = {

@@ -9,6 +9,8 @@ for every reference to a schema, and the time is looked at in every keyword.
 from __future__ import annotations
 
 import json
+import re
+import sys
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,10 +18,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache, lru_cache, partial
 from typing import Any
-
-from router_lab.router.answers.depth import stop_when_deep
-from router_lab.router.answers.patterns import compiled, is_found
-from router_lab.router.answers.unevaluated import unevaluated_indexes, unevaluated_keys
 
 # Of a processor, for one reading of an answer: a machine that is busy judges as one that is not.
 _CHECK_S = 1.0
@@ -306,3 +304,155 @@ def _named(keys: list[str]) -> str:
 
 def _found(pattern: str, text: str) -> bool:
     return is_found(pattern, text, _reading.get().left_s)
+
+
+# More than one keyword's check needs, up to the next one.
+_SPARE_FRAMES = 100
+
+
+def stop_when_deep() -> None:
+    """Raises `RecursionError` when few frames are left.
+
+    The maps of `jsonschema` and `referencing` are written in Rust, and panic when the interpreter's
+    limit is met in them; a panic is no `Exception`, and would go through everything that handles those.
+    """
+    try:
+        sys._getframe(sys.getrecursionlimit() - _SPARE_FRAMES)
+    except ValueError:
+        return
+    raise RecursionError("the schema and what it is applied to are too deep")
+
+
+# Patterns may be anybody's. Python's own backtrack with the interpreter's lock held; those of `regex` end in
+# time, but write a counted repeat out, so that 27 characters can take gigabytes before any time is looked at.
+
+# Repeats written out: a kilobyte each, at worst.
+_MAX_UNITS = 5_000
+
+_TOKENS = re.compile(
+    r"\\."  # an escape
+    r"|\(\?\#[^)]*\)?"  # a comment
+    r"|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]?"  # a class; a ] that comes first is one of it
+    r"|\{(?P<least>\d*)(?P<range>,\d*)?\}"
+    r"|.",
+    re.DOTALL,
+)
+# Flags change what is a class and what a comment; schemas, whose patterns are ECMAScript's, have none.
+_FLAGS = re.compile(r"\(\?[a-zA-Z0-9]*[xV]")
+
+
+def is_found(pattern: str, text: str, within_s: float) -> bool:
+    """Whether `pattern` is in `text`. Raises `TimeoutError`, and `ValueError` for what is no pattern."""
+    if within_s <= 0:
+        raise TimeoutError
+    return compiled(pattern).search(text, timeout=within_s, concurrent=True) is not None
+
+
+@lru_cache(maxsize=128)
+def compiled(pattern: str) -> Any:
+    """Raises `ValueError` for what is no pattern, and for one that is too large."""
+    import regex
+
+    if _FLAGS.search(pattern):
+        raise ValueError("a pattern cannot have the flags x and V")
+    if _units(pattern) > _MAX_UNITS:
+        raise ValueError(
+            f"a pattern, its counted repeats written out, has more than {_MAX_UNITS:,} characters; "
+            "say minLength and maxLength"
+        )
+    try:
+        return regex.compile(pattern, cache_pattern=False)
+    except (regex.error, RecursionError, OverflowError, MemoryError) as error:
+        raise ValueError(str(error) or type(error).__name__) from error
+
+
+def _units(pattern: str) -> int:
+    """How many characters a pattern has when what it repeats is written out as often as it must occur."""
+    outside: list[int] = []
+    total = last = 0  # of the group that is open, and of what a repeat would repeat
+    for token in _TOKENS.finditer(pattern):
+        said = token.group()
+        if token["least"] is not None and (token["least"] or token["range"]):
+            least = int(token["least"][:20] or 0)
+            total += last * (max(1, least) - 1)
+            last *= max(1, least)
+        elif said == "(":
+            outside.append(total)
+            total = last = 0
+        elif said == ")" and outside:
+            last = max(1, total)
+            total = outside.pop() + last
+        elif not said.startswith("(?#"):
+            last = 1
+            total += 1
+    return total + sum(outside)
+
+
+# `unevaluatedProperties` and `unevaluatedItems`, with a set of what was seen and patterns that end:
+# jsonschema's own look for each item in a list of all, and search with Python's `re`.
+IsFound = Callable[[str, str], bool]
+
+_KEYS, _ITEMS = "unevaluatedProperties", "unevaluatedItems"
+
+
+def unevaluated_keys(
+    validator: Any, below: Any, instance: Mapping[str, Any], schema: Any, is_found: IsFound
+) -> list[str]:
+    """The keys that no keyword of `schema` has seen, and whose values `below` does not allow."""
+    seen: set[str] = set()
+    for at, part in _parts(validator, instance, schema):
+        seen.update(key for key in part.get("properties", {}) if key in instance)
+        for pattern in part.get("patternProperties", {}):
+            seen.update(key for key in instance if is_found(pattern, key))
+        for keyword in ("additionalProperties",) if part is schema else ("additionalProperties", _KEYS):
+            if keyword in part:
+                seen.update(key for key, value in instance.items() if _fits(at, value, part[keyword]))
+    return [key for key, value in instance.items() if key not in seen and not _fits(validator, value, below)]
+
+
+def unevaluated_indexes(validator: Any, below: Any, instance: list[Any], schema: Any) -> list[int]:
+    """The indexes that no keyword of `schema` has seen, and whose items `below` does not allow."""
+    seen: set[int] = set()
+    for at, part in _parts(validator, instance, schema):
+        items = part.get("items")
+        if "additionalItems" in part or not isinstance(items, list | None):
+            return []
+        seen.update(range(len(part.get("prefixItems", items) or ())))
+        for keyword in ("contains",) if part is schema else ("contains", _ITEMS):
+            if keyword in part:
+                seen.update(i for i, item in enumerate(instance) if _fits(at, item, part[keyword]))
+    return [i for i, item in enumerate(instance) if i not in seen and not _fits(validator, item, below)]
+
+
+def _parts(validator: Any, instance: Any, schema: Any) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+    """A schema and everything in it that applies to the same instance and holds, each with its validator."""
+    from referencing.jsonschema import lookup_recursive_ref
+
+    if not isinstance(schema, Mapping):
+        return
+    yield validator, schema
+    stop_when_deep()
+    resolver = validator._resolver
+    targets = [resolver.lookup(schema[key]) for key in ("$ref", "$dynamicRef") if key in schema]
+    if "$recursiveRef" in schema:
+        targets.append(lookup_recursive_ref(resolver))
+    for target in targets:
+        there = validator.evolve(schema=target.contents, _resolver=target.resolver)
+        yield from _parts(there, instance, target.contents)
+    for part in _applied(validator, instance, schema):
+        yield from _parts(validator, instance, part)
+
+
+def _applied(validator: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        yield from (part for part in schema.get(keyword, ()) if _fits(validator, instance, part))
+    if isinstance(instance, dict):
+        dependent = schema.get("dependentSchemas", {})
+        yield from (part for key, part in dependent.items() if key in instance)
+    if "if" in schema:
+        holds = _fits(validator, instance, schema["if"])
+        yield from (schema[key] for key in (("if", "then") if holds else ("else",)) if key in schema)
+
+
+def _fits(validator: Any, instance: Any, schema: Any) -> bool:
+    return next(validator.descend(instance, schema), None) is None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from router_lab.errors import (
     BudgetExceededError,
@@ -22,23 +22,24 @@ from router_lab.errors import (
     ResponseParseError,
     RouterLabError,
 )
-from router_lab.records import Attempt, BudgetLine, CostSource, Reply, Usage
+from router_lab.records import Attempt, BudgetLine, CostSource, Image, Reply, Usage
 from router_lab.router.alerts import Alerts
-from router_lab.router.answers.blank import is_blank
 from router_lab.router.answers.data import is_quickly_read, read_answer
-from router_lab.router.answers.thoughts import without_thoughts
+from router_lab.router.answers.thoughts import is_blank, separated, without_thoughts
+from router_lab.router.answers.tool_calls import call_ids, canonical_json
 from router_lab.router.attempts import settlement, tokens, truncation
-from router_lab.router.attempts.attempt_plan import AttemptPlan
-from router_lab.router.attempts.attempt_rows import lost_row, settled_row
-from router_lab.router.attempts.job import Job
+from router_lab.router.attempts.job import AttemptPlan, Job
 from router_lab.router.attempts.settlement import Settlement
 from router_lab.router.attempts.stated_costs import StatedCosts
-from router_lab.router.attempts.unknown_sizes import UnknownSizes
 from router_lab.router.attempts.windows import UNKNOWN_WINDOW, Window, Windows
 from router_lab.router.breaker import Admission
 from router_lab.router.budgets import Budgets
 from router_lab.router.comparators.time_limit import TookTooLongError, aside
-from router_lab.router.ports import Accounts, Clock
+from router_lab.router.estimators.features import (
+    IMAGE_BOUND,
+    image_size,
+)
+from router_lab.router.ports import Accounts, Clock, new_id
 from router_lab.router.pricing import PriceBook
 from router_lab.router.providers.failures import heed_headers
 from router_lab.router.providers.provider import ModelCall
@@ -48,6 +49,9 @@ from router_lab.router.request.targets import Target
 from router_lab.router.secrets import Secrets, mask_of
 from router_lab.router.transport.transport import Transport, WireResponse
 from router_lab.router.writes import WAITED, has_event_loop, within
+
+if TYPE_CHECKING:
+    from router_lab.router.attempts.job import AttemptPlan
 
 # What an answer that is there waits for its row at least, however late it is.
 _LEAST_WAIT_S = 5.0
@@ -434,3 +438,122 @@ def _worst_case(tokens_in: int, plan: AttemptPlan) -> str:
 
 def _is_success(status: int) -> bool:
     return 200 <= status < 300
+
+
+def lost_row(
+    job: Job, plan: AttemptPlan, breaker_state: str, reserved_usd: float, held_usd: float, now: datetime
+) -> Attempt:
+    """The row as it must read if nothing more is ever heard of the attempt: its likely cost and the worst."""
+    request, target = job.request, plan.target
+    return Attempt(
+        attempt_id=new_id(now),
+        request_id=job.request_id,
+        attempt_no=len(job.rows) + 1,
+        started_at=now,
+        latency_ms=None,
+        task_type=request.task_type,
+        route=job.route.name,
+        model_alias=target.alias,
+        provider=target.settings.provider,
+        model_requested=target.settings.model,
+        model_actual=None,
+        is_shadow=job.is_shadow,
+        comparison_id=job.comparison_id,
+        switch_epoch=job.switch_epoch,
+        input_hash=request.input_hash,
+        prompt_chars=request.prompt_chars,
+        estimated_tokens_in=plan.estimate.tokens,
+        divisor=plan.estimate.divisor,
+        tokens_in=None,
+        tokens_out=None,
+        cache_read_tokens=None,
+        cache_write_tokens=None,
+        reasoning_tokens=None,
+        cost_usd=reserved_usd,
+        worst_usd=held_usd,
+        cost_source="reserved",
+        billing="unknown",
+        outcome="lost",
+        interrupted=False,
+        error_type=None,
+        http_status=None,
+        stop_reason=None,
+        num_ctx=target.window if target.is_ollama else None,
+        output_reserve=plan.output_reserve,
+        truncation_signal=None,
+        overflow_escalated=job.overflow_escalated,
+        token_limited=False,
+        breaker_state=breaker_state,
+        user_id=request.user_id,
+        task_id=request.task_id,
+        tags=request.tags,
+        parameters=plan.call.parameters.row(),
+        prompt_version=request.prompt_version,
+        prompt=request.prompt_text,
+        output=None,
+    )
+
+
+def settled_row(
+    lost: Attempt, settled: Settlement, latency_ms: float | None, cost_usd: float, cost_source: CostSource
+) -> Attempt:
+    """The row as it came to be, in place of `lost`."""
+    usage, reply = settled.usage, settled.reply
+    # What is left of an answer that never became a reply still has its thoughts in it.
+    output, thoughts = separated(settled.text) if reply is None and settled.text else (settled.text, "")
+    return replace(
+        lost,
+        latency_ms=latency_ms,
+        model_actual=reply.model if reply is not None else None,
+        tokens_in=usage.tokens_in if usage is not None else None,
+        tokens_out=usage.tokens_out if usage is not None else None,
+        cache_read_tokens=usage.cache_read_tokens if usage is not None else None,
+        cache_write_tokens=_cache_writes(usage),
+        reasoning_tokens=usage.reasoning_tokens if usage is not None else None,
+        cost_usd=cost_usd,
+        worst_usd=lost.worst_usd if settled.billing == "unknown" else cost_usd,
+        provider_cost_usd=usage.provider_cost_usd if usage is not None else None,
+        cost_source=cost_source,
+        billing=settled.billing,
+        outcome=settled.outcome,
+        interrupted=settled.interrupted,
+        error_type=type(settled.error).__name__ if settled.error is not None else None,
+        http_status=settled.http_status,
+        stop_reason=reply.stop_reason if reply is not None else None,
+        truncation_signal=settled.signal,
+        token_limited=reply.token_limited if reply is not None else _was_cut(settled),
+        output=output,
+        tool_calls=canonical_json(reply.tool_calls) if reply is not None else None,
+        thoughts=(reply.thinking if reply is not None else thoughts) or None,
+        tool_call_ids=call_ids(reply.tool_calls) if reply is not None else None,
+    )
+
+
+def _was_cut(settled: Settlement) -> bool:
+    return isinstance(settled.error, ResponseParseError) and settled.error.token_limited
+
+
+def _cache_writes(usage: Usage | None) -> int | None:
+    return None if usage is None else usage.cache_write_tokens + usage.cache_write_1h_tokens
+
+
+class UnknownSizes:
+    """Says of each model and kind of image once that its size is not known."""
+
+    def __init__(self, alerts: Alerts) -> None:
+        self._alerts = alerts
+        self._told: set[tuple[str, str]] = set()
+
+    def check(self, alias: str, image: Image) -> None:
+        """Alert if nobody can tell how many tokens the image is."""
+        kind = (alias, image.media_type)
+        if kind in self._told or image_size(image) is not None:
+            return
+        self._told.add(kind)
+        self._alerts.send(
+            "image_size_unknown",
+            alias,
+            f"{alias}: the size of an image of type {image.media_type[:40]} cannot be read, so its tokens "
+            f"are not known: budgets hold {IMAGE_BOUND:,} for it; send it as PNG, JPEG, GIF or WebP",
+            media_type=image.media_type[:40],
+        )

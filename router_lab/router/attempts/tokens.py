@@ -15,10 +15,19 @@ from functools import lru_cache
 from typing import Any
 
 from router_lab.records import Usage
-from router_lab.router.estimators.coverage import OWN_SAMPLES, CoverageEstimator
-from router_lab.router.estimators.ema import EmaEstimator
-from router_lab.router.estimators.estimator import Estimate, hard_bound
-from router_lab.router.estimators.features import Features, droppable_features, features, prompt_features
+from router_lab.router.estimators.estimator import (
+    OWN_SAMPLES,
+    CoverageEstimator,
+    EmaEstimator,
+    Estimate,
+    hard_bound,
+)
+from router_lab.router.estimators.features import (
+    Features,
+    droppable_features,
+    features,
+    prompt_features,
+)
 from router_lab.router.ports import Fold
 from router_lab.settings.models import TokenEstimation
 

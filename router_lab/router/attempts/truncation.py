@@ -30,8 +30,7 @@ from router_lab.router.attempts.windows import (
     Window,
     true_window,
 )
-from router_lab.router.estimators.coverage import prior_tokens
-from router_lab.router.estimators.estimator import Estimate
+from router_lab.router.estimators.estimator import Estimate, prior_tokens
 from router_lab.router.estimators.features import Features
 
 SignalName = Literal["server_refused", "half_window", "exact_value", "deficit", "context_shift", "saturation"]

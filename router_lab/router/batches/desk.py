@@ -28,17 +28,14 @@ from router_lab.errors import (
 )
 from router_lab.presets import PRESETS
 from router_lab.records import Batch, BatchItem
-from router_lab.router.attempts.attempt_plan import AttemptPlan
-from router_lab.router.attempts.attempt_rows import lost_row
-from router_lab.router.attempts.attempts import Attempts
-from router_lab.router.attempts.job import Job
+from router_lab.router.attempts.attempts import Attempts, lost_row
+from router_lab.router.attempts.job import AttemptPlan, Job
 from router_lab.router.attempts.tokens import hard_bound
 from router_lab.router.batches.batch_server import BatchServer
 from router_lab.router.batches.judge_batches import settled, withdrawn
 from router_lab.router.budgets import Budgets
 from router_lab.router.calls.calls import SwitchedOffError
-from router_lab.router.clock import new_id
-from router_lab.router.ports import Batches, Clock, Switch
+from router_lab.router.ports import Batches, Clock, Switch, new_id
 from router_lab.router.pricing import PriceBook
 from router_lab.router.providers.batch_api import BATCHES, BatchState, ItemResult
 from router_lab.router.request.dialects import Dialects

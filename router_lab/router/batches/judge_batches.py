@@ -10,12 +10,12 @@ from router_lab.records import Attempt, Batch, BatchItem, CostSource, Usage
 from router_lab.router.answers.data import AnswerLimits, read_answer
 from router_lab.router.answers.thoughts import without_thoughts
 from router_lab.router.attempts import settlement
-from router_lab.router.attempts.attempt_rows import settled_row
+from router_lab.router.attempts.attempts import settled_row
 from router_lab.router.attempts.settlement import Settlement
 from router_lab.router.pricing import PriceBook
 from router_lab.router.providers.batch_api import ItemResult
+from router_lab.router.providers.message_parts import was_filtered
 from router_lab.router.providers.provider import Provider
-from router_lab.router.providers.stops import was_filtered
 from router_lab.router.secrets import Mask
 
 # Why an item without an answer has none, in its row's `stop_reason`: its server does not take a field, and

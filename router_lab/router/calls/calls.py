@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.errors import RouterLabError
 from router_lab.records import Attempt, Completion, SwitchState
-from router_lab.router.attempts.attempt_plan import AttemptPlan
 from router_lab.router.attempts.attempts import Attempts
-from router_lab.router.attempts.job import Job
+from router_lab.router.attempts.job import AttemptPlan, Job
 from router_lab.router.attempts.settlement import Settlement
 from router_lab.router.attempts.tokens import Calibrator
 from router_lab.router.attempts.windows import Windows
@@ -19,9 +18,9 @@ from router_lab.router.breaker import Admission, Breakers, Change
 from router_lab.router.budgets import Budgets
 from router_lab.router.calls.dispatch import Dispatch
 from router_lab.router.calls.streaming import OpenStream, Piece, first_piece
-from router_lab.router.clock import new_id
 from router_lab.router.playback.playback import Playback, is_asked
 from router_lab.router.playback.recording import Recording
+from router_lab.router.ports import new_id
 from router_lab.router.pricing import PriceBook
 from router_lab.router.request.dialects import Dialects
 from router_lab.router.request.request import Request

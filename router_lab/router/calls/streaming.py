@@ -12,10 +12,8 @@ from typing import Any
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError, RouterLabError
 from router_lab.records import Completion
 from router_lab.router.attempts import settlement
-from router_lab.router.attempts.attempt_plan import AttemptPlan
 from router_lab.router.attempts.attempts import Attempts
-from router_lab.router.attempts.finished_job import FinishedJob
-from router_lab.router.attempts.job import Job
+from router_lab.router.attempts.job import AttemptPlan, FinishedJob, Job
 from router_lab.router.attempts.settlement import Settlement
 from router_lab.router.breaker import Admission
 from router_lab.router.calls.dispatch import Dispatch

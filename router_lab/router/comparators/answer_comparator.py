@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from router_lab.records import Ending, Side
-from router_lab.router.answers.blank import is_blank
 from router_lab.router.answers.endings import WORDS
+from router_lab.router.answers.thoughts import is_blank
 from router_lab.router.comparators.pair import Comparator, Pair, PairVerdict
 from router_lab.router.comparators.structure import Json
 from router_lab.router.comparators.tools import Tools, named

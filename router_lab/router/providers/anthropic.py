@@ -15,7 +15,6 @@ from router_lab.parameters import Parameters
 from router_lab.records import Image, Message, Reply, Tool, Usage
 from router_lab.router.providers import wire
 from router_lab.router.providers.anthropic_schema import restrict
-from router_lab.router.providers.call_pieces import read_calls
 from router_lab.router.providers.events import Event, as_events, decode_body
 from router_lab.router.providers.failures import (
     event_error,
@@ -24,13 +23,18 @@ from router_lab.router.providers.failures import (
     response_error,
     success_error,
 )
+from router_lab.router.providers.message_parts import (
+    is_thought,
+    read_calls,
+    reason_of,
+    text_of_content,
+    thought_of,
+    was_cut,
+)
 from router_lab.router.providers.provider import Chunk, ModelCall, WireRequest
-from router_lab.router.providers.requests import not_taken, posted, sampling
-from router_lab.router.providers.stops import reason_of, was_cut
-from router_lab.router.providers.streams import EventDecoder
-from router_lab.router.providers.thinking import is_thought, text_of_content, thought_of
+from router_lab.router.providers.streams import EventDecoder, decode_answer, usage_of_events
 from router_lab.router.providers.usage import read_usage, stated_cost
-from router_lab.router.providers.whole import decode_answer, usage_of_events
+from router_lab.router.providers.wire import not_taken, posted, sampling
 
 VERSION_HEADER = {"anthropic-version": "2023-06-01"}
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})

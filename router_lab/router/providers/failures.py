@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
 from router_lab.router.providers.funds import NO_FUNDS, is_out_of_funds
+from router_lab.router.providers.message_parts import has_failed
 from router_lab.router.providers.overflow import KINDS, known_wording, likely_wording
 from router_lab.router.providers.refusals import refused_fields
-from router_lab.router.providers.stops import has_failed
 from router_lab.router.providers.waits import asked_wait, reset_after, retry_after, wait_in_body
 from router_lab.router.providers.wire import count, decode, excerpt, member, text_of
 

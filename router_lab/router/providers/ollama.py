@@ -14,7 +14,6 @@ from router_lab.errors import ContextOverflowError, ProviderError, ResponseParse
 from router_lab.parameters import Parameters
 from router_lab.records import Message, Reply, ToolCall, Usage
 from router_lab.router.providers import wire
-from router_lab.router.providers.call_pieces import CallPieces, message_calls, read_calls
 from router_lab.router.providers.events import as_events, decode_body, is_done, looks_like_events
 from router_lab.router.providers.failures import (
     event_error,
@@ -23,13 +22,19 @@ from router_lab.router.providers.failures import (
     response_error,
     success_error,
 )
+from router_lab.router.providers.message_parts import (
+    CallPieces,
+    message_calls,
+    read_calls,
+    reason_of,
+    text_of_content,
+    thinking_of,
+    was_cut,
+)
 from router_lab.router.providers.provider import Chunk, ModelCall, WireRequest
-from router_lab.router.providers.requests import posted, sampling
-from router_lab.router.providers.stops import reason_of, was_cut
-from router_lab.router.providers.streams import Decoder
-from router_lab.router.providers.thinking import text_of_content, thinking_of
+from router_lab.router.providers.streams import Decoder, decode_answer, reply_of_events, usage_of_events
 from router_lab.router.providers.usage import is_complete, read_usage
-from router_lab.router.providers.whole import decode_answer, reply_of_events, usage_of_events
+from router_lab.router.providers.wire import posted, sampling
 
 _LEVELS = ("low", "medium", "high", "max")
 

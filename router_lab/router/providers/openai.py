@@ -16,7 +16,6 @@ from router_lab.errors import ContextOverflowError, ProviderError, UnsupportedEr
 from router_lab.presets import Dialect
 from router_lab.records import Image, Message, Reply, Usage
 from router_lab.router.providers import wire
-from router_lab.router.providers.call_pieces import CallPieces, message_calls, read_calls
 from router_lab.router.providers.events import Event, as_events, decode_body
 from router_lab.router.providers.failures import (
     choice_error,
@@ -26,13 +25,19 @@ from router_lab.router.providers.failures import (
     says_failed,
     success_error,
 )
+from router_lab.router.providers.message_parts import (
+    CallPieces,
+    message_calls,
+    read_calls,
+    reason_of,
+    text_of_content,
+    thinking_of,
+    was_cut,
+)
 from router_lab.router.providers.provider import Chunk, ModelCall, WireRequest
-from router_lab.router.providers.requests import not_taken, posted, sampling
-from router_lab.router.providers.stops import reason_of, was_cut
-from router_lab.router.providers.streams import EventDecoder
-from router_lab.router.providers.thinking import text_of_content, thinking_of
+from router_lab.router.providers.streams import EventDecoder, decode_answer, usage_of_events
 from router_lab.router.providers.usage import is_complete, read_usage, stated_cost
-from router_lab.router.providers.whole import decode_answer, usage_of_events
+from router_lab.router.providers.wire import not_taken, posted, sampling
 
 
 class OpenAI:

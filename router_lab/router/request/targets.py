@@ -13,8 +13,7 @@ from router_lab.presets import Dialect, guessed_dialect
 from router_lab.router.providers import PROVIDERS
 from router_lab.router.providers.anthropic import VERSION_HEADER
 from router_lab.router.providers.provider import ModelCall, Provider, WireRequest
-from router_lab.router.providers.requests import schema_in_words
-from router_lab.router.providers.wire import checked_header, checked_key
+from router_lab.router.providers.wire import checked_header, checked_key, schema_in_words
 from router_lab.router.request.request import Request
 from router_lab.router.routing import Route
 from router_lab.settings.models import ModelSettings, Settings

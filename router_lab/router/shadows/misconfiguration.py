@@ -13,7 +13,7 @@ from typing import Literal
 from router_lab.errors import ConfigError, ProviderError, ResponseParseError, UnpricedModelError
 from router_lab.router.alerts import Alerts
 from router_lab.router.providers.failures import NO_API
-from router_lab.router.providers.stops import was_filtered
+from router_lab.router.providers.message_parts import was_filtered
 from router_lab.settings.models import ModelSettings
 
 # So many in a row are no accident.

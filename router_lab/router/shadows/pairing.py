@@ -12,8 +12,7 @@ from typing import Any
 from router_lab.errors import LedgerError, RouterLabError
 from router_lab.parameters import setting
 from router_lab.records import Comparison, ComparisonStatus, Origin
-from router_lab.router.attempts.finished_job import FinishedJob
-from router_lab.router.attempts.job import Job
+from router_lab.router.attempts.job import FinishedJob, Job
 from router_lab.router.calls.calls import Calls
 from router_lab.router.comparators.compare import (
     Comparator,

@@ -22,11 +22,10 @@ from router_lab.errors import (
     RouterLabError,
 )
 from router_lab.records import SwitchState
-from router_lab.router.attempts.finished_job import FinishedJob
+from router_lab.router.attempts.job import FinishedJob
 from router_lab.router.calls.calls import Calls, SwitchedOffError
-from router_lab.router.clock import new_id
 from router_lab.router.comparators.worker import Worker
-from router_lab.router.ports import Clock, Switch
+from router_lab.router.ports import Clock, Switch, new_id
 from router_lab.router.request.request import Request
 from router_lab.router.routing import Route
 from router_lab.router.shadows.pairing import Pairing, PairWriter

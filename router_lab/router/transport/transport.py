@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from router_lab.errors import ProviderError
 from router_lab.router.providers.events import WholeBody
 from router_lab.router.providers.provider import WireRequest
-from router_lab.router.transport.encoding import plain_bytes
-from router_lab.router.transport.quoted_key import redacted, redacted_headers
+from router_lab.router.secrets import redacted, redacted_headers
 from router_lab.router.transport.stream_response import (
     Guard,
     StreamResponse,
     close_response,
+    plain_bytes,
     too_large,
     without_wire,
 )

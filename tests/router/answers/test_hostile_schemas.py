@@ -16,8 +16,7 @@ from jsonschema import Draft201909Validator, Draft202012Validator
 import router_lab as rl
 from router_lab.records import Reply
 from router_lab.router.answers.data import is_quickly_read, read_answer
-from router_lab.router.answers.patterns import compiled
-from router_lab.router.answers.schema_checks import checker, time_to_check
+from router_lab.router.answers.schema_checks import checker, compiled, time_to_check
 from router_lab.router.request.parts import read_schema
 
 # Ways that double with every level need a minute at this depth, and a hundred years at twice.

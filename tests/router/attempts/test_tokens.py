@@ -18,7 +18,7 @@ from router_lab.router.attempts.tokens import (
     sample,
 )
 from router_lab.router.attempts.truncation import Signal
-from router_lab.router.estimators.coverage import OWN_SAMPLES, CoverageState
+from router_lab.router.estimators.estimator import OWN_SAMPLES, CoverageState
 from router_lab.settings.models import TokenEstimation
 
 TEXT = features("The quick brown fox jumps over the lazy dog. " * 50)

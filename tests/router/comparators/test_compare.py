@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kinds import examples
 from router_lab.errors import ConfigError
-from router_lab.router.answers.blank import is_blank
+from router_lab.router.answers.thoughts import is_blank
 from router_lab.router.comparators.compare import (
     Comparator,
     Judge,

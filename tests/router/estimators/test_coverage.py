@@ -23,7 +23,7 @@ from router_lab.router.attempts.tokens import (
     features,
     hard_bound,
 )
-from router_lab.router.estimators.coverage import CoverageEstimator
+from router_lab.router.estimators.estimator import CoverageEstimator
 from router_lab.settings.models import TokenEstimation
 
 COVERAGE = TokenEstimation(estimator="coverage")

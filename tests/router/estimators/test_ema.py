@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_lab.router.attempts.tokens import Features
-from router_lab.router.estimators.ema import EmaEstimator
+from router_lab.router.estimators.estimator import EmaEstimator
 from router_lab.settings.models import TokenEstimation
 
 SETTINGS = TokenEstimation(estimator="ema", safety_factor=0.9, ema_alpha=0.2, divisor_bounds=(2.5, 4.5))

@@ -13,7 +13,7 @@ import pytest
 from router_lab import Router, settings
 from router_lab.ledger import Ledger
 from router_lab.records import Alert, Image
-from router_lab.router.estimators.images import IMAGE_BOUND, image_size, image_tokens
+from router_lab.router.estimators.features import IMAGE_BOUND, image_size, image_tokens
 from scripted_server import openai, scripted
 
 YAML = """

@@ -11,7 +11,7 @@ import pytest
 from router_lab.errors import ContextOverflowError, ProviderError
 from router_lab.records import Reply, Usage
 from router_lab.router.providers import PROVIDERS
-from router_lab.router.providers.stops import has_failed, was_filtered
+from router_lab.router.providers.message_parts import has_failed, was_filtered
 
 USED = {"prompt_tokens": 10, "completion_tokens": 5}
 TOO_LONG = "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens"

@@ -32,7 +32,7 @@ from router_lab.ledger.journal.arrow_rows import split_by_date
 from router_lab.ledger.schema import ATTEMPTS, arrow_table, microseconds
 from router_lab.ledger.sealed.rewrite import add_files
 from router_lab.ledger.sealed.store import SealedStore
-from router_lab.router.providers.stops import was_cut
+from router_lab.router.providers.message_parts import was_cut
 
 if TYPE_CHECKING:
     from router_lab.ledger.core import Core

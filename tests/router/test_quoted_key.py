@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kinds import examples
 from router_lab.router.providers.provider import WireRequest
-from router_lab.router.transport.quoted_key import ArrivingText, redacted
+from router_lab.router.secrets import ArrivingText, redacted
 
 KEY = "tok+AbC/0123456789abcdef=="
 REQUEST = WireRequest("http://h", {"authorization": f"Bearer {KEY}"}, b"")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError
-from router_lab.router.calls.retry import MAX_RETRY_AFTER_S, RetrySchedule
+from router_lab.router.calls.dispatch import MAX_RETRY_AFTER_S, RetrySchedule
 from router_lab.settings.models import RetryPolicies, RetryPolicy
 
 TRANSIENT = ProviderError("busy", status=503, retryable=True)

@@ -1,14 +1,81 @@
-"""Tool calls out of answers and streams: told apart by what servers give, arguments in any form."""
+"""What a message holds, in the words of many servers: text, thoughts, tool calls, and why it stopped."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count, pairwise
 from typing import Any
 
 from router_lab.records import ToolCall
 from router_lab.router.providers import wire
+
+_FIELDS = (
+    "reasoning_content", "reasoning", "thinking", "thinking_content", "reasoning_text", "thoughts", "thought",
+    "analysis", "thought_content", "reasoning_output",
+)  # fmt: skip
+_LISTS = ("reasoning_details", "thinking_blocks", "reasoning_summary", "thinking_details")
+_PARTS = (
+    "thinking", "reasoning", "thought", "thoughts", "analysis", "reasoning_text", "redacted_thinking",
+    "reasoning_content", "thinking_content", "thought_content", "reasoning_summary", "redacted_reasoning",
+)  # fmt: skip
+_TEXTS = ("text", "output_text")
+_DEEPEST = 4
+
+
+def thinking_of(message: Mapping[str, Any]) -> str:
+    """A message's thoughts, in the field that its server keeps them in; several hold the same."""
+    for name in (*_FIELDS, *_LISTS):
+        if (value := message.get(name)) and (text := thought_of(value)):
+            return text
+    content = message.get("content")
+    parts = [content] if isinstance(content, dict) else wire.objects(content)
+    return "".join(thought_of(part) for part in parts if is_thought(part))
+
+
+def is_thought(part: Mapping[str, Any]) -> bool:
+    """Whether a part of a content is thoughts; Gemini says so beside the text."""
+    return part.get("type") in _PARTS or part.get("thought") is True
+
+
+def text_of_content(content: Any, depth: int = 0) -> str:
+    """The text of a content: itself, a part, or a list of texts and parts; its thoughts are left out.
+
+    Some servers decode the JSON that a model has written: what is no part is JSON again.
+    """
+    if isinstance(content, str):
+        return content
+    if content is None or depth > _DEEPEST:
+        return ""
+    if isinstance(content, list):
+        return "".join(text_of_content(part, depth + 1) for part in content)
+    if not isinstance(content, dict):
+        return "" if isinstance(content, bool) or depth else json.dumps(content)
+    if is_thought(content):
+        return ""
+    kind = content.get("type")
+    if not isinstance(kind, str) and not any(name in content for name in ("text", "value", "content")):
+        return json.dumps(wire.scrub_all(content), ensure_ascii=False) if content and not depth else ""
+    names = ("text", "value", "content") if kind in _TEXTS or not isinstance(kind, str) else ("text",)
+    found = next((content[name] for name in names if isinstance(content.get(name), str | dict | list)), None)
+    return text_of_content(found, depth + 1) if found else ""
+
+
+def thought_of(value: Any) -> str:
+    """The text of a thought: itself, or under one of the names it has in an object or a list of them."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(thought_of(item) for item in value if isinstance(item, str | dict))
+    if not isinstance(value, dict):
+        return ""
+    for name in ("text", "thinking", "thought", "summary", "content", "reasoning", "analysis"):
+        if isinstance(inner := value.get(name), str | list) and (text := thought_of(inner)):
+            return text
+    return ""
+
 
 # Arguments that say nothing.
 _EMPTY = ("{}", "null", "[]", '""')
@@ -242,3 +309,78 @@ class _Call:
         except ValueError:
             return False
         return True
+
+
+# What servers write where there is no reason yet.
+_NONE = frozenset({"", "null", "none", "nil", "undefined", "finish_reason_unspecified"})
+# A limit on tokens: OpenAI and Ollama, Anthropic, Gemini, Mistral, Cohere, Bedrock.
+_CUT = frozenset({"length", "max_tokens", "max_output_tokens", "max_length", "model_length", "token_limit"})
+_REFUSED = frozenset({"refusal", "refused"})
+_FILTERED = frozenset(
+    {
+        "content_filter",
+        "content_filtered",
+        "content-filter",
+        "content_policy_violation",
+        "responsibleaipolicyviolation",
+        "safety",
+        "image_safety",
+        "recitation",
+        "blocklist",
+        "prohibited_content",
+        "spii",
+        "error_toxic",
+        "guardrail_intervened",
+        "sensitive",
+        "model_armor",
+    }
+)
+# Reasons that no model has, only a server that failed: DeepSeek, Zhipu, SGLang, Ollama, Gemini, Bedrock.
+_FAILED = frozenset(
+    {"error", "insufficient_system_resource", "network_error", "abort", "aborted", "failed", "server_error"}
+    | {"internal_error", "internal_server_error", "timeout", "overloaded", "malformed_function_call"}
+    | {"unexpected_tool_call", "too_many_tool_calls", "malformed_model_output", "malformed_tool_use"}
+    | {"cancelled", "canceled"}
+)
+
+# A reason that is longer is a server's nonsense, and not kept.
+_LONGEST_KEPT = 100
+
+
+def reason_of(value: Any) -> str:
+    """The reason that a server gives, or nothing."""
+    return value if isinstance(value, str) and value.strip().lower() not in _NONE else ""
+
+
+def was_cut(reason: str | None) -> bool:
+    """Whether the answer was cut at a limit on tokens."""
+    return not _CUT.isdisjoint(_words(reason))
+
+
+def was_refused(reason: str | None) -> bool:
+    """Whether the model declined to answer."""
+    return not _REFUSED.isdisjoint(_words(reason))
+
+
+def was_filtered(reason: str | None) -> bool:
+    """Whether a filter took the answer, or refused the prompt; also as an error's kind."""
+    return not _FILTERED.isdisjoint(_words(reason))
+
+
+def has_failed(reason: str | None) -> bool:
+    """Whether it was the server that failed."""
+    return not _FAILED.isdisjoint(_words(reason))
+
+
+def _words(reason: str | None) -> frozenset[str]:
+    """Gemini writes two of them: `content_filter: RECITATION`."""
+    said = reason or ""
+    return _known_words(said) if len(said) <= _LONGEST_KEPT else _read_words(said)
+
+
+def _read_words(reason: str) -> frozenset[str]:
+    return frozenset(word.strip() for word in reason.lower().split(":"))
+
+
+# Servers have few of them, and each is asked about several times an answer.
+_known_words = lru_cache(maxsize=256)(_read_words)
