@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 import os
-import weakref
-from typing import Protocol
+from collections.abc import Callable
+from weakref import WeakMethod
+
+Method = Callable[[], None]
 
 
-class Forkable(Protocol):
-    """Something with threads, locks or connections of its own process."""
+class WeakMethods:
+    """Methods to be called while somebody else keeps their objects, in the order in which they came."""
 
-    def begin_in_child(self) -> None:
-        """Forget what is the parent's, without touching it, and be as if just made. Must not raise."""
+    def __init__(self) -> None:
+        self._known: dict[WeakMethod[Method], None] = {}
+
+    def add(self, method: Method) -> None:
+        """Know one more, a bound method; what is gone is forgotten."""
+        self._known[WeakMethod(method, self._forget)] = None
+
+    def call(self) -> None:
+        """Call each. None may raise."""
+        for known in list(self._known):
+            if (method := known()) is not None:
+                method()
+
+    def _forget(self, gone: WeakMethod[Method]) -> None:
+        self._known.pop(gone, None)
 
 
-_forkable: weakref.WeakValueDictionary[int, Forkable] = weakref.WeakValueDictionary()  # by `id()`
+_renewals = WeakMethods()
 
 
-def renewed_in_child(owner: Forkable) -> None:
-    """Call `owner.begin_in_child()` in every child that this process forks while `owner` is alive."""
-    _forkable[id(owner)] = owner
+def renewed_in_child(begin: Method) -> None:
+    """Call `begin`, a bound method, in every child that this process forks while its object is alive.
+
+    The object has threads, locks or connections of its own process: it forgets what is the parent's, without
+    touching it, and is as if just made. It must not raise.
+    """
+    _renewals.add(begin)
 
 
-def _renew_all() -> None:
-    for owner in list(_forkable.values()):
-        owner.begin_in_child()
-
-
-os.register_at_fork(after_in_child=_renew_all)
+os.register_at_fork(after_in_child=_renewals.call)

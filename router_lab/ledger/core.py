@@ -62,13 +62,13 @@ class Core:
         self.when_started: Callable[[], None] = _nothing
         self.calibration = CalibrationStates()
         self._begin()
-        renewed_in_child(self)
+        renewed_in_child(self.begin_in_child)
 
     def _begin(self) -> None:
         self._writer: Writer | None = None
         self._start_lock = threading.Lock()
         self._peeking = JournalReads(self.folder, self.name)
-        weakref.finalize(self, let_go_when_collected, self._peeking).atexit = False
+        weakref.finalize(self, let_go_when_collected, self._peeking.let_go).atexit = False
 
     def begin_in_child(self) -> None:
         """A forked child starts a writer of its own when it first writes; its parent's stays its parent's."""

@@ -85,7 +85,7 @@ class CircuitBreaker:
         self._opened_at: float | None = None
         self._told_short_circuit = False
         self.begin_in_child()
-        renewed_in_child(self)
+        renewed_in_child(self.begin_in_child)
 
     def begin_in_child(self) -> None:
         """A probe under way is the parent's, and so is whoever held the lock."""
@@ -191,7 +191,7 @@ class Breakers(Mapping[str, CircuitBreaker]):
         self._on_change = on_change
         self._breakers: dict[str, CircuitBreaker] = {}
         self.begin_in_child()
-        renewed_in_child(self)
+        renewed_in_child(self.begin_in_child)
 
     def begin_in_child(self) -> None:
         """Whoever held the lock is not here."""

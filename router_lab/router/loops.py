@@ -47,7 +47,7 @@ class LoopThread:
         self._at_exit = at_exit
         self._inherited: list[object] = []
         self._begin()
-        renewed_in_child(self)
+        renewed_in_child(self.begin_in_child)
 
     def begin_in_child(self) -> None:
         """The thread is the parent's, and so are the calls that it runs."""
@@ -251,7 +251,7 @@ class LoopStates:
         self._kept: dict[asyncio.AbstractEventLoop, tuple[LoopState, AsyncGenerator[None, None]]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._inherited: list[object] = []
-        renewed_in_child(self)
+        renewed_in_child(self.begin_in_child)
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -19,7 +19,7 @@ from typing import Any, AnyStr, TypeVar
 
 from router_lab.errors import RouterLabError
 from router_lab.parameters import bare_secret, expanded, is_secret_header
-from router_lab.router.providers.provider import WireRequest
+from router_lab.router.providers.wire import WireRequest
 from router_lab.settings.models import Settings
 
 SHORTEST = 12

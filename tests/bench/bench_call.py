@@ -51,7 +51,7 @@ async def httpx_over_aiohttp(url: str):
 @asynccontextmanager
 async def our_transport(url: str):
     """What router_lab sends through, with nothing accounted: the base of our own promise."""
-    from router_lab.router.providers.provider import WireRequest
+    from router_lab.router.providers.wire import WireRequest
     from router_lab.router.transport.transport import Transport
 
     transport = Transport()

@@ -8,7 +8,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from router_lab.router.providers.provider import WireRequest
+from router_lab.router.providers.wire import WireRequest
 
 KEY = "sk-very-secret-key"
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"

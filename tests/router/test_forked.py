@@ -308,7 +308,7 @@ def fork():
     os.waitpid(child, 0)
 
 connection = Connection()
-closed_before_forks(connection)
+closed_before_forks(connection.let_go)
 other = threading.Thread(target=fork)
 other.start()
 assert connection.begun.wait(30)

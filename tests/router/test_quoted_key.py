@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinds import examples
-from router_lab.router.providers.provider import WireRequest
+from router_lab.router.providers.wire import WireRequest
 from router_lab.router.secrets import ArrivingText, redacted
 
 KEY = "tok+AbC/0123456789abcdef=="

@@ -10,23 +10,15 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from router_lab.errors import LedgerError
+from router_lab.forking import Method, WeakMethods
 
 # A transaction takes milliseconds; reading a large journal, seconds. After this the fork goes on, and
 # its child may not use ledgers.
 _LONGEST_WAIT_S = 10.0
-
-
-class Holder(Protocol):
-    """Keeps a connection open between uses."""
-
-    def let_go(self) -> None:
-        """Close it. Called on any thread, while nobody uses a connection. Must not raise."""
 
 
 class _Uses:
@@ -72,8 +64,7 @@ class _Uses:
             self._changed.wait_for(lambda: not self._using, _LONGEST_WAIT_S)
             self.left_open = self._using > 0
         if not self.left_open:
-            for holder in list(_holders):
-                holder.let_go()
+            _idle.call()
 
     def after_fork(self) -> None:
         with self._changed:
@@ -84,23 +75,26 @@ class _Uses:
             let_go_when_collected(_left.pop())
 
 
-_holders: weakref.WeakSet[Holder] = weakref.WeakSet()
-_left: list[Holder] = []  # their owners were collected while a process forked, which closes their connections
+_idle = WeakMethods()
+_left: list[Method] = []  # their owners were collected while a process forked, which closes their connections
 _uses = _Uses()
 
 
-def closed_before_forks(holder: Holder) -> None:
-    """Have `holder.let_go()` called before every fork."""
-    _holders.add(holder)
+def closed_before_forks(let_go: Method) -> None:
+    """Have `let_go`, a bound method, close an idle connection before every fork while its object is alive.
+
+    It is called on any thread, while nobody uses a connection, and must not raise.
+    """
+    _idle.add(let_go)
 
 
-def let_go_when_collected(holder: Holder) -> None:
-    """Call `holder.let_go()` from a finalizer: on any thread and in the middle of anything."""
+def let_go_when_collected(let_go: Method) -> None:
+    """Call `let_go` from a finalizer: on any thread and in the middle of anything."""
     if not _uses.enter_unless_forking():
-        _left.append(holder)
+        _left.append(let_go)
         return
     try:
-        holder.let_go()
+        let_go()
     finally:
         _uses.leave()
 

@@ -24,7 +24,7 @@ class JournalReads:
         self._is_closed = False
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        closed_before_forks(self)
+        closed_before_forks(self.let_go)
 
     def read(self, read: Callable[[sqlite3.Connection], _Result]) -> _Result:
         """What `read` makes of it. Raises `LedgerError`."""

@@ -133,7 +133,7 @@ class Writer:
         self._inodes = self._journal_inodes()
         self._is_open = True
         _writers[self] = os.path.realpath(folder)
-        closed_before_forks(self)
+        closed_before_forks(self.let_go)
         # A daemon thread outlives the main thread until exit hooks have run, and one of these closes us;
         # a thread the interpreter waits for first would hang a script that forgot to close.
         self._thread = threading.Thread(target=self._loop, name="router_lab ledger", daemon=True)

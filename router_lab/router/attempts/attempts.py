@@ -42,8 +42,8 @@ from router_lab.router.estimators.features import (
 from router_lab.router.ports import Accounts, Clock, new_id
 from router_lab.router.pricing import PriceBook
 from router_lab.router.providers.failures import heed_headers
-from router_lab.router.providers.provider import ModelCall
 from router_lab.router.providers.usage import is_complete, with_header_cost
+from router_lab.router.providers.wire import ModelCall
 from router_lab.router.request.dialects import Dialects
 from router_lab.router.request.targets import Target
 from router_lab.router.secrets import Secrets, mask_of

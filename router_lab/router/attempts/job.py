@@ -13,7 +13,7 @@ from router_lab.router.attempts.settlement import Settlement
 from router_lab.router.attempts.tokens import Features, prompt_features
 from router_lab.router.comparators.worker import Worker
 from router_lab.router.ports import Clock
-from router_lab.router.providers.provider import ModelCall, WireRequest
+from router_lab.router.providers.wire import ModelCall, WireRequest
 from router_lab.router.request.request import Request
 from router_lab.router.request.targets import Target
 from router_lab.router.routing import Route

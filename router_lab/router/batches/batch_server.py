@@ -11,7 +11,7 @@ from router_lab.records import Batch
 from router_lab.router.ports import Clock
 from router_lab.router.providers import wire
 from router_lab.router.providers.batch_api import BATCHES, BatchApi, BatchAsk, BatchState, ItemResult
-from router_lab.router.providers.provider import WireRequest
+from router_lab.router.providers.wire import WireRequest
 from router_lab.router.request.targets import Target
 from router_lab.router.secrets import Secrets
 from router_lab.router.transport.transport import Transport

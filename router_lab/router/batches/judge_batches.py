@@ -13,9 +13,9 @@ from router_lab.router.attempts import settlement
 from router_lab.router.attempts.attempts import settled_row
 from router_lab.router.attempts.settlement import Settlement
 from router_lab.router.pricing import PriceBook
+from router_lab.router.providers import Provider
 from router_lab.router.providers.batch_api import ItemResult
 from router_lab.router.providers.message_parts import was_filtered
-from router_lab.router.providers.provider import Provider
 from router_lab.router.secrets import Mask
 
 # Why an item without an answer has none, in its row's `stop_reason`: its server does not take a field, and

@@ -18,7 +18,7 @@ from router_lab.router.attempts.settlement import Settlement
 from router_lab.router.breaker import Admission
 from router_lab.router.calls.dispatch import Dispatch
 from router_lab.router.providers.failures import heed_headers
-from router_lab.router.providers.provider import StreamDecoder
+from router_lab.router.providers.streams import Decoder
 from router_lab.router.providers.usage import with_header_cost
 from router_lab.router.transport.transport import StreamResponse, Transport
 
@@ -206,9 +206,7 @@ async def stream_attempt(
     yield settled
 
 
-async def _until_its_end(
-    response: StreamResponse, decoder: StreamDecoder
-) -> AsyncGenerator[bytes | None, None]:
+async def _until_its_end(response: StreamResponse, decoder: Decoder) -> AsyncGenerator[bytes | None, None]:
     """The body up to the answer's own end mark: what the socket does afterwards means nothing.
 
     None says that a body has ended, or was cut, without one.

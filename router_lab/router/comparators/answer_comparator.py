@@ -13,17 +13,20 @@ from dataclasses import dataclass
 from router_lab.records import Ending, Side
 from router_lab.router.answers.endings import WORDS
 from router_lab.router.answers.thoughts import is_blank
-from router_lab.router.comparators.pair import Comparator, Pair, PairVerdict
+from router_lab.router.comparators.pair import Options, Pair, PairVerdict
 from router_lab.router.comparators.structure import Json
 from router_lab.router.comparators.tools import Tools, named
 from router_lab.router.comparators.user_comparator import UserComparator
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerComparator:
-    """Compares whole answers; `texts` is what compares their texts."""
+class Comparator:
+    """Compares whole answers; `texts` is what compares their texts.
 
-    texts: Comparator
+    An answer that was cut, is empty, was refused or filtered is no answer: it agrees with nothing.
+    """
+
+    texts: Options | UserComparator
 
     @property
     def name(self) -> str:
@@ -81,7 +84,7 @@ def _endings(pair: Pair) -> Iterator[tuple[Side, Ending]]:
     yield "shadow", pair.shadow_ending if shadow or pair.shadow_ending != "complete" else "empty"
 
 
-def _calls_comparator(texts: Comparator) -> Tools:
+def _calls_comparator(texts: Options | UserComparator) -> Tools:
     """Calls are compared as strictly or leniently as JSON is, where that was said."""
     if isinstance(texts, Tools):
         return texts

@@ -40,12 +40,12 @@ from router_lab.records import Ending, Reply
 from router_lab.router.answers.schema_checks import is_plain
 from router_lab.router.answers.thoughts import separated
 from router_lab.router.answers.tool_calls import read_calls
-from router_lab.router.comparators.answer_comparator import AnswerComparator
+from router_lab.router.comparators.answer_comparator import Comparator
 from router_lab.router.comparators.embedding import Embedding
 from router_lab.router.comparators.judge import Judge, StoredPair
 from router_lab.router.comparators.label import Label
 from router_lab.router.comparators.number import Number
-from router_lab.router.comparators.pair import Comparator, Options, Pair, PairVerdict
+from router_lab.router.comparators.pair import Options, Pair, PairVerdict
 from router_lab.router.comparators.structure import Json
 from router_lab.router.comparators.text import Exact, Normalised, Similarity, Text
 from router_lab.router.comparators.time_limit import TookTooLongError, aside
@@ -98,10 +98,10 @@ def comparator(name: str, options: Mapping[str, Any] | None = None) -> Comparato
     given = dict(options or {})
     if name in _BUILT_IN:
         made = _configured(_BUILT_IN[name], given)
-        return made if isinstance(made, Judge) else AnswerComparator(made)
+        return made if isinstance(made, Judge) else Comparator(made)
     if ":" in name:
-        return AnswerComparator(UserComparator(name, load_object(name, "comparator"), given))
-    return AnswerComparator(_from_entry_point(name, given))
+        return Comparator(UserComparator(name, load_object(name, "comparator"), given))
+    return Comparator(_from_entry_point(name, given))
 
 
 def registered_comparator(name: str, options: Mapping[str, Any] | None = None) -> Comparator | Judge:
@@ -169,7 +169,7 @@ async def compare_aside(
     size = max(len(pair.primary_text), len(pair.shadow_text))
     if size > MAX_CHARS:
         return PairVerdict(None, f"an answer has {size:,} characters: beyond {MAX_CHARS:,} none is compared")
-    texts = comparator.texts if isinstance(comparator, AnswerComparator) else comparator
+    texts = comparator.texts
     calls = pair.primary_tool_calls or pair.shadow_tool_calls
     is_quick = size <= _QUICK_CHARS and not calls and (pair.schema is None or is_plain(pair.schema))
     if is_quick and not isinstance(texts, (UserComparator, Embedding)):
@@ -183,7 +183,7 @@ async def compare_aside(
         return PairVerdict(None, f"the comparator {error}", failed=True)
 
 
-def _is_users(texts: Comparator) -> bool:
+def _is_users(texts: Options | UserComparator) -> bool:
     """Whether code of the user's compares, or encodes."""
     return isinstance(texts, UserComparator) or (isinstance(texts, Embedding) and texts.encoder is not None)
 
@@ -221,7 +221,7 @@ def _stored_data(text: str) -> Any:
     return read_answer(Reply(text, usage=None, stop_reason=None, model=None), None, "auto")
 
 
-def _configured(kind: type[Options], options: dict[str, Any]) -> Comparator | Judge:
+def _configured(kind: type[Options], options: dict[str, Any]) -> Options:
     try:
         return kind.model_validate(options)
     except ValidationError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -66,26 +66,12 @@ class PairVerdict:
         return PairVerdict(self.agreement, "", details, self.failed)
 
 
-class Comparator(Protocol):
-    """Compares pairs. Pure, symmetric in its agreement, and 1 when both answers are the same.
-
-    An answer that was cut, is empty, was refused or filtered is no answer: it agrees with nothing.
-    """
-
-    @property
-    def name(self) -> str:
-        """The name it has in the YAML and in the ledger."""
-
-    @property
-    def is_likeness(self) -> bool:
-        """Whether it measures how alike two answers are, rather than whether they say the same."""
-
-    def __call__(self, pair: Pair) -> PairVerdict:
-        """Compare. Time grows at most linearly beyond a few thousand words."""
-
-
 class Options(BaseModel):
-    """Base of the comparators: the fields are the options of the YAML; an unknown one is an error."""
+    """Base of the comparators: the fields are the options of the YAML; an unknown one is an error.
+
+    `name` is what the YAML and the ledger call it; `is_likeness`: it measures how alike two answers are,
+    rather than whether they say the same.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     name: ClassVar[str]
@@ -94,7 +80,10 @@ class Options(BaseModel):
     names_code: ClassVar[frozenset[str]] = frozenset()
 
     def __call__(self, pair: Pair) -> PairVerdict:
-        """Compare; see `Comparator`."""
+        """Compare. Pure, symmetric in its agreement, and 1 when both answers are the same.
+
+        Time grows at most linearly beyond a few thousand words.
+        """
         raise NotImplementedError
 
 

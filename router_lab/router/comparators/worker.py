@@ -67,7 +67,7 @@ class Worker:
         self._process: _Process | None = None
         self._end: Callable[[], object] | None = None
         self._works_here = False
-        renewed_in_child(self)
+        renewed_in_child(self.begin_in_child)
 
     async def run(self, work: Callable[[], T], *, within_s: float) -> T:
         """`work()` in the process. Raises what it raises, and `TookTooLongError`.

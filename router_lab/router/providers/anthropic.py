@@ -31,10 +31,9 @@ from router_lab.router.providers.message_parts import (
     thought_of,
     was_cut,
 )
-from router_lab.router.providers.provider import Chunk, ModelCall, WireRequest
 from router_lab.router.providers.streams import EventDecoder, decode_answer, usage_of_events
 from router_lab.router.providers.usage import read_usage, stated_cost
-from router_lab.router.providers.wire import not_taken, posted, sampling
+from router_lab.router.providers.wire import Chunk, ModelCall, WireRequest, not_taken, posted, sampling
 
 VERSION_HEADER = {"anthropic-version": "2023-06-01"}
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})

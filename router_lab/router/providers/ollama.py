@@ -31,10 +31,9 @@ from router_lab.router.providers.message_parts import (
     thinking_of,
     was_cut,
 )
-from router_lab.router.providers.provider import Chunk, ModelCall, WireRequest
 from router_lab.router.providers.streams import Decoder, decode_answer, reply_of_events, usage_of_events
 from router_lab.router.providers.usage import is_complete, read_usage
-from router_lab.router.providers.wire import posted, sampling
+from router_lab.router.providers.wire import Chunk, ModelCall, WireRequest, posted, sampling
 
 _LEVELS = ("low", "medium", "high", "max")
 

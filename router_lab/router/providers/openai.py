@@ -34,10 +34,9 @@ from router_lab.router.providers.message_parts import (
     thinking_of,
     was_cut,
 )
-from router_lab.router.providers.provider import Chunk, ModelCall, WireRequest
 from router_lab.router.providers.streams import EventDecoder, decode_answer, usage_of_events
 from router_lab.router.providers.usage import is_complete, read_usage, stated_cost
-from router_lab.router.providers.wire import not_taken, posted, sampling
+from router_lab.router.providers.wire import Chunk, ModelCall, WireRequest, not_taken, posted, sampling
 
 
 class OpenAI:

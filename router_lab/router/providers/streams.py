@@ -20,9 +20,8 @@ from router_lab.router.providers.events import (
     looks_like_events,
 )
 from router_lab.router.providers.failures import event_error, is_page, names_failure, no_answer, not_json
-from router_lab.router.providers.provider import Chunk
 from router_lab.router.providers.usage import is_complete, later
-from router_lab.router.providers.wire import BYTE_ORDER_MARK, decode, scrub, scrub_all
+from router_lab.router.providers.wire import BYTE_ORDER_MARK, Chunk, decode, scrub, scrub_all
 
 
 class Lines:
@@ -92,9 +91,10 @@ _ALIVE = frozenset({b"ping", b"pong", b"heartbeat", b"keepalive", b"keep-alive",
 
 
 class Decoder(ABC):
-    """The part of a stream decoder that does not depend on the wire format.
+    """Reads one streamed answer, incrementally and whatever way its bytes are cut.
 
-    A subclass turns one line into chunks, and says what reply the stream amounts to.
+    A subclass turns one line into chunks, and says what reply the stream amounts to. `status` is that of the
+    answer, for what its errors say; 200 until it is set.
     """
 
     provider: str

@@ -5,13 +5,66 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from router_lab.errors import ConfigError, ResponseParseError, UnsupportedError
-from router_lab.parameters import Parameters
-from router_lab.router.providers.provider import ModelCall, WireRequest
+from router_lab.errors import (
+    ConfigError,
+    ResponseParseError,
+    UnsupportedError,
+)
+from router_lab.parameters import NOTHING_ASKED, Parameters
+from router_lab.presets import Dialect
+from router_lab.records import Message, Reply, Tool, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """One call, provider-neutral. `api_key` is kept out of every repr.
+
+    `query` follows the address after a `?`. `parameters.extra_headers` have their variables filled in.
+    `dialect` is the server's. `num_ctx`, `keep_alive` and `refuse_truncation` are Ollama's; the other
+    providers ignore them.
+    """
+
+    base_url: str
+    model: str
+    messages: tuple[Message, ...]
+    max_tokens: int
+    system: str | None = None
+    tools: tuple[Tool, ...] = ()
+    schema: Mapping[str, Any] | None = None
+    parameters: Parameters = NOTHING_ASKED
+    dialect: Dialect = field(default_factory=Dialect)
+    query: str = ""
+    stream: bool = False
+    api_key: str | None = field(default=None, repr=False)
+    num_ctx: int | None = None
+    keep_alive: str | None = None
+    refuse_truncation: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """A POST ready to be sent."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    # What else the answer must not quote: the keys of other servers.
+    secrets: tuple[str, ...] = field(repr=False, default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a streamed answer: new `text`, or the newest `usage`, or the `reply` that ends it."""
+
+    text: str = ""
+    usage: Usage | None = None
+    reply: Reply | None = None
+
 
 # More tokens than any model reads; a larger count is a server's nonsense, not a bill.
 MAX_TOKENS = 10**10

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from router_lab.errors import ProviderError
 from router_lab.parameters import NAMES
 from router_lab.presets import Dialect, Wire
-from router_lab.router.providers.provider import ModelCall
+from router_lab.router.providers.wire import ModelCall
 from router_lab.router.request.targets import Target
 
 _log = logging.getLogger("router_lab.dialects")

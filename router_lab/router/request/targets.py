@@ -10,10 +10,15 @@ from urllib.parse import quote
 from router_lab.errors import ConfigError, UnsupportedError
 from router_lab.parameters import Parameters, expanded
 from router_lab.presets import Dialect, guessed_dialect
-from router_lab.router.providers import PROVIDERS
+from router_lab.router.providers import PROVIDERS, Provider
 from router_lab.router.providers.anthropic import VERSION_HEADER
-from router_lab.router.providers.provider import ModelCall, Provider, WireRequest
-from router_lab.router.providers.wire import checked_header, checked_key, schema_in_words
+from router_lab.router.providers.wire import (
+    ModelCall,
+    WireRequest,
+    checked_header,
+    checked_key,
+    schema_in_words,
+)
 from router_lab.router.request.request import Request
 from router_lab.router.routing import Route
 from router_lab.settings.models import ModelSettings, Settings

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from router_lab.errors import ProviderError
-from router_lab.router.providers.provider import WireRequest
+from router_lab.router.providers.wire import WireRequest
 from router_lab.router.secrets import ArrivingText, redacted_headers
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from router_lab.errors import ProviderError
 from router_lab.router.providers.events import WholeBody
-from router_lab.router.providers.provider import WireRequest
+from router_lab.router.providers.wire import WireRequest
 from router_lab.router.secrets import redacted, redacted_headers
 from router_lab.router.transport.stream_response import (
     Guard,

@@ -12,8 +12,7 @@ from router_lab.errors import ConfigError, UnsupportedError
 from router_lab.parameters import Parameters
 from router_lab.presets import guessed_dialect
 from router_lab.records import Image, Message, Tool, ToolCall
-from router_lab.router.providers import PROVIDERS, ModelCall
-from router_lab.router.providers.provider import Provider
+from router_lab.router.providers import PROVIDERS, ModelCall, Provider
 
 KEY = "sk-very-secret-key"
 BASES = {
