@@ -21,8 +21,7 @@ from router_lab.errors import ConfigError
 from router_lab.extras import imported
 from router_lab.field_notes import field_notes
 from router_lab.glossary import column_meanings
-from router_lab.ledger.columns import column_notes
-from router_lab.ledger.schema import TABLES
+from router_lab.ledger.schema import TABLES, column_notes
 from router_lab.settings.models import Settings
 from router_lab.shown.escape import show, tag
 

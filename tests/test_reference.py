@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 import router_lab as rl
-from router_lab.ledger.columns import column_notes
-from router_lab.ledger.schema import TABLES
+from router_lab.ledger.schema import TABLES, column_notes
 from router_lab.reference import words
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from router_lab.arguments import file_to_write
-from router_lab.cli.common import Commands, add_command, add_config_option, add_ledger_option
-from router_lab.cli.key_values import option
+from router_lab.cli.common import Commands, add_command, add_config_option, add_ledger_option, option
 from router_lab.counted import counted
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.private_files import whole_file

@@ -5,8 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from router_lab.cli.common import Commands, add_command, add_config_option, add_ledger_option
-from router_lab.cli.parameter_options import add_parameter_options, parameters_of
+from router_lab.cli.common import (
+    Commands,
+    add_command,
+    add_config_option,
+    add_ledger_option,
+    add_parameter_options,
+    parameters_of,
+)
 from router_lab.counted import counted
 
 EXAMPLES = """\

@@ -7,8 +7,7 @@ import webbrowser
 from functools import partial
 from pathlib import Path
 
-from router_lab.cli import shipped
-from router_lab.cli.common import Commands, add_command
+from router_lab.cli.common import Commands, add_command, shipped_files
 
 EXAMPLES = """\
   router-lab docs
@@ -34,7 +33,7 @@ def run(commands: Commands, arguments: argparse.Namespace) -> int:
     """Build, say where, open."""
     from router_lab.docs import site
 
-    notebooks = [path for path, _ in shipped.files() if path.suffix == ".ipynb"]
+    notebooks = [path for path, _ in shipped_files() if path.suffix == ".ipynb"]
     if arguments.markdown is not None:
         print(f"wrote {site.write_sources(arguments.markdown, commands.choices, notebooks) / 'index.md'}")
         return 0

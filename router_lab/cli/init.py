@@ -6,8 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from router_lab.cli import shipped
-from router_lab.cli.common import Commands, add_command
+from router_lab.cli.common import Commands, add_command, shipped_root
 from router_lab.errors import ConfigError
 from router_lab.presets import PRESETS
 from router_lab.private_files import whole_file
@@ -30,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     file: Path = arguments.file
     if file.exists():
         raise ConfigError(f"{file} is there already; edit it, or name another file")
-    sample = shipped.root() / "config" / "router.yaml"
+    sample = shipped_root() / "config" / "router.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(file, private=False) as partial:  # it holds names of variables, never keys
         partial.write_bytes(sample.read_bytes())

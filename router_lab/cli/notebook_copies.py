@@ -32,9 +32,9 @@ def add_to(commands: Commands) -> None:
 
 def _copy(arguments: argparse.Namespace) -> int:
     """Copy all, or none: where a file would be replaced unasked, or the disk does not take them."""
-    from router_lab.cli import shipped
+    from router_lab.cli.common import shipped_files
 
-    wanted = [(source, arguments.folder / place) for source, place in shipped.files()]
+    wanted = [(source, arguments.folder / place) for source, place in shipped_files()]
     there = [target for _, target in wanted if target.exists()]
     if there and not arguments.overwrite:
         raise ConfigError(

@@ -16,8 +16,8 @@ from router_lab.cli.common import (
     add_row_options,
     confirmed,
     number,
+    option,
 )
-from router_lab.cli.key_values import option
 from router_lab.defaults import MARGIN
 from router_lab.errors import ConfigError
 from router_lab.extras import imported

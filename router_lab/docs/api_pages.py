@@ -11,9 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from router_lab.docs.argument_notes import field_meaning, meaning, unit
-from router_lab.docs.examples import example_of
 from router_lab.docs.markdown import block, code, prose, table
+from router_lab.docs.notes import example_of, field_meaning, meaning, unit
 from router_lab.docs.public_names import Name, modules, public_names
 
 _INTRODUCTION = """\

@@ -12,8 +12,7 @@ from pydantic.fields import FieldInfo
 from router_lab.docs.markdown import code, prose, table
 from router_lab.field_notes import field_notes
 from router_lab.glossary import column_meanings
-from router_lab.ledger.columns import column_notes
-from router_lab.ledger.schema import TABLES
+from router_lab.ledger.schema import TABLES, column_notes
 from router_lab.reference import default_of, words, yaml_keys
 
 _COLUMNS = """\

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from router_lab import errors
 from router_lab.docs.markdown import block, code, prose, table
-from router_lab.docs.mistakes import Mistake, mistakes
+from router_lab.docs.notes import Mistake, mistakes
 
 # Every kind of alert, as `alerts.kind` has it, and what it says.
 ALERTS: Mapping[str, str] = MappingProxyType(

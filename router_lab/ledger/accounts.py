@@ -10,8 +10,15 @@ from dataclasses import replace
 from router_lab.ledger.content import Content, attempt_content, comparison_content
 from router_lab.ledger.core import Core
 from router_lab.ledger.housekeeping import Housekeeper
-from router_lab.ledger.journal.operations import Append, AppendAttempt, Open, Settle, Withdraw
-from router_lab.ledger.journal.pair_operations import OpenPair, RecordPair
+from router_lab.ledger.journal.operations import (
+    Append,
+    AppendAttempt,
+    Open,
+    OpenPair,
+    RecordPair,
+    Settle,
+    Withdraw,
+)
 from router_lab.ledger.switch import LedgerSwitch
 from router_lab.records import Alert, Attempt, BudgetLine, Comparison, Watch
 from router_lab.router.ports import Fold

@@ -27,18 +27,18 @@ from router_lab.ledger.journal.calibration import CalibrationStates
 from router_lab.ledger.journal.file import (
     LOCKS_NAME,
     Durability,
+    JournalReads,
     vacuum,
 )
 from router_lab.ledger.journal.forks import let_go_when_collected
-from router_lab.ledger.journal.journal_reads import JournalReads
 from router_lab.ledger.journal.operations import Append, JournalTransaction
 from router_lab.ledger.journal.recovery import recover
 from router_lab.ledger.journal.writer import Writer, catch_up
-from router_lab.ledger.privacy import kept_privacy, tighten
 from router_lab.ledger.reading.reader import Reader
+from router_lab.ledger.schema import TABLES
 from router_lab.ledger.sealed.rewrite import remove_strays
 from router_lab.ledger.sealed.seal import Sealer
-from router_lab.ledger.sealed.store import SealedStore
+from router_lab.ledger.sealed.sealed_files import SealedStore
 from router_lab.records import Alert
 from router_lab.router.ports import Clock
 
@@ -253,3 +253,42 @@ class Core:
 
 def _nothing() -> None:
     """Nothing waits for the writer's start."""
+
+
+# The key of `meta` that says whether the files are their user's alone.
+_PRIVATE = "private"
+_OTHERS = 0o077
+
+
+def kept_privacy(journal: sqlite3.Connection, configured: bool | None) -> bool:
+    """What a configuration says now, else what one said last; private if none ever did.
+
+    It is kept so that a ledger a team shares (`ledger: {private: false}`) stays open when somebody writes
+    to it without that configuration, such as a score from a notebook.
+    """
+    if configured is not None:
+        journal.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_PRIVATE, str(int(configured))))
+        return configured
+    row = journal.execute("SELECT value FROM meta WHERE key = ?", (_PRIVATE,)).fetchone()
+    return row is None or row[0] != "0"
+
+
+def tighten(folder: Path) -> None:
+    """Take from others what is in a ledger's folder and was open to them; the folder itself may be anyone's.
+
+    Files of another user, which only they can change, stay as they are.
+    """
+    for name in ("_journal.sqlite*", "_locks", "_stage", "_outbox", *TABLES):
+        for path in folder.glob(name):
+            _tighten(path)
+
+
+def _tighten(path: Path) -> None:
+    with suppress(PermissionError, FileNotFoundError):
+        mode = path.lstat().st_mode
+        if path.is_symlink() or not mode & _OTHERS:
+            return
+        if path.is_dir():
+            for inner in path.iterdir():
+                _tighten(inner)
+        path.chmod(mode & ~_OTHERS & 0o777)

@@ -190,7 +190,7 @@ class Ledger:
 
         Raises `ConfigError` for a table that is none of the ledger's.
         """
-        from router_lab.ledger.columns import column_notes
+        from router_lab.ledger.schema import column_notes
 
         notes = column_notes(table)
         with imported():

@@ -1,4 +1,4 @@
-"""The tables: their columns, derived from the records, and their shape in Arrow and Parquet."""
+"""The tables: their columns, derived from the records; what they hold; their shape in Arrow and Parquet."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from datetime import UTC, date, datetime, timedelta
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from router_lab.arguments import shown
+from router_lab.arguments import choice, shown
 from router_lab.arrow import pa
 from router_lab.errors import ConfigError, LedgerError
+from router_lab.field_notes import field_notes
 from router_lab.records import Alert, Attempt, Comparison, Score, SwitchEvent, Watch
 
 SCHEMA_VERSION = 9
@@ -253,3 +254,37 @@ def conform(table: Table, data: Any) -> Any:
         values = data[field.name] if field.name in present else pa.nulls(data.num_rows, field.type)
         arrays.append(values if values.type == field.type else values.cast(field.type))
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+_KINDS = {
+    "int": "integer",
+    "float": "number",
+    "bool": "boolean",
+    "time": "time",
+    "json": "JSON",
+    "string": "text",
+}
+
+# What the ledger adds to the records it is given.
+_OF_THE_LEDGER = {"budget_lines": "The budgets it was charged to, as `[[scope, period], ...]`."}
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnNote:
+    """One column: its table, name, type in words, whether it may be null, and what it holds."""
+
+    table: str
+    column: str
+    type: str
+    null: bool
+    meaning: str
+
+
+def column_notes(table: str) -> tuple[ColumnNote, ...]:
+    """The columns of a table, in order. Raises `ConfigError` for a table that is none of the ledger's."""
+    choice("table", table, TABLES)
+    meanings = {**_OF_THE_LEDGER, **field_notes(TABLES[table].record)}
+    return tuple(
+        ColumnNote(table, column.name, _KINDS[column.kind], column.optional, meanings[column.name])
+        for column in TABLES[table].columns
+    )

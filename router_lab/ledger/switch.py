@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import getpass
 import inspect
 import os
@@ -10,26 +11,27 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from router_lab.errors import ConfigError
 from router_lab.extras import imported
 from router_lab.ledger.journal.operations import JournalTransaction
-from router_lab.ledger.journal.switch_holds import FlipRemoval, hold, take_away
 from router_lab.ledger.journal.switch_store import (
+    FlipRemoval,
     all_flips,
     applicable,
     decide,
     end_expired,
+    hold,
     newest_epoch,
     record,
     standing,
     store,
+    take_away,
 )
 from router_lab.ledger.schema import SWITCH_EVENTS, microseconds
 from router_lab.ledger.values import MOST_USD, as_text, fitted_record, is_amount, shown
-from router_lab.ledger.with_blocks import caller_of, is_entered
 from router_lab.nearest import nearest
 from router_lab.records import SwitchEvent, SwitchState
 from router_lab.shown.escape import plain, show
@@ -336,3 +338,26 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
+
+
+# A flip lasts, unless a `with` block holds it. Stored as lasting first and held a moment later, it would
+# stay on for good after a kill in between; so the very first write must know, and only the caller's next
+# instruction tells.
+
+# What comes right after the call in a `with` statement: up to Python 3.13, and from 3.14 on.
+_ENTERS = ("BEFORE_WITH",)
+_LOADS = ("COPY", "LOAD_SPECIAL")
+
+
+def caller_of(frame: FrameType | None) -> FrameType | None:
+    """The frame that waits for `frame`; None where the interpreter keeps none."""
+    return None if frame is None else frame.f_back
+
+
+def is_entered(caller: FrameType | None) -> bool:
+    """Whether `caller`, a frame that waits for a call, enters a `with` block with its result."""
+    if caller is None:
+        return False
+    following = (each.opname for each in dis.get_instructions(caller.f_code) if each.offset > caller.f_lasti)
+    first, second = next(following, ""), next(following, "")
+    return first in _ENTERS or (first, second) == _LOADS

@@ -26,10 +26,9 @@ from router_lab.records import Attempt, Batch
 from router_lab.replay.asking import HOPELESS, CandidateTally, is_hopeless
 from router_lab.replay.candidates import Candidate
 from router_lab.replay.fan_out import FanOut, PairToMake
-from router_lab.replay.paid_pairs import PREFIX, PaidPairs
+from router_lab.replay.paid_pairs import PREFIX, PaidPairs, ReusedAnswers
 from router_lab.replay.plan import request_id_of
 from router_lab.replay.replay_arguments import check_arguments
-from router_lab.replay.reused_answers import ReusedAnswers
 from router_lab.router.attempts.job import FinishedJob, Job
 from router_lab.router.batches.desk import BatchDesk, BatchDraft
 from router_lab.router.batches.judge_batches import CANCELLED_THERE, FIELD_REFUSED

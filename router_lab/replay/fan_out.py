@@ -22,9 +22,8 @@ from router_lab.replay.asking import CandidateTally, ask
 from router_lab.replay.candidates import Candidate
 from router_lab.replay.logged import logged_answer, stored_answer
 from router_lab.replay.pace import Pace
-from router_lab.replay.paid_pairs import PaidPairs, replay_id
+from router_lab.replay.paid_pairs import PaidPairs, ReusedAnswers, replay_id
 from router_lab.replay.plan import Item, logged_id, request_id_of
-from router_lab.replay.reused_answers import ReusedAnswers
 from router_lab.replay.row_problems import RowProblem, RowProblems
 from router_lab.router.attempts.job import FinishedJob, Job
 from router_lab.router.comparators.compare import Comparator, Judge, comparator

@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from router_lab.errors import BudgetExceededError, ConfigError, LedgerError
-from router_lab.replay.costs import with_costs
 from router_lab.replay.dataset_rows import Row, count_rows, read_rows
-from router_lab.replay.misconfigured import misconfigured_shadows
 from router_lab.replay.pair_scores import score_pairs
 from router_lab.replay.progress import Progress, reporting
 from router_lab.replay.replay_arguments import check_arguments
 from router_lab.replay.result import ReplayResult, RowResult
+from router_lab.replay.run_counts import misconfigured_shadows, with_costs
 from router_lab.replay.scoring import Scorer
 from router_lab.router.answers.tool_calls import canonical_json
 

@@ -6,9 +6,8 @@ import logging
 from typing import Any
 
 from router_lab.records import Alert
-from router_lab.router.ports import Accounts, AlertCallback, Clock, new_id
+from router_lab.router.ports import Accounts, AlertCallback, Clock, Writes, new_id
 from router_lab.router.secrets import Secrets
-from router_lab.router.writes import Writes
 
 _log = logging.getLogger("router_lab.alerts")
 

@@ -20,9 +20,9 @@ from weakref import WeakSet
 from router_lab.errors import ConfigError, error_line
 from router_lab.forking import renewed_in_child
 from router_lab.router.calls.streaming import OpenStream
+from router_lab.router.ports import has_event_loop
 from router_lab.router.shadows.shadow import Shadows
 from router_lab.router.transport.transport import Transport
-from router_lab.router.writes import has_event_loop
 
 _log = logging.getLogger("router_lab.router")
 

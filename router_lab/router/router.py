@@ -42,7 +42,7 @@ from router_lab.router.comparators.judge import Question
 from router_lab.router.loops import EXIT_GRACE_S, LoopState, LoopStates, LoopThread
 from router_lab.router.playback.no_ledger import NoLedger
 from router_lab.router.playback.recording import Recording
-from router_lab.router.ports import AlertCallback, Clock, LedgerPort, checked
+from router_lab.router.ports import AlertCallback, Clock, LedgerPort, checked, has_event_loop
 from router_lab.router.request.request import Request
 from router_lab.router.routing import routes_html
 from router_lab.router.secrets import Secrets
@@ -50,7 +50,6 @@ from router_lab.router.shadows.misconfiguration import Misconfigurations
 from router_lab.router.shadows.pairing import Pairing, PairWriter
 from router_lab.router.shadows.shadow import Shadows, plan_pairings
 from router_lab.router.transport.transport import Transport
-from router_lab.router.writes import has_event_loop
 from router_lab.settings.models import Settings
 
 if TYPE_CHECKING:

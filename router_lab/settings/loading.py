@@ -13,8 +13,8 @@ from router_lab import arguments
 from router_lab.errors import ConfigError
 from router_lab.plain_files import open_plain
 from router_lab.settings import checks
+from router_lab.settings.checks import explain
 from router_lab.settings.document import MAX_CHARACTERS, Document, DocumentError, read_document
-from router_lab.settings.explain import explain
 from router_lab.settings.models import ModelSettings, RouteSettings, Settings
 from router_lab.settings.problems import Path, Problem, dotted, hide_secrets
 

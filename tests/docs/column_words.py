@@ -11,8 +11,7 @@ import pandas as pd
 
 from router_lab import analysis, records
 from router_lab.glossary import ColumnMeaning, column_meaning
-from router_lab.ledger.columns import ColumnNote, column_notes
-from router_lab.ledger.schema import TABLES
+from router_lab.ledger.schema import TABLES, ColumnNote, column_notes
 
 AB_VERDICTS = {"superior", "non-inferior", "not non-inferior", "differs", "inconclusive", "refused"}
 KINDS = {"integer": "number", "JSON": "text"}

@@ -16,7 +16,7 @@ from column_words import contradictions
 from frames_shown import FramesShown
 
 import router_lab as rl
-from router_lab.docs.examples import examples
+from router_lab.docs.notes import examples
 from router_lab.docs.pages import PROSE
 
 ROOT = Path(__file__).resolve().parents[2]

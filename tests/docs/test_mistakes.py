@@ -23,7 +23,7 @@ import yaml
 from cells import SETTINGS, command, run
 
 import router_lab as rl
-from router_lab.docs.mistakes import Mistake, mistakes
+from router_lab.docs.notes import Mistake, mistakes
 
 ALL = [(f"{topic}, {place}", one) for topic, group in mistakes().items() for place, one in enumerate(group)]
 _DIFFERS = {

@@ -19,9 +19,8 @@ import command_line
 import router_lab
 from router_lab import errors
 from router_lab.cli.command import parser
-from router_lab.docs.argument_notes import all_meanings, field_meaning, meaning, result_column
 from router_lab.docs.error_pages import ALERTS
-from router_lab.docs.examples import example_of, examples
+from router_lab.docs.notes import all_meanings, example_of, examples, field_meaning, meaning, result_column
 from router_lab.docs.pages import reference
 from router_lab.docs.public_names import Name, modules, public_names
 from router_lab.ledger.schema import TABLES

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from router_lab.router.writes import Writes
+from router_lab.router.ports import Writes
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from router_lab.analysis.exit.overview import MAY_STOP
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.shown.escape import Html, show, tag
+from router_lab.shown.markup import Card, verdict_list
 from router_lab.shown.style import page
-from router_lab.shown.verdict_cards import Card, verdict_list
 from router_lab.shown.wording import (
     count,
     estimands,

@@ -43,14 +43,14 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Choose the servers, run the workload, show what came of it."""
-    from router_lab.cli import shipped
+    from router_lab.cli.common import shipped_root
     from router_lab.cli.demo import live_servers, notebooks, summary
     from router_lab.cli.simulate import simulated_servers
     from router_lab.ledger import Ledger
     from router_lab.settings import load
     from router_lab.sim import pointed_at
 
-    root = shipped.root()
+    root = shipped_root()
     workload = arguments.workload or root / "data" / "workload.jsonl"
     make_folders(arguments.out)
     if arguments.live == "1":

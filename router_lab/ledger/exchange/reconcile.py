@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from router_lab.errors import ConfigError
-from router_lab.ledger.exchange.provider_export import ALL_MODELS, ProviderExport, read_export
-from router_lab.ledger.exchange.provider_values import model_name
+from router_lab.ledger.exchange.provider_export import ALL_MODELS, ProviderExport, model_name, read_export
 from router_lab.ledger.exchange.settlements import RECONCILED, Bill, settle_bills
 from router_lab.ledger.reading.reader import Reader
 from router_lab.nearest import nearest_hint

@@ -21,7 +21,7 @@ from router_lab.ledger.sealed.rewrite import (
     replace_file,
     rows_of,
 )
-from router_lab.ledger.sealed.store import SealedStore
+from router_lab.ledger.sealed.sealed_files import SealedStore
 from router_lab.ledger.values import MOST_NANO, nano
 
 RECONCILED = "reconciled"

@@ -17,7 +17,7 @@ from router_lab.ledger.journal.budget_counters import budget_keys
 from router_lab.ledger.journal.file import known_columns
 from router_lab.ledger.journal.lines import number
 from router_lab.ledger.journal.operations import JournalTransaction
-from router_lab.ledger.journal.switch_holds import take_away_of_the_dead
+from router_lab.ledger.journal.switch_store import FlipRemoval, take_away
 from router_lab.ledger.schema import ATTEMPTS
 from router_lab.ledger.values import nano
 
@@ -65,3 +65,20 @@ def _worst(columns: Sequence[str], line: bytes, held: int) -> int:
 
 def _charge(transaction: JournalTransaction, held: int, lines: str, worst: int) -> None:
     transaction.budgets.charge(budget_keys(lines), held, worst)
+
+
+def take_away_of_the_dead(transaction: JournalTransaction, locks: Path, at: datetime) -> None:
+    """Take away every flip whose process ended without doing so, the innermost block first."""
+    held = transaction.connection.execute(
+        "SELECT owner, epoch, prefix, reason, author FROM switch_flips "
+        "WHERE owner IS NOT NULL AND owner <> ? ORDER BY epoch DESC",
+        (transaction.owner,),
+    ).fetchall()
+    why = " (its process ended without taking it back)"
+    for owner in dict.fromkeys(owner for owner, *_ in held):
+        with claimed_if_dead(locks, owner) as dead:
+            for its_owner, epoch, prefix, reason, author in held if dead else ():
+                if its_owner == owner:
+                    take_away(
+                        transaction.connection, FlipRemoval(epoch, prefix, f"{reason}{why}", author), at
+                    )

@@ -1,4 +1,4 @@
-"""The switch's rows in the journal: reading which flip decides, and counting towards its limits.
+"""The switch's rows in the journal: which flip decides, what counts towards its limits, who holds it.
 
 Of a prefix the newest flip stands, lasting or held; when a held one leaves (its block or its process
 ends, or its limit is reached) the next newest does. A lasting on that reaches its limit of time, pairs or
@@ -6,6 +6,10 @@ money is an off from then on, within its own epoch.
 
 Between prefixes: an off stops every older on below it; an on never lifts a more specific off. So a global
 off stops everything at once, and turning one prefix on afterwards starts just that prefix again.
+
+`with ledger.switch.on(...)` lasts as long as its block and its process: a flip held by a writer's id. Whoever
+leaves takes away only its own; what stands then are the flips of others, held or lasting. Those of a dead
+writer count for nothing at once, and whoever recovers its intents deletes them.
 """
 
 from __future__ import annotations
@@ -260,3 +264,45 @@ def _ended(flip: Flip, reason: str, now: datetime) -> SwitchEvent:
         author="router_lab",
         details=details,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class FlipRemoval:
+    """A flip to take away, and who is on record for it."""
+
+    epoch: int
+    prefix: str
+    reason: str
+    author: str
+
+
+def hold(journal: sqlite3.Connection, epoch: int, owner: str) -> None:
+    """Make the lasting flip `epoch` one that goes with the writer `owner`."""
+    journal.execute("UPDATE switch_flips SET owner = ? WHERE epoch = ? AND owner IS NULL", (owner, epoch))
+
+
+def take_away(journal: sqlite3.Connection, leaving: FlipRemoval, at: datetime) -> None:
+    """Delete a flip, so that what else there is of its prefix stands; nothing if it is gone already."""
+    end_expired(journal, at)
+    if not journal.execute("DELETE FROM switch_flips WHERE epoch = ?", (leaving.epoch,)).rowcount:
+        return
+    now = microseconds(at)
+    left = standing(applicable(journal, leaving.prefix), now)
+    state = decide(left, now)
+    event = SwitchEvent(
+        epoch=next_epoch(journal),
+        at=at,
+        prefix=leaving.prefix,
+        on=state.on,
+        reason=f"restored after: {leaving.reason}",
+        author=leaving.author,
+        details={"ends_epoch": leaving.epoch, "restores_epoch": state.epoch},
+    )
+    record(journal, event)
+    # Rows from here on are told apart from those before, though it is an older flip that stands again.
+    own = [
+        (event.epoch, flip.epoch)
+        for flip in left
+        if flip.prefix == leaving.prefix and flip.epoch < leaving.epoch
+    ]
+    journal.executemany("UPDATE switch_flips SET again = ? WHERE epoch = ?", own)

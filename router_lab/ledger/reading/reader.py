@@ -28,7 +28,6 @@ from router_lab.ledger.journal.file import (
     snapshot,
 )
 from router_lab.ledger.journal.manifest import is_foreign
-from router_lab.ledger.reading.sealed_problems import explain_sealed
 from router_lab.ledger.schema import (
     SCHEMA_VERSION,
     TABLES,
@@ -240,4 +239,42 @@ def parquet_dataset(files: Files, table: Table, locations: Sequence[str]) -> Any
     """A `pyarrow.dataset.Dataset` of the current schema: nulls for columns an older file lacks."""
     return ds.dataset(
         list(locations), schema=arrow_schema(table), format="parquet", filesystem=files.filesystem
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SealedProblem:
+    """What to raise, and whether a sealed file is not there, as happens when others replace files."""
+
+    error: LedgerError
+    is_missing: bool
+
+
+def explain_sealed(error: Exception, files: Files, names: Sequence[str]) -> SealedProblem:
+    """What went wrong with reading the sealed files `names`; libraries do not always say with which."""
+    for name in names:
+        try:
+            pq.read_metadata(files.location(name), filesystem=files.filesystem)
+        except FileNotFoundError:
+            mend = "this sealed file is gone. Restore it from a backup"
+            return SealedProblem(_sealed_error(files, name, mend), is_missing=True)
+        except (OSError, pa.ArrowException) as found:
+            mend = f"this sealed file cannot be read ({found}). Restore it from a backup"
+            return SealedProblem(_sealed_error(files, name, mend), is_missing=False)
+    for name in names:  # the footers are well, so it is in what they point to
+        try:
+            with files.filesystem.open_input_file(files.location(name)) as source:
+                for _ in pq.ParquetFile(source).iter_batches():
+                    pass
+        except (OSError, pa.ArrowException) as found:
+            mend = f"this sealed file is damaged ({found}). Restore it from a backup"
+            return SealedProblem(_sealed_error(files, name, mend), is_missing=False)
+    return SealedProblem(
+        LedgerError(f"{files.shown}: sealed files cannot be read ({error})"), is_missing=False
+    )
+
+
+def _sealed_error(files: Files, name: str, mend: str) -> LedgerError:
+    return LedgerError(
+        f"{files.shown}/{name}: {mend}; `router-lab ledger verify` lists every missing or damaged file"
     )

@@ -30,7 +30,7 @@ from router_lab.ledger.sealed.sealed_files import (
 )
 
 if TYPE_CHECKING:
-    from router_lab.ledger.sealed.store import SealedStore
+    from router_lab.ledger.sealed.sealed_files import SealedStore
 
 _log = logging.getLogger("router_lab.ledger")
 

@@ -1,11 +1,16 @@
-"""One sealed file, looked at without reading it whole: its footer, its checksum, its rows piece by piece."""
+"""One sealed file, looked at without reading it whole: its footer, its checksum, its rows piece by piece.
+
+`SealedStore` is what changes of sealed files work on: the files and the journal that lists them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
+from sqlite3 import Connection
 from typing import Any
 
 from router_lab.arrow import pa, pq
@@ -13,6 +18,7 @@ from router_lab.errors import LedgerError
 from router_lab.ledger.disk.sealed_storage import Files, sha256
 from router_lab.ledger.schema import Table, check_version, conform
 from router_lab.ledger.sealed.parquet import replaced_by
+from router_lab.ledger.sealed.seal import Transact
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +119,24 @@ def row_groups(files: Files, table: Table, name: str, columns: Sequence[str] | N
 def _unreadable(error: Exception, files: Files, name: str) -> LedgerError:
     what = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
     return LedgerError(f"{files.shown}/{name}: this sealed file {what}. Restore it from a backup")
+
+
+@dataclass(frozen=True, slots=True)
+class SealedStore:
+    """What rewriting needs: the files, a way to write the journal, and a way to read it."""
+
+    files: Files
+    transact: Transact[Any]
+    snapshot: Callable[[], AbstractContextManager[Connection]]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """One sealed file of the manifest."""
+
+    path: str
+    table: Table
+    date: str
+    rows: int
+    bytes: int
+    sha256: str

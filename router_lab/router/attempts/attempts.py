@@ -34,12 +34,12 @@ from router_lab.router.attempts.stated_costs import StatedCosts
 from router_lab.router.attempts.windows import UNKNOWN_WINDOW, Window, Windows
 from router_lab.router.breaker import Admission
 from router_lab.router.budgets import Budgets
-from router_lab.router.comparators.time_limit import TookTooLongError, aside
+from router_lab.router.comparators.worker import TookTooLongError, aside
 from router_lab.router.estimators.features import (
     IMAGE_BOUND,
     image_size,
 )
-from router_lab.router.ports import Accounts, Clock, new_id
+from router_lab.router.ports import WAITED, Accounts, Clock, has_event_loop, new_id, within
 from router_lab.router.pricing import PriceBook
 from router_lab.router.providers.failures import heed_headers
 from router_lab.router.providers.usage import is_complete, with_header_cost
@@ -48,7 +48,6 @@ from router_lab.router.request.dialects import Dialects
 from router_lab.router.request.targets import Target
 from router_lab.router.secrets import Secrets, mask_of
 from router_lab.router.transport.transport import Transport, WireResponse
-from router_lab.router.writes import WAITED, has_event_loop, within
 
 if TYPE_CHECKING:
     from router_lab.router.attempts.job import AttemptPlan

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from router_lab.records import Ending, Side
 from router_lab.router.answers.endings import WORDS
 from router_lab.router.answers.thoughts import is_blank
-from router_lab.router.comparators.pair import Options, Pair, PairVerdict
+from router_lab.router.comparators.pair import Options, Pair, PairVerdict, UserComparator
 from router_lab.router.comparators.structure import Json
 from router_lab.router.comparators.tools import Tools, named
-from router_lab.router.comparators.user_comparator import UserComparator
 
 
 @dataclass(frozen=True, slots=True)

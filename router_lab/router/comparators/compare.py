@@ -45,15 +45,13 @@ from router_lab.router.comparators.embedding import Embedding
 from router_lab.router.comparators.judge import Judge, StoredPair
 from router_lab.router.comparators.label import Label
 from router_lab.router.comparators.number import Number
-from router_lab.router.comparators.pair import Options, Pair, PairVerdict
+from router_lab.router.comparators.pair import Options, Pair, PairVerdict, UserComparator, load_object
 from router_lab.router.comparators.structure import Json
 from router_lab.router.comparators.text import Exact, Normalised, Similarity, Text
-from router_lab.router.comparators.time_limit import TookTooLongError, aside
 from router_lab.router.comparators.tools import Tools
-from router_lab.router.comparators.user_comparator import UserComparator, load_object
-from router_lab.router.comparators.worker import PickledResult, Worker
+from router_lab.router.comparators.worker import PickledResult, TookTooLongError, Worker, aside
 from router_lab.router.routing import RouteTable
-from router_lab.settings.explain import explain
+from router_lab.settings.checks import explain
 from router_lab.settings.models import Settings
 
 __all__ = [

@@ -15,8 +15,7 @@ from typing_extensions import override
 
 from router_lab.errors import ConfigError
 from router_lab.router.comparators.normalise import normalise
-from router_lab.router.comparators.pair import Options, Pair, PairVerdict, Threshold, graded
-from router_lab.router.comparators.user_comparator import load_object
+from router_lab.router.comparators.pair import Options, Pair, PairVerdict, Threshold, graded, load_object
 
 Encoder = Callable[[list[str]], Sequence[Sequence[float]]]
 

@@ -1,8 +1,10 @@
-"""A process for work that would hold this one's interpreter lock, on answers that may be hostile.
+"""Work that must not hold up the event loop, nor outlast its time: on a thread, or in another process.
 
-A thread beside the event loop is not enough for it: whenever the loop wakes up, it waits for the lock until
-the thread has to give it away, five milliseconds each time. The process is started by the first work
-and serves all that follows, in turn; work whose time is over is killed with it, and the next starts another.
+A thread is enough for what lets go of the interpreter's lock, and for a user's comparator, which nobody
+can be sure will end. On answers that may be hostile it is not: whenever the loop wakes up, it waits for
+the lock until the thread has to give it away, five milliseconds each time. The process is started by the
+first work and serves all that follows, in turn; work whose time is over is killed with it, and the next
+starts another.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ from functools import partial
 from importlib import import_module
 from typing import IO, Any, TypeVar, cast
 
+from router_lab.errors import RouterLabError
 from router_lab.forking import renewed_in_child
-from router_lab.router.comparators.time_limit import TookTooLongError, aside
 
 T = TypeVar("T")
 
@@ -254,3 +256,44 @@ def _write(pipe: IO[bytes], message: bytes) -> None:
     left = memoryview(len(message).to_bytes(_LENGTH_BYTES) + message)
     while left:
         left = left[pipe.write(left) :]
+
+
+class TookTooLongError(RouterLabError):
+    """The work was still going on when its time was over, and nobody waits for it any more."""
+
+
+async def aside(work: Callable[[], T], *, within_s: float) -> T:
+    """`work()` on a thread of its own. Raises what it raises, and `TookTooLongError`.
+
+    Python cannot end a thread, so one whose time is over goes on unheard; neither the end of the loop nor
+    that of the process waits for it.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def tell(result: T | None, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result: T | None = None
+        error: BaseException | None = None
+        try:
+            result = work()
+        except Exception as raised:
+            error = raised
+        try:
+            loop.call_soon_threadsafe(tell, result, error)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            return
+
+    threading.Thread(target=run, name="router_lab aside", daemon=True).start()
+    try:
+        async with asyncio.timeout(within_s):
+            return await done
+    except TimeoutError:
+        raise TookTooLongError(f"took longer than {within_s:g} s") from None

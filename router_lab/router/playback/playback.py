@@ -19,7 +19,7 @@ from router_lab.records import Attempt, Completion, Reply
 from router_lab.router.answers.data import AnswerLimits, is_quickly_read, read_answer
 from router_lab.router.answers.tool_calls import read_calls, with_ids
 from router_lab.router.attempts.job import Job
-from router_lab.router.comparators.time_limit import TookTooLongError, aside
+from router_lab.router.comparators.worker import TookTooLongError, aside
 from router_lab.router.playback.recording import RecordedCall, Recording
 from router_lab.router.ports import Accounts, Clock, new_id
 from router_lab.router.request.targets import Target

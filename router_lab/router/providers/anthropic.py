@@ -6,6 +6,7 @@ Claude 4.5 has. The older way, a forced tool call, is refused by models that thi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -14,8 +15,6 @@ from router_lab.errors import ContextOverflowError, ProviderError, UnsupportedEr
 from router_lab.parameters import Parameters
 from router_lab.records import Image, Message, Reply, Tool, Usage
 from router_lab.router.providers import wire
-from router_lab.router.providers.anthropic_schema import restrict
-from router_lab.router.providers.events import Event, as_events, decode_body
 from router_lab.router.providers.failures import (
     event_error,
     is_error,
@@ -31,7 +30,14 @@ from router_lab.router.providers.message_parts import (
     thought_of,
     was_cut,
 )
-from router_lab.router.providers.streams import EventDecoder, decode_answer, usage_of_events
+from router_lab.router.providers.streams import (
+    Event,
+    EventDecoder,
+    as_events,
+    decode_answer,
+    decode_body,
+    usage_of_events,
+)
 from router_lab.router.providers.usage import read_usage, stated_cost
 from router_lab.router.providers.wire import Chunk, ModelCall, WireRequest, not_taken, posted, sampling
 
@@ -415,3 +421,64 @@ def _reply(message: Mapping[str, Any], blocks: list[dict[str, Any]], usage: Usag
         token_limited=was_cut(stop_reason),
         window_exceeded=stop_reason == "model_context_window_exceeded",
     )
+
+
+_KEPT = frozenset({"type", "title", "enum", "const", "$ref", "required", "default"})
+_CHILDREN = frozenset({"properties", "$defs", "definitions"})
+_CHOICES = {"anyOf": "anyOf", "oneOf": "anyOf", "allOf": "allOf"}
+_FORMATS = frozenset(
+    {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
+)
+_IMPLIED = frozenset({"description", "additionalProperties", "$schema", "$id"})
+
+
+def restrict(schema: Any, path: str = "$") -> Any:
+    """`schema` in the dialect of structured outputs: without what the API refuses, objects closed.
+
+    It accepts a subset of JSON Schema and refuses the rest with a 400. What it cannot enforce is moved
+    into the description, where the model may still heed it; the answer is checked against the whole schema
+    afterwards.
+
+    Raises `UnsupportedError` for an object whose keys are free: the API can only make it empty.
+    """
+    if not isinstance(schema, Mapping):
+        return schema
+    kept: dict[str, Any] = {}
+    advice: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in _KEPT:
+            kept[key] = value
+        elif key in _CHILDREN and isinstance(value, Mapping):
+            kept[key] = {name: restrict(child, f"{path}.{name}") for name, child in value.items()}
+        elif key in _CHOICES and isinstance(value, list):
+            kept[_CHOICES[key]] = [restrict(child, path) for child in value]
+        elif key == "items" and isinstance(value, Mapping):
+            kept[key] = restrict(value, f"{path}[]")
+        elif (key == "minItems" and value in (0, 1)) or (key == "format" and value in _FORMATS):
+            kept[key] = value
+        elif key not in _IMPLIED:
+            advice[key] = value
+    if "object" in _types(schema):
+        _close(kept, path)
+    if description := _describe(schema.get("description"), advice):
+        kept["description"] = description
+    return kept
+
+
+def _types(schema: Mapping[str, Any]) -> list[Any]:
+    types = schema.get("type")
+    return types if isinstance(types, list) else [types]
+
+
+def _close(kept: dict[str, Any], path: str) -> None:
+    if not kept.get("properties"):
+        raise UnsupportedError(
+            f"anthropic: the schema has an object with free keys at {path}, which structured outputs cannot "
+            "describe; name its properties, or leave the schema out and set the route's output to json"
+        )
+    kept["additionalProperties"] = False
+
+
+def _describe(description: Any, advice: Mapping[str, Any]) -> str:
+    said = description if isinstance(description, str) else ""
+    return "\n\n".join(filter(None, (said, json.dumps(advice) if advice else "")))

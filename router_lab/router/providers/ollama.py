@@ -14,7 +14,6 @@ from router_lab.errors import ContextOverflowError, ProviderError, ResponseParse
 from router_lab.parameters import Parameters
 from router_lab.records import Message, Reply, ToolCall, Usage
 from router_lab.router.providers import wire
-from router_lab.router.providers.events import as_events, decode_body, is_done, looks_like_events
 from router_lab.router.providers.failures import (
     event_error,
     is_error,
@@ -31,7 +30,16 @@ from router_lab.router.providers.message_parts import (
     thinking_of,
     was_cut,
 )
-from router_lab.router.providers.streams import Decoder, decode_answer, reply_of_events, usage_of_events
+from router_lab.router.providers.streams import (
+    Decoder,
+    as_events,
+    decode_answer,
+    decode_body,
+    is_done,
+    looks_like_events,
+    reply_of_events,
+    usage_of_events,
+)
 from router_lab.router.providers.usage import is_complete, read_usage
 from router_lab.router.providers.wire import Chunk, ModelCall, WireRequest, posted, sampling
 

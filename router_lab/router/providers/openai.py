@@ -16,7 +16,6 @@ from router_lab.errors import ContextOverflowError, ProviderError, UnsupportedEr
 from router_lab.presets import Dialect
 from router_lab.records import Image, Message, Reply, Usage
 from router_lab.router.providers import wire
-from router_lab.router.providers.events import Event, as_events, decode_body
 from router_lab.router.providers.failures import (
     choice_error,
     event_error,
@@ -34,7 +33,14 @@ from router_lab.router.providers.message_parts import (
     thinking_of,
     was_cut,
 )
-from router_lab.router.providers.streams import EventDecoder, decode_answer, usage_of_events
+from router_lab.router.providers.streams import (
+    Event,
+    EventDecoder,
+    as_events,
+    decode_answer,
+    decode_body,
+    usage_of_events,
+)
 from router_lab.router.providers.usage import is_complete, read_usage, stated_cost
 from router_lab.router.providers.wire import Chunk, ModelCall, WireRequest, not_taken, posted, sampling
 

@@ -23,10 +23,9 @@ from router_lab.router.comparators.compare import (
 )
 from router_lab.router.comparators.judge import Question
 from router_lab.router.comparators.worker import Worker
-from router_lab.router.ports import Accounts, Switch
+from router_lab.router.ports import Accounts, Switch, Writes, has_event_loop
 from router_lab.router.secrets import Secrets
 from router_lab.router.shadows.misconfiguration import Misconfigurations, has_answer
-from router_lab.router.writes import Writes, has_event_loop
 from router_lab.settings.models import ShadowRoute
 
 _log = logging.getLogger("router_lab.shadow")

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from router_lab.errors import ProviderError
-from router_lab.router.providers.events import WholeBody
+from router_lab.router.providers.streams import WholeBody
 from router_lab.router.providers.wire import WireRequest
 from router_lab.router.secrets import redacted, redacted_headers
 from router_lab.router.transport.stream_response import (

@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from router_lab.sim import reading
-from router_lab.sim.anthropic.messages_api import AnthropicWire
-from router_lab.sim.anthropic.messages_request import invalid
+from router_lab.sim.anthropic.messages_api import AnthropicWire, invalid
 from router_lab.sim.exchange import JSON, Exchange, Header, HttpRequest, Refused, dump
 from router_lab.sim.served_batches import (
     WINDOW_S,

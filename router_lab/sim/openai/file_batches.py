@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 from router_lab.sim import reading
 from router_lab.sim.exchange import JSON, Exchange, Header, HttpRequest, Refused, dump
-from router_lab.sim.openai.completions_api import OpenAIWire
-from router_lab.sim.openai.completions_request import invalid
+from router_lab.sim.openai.completions_api import OpenAIWire, invalid
 from router_lab.sim.served_batches import WINDOW_S, ServedBatches, ServedItem, SimBatch, in_own_order
 
 _FILES, _BATCHES = "/v1/files", "/v1/batches"

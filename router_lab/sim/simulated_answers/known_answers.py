@@ -4,6 +4,8 @@ A model answers a known prompt (one of the workload) rightly with the probabilit
 otherwise makes a believable mistake; an unknown prompt gets an answer read out of it. Which of both,
 which mistake and which manner depends only on the seed, the model and the prompt, so neither order
 nor concurrency changes an answer. A model that saw only part of its prompt answers from that part.
+
+How it says it is a model's too: bare or fenced JSON, a polite opening, a sentence turned round.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Any
 from router_lab.sim.asked import Answer, Ask, Stop, ToolOffer, ToolUse, hash_turns
 from router_lab.sim.catalog import SimModel
 from router_lab.sim.chance import correlated_uniform, generator, uniform
-from router_lab.sim.simulated_answers import extract, wordings, wrong_answers
+from router_lab.sim.simulated_answers import extract, wrong_answers
 from router_lab.sim.tokenizer import Tokenizer
 
 _MOST_LABELS = 12
@@ -110,11 +112,11 @@ class AnswerModel:
         if seen is not None:
             expected = self._from_what_was_seen(expected, ask.conversation, seen, task, random)
         if isinstance(expected, str) and not (ask.schema or ask.json):
-            return wordings.of_text(expected, ask, random)
+            return of_text(expected, ask, random)
         value = _shaped(expected, ask)
         if ask.schema and not _satisfies(value, ask.schema):
             value = extract.fill(ask.schema, ask.prompt if seen is None else seen, random)
-        return wordings.of_json(value, model, ask, random)
+        return of_json(value, model, ask, random)
 
     def _from_what_was_seen(self, expected: Any, sent: str, seen: str, task: str, random: Random) -> Any:
         if isinstance(expected, dict | list):
@@ -134,14 +136,14 @@ class AnswerModel:
         wants_json = ask.json or extract.asks_for_json(ask.prompt) or extract.asks_for_json(ask.system)
         if wants_json:
             found: Any = extract.pairs(text) or {"answer": extract.summary(text, sentences=1)}
-            return wordings.of_json(
+            return of_json(
                 found if right else wrong_answers.wrong(found, others=(), random=random), model, ask, random
             )
         labels = extract.options(f"{ask.system}\n{text}")
         if labels:
             best = max(labels, key=lambda label: (text.count(label), uniform(self.seed, label, text[:2000])))
             chosen = best if right else wrong_answers.wrong(best, others=labels, random=random)
-            return wordings.of_text(chosen, ask, random)
+            return of_text(chosen, ask, random)
         if extract.asks_for_code(text):
             return f"```python\n{extract.code(text)}```"
         return extract.summary(text, sentences=2 + random.randrange(2), skip=0 if right else 2)
@@ -223,3 +225,51 @@ def _limited(
     reasoning = min(reasoning, limit)
     text = tokenizer.decode(tokenizer.encode(text)[: limit - reasoning])
     return Answer(text.rstrip("\ufffd"), limit, stop, (), thinking, reasoning)
+
+
+_OPENINGS = ("Sure! Here is the JSON you asked for:\n\n", "Here's the result:\n\n", "Of course.\n\n")
+_SHORT = 40
+_REWORDINGS = (
+    ("because of", "due to"),
+    ("affecting", "which affected"),
+    ("resolved", "fixed"),
+    ("decided to", "agreed to"),
+    (" will ", " is going to "),
+    ("; ", ". In the end, "),
+    ("For ", "During "),
+)
+
+
+def of_json(value: Any, model: SimModel, ask: Ask, random: Random) -> str:
+    """A value as a model writes it: strict when JSON was asked for on the wire, else as the mood takes it."""
+    if ask.schema or ask.json:
+        return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False, indent=random.choice((None, 2)))
+    chance = random.random()
+    if chance < model.parse_failure_rate:
+        return wrong_answers.unreadable(text)
+    if chance < 0.70:
+        return text
+    fenced = f"```json\n{text}\n```"
+    return fenced if chance < 0.93 else random.choice(_OPENINGS) + fenced
+
+
+def of_text(text: str, ask: Ask, random: Random) -> str:
+    """A text as a model writes it; what it says stays the same."""
+    chance = random.random()
+    if "####" in ask.system or "####" in ask.prompt:
+        return f"Working through the steps one by one gives {text}.\n#### {text}"
+    if text.startswith("def ") or "\n    return" in text:
+        return text if chance < 0.2 else f"```python\n{text}\n```"
+    if len(text) > _SHORT:
+        return _reworded(text, random) if chance < 0.6 else text
+    if chance < 0.92 or not text[-1:].isalpha():
+        return text
+    return f"{text}." if chance < 0.97 else text.capitalize()
+
+
+def _reworded(text: str, random: Random) -> str:
+    for old, new in _REWORDINGS:
+        if random.random() < 0.5:
+            text = text.replace(old, new, 1)
+    return text

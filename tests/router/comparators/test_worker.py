@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 
 from router_lab.errors import ResponseParseError
-from router_lab.router.comparators.time_limit import TookTooLongError
-from router_lab.router.comparators.worker import PickledResult, Worker
+from router_lab.router.comparators.worker import PickledResult, TookTooLongError, Worker
 
 SCRIPT = """
 import asyncio, os

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from router_lab.errors import ProviderError
 from router_lab.router.providers import PROVIDERS
-from router_lab.router.providers.durations import duration
-from router_lab.router.providers.waits import reset_after, retry_after, wait_in_body
+from router_lab.router.providers.waits import duration, reset_after, retry_after, wait_in_body
 
 NOW = datetime(2026, 11, 29, 5, 0, 0, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from router_lab.errors import RouterLabError
 from router_lab.router.providers import PROVIDERS
-from router_lab.router.providers.events import WholeBody, decode_body
+from router_lab.router.providers.streams import WholeBody, decode_body
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 2}
 ANSWER = {"message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}

@@ -26,7 +26,7 @@ import yaml
 from kinds import kept
 from lab import Lab, laboratory
 from router_lab.errors import RouterLabError
-from router_lab.router.shadows.sampling import NOISE, sampled
+from router_lab.router.shadows.shadow import NOISE, sampled
 from router_lab.sim import Fault, ServedRequest
 from router_lab.sim.log import bill
 

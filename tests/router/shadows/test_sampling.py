@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router_lab.router.shadows.sampling import (
+from router_lab.router.shadows.shadow import (
     NOISE,
     SHADOW,
     position,
@@ -38,7 +38,7 @@ def test_positions_never_change(key: str, stream: str, salt: str, expected: floa
 def test_another_process_decides_alike() -> None:
     """Python's own hash differs between processes; ours may not."""
     script = (
-        "from router_lab.router.shadows.sampling import sampled\n"
+        "from router_lab.router.shadows.shadow import sampled\n"
         "print([sampled(f'request {number}', 0.3) for number in range(50)])"
     )
     told = subprocess.run(

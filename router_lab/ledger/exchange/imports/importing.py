@@ -31,7 +31,7 @@ from router_lab.ledger.exchange.imports.nesting import innermost
 from router_lab.ledger.journal.arrow_rows import split_by_date
 from router_lab.ledger.schema import ATTEMPTS, arrow_table, microseconds
 from router_lab.ledger.sealed.rewrite import add_files
-from router_lab.ledger.sealed.store import SealedStore
+from router_lab.ledger.sealed.sealed_files import SealedStore
 from router_lab.router.providers.message_parts import was_cut
 
 if TYPE_CHECKING:

@@ -1,11 +1,15 @@
-"""What arguments and fields mean, with their units: from `arguments.yaml`, else from a table's column.
+"""What is written beside the code: meanings of arguments, examples of public names, mistakes of users.
 
-A field of a result is a column of one row: it means what the glossary says of a column of its name.
+`arguments.yaml`, else a table's column, says what arguments and fields mean, with their units; the blocks of
+`examples.md` belong to the names in their headings; a field of a result is a column of one row, and means
+what the glossary says of a column of its name; a test holds `mistakes.yaml` to the truth.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -17,8 +21,7 @@ import yaml
 
 from router_lab.field_notes import field_notes
 from router_lab.glossary import ColumnMeaning, column_meaning
-from router_lab.ledger.columns import column_notes
-from router_lab.ledger.schema import TABLES
+from router_lab.ledger.schema import TABLES, column_notes
 
 # How a name ends says its unit, everywhere.
 UNITS = {
@@ -109,3 +112,35 @@ def all_meanings() -> Mapping[str, str]:
 @cache
 def _columns() -> Mapping[str, str]:
     return {note.column: note.meaning for table in reversed(TABLES) for note in column_notes(table)}
+
+
+_SECTION = re.compile(r"^## ([^\n]+)\n+```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@cache
+def examples() -> Mapping[str, str]:
+    """Each example, in order, by its heading: the names it shows, parted by commas."""
+    written = (files("router_lab.docs") / "examples.md").read_text("utf-8")
+    return dict(_SECTION.findall(written))
+
+
+def example_of(place: str) -> str:
+    """The example that shows a public name; empty where none does."""
+    return next((text for heading, text in examples().items() if place in heading.split(", ")), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One mistake: what was written, in which language, and what is said of it."""
+
+    title: str
+    language: Literal["python", "yaml", "sh"]
+    text: str
+    says: str
+
+
+@cache
+def mistakes() -> Mapping[str, tuple[Mistake, ...]]:
+    """All of them by topic, in the order of the file."""
+    read = yaml.safe_load((files("router_lab.docs") / "mistakes.yaml").read_text("utf-8"))
+    return {topic: tuple(Mistake(**one) for one in group) for topic, group in read.items()}
