@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from router_lab.replay.on_spark import SparkRun, check_spark, replay_on_spark
 from router_lab.replay.outcome import CandidateResult, ReplayRun
 from router_lab.replay.paid_pairs import seal_many
 from router_lab.replay.pair_scores import score_pairs
-from router_lab.replay.plan import ItemReader, Plan, Primary, refuse
+from router_lab.replay.plan import ItemReader, Plan, Primary, RowChoice, refuse
 from router_lab.replay.progress import Progress, reporting_candidates
 from router_lab.replay.race_run import Items, RaceRun, run_race
 from router_lab.replay.replay_arguments import check_arguments
@@ -118,95 +118,191 @@ async def replay_candidates(
         batch=batch, confirm=confirm, progress=progress,
     )  # fmt: skip
     chosen = read_candidates(candidates, router.settings)
-    if batch:
-        _check_batch(router)
-        for one in chosen:
-            check_takes_batches(one.alias, one.model(router.settings))
-    _check(primary, run_id)
+    _check(router, chosen, primary, run_id, batch=batch)
     race_plan = _race_plan(race)
     if comparator is not None:
         made_comparator(comparator, options or {})
     scorer = Scorer(None if comparator == "judge" else comparator, options, router.settings)
     session = _session(spark, rows, router, is_here=batch or race_plan is not None)
     models = {one.name: one.model(router.settings) for one in chosen}
-    beside = OfflineRouter.of(router, models, in_batch=batch)
+    trial = _Trial(
+        router=router,
+        beside=OfflineRouter.of(router, models, in_batch=batch),
+        candidates=chosen,
+        primary=primary,
+        comparator=comparator,
+        options=options or {},
+        scorer=scorer,
+        seed=seed,
+        repeats=repeats,
+        reuse=reuse,
+        concurrency=concurrency,
+        batch=batch,
+        race=race_plan,
+        session=session,
+    )
     try:
         with ExitStack() as opened:
             if (journals := getattr(router.ledger, "journals", None)) is not None:
                 await asyncio.to_thread(journals.recover)  # of executors whose replay was killed
             await asyncio.to_thread(seal_many, router.ledger)
             source = opened.enter_context(OpenRows(rows, task_type, within, since))
-            reader = ItemReader(
-                source,
-                beside,
-                chosen,
-                primary,
-                task_type,
-                scorer,
-                repeats=repeats,
-                concurrency=concurrency,
-                pays_primary=primary == "call",
-            )
-            plan, drawn = await asyncio.to_thread(reader.plan, run_id or source.name, sample, seed)
-            refuse(plan, source.name, strict)
-            is_named = run_id is not None or source.is_named
-            plan = replace(
-                plan,
-                run_id=await asyncio.to_thread(
-                    fitting_run_id, router.ledger, plan.run_id, drawn, is_own=is_named
-                ),
-            )
+            reader = trial.reader(source, task_type)
+            plan, drawn = await trial.plan(reader, source, run_id, sample, strict=strict)
             if not batch or primary == "call":  # what is handed in by the batch is kept apart row by row
                 opened.enter_context(sole_run(router.ledger, plan.run_id))
             if confirm is not None and not confirm(plan):
-                return _result(plan, None, chosen, 0, router, "not confirmed: nothing was sent")
+                return trial.result(plan, None, "not confirmed: nothing was sent", repeats=0)
             with reporting_candidates(progress, chosen, sum(plan.drawn.values()) * repeats) as report:
-                if session is not None:
-                    asked = SparkTask(
-                        run_id=plan.run_id,
-                        candidates=chosen,
-                        primary=primary,
-                        chances=plan.chances,
-                        comparator=comparator,
-                        options=options or {},
-                        repeats=repeats,
-                        reuse=reuse,
-                        concurrency=concurrency,
-                    )
-                    there = await replay_on_spark(session, router, asked, lambda: reader.items(drawn), report)
-                    return _result(plan, there, chosen, repeats, router, there.stopped, there.scored)
-                run = FanOut(
-                    router=beside,
-                    candidates=chosen,
-                    run_id=plan.run_id,
-                    comparator=None if comparator is None else (comparator, options or {}),
-                    repeats=repeats,
-                    concurrency=concurrency,
-                    reuse=reuse,
-                    report=report,
-                    began=beside.clock.now(),
-                )
-                scored, raced = 0, None
-                batched = BatchReplay.of(run) if batch else None
-
-                async def ask(items: Items) -> None:
-                    nonlocal scored
-                    if batched is not None:
-                        await batched.ask(items)
-                    await run.run(items)
-                    if batched is not None:
-                        run.stopped = run.stopped or batched.stopped
-                    if reader.is_scored:
-                        expecting = (item.row for item in items())
-                        scored += await score_pairs(router.ledger, expecting, scorer)
-
-                if race_plan is None:
-                    await ask(lambda: reader.items(drawn))
-                else:
-                    raced = await run_race(run, race_plan, lambda: reader.items(drawn), ask, seed)
+                return await trial.ask(plan, reader, drawn, report)
     finally:
-        await beside.close()
-    return _result(plan, run, chosen, repeats, router, run.stopped, scored, raced)
+        await trial.beside.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What a replay of candidates is asked to do, once it is checked.
+
+    `beside` asks the candidates, this process or, with a Spark `session`, its executors.
+    """
+
+    router: Router
+    beside: OfflineRouter
+    candidates: tuple[Candidate, ...]
+    primary: Primary
+    comparator: str | None
+    options: Mapping[str, Any]
+    scorer: Scorer
+    seed: int
+    repeats: int
+    reuse: bool
+    concurrency: int
+    batch: bool
+    race: RacePlan | None
+    session: Any
+
+    def reader(self, source: OpenRows, task_type: str | None) -> ItemReader:
+        """Rows as what is to be asked."""
+        return ItemReader(
+            source,
+            self.beside,
+            self.candidates,
+            self.primary,
+            task_type,
+            self.scorer,
+            repeats=self.repeats,
+            concurrency=self.concurrency,
+            pays_primary=self.primary == "call",
+        )
+
+    async def plan(
+        self, reader: ItemReader, source: OpenRows, run_id: str | None, sample: int | None, *, strict: bool
+    ) -> tuple[Plan, RowChoice]:
+        """What will be asked, under the name of its run, and the rows drawn for it. Raises `ConfigError`."""
+        plan, drawn = await asyncio.to_thread(reader.plan, run_id or source.name, sample, self.seed)
+        refuse(plan, source.name, strict)
+        is_named = run_id is not None or source.is_named
+        fitting = await asyncio.to_thread(
+            fitting_run_id, self.router.ledger, plan.run_id, drawn, is_own=is_named
+        )
+        return replace(plan, run_id=fitting), drawn
+
+    async def ask(
+        self, plan: Plan, reader: ItemReader, drawn: RowChoice, report: Callable[[str, CandidateTally], None]
+    ) -> ReplayRun:
+        """Ask what is planned, here or on the executors, and say what came of it."""
+        if self.session is not None:
+            task = self._spark_task(plan)
+            there = await replay_on_spark(
+                self.session, self.router, task, lambda: reader.items(drawn), report
+            )
+            return self.result(plan, there, there.stopped, scored=there.scored)
+        run = self._fan_out(plan, report)
+        scored, raced = 0, None
+        batched = BatchReplay.of(run) if self.batch else None
+
+        async def ask(items: Items) -> None:
+            nonlocal scored
+            if batched is not None:
+                await batched.ask(items)
+            await run.run(items)
+            if batched is not None:
+                run.stopped = run.stopped or batched.stopped
+            if reader.is_scored:
+                expecting = (item.row for item in items())
+                scored += await score_pairs(self.router.ledger, expecting, self.scorer)
+
+        if self.race is None:
+            await ask(lambda: reader.items(drawn))
+        else:
+            raced = await run_race(run, self.race, lambda: reader.items(drawn), ask, self.seed)
+        return self.result(plan, run, run.stopped, scored=scored, raced=raced)
+
+    def _spark_task(self, plan: Plan) -> SparkTask:
+        return SparkTask(
+            run_id=plan.run_id,
+            candidates=self.candidates,
+            primary=self.primary,
+            chances=plan.chances,
+            comparator=self.comparator,
+            options=self.options,
+            repeats=self.repeats,
+            reuse=self.reuse,
+            concurrency=self.concurrency,
+        )
+
+    def _fan_out(self, plan: Plan, report: Callable[[str, CandidateTally], None]) -> FanOut:
+        return FanOut(
+            router=self.beside,
+            candidates=self.candidates,
+            run_id=plan.run_id,
+            comparator=None if self.comparator is None else (self.comparator, self.options),
+            repeats=self.repeats,
+            concurrency=self.concurrency,
+            reuse=self.reuse,
+            report=report,
+            began=self.beside.clock.now(),
+        )
+
+    def result(
+        self,
+        plan: Plan,
+        run: FanOut | SparkRun | None,
+        stopped: str | None,
+        *,
+        repeats: int | None = None,
+        scored: int = 0,
+        raced: RaceRun | None = None,
+    ) -> ReplayRun:
+        """What came of it; without a `run`, of what was only planned."""
+        rows = sum(plan.drawn.values())
+
+        def result(name: str) -> CandidateResult:
+            tally = run.tallies[name] if run is not None else CandidateTally()
+            return CandidateResult(
+                name=name,
+                wanted=(rows if raced is None else raced.rows[name])
+                * (self.repeats if repeats is None else repeats),
+                answered=tally.answered,
+                failed=tally.failed,
+                skipped=tally.skipped,
+                reused=tally.reused,
+                cost_usd=tally.cost_usd,
+                unknown_usd=tally.unknown_usd,
+                stopped=tally.stopped,
+            )
+
+        return ReplayRun(
+            run_id=plan.run_id,
+            plan=plan,
+            candidates=tuple(result(one.name) for one in self.candidates),
+            primary_usd=run.primary.cost_usd if run is not None else 0.0,
+            stopped=stopped,
+            problems=run.problems.lines(_TOLD) if run is not None else (),
+            scored_pairs=scored,
+            race=None if raced is None else raced.result,
+            ledger=self.router.ledger,
+        )
 
 
 def _session(spark: Any, rows: Any, router: Router, *, is_here: bool) -> Any:
@@ -230,17 +326,18 @@ def _race_plan(race: RacePlan | bool) -> RacePlan | None:
     return RacePlan() if race is True else instance("race", race, RacePlan, "True, or a RacePlan")
 
 
-def _check_batch(router: Router) -> None:
-    """Raise `ConfigError` where answers by the batch could not be used."""
+def _check(
+    router: Router, candidates: tuple[Candidate, ...], primary: str, run_id: str | None, *, batch: bool
+) -> None:
+    """Raise `ConfigError` for a primary or a name that is none, and where batches could not be used."""
     content = router.settings.ledger.content
-    if content != "full":
+    if batch and content != "full":
         raise ConfigError(
             f"batch=True with ledger.content={content!r}: what comes back by the batch is compared out of "
             "the ledger, so its texts must be kept; ask without a batch"
         )
-
-
-def _check(primary: str, run_id: str | None) -> None:
+    for one in candidates if batch else ():
+        check_takes_batches(one.alias, one.model(router.settings))
     if not isinstance(primary, str) or primary not in ("logged", "call"):
         raise ConfigError(f"primary={primary!r}: choose 'logged' (the rows' own answers) or 'call'")
     if run_id is not None and (
@@ -249,42 +346,3 @@ def _check(primary: str, run_id: str | None) -> None:
         raise ConfigError(
             f"run_id={str(run_id)[:60]!r}: a text of 1 to {_LONGEST_RUN_ID} printable characters"
         )
-
-
-def _result(
-    plan: Plan,
-    run: FanOut | SparkRun | None,
-    candidates: tuple[Candidate, ...],
-    repeats: int,
-    router: Router,
-    stopped: str | None,
-    scored: int = 0,
-    raced: RaceRun | None = None,
-) -> ReplayRun:
-    rows = sum(plan.drawn.values())
-
-    def result(name: str) -> CandidateResult:
-        tally = run.tallies[name] if run is not None else CandidateTally()
-        return CandidateResult(
-            name=name,
-            wanted=(rows if raced is None else raced.rows[name]) * repeats,
-            answered=tally.answered,
-            failed=tally.failed,
-            skipped=tally.skipped,
-            reused=tally.reused,
-            cost_usd=tally.cost_usd,
-            unknown_usd=tally.unknown_usd,
-            stopped=tally.stopped,
-        )
-
-    return ReplayRun(
-        run_id=plan.run_id,
-        plan=plan,
-        candidates=tuple(result(one.name) for one in candidates),
-        primary_usd=run.primary.cost_usd if run is not None else 0.0,
-        stopped=stopped,
-        problems=run.problems.lines(_TOLD) if run is not None else (),
-        scored_pairs=scored,
-        race=None if raced is None else raced.result,
-        ledger=router.ledger,
-    )
