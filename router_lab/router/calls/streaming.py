@@ -183,16 +183,7 @@ async def stream_attempt(
                     yield settled.text
     except (ProviderError, ContextOverflowError, ResponseParseError) as error:
         heed_headers(error, headers, attempts.now())
-        if isinstance(error, ProviderError) and (on_the_wire or error.kind == "cut_stream"):
-            settled = settlement.from_transport_error(error, usage=decoder.usage, text="".join(text))
-        else:
-            settled = settlement.from_broken_answer(
-                error,
-                decoder.usage,
-                "".join(text),
-                ended=decoder.is_final or decoder.is_whole,
-                status=decoder.status,
-            )
+        settled = _broken(error, decoder, "".join(text), on_the_wire=on_the_wire)
     except BaseException as error:
         abandoned = isinstance(error, GeneratorExit) or opened.is_closing()
         await attempts.settle(
@@ -204,6 +195,21 @@ async def stream_attempt(
     if settled.error is not None:
         raise settled.error
     yield settled
+
+
+def _broken(
+    error: ProviderError | ContextOverflowError | ResponseParseError,
+    decoder: Decoder,
+    text: str,
+    *,
+    on_the_wire: bool,
+) -> Settlement:
+    """What an answer that broke off, or was none, came to."""
+    if isinstance(error, ProviderError) and (on_the_wire or error.kind == "cut_stream"):
+        return settlement.from_transport_error(error, usage=decoder.usage, text=text)
+    return settlement.from_broken_answer(
+        error, decoder.usage, text, ended=decoder.is_final or decoder.is_whole, status=decoder.status
+    )
 
 
 async def _until_its_end(response: StreamResponse, decoder: Decoder) -> AsyncGenerator[bytes | None, None]:
