@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from itertools import count
 from weakref import WeakMethod
 
 Method = Callable[[], None]
@@ -13,20 +14,19 @@ class WeakMethods:
     """Methods to be called while somebody else keeps their objects, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._known: dict[WeakMethod[Method], None] = {}
+        self._known: dict[int, WeakMethod[Method]] = {}
+        self._number = count()  # their objects may be equal, and need not be hashable
 
     def add(self, method: Method) -> None:
         """Know one more, a bound method; what is gone is forgotten."""
-        self._known[WeakMethod(method, self._forget)] = None
+        number = next(self._number)
+        self._known[number] = WeakMethod(method, lambda _: self._known.pop(number, None))
 
     def call(self) -> None:
         """Call each. None may raise."""
-        for known in list(self._known):
+        for known in list(self._known.values()):
             if (method := known()) is not None:
                 method()
-
-    def _forget(self, gone: WeakMethod[Method]) -> None:
-        self._known.pop(gone, None)
 
 
 _renewals = WeakMethods()

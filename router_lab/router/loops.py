@@ -145,8 +145,9 @@ class LoopThread:
 
     def _start(self) -> asyncio.AbstractEventLoop:
         if not self._registered:
-            # Interpreter exit joins the thread before `atexit` runs, so `atexit` would come too late. No
-            # public way does better: a portal of `anyio.from_thread` nobody ended is waited for for ever.
+            # No public way does as well. `atexit`, and the end of the main thread, which another thread can
+            # wait for, come after executors are shut, so that work in flight can no longer look up a host;
+            # a portal of `anyio.from_thread` that nobody has ended is waited for for ever.
             threading._register_atexit(_stop_at_exit, weakref.ref(self))  # type: ignore[attr-defined]
             self._registered = True
         loop = asyncio.new_event_loop()
