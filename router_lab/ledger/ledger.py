@@ -1,4 +1,15 @@
-"""`Ledger`: the one object users and the router hold. Each job lives in its own module."""
+"""`Ledger`: the one object users and the router hold. Where each of its jobs is done:
+
+what the router writes       accounts.py, batches.py; values.py and content.py say in what form
+durable rows, budgets        journal/ (writer.py: one thread; operations.py, budget_counters.py, file.py)
+the switch                   switch.py, journal/switch_store.py
+Parquet files                sealed/ (seal.py, rewrite.py), begun by housekeeping.py
+rows and tables read back    reading/ (reader.py, tables.py, spend.py), follow.py, status.py
+scores                       scores.py
+logs, bills and files        exchange/ (imports/, reconcile.py, score_import.py, exporting.py)
+is all of it in order        verify/
+folders, buckets and locks   disk/, shared with the writer and the reader in core.py
+"""
 
 from __future__ import annotations
 
