@@ -66,7 +66,7 @@ class Calls:
         self._transport = transport
         self._alerts = alerts
         self._clock = clock
-        self._routes = RouteTable(settings)
+        self.route = RouteTable(settings).resolve  # where calls of a task type go
         self.targets = build_targets(settings)
         dialects = Dialects()
         self.attempts = Attempts(
@@ -96,10 +96,6 @@ class Calls:
             self._playback = Playback(
                 recording, self.targets, ledger.accounts, secrets, clock, shows_content=shows_content
             )
-
-    def route(self, task_type: str) -> Route:
-        """Where calls of a task type go. Raises `RoutingError`."""
-        return self._routes.resolve(task_type)
 
     def model(self, task_type: str) -> str:
         """The name of the model that a task type is routed to. Raises `RoutingError`."""

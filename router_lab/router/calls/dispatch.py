@@ -95,7 +95,7 @@ class Dispatch:
     async def _at(
         self, job: Job, target: Target, send: Send[T], stream: bool, is_last: bool, failed: dict[str, None]
     ) -> T:
-        breaker = self._breakers.of(target.breaker_key)
+        breaker = self._breakers.of(target.settings.server)
         schedule = RetrySchedule(getattr(self._retry.policies, job.route.policy), self._rng)
         plan = self._attempts.plan(job, target, stream=stream)
         plan.check_window()

@@ -47,11 +47,6 @@ class Target:
     dialect: Dialect
 
     @property
-    def breaker_key(self) -> str:
-        """Provider and server: two servers of one kind fail independently."""
-        return self.settings.server
-
-    @property
     def model_key(self) -> str:
         """What calibration is keyed by: the same model has the same tokenizer on every server."""
         return f"{self.settings.provider}/{self.settings.model}"
