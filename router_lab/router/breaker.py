@@ -27,7 +27,7 @@ State = Literal["closed", "open", "half-open"]
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class BreakerChange:
     """Something about a breaker that a person should hear of, once."""
 
     kind: Literal["breaker_opened", "breaker_closed", "breaker_short_circuit"]
@@ -35,7 +35,7 @@ class Change:
     message: str
 
 
-OnChange = Callable[[Change], None]
+OnChange = Callable[[BreakerChange], None]
 
 
 class Admission:
@@ -128,7 +128,7 @@ class CircuitBreaker:
             retry_at=self.retry_at,
         )
         if tell:
-            self._on_change(Change("breaker_short_circuit", self.key, str(error)))
+            self._on_change(BreakerChange("breaker_short_circuit", self.key, str(error)))
         raise error
 
     def _succeeded(self, probe: bool) -> None:
@@ -139,7 +139,9 @@ class CircuitBreaker:
             self._opened_at = None
             self._told_short_circuit = False
             self._failures.clear()
-        self._on_change(Change("breaker_closed", self.key, f"{self.key} answers again; its breaker closed"))
+        self._on_change(
+            BreakerChange("breaker_closed", self.key, f"{self.key} answers again; its breaker closed")
+        )
 
     def _failed(self, probe: bool) -> None:
         with self._lock:
@@ -161,7 +163,7 @@ class CircuitBreaker:
             else f"{self.key}: {self._settings.failure_threshold} failures within "
             f"{self._settings.window_s:g} s; its breaker opened for {self._settings.recovery_s:g} s"
         )
-        self._on_change(Change("breaker_opened", self.key, message))
+        self._on_change(BreakerChange("breaker_opened", self.key, message))
 
     def _released(self, probe: bool) -> None:
         if probe:

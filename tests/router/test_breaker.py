@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from manual_clock import ManualClock
 from router_lab.errors import CircuitOpenError
-from router_lab.router.breaker import Admission, Breakers, Change, CircuitBreaker
+from router_lab.router.breaker import Admission, BreakerChange, Breakers, CircuitBreaker
 from router_lab.settings.models import BreakerSettings
 
 
@@ -30,7 +30,7 @@ def fail(breaker: CircuitBreaker, times: int) -> None:
         breaker.admit().fail()
 
 
-def kinds(told: list[Change]) -> list[str]:
+def kinds(told: list[BreakerChange]) -> list[str]:
     return [change.kind for change in told]
 
 

@@ -14,7 +14,7 @@ from router_lab.router.attempts.job import AttemptPlan, Job
 from router_lab.router.attempts.settlement import Settlement
 from router_lab.router.attempts.tokens import Calibrator
 from router_lab.router.attempts.windows import Windows
-from router_lab.router.breaker import Admission, Breakers, Change
+from router_lab.router.breaker import Admission, BreakerChange, Breakers
 from router_lab.router.budgets import Budgets
 from router_lab.router.calls.dispatch import Dispatch
 from router_lab.router.calls.streaming import OpenStream, Piece, first_piece
@@ -183,5 +183,5 @@ class Calls:
         """Whether a stored attempt asked the model of `alias` what this job asks it."""
         return is_asked(row, job, self.targets[alias])
 
-    def _breaker_changed(self, change: Change) -> None:
+    def _breaker_changed(self, change: BreakerChange) -> None:
         self._alerts.send(change.kind, change.key, change.message)
