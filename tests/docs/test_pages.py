@@ -26,7 +26,7 @@ from router_lab.docs.public_names import Name, modules, public_names
 from router_lab.ledger.schema import TABLES
 from router_lab.presets import PRESETS
 from router_lab.reference import yaml_keys
-from router_lab.router.breaker import Change
+from router_lab.router.breaker import BreakerChange
 from router_lab.router.comparators.compare import built_in
 from router_lab.router.shadows.misconfiguration import Role
 from router_lab.steering import Action
@@ -199,7 +199,7 @@ def sent_alerts() -> Iterator[str]:
                 end = kind.values[-1]
                 assert isinstance(end, ast.Constant) and isinstance(kind.values[0], ast.FormattedValue)
                 yield from (f"{role}{end.value}" for role in get_args(Role))
-    yield from get_args(get_type_hints(Change)["kind"])
+    yield from get_args(get_type_hints(BreakerChange)["kind"])
     yield from (f"monitor_{kind}" for kind in get_args(get_type_hints(Action)["kind"]))
 
 
