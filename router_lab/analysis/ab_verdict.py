@@ -37,6 +37,7 @@ from router_lab.analysis.evidence.population import replayed
 from router_lab.analysis.evidence.quality import (
     REFUSALS,
     Finding,
+    allows_more_failures,
     inspect,
     led_by_failures,
     markable_pairs,
@@ -246,22 +247,14 @@ def _of_looks(record: Mapping[str, Any], alpha: float) -> list[str]:
 
 
 def _of_margin(record: Mapping[str, Any], margin: float, plan: Watch | None) -> list[str]:
-    """That the margin is another than the one planned, or wider than all that the primary fails at."""
-    told, limit = [], points(margin, signed=False)
-    if plan is not None and plan.basis == record["basis"] and plan.margin < margin:
-        before = points(plan.margin, signed=False)
-        told.append(
-            f"the margin of {limit} points is wider than the {before} planned on {plan.at:%Y-%m-%d}: one "
-            "chosen after looking proves nothing"
-        )
-    fails = 1 - record.get("primary_mean", float("nan"))
-    is_worth = record["basis"] == "scores" and record["says_worth"]
-    if is_worth and margin > fails:
-        told.append(
-            f"the margin of {limit} points is larger than all that the primary fails at, "
-            f"{points(fails, signed=False)} points: a shadow that fails twice as often may pass"
-        )
-    return told
+    """That the margin is wider than the one planned."""
+    if plan is None or plan.basis != record["basis"] or plan.margin >= margin:
+        return []
+    limit, before = points(margin, signed=False), points(plan.margin, signed=False)
+    return [
+        f"the margin of {limit} points is wider than the {before} planned on {plan.at:%Y-%m-%d}: one "
+        "chosen after looking proves nothing"
+    ]
 
 
 def _judge_group(
@@ -283,7 +276,6 @@ def _judge_group(
         "reason": "; ".join(one.message for one in refusals),
         "basis": found.basis,
         "whose": found.whose,
-        "says_worth": not (found.is_comparative or found.similarity),
         "estimand": _estimand(found),
         "pairs": len(evidence),
         "of_pairs": found.of,
@@ -319,6 +311,8 @@ def _judge_group(
         "evidence": alone,
         **cost_and_latency(usable, labels, weights, alpha),
     }
+    told = allows_more_failures(found, margin, record["primary_mean"])
+    record["warnings"] = "; ".join(filter(None, [record["warnings"], told]))
     if not found.is_quality:
         needed = scores_to_settle(1 + min(mean.mean, 0.0), margin, alpha, markable_pairs(usable))
         record["scores_needed"] = 0.0 if led_by_failures(usable) else needed

@@ -7,7 +7,7 @@ import pytest
 from pair_frames import agreeing, pairs_frame
 from watched_pairs import apply, pairs, write
 
-from router_lab.analysis import ExitPlan, ab
+from router_lab.analysis import ExitPlan, ab, monitor
 from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
 
@@ -17,10 +17,22 @@ def test_a_loss_is_under_the_margin_on_average_and_the_answer_is_for_one_look():
     assert "A/B, for one look" in said and "is on average under 5.0 points" in said
 
 
-@pytest.mark.parametrize(("primary", "is_told"), [(0.98, True), (0.90, False)])
-def test_a_margin_larger_than_the_primarys_own_failures_is_told(primary, is_told):
+@pytest.mark.parametrize(
+    ("primary", "told"),
+    [
+        (0.98, "larger than all that the primary fails at, 2.0 points: a shadow that fails twice as often"),
+        (
+            1.00,
+            "larger than all that the primary fails at, 0.0 points: a shadow that fails where it never does",
+        ),
+        (0.90, ""),
+    ],
+)
+def test_a_margin_larger_than_the_primarys_own_failures_is_told(primary, told):
+    """By the A/B, and by the exit, whose verdict is at a margin too."""
     scored = pairs_frame(np.ones(300), primary_score=agreeing(primary, 300), shadow_score=agreeing(0.97, 300))
-    assert ("larger than all that the primary fails at, 2.0" in repr(ab(scored))) is is_told
+    for said in (repr(ab(scored)), repr(monitor(scored))):
+        assert (told in said) if told else ("larger than all" not in said)
 
 
 @pytest.mark.few(1)

@@ -15,7 +15,7 @@ from router_lab.analysis.evidence.prompts import varies
 from router_lab.analysis.evidence.row_selection import distinct_values, rows_where, used_as
 from router_lab.counted import counted
 from router_lab.defaults import MARGIN, SIMILARITIES
-from router_lab.shown.wording import UNSTORED, percent, plain, plain_text
+from router_lab.shown.wording import UNSTORED, percent, plain, plain_text, points
 
 REFUSALS = (
     "too_few_clusters",
@@ -51,6 +51,8 @@ MOST_UNUSABLE = 0.02
 MOST_MISCONFIGURED = 0.05
 MOST_DROPPED = 0.20
 MANY_BOTH_WRONG = 0.20
+# A primary that fails at less than this share, as it is shown, never fails.
+_NEVER = 0.0005
 # An answer scored below this is wrong rather than right.
 _HALF_RIGHT = 0.5
 
@@ -113,6 +115,20 @@ def inspect(group: pd.DataFrame, found: Evidence, cluster: str | None) -> list[F
         *_mixtures(found),
         *_sampling(found),
     ]
+
+
+def allows_more_failures(found: Evidence, margin: float, primary_mean: float) -> str:
+    """That a margin is larger than all that the primary, of this mean score, fails at; else empty."""
+    fails = 1 - primary_mean
+    says_worth = found.basis == "scores" and not (found.is_comparative or found.similarity)
+    if not says_worth or not margin > fails:
+        return ""
+    limit, told = points(margin, signed=False), points(fails, signed=False)
+    often = "twice as often" if fails > _NEVER else "where it never does"
+    return (
+        f"the margin of {limit} points is larger than all that the primary fails at, {told} points: "
+        f"a shadow that fails {often} may pass"
+    )
 
 
 def markable_pairs(rows: pd.DataFrame) -> int:

@@ -34,6 +34,7 @@ from router_lab.analysis.evidence.prompts import settled, take_turns
 from router_lab.analysis.evidence.quality import (
     ROWS_OWN,
     SEVERAL,
+    allows_more_failures,
     inspect,
     led_by_failures,
     markable_pairs,
@@ -161,6 +162,7 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
         never_compared(before, judged),
         cycle,
         near,
+        _of_margin(found, watch.margin, first, weights),
     )
     return Run(
         task_type=name,
@@ -190,6 +192,13 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
         **equal_and_badly_off(first, pd.Series(weights, first.index)),
         waits=why_waiting(span_days(first), watch.at_least_days or 0.0, cycle, near, watch.cluster),
     )
+
+
+def _of_margin(found: Evidence, margin: float, first: pd.DataFrame, weights: Floats) -> str:
+    """That the margin is larger than what the primary fails at on these distinct inputs."""
+    if "reference_score" not in first or not weights.sum() > 0:
+        return ""
+    return allows_more_failures(found, margin, float(np.average(first["reference_score"], weights=weights)))
 
 
 def _helped(

@@ -171,3 +171,16 @@ def test_the_forecast_of_another_margin_names_it(tmp_path):
     tables = as_ledger(tmp_path, at_the_margin_by_calls())
     card = rl.verdict(tables, plan=analysis.ExitPlan(), margin=0.02, now=NOW).of("repeats")
     assert "more distinct inputs would settle it at its own 5.0 points" in card.comparing
+
+
+def test_what_settles_one_look_but_not_the_exit_says_so(tmp_path):
+    """The exit is at its cap; the pairs that the A/B still asks for are for a single look."""
+    tables = as_ledger(tmp_path, pairs_frame(agreeing(0.96, 60), "capped"))
+    capped, going_on = (
+        rl.verdict(tables, plan=analysis.ExitPlan(max_inputs=most), now=NOW).of("capped")
+        for most in (60, 9_000)
+    )
+    assert (capped.verdict, capped.outcome) == ("inconclusive", "futile")
+    once = "would settle it at the accepted 5.0 points in one look, though not for the exit"
+    assert once in capped.missing and "reached the cap of 60" in capped.comparing
+    assert once not in going_on.missing and "would settle it at the accepted 5.0 points" in going_on.missing
