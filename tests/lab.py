@@ -43,7 +43,8 @@ class Lab:
     def router(self, routing: str, more: str = FAST, **options: Any) -> Router:
         """A router with `MODELS`, the given `routing:` section and further sections."""
         parsed = settings.parse(f"{MODELS}\n{routing}\n{more}")
-        return Router(sim.pointed_at(parsed, self.server.url), ledger=self.ledger, seed=0, **options)
+        given = {"ledger": self.ledger, "seed": 0, **options}
+        return Router(sim.pointed_at(parsed, self.server.url), **given)
 
     @property
     def attempts(self) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sqlite3
 import subprocess
@@ -23,6 +22,7 @@ from ledger_rows import NOON, alert, answered, lost, make_call, settings
 from router_lab.ledger import Ledger
 from router_lab.ledger.journal import calibration
 from router_lab.records import BudgetLine
+from waiting import until
 
 FIXTURES = Path(__file__).parent / "fixtures"
 LINES = [BudgetLine("daily", "2026-11-22", 10.0), BudgetLine("monthly", "2026-11", None)]
@@ -76,9 +76,7 @@ async def test_sealing_happens_by_itself_by_age_and_by_size(tmp_path: Path) -> N
             ledger.accounts.configure(settings(ledger=chosen))
             for _ in range(4):
                 await make_call(ledger, started_at=datetime.now(UTC))
-            async with asyncio.timeout(60):
-                while ledger.status().tables[0].sealed_rows < 4:
-                    await asyncio.sleep(0.05)
+            await until(lambda: ledger.status().tables[0].sealed_rows == 4)
 
 
 async def test_trouble_in_the_background_is_reported_once_and_mended(tmp_path: Path) -> None:
@@ -86,15 +84,11 @@ async def test_trouble_in_the_background_is_reported_once_and_mended(tmp_path: P
         (tmp_path / "attempts").write_text("in the way")
         ledger.accounts.configure(settings(ledger={"seal_seconds": 0.1}))
         await make_call(ledger)
-        async with asyncio.timeout(60):
-            while not ledger.status().problem:
-                await asyncio.sleep(0.05)
+        await until(lambda: ledger.status().problem)
         assert "attempts" in ledger.status().problem
         assert ledger.alerts()["kind"].tolist() == ["ledger_housekeeping"]
         (tmp_path / "attempts").unlink()
-        async with asyncio.timeout(60):
-            while ledger.status().problem:
-                await asyncio.sleep(0.05)
+        await until(lambda: not ledger.status().problem)
         assert len(ledger.attempts()) == 1
 
 
@@ -146,17 +140,25 @@ async def test_journal_rows_of_an_older_version_are_filled(tmp_path: Path) -> No
 
 
 @pytest.mark.few(1)
-@pytest.mark.parametrize("moment", ["sealed_storage.LocalFiles.publish", "seal._finish"])
+@pytest.mark.parametrize("moment", ["before the file has its name", "after its folders were flushed"])
 async def test_a_seal_that_was_killed_midway_is_finished(tmp_path: Path, moment: str) -> None:
     """With its batch put aside, then with its files there too; the crash test meets these only by chance."""
     script = """
-        import os, sys
+        import os, stat, sys
         from router_lab.ledger import Ledger
-        from router_lab.ledger.disk import sealed_storage
-        from router_lab.ledger.sealed import seal
-        *place, name = sys.argv[2].split(".")
-        owner = sealed_storage.LocalFiles if place[0] == "sealed_storage" else seal
-        setattr(owner, name, lambda *_: os._exit(7))
+        really, folders = os.fsync, []
+
+        def killed_after_the_third_folder(descriptor):
+            really(descriptor)
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                folders.append(descriptor)
+            if len(folders) == 3:
+                os._exit(7)
+
+        if sys.argv[2].startswith("before"):
+            os.replace = lambda *_: os._exit(7)
+        else:
+            os.fsync = killed_after_the_third_folder
         Ledger(sys.argv[1]).seal()
     """
     with Ledger(tmp_path) as ledger:

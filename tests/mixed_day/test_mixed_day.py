@@ -27,6 +27,7 @@ import pytest
 from lab import FAST, MODELS
 from router_lab import Ledger, sim
 from router_lab.sim.faults import RandomFaults
+from waiting import wait_until, work_for
 
 SECONDS = float(os.environ.get("MIXED_DAY_SECONDS", "1800"))
 OUT = Path(__file__).parents[2] / "out"
@@ -137,13 +138,14 @@ def running(workers: list[Worker]) -> Iterator[None]:
 
 def live_through(workers: list[Worker], offset: Path, folder: Path) -> list[dict[str, float]]:
     """Harm the workers but the first, and sample that one, each second."""
-    while sum(entry["action"] == "complete" for entry in workers[0].entries()) < 10:
-        time.sleep(0.5)
+    wait_until(
+        lambda: sum(entry["action"] == "complete" for entry in workers[0].entries()) >= 10, within_s=600
+    )
     random, samples, end = Random(7), [], time.monotonic() + SECONDS
     second = 0
     while time.monotonic() < end:
         second += 1
-        time.sleep(1)
+        work_for(1)
         assert workers[0].process.poll() is None, workers[0].entries()[-1]
         samples.append(sample(workers[0].process.pid, folder))
         if second % 4 == 0:
@@ -159,12 +161,12 @@ def do_harm(random: Random, worker: Worker, offset: Path) -> None:
             worker.start()
         elif harm == "stop":
             os.kill(pid, signal.SIGSTOP)
-            time.sleep(random.uniform(0.2, 3))
+            work_for(random.uniform(0.2, 3))
             os.kill(pid, signal.SIGCONT)
         elif harm == "full disk":
             before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (random.choice([0, 100_000]), before[1]))
-            time.sleep(random.uniform(0.2, 2))
+            work_for(random.uniform(0.2, 2))
             resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
         else:
             offset.write_text(str(random.choice(STEPS)))

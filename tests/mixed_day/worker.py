@@ -21,6 +21,7 @@ from typing import Any
 
 from router_lab import Ledger, Router, RouterLabError, panels, recompare, settings, sim
 from router_lab.replay import replay
+from waiting import works_for
 
 Action = Callable[[], Awaitable[object]]
 # Rows of earlier years, of which there are none: what is done to them costs the same.
@@ -123,7 +124,7 @@ async def main(folder: Path, config: str, url: str, offset: Path, log: Any, seed
             ledger.close()
         except RouterLabError as error:
             tell(log, "open", 0.0, error)
-            await asyncio.sleep(0.2)
+            await works_for(0.2)  # as whoever starts a process again
 
 
 async def work(day: Day, ended: threading.Event, log: Any) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import ibis
@@ -133,13 +133,17 @@ def test_every_control_is_labelled_and_the_static_form_has_table_and_picture(
     assert len(repr(panel)) < 110
 
 
-def test_a_ledger_that_breaks_shows_its_error(written: rl.Ledger, tmp_path: Path) -> None:
-    panel = SpendPanel(written)
+def test_a_ledger_that_breaks_shows_its_error(written: rl.Ledger) -> None:
+    gone = threading.Event()
 
-    def broken() -> Any:
-        raise OSError("the disk is gone <b>")
+    class OnADisk(rl.Ledger):
+        def tables(self, backend: str = "duckdb", connection: Any = None) -> Any:
+            if gone.is_set():
+                raise OSError("the disk is gone <b>")
+            return super().tables(backend, connection)
 
-    panel._open = broken
+    panel = SpendPanel(OnADisk(written.name))
+    gone.set()
     panel.again.click()
     assert "Problem: OSError: the disk is gone &lt;b&gt;" in panel.status
     assert "attempts" in repr(panel)

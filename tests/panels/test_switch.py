@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from router_lab.panels import SwitchPanel
 from router_lab.panels.shadow_cost import DailyCost, daily_cost, shadow_rates
 from router_lab.records import Comparison
 from router_lab.settings import parse
+from waiting import until
 
 
 @pytest.fixture
@@ -258,14 +260,16 @@ async def test_a_running_router_shows_its_breakers(ledger: rl.Ledger) -> None:
 
 async def test_it_reads_on_another_thread_while_it_follows(ledger: rl.Ledger) -> None:
     """The event loop goes on while the panel reads: the reading waits for the loop here."""
-    panel = SwitchPanel(ledger)
-    loop, read = asyncio.get_running_loop(), panel._read
+    loop, follows = asyncio.get_running_loop(), threading.Event()
 
-    def slow() -> Any:
-        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result(timeout=30)
-        return read()
+    class Slow(rl.Ledger):
+        def tables(self, backend: str = "duckdb", connection: Any = None) -> Any:
+            if follows.is_set():
+                asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result(timeout=30)
+            return super().tables(backend, connection)
 
-    panel._read = slow  # type: ignore[method-assign]
+    panel = SwitchPanel(Slow(ledger.name))
+    follows.set()
     drawn = asyncio.Event()
     panel._state.observe(lambda _: drawn.set(), names="value")
     ledger.switch.on(reason="seen meanwhile")
@@ -300,9 +304,7 @@ async def test_what_another_process_spends_shows_by_itself_likely_and_at_most(
     rows = str(Path(__file__).parents[1] / "ledger")
     command = [sys.executable, "-c", _SHADOWING, str(tmp_path / "ledger"), rows]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        async with asyncio.timeout(60):
-            while not panel._now.live.spending:
-                await asyncio.sleep(0.05)
+        await until(lambda: panel._now.live.spending)
         other.communicate("")
     panel.stop()
     (spent,) = panel._now.live.spending

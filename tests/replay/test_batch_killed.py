@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import router_lab as rl
 from batch_clock import Days
 from lab import Lab, laboratory
 from replay_folder import PRICES, write_config, write_log
+from waiting import wait_until
 
 ROWS = 40
 MADE = {"cheap": "POST /v1/messages/batches", "other": "POST /v1/batches"}
@@ -34,10 +34,8 @@ def command(folder: Path, *words: str) -> list[str]:
 def killed(folder: Path, alias: str, when: Callable[[], bool]) -> None:
     words = ["replay", str(folder / "log.jsonl"), "--candidate", alias, "--batch", "--yes"]
     running = subprocess.Popen(command(folder, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 90
-    while not when():
-        assert time.monotonic() < deadline and running.poll() is None, running.communicate()
-        time.sleep(0.005)
+    wait_until(lambda: when() or running.poll() is not None, within_s=90)
+    assert running.poll() is None, running.communicate()
     running.send_signal(signal.SIGKILL)
     running.communicate()
 

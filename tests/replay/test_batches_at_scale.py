@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import router_lab as rl
 from batch_clock import Days
 from lab import Lab, laboratory
 from replay_folder import PRICES, write_config, write_log
+from waiting import wait_until
 
 CANDIDATES = ("cheap", "cheap,temperature=0.5", "other")
 A_DAY_S = 90_000
@@ -38,10 +38,9 @@ def started(folder: Path) -> subprocess.Popen[str]:
 
 
 def killed(folder: Path, when: Callable[[], bool]) -> None:
-    running, deadline = started(folder), time.monotonic() + 1200
-    while not when():
-        assert time.monotonic() < deadline and running.poll() is None, running.communicate()
-        time.sleep(0.02)
+    running = started(folder)
+    wait_until(lambda: when() or running.poll() is not None, within_s=1200)
+    assert running.poll() is None, running.communicate()
     running.send_signal(signal.SIGKILL)
     running.communicate()
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from lab import Lab, laboratory
 from replay_folder import AT_ONCE, PRICES, write_config, write_log
 from router_lab import sim
 from router_lab.sim.log import bill
+from waiting import wait_until
 
 ROWS = 90
 
@@ -37,13 +36,6 @@ def killed_after(folder: Path, lab: Lab, requests: int) -> None:
     wait_until(lambda: len(lab.served) >= before + requests or running.poll() is not None)
     running.send_signal(signal.SIGKILL)
     running.communicate()
-
-
-def wait_until(done: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)
 
 
 @pytest.mark.timeout(120)

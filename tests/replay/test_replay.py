@@ -22,6 +22,7 @@ from router_lab.ledger import Ledger
 from router_lab.replay import replay
 from router_lab.replay.dataset_rows import read_rows
 from router_lab.sim import Fault
+from waiting import until
 
 ROUTING = """
 routing:
@@ -378,8 +379,7 @@ async def test_cancelling_leaves_rows_and_a_later_run_goes_on(lab: Lab) -> None:
     async with lab.router(ROUTING) as router:
         running = asyncio.create_task(replay(router, ROWS, concurrency=4, progress=progress))
         await progressed.wait()
-        while len(lab.served) < 8:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(lab.served) >= 8)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running

@@ -24,6 +24,7 @@ from replay_folder import AT_ONCE, PRICES, write_config
 from router_lab import Ledger
 from router_lab.cli.processes import serving
 from router_lab.sim.log import ServedRequest, bill
+from waiting import wait_until
 
 CANDIDATES = ("cheap", "cheap,temperature=0.5", "other")
 KILLS = 5
@@ -52,10 +53,9 @@ class Trial:
 
     def killed_at(self, requests: int) -> None:
         """Begin, and kill when so many requests have reached the simulator in all."""
-        running, deadline = self.started(), time.monotonic() + 900
-        while running.poll() is None and len(self.served()) < requests:
-            assert time.monotonic() < deadline, "it did not get that far"
-            time.sleep(1.0)
+        running = self.started()
+        reached = lambda: running.poll() is not None or len(self.served()) >= requests  # noqa: E731
+        wait_until(reached, within_s=900, every_s=1.0)
         assert running.poll() is None, running.communicate()
         running.send_signal(signal.SIGKILL)
         running.communicate()

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +19,10 @@ from lab import Lab, laboratory
 from replay_folder import AT_ONCE, CONFIG, PRICES, write_config, write_log
 from router_lab.errors import ConfigError
 from router_lab.sim.log import bill
+from waiting import wait_until
 
 ROWS = 60
+SLOW_S = 240  # Java begins, too
 pytestmark = pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning")
 
 
@@ -121,13 +122,6 @@ async def test_what_no_executor_can_be_given_is_named(tmp_path: Path) -> None:
                 await rl.replay(router, rows(), candidates=["cheap"], spark=object(), race=True)
 
 
-def wait_until(done: Callable[[], bool], seconds: float = 240.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-
-
 def below(parent: int) -> list[tuple[int, str]]:
     """The processes that a process of ours has begun, and those these have, with their command lines."""
     found = []
@@ -168,7 +162,7 @@ def started(folder: Path, master: str, *, start_new_session: bool = False) -> su
 def killed_meanwhile(folder: Path, lab: Lab, master: str, victims: Callable[[int], list[int]]) -> None:
     """Run it, kill one of `victims` when a part is answered, and check what there is in the end."""
     running = started(folder, master)
-    wait_until(lambda: len(lab.served) >= 15 or running.poll() is not None)
+    wait_until(lambda: len(lab.served) >= 15 or running.poll() is not None, SLOW_S)
     assert running.poll() is None, running.communicate()
     os.kill(victims(running.pid)[0], signal.SIGKILL)
     out, err = running.communicate(timeout=300)
@@ -226,13 +220,14 @@ async def test_what_executors_answered_before_the_replay_was_killed_is_not_asked
         write_config(tmp_path, lab.server.url, AT_ONCE)
         write_log(tmp_path, ROWS)
         running = started(tmp_path, "local[2]")
-        wait_until(lambda: len(lab.served) >= 15 or running.poll() is not None)
+        wait_until(lambda: len(lab.served) >= 15 or running.poll() is not None, SLOW_S)
         assert running.poll() is None, running.communicate()
         running.send_signal(signal.SIGKILL)
         running.communicate()
         groups = tmp_path / "ledger" / "_journals"
         wait_until(
-            lambda: not any(is_at_work(int(one.name), tmp_path) for one in Path("/proc").glob("[0-9]*"))
+            lambda: not any(is_at_work(int(one.name), tmp_path) for one in Path("/proc").glob("[0-9]*")),
+            SLOW_S,
         )
         assert any(one.is_dir() for one in groups.iterdir())
         settings = rl.settings.load(tmp_path / "router.yaml")
@@ -254,14 +249,14 @@ def test_an_interrupt_ends_the_executors_cleanly_and_it_goes_on(tmp_path: Path, 
         write_config(tmp_path, lab.server.url, AT_ONCE)
         write_log(tmp_path, ROWS)
         running = started(tmp_path, "local[2]", start_new_session=True)
-        wait_until(lambda: len(lab.served) >= 15 or running.poll() is not None)
+        wait_until(lambda: len(lab.served) >= 15 or running.poll() is not None, SLOW_S)
         assert running.poll() is None, running.communicate()
         (os.killpg if of_terminal else os.kill)(running.pid, signal.SIGINT)
         out, err = running.communicate(timeout=120)
         assert running.returncode == 130 and "goes on from there" in err, out + err
         assert "Traceback" not in err, err
         assert 15 <= len(lab.served) < 2 * ROWS
-        wait_until(lambda: not below(running.pid))
+        wait_until(lambda: not below(running.pid), SLOW_S)
         assert not any(one.is_dir() for one in (tmp_path / "ledger" / "_journals").iterdir())
         assert set(lab.attempts["outcome"]) <= {"ok", "cancelled", "lost"} and lab.ledger.verify().ok
         last = started(tmp_path, "local[2]")
@@ -289,11 +284,11 @@ def cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]
 
     try:
         start("master.Master", "--port", "0")
-        wait_until(lambda: "Starting Spark master at" in log.read_text())
+        wait_until(lambda: "Starting Spark master at" in log.read_text(), SLOW_S)
         address = log.read_text().split("Starting Spark master at ")[1].split()[0]
         for _ in range(2):
             start("worker.Worker", "--cores", "1", "--memory", "600m", address)
-        wait_until(lambda: log.read_text().count("Registering worker") == 2)
+        wait_until(lambda: log.read_text().count("Registering worker") == 2, SLOW_S)
         yield address, running[1:]
     finally:
         for one in running:

@@ -18,12 +18,15 @@ import pytest
 from lab import FAST, MODELS, Lab
 from router_lab.sim import Fault
 
+TESTS = str(Path(__file__).parents[1])
 START = """
 import asyncio, gc, json, os, sys, threading, time, warnings
 import router_lab as rl
 from router_lab import Ledger, Router, settings, sim
 
-folder, url, config = sys.argv[1:4]
+folder, url, config, tests = sys.argv[1:5]
+sys.path.insert(0, tests)
+from waiting import comes_true, until
 given = sim.pointed_at(settings.load(config), url)
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 
@@ -41,15 +44,16 @@ def held():
     return threads(), len(os.listdir("/proc/self/fd"))
 
 
+def more_than(before):
+    "What came since, and is still there when garbage is collected."
+    gc.collect()
+    return [now - then for now, then in zip(held(), before)]
+
+
 def given_back(before, within_s=20):
     "What is left of what came since, after a while at most."
-    end = time.monotonic() + within_s
-    while True:
-        gc.collect()
-        more = [now - then for now, then in zip(held(), before)]
-        if max(more) <= 0 or time.monotonic() > end:
-            return more + [one.name for one in threading.enumerate()]
-        time.sleep(0.02)
+    comes_true(lambda: max(more_than(before)) <= 0, within_s)
+    return more_than(before) + [one.name for one in threading.enumerate()]
 
 
 def locks():
@@ -83,7 +87,7 @@ def run(lab: Lab, tmp_path: Path) -> Callable[[str], list[Any]]:
         )
         path = tmp_path / "script.py"
         path.write_text(START + dedent(body))
-        command = [sys.executable, str(path), str(lab.folder), lab.server.url, str(config)]
+        command = [sys.executable, str(path), str(lab.folder), lab.server.url, str(config), TESTS]
         done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
         assert not (done.returncode or done.stderr), done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
@@ -167,12 +171,8 @@ def test_a_router_dropped_on_a_loop_that_goes_on(lab: Lab, run: Callable[[str], 
                 router = made()
                 await router.complete("x", task_type="ask")
             del router
-            for _ in range(1000):
-                gc.collect()
-                more = [now - then for now, then in zip(held(), before)]
-                if max(more) <= 3 and not more[0]:
-                    break
-                await asyncio.sleep(0.02)
+            await until(lambda: max(more_than(before)) <= 3 and not more_than(before)[0])
+            more = more_than(before)
             say(more[0], more[1] <= 3, locks(), len(asyncio.all_tasks()))
 
         asyncio.run(main(begin()))
@@ -193,11 +193,7 @@ def test_shadows_in_flight_of_a_dropped_router(lab: Lab, run: Callable[[str], li
             await router.complete("x", task_type="ask")
             del router
             made_on_a_thread()
-            for _ in range(600):
-                gc.collect()
-                if len(asyncio.all_tasks()) == 1:
-                    return
-                await asyncio.sleep(0.02)
+            await until(lambda: gc.collect() >= 0 and len(asyncio.all_tasks()) == 1)
 
         def made_on_a_thread():
             made().complete_sync("y", task_type="ask")
@@ -316,9 +312,10 @@ def test_rows_wait_at_exit_for_another_process(lab: Lab, run: Callable[[str], li
                     Alert(alert_id=str(number), at=at, kind="k", subject="s", message="m")
                 )
 
-        hold = "import fcntl, sys, time; file = open(sys.argv[1]); fcntl.flock(file, fcntl.LOCK_EX); "
-        hold += "print(1, flush=True); time.sleep(2)"
-        holder = subprocess.Popen([sys.executable, "-c", hold, {str(lock)!r}], stdout=subprocess.PIPE)
+        hold = "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, fcntl.LOCK_EX); "
+        hold += "print(1, flush=True); sys.path.insert(0, sys.argv[2]); "
+        hold += "from waiting import work_for; work_for(2)"
+        holder = subprocess.Popen([sys.executable, "-c", hold, {str(lock)!r}, tests], stdout=subprocess.PIPE)
         holder.stdout.readline()
         asyncio.run(alert())
         """)

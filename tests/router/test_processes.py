@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab import FAST, MODELS, Lab
+from waiting import wait_until, work_for
 
 PROCESS = Path(__file__).resolve().parent.parent / "calling_process.py"
 Start = Callable[..., subprocess.Popen[str]]
@@ -110,8 +110,7 @@ def test_flipping_off_stops_another_process_within_a_second(lab: Lab, configure)
         go(busy)
         wait_until(lambda: len(lab.served_by("ollama")) >= 20)
         lab.ledger.switch.off(reason="enough")
-        flipped = time.monotonic()
-        wait_until(lambda: time.monotonic() - flipped >= 1.0)
+        work_for(1.0)  # so long the other process may take to see it
         shadows_then, primaries_then = len(lab.served_by("ollama")), len(lab.served_by("anthropic"))
         wait_until(lambda: len(lab.served_by("anthropic")) >= primaries_then + 50)
         assert len(lab.served_by("ollama")) == shadows_then
@@ -123,11 +122,3 @@ def test_flipping_off_stops_another_process_within_a_second(lab: Lab, configure)
     assert seen <= set(rows["attempt_id"])
     complete = lab.comparisons[lab.comparisons["status"] == "complete"]
     assert set(complete["shadow_attempt_id"]) <= set(rows[rows["is_shadow"]]["attempt_id"])
-
-
-def wait_until(done: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Poll until something observable is so; fails rather than hangs."""
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)

@@ -21,6 +21,7 @@ from router_lab.errors import (
 )
 from router_lab.records import Alert
 from router_lab.sim import Fault
+from waiting import until
 
 CLOUD = "routing: {ask: {model: cloud, max_tokens: 64}}"
 WITH_FALLBACK = "routing: {ask: {model: local, fallback: cloud, max_tokens: 64}}"
@@ -185,8 +186,7 @@ async def test_a_cancelled_call_leaves_an_unknown_row_with_the_reserved_cost(lab
     lab.server.app.script(["hang"])
     async with lab.router(CLOUD) as router:
         call = asyncio.create_task(router.complete("hello", task_type="ask"))
-        while not lab.served:
-            await asyncio.sleep(0.01)
+        await until(lambda: lab.served)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call

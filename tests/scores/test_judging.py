@@ -26,6 +26,7 @@ from router_lab.router.comparators.judge import SCHEMA
 from router_lab.scores.spot_checking import uncertain_more
 from router_lab.sim import Fault
 from scripted_server import anthropic, ollama, openai, scripted
+from waiting import until
 
 ROUTING = """
 routing:
@@ -170,9 +171,7 @@ async def test_a_run_that_was_killed_is_taken_up_where_it_stopped(lab: Lab, tmp_
         [Fault("ok", provider="openai", times=6), Fault("hang", provider="openai", times=None)]
     )
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(lab.folder), str(config), lab.server.url])
-    async with asyncio.timeout(60):
-        while len(lab.served_by("openai")) < 6:
-            await asyncio.sleep(0.05)
+    await until(lambda: len(lab.served_by("openai")) >= 6)
     process.kill()
     process.wait()
     kept = lab.ledger.scores()

@@ -149,7 +149,10 @@ from router_lab.ledger.switch import SwitchFlip
 ledger = Ledger(sys.argv[1])
 ledger.switch.off("quiet")
 flip = ledger.switch.on("for good") if sys.argv[2] == "lasting" else None
-SwitchFlip.__enter__ = lambda self: os.kill(os.getpid(), signal.SIGKILL)
+def kill_at_the_block(frame, event, argument):
+    if event == "call" and frame.f_code is SwitchFlip.__enter__.__code__:
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.setprofile(kill_at_the_block)
 if sys.argv[2] == "lasting":
     os.kill(os.getpid(), signal.SIGKILL)
 elif sys.argv[2] == "named":

@@ -22,6 +22,7 @@ from router_lab.router.attempts.windows import (
     true_window,
 )
 from router_lab.settings.models import ModelSettings
+from waiting import until
 
 
 @dataclass
@@ -150,8 +151,7 @@ async def test_a_cancelled_reader_leaves_the_others_unharmed(ollama: Ollama, get
     ollama.hang = True
     windows = Windows(get_json, timeout_s=30)
     reading = asyncio.create_task(windows.read(ollama.model()))
-    while not ollama.asked["/api/ps"] or not ollama.asked["/api/version"]:
-        await asyncio.sleep(0)
+    await until(lambda: ollama.asked["/api/ps"] and ollama.asked["/api/version"])
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading

@@ -11,6 +11,7 @@ from lab import Lab
 from router_lab import Router
 from router_lab.errors import ProviderError, RouterLabError
 from router_lab.sim import Fault
+from waiting import until
 
 PROMPT = "Write three sentences about the harvest. The barley was late. The wheat was early. Oats failed."
 
@@ -106,8 +107,7 @@ async def test_leaving_the_router_ends_its_streams_cleanly(lab: Lab, how: str, t
     async with lab.router(routing("cloud", ", shadow: local")) as router:
         if how == "another task":
             reading = asyncio.create_task(read(router, 1000))
-            while not lab.served:
-                await asyncio.sleep(0.01)
+            await until(lambda: lab.served)
         else:
             await read(router, 1)
         for _ in range(turns):
@@ -156,8 +156,7 @@ async def test_a_cancelled_stream_settles(lab: Lab):
 
     async with lab.router(routing("cloud")) as router:
         reading = asyncio.create_task(read(router))
-        while not lab.served:
-            await asyncio.sleep(0.01)
+        await until(lambda: lab.served)
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading

@@ -18,6 +18,7 @@ import pytest
 
 from router_lab.errors import ResponseParseError
 from router_lab.router.comparators.worker import PickledResult, TookTooLongError, Worker
+from waiting import comes_true
 
 SCRIPT = """
 import asyncio, os
@@ -37,15 +38,16 @@ def broken_at_length() -> None:
 
 def is_gone(pid: int) -> bool:
     """Whether it ends within seconds, and nothing of it waits to be reaped by us."""
-    for _ in range(500):
+
+    def gone() -> bool:
         try:
             os.kill(pid, 0)
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                raise ProcessLookupError  # somebody else's to reap
+            # A zombie is somebody else's to reap.
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
         except (ProcessLookupError, FileNotFoundError):
             return True
-        time.sleep(0.01)
-    return False
+
+    return comes_true(gone)
 
 
 async def test_results_and_errors_come_back_from_one_other_process() -> None:

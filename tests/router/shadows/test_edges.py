@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from lab import FAST, Lab
 from router_lab.router.comparators.compare import Pair, PairVerdict
 from router_lab.sim import Fault
+from waiting import until
 
 ASK = "routing: {ask: {model: cloud, max_tokens: 64, shadow: local}}"
 JUDGED = """
@@ -24,12 +24,6 @@ STORY = (
     "Summarize in one sentence: The harvest was late. Barley failed in the north, and wheat prices rose "
     "by 12 percent. The mill closed on Friday."
 )
-
-
-async def until(so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not so():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_shadow_that_waits_to_retry_sends_nothing_after_the_flip(lab: Lab):
@@ -135,8 +129,7 @@ async def test_a_slow_comparator_holds_up_nobody(lab: Lab):
     with lab.ledger.switch.on(reason="test"):
         async with lab.router(routing, FAST) as router:
             await router.complete("hello", task_type="ask")
-            while not lab.served_by("ollama"):
-                await asyncio.sleep(0.01)
+            await until(lambda: lab.served_by("ollama"))
             for number in range(5):
                 await router.complete(f"Question {number}", task_type="other")
             RELEASE.set()

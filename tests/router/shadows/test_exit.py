@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
@@ -17,13 +16,17 @@ import pytest
 
 from lab import FAST, MODELS, Lab
 from router_lab.sim import Fault
+from waiting import wait_until
 
 CALLS = 4
+TESTS = str(Path(__file__).parents[2])
 START = """
 import asyncio, os, sys
 from router_lab import Ledger, Router, settings, sim
 
-folder, url, config = sys.argv[1:4]
+folder, url, config, tests = sys.argv[1:5]
+sys.path.insert(0, tests)
+from waiting import until
 ledger = Ledger(folder)
 router = Router(sim.pointed_at(settings.load(config), url), ledger=ledger)
 ledger.switch.on(reason="the script")
@@ -35,8 +38,7 @@ async def ask():
 
 
 async def until_a_shadow_is_sent():
-    while not router._loop_state().shadows.running or not ledger.status().in_flight:
-        await asyncio.sleep(0.01)
+    await until(lambda: router._loop_state().shadows.running and ledger.status().in_flight)
 """
 
 
@@ -52,7 +54,7 @@ def script(lab: Lab, tmp_path: Path) -> Callable[[str], list[str]]:
         )
         path = tmp_path / "script.py"
         path.write_text(START + dedent(body))
-        return [sys.executable, str(path), str(lab.folder), lab.server.url, str(config)]
+        return [sys.executable, str(path), str(lab.folder), lab.server.url, str(config), TESTS]
 
     return write
 
@@ -178,8 +180,7 @@ def test_a_call_that_its_loop_abandons_leaves_its_intent(lab: Lab, script, use: 
         global task
         work = router.complete("Question", task_type="ask") if "{use}" == "complete" else read()
         task = asyncio.create_task(work)
-        while not ledger.status().in_flight:
-            await asyncio.sleep(0.01)
+        await until(lambda: ledger.status().in_flight)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     loop = asyncio.new_event_loop()
@@ -219,7 +220,7 @@ def test_a_killed_process_leaves_its_pairs_too(lab: Lab, script):
 async def main():
     await ask()
     await until_a_shadow_is_sent()
-    await asyncio.sleep(0.2)
+    await until(lambda: ledger.status().open_pairs == 4)
     os.kill(os.getpid(), 9)
 
 asyncio.run(main())
@@ -253,10 +254,3 @@ def test_a_notebook_kernel_that_is_shut_down_records_what_was_in_flight(lab: Lab
         manager.shutdown_kernel(now=False)
         manager.cleanup_resources()
     assert statuses(lab) == {"cancelled": CALLS}
-
-
-def wait_until(done: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from lab import FAST, Lab
 from router_lab.errors import ProviderError
 from router_lab.sim import Fault
+from waiting import until
 
 ASK = "routing: {ask: {model: cloud, max_tokens: 64, shadow: {model: local, comparator: text}}}"
 
@@ -150,9 +149,7 @@ async def test_flipping_off_drops_what_waits_and_lets_what_runs_finish(lab: Lab)
     async with lab.router(ASK, more=more) as router:
         await ask(router, 5)
         lab.ledger.switch.off(reason="stop")
-        async with asyncio.timeout(1.0):
-            while (lab.comparisons["status"] == "off").sum() < 4:
-                await asyncio.sleep(0.05)
+        await until(lambda: (lab.comparisons["status"] == "off").sum() == 4)
         await router.drain()
     assert lab.comparisons["status"].value_counts().to_dict() == {"off": 4, "complete": 1}
     assert len(lab.served_by("ollama")) == 1
@@ -198,8 +195,7 @@ async def test_an_interrupt_cancels_and_records_the_shadows(lab: Lab):
     with lab.ledger.switch.on(reason="test"), pytest.raises(KeyboardInterrupt):
         async with lab.router(ASK, more=FAST + "\nshadow: {max_concurrent: 1}") as router:
             await ask(router, 3)
-            while not lab.served_by("ollama"):
-                await asyncio.sleep(0.01)
+            await until(lambda: lab.served_by("ollama"))
             raise KeyboardInterrupt
     assert list(lab.comparisons["status"]) == ["cancelled"] * 3
     assert lab.ledger.status().in_flight == 0

@@ -20,6 +20,7 @@ from raw_server import KEY, LONG, OK, Reader, Script, Server, Writer, answering,
 from router_lab.errors import ProviderError
 from router_lab.router.transport import transport_faults
 from router_lab.router.transport.transport import Transport
+from waiting import works_for
 
 
 async def hang(server: Server, reader: Reader, writer: Writer) -> None:
@@ -399,7 +400,7 @@ async def test_a_stream_arrives_piece_by_piece_and_slow_callers_are_not_timed() 
     ):
         pieces = stream.chunks()
         assert await anext(pieces) == b"first"
-        await asyncio.sleep(0.6)  # what the caller does takes longer than the server may
+        await works_for(0.6)  # what the caller does takes longer than the server may
         told.set()
         assert [piece async for piece in pieces] == [b"second"]
 
