@@ -98,6 +98,26 @@ def test_a_plain_script_does_not_wait_for_a_shadow_that_hangs(lab: Lab, script):
     assert len(lab.served_by("ollama")) == 1
 
 
+@pytest.mark.skipif((3, 12) <= sys.version_info < (3, 13), reason="3.12 starts no thread while it ends")
+def test_a_shadow_that_begins_after_the_end_of_a_script_still_finds_its_server_by_name(lab: Lab, script):
+    """Whoever waits for the end of a script by `atexit`, or by its main thread, finds executors shut."""
+    lab.server.app.script([Fault("slow", delay_s=0.5, model="llama3.2:3b", times=None)])
+    by_name = """
+    models = dict(router.settings.models)
+    models["local"] = models["local"].model_copy(update={"base_url": url.replace("127.0.0.1", "localhost")})
+    ask = router.settings.routing["ask"]
+    first = ask.model_copy(update={"shadow": ask.shadow.model_copy(update={"model": "small"})})
+    routes = {"ask": ask, "first": first}
+    router = Router(router.settings.model_copy(update={"models": models, "routing": routes}), ledger=ledger)
+    for task_type in ("first", "ask"):
+        router.complete_sync("A question", task_type=task_type)
+    """
+    done = run(script(by_name))
+    assert (done.returncode, done.stderr) == (0, "")
+    lab.ledger.recover()
+    assert lab.comparisons["status"].tolist() == ["complete"] * 2
+
+
 def test_a_call_of_another_thread_is_answered_before_the_exit(lab: Lab, script):
     lab.server.app.script([Fault("slow", delay_s=0.5, provider="anthropic", times=None)])
     threads = """
