@@ -288,13 +288,14 @@ def _compared(rows: pd.DataFrame) -> pd.DataFrame:
     """What was compared in each pair that ran, `shadow_prompt` in words: known of all that answered."""
     is_run = ~rows["is_noise"] & used_as(rows, _COMPARED_USES)
     main = rows_where(rows[[*COMPARED, "use"]], is_run)
-    said = np.array([None, ROWS_OWN], dtype=object)
-    own = pd.Series(said[(main["use"] == "scored").to_numpy().astype(int)], main.index)
-    known = main["shadow_prompt"].dropna()
-    if len(known):
-        own[known.index] = [prompt_name(number) for number in known]
-        if take_turns(own.dropna()):
-            own = own.mask(own.notna(), SEVERAL)
+    is_scored, known = main["use"] == "scored", main["shadow_prompt"].dropna()
+    if known.empty:
+        of_rows = pd.Categorical.from_codes(is_scored.to_numpy().astype(np.int8) - 1, [ROWS_OWN])
+        return main.assign(shadow_prompt=of_rows)
+    own = pd.Series(None, main.index, dtype=object).mask(is_scored, ROWS_OWN)
+    own[known.index] = [prompt_name(number) for number in known]
+    if take_turns(own.dropna()):
+        own = own.mask(own.notna(), SEVERAL)
     return main.assign(shadow_prompt=own)
 
 
