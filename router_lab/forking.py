@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from itertools import count
+from typing import Any
 from weakref import WeakMethod
 
 Method = Callable[[], None]
+
+
+def at_fork(**hooks: Callable[[], Any]) -> None:
+    """Call `before`, `after_in_parent` and `after_in_child` around every fork; nothing where nobody forks."""
+    if hasattr(os, "register_at_fork"):  # not on Windows
+        os.register_at_fork(**hooks)
 
 
 class WeakMethods:
@@ -41,4 +48,4 @@ def renewed_in_child(begin: Method) -> None:
     _renewals.add(begin)
 
 
-os.register_at_fork(after_in_child=_renewals.call)
+at_fork(after_in_child=_renewals.call)

@@ -13,6 +13,10 @@ import stat
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+# Not handed on to programs, no wait for the other end of a pipe, line ends as they are: where that is known.
+OPENED = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
+
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -43,7 +47,7 @@ def check_plain(path: str | os.PathLike[str]) -> None:
 
 def open_plain(path: str | os.PathLike[str]) -> BinaryIO:
     """The file, to be read. Raises `OSError`; `NotPlainError` at once for what is no file."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    descriptor = os.open(path, os.O_RDONLY | OPENED)
     try:
         check_open(descriptor, path)
         return os.fdopen(descriptor, "rb")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 import tempfile
@@ -12,6 +11,9 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import count
 from pathlib import Path
+
+from router_lab import file_locks
+from router_lab.plain_files import NO_LINKS, OPENED
 
 
 def make_folders(folder: Path, *, private: bool = True) -> None:
@@ -38,7 +40,7 @@ def make_file(path: Path, *, private: bool = True) -> None:
     """
     with suppress(FileExistsError):
         mode = 0o600 if private else 0o666
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | OPENED, mode))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -96,7 +98,7 @@ def _partial(final: Path, mode: int) -> tuple[Path, int]:
     """
     for number in count():
         partial = final.with_name(f".{final.name[:40]}.{number}.part")
-        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | NO_LINKS | OPENED, mode)
         if _is_ours(descriptor, partial):
             os.truncate(descriptor, 0)
             return partial, descriptor
@@ -105,10 +107,11 @@ def _partial(final: Path, mode: int) -> tuple[Path, int]:
 
 
 def _is_ours(descriptor: int, path: Path) -> bool:
+    if not file_locks.HAS_LOCKS:
+        return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        if not file_locks.try_lock(descriptor):
+            return False
     except OSError:  # a file system without locks; there it is ours as far as anyone can tell
         return True
     try:

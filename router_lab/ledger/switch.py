@@ -336,7 +336,7 @@ def _author(author: str | None) -> str:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):
+    except (ImportError, KeyError, OSError):
         return "unknown"
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from router_lab.errors import ConfigError, LedgerError
+from router_lab.forking import at_fork
 from router_lab.records import (
     Alert,
     Attempt,
@@ -139,7 +139,7 @@ class Clock:
 # Seeded by the system, apart from `random`'s own generator, which users seed; asking the system anew for
 # every id would let other threads in. A forked child must not repeat its parent's ids.
 _random = random.Random()
-os.register_at_fork(after_in_child=_random.seed)
+at_fork(after_in_child=_random.seed)
 
 
 def new_id(at: datetime) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 import threading
@@ -14,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from router_lab import file_locks
 from router_lab.errors import ConfigError, LedgerError
+from router_lab.forking import at_fork
 from router_lab.ledger.disk.disk_problems import explain
-from router_lab.plain_files import NotPlainError, check_plain
+from router_lab.plain_files import OPENED, NotPlainError, check_plain
 
 # Held for every write transaction and checkpoint.
 WRITE_LOCK = "write.lock"
@@ -77,17 +78,24 @@ class FileLock:
     """An exclusive lock on a file between processes (and between instances in one process).
 
     `waits` are, by default, what the environment says. The file's folder is made if a cleaner took it.
-    Raises `LedgerError` when the file cannot be opened, `ConfigError` as `LockWaits.from_environment` does.
+    Raises `LedgerError` when the file cannot be opened or no file can be locked, `ConfigError` as
+    `LockWaits.from_environment` does.
     """
 
     def __init__(self, path: Path, waits: LockWaits | None = None) -> None:
+        if not file_locks.HAS_LOCKS:
+            raise LedgerError(
+                f"{path}: this system cannot lock files as POSIX systems do (no fcntl), and a ledger that is "
+                "written has to be locked. Route calls on Linux, macOS or WSL; here rl.analysis.open(folder) "
+                "reads one"
+            )
         self.path = path
         self._waits = LockWaits.from_environment() if waits is None else waits
         self._wait: _Wait | None = None
         try:
             mode = _folder_mode(path.parent) & 0o666  # as open as its folder
             check_plain(path)
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, mode)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | OPENED, mode)
         except OSError as error:
             raise explain(error, path) from error
         self._name = str(path)
@@ -144,15 +152,11 @@ class FileLock:
         """Take the lock if nobody has it."""
         if self._wait is not None and not self._wait.is_over:
             return False  # it is still waited for
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        return file_locks.try_lock(self._descriptor)
 
     def release(self) -> None:
         """Let others have it."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        file_locks.unlock(self._descriptor)
 
     def is_on_disk(self) -> bool:
         """Whether the path still names the file we hold, which a cleaner may have removed."""
@@ -199,13 +203,13 @@ class _Wait:
             raise
 
     def _run(self) -> None:
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        file_locks.lock(self._descriptor)
         with self._deciding:
             self.is_over = True
             if self._wanted:
                 self.succeeded.set()
             else:
-                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+                file_locks.unlock(self._descriptor)
             self.close()
 
     def resume(self) -> bool:
@@ -251,7 +255,7 @@ def _let_go_in_child() -> None:
         lock.let_go_in_child()
 
 
-os.register_at_fork(after_in_child=_let_go_in_child)
+at_fork(after_in_child=_let_go_in_child)
 
 
 @contextmanager
@@ -344,23 +348,20 @@ def clear_of_the_dead(folder: Path) -> None:
 
 def is_dead(folder: Path, owner_id: str) -> bool:
     """Whether the writer `owner_id` is gone, also in a folder that can only be read. Raises `LedgerError`."""
-    if owner_id.startswith(BATCH_OWNER):
+    if owner_id.startswith(BATCH_OWNER) or not file_locks.HAS_LOCKS:  # nobody can tell
         return False
     path = _owner_path(folder, owner_id)
     try:
         check_plain(path)
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | OPENED)
     except (FileNotFoundError, NotPlainError):
         return True
     except OSError as error:
         raise explain(error, path) from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return file_locks.try_lock(descriptor, shared=True)
     finally:
         os.close(descriptor)
-    return True
 
 
 _PROC = Path("/proc")

@@ -8,13 +8,12 @@ uses under way have ended and closes the connections that idle, which are opened
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from router_lab.errors import LedgerError
-from router_lab.forking import Method, WeakMethods
+from router_lab.forking import Method, WeakMethods, at_fork
 
 # A transaction takes milliseconds; reading a large journal, seconds. After this the fork goes on, and
 # its child may not use ledgers.
@@ -120,6 +119,6 @@ def _in_child() -> None:
     _uses = _Uses(unusable=_uses.unusable or _uses.left_open)
 
 
-os.register_at_fork(
+at_fork(
     before=lambda: _uses.before_fork(), after_in_parent=lambda: _uses.after_fork(), after_in_child=_in_child
 )

@@ -12,7 +12,6 @@ every router of the process, and a forked child begins with what its parent knew
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from threading import Lock
@@ -20,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from router_lab.errors import ProviderError
+from router_lab.forking import at_fork
 from router_lab.parameters import NAMES
 from router_lab.presets import Dialect, Wire
 from router_lab.router.providers.wire import ModelCall
@@ -63,8 +63,7 @@ class Memory:
 
 
 PROCESS = Memory()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=PROCESS.renew_lock)
+at_fork(after_in_child=PROCESS.renew_lock)
 
 
 class Dialects:
