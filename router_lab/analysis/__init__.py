@@ -2,6 +2,8 @@
 
 Whatever reads a ledger takes a `Ledger`, the path of one, or its tables (`open(path)`, `ledger.tables()`).
 Nothing here calls a model.
+
+Neighbours use `cost_and_latency` and `ledger_tables`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""Widgets for notebooks: each shows one thing, works without a front-end, and gives its data back."""
+"""Widgets for notebooks: each shows one thing, works without a front-end, and gives its data back.
+
+In come results of the analysis and the switch; out go widgets. Begin with `panel`, what all have in common.
+
+Neighbours use `magics`.
+"""
 
 from __future__ import annotations
 

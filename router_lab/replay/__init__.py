@@ -6,6 +6,8 @@ the primary gives: begin reading in `trial.py`. Without, every row is completed 
 With `batch=True` they are asked by the batch, at half the price: `batching.py`; of a Spark frame by its
 executors: `on_spark.py`.
 What is answered in the ledger is not asked again, and the ledger holds everything.
+
+Neighbours use `batching` and `plan`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,11 @@
 """Routing and the accounting boundary around every call.
 
+In comes what is asked, by its task type; out go its answer, rows of what it cost, and pairs.
+Begin with `router`.
 `Router` is loaded on first use: the ledger and the analysis import single modules of this package
 (ports, estimators) and must not pull in providers and HTTP clients with them.
+
+Neighbours use `budgets`, `offline`, `ports`, `pricing`, `probes` and `routing`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 In comes a ledger's comparisons; out go `Score` rows, with the chance that their pair was drawn.
 Begin with `spot_checking`.
+
+Neighbours use `judging`, `mark_design`, `recomparison`, `spot_checking` and `verdict_store`.
 """
 
 from __future__ import annotations

@@ -2,4 +2,6 @@
 
 In come values and texts that a model or a user wrote; out goes markup in which every one of them is escaped.
 Begin with `escape`: nothing else may import `html`.
+
+Neighbours use `answer`, `escape`, `figure`, `markup`, `style` and `wording`.
 """

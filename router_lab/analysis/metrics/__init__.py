@@ -1,4 +1,9 @@
-"""Metrics over a ledger: each takes `tables` and gives a tidy frame; `*_expression` is its Ibis table."""
+"""Metrics over a ledger: each takes `tables` and gives a tidy frame; `*_expression` is its Ibis table.
+
+In come the tables of a ledger; out go rates, costs and times with their intervals. Begin with `grouping`.
+
+Neighbours use `grouping`, `spending` and `token_estimates`.
+"""
 
 from __future__ import annotations
 

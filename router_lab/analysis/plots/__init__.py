@@ -1,6 +1,8 @@
 """Plots: each returns a `Plot` with the key numbers in its repr and the drawn frame in `.data`.
 
 matplotlib is imported when something is drawn, not before. Every plot takes `ax=`.
+
+Neighbours use `token_charts`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
 """Methods: functions of arrays and numbers, which know nothing of ledgers, pairs or models.
 
 Each states its source. Begin with `betting` (anytime-valid) and `clustered` (one look).
+
+Neighbours use `ab_power`, `betting`, `clustered`, `looks`, `paired_latency`, `prediction_powered`,
+`prediction_powered_betting`, `racing`, `rates`, `repeats_ahead`, `shift`, `shrinkage`, `stopping` and
+`totals`.
 """

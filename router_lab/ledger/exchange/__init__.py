@@ -2,4 +2,6 @@
 
 In come files and frames; out go rows in our own columns, and what could not be used, named. Each file is one
 way in or out.
+
+Neighbours use `exporting`, `reconcile`, `score_files` and `score_import`.
 """

@@ -1,1 +1,6 @@
-"""Everything about a ledger that can be checked, checked. Begin with `verify`."""
+"""Everything about a ledger that can be checked, checked.
+
+In comes a ledger; out go findings, each with what to do. Begin with `verify`.
+
+Neighbours use `verify`.
+"""

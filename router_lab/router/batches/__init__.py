@@ -3,4 +3,6 @@
 In: jobs as `complete()` has them. Out: one attempt row an item, by whichever process is there when the batch
 has ended. Begin reading in `desk.py`; `batch_server.py` is one provider's API over the transport,
 `judge_batches.py` makes a row of an item's result.
+
+Neighbours use `desk` and `judge_batches`.
 """

@@ -2,4 +2,6 @@
 
 In come requests; out go answers, whose every attempt has its row. Begin with `calls`; the order of
 models and retries is in `dispatch`.
+
+Neighbours use `calls` and `streaming`.
 """
