@@ -45,7 +45,7 @@ class BreakerLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class LiveShadows:
     """One moment. `open_pairs` wait for their shadow or run it; `on_the_wire` counts primaries too.
 
     `places` is how many shadows may run and wait at once, where the router is at hand.
@@ -58,11 +58,11 @@ class Live:
     breakers: tuple[BreakerLine, ...]
 
 
-def read_live(ledger: Ledger, tables: Any, router: Router | None) -> Live:
+def read_live(ledger: Ledger, tables: Any, router: Router | None) -> LiveShadows:
     """The moment now. Raises `LedgerError`."""
     status = ledger.status()
     limits = None if router is None else router.settings.shadow
-    return Live(
+    return LiveShadows(
         open_pairs=status.open_pairs,
         on_the_wire=status.in_flight,
         places=None if limits is None else (limits.max_concurrent, limits.max_queued),
@@ -71,7 +71,7 @@ def read_live(ledger: Ledger, tables: Any, router: Router | None) -> Live:
     )
 
 
-def live_html(live: Live) -> Html:
+def live_html(live: LiveShadows) -> Html:
     """The moment as a line and two small tables."""
     said = (
         f"Now: {counted(live.open_pairs, 'pairs')} waiting for or running a shadow, "

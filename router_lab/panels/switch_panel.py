@@ -10,7 +10,7 @@ import ipywidgets as widgets
 
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
-from router_lab.panels.live_shadows import Live, live_html, read_live
+from router_lab.panels.live_shadows import LiveShadows, live_html, read_live
 from router_lab.panels.panel import ROW, WIDE, Panel, control
 from router_lab.panels.shadow_cost import ShadowRate, daily_cost, shadow_rates
 from router_lab.records import SwitchState
@@ -48,7 +48,7 @@ class SwitchView:
     spent_usd: float | None
     likely_usd: float | None
     limit_usd: float | None
-    live: Live
+    live: LiveShadows
 
 
 class SwitchPanel(Panel[SwitchView]):

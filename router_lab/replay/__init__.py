@@ -21,7 +21,7 @@ from router_lab.replay.freezing import Bundle, freeze
 from router_lab.replay.outcome import CandidateResult, ReplayRun
 from router_lab.replay.result import ReplayResult, RowResult
 from router_lab.replay.run import replay
-from router_lab.replay.simulated import simulated_ledger
+from router_lab.replay.simulation import simulated_ledger
 from router_lab.replay.trial import replay_candidates
 
 __all__ = [

@@ -30,7 +30,7 @@ from router_lab.replay.paid_pairs import PREFIX, PaidPairs, ReusedAnswers
 from router_lab.replay.plan import request_id_of
 from router_lab.replay.replay_arguments import check_arguments
 from router_lab.router.attempts.job import FinishedJob, Job
-from router_lab.router.batches.desk import BatchDesk, BatchDraft
+from router_lab.router.batches.batch_calls import BatchCalls, BatchDraft
 from router_lab.router.batches.judge_batches import CANCELLED_THERE, FIELD_REFUSED
 from router_lab.router.calls.calls import SwitchedOffError
 from router_lab.router.ports import Batches
@@ -64,10 +64,10 @@ async def batch_status(router: Router) -> tuple[Batch, ...]:
     beside = OfflineRouter.of(router, {})
     troubles: dict[str, str] = {}
     try:
-        desk = beside.batch_desk()
-        for batch in await desk.open_batches():
+        batch_calls = beside.batch_calls()
+        for batch in await batch_calls.open_batches():
             try:
-                await desk.bring_on(batch)
+                await batch_calls.bring_on(batch)
             except (ConfigError, ProviderError, ResponseParseError) as error:
                 troubles[batch.batch_id] = f"{type(error).__name__}: {error}"
         found = await beside.batches.all()
@@ -101,7 +101,7 @@ class BatchReplay:
     """One run by the batch. `stopped` says why it ended early."""
 
     run: FanOut
-    desk: BatchDesk
+    batch_calls: BatchCalls
     batches: Batches
     stopped: str | None = None
     _failures: Failures | None = None
@@ -113,7 +113,7 @@ class BatchReplay:
         """For a run, which asks nothing by itself from now on. Raises `ConfigError`."""
         if run.router.plays_back:
             raise ConfigError("batch=True: a router that plays back has nothing to hand in; leave it out")
-        made = cls(run, run.router.batch_desk(), run.router.batches)
+        made = cls(run, run.router.batch_calls(), run.router.batches)
         run.settled = made.settled
         return made
 
@@ -156,7 +156,7 @@ class BatchReplay:
         out = await self.batches.out()
         paid = await asyncio.to_thread(PaidPairs, ledger)
         reused = await asyncio.to_thread(self._reused) if self.run.reuse else None
-        filling = {one.name: _Filling(self, one) for one in self.run.candidates}
+        filling = {one.name: _CandidateBatches(self, one) for one in self.run.candidates}
         try:
             for item in items:
                 for wanted in self.run.wanted(item, self.run.candidates):
@@ -234,7 +234,7 @@ class BatchReplay:
             self._tell(mine)
             for batch in mine:
                 try:
-                    await self.desk.bring_on(batch)
+                    await self.batch_calls.bring_on(batch)
                     failures = 0
                 except (ProviderError, ResponseParseError) as error:
                     failures += 1
@@ -262,12 +262,12 @@ class BatchReplay:
 
     async def _mine(self) -> list[Batch]:
         names = {one.name for one in self.run.candidates}
-        found = await self.desk.open_batches()
+        found = await self.batch_calls.open_batches()
         return [one for one in found if one.run_id == self.run.run_id and one.candidate in names]
 
 
 @dataclass(slots=True)
-class _Filling:
+class _CandidateBatches:
     """The batches of one candidate, one after another."""
 
     replay: BatchReplay
@@ -291,7 +291,9 @@ class _Filling:
         """Withdraw what was not handed in."""
         prepared, self._prepared = self._prepared, None
         if prepared is not None:
-            await self.replay.desk.withdraw(prepared, ProviderError("the run ended before", sent=False))
+            await self.replay.batch_calls.withdraw(
+                prepared, ProviderError("the run ended before", sent=False)
+            )
 
     async def _write(self) -> None:
         jobs, self._jobs = self._jobs, []
@@ -301,8 +303,8 @@ class _Filling:
         try:
             if self._prepared is None:
                 alias, run_id = self.candidate.alias, self.replay.run.run_id
-                self._prepared = await self.replay.desk.prepare(self.candidate.name, alias, run_id)
-            self.replay.refuse(await self.replay.desk.add(self._prepared, jobs), tally)
+                self._prepared = await self.replay.batch_calls.prepare(self.candidate.name, alias, run_id)
+            self.replay.refuse(await self.replay.batch_calls.add(self._prepared, jobs), tally)
         except (BudgetExceededError, SwitchedOffError) as error:
             self.replay.stop(error)
         if self._prepared is not None and self._prepared.is_full:
@@ -313,10 +315,10 @@ class _Filling:
         if prepared is None:
             return
         if not prepared.lines:
-            await self.replay.desk.withdraw(prepared, ConfigError("no row of it could be asked"))
+            await self.replay.batch_calls.withdraw(prepared, ConfigError("no row of it could be asked"))
             return
         try:
-            await self.replay.desk.submit(prepared)
+            await self.replay.batch_calls.submit(prepared)
         except SwitchedOffError as error:
             self.replay.stop(error)
         except ProviderError as error:

@@ -11,7 +11,7 @@ from router_lab.replay.batching import batch_status
 from router_lab.replay.candidates import Candidate, grid
 from router_lab.replay.freezing import Bundle, freeze
 from router_lab.replay.run import replay
-from router_lab.replay.simulated import simulated_ledger
+from router_lab.replay.simulation import simulated_ledger
 from router_lab.replay.trial import replay_candidates
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from router_lab.private_files import make_file
 from router_lab.replay.bundle import row_text
 from router_lab.replay.candidates import Candidate
 from router_lab.replay.fan_out import FanOut
-from router_lab.replay.logged import Logged
+from router_lab.replay.logged_answers import LoggedAnswer
 from router_lab.replay.paid_pairs import TextSet, key64
 from router_lab.replay.pair_scores import score_pairs
 from router_lab.replay.plan import Item, ItemReader, Primary, RowChoice
@@ -101,8 +101,8 @@ def deal(items: Iterable[Item], folder: Path, parts: int) -> set[tuple[str, str 
     return found
 
 
-def _answer(logged: Logged) -> dict[str, Any]:
-    known = {name: getattr(logged, name) for name in Logged.__dataclass_fields__}
+def _answer(logged: LoggedAnswer) -> dict[str, Any]:
+    known = {name: getattr(logged, name) for name in LoggedAnswer.__dataclass_fields__}
     # A call without text has an empty one, which a column says as nothing at all.
     return known | {"output": logged.output or None, "tool_calls": canonical_json(logged.tool_calls)}
 

@@ -20,7 +20,7 @@ from router_lab.ledger.content import is_hash
 from router_lab.records import Attempt
 from router_lab.replay.asking import CandidateTally, ask
 from router_lab.replay.candidates import Candidate
-from router_lab.replay.logged import logged_answer, stored_answer
+from router_lab.replay.logged_answers import logged_answer, stored_answer
 from router_lab.replay.pace import Pace
 from router_lab.replay.paid_pairs import PaidPairs, ReusedAnswers, replay_id
 from router_lab.replay.plan import Item, logged_id, request_id_of

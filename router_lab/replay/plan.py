@@ -17,7 +17,7 @@ from router_lab.counted import counted
 from router_lab.errors import ConfigError, RouterLabError
 from router_lab.replay.candidates import Candidate
 from router_lab.replay.dataset_rows import Row, present
-from router_lab.replay.logged import Logged
+from router_lab.replay.logged_answers import LoggedAnswer
 from router_lab.replay.paid_pairs import TextSet, key64, latencies, replay_id
 from router_lab.replay.row_problems import RowProblem, RowProblems
 from router_lab.replay.scoring import Scorer
@@ -43,11 +43,11 @@ class Item:
 
     row: Row
     request: Request
-    logged: Logged | None
+    logged: LoggedAnswer | None
     key: str
     request_id: str | None
     chance: float = 1.0
-    again: tuple[Logged, ...] = ()
+    again: tuple[LoggedAnswer, ...] = ()
 
 
 def logged_id(item: Item) -> str:
@@ -294,7 +294,7 @@ class ItemReader:
         if self._primary == "logged":
             known = {name: present(value) for name, value in columns.items()}
             # An id is one of the ledger that is read; a column of that name in a file is something else.
-            logged = Logged.read(known if self._rows.is_ledger else known | {"attempt_id": None})
+            logged = LoggedAnswer.read(known if self._rows.is_ledger else known | {"attempt_id": None})
         self._scorer.check(row)
         self.is_scored = self.is_scored or row.expected is not None
         request = row.own_request()
@@ -305,7 +305,7 @@ class ItemReader:
         again = columns["again"] if self._rows.is_bundle and logged is not None else ()
         key = own or replay_id(row.task_type, row.task_id)
         request_id = columns.get("request_id") if own else None
-        return Item(row, request, logged, key, request_id, again=tuple(map(Logged.read, again)))
+        return Item(row, request, logged, key, request_id, again=tuple(map(LoggedAnswer.read, again)))
 
     def _costs(self, some: Sequence[Item], rows: int) -> list[CandidateCost]:
         models = self._router.settings.models
@@ -453,7 +453,7 @@ def _repeated(keys: array[int]) -> frozenset[int]:
     return frozenset(map(int, found[counts > 1]))
 
 
-def _length(logged: Logged | None) -> int:
+def _length(logged: LoggedAnswer | None) -> int:
     """About how many tokens the log's answer has; 1 without one."""
     if logged is None:
         return 1

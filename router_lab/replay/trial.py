@@ -28,7 +28,7 @@ from router_lab.replay.replay_arguments import check_arguments
 from router_lab.replay.run_names import fitting_run_id, sole_run
 from router_lab.replay.scoring import Scorer
 from router_lab.replay.sources import OpenRows
-from router_lab.router.batches.desk import check_takes_batches
+from router_lab.router.batches.batch_calls import check_takes_batches
 from router_lab.router.comparators.compare import comparator as made_comparator
 from router_lab.router.offline import OfflineRouter
 

@@ -9,7 +9,7 @@ from typing import Any
 from router_lab.errors import ConfigError
 from router_lab.records import Attempt, Completion
 from router_lab.router.attempts.job import Job
-from router_lab.router.batches.desk import BatchDesk
+from router_lab.router.batches.batch_calls import BatchCalls
 from router_lab.router.budgets import Budgets
 from router_lab.router.ports import Batches, Clock
 from router_lab.router.pricing import PriceBook
@@ -66,9 +66,9 @@ class OfflineRouter(Router):
             raise ConfigError("batches outlive their process, so they need a ledger: pass an rl.Ledger")
         return found
 
-    def batch_desk(self) -> BatchDesk:
+    def batch_calls(self) -> BatchCalls:
         """What hands batches in and looks after them. Raises `ConfigError` for a ledger that keeps none."""
-        return BatchDesk(
+        return BatchCalls(
             batches=self.batches,
             switch=self.ledger.switch,
             attempts=self._calls.attempts,

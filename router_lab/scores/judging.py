@@ -132,14 +132,14 @@ def judge_stored(plan: JudgingPlan) -> pd.DataFrame:
                 "end, then call again; what it has judged is not asked twice"
             )
         before = {**plan.before, **_said_before(plan.ledger, plan.judge, plan.model)}
-        asking = _Asking(plan, [pair for pair in plan.pairs if pair.comparison_id not in before])
+        asking = _JudgingRun(plan, [pair for pair in plan.pairs if pair.comparison_id not in before])
         plan.router.run_sync(asking.run())
     if asking.broken is not None:
         raise asking.broken
     return _frame(plan, {**before, **asking.verdicts}, {**plan.skipped, **asking.skipped})
 
 
-class _Asking:
+class _JudgingRun:
     """One run over the pairs of a plan."""
 
     def __init__(self, plan: JudgingPlan, pairs: Sequence[StoredPair]) -> None:

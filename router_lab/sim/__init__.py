@@ -19,10 +19,10 @@ What a model is like is a `SimModel`; what can go wrong is listed in `router_lab
 from __future__ import annotations
 
 from router_lab.sim.application import SimApp, app
-from router_lab.sim.asked import prompt_hash
 from router_lab.sim.catalog import DEFAULT_MODELS, SimModel
 from router_lab.sim.faults import FAULT_NAMES, Fault, RandomFaults
 from router_lab.sim.log import ServedRequest
+from router_lab.sim.model_request import prompt_hash
 from router_lab.sim.openai.personas import PERSONAS
 from router_lab.sim.pointing import pointed_at
 from router_lab.sim.server import SimServer, run, serve

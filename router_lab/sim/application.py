@@ -26,11 +26,11 @@ from router_lab.nearest import nearest_hint
 from router_lab.sim import log, model_lists, tokenizer
 from router_lab.sim.anthropic.message_batches import AnthropicBatchApi
 from router_lab.sim.anthropic.messages_api import AnthropicWire
-from router_lab.sim.asked import Ask, hash_turns
 from router_lab.sim.catalog import DEFAULT_MODELS, PROVIDERS, SimModel
-from router_lab.sim.exchange import JSON, Exchange, Header, HttpRequest, Refused, dump
+from router_lab.sim.exchange import JSON, ErrorAnswer, Exchange, Header, HttpRequest, dump
 from router_lab.sim.faults import OK, Fault, FaultLike, RandomFaults, Script
 from router_lab.sim.log import Log, ServedRequest
+from router_lab.sim.model_request import ModelRequest, hash_turns
 from router_lab.sim.ollama import model_endpoints
 from router_lab.sim.ollama.chat_api import OllamaWire
 from router_lab.sim.ollama_context import Behaviour, parse_version
@@ -39,8 +39,8 @@ from router_lab.sim.openai.file_batches import OpenAIBatchApi
 from router_lab.sim.openai.personas import PERSONAS, PLAIN, Persona
 from router_lab.sim.playing import Receive, Scope, Send, faulty, play
 from router_lab.sim.served_batches import ServedBatches, ServedItem, SimBatch
+from router_lab.sim.server_state import ServerState
 from router_lab.sim.simulated_answers.known_answers import AnswerModel, Workload
-from router_lab.sim.world import World
 
 Rows = Iterable[Mapping[str, Any]]
 
@@ -55,18 +55,18 @@ Wire = OllamaWire | AnthropicWire | OpenAIWire
 
 
 class SimApp:
-    """A running world of simulated providers. Made by `sim.app`."""
+    """Simulated providers at work. Made by `sim.app`."""
 
     def __init__(
         self,
-        world: World,
+        state: ServerState,
         script: Script,
         api_keys: Mapping[str, str],
         version: str,
         persona: Persona = PLAIN,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._world = world
+        self._world = state
         self._script = script
         self._api_keys = dict(api_keys)
         self._log = Log()
@@ -83,9 +83,9 @@ class SimApp:
         }
         self._views: dict[str, Callable[[HttpRequest], Any]] = {
             "/api/version": lambda _: {"version": version},
-            "/api/tags": lambda _: model_endpoints.tags(world),
-            "/api/ps": lambda _: model_endpoints.loaded(world),
-            "/api/show": lambda request: model_endpoints.show(request, world),
+            "/api/tags": lambda _: model_endpoints.tags(state),
+            "/api/ps": lambda _: model_endpoints.loaded(state),
+            "/api/show": lambda request: model_endpoints.show(request, state),
             "/sim/requests": lambda _: log.as_json(self.log),
             "/sim/script": self._script_posted,
             "/sim/reset": lambda _: self.reset(),
@@ -163,7 +163,7 @@ class SimApp:
             return Exchange(404, _TEXT, (b"404 page not found",))
         try:
             answer = view(request)
-        except Refused as refused:
+        except ErrorAnswer as refused:
             told = refused.extra or {"error": refused.message}
             return Exchange(refused.status, JSON, (dump(told),))
         except (ValueError, TypeError, KeyError) as error:
@@ -181,24 +181,24 @@ class SimApp:
 
     def _plan(
         self, wire: Wire, request: HttpRequest, *, is_item: bool = False
-    ) -> tuple[Ask | None, Fault, Exchange]:
+    ) -> tuple[ModelRequest | None, Fault, Exchange]:
         try:
             if not is_item:  # whoever handed the batch in was asked for the key
                 self._authorise(wire, request)
             ask = wire.read(request, self._world)
-        except Refused as refused:
+        except ErrorAnswer as refused:
             return None, OK, wire.failure(request, refused)
         fault = self._script.take(wire.provider, ask.model, ask.conversation, hash_turns(ask.turns))
         if fault.kind in ("status", "insufficient_quota"):
             kind = "" if fault.status else fault.kind
-            exchange = wire.failure(request, Refused(fault.status or 429, "", kind=kind))
+            exchange = wire.failure(request, ErrorAnswer(fault.status or 429, "", kind=kind))
             return ask, fault, replace(exchange, headers=exchange.headers + fault.retry_headers())
         try:
             return ask, fault, wire.serve(request, ask, fault, self._world)
-        except Refused as refused:
+        except ErrorAnswer as refused:
             return ask, fault, wire.failure(request, refused)
         except RecursionError:
-            return ask, fault, wire.failure(request, Refused(400, "the request is nested too deeply"))
+            return ask, fault, wire.failure(request, ErrorAnswer(400, "the request is nested too deeply"))
 
     def _on_batches(
         self, api: AnthropicBatchApi | OpenAIBatchApi, request: HttpRequest
@@ -210,9 +210,9 @@ class SimApp:
             self._authorise(wire, request)
             fault = self._script.take(api.provider, "batches", asked, asked, named_only=True)
             if fault.status is not None:
-                raise Refused(fault.status, "")
+                raise ErrorAnswer(fault.status, "")
             exchange = api.handle(request)
-        except Refused as refused:
+        except ErrorAnswer as refused:
             exchange = wire.failure(request, refused)
         headers = wire.headers(request) + (fault.retry_headers() if exchange.status != 200 else ())
         exchange = faulty(replace(exchange, headers=exchange.headers + headers), fault)
@@ -227,9 +227,9 @@ class SimApp:
         request = HttpRequest(self._next_seq, "POST", api.item_path, headers, dump(item.body))
         ask, fault, exchange = self._plan(api.wire, request, is_item=True)
         if exchange.streamed:
-            exchange = api.wire.failure(request, Refused(400, "stream: not allowed in a batch"))
+            exchange = api.wire.failure(request, ErrorAnswer(400, "stream: not allowed in a batch"))
         elif fault.kind in _NO_ANSWER:
-            exchange = api.wire.failure(request, Refused(500, ""))
+            exchange = api.wire.failure(request, ErrorAnswer(500, ""))
         served = self._served(request, batch.provider, ask, fault, exchange)
         self._log.add(replace(served, batch_id=batch.id, status=exchange.status, completed=True))
         return exchange.status, exchange.body
@@ -248,10 +248,10 @@ class SimApp:
     def _authorise(self, wire: Wire, request: HttpRequest) -> None:
         expected = self._api_keys.get(wire.provider)
         if expected is not None and wire.key(request) != expected:
-            raise Refused(401, "")
+            raise ErrorAnswer(401, "")
 
     def _served(
-        self, request: HttpRequest, provider: str, ask: Ask | None, fault: Fault, exchange: Exchange
+        self, request: HttpRequest, provider: str, ask: ModelRequest | None, fault: Fault, exchange: Exchange
     ) -> ServedRequest:
         usage = exchange.usage
         did_work = exchange.status == 200 and not request.path.endswith("/count_tokens")
@@ -324,7 +324,7 @@ def app(
     if unknown:
         hint = nearest_hint(unknown[0], PROVIDERS)
         raise ValueError(f"api_keys: {unknown[0]!r} is none of {', '.join(PROVIDERS)}{hint}")
-    world = World(
+    state = ServerState(
         models=by_name,
         mind=AnswerModel(seed, Workload(_rows(workload))),
         latency=latency,
@@ -335,7 +335,7 @@ def app(
         hint = nearest_hint(persona, PERSONAS)
         raise ValueError(f"persona: {persona!r} is none of {', '.join(PERSONAS)}{hint}")
     speaks = PERSONAS[persona] if persona is not None else PLAIN
-    return SimApp(world, Script(faults), api_keys or {}, ollama_version, speaks, clock)
+    return SimApp(state, Script(faults), api_keys or {}, ollama_version, speaks, clock)
 
 
 def _rows(workload: str | Path | Rows | None) -> Rows:

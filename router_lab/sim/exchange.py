@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from router_lab.sim.asked import Answer, Ask
 from router_lab.sim.catalog import SimModel
 from router_lab.sim.chance import uniform
+from router_lab.sim.model_request import Answer, ModelRequest
 
 Header = tuple[bytes, bytes]
 
@@ -74,7 +74,7 @@ class Exchange:
         return b"".join(self.pieces)
 
 
-class Refused(Exception):  # noqa: N818 - not an error of ours: the answer a real server gives
+class ErrorAnswer(Exception):  # noqa: N818 - not an error of ours: the answer a real server gives
     """The server's answer is an error. `kind` is the provider's own name for it, where it has one."""
 
     def __init__(
@@ -115,7 +115,7 @@ def waits(model: SimModel, answer: Answer, key: str, factor: float, *, pieces: i
     return model.ttft_ms * scale, generation / pieces
 
 
-def seen_half(ask: Ask) -> str:
+def seen_half(ask: ModelRequest) -> str:
     """What is left of a conversation that a server silently cut in half."""
     text = ask.conversation
     return text[len(text) // 2 :]

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from router_lab.sim.catalog import SimModel
-from router_lab.sim.exchange import HttpRequest, Refused
+from router_lab.sim.exchange import ErrorAnswer, HttpRequest
 
 _PATH = "/v1/models"
 _CREATED, _CREATED_AT = 1_763_800_000, "2025-11-22T08:26:40Z"
@@ -19,7 +19,7 @@ def is_at(path: str) -> bool:
 
 
 def shown(request: HttpRequest, models: Sequence[SimModel]) -> dict[str, Any]:
-    """What is at the request's path, of these `models`. Raises `Refused`."""
+    """What is at the request's path, of these `models`. Raises `ErrorAnswer`."""
     is_anthropic = "anthropic-version" in request.headers
     shape = _anthropic if is_anthropic else _openai
     name = unquote(request.path.removeprefix(_PATH).removeprefix("/"))
@@ -38,7 +38,7 @@ def shown(request: HttpRequest, models: Sequence[SimModel]) -> dict[str, Any]:
 
 
 def _named(name: str, models: Sequence[SimModel], *, is_anthropic: bool) -> SimModel:
-    """The model. Raises `Refused`."""
+    """The model. Raises `ErrorAnswer`."""
     found = next((model for model in models if model.name == name), None)
     if found is not None:
         return found
@@ -48,7 +48,7 @@ def _named(name: str, models: Sequence[SimModel], *, is_anthropic: bool) -> SimM
     else:
         error = {"message": message, "type": "invalid_request_error", "param": "model"}
         told = {"error": {**error, "code": "model_not_found"}}
-    raise Refused(404, message, extra=told)
+    raise ErrorAnswer(404, message, extra=told)
 
 
 def _openai(model: SimModel) -> dict[str, Any]:

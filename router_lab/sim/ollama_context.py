@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from router_lab.sim.asked import Turn
+from router_lab.sim.model_request import Turn
 
 Version = tuple[int, int, int]
 

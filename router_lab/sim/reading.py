@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from router_lab.sim.exchange import Refused
+from router_lab.sim.exchange import ErrorAnswer
 
 
-def json_object(body: bytes, refuse: Callable[[str], Refused]) -> Mapping[str, Any]:
+def json_object(body: bytes, refuse: Callable[[str], ErrorAnswer]) -> Mapping[str, Any]:
     """The body as an object; raises what `refuse` makes of the reason it is none."""
     try:
         data = json.loads(body)
@@ -20,7 +20,7 @@ def json_object(body: bytes, refuse: Callable[[str], Refused]) -> Mapping[str, A
     return data
 
 
-def optional(data: Mapping[str, Any], key: str, kind: type, refuse: Callable[[str], Refused]) -> Any:
+def optional(data: Mapping[str, Any], key: str, kind: type, refuse: Callable[[str], ErrorAnswer]) -> Any:
     """`data[key]` if it is there, not null and of `kind`; None when it is not there."""
     value = data.get(key)
     if value is None:
@@ -30,7 +30,7 @@ def optional(data: Mapping[str, Any], key: str, kind: type, refuse: Callable[[st
     return value
 
 
-def objects(value: Any, name: str, refuse: Callable[[str], Refused]) -> list[Mapping[str, Any]]:
+def objects(value: Any, name: str, refuse: Callable[[str], ErrorAnswer]) -> list[Mapping[str, Any]]:
     """A list of objects; an absent one is empty."""
     if value is None:
         return []

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router_lab import sim
-from router_lab.sim.asked import Turn
+from router_lab.sim.model_request import Turn
 from router_lab.sim.ollama_context import Behaviour, drop_messages, parse_version
 
 PLAIN = sim.SimModel("plain", "ollama", "cl100k", 131_072, 1.0)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from router_lab import sim
 from router_lab.sim import exchange, tokenizer
-from router_lab.sim.asked import Answer
+from router_lab.sim.model_request import Answer
 
 RUN = "from router_lab import sim; sim.run(sim.app(), 0, on_ready=lambda url: print(url, flush=True))"
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from router_lab.analysis.reports.answers import QUESTION
-from router_lab.analysis.reports.looked_at import examples_section, looked_at_section
+from router_lab.analysis.reports.report_scope import examples_section, looked_at_section
 from router_lab.analysis.reports.sections import (
     drift_section,
     latency_section,

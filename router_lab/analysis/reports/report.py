@@ -34,8 +34,8 @@ from router_lab.analysis.ledger_tables import (
 )
 from router_lab.analysis.reports.answers import Verdict, verdict_of
 from router_lab.analysis.reports.findings import Findings
-from router_lab.analysis.reports.looked_at import example_pairs, name_of, period_of
 from router_lab.analysis.reports.page import page
+from router_lab.analysis.reports.report_scope import example_pairs, name_of, period_of
 from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
 from router_lab.ledger.reading.tables import Tables

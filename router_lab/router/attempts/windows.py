@@ -40,7 +40,7 @@ UNKNOWN_WINDOW = Window()
 
 
 @dataclass(frozen=True, slots=True)
-class _Cached:
+class _CacheEntry:
     value: Any
     expires: float
 
@@ -58,8 +58,8 @@ class Windows:
         self._get_json = get_json
         self._monotonic = monotonic
         self._timeout_s = timeout_s
-        self._lengths: dict[tuple[str, str, int | None], _Cached] = {}
-        self._versions: dict[str, _Cached] = {}
+        self._lengths: dict[tuple[str, str, int | None], _CacheEntry] = {}
+        self._versions: dict[str, _CacheEntry] = {}
 
     def cached(self, settings: ModelSettings) -> Window:
         """What is known already, without asking."""
@@ -86,22 +86,24 @@ class Windows:
             await asyncio.gather(*questions)
         return self.cached(settings)
 
-    def _claim(self, cache: dict[Any, _Cached], key: Any) -> bool:
+    def _claim(self, cache: dict[Any, _CacheEntry], key: Any) -> bool:
         """Whether to ask; if so, whoever calls meanwhile uses the old value instead of asking too."""
         now, known = self._monotonic(), cache.get(key)
         if known is not None and now < known.expires:
             return False
-        cache[key] = _Cached(_value(known), now + MISSING_TTL_S)
+        cache[key] = _CacheEntry(_value(known), now + MISSING_TTL_S)
         return True
 
-    async def _ask(self, cache: dict[Any, _Cached], key: Any, url: str, pick: Callable[[Any], Any]) -> None:
+    async def _ask(
+        self, cache: dict[Any, _CacheEntry], key: Any, url: str, pick: Callable[[Any], Any]
+    ) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
                 found = pick(await self._get_json(url))
         except Exception:  # whatever went wrong, the call this is asked for has succeeded
             return
         if found is not None:
-            cache[key] = _Cached(found, self._monotonic() + FOUND_TTL_S)
+            cache[key] = _CacheEntry(found, self._monotonic() + FOUND_TTL_S)
 
 
 def true_window(num_ctx: int | None, window: Window) -> int | None:
@@ -125,7 +127,7 @@ def parse_version(text: str) -> Version | None:
     return version if version != (0, 0, 0) else None
 
 
-def _value(cached: _Cached | None) -> Any:
+def _value(cached: _CacheEntry | None) -> Any:
     return None if cached is None else cached.value
 
 

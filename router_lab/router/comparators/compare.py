@@ -47,7 +47,7 @@ from router_lab.router.comparators.label import Label
 from router_lab.router.comparators.number import Number
 from router_lab.router.comparators.pair import Options, Pair, PairVerdict, UserComparator, load_object
 from router_lab.router.comparators.structure import Json
-from router_lab.router.comparators.text import Exact, Normalised, Similarity, Text
+from router_lab.router.comparators.text import Exact, NormalisedText, Similarity, Text
 from router_lab.router.comparators.tools import Tools
 from router_lab.router.comparators.worker import PickledResult, TookTooLongError, Worker, aside
 from router_lab.router.routing import RouteTable
@@ -79,7 +79,7 @@ _QUICK_CHARS = 2_000
 MAX_CHARS = 200_000
 COMPARATOR_S = 30.0
 
-_KINDS = (Embedding, Exact, Json, Judge, Label, Normalised, Number, Similarity, Text, Tools)
+_KINDS = (Embedding, Exact, Json, Judge, Label, NormalisedText, Number, Similarity, Text, Tools)
 _BUILT_IN: Mapping[str, type[Options]] = MappingProxyType({kind.name: kind for kind in _KINDS})
 
 

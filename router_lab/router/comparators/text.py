@@ -29,7 +29,7 @@ class Exact(Options):
         return PairVerdict(float(same), "identical" if same else "not identical")
 
 
-class Normalised(Options):
+class NormalisedText(Options):
     """1 when both answers are the same but for case, spacing, punctuation and Unicode form."""
 
     name: ClassVar[str] = "normalized"

@@ -2,7 +2,7 @@
 
 In goes a `ModelCall`, out comes the request as bytes; in goes what the server sent, out comes a `Reply`.
 A provider never opens a socket, reads a clock or an environment variable, and knows nothing of ledgers,
-budgets or breakers. Begin with `Provider`, which says what each has to do; `wire` is what they share.
+budgets or breakers. `Provider` says what each has to do; begin with `wire`, which is what they share.
 
 Neighbours use `anthropic`, `batch_api`, `failures`, `message_parts`, `ollama`, `openai`, `streams`, `usage`
 and `wire`.

@@ -214,7 +214,7 @@ class Lines:
         return [rest] if rest else []
 
 
-class Halves:
+class SurrogateJoiner:
     """Joins the halves of a surrogate pair that came in two pieces of text."""
 
     def __init__(self) -> None:
@@ -262,7 +262,7 @@ class Decoder(ABC):
         self._whole_usage = whole_usage
         self._usage: Usage | None = None
         self._lines = Lines()
-        self._halves = Halves()
+        self._halves = SurrogateJoiner()
         self._failure: ProviderError | ContextOverflowError | ResponseParseError | None = None
         self._ended = False
         # The newest thing said that is no part of an answer: where none comes, it tells why.

@@ -106,7 +106,7 @@ def plan_pairings(request: Request, route: Route, state: SwitchState, clock: Clo
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _QueuedShadow:
     pairing: Pairing
     primary: FinishedJob
 
@@ -127,7 +127,7 @@ class Shadows:
         self._writer = writer
         self._calls = calls
         self._worker = Worker()
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[_QueuedShadow] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
 
@@ -142,7 +142,7 @@ class Shadows:
             self._offer(pairing, primary)
 
     def _offer(self, pairing: Pairing, primary: FinishedJob) -> None:
-        waiting = _Waiting(pairing, primary)
+        waiting = _QueuedShadow(pairing, primary)
         if pairing.missing is not None:
             self._writer.write_missing(pairing, primary, pairing.missing)
         elif primary.was_cancelled:  # its caller wants nothing more done, or the loop is being torn down
@@ -179,7 +179,7 @@ class Shadows:
         """End what reads long answers; a shadow that is started all the same starts another."""
         self._worker.close()
 
-    def _start(self, waiting: _Waiting) -> None:
+    def _start(self, waiting: _QueuedShadow) -> None:
         task = asyncio.create_task(self._shadow(waiting), name="shadow")
         self._running.add(task)
         task.add_done_callback(self._finished)
@@ -196,7 +196,7 @@ class Shadows:
             waiting = self._queue.popleft()
             self._writer.write_missing(waiting.pairing, waiting.primary, "cancelled")
 
-    async def _shadow(self, waiting: _Waiting) -> None:
+    async def _shadow(self, waiting: _QueuedShadow) -> None:
         """Run one shadow and record its pair, whatever happens."""
         pairing, primary = waiting.pairing, waiting.primary
         asked = primary.job

@@ -102,9 +102,9 @@ class Guard:
             proxy=self._progress.proxy,
         )
 
-    def mapped(self, status: int | None) -> _Mapped:
+    def mapped(self, status: int | None) -> _MappedErrors:
         """A context that raises `failure` for every `Exception`."""
-        return _Mapped(self, status)
+        return _MappedErrors(self, status)
 
     async def patiently(self, waiting: Awaitable[Any]) -> Any:
         """Wait within what is left of the time for waiting."""
@@ -117,7 +117,7 @@ class Guard:
             self._left_s -= loop.time() - began
 
 
-class _Mapped:
+class _MappedErrors:
     def __init__(self, guard: Guard, status: int | None) -> None:
         self._guard = guard
         self._status = status

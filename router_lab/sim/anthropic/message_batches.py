@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from router_lab.sim import reading
 from router_lab.sim.anthropic.messages_api import AnthropicWire, invalid
-from router_lab.sim.exchange import JSON, Exchange, Header, HttpRequest, Refused, dump
+from router_lab.sim.exchange import JSON, ErrorAnswer, Exchange, Header, HttpRequest, dump
 from router_lab.sim.served_batches import (
     WINDOW_S,
     ItemOutcome,
@@ -41,7 +41,7 @@ class AnthropicBatchApi:
         return path == _PATH or path.startswith(f"{_PATH}/")
 
     def handle(self, request: HttpRequest) -> Exchange:
-        """The response. Raises `Refused`."""
+        """The response. Raises `ErrorAnswer`."""
         if "anthropic-version" not in request.headers:
             raise invalid("anthropic-version: header is required")
         identity, _, action = request.path.removeprefix(_PATH).strip("/").partition("/")
@@ -49,7 +49,7 @@ class AnthropicBatchApi:
             return self._created(request) if request.method == "POST" else self._listed(request)
         batch = self._batches.get(self.provider, identity)
         if batch is None:
-            raise Refused(404, f"Message Batch {identity!r} not found.", kind="not_found_error")
+            raise ErrorAnswer(404, f"Message Batch {identity!r} not found.", kind="not_found_error")
         match request.method, action:
             case "GET", "":
                 return _json(_shown(batch, request))
@@ -63,11 +63,11 @@ class AnthropicBatchApi:
                     raise invalid("Message Batch cannot be deleted before it has ended; cancel it first")
                 self._batches.remove(batch)
                 return _json({"id": batch.id, "type": "message_batch_deleted"})
-        raise Refused(404, "Not Found", kind="not_found_error")
+        raise ErrorAnswer(404, "Not Found", kind="not_found_error")
 
     def _created(self, request: HttpRequest) -> Exchange:
         if len(request.body) > _MOST_BYTES:
-            raise Refused(413, "Request exceeds the maximum size", kind="request_too_large")
+            raise ErrorAnswer(413, "Request exceeds the maximum size", kind="request_too_large")
         data = reading.json_object(request.body, invalid)
         asked = reading.objects(data.get("requests"), "requests", invalid)
         if not 0 < len(asked) <= _MOST_ITEMS:
@@ -114,7 +114,7 @@ class AnthropicBatchApi:
 
     def _results(self, batch: SimBatch) -> Exchange:
         if batch.ended is None:
-            raise Refused(404, f"Batch {batch.id} has no results yet.", kind="not_found_error")
+            raise ErrorAnswer(404, f"Batch {batch.id} has no results yet.", kind="not_found_error")
         return Exchange(200, _JSONL, (b"".join(_lines(batch)),))
 
 

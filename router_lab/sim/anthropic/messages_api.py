@@ -9,22 +9,22 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from router_lab.sim import reading, tokenizer
-from router_lab.sim.asked import Answer, Ask, ToolOffer, Turn, hash_turns
 from router_lab.sim.catalog import SimModel
 from router_lab.sim.exchange import (
     JSON,
     SSE,
+    ErrorAnswer,
     Exchange,
     Header,
     HttpRequest,
-    Refused,
     TokenTally,
     dump,
     split,
     waits,
 )
 from router_lab.sim.faults import Fault
-from router_lab.sim.world import World, turn_tokens
+from router_lab.sim.model_request import Answer, ModelRequest, ToolOffer, Turn, hash_turns
+from router_lab.sim.server_state import ServerState, turn_tokens
 
 _MAX_BODY = 32 * 1024 * 1024
 _CACHEABLE = 1024
@@ -55,16 +55,16 @@ _STOPS = {
 
 
 class AnthropicWire:
-    """The wire format. Stateless; what the server remembers is in the world."""
+    """The wire format. Stateless; what the server remembers is `ServerState`."""
 
     provider: Literal["anthropic"] = "anthropic"
 
-    def read(self, request: HttpRequest, world: World) -> Ask:
-        """The request, checked. Raises `Refused` with the API's own complaint."""
+    def read(self, request: HttpRequest, state: ServerState) -> ModelRequest:
+        """The request, checked. Raises `ErrorAnswer` with the API's own complaint."""
         if "anthropic-version" not in request.headers:
             raise invalid("anthropic-version: header is required")
         if len(request.body) > _MAX_BODY:
-            raise Refused(413, "Request exceeds the maximum size", kind="request_too_large")
+            raise ErrorAnswer(413, "Request exceeds the maximum size", kind="request_too_large")
         data = reading.json_object(request.body, invalid)
         counting = request.path.endswith("/count_tokens")
         model = reading.optional(data, "model", str, invalid)
@@ -78,11 +78,11 @@ class AnthropicWire:
         messages = reading.objects(data.get("messages"), "messages", invalid)
         if not messages:
             raise invalid("messages: at least one message is required")
-        if (self.provider, model) not in world.models:
-            raise Refused(404, f"model: {model}", kind="not_found_error")
+        if (self.provider, model) not in state.models:
+            raise ErrorAnswer(404, f"model: {model}", kind="not_found_error")
         schema, choice = output_schema(data), data.get("tool_choice")
         thinking = data.get("thinking")
-        return Ask(
+        return ModelRequest(
             model=model,
             turns=(
                 *system_turns(data.get("system")),
@@ -97,9 +97,9 @@ class AnthropicWire:
             think=isinstance(thinking, Mapping) and thinking.get("type") in ("enabled", "adaptive"),
         )
 
-    def serve(self, request: HttpRequest, ask: Ask, fault: Fault, world: World) -> Exchange:
-        """The response to a request that was read. Raises `Refused` for a prompt that is too long."""
-        model = world.models[(self.provider, ask.model)]
+    def serve(self, request: HttpRequest, ask: ModelRequest, fault: Fault, state: ServerState) -> Exchange:
+        """The response to a request that was read. Raises `ErrorAnswer` for a prompt that is too long."""
+        model = state.models[(self.provider, ask.model)]
         lengths = _lengths(ask, model)
         total = sum(lengths)
         if request.path.endswith("/count_tokens"):
@@ -111,15 +111,15 @@ class AnthropicWire:
                 f"input length and `max_tokens` exceed context limit: {total} + {ask.max_tokens} > "
                 f"{model.context_window}, decrease input length or `max_tokens` and try again"
             )
-        answer = world.answer(model, ask, fault, room=model.context_window - total)
+        answer = state.answer(model, ask, fault, room=model.context_window - total)
         halved = fault.kind == "truncated"
-        usage = _cached(ask, [length // 2 if halved else length for length in lengths], model, world)
+        usage = _cached(ask, [length // 2 if halved else length for length in lengths], model, state)
         tally = _tally(usage, answer, total)
         identity = f"msg_{sha256(f'{hash_turns(ask.turns)}{model.name}'.encode()).hexdigest()[:24]}"
         message = _message(identity, ask, answer, usage)
         pieces = tuple(_events(message)) if ask.stream else (dump(message),)
         first, further = waits(
-            model, answer, hash_turns(ask.turns), world.latency, pieces=len(pieces) if ask.stream else 0
+            model, answer, hash_turns(ask.turns), state.latency, pieces=len(pieces) if ask.stream else 0
         )
         return Exchange(
             200,
@@ -133,10 +133,10 @@ class AnthropicWire:
             piece_wait_s=further,
         )
 
-    def failure(self, request: HttpRequest, refused: Refused) -> Exchange:
+    def failure(self, request: HttpRequest, refused: ErrorAnswer) -> Exchange:
         """The API's error body for a status, with its own words where `refused` has none."""
         if refused.kind == "insufficient_quota":
-            return self.failure(request, Refused(402, _KINDS[402][1], kind=_KINDS[402][0]))
+            return self.failure(request, ErrorAnswer(402, _KINDS[402][1], kind=_KINDS[402][0]))
         kind, message = _KINDS.get(refused.status, ("api_error", "Internal server error"))
         body = _error(refused.kind or kind, refused.message or message, request)
         return Exchange(refused.status, (*JSON, *_rate_headers()), (dump(body),))
@@ -162,7 +162,7 @@ def _error(kind: str, message: str, request: HttpRequest) -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": message}, "request_id": _identity(request)}
 
 
-def _lengths(ask: Ask, model: SimModel) -> list[int]:
+def _lengths(ask: ModelRequest, model: SimModel) -> list[int]:
     """Tokens by turn; what belongs to no turn (tools, schema, template) counts with the first."""
     tokens = tokenizer.get(model.tokenizer)
     lengths = turn_tokens(tokens, ask.turns, overhead=_TURN, image_tokens=_IMAGE)
@@ -172,7 +172,7 @@ def _lengths(ask: Ask, model: SimModel) -> list[int]:
     return lengths
 
 
-def _cached(ask: Ask, lengths: list[int], model: SimModel, world: World) -> dict[str, Any]:
+def _cached(ask: ModelRequest, lengths: list[int], model: SimModel, state: ServerState) -> dict[str, Any]:
     """The input part of `usage`; `input_tokens` leaves out what was read from or written to the cache."""
     marks = [index for index, turn in enumerate(ask.turns) if turn.cache_ttl]
     last = marks[-1] if marks else len(ask.turns) - 1 if model.caches_prompts else -1
@@ -180,10 +180,10 @@ def _cached(ask: Ask, lengths: list[int], model: SimModel, world: World) -> dict
     cacheable = sum(lengths[: last + 1])
     read = write = 0
     if prefix and cacheable >= _CACHEABLE:
-        read = sum(lengths[: world.prefixes.longest(model.name, prefix)])
+        read = sum(lengths[: state.prefixes.longest(model.name, prefix)])
         write = cacheable - read
         for mark in {*marks, last}:
-            world.prefixes.remember(model.name, ask.turns[: mark + 1])
+            state.prefixes.remember(model.name, ask.turns[: mark + 1])
     hour = write if prefix and prefix[-1].cache_ttl == "1h" else 0
     return {
         "input_tokens": sum(lengths) - read - write,
@@ -206,7 +206,7 @@ def _tally(usage: Mapping[str, Any], answer: Answer, sent: int) -> TokenTally:
     )
 
 
-def _message(identity: str, ask: Ask, answer: Answer, usage: Mapping[str, Any]) -> dict[str, Any]:
+def _message(identity: str, ask: ModelRequest, answer: Answer, usage: Mapping[str, Any]) -> dict[str, Any]:
     content: list[dict[str, Any]] = []
     if answer.thinking:
         signature = sha256(answer.thinking.encode("utf-8", "replace")).hexdigest()
@@ -288,9 +288,9 @@ def _rate_headers() -> tuple[Header, ...]:
     )
 
 
-def invalid(message: str) -> Refused:
+def invalid(message: str) -> ErrorAnswer:
     """A 400 in the API's words."""
-    return Refused(400, message, kind="invalid_request_error")
+    return ErrorAnswer(400, message, kind="invalid_request_error")
 
 
 def _ttl(block: Mapping[str, Any]) -> Literal["5m", "1h"] | None:

@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from router_lab.sim import reading
-from router_lab.sim.asked import Answer, Ask, ToolOffer, Turn, hash_turns
 from router_lab.sim.catalog import SimModel
 from router_lab.sim.exchange import (
     JSON,
     NDJSON,
+    ErrorAnswer,
     Exchange,
     Header,
     HttpRequest,
-    Refused,
     TokenTally,
     dump,
     split,
     waits,
 )
 from router_lab.sim.faults import Fault
+from router_lab.sim.model_request import Answer, ModelRequest, ToolOffer, Turn, hash_turns
 from router_lab.sim.ollama.model_endpoints import now
 from router_lab.sim.ollama.prompt import (
     DEFAULT_OPTIONS,
@@ -30,7 +30,7 @@ from router_lab.sim.ollama.prompt import (
     Prompt,
     fit,
 )
-from router_lab.sim.world import World
+from router_lab.sim.server_state import ServerState
 
 _REPEATS_ALLOWED = 30
 _ERRORS = {
@@ -48,16 +48,16 @@ _ERRORS = {
 }
 
 
-def _refuse(message: str) -> Refused:
-    return Refused(400, message)
+def _refuse(message: str) -> ErrorAnswer:
+    return ErrorAnswer(400, message)
 
 
-def _bad_json(reason: str) -> Refused:
-    return Refused(400, f"invalid character in the request body: {reason}")
+def _bad_json(reason: str) -> ErrorAnswer:
+    return ErrorAnswer(400, f"invalid character in the request body: {reason}")
 
 
 @dataclass(frozen=True, slots=True)
-class OllamaAsk(Ask):
+class OllamaRequest(ModelRequest):
     """A request with what only Ollama has. `chat` is false for `/api/generate`."""
 
     chat: bool = True
@@ -66,21 +66,21 @@ class OllamaAsk(Ask):
 
 
 class OllamaWire:
-    """The wire format. Stateless; what the server remembers is in the world."""
+    """The wire format. Stateless; what the server remembers is `ServerState`."""
 
     provider: Literal["ollama"] = "ollama"
 
-    def read(self, request: HttpRequest, world: World) -> OllamaAsk:
-        """The request, checked. Raises `Refused` with the server's own complaint."""
+    def read(self, request: HttpRequest, state: ServerState) -> OllamaRequest:
+        """The request, checked. Raises `ErrorAnswer` with the server's own complaint."""
         if not request.body.strip():
             raise _refuse("missing request body")
         data = reading.json_object(request.body, _bad_json)
         name = reading.optional(data, "model", str, _refuse)
         if not name:
             raise _refuse("model is required")
-        model = world.models.get((self.provider, name)) or world.models.get((self.provider, f"{name}:latest"))
+        model = state.models.get((self.provider, name)) or state.models.get((self.provider, f"{name}:latest"))
         if model is None:
-            raise Refused(404, f"model '{name}' not found")
+            raise ErrorAnswer(404, f"model '{name}' not found")
         think = data.get("think")
         if think not in (None, False) and not model.reasoning_tokens:
             raise _refuse(f'"{name}" does not support thinking')
@@ -89,7 +89,7 @@ class OllamaWire:
         stream = reading.optional(data, "stream", bool, _refuse)
         form, stop = data.get("format"), options.get("stop")
         limit = reading.optional(options, "num_predict", int, _refuse)
-        return OllamaAsk(
+        return OllamaRequest(
             model=model.name,
             turns=tuple(_chat_turns(data) if chat else _generate_turns(data)),
             max_tokens=limit if limit is not None and limit > 0 else None,
@@ -110,20 +110,20 @@ class OllamaWire:
             unload=data.get("keep_alive") in (0, "0", "0s"),
         )
 
-    def serve(self, request: HttpRequest, ask: Ask, fault: Fault, world: World) -> Exchange:
-        """The response to a request that was read. Raises `Refused` when the version refuses the prompt."""
-        if not isinstance(ask, OllamaAsk):
+    def serve(self, request: HttpRequest, ask: ModelRequest, fault: Fault, state: ServerState) -> Exchange:
+        """The response to a request that was read. Raises `ErrorAnswer` for a prompt that is refused."""
+        if not isinstance(ask, OllamaRequest):
             raise TypeError("ask: not read by Ollama")
-        model = world.models[(self.provider, ask.model)]
+        model = state.models[(self.provider, ask.model)]
         if not any(turn.text or turn.images for turn in ask.turns):
-            return _load_only(ask, model, world)
-        prompt = fit(ask, ask.options, model, world, halve=fault.kind == "truncated")
-        answer = world.answer(model, ask, fault, seen=prompt.seen, room=prompt.room)
-        metrics = _metrics(ask, prompt, answer, model, world)
+            return _load_only(ask, model, state)
+        prompt = fit(ask, ask.options, model, state, halve=fault.kind == "truncated")
+        answer = state.answer(model, ask, fault, seen=prompt.seen, room=prompt.room)
+        metrics = _metrics(ask, prompt, answer, model, state)
         pieces = _aborted(ask) if fault.kind == "repeat" else _lines(ask, answer, metrics)
         body = pieces if ask.stream else (_joined(pieces, ask),)
         key = hash_turns(ask.turns)
-        first, further = waits(model, answer, key, world.latency, pieces=len(body) if ask.stream else 0)
+        first, further = waits(model, answer, key, state.latency, pieces=len(body) if ask.stream else 0)
         return Exchange(
             200,
             NDJSON if ask.stream else JSON,
@@ -143,7 +143,7 @@ class OllamaWire:
             piece_wait_s=further,
         )
 
-    def failure(self, request: HttpRequest, refused: Refused) -> Exchange:
+    def failure(self, request: HttpRequest, refused: ErrorAnswer) -> Exchange:
         """`{"error": "..."}` with the server's own words where `refused` has none."""
         status = 429 if refused.kind == "insufficient_quota" else refused.status
         message = refused.message or _ERRORS.get(status, "internal server error")
@@ -187,24 +187,24 @@ def _tool(tool: Mapping[str, Any]) -> ToolOffer:
     )
 
 
-def _load_only(ask: OllamaAsk, model: SimModel, world: World) -> Exchange:
+def _load_only(ask: OllamaRequest, model: SimModel, state: ServerState) -> Exchange:
     """An empty request loads the model, or unloads it when `keep_alive` is 0."""
     if ask.unload:
-        world.loaded.pop(model.name, None)
+        state.loaded.pop(model.name, None)
     else:
-        fit(ask, ask.options, model, world, halve=False)
+        fit(ask, ask.options, model, state, halve=False)
     line = {**_line(ask, ""), "done": True, "done_reason": "unload" if ask.unload else "load"}
     return Exchange(200, NDJSON if ask.stream else JSON, (dump(line) + b"\n",), streamed=ask.stream)
 
 
-def _line(ask: OllamaAsk, text: str, **message: Any) -> dict[str, Any]:
+def _line(ask: OllamaRequest, text: str, **message: Any) -> dict[str, Any]:
     content: dict[str, Any] = {"message": {"role": "assistant", "content": text, **message}}
     if not ask.chat:
         content = {"response": text, **message}
     return {"model": ask.model, "created_at": now(), **content, "done": False}
 
 
-def _lines(ask: OllamaAsk, answer: Answer, metrics: Mapping[str, Any]) -> tuple[bytes, ...]:
+def _lines(ask: OllamaRequest, answer: Answer, metrics: Mapping[str, Any]) -> tuple[bytes, ...]:
     lines = [_line(ask, "", thinking=part) for part in split(answer.thinking)]
     lines += [_line(ask, part) for part in split(answer.text)]
     if answer.tools:
@@ -221,12 +221,12 @@ def _lines(ask: OllamaAsk, answer: Answer, metrics: Mapping[str, Any]) -> tuple[
     return tuple(dump(line) + b"\n" for line in lines)
 
 
-def _aborted(ask: OllamaAsk) -> tuple[bytes, ...]:
+def _aborted(ask: OllamaRequest) -> tuple[bytes, ...]:
     """More than 30 equal chunks: the stream ends without its last line."""
     return tuple(dump(_line(ask, " the")) + b"\n" for _ in range(_REPEATS_ALLOWED + 1))
 
 
-def _joined(lines: tuple[bytes, ...], ask: OllamaAsk) -> bytes:
+def _joined(lines: tuple[bytes, ...], ask: OllamaRequest) -> bytes:
     """The lines of a stream as the one object of a response that is not streamed."""
     decoded = [json.loads(line) for line in lines]
     whole: dict[str, Any] = decoded[-1]
@@ -241,17 +241,19 @@ def _joined(lines: tuple[bytes, ...], ask: OllamaAsk) -> bytes:
     return dump(whole)
 
 
-def _metrics(ask: OllamaAsk, prompt: Prompt, answer: Answer, model: SimModel, world: World) -> dict[str, int]:
+def _metrics(
+    ask: OllamaRequest, prompt: Prompt, answer: Answer, model: SimModel, state: ServerState
+) -> dict[str, int]:
     """Counts and durations (nanoseconds); a zero is left out, as Go's `omitempty` does."""
     twice = (
-        ask.think and (ask.schema or ask.json) and world.behaviour.thinks_twice and model.route == "rendered"
+        ask.think and (ask.schema or ask.json) and state.behaviour.thinks_twice and model.route == "rendered"
     )
     generated = answer.tokens - answer.reasoning_tokens if twice else answer.tokens
     uncached = prompt.length - prompt.cached
     metrics = {
         "load_duration": 21_000_000,
-        "prompt_eval_count": uncached if world.behaviour.counts_uncached_only else prompt.length,
-        "prompt_eval_cached_count": prompt.cached if world.behaviour.shows_cached_count else 0,
+        "prompt_eval_count": uncached if state.behaviour.counts_uncached_only else prompt.length,
+        "prompt_eval_cached_count": prompt.cached if state.behaviour.shows_cached_count else 0,
         "prompt_eval_duration": int(model.ttft_ms * 1e6),
         "eval_count": generated,
         "eval_duration": int(generated * model.token_ms * 1e6),

@@ -8,8 +8,8 @@ from typing import Any
 
 from router_lab.sim import reading
 from router_lab.sim.catalog import SimModel
-from router_lab.sim.exchange import HttpRequest, Refused
-from router_lab.sim.world import World
+from router_lab.sim.exchange import ErrorAnswer, HttpRequest
+from router_lab.sim.server_state import ServerState
 
 
 def now() -> str:
@@ -17,32 +17,32 @@ def now() -> str:
     return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
-def tags(world: World) -> dict[str, Any]:
+def tags(state: ServerState) -> dict[str, Any]:
     """`GET /api/tags`."""
-    return {"models": [{**_described(model), "modified_at": now()} for model in world.of("ollama")]}
+    return {"models": [{**_described(model), "modified_at": now()} for model in state.of("ollama")]}
 
 
-def loaded(world: World) -> dict[str, Any]:
+def loaded(state: ServerState) -> dict[str, Any]:
     """`GET /api/ps`: the loaded models, with their true context from 0.10.0 on."""
     until = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
     models = []
-    for name, num_ctx in world.loaded.items():
+    for name, num_ctx in state.loaded.items():
         entry = {
-            **_described(world.models[("ollama", name)]),
+            **_described(state.models[("ollama", name)]),
             "expires_at": until,
             "size_vram": 4_700_000_000,
         }
-        models.append(entry | ({"context_length": num_ctx} if world.behaviour.shows_context_length else {}))
+        models.append(entry | ({"context_length": num_ctx} if state.behaviour.shows_context_length else {}))
     return {"models": models}
 
 
-def show(request: HttpRequest, world: World) -> dict[str, Any]:
-    """`POST /api/show`. Raises `Refused` for a model that is not there."""
+def show(request: HttpRequest, state: ServerState) -> dict[str, Any]:
+    """`POST /api/show`. Raises `ErrorAnswer` for a model that is not there."""
     data = reading.json_object(request.body, _invalid)
     name = reading.text(data.get("model") or data.get("name"))
-    model = world.models.get(("ollama", name))
+    model = state.models.get(("ollama", name))
     if model is None:
-        raise Refused(404, f"model '{name}' not found")
+        raise ErrorAnswer(404, f"model '{name}' not found")
     thinking = ["thinking"] if model.reasoning_tokens else []
     info = {"general.architecture": model.family, f"{model.family}.context_length": model.context_window}
     return {
@@ -73,5 +73,5 @@ def _described(model: SimModel) -> dict[str, Any]:
     }
 
 
-def _invalid(reason: str) -> Refused:
-    return Refused(400, f"invalid character in the request body: {reason}")
+def _invalid(reason: str) -> ErrorAnswer:
+    return ErrorAnswer(400, f"invalid character in the request body: {reason}")

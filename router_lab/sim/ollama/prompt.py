@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from itertools import groupby, takewhile
 
 from router_lab.sim import tokenizer
-from router_lab.sim.asked import Ask, Turn
 from router_lab.sim.catalog import SimModel
-from router_lab.sim.exchange import Refused, dump
+from router_lab.sim.exchange import ErrorAnswer, dump
+from router_lab.sim.model_request import ModelRequest, Turn
 from router_lab.sim.ollama_context import (
     IMAGE_TOKENS,
     Refusal,
     drop_messages,
     refusal,
 )
+from router_lab.sim.server_state import ServerState
 from router_lab.sim.tokenizer import Tokenizer
-from router_lab.sim.world import World
 
 _SPECIAL = -1
 _SMALLEST = 4
@@ -56,16 +56,18 @@ class Prompt:
     room: int | None
 
 
-def fit(ask: Ask, options: OllamaOptions, model: SimModel, world: World, *, halve: bool) -> Prompt:
-    """Fit a request into its context as the world's Ollama version does, and note the loaded context.
+def fit(
+    ask: ModelRequest, options: OllamaOptions, model: SimModel, state: ServerState, *, halve: bool
+) -> Prompt:
+    """Fit a request into its context as the server's Ollama version does, and note the loaded context.
 
-    `halve` is the fault of a window half as long as the prompt. Raises `Refused` with the version's
+    `halve` is the fault of a window half as long as the prompt. Raises `ErrorAnswer` with the version's
     words where it refuses.
     """
-    behaviour, rendering = world.behaviour, _Rendering(tokenizer.get(model.tokenizer), ask, model)
+    behaviour, rendering = state.behaviour, _Rendering(tokenizer.get(model.tokenizer), ask, model)
     sent = rendering.count(ask.turns)
-    num_ctx = max(_SMALLEST * 4, sent // 2) if halve else _num_ctx(options, model, world)
-    world.loaded[model.name] = num_ctx
+    num_ctx = max(_SMALLEST * 4, sent // 2) if halve else _num_ctx(options, model, state)
+    state.loaded[model.name] = num_ctx
     truncate = options.truncate or not behaviour.knows_truncate
     shift = options.shift or not behaviour.knows_truncate
     drops = truncate and options.templated and model.route != "mlx"
@@ -80,14 +82,14 @@ def fit(ask: Ask, options: OllamaOptions, model: SimModel, world: World, *, halv
     if tokens is not None and length >= behaviour.cut_from(num_ctx):
         tokens = behaviour.cut_tokens(tokens, num_ctx, _num_keep(options, model))
         length, seen = len(tokens), rendering.text(tokens)
-    cached = _cached(tokens, model, world) if counts_cache and tokens is not None else 0
+    cached = _cached(tokens, model, state) if counts_cache and tokens is not None else 0
     return Prompt(sent, length, cached, seen, None if shift else num_ctx - length)
 
 
 class _Rendering:
     """A chat template: tools, then turns between special tokens, which are counted and cannot be read."""
 
-    def __init__(self, tokens: Tokenizer, ask: Ask, model: SimModel) -> None:
+    def __init__(self, tokens: Tokenizer, ask: ModelRequest, model: SimModel) -> None:
         self._tokens = tokens
         offers = [(tool.name, tool.description, tool.parameters) for tool in ask.tools]
         self._head = f"# Tools\n{json.dumps(offers)}\n" if offers else ""
@@ -118,10 +120,10 @@ class _Rendering:
         return "\n".join(self._tokens.decode(list(run)) for special, run in runs if not special)
 
 
-def _num_ctx(options: OllamaOptions, model: SimModel, world: World) -> int:
-    asked = options.num_ctx or world.ollama_context_length or world.behaviour.default_num_ctx
+def _num_ctx(options: OllamaOptions, model: SimModel, state: ServerState) -> int:
+    asked = options.num_ctx or state.ollama_context_length or state.behaviour.default_num_ctx
     num_ctx = max(_SMALLEST, asked)
-    return min(num_ctx, model.context_window) if world.behaviour.clamps_num_ctx else num_ctx
+    return min(num_ctx, model.context_window) if state.behaviour.clamps_num_ctx else num_ctx
 
 
 def _num_keep(options: OllamaOptions, model: SimModel) -> int:
@@ -129,26 +131,26 @@ def _num_keep(options: OllamaOptions, model: SimModel) -> int:
     return keep if keep < 0 else keep + int(model.adds_bos)
 
 
-def _cached(tokens: list[int], model: SimModel, world: World) -> int:
+def _cached(tokens: list[int], model: SimModel, state: ServerState) -> int:
     """The prefix shared with the model's last prompt; since 0.2.0 one token is always evaluated anew."""
-    last = world.last_prompts.get(model.name, [])
-    world.last_prompts[model.name] = tokens
+    last = state.last_prompts.get(model.name, [])
+    state.last_prompts[model.name] = tokens
     shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(last, tokens, strict=False)))
-    return shared if world.behaviour.version < (0, 2, 0) else min(shared, len(tokens) - 1)
+    return shared if state.behaviour.version < (0, 2, 0) else min(shared, len(tokens) - 1)
 
 
-def _said(refused: Refusal) -> Refused:
+def _said(refused: Refusal) -> ErrorAnswer:
     if refused.style == "truncate":
-        return Refused(400, "the input length exceeds the context length")
+        return ErrorAnswer(400, "the input length exceeds the context length")
     if refused.style == "shift":
-        return Refused(
+        return ErrorAnswer(
             400,
             "the prompt is longer than the context length currently available to the model; "
             "shorten the prompt, adjust the context length in settings, "
             "or use a model with a longer context length",
         )
     if refused.style == "mlx":
-        return Refused(
+        return ErrorAnswer(
             400,
             f"input length ({refused.length} tokens) exceeds the model's maximum context length "
             f"({refused.num_ctx} tokens)",
@@ -161,4 +163,4 @@ def _said(refused: Refusal) -> Refused:
         "n_prompt_tokens": refused.length,
         "n_ctx": refused.num_ctx,
     }
-    return Refused(400, dump({"error": error}).decode())
+    return ErrorAnswer(400, dump({"error": error}).decode())

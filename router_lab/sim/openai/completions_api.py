@@ -8,23 +8,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from router_lab.sim import reading, tokenizer
-from router_lab.sim.asked import Answer, Ask, ToolOffer, Turn, hash_turns
 from router_lab.sim.catalog import SimModel
 from router_lab.sim.exchange import (
     JSON,
     SSE,
+    ErrorAnswer,
     Exchange,
     Header,
     HttpRequest,
-    Refused,
     TokenTally,
     dump,
     split,
     waits,
 )
 from router_lab.sim.faults import Fault
+from router_lab.sim.model_request import Answer, ModelRequest, ToolOffer, Turn, hash_turns
 from router_lab.sim.openai.personas import PLAIN, Persona
-from router_lab.sim.world import World, turn_tokens
+from router_lab.sim.server_state import ServerState, turn_tokens
 
 _CACHEABLE, _CACHE_STEP = 1024, 128
 _TURN, _IMAGE, _BASE = 4, 765, 3
@@ -57,7 +57,7 @@ _FINISH = {
 
 
 class OpenAIWire:
-    """The wire format, as a persona speaks it. Stateless; what the server remembers is in the world."""
+    """The wire format, as a persona speaks it. Stateless; what the server remembers is `ServerState`."""
 
     provider: Literal["openai"] = "openai"
 
@@ -68,8 +68,8 @@ class OpenAIWire:
         """Whether the persona serves chat completions there."""
         return self._persona.is_at(path)
 
-    def read(self, request: HttpRequest, world: World) -> Ask:
-        """The request, checked. Raises `Refused` with the API's own complaint."""
+    def read(self, request: HttpRequest, state: ServerState) -> ModelRequest:
+        """The request, checked. Raises `ErrorAnswer` with the API's own complaint."""
         data = reading.json_object(request.body, invalid)
         if refused := self._persona.refusal(data, request):
             raise refused
@@ -81,8 +81,8 @@ class OpenAIWire:
         messages = reading.objects(data.get("messages"), "messages", invalid)
         if not messages:
             raise invalid("Invalid 'messages': empty array. Expected an array with minimum length 1.")
-        if (self.provider, model) not in world.models:
-            raise Refused(404, f"The model `{model}` does not exist or you do not have access to it.")
+        if (self.provider, model) not in state.models:
+            raise ErrorAnswer(404, f"The model `{model}` does not exist or you do not have access to it.")
         limit = reading.optional(data, "max_completion_tokens", int, invalid)
         limit = limit if limit is not None else reading.optional(data, "max_tokens", int, invalid)
         if limit is not None and limit < 1:
@@ -91,7 +91,7 @@ class OpenAIWire:
             )
         form = data.get("response_format")
         stop, options = data.get("stop"), data.get("stream_options")
-        return Ask(
+        return ModelRequest(
             model=model,
             turns=tuple(message_turn(message) for message in messages),
             max_tokens=limit,
@@ -106,9 +106,9 @@ class OpenAIWire:
             choices=choices(reading.optional(data, "n", int, invalid)),
         )
 
-    def serve(self, request: HttpRequest, ask: Ask, fault: Fault, world: World) -> Exchange:
-        """The response to a request that was read. Raises `Refused` for a prompt that is too long."""
-        model = world.models[(self.provider, ask.model)]
+    def serve(self, request: HttpRequest, ask: ModelRequest, fault: Fault, state: ServerState) -> Exchange:
+        """The response to a request that was read. Raises `ErrorAnswer` for a prompt that is too long."""
+        model = state.models[(self.provider, ask.model)]
         tokens = tokenizer.get(model.tokenizer)
         lengths = turn_tokens(tokens, ask.turns, overhead=_TURN, image_tokens=_IMAGE)
         lengths[0] += _BASE + sum(
@@ -116,9 +116,9 @@ class OpenAIWire:
         )
         total = sum(lengths)
         _check_window(model, total, ask.max_tokens)
-        answer = world.answer(model, ask, fault, room=model.context_window - total)
+        answer = state.answer(model, ask, fault, room=model.context_window - total)
         halved = fault.kind == "truncated"
-        cached = 0 if halved else _cached_tokens(ask, lengths, model, world)
+        cached = 0 if halved else _cached_tokens(ask, lengths, model, state)
         tally = TokenTally(
             tokens_in=total // 2 if halved else total,
             tokens_out=answer.tokens * ask.choices,
@@ -134,7 +134,7 @@ class OpenAIWire:
             pieces = (
                 dump(self._persona.dressed(_completion(base, answer, tally, model, ask.choices), tally)),
             )
-        first, further = waits(model, answer, key, world.latency, pieces=len(pieces) if ask.stream else 0)
+        first, further = waits(model, answer, key, state.latency, pieces=len(pieces) if ask.stream else 0)
         error = {
             "error": _error(500, "The server had an error while processing your request.", model.dialect)
         }
@@ -150,7 +150,7 @@ class OpenAIWire:
             piece_wait_s=further,
         )
 
-    def failure(self, request: HttpRequest, refused: Refused) -> Exchange:
+    def failure(self, request: HttpRequest, refused: ErrorAnswer) -> Exchange:
         """The error body for a status; `refused.extra` may hold a whole error of another dialect."""
         if refused.extra:
             return Exchange(refused.status, JSON, (dump(refused.extra),))
@@ -189,7 +189,7 @@ def _check_window(model: SimModel, prompt: int, max_tokens: int | None) -> None:
         message = f"{sizes}, try increasing it"
         kind = "exceed_context_size_error"
         error = {"code": 400, "message": message, "type": kind, "n_prompt_tokens": prompt, "n_ctx": window}
-        raise Refused(400, message, extra={"error": error})
+        raise ErrorAnswer(400, message, extra={"error": error})
     message = (
         f"This model's maximum context length is {window} tokens. However, you requested {asked} tokens "
         f"({prompt} in the messages, {asked - prompt} in the completion). "
@@ -198,7 +198,7 @@ def _check_window(model: SimModel, prompt: int, max_tokens: int | None) -> None:
     error = _error(400, message, model.dialect)
     if model.dialect == "openai":
         error |= {"param": "messages", "code": "context_length_exceeded"}
-    raise Refused(400, message, extra={"error": error})
+    raise ErrorAnswer(400, message, extra={"error": error})
 
 
 def _error(status: int, message: str, dialect: str) -> dict[str, Any]:
@@ -214,12 +214,12 @@ def _error(status: int, message: str, dialect: str) -> dict[str, Any]:
     return {"message": message or words, "type": kind, "param": None, "code": code}
 
 
-def _cached_tokens(ask: Ask, lengths: list[int], model: SimModel, world: World) -> int:
+def _cached_tokens(ask: ModelRequest, lengths: list[int], model: SimModel, state: ServerState) -> int:
     if not model.caches_prompts:
         return 0
-    cached = sum(lengths[: world.prefixes.longest(model.name, ask.turns)])
+    cached = sum(lengths[: state.prefixes.longest(model.name, ask.turns)])
     for length in range(1, len(ask.turns) + 1):
-        world.prefixes.remember(model.name, ask.turns[:length])
+        state.prefixes.remember(model.name, ask.turns[:length])
     return cached // _CACHE_STEP * _CACHE_STEP if cached >= _CACHEABLE else 0
 
 
@@ -269,7 +269,7 @@ def _completion(
 
 
 def _chunks(
-    base: Mapping[str, Any], answer: Answer, tally: TokenTally, persona: Persona, ask: Ask
+    base: Mapping[str, Any], answer: Answer, tally: TokenTally, persona: Persona, ask: ModelRequest
 ) -> Iterator[bytes]:
     """The answer as `data:` lines; with `include_usage` the last chunk has usage and no choices."""
     extra = {"usage": None} if ask.include_usage else {}
@@ -318,9 +318,9 @@ def _rate_headers() -> tuple[Header, ...]:
 _MOST_CHOICES = 128
 
 
-def invalid(message: str) -> Refused:
+def invalid(message: str) -> ErrorAnswer:
     """A 400 in the API's words."""
-    return Refused(400, message)
+    return ErrorAnswer(400, message)
 
 
 def message_turn(message: Mapping[str, Any]) -> Turn:

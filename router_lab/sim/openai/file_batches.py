@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from router_lab.sim import reading
-from router_lab.sim.exchange import JSON, Exchange, Header, HttpRequest, Refused, dump
+from router_lab.sim.exchange import JSON, ErrorAnswer, Exchange, Header, HttpRequest, dump
 from router_lab.sim.openai.completions_api import OpenAIWire, invalid
 from router_lab.sim.served_batches import WINDOW_S, ServedBatches, ServedItem, SimBatch, in_own_order
 
@@ -65,7 +65,7 @@ class OpenAIBatchApi:
         self._files.clear()
 
     def handle(self, request: HttpRequest) -> Exchange:
-        """The response. Raises `Refused`."""
+        """The response. Raises `ErrorAnswer`."""
         root = _FILES if request.path.startswith(_FILES) else _BATCHES
         identity, _, action = request.path.removeprefix(root).strip("/").partition("/")
         if root == _FILES:
@@ -74,11 +74,11 @@ class OpenAIBatchApi:
             return self._created(request) if request.method == "POST" else self._listed(request)
         batch = self._batches.get(self.provider, identity)
         if batch is None:
-            raise Refused(404, f"No batch found with id '{identity}'.")
+            raise ErrorAnswer(404, f"No batch found with id '{identity}'.")
         if (request.method, action) == ("POST", "cancel"):
             self._batches.cancel(batch)
         elif (request.method, action) != ("GET", ""):
-            raise Refused(404, "Invalid URL")
+            raise ErrorAnswer(404, "Invalid URL")
         return _json(self._shown(batch))
 
     def _file(self, request: HttpRequest, identity: str, action: str) -> Exchange:
@@ -90,7 +90,7 @@ class OpenAIBatchApi:
             return _page([one.shown() for one in kept], request, 10_000)
         kept_file = self._files.get(identity)
         if kept_file is None:
-            raise Refused(404, f"No such File object: {identity}")
+            raise ErrorAnswer(404, f"No such File object: {identity}")
         match request.method, action:
             case "GET", "":
                 return _json(kept_file.shown())
@@ -99,7 +99,7 @@ class OpenAIBatchApi:
             case "DELETE", "":
                 del self._files[identity]
                 return _json({"id": identity, "object": "file", "deleted": True})
-        raise Refused(404, "Invalid URL")
+        raise ErrorAnswer(404, "Invalid URL")
 
     def _uploaded(self, request: HttpRequest) -> Exchange:
         parts = _form(request)
@@ -110,7 +110,7 @@ class OpenAIBatchApi:
         if purpose not in ("batch", "assistants", "fine-tune", "user_data", "vision", "evals"):
             raise invalid(f"Invalid value: '{purpose}'. Supported values are: 'batch', 'assistants', ...")
         if purpose == "batch" and len(content) > _MOST_BYTES:
-            raise Refused(413, "The file is larger than 200 MB.")
+            raise ErrorAnswer(413, "The file is larger than 200 MB.")
         return _json(self._keep(name, purpose, content).shown())
 
     def _keep(self, name: str, purpose: str, content: bytes) -> StoredFile:
@@ -188,7 +188,7 @@ class OpenAIBatchApi:
 
 
 def _form(request: HttpRequest) -> dict[str, tuple[str, bytes]]:
-    """The parts of a `multipart/form-data` body: file name and content by field name. Raises `Refused`."""
+    """A `multipart/form-data` body: file name and content by field name. Raises `ErrorAnswer`."""
     found = re.search(r'boundary="?([^";]+)"?', request.headers.get("content-type", ""))
     if found is None:
         raise invalid("Could not parse multipart form")
@@ -201,7 +201,7 @@ def _form(request: HttpRequest) -> dict[str, tuple[str, bytes]]:
 
 
 def _metadata(given: Any) -> Mapping[str, str] | None:
-    """Up to 16 texts by name. Raises `Refused`."""
+    """Up to 16 texts by name. Raises `ErrorAnswer`."""
     if given is None:
         return None
     if not isinstance(given, Mapping) or len(given) > 16:
@@ -290,7 +290,7 @@ def _line(batch: SimBatch, item: ServedItem) -> bytes:
 
 
 def _page(found: Sequence[Mapping[str, Any]], request: HttpRequest, most: int) -> Exchange:
-    """A page of a list, from behind `after` on. Raises `Refused`."""
+    """A page of a list, from behind `after` on. Raises `ErrorAnswer`."""
     after, given = request.query.get("after"), request.query.get("limit", str(min(20, most)))
     if not given.isdigit() or not 1 <= int(given) <= most:
         raise invalid(f"Invalid 'limit': expected an integer from 1 to {most}.")

@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from router_lab.sim.exchange import HttpRequest, Refused, TokenTally
+from router_lab.sim.exchange import ErrorAnswer, HttpRequest, TokenTally
 
 # What a persona says of a request before it is served; None: nothing.
-Refusal = Callable[[Mapping[str, Any]], Refused | None]
+Refusal = Callable[[Mapping[str, Any]], ErrorAnswer | None]
 
 
-def _nothing(_data: Mapping[str, Any]) -> Refused | None:
+def _nothing(_data: Mapping[str, Any]) -> ErrorAnswer | None:
     return None
 
 
@@ -47,11 +47,11 @@ class Persona:
         """Whether chat completions are served there."""
         return re.fullmatch(self.paths, path) is not None
 
-    def refusal(self, data: Mapping[str, Any], request: HttpRequest) -> Refused | None:
+    def refusal(self, data: Mapping[str, Any], request: HttpRequest) -> ErrorAnswer | None:
         """What the vendor would say against such a request before any model sees it."""
         if self.needs_api_version and "/deployments/" in request.path and "api-version" not in request.query:
             error = {"code": "404", "message": "Resource not found"}
-            return Refused(404, "Resource not found", extra={"error": error})
+            return ErrorAnswer(404, "Resource not found", extra={"error": error})
         return self.refuse(data)
 
     def dressed(
@@ -85,11 +85,11 @@ def _openai_error(message: str, param: str | None, code: str | None = None) -> d
     return {"error": {"message": message, "type": "invalid_request_error", "param": param, "code": code}}
 
 
-def _refused(status: int, message: str, body: Any) -> Refused:
-    return Refused(status, message, extra=body)
+def _refused(status: int, message: str, body: Any) -> ErrorAnswer:
+    return ErrorAnswer(status, message, extra=body)
 
 
-def _no_max_tokens(data: Mapping[str, Any]) -> Refused | None:
+def _no_max_tokens(data: Mapping[str, Any]) -> ErrorAnswer | None:
     if "max_tokens" not in data:
         return None
     message = (
@@ -104,7 +104,7 @@ def _format(data: Mapping[str, Any]) -> Any:
     return form.get("type") if isinstance(form, Mapping) else None
 
 
-def _groq(data: Mapping[str, Any]) -> Refused | None:
+def _groq(data: Mapping[str, Any]) -> ErrorAnswer | None:
     if data.get("n", 1) not in (None, 1):
         message = "'n' : number must be at most 1"
         return _refused(400, message, {"error": {"message": message, "type": "invalid_request_error"}})
@@ -117,21 +117,21 @@ def _groq(data: Mapping[str, Any]) -> Refused | None:
     return _refused(400, message, {"error": {"message": message, "type": "invalid_request_error"}})
 
 
-def _deepseek(data: Mapping[str, Any]) -> Refused | None:
+def _deepseek(data: Mapping[str, Any]) -> ErrorAnswer | None:
     if _format(data) != "json_schema":
         return None
     message = "This response_format type is unavailable now"
     return _refused(400, message, _openai_error(message, None, "invalid_request_error"))
 
 
-def _lmstudio(data: Mapping[str, Any]) -> Refused | None:
+def _lmstudio(data: Mapping[str, Any]) -> ErrorAnswer | None:
     if _format(data) != "json_object":
         return None
     message = "'response_format.type' must be 'json_schema' or 'text'"
     return _refused(400, message, {"error": message})
 
 
-def _xai(data: Mapping[str, Any]) -> Refused | None:
+def _xai(data: Mapping[str, Any]) -> ErrorAnswer | None:
     for name in ("stop", "presence_penalty", "frequency_penalty"):
         if name in data:
             message = f"Argument not supported on this model: {name}"
@@ -146,7 +146,7 @@ _MISTRAL_TAKES = frozenset(
 )
 
 
-def _mistral(data: Mapping[str, Any]) -> Refused | None:
+def _mistral(data: Mapping[str, Any]) -> ErrorAnswer | None:
     detail = [
         {
             "type": "extra_forbidden",
@@ -168,7 +168,7 @@ _GEMINI_TAKES = frozenset(
 )
 
 
-def _gemini(data: Mapping[str, Any]) -> Refused | None:
+def _gemini(data: Mapping[str, Any]) -> ErrorAnswer | None:
     unknown = [name for name in data if name not in _GEMINI_TAKES]
     if not unknown:
         return None

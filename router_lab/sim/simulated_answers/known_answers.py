@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from router_lab.sim.asked import Answer, Ask, Stop, ToolOffer, ToolUse, hash_turns
 from router_lab.sim.catalog import SimModel
 from router_lab.sim.chance import correlated_uniform, generator, uniform
+from router_lab.sim.model_request import Answer, ModelRequest, Stop, ToolOffer, ToolUse, hash_turns
 from router_lab.sim.simulated_answers import extract, wrong_answers
 from router_lab.sim.tokenizer import Tokenizer
 
@@ -50,7 +50,7 @@ class Workload:
                 labels[known.task_type][known.expected] = None
         self._labels = {task: tuple(found) for task, found in labels.items() if len(found) <= _MOST_LABELS}
 
-    def find(self, ask: Ask) -> KnownPrompt | None:
+    def find(self, ask: ModelRequest) -> KnownPrompt | None:
         """What is known of a request, by its system prompt and last user message, or by the latter alone."""
         return self._known.get((ask.system, ask.prompt)) or self._by_prompt.get(ask.prompt)
 
@@ -70,7 +70,7 @@ class AnswerModel:
         self,
         model: SimModel,
         tokenizer: Tokenizer,
-        ask: Ask,
+        ask: ModelRequest,
         *,
         seen: str | None,
         room: int | None,
@@ -97,7 +97,7 @@ class AnswerModel:
         reasoning = max(reasoning, tokenizer.count(thinking)) if thinking else reasoning
         return _limited(text, thinking, reasoning, tokenizer, ask, model, room)
 
-    def _text(self, model: SimModel, ask: Ask, key: str, seen: str | None, random: Random) -> str:
+    def _text(self, model: SimModel, ask: ModelRequest, key: str, seen: str | None, random: Random) -> str:
         known = self.workload.find(ask)
         task = known.task_type if known else ""
         luck = correlated_uniform((self.seed, key, "hardness"), (self.seed, model.name, key, "luck"))
@@ -129,7 +129,9 @@ class AnswerModel:
             return wrong_answers.wrong(expected, others=self.workload.labels(task), random=random)
         return extract.summary(seen, sentences=2)
 
-    def _extracted(self, model: SimModel, ask: Ask, seen: str | None, right: bool, random: Random) -> str:
+    def _extracted(
+        self, model: SimModel, ask: ModelRequest, seen: str | None, right: bool, random: Random
+    ) -> str:
         text = ask.prompt if seen is None else seen
         if ask.schema:
             return json.dumps(extract.fill(ask.schema, text, random), ensure_ascii=False)
@@ -148,7 +150,7 @@ class AnswerModel:
             return f"```python\n{extract.code(text)}```"
         return extract.summary(text, sentences=2 + random.randrange(2), skip=0 if right else 2)
 
-    def _tool_calls(self, ask: Ask, key: str, random: Random) -> tuple[ToolUse, ...]:
+    def _tool_calls(self, ask: ModelRequest, key: str, random: Random) -> tuple[ToolUse, ...]:
         offer = _chosen_tool(ask)
         if offer is None:
             return ()
@@ -160,7 +162,7 @@ class AnswerModel:
         )
 
 
-def _chosen_tool(ask: Ask) -> ToolOffer | None:
+def _chosen_tool(ask: ModelRequest) -> ToolOffer | None:
     if not ask.tools or ask.tool_choice == "none" or (ask.turns and ask.turns[-1].role == "tool"):
         return None
     named = next((tool for tool in ask.tools if tool.name == ask.tool_choice), None)
@@ -182,7 +184,7 @@ def _chosen_tool(ask: Ask) -> ToolOffer | None:
     return best if ask.tool_choice == "any" or overlap(best) else None
 
 
-def _shaped(expected: Any, ask: Ask) -> Any:
+def _shaped(expected: Any, ask: ModelRequest) -> Any:
     """A right answer that is no object still has to be one when the request gives a schema for it."""
     properties = (ask.schema or {}).get("properties")
     if isinstance(expected, dict) or not isinstance(properties, Mapping) or len(properties) != 1:
@@ -205,7 +207,7 @@ def _limited(
     thinking: str,
     reasoning: int,
     tokenizer: Tokenizer,
-    ask: Ask,
+    ask: ModelRequest,
     model: SimModel,
     room: int | None,
 ) -> Answer:
@@ -240,7 +242,7 @@ _REWORDINGS = (
 )
 
 
-def of_json(value: Any, model: SimModel, ask: Ask, random: Random) -> str:
+def of_json(value: Any, model: SimModel, ask: ModelRequest, random: Random) -> str:
     """A value as a model writes it: strict when JSON was asked for on the wire, else as the mood takes it."""
     if ask.schema or ask.json:
         return json.dumps(value, ensure_ascii=False)
@@ -254,7 +256,7 @@ def of_json(value: Any, model: SimModel, ask: Ask, random: Random) -> str:
     return fenced if chance < 0.93 else random.choice(_OPENINGS) + fenced
 
 
-def of_text(text: str, ask: Ask, random: Random) -> str:
+def of_text(text: str, ask: ModelRequest, random: Random) -> str:
     """A text as a model writes it; what it says stays the same."""
     chance = random.random()
     if "####" in ask.system or "####" in ask.prompt:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from router_lab import sim
 from router_lab.sim import tokenizer
-from router_lab.sim.asked import Ask, Turn
+from router_lab.sim.model_request import ModelRequest, Turn
 from router_lab.sim.simulated_answers.known_answers import AnswerModel, Workload
 
 LABELS = ("billing", "shipping", "technical", "account")
@@ -46,7 +46,9 @@ def answer(model, row, *, seed=0, workload=None, **ask):
     mind = AnswerModel(seed, Workload([row]) if workload is None else workload)
     turns = (Turn("system", row.get("system", "")), Turn("user", row["prompt"]))
     tokens = tokenizer.get(model.tokenizer)
-    return mind.answer(model, tokens, Ask(model.name, turns, **ask), seen=None, room=None, spoil=False)
+    return mind.answer(
+        model, tokens, ModelRequest(model.name, turns, **ask), seen=None, room=None, spoil=False
+    )
 
 
 def right(text, expected):

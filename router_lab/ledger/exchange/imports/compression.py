@@ -16,7 +16,7 @@ _LEAST_BYTES = 64 << 20
 _AT_ONCE = 1 << 20
 
 
-class Room:
+class DecompressionLimit:
     """How many bytes all that is compressed in one file of `size` bytes may come to."""
 
     def __init__(self, size: int) -> None:
@@ -36,7 +36,7 @@ class Room:
         return b"".join(parts)
 
 
-def decompressed(data: bytes, room: Room) -> bytes:
+def decompressed(data: bytes, room: DecompressionLimit) -> bytes:
     """`data` without the compression of gzip or zstd, if it has one.
 
     Raises `OSError`, `EOFError`, `ValueError`, `zlib.error`.

@@ -20,7 +20,7 @@ from typing import Any
 
 from router_lab.arrow import pa, pq
 from router_lab.errors import ConfigError
-from router_lab.ledger.exchange.imports.compression import Room, decompressed
+from router_lab.ledger.exchange.imports.compression import DecompressionLimit, decompressed
 from router_lab.ledger.exchange.imports.protobuf import binary_exports
 from router_lab.plain_files import read_bytes
 from router_lab.spreadsheets import allow_long_cells, encoding_of, separator_in
@@ -50,7 +50,7 @@ def documents(path: Path) -> Iterator[tuple[str, Any]]:
     """Every document with its place, or a `RowRefusal` instead of it. Raises `ConfigError`."""
     try:
         data = read_bytes(path)
-        room = Room(len(data))
+        room = DecompressionLimit(len(data))
         for _ in range(2):  # zstd within gzip
             data = decompressed(data, room)
     except (OSError, EOFError, ValueError, zlib.error) as error:
@@ -78,7 +78,7 @@ def documents(path: Path) -> Iterator[tuple[str, Any]]:
         yield from _json(path, written)
 
 
-def _binary_exports(path: Path, data: bytes, room: Room) -> Iterator[Any] | None:
+def _binary_exports(path: Path, data: bytes, room: DecompressionLimit) -> Iterator[Any] | None:
     """The exports of a binary file; None where it holds none. Raises `ConfigError`."""
     try:
         return binary_exports(data, room)

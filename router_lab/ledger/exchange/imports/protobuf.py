@@ -11,12 +11,12 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from router_lab.ledger.exchange.imports.compression import Room, decompressed
+from router_lab.ledger.exchange.imports.compression import DecompressionLimit, decompressed
 
 _TRACE_ID_BYTES = 16
 
 
-def binary_exports(data: bytes, room: Room) -> Iterator[Any] | None:
+def binary_exports(data: bytes, room: DecompressionLimit) -> Iterator[Any] | None:
     """The exports in `data`, then a `ValueError` for a damaged rest; None where there are none.
 
     Raises `ModuleNotFoundError` where `opentelemetry-proto` is not installed.
@@ -28,13 +28,15 @@ def binary_exports(data: bytes, room: Room) -> Iterator[Any] | None:
     return None
 
 
-def _exports(frames: Callable[[bytes], Iterator[bytes | None]], data: bytes, room: Room) -> Iterator[Any]:
+def _exports(
+    frames: Callable[[bytes], Iterator[bytes | None]], data: bytes, room: DecompressionLimit
+) -> Iterator[Any]:
     for frame in frames(data):
         export = None if frame is None else _export(frame, room)
         yield ValueError("a message that is cut, or no export of traces") if export is None else export
 
 
-def _export(frame: bytes, room: Room) -> Any:
+def _export(frame: bytes, room: DecompressionLimit) -> Any:
     """One message as JSON has it; None where it is neither of traces nor of logs."""
     try:
         plain = decompressed(frame, room)

@@ -72,7 +72,7 @@ class BatchDraft:
         return len(self.lines) >= most or self.size >= MOST_BYTES
 
 
-class BatchDesk:
+class BatchCalls:
     """Everything that is done with batches on one router's books."""
 
     def __init__(

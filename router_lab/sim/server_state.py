@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from cachetools import LRUCache
 
 from router_lab.sim import tokenizer
-from router_lab.sim.asked import Answer, Ask, Turn, hash_turns
 from router_lab.sim.catalog import Provider, SimModel
 from router_lab.sim.exchange import seen_half
 from router_lab.sim.faults import Fault
+from router_lab.sim.model_request import Answer, ModelRequest, Turn, hash_turns
 from router_lab.sim.ollama_context import Behaviour
 from router_lab.sim.simulated_answers.known_answers import AnswerModel
 from router_lab.sim.tokenizer import Tokenizer
@@ -38,8 +38,8 @@ class PrefixCache:
 
 
 @dataclass(slots=True)
-class World:
-    """The server's world. Serving requests changes it, in the event loop's thread only."""
+class ServerState:
+    """What the server has and remembers. Serving requests changes it, in the event loop's thread only."""
 
     models: Mapping[tuple[Provider, str], SimModel]
     mind: AnswerModel
@@ -63,7 +63,7 @@ class World:
     def answer(
         self,
         model: SimModel,
-        ask: Ask,
+        ask: ModelRequest,
         fault: Fault,
         *,
         seen: str | None = None,

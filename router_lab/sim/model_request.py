@@ -30,7 +30,7 @@ class ToolOffer:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ModelRequest:
     """One request. `tool_choice` is `auto`, `any`, `none` or a tool's name; `json` asks for any JSON.
 
     `choices` is how many answers are wanted: they are alike, and all of them are billed.

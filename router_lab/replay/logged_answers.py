@@ -29,7 +29,7 @@ _MOST = 1e12
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
+class LoggedAnswer:
     """The columns of an answer in a log. `attempt_id` is that of a row in the ledger that is written to."""
 
     output: str = field(repr=False)
@@ -43,7 +43,7 @@ class Logged:
     attempt_id: str | None = None
 
     @classmethod
-    def read(cls, row: Mapping[str, Any]) -> Logged:
+    def read(cls, row: Mapping[str, Any]) -> LoggedAnswer:
         """Check the columns. Raises `ConfigError` naming the one that is wrong, or that is missing."""
         calls = _calls(row.get("tool_calls"))
         output = row.get("output")
@@ -67,7 +67,7 @@ class Logged:
 
 
 def logged_answer(
-    logged: Logged, job: Job, settings: Settings, attempt_id: str, now: datetime
+    logged: LoggedAnswer, job: Job, settings: Settings, attempt_id: str, now: datetime
 ) -> FinishedJob:
     """The answer as a finished job, under the alias of its model, or the model's own name."""
     alias = _alias(logged.model, job.route.model, settings)
@@ -89,7 +89,7 @@ def stored_answer(job: Job, row: Attempt) -> FinishedJob:
 
 
 def _attempt(
-    logged: Logged,
+    logged: LoggedAnswer,
     job: Job,
     settings: Settings,
     attempt_id: str,
