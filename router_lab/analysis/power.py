@@ -1,4 +1,4 @@
-"""Before an experiment: how many pairs, days and dollars until there is a verdict.
+"""Before an experiment: how many distinct inputs, days and dollars until there is a verdict.
 
 It plans by the evidence the exit will use (`evidence`). The exit's figures are exact for 0/1 agreement
 (`stopping`); of graded agreement, scores and preferences they are those of 200 runs drawn from the pairs. The
@@ -36,6 +36,7 @@ from router_lab.shown.wording import (
     count,
     html_table,
     plain,
+    points,
     unconfirmed,
     usd,
 )
@@ -70,8 +71,8 @@ class PowerPlan:
     def __repr__(self) -> str:
         plan = self.plan
         heading = (
-            f"Plan: threshold {plan.threshold:g}, alpha {plan.alpha:g}, at most "
-            f"{counted(plan.max_inputs, 'distinct inputs')}"
+            f"Plan: threshold {plan.threshold:g} (a margin of {points(plan.margin(), signed=False)} points), "
+            f"alpha {plan.alpha:g}, at most {counted(plan.max_inputs, 'distinct inputs')}"
         )
         return "\n".join([heading, *(_sentence(row) for row in self.frame.to_dict("records"))])
 

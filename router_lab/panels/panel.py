@@ -1,4 +1,4 @@
-"""What every panel has: a status line, errors that a reader sees, following a live ledger, a static twin.
+"""What every panel has: a status line, errors that a reader sees, following a live ledger, a static form.
 
 A panel reads (`_read`, no widgets touched, so it may run on another thread) and then draws (`_draw`).
 """
@@ -17,7 +17,7 @@ from router_lab.shown.escape import Html, plain
 from router_lab.shown.style import note, page
 
 Data = TypeVar("Data")
-# How often sealed files may be replaced under a reading before it is given up.
+# How often a ledger is read anew because its sealed files were replaced meanwhile.
 _READINGS = 5
 
 WIDE = widgets.Layout(width="auto")

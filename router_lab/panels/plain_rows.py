@@ -1,4 +1,4 @@
-"""Rows of an Ibis expression without loading pandas, which would take 0.4 s of a panel's first paint.
+"""Rows of an Ibis expression without loading pandas, which would take 0.4 s before a panel is shown.
 
 Both Ibis on DuckDB and pyarrow, for times, load it on the way to plain Python values.
 """

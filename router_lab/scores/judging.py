@@ -1,4 +1,4 @@
-"""Stored pairs judged by a model, later: what will be asked and may cost, then the asking.
+"""A model judges stored pairs: first the plan of what is asked and what that may cost, then the calls.
 
 Only the judge's model is called, in both orders, through the router's accounting and held to its
 budgets. Each verdict is kept in the ledger before the pair counts as judged, as two scores of kind
@@ -153,7 +153,7 @@ class _JudgingRun:
         self.skipped: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Until nothing is left, or the asking is stopped."""
+        """Ask about every pair, until a budget is spent or the judge has failed too often in a row."""
         at_a_time = max(1, self._plan.router.settings.shadow.max_concurrent)
         async with asyncio.TaskGroup() as group:
             for _ in range(min(at_a_time, len(self._left))):
@@ -167,7 +167,7 @@ class _JudgingRun:
                 await self._judge(pair)
             except BudgetExceededError as error:
                 self._stopped = self.skipped[pair.comparison_id] = f"not judged, a budget is spent: {error}"
-            except Exception as error:  # raised by who asked, when what else is under way has ended
+            except Exception as error:  # `judge_stored` raises it once the other calls have ended
                 self.broken = self.broken or error
                 self._stopped = "not judged: the asking broke off"
 
@@ -194,7 +194,7 @@ class _JudgingRun:
 
 
 def _scores(pair: StoredPair, verdict: PairVerdict, by: str, words: str) -> tuple[Score, Score]:
-    """What a verdict is in the ledger: the difference of both scores is the preference, from -1 to 1."""
+    """The two scores that keep a verdict in the ledger: their difference is the preference, from -1 to 1."""
     preference = verdict.details.get("preference")
     known = {name: verdict.details.get(name) for name in ("flipped", "primary_first", "shadow_first")}
     note = json.dumps({"words": words, "reason": verdict.reason, **known}, sort_keys=True)
@@ -218,7 +218,7 @@ def _scores(pair: StoredPair, verdict: PairVerdict, by: str, words: str) -> tupl
 
 
 def _said_with(rows: pd.DataFrame, by: str) -> dict[str, PairVerdict]:
-    """What this judge said of pairs when they were compared, which it counts as having said."""
+    """The verdicts of this judge from when pairs were compared: they are not asked for again."""
     own = rows[rows["comparator"] == "judge"]
     found = {}
     for one, text in own[["comparison_id", "details"]].itertuples(index=False, name=None):
@@ -232,7 +232,7 @@ def _said_with(rows: pd.DataFrame, by: str) -> dict[str, PairVerdict]:
 def _said_before(ledger: Ledger, judge: Judge, model: str) -> dict[str, PairVerdict]:
     """The last verdict on each pair by this judge, where it was asked in the same words.
 
-    It is known by two names, since it was once called alike whatever its criteria.
+    Scores of older versions name the model alone, without the criteria it judged by.
     """
     names, words = {judge.signature(model), f"judge: {model}"}, _words(judge)
     scores = ledger.scores()
@@ -252,7 +252,7 @@ def _said_before(ledger: Ledger, judge: Judge, model: str) -> dict[str, PairVerd
 
 
 def _before(preference: float | None, note: Mapping[str, Any], reason: str) -> PairVerdict:
-    """A verdict of earlier; without a preference it could not be read."""
+    """A verdict as it was kept; without a preference its reply could not be read."""
     if preference is None:
         return PairVerdict(None, f"judged before: {reason}")
     first, second = note.get("primary_first"), note.get("shadow_first")
@@ -270,7 +270,7 @@ def _read_note(text: object) -> dict[str, Any]:
 
 
 def _words(judge: Judge) -> str:
-    """What tells one way of asking from another: the prompt and the options."""
+    """A hash of the prompt and the options: it differs where the judge was asked otherwise."""
     asked = json.dumps([SYSTEM, judge.model_dump(mode="json")], sort_keys=True)
     return blake2b(asked.encode(), digest_size=6).hexdigest()
 

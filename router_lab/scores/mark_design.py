@@ -111,15 +111,15 @@ def draw(
             continue
         order = sorted(members, key=partial(random_bytes, *_order_of(stratum, seed)))
         for place, one in enumerate(order[: wanted[stratum]]):
-            # The first of each stratum come first: what is left out altogether nothing stands for.
+            # The first of each stratum come first: a stratum without any mark would be estimated by nothing.
             key = (place / wanted[stratum], random_bytes(seed, "queue", one))
             queue.append((key, DrawnPair(one, stratum, sizes[stratum])))
     return [drawn for _, drawn in sorted(queue, key=lambda item: item[0])]
 
 
 def _order_of(stratum: str, seed: int) -> tuple[object, ...]:
-    """What the order in a stratum depends on. In a later phase it has nothing to do with that of the phases
-    before, which took the first of other strata away.
+    """What the order in a stratum depends on. A later phase has an order of its own: in that of the phases
+    before, the first pairs are marked already, and what is left would be no random sample.
     """
     parts = parts_of(stratum)
     return (seed,) if parts is None or parts.phase == 1 else (seed, "phase", parts.phase)

@@ -1,7 +1,7 @@
-"""From what the monitor says to what is done about it: actions as data, then one place that acts.
+"""Plans actions from what the monitor found, as data, and carries them out in one place.
 
 After a stable exit the shadow is off for that task type but for light audits: a short window now
-and then, bounded in pairs and dollars. The audits feed the drift detector; when it sounds, the
+and then, bounded in pairs and dollars. The audits are watched for drift; at an alarm the
 shadow goes on again within a budget and measuring begins afresh.
 """
 
@@ -54,7 +54,7 @@ _POLICY = "a SteeringPolicy, such as rl.steering.SteeringPolicy(audit_usd=2.0), 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SteeringPolicy:
-    """What to do on each outcome, and how lightly to keep watching afterwards.
+    """What to do on each outcome, and how much is audited after an exit.
 
     That answers differ is no reason to stop, so it is told and nothing more unless `on_differs` says so. A
     verdict that is refused is told too: nothing is concluded, and nothing switched.
@@ -232,7 +232,7 @@ def act(
 
 
 def _afresh(name: str, watch: Watch | None, standing: Standing, rules: SteeringPolicy) -> Action | None:
-    """Measuring again where it had ended: somebody asked for it, or the verdict was withdrawn."""
+    """A re-arm where measuring had ended, if a new watch was asked for or the verdict was withdrawn."""
     if (
         watch is None
         or standing.state == "measuring"
@@ -256,7 +256,7 @@ def _while_measuring(run: Run, decision: Decision, rules: SteeringPolicy) -> Act
                 f"{days:.2g}: {_evidence(run, decision)}"
             )
             return Action("alert", run.task_type, reason, f"{key}/waits")
-        reason = f"{word}: {_evidence(run, decision)}; {_watchfulness(run, rules, run.newest)}"
+        reason = f"{word}: {_evidence(run, decision)}; {_days_to_find(run, rules, run.newest)}"
         return Action("exit", run.task_type, reason, key)
     reaction = {
         Outcome.WORSE: rules.on_worse,
@@ -292,7 +292,7 @@ def _while_exited(
     exited = standing.since or now
     key = f"{run.task_type}/exit/{exited}"
     if decision.outcome is Outcome.WORSE:
-        # Scored since: what was taken for as good by its likeness is not.
+        # Scores that came after an exit by likeness show that the answers are worse.
         reason = f"worse, after the exit: {_evidence(run, decision)}"
         return Action("alert", run.task_type, reason, f"{key}/worse/{run.basis}")
     if not len(run.values) and len(run.audits):
@@ -312,7 +312,7 @@ def _while_exited(
     pairs = _audit_pairs(run, rules, exited)
     reason = (
         f"audit: {counted(pairs, 'pairs')} or ${rules.audit_usd:g}, whichever comes first; "
-        f"{_watchfulness(run, rules, exited)}"
+        f"{_days_to_find(run, rules, exited)}"
     )
     return Action("audit", run.task_type, reason, key, pairs=pairs, usd=rules.audit_usd)
 
@@ -333,8 +333,8 @@ def _audit_pairs(run: Run, rules: SteeringPolicy, exited: datetime) -> int:
     return max(rules.audit_pairs, ceil(share))
 
 
-def _watchfulness(run: Run, rules: SteeringPolicy, exited: datetime | None) -> str:
-    """How soon audits at this rate would find out, in words."""
+def _days_to_find(run: Run, rules: SteeringPolicy, exited: datetime | None) -> str:
+    """In how many days audits at this rate would find twice the accepted loss, in words."""
     pairs = _audit_pairs(run, rules, exited) if exited else rules.audit_pairs
     every = "a day" if rules.audit_every_days == 1 else f"every {rules.audit_every_days:g} days"
     accepted = (1.0 if run.basis == "agreement" else NO_DIFFERENCE) - run.bar

@@ -287,7 +287,7 @@ def watched_rows(
     clusters: Sequence[str],
     basis: str | None = None,
 ) -> pd.DataFrame:
-    """Judged pairs as the watches of a ledger see them.
+    """Judged pairs by the scorers and clusters that the watches of a ledger go by.
 
     Where somebody began one with a scorer, it goes on with the scores of that one, unless another `basis` is
     asked for; `clusters` that are tags become columns.
@@ -430,13 +430,13 @@ def _watch_of(
     watch = recorded.plan
     least = LEAST_JUDGED if watch.scorer.endswith(HELPED) else NEARLY_ALL
     own = _with_help(evidence_of(latest, watch.basis), latest, least)
-    # A verdict stays whether or not a judge could help its marks now.
+    # A verdict stays even if there are too few of the judge's verdicts to help people's marks now.
     is_same = recorded.verdict is not None and own.scorer == watch.scorer.removesuffix(HELPED)
     scorer = watch.scorer if is_same else own.told_by
     refuted = what_refuted(recorded, by_chance(latest)) if watch.basis == "judge" else ""
     if reason := refuted or what_ended(watch, compared, free, scorer, asked, since):
         again = _going_on(asked, recorded)
-        if refuted:  # what was chosen is no evidence any more
+        if refuted:  # the basis that was chosen is no evidence any more
             again = replace(again, basis=asked.basis, scored_by=asked.scored_by)
         found = free if again.basis == asked.basis else own
         opened = new_watch(name, compared, found, again, at=now, evidence_since=since, opened_because=reason)

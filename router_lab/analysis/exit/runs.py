@@ -68,7 +68,7 @@ from router_lab.shown.wording import basis_of, points, shares
 # Findings of the A/B that do not concern distinct inputs that are weighted and looked at at any time.
 _NO_MATTER = ("too_few_clusters", "few_clusters", "large_cluster", "sampling_changed")
 
-# A judge that helps goes on helping while newer pairs wait for it, as long as it was asked of so many.
+# The share of pairs that a judge was asked about below which it helps a watch no more: newer ones may wait.
 LEAST_JUDGED: Final = 0.5
 
 # What the evidence of likeness needs.

@@ -28,14 +28,14 @@ COMPARED: Final = (
     "primary_parameters", "shadow_parameters", "prompt_version", "shadow_prompt", "comparator",
 )  # fmt: skip
 
-# Why a watch began that somebody asked for, and one whose verdict was refuted.
+# The reasons of a watch that somebody asked for, and of one after a verdict that was refuted.
 BEGUN: Final = "a new watch was asked for"
 WITHDRAWN: Final = "the verdict was withdrawn"
 
 # Verdicts that stay.
 LATCHED: Final = (Outcome.NON_INFERIOR, Outcome.SUPERIOR, Outcome.WORSE, Outcome.DIFFERS)
 
-# A plan is kept once there are so many pairs that its basis is known.
+# A plan is kept once there are so many distinct inputs that its basis is known.
 FEWEST_TO_PLAN: Final = 10
 
 
@@ -162,7 +162,7 @@ def _is_unnamed(column: str, version: str) -> bool:
 
 
 def _is_another(before: str, now: str) -> bool:
-    """Whether scorers differ; `judge` and `truth` are one whose name is not known, or several."""
+    """Whether scorers differ; a plain `judge` or `truth` is any of its kind, or several of them."""
     unnamed = {"judge", TRUTH} & {before, now}
     return before != now and not any(before.startswith(kind) and now.startswith(kind) for kind in unnamed)
 
@@ -302,13 +302,13 @@ def rows_to_keep(
 
 def _changes(watch: Watch, plan: ExitPlan) -> str:
     """What of a plan differs from that of the watch."""
-    pairs = (
+    terms = (
         ("margin", watch.margin, plan.margin(watch.basis)),
         ("alpha", watch.alpha, plan.alpha),
         ("cap", watch.max_inputs, plan.max_inputs),
         ("least days", watch.at_least_days or 0.0, plan.at_least_days),
     )
-    return ", ".join(f"{name} {before:g} to {now:g}" for name, before, now in pairs if before != now)
+    return ", ".join(f"{name} {before:g} to {now:g}" for name, before, now in terms if before != now)
 
 
 def _rank(basis: str) -> int:

@@ -151,7 +151,7 @@ def verdicts(result: AbResult, ax: Axes | None = None) -> Plot:
 
 
 def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = None) -> Plot:
-    """The confidence sequence of one task type over its pairs, the bar, and where a verdict was reached.
+    """The confidence sequence of one task type over its inputs, the bar, and where a verdict was reached.
 
     Drawn in per cent of agreement, or in points of shadow less primary where scores or preferences speak;
     `data` holds what was bet on, from 0 to 1. Raises `ConfigError` for what is no result of `monitor`.
@@ -230,9 +230,9 @@ def _looks(data: pd.DataFrame, drawn: pd.DataFrame, basis: str) -> tuple[tuple[f
 
 
 def evidence(result: MonitorResult, task_type: str, ax: Axes | None = None) -> Plot:
-    """Log10 E of both sides over the pairs with the deciding line, and where a weekly Wilson would stop.
+    """Log10 E of both sides over the inputs with the deciding line, and where a weekly Wilson would stop.
 
-    The grey mark is what an unguarded one-sided 95% Wilson bound, looked at every 100 pairs, would
+    The grey mark is what an unguarded one-sided 95% Wilson bound, looked at every 100 inputs, would
     have passed; it errs far more often than it says, so it is shown and not used. Raises `ConfigError` for
     what is no result of `monitor`.
     """

@@ -20,7 +20,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class PointEstimates:
-    """What the rule approves in `draws` of `rows` inputs at random.
+    """What the rule approves in `draws` of so many `inputs` at random.
 
     `approvals` are the shares of draws that approve each candidate, most often first; the rest approve
     nothing. `wrong_share` is of draws that approve one that the race found beyond the margin,
@@ -30,7 +30,7 @@ class PointEstimates:
     approvals: tuple[tuple[str, float], ...]
     wrong_share: float
     unsettled_share: float
-    rows: int = FEW
+    inputs: int = FEW
     draws: int = _DRAWS
 
     def __str__(self) -> str:
@@ -42,13 +42,13 @@ class PointEstimates:
         if not self.approvals:
             return (
                 f"Beside it, no candidate's point estimate is within the margin in any of {self.draws:,} "
-                f"draws of {counted(self.rows, 'inputs')}."
+                f"draws of {counted(self.inputs, 'inputs')}."
             )
         wrong = f"{percent(self.wrong_share)} approve one that the race found beyond the margin"
         if self.unsettled_share > 0:
             wrong += f", {percent(self.unsettled_share)} one that it has not settled"
         return (
-            f"Beside it, of {self.draws:,} draws of {counted(self.rows, 'inputs')}, the "
+            f"Beside it, of {self.draws:,} draws of {counted(self.inputs, 'inputs')}, the "
             "cheapest candidate whose point "
             f"estimate is within the margin is {', '.join(told)}: {wrong}."
         )
@@ -84,7 +84,7 @@ def point_estimates(
 def _approved(differences: Floats, costs: Floats, margin: float) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
     """The place of the candidate approved in each draw of (candidates, draws, few); -1 for none."""
     passes = differences.mean(axis=2) >= -margin
-    # A hair of cost keeps the order of names where costs are equal or unknown.
+    # Ranks of costs, so that the order of names decides where costs are equal or unknown.
     price = np.where(np.isnan(costs), np.inf, costs)
     rank = np.argsort(np.argsort(price, kind="stable"), kind="stable").astype(np.float64)
     place = np.where(passes, rank[:, None], np.inf)

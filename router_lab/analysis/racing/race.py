@@ -1,12 +1,12 @@
 """Which candidate may replace the primary, which is cheapest, and which is not worth asking on?
 
-Every candidate is held against the primary on the same rows, by the best evidence that all of them have (see
-`evidence`), and by sequential tests that hold for all of them together however often one looks (see
+Every candidate is held against the primary on the same inputs, by the best evidence that all of them have
+(see `evidence`), and by sequential tests that hold for all of them together however often one looks (see
 `statistics.racing`). The first pair of each input counts; a replay's repeats of it are averaged.
 
-Rows that every undecided candidate has are judged; who is settled on them leaves, then rows that those left
-have in common, and so on: pairs of a race that was run live, where those who left have fewer rows, give the
-same verdicts again. The mean is that of the rows so far: of rows in random order, it is that of all.
+Inputs that every undecided candidate has are judged; who is settled on them leaves, then inputs that those
+left have in common, and so on: pairs of a race that was run live, where those who left have fewer inputs,
+give the same verdicts again. The mean is that of the inputs so far: in random order, it is that of all.
 """
 
 from __future__ import annotations

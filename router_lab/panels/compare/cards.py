@@ -167,7 +167,7 @@ def _answers(pair: Comparison, limit: int) -> Html:
 
 
 def _expected(expected: str | None, limit: int) -> Html:
-    """What the data set says is right, below both answers, for the eye to go up from."""
+    """What the data set says is right, below both answers."""
     if expected is None:
         return Html("")
     heading = tag("div", show("Expected"), style=f"{FAINT};font-size:12px;margin-bottom:3px")

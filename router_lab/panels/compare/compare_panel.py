@@ -154,7 +154,7 @@ class ComparePanel(Panel[PageContent]):
         )
         if self._keeper.store is not None:
             self._keeper.store(said)
-        self._verdicts.pop(pair.comparison_id, None)  # the last one given is the last one there
+        self._verdicts.pop(pair.comparison_id, None)  # so that `undo` finds the newest last
         self._verdicts[pair.comparison_id] = said
         self._draw_pairs(self._now)
         self.say(f"Pair {number}: {verdict}, {self._keeper.where}.")
