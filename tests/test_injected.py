@@ -15,9 +15,9 @@ import pytest
 TESTS = Path(__file__).parent
 # What waits for all others; what measures, and plays a server by the clock.
 MAY_SLEEP = {TESTS / "waiting.py", *(TESTS / "bench").glob("*.py")}
-# Functions that replace a name of a module or an object.
-REPLACING = {"setattr", "delattr", "setitem", "delitem", "patch", "object", "multiple", "dict"}
-PATCHERS = ("monkeypatch", "patch", "patched", "mock")
+# Functions that replace a name of a module or an object, of whatever patcher; and those of `mock` alone.
+REPLACING = {"setattr", "delattr", "setitem", "delitem"}
+OF_MOCK = {"patch", "object", "multiple", "dict"}
 
 
 def faults(text: str, *, may_sleep: bool = False) -> list[str]:
@@ -73,9 +73,8 @@ def _ours(tree: ast.AST) -> Iterator[str]:
 
 def _replaces(call: ast.Call, ours: set[str]) -> bool:
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    is_patch = name in REPLACING and (
-        not isinstance(call.func, ast.Attribute) or _root(call.func) in PATCHERS
-    )
+    of_mock = isinstance(call.func, ast.Name) or {"mock", "patch"} & {*ast.unparse(call.func).split(".")}
+    is_patch = name in REPLACING or (name in OF_MOCK and of_mock)
     if not is_patch or not call.args:
         return False
     target = call.args[0]
@@ -119,6 +118,7 @@ def test_no_test_replaces_what_is_ours_or_sleeps_for_a_state() -> None:
     "text",
     [
         'monkeypatch.setattr("router_lab.ledger.disk.locks.IDLE_S", 0.1)',
+        'with pytest.MonkeyPatch.context() as mine:\n    mine.setattr("router_lab.defaults.BAR", 0.1)',
         "from router_lab.ledger.disk import locks\nmonkeypatch.setattr(locks, 'IDLE_S', 0.1)",
         "import router_lab as rl\nmonkeypatch.setattr(rl.panels.sheet, 'ABOVE', 0)",
         "from unittest import mock\nmock.patch('router_lab.ledger.Ledger.seal')",

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from router_lab import sim
 from router_lab.sim.faults import STATUSES, parse
+from waiting import wait_until
 
 CALLS = {
     "anthropic": ("/v1/messages", {"model": "claude-haiku-4-5", "max_tokens": 99}),
@@ -160,8 +161,7 @@ def test_a_hanging_request_does_not_keep_the_server_from_stopping():
         raw = socket.create_connection((address[0], int(address[1])), timeout=10)
         raw.sendall(b"POST /api/chat HTTP/1.1\r\nhost: x\r\ncontent-length: 23\r\n\r\n")
         raw.sendall(b'{"model": "qwen2.5:7b"}')
-        while not httpx.get(f"{server.url}/sim/requests").json():
-            pass
+        wait_until(lambda: httpx.get(f"{server.url}/sim/requests").json())
     with raw:
         assert b"200" not in raw.recv(100)
 

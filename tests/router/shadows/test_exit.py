@@ -26,7 +26,7 @@ from router_lab import Ledger, Router, settings, sim
 
 folder, url, config, tests = sys.argv[1:5]
 sys.path.insert(0, tests)
-from waiting import until
+from waiting import until, wait_until
 ledger = Ledger(folder)
 router = Router(sim.pointed_at(settings.load(config), url), ledger=ledger)
 ledger.switch.on(reason="the script")
@@ -126,8 +126,7 @@ def test_a_call_of_another_thread_is_answered_before_the_exit(lab: Lab, script):
     pool = ThreadPoolExecutor(4)
     for number in range(4):
         pool.submit(lambda number: router.complete_sync(f"Question {number}", task_type="ask"), number)
-    while ledger.status().in_flight < 4:
-        pass
+    wait_until(lambda: ledger.status().in_flight == 4)
     """
     done = run(script(threads))
     assert (done.returncode, done.stderr) == (0, "")
