@@ -8,7 +8,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
@@ -54,7 +53,7 @@ class Core:
         self.files: Files = place.files
         self._reader = Reader(self.folder, self.files)
         self.problem = ""
-        self._clock = clock
+        self.now = clock.now
         self._durability: Durability = "full"
         self._configured_private: bool | None = None
         self._closed = False
@@ -74,10 +73,6 @@ class Core:
         """A forked child starts a writer of its own when it first writes; its parent's stays its parent's."""
         self._inherited += [self._writer, self._peeking]  # kept: a connection must not be closed here
         self._begin()
-
-    def now(self) -> datetime:
-        """The clock's time."""
-        return self._clock.now()
 
     @property
     def writer(self) -> Writer:

@@ -507,7 +507,9 @@ def settled_row(
         tokens_in=usage.tokens_in if usage is not None else None,
         tokens_out=usage.tokens_out if usage is not None else None,
         cache_read_tokens=usage.cache_read_tokens if usage is not None else None,
-        cache_write_tokens=_cache_writes(usage),
+        cache_write_tokens=usage.cache_write_tokens + usage.cache_write_1h_tokens
+        if usage is not None
+        else None,
         reasoning_tokens=usage.reasoning_tokens if usage is not None else None,
         cost_usd=cost_usd,
         worst_usd=lost.worst_usd if settled.billing == "unknown" else cost_usd,
@@ -530,10 +532,6 @@ def settled_row(
 
 def _was_cut(settled: Settlement) -> bool:
     return isinstance(settled.error, ResponseParseError) and settled.error.token_limited
-
-
-def _cache_writes(usage: Usage | None) -> int | None:
-    return None if usage is None else usage.cache_write_tokens + usage.cache_write_1h_tokens
 
 
 class UnknownSizes:

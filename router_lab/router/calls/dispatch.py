@@ -74,7 +74,8 @@ class Dispatch:
         self, job: Job, aliases: Sequence[str], send: Send[T], stream: bool, failed: dict[str, None]
     ) -> T:
         before: Exception | None = None
-        for alias, is_last in _marked(aliases):
+        for number, alias in enumerate(aliases, 1):
+            is_last = number == len(aliases)
             try:
                 return await self._at(job, self._targets[alias], send, stream, is_last, failed)
             except UnsupportedError as error:  # a fallback that cannot be asked this hides no other's failure
@@ -128,10 +129,6 @@ class Dispatch:
 
 def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def _marked(aliases: Sequence[str]) -> list[tuple[str, bool]]:
-    return [(alias, position == len(aliases) - 1) for position, alias in enumerate(aliases)]
 
 
 def _may_fall_back(job: Job, error: Exception) -> bool:
