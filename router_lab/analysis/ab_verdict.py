@@ -50,7 +50,6 @@ from router_lab.analysis.statistics.ab_power import detectable
 from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean, holm
 from router_lab.analysis.statistics.looks import LEVEL, error_rate
 from router_lab.analysis.statistics.shrinkage import shrunk_means
-from router_lab.counted import counted
 from router_lab.defaults import ALPHA, MARGIN
 from router_lab.errors import ConfigError
 from router_lab.nearest import nearest_hint
@@ -58,6 +57,7 @@ from router_lab.records import Watch
 from router_lab.shown.markup import bullets
 from router_lab.shown.wording import (
     basis_of,
+    clusters_of,
     count,
     estimands,
     html_table,
@@ -127,6 +127,7 @@ class AbResult:
     margin: float
     alpha: float
     grouped_by: str
+    cluster: str | None = "input_hash"
 
     def __repr__(self) -> str:
         if self.frame.empty:
@@ -134,7 +135,7 @@ class AbResult:
         return "\n".join(
             [
                 _heading(self),
-                *(_sentence(row, self.margin, self.alpha) for row in _rows(self.frame)),
+                *(_sentence(row, self.margin, self.alpha, self.cluster) for row in _rows(self.frame)),
                 f"  {estimands(self.frame)}",
             ]
         )
@@ -143,7 +144,7 @@ class AbResult:
         """What one needs to read the verdicts; `frame` has all columns."""
         if self.frame.empty:
             return html_table(pd.DataFrame(columns=[self.grouped_by, "Verdict"]), _heading(self))
-        told = [_sentence(row, self.margin, self.alpha).strip() for row in _rows(self.frame)]
+        told = [_sentence(row, self.margin, self.alpha, self.cluster).strip() for row in _rows(self.frame)]
         return html_table(_overview(self), _heading(self), right=_IN_FIGURES) + bullets(
             [*told, estimands(self.frame)]
         )
@@ -208,7 +209,7 @@ def ab(
         told = [*_of_margin(record, margin, planned.get(record["task_type"])), *_of_looks(record, alpha)]
         record["warnings"] = "; ".join(filter(None, [record["warnings"], *told]))
     frame = _corrected(pd.DataFrame(results, columns=[*COLUMNS, "evidence"]), margin, alpha)
-    return AbResult(frame=frame, margin=margin, alpha=alpha, grouped_by=by)
+    return AbResult(frame=frame, margin=margin, alpha=alpha, grouped_by=by, cluster=cluster)
 
 
 # What a replay's rows were drawn by, which groups of another column mix.
@@ -431,7 +432,7 @@ def _overview(result: AbResult) -> pd.DataFrame:
             "By": [basis_of(row["basis"], row["whose"]) for row in rows],
             "Difference": [_difference(row) for row in rows],
             "Pairs": [pairs_of(row["pairs"], row["of_pairs"]) for row in rows],
-            "Distinct inputs": result.frame["clusters"],
+            "Distinct inputs" if result.cluster == "input_hash" else "Clusters": result.frame["clusters"],
         }
     )
     if shrunk.notna().any():
@@ -464,7 +465,7 @@ def _outlook(row: Mapping[str, Any], margin: float) -> str:
     )
 
 
-def _sentence(row: Mapping[str, Any], margin: float, alpha: float) -> str:
+def _sentence(row: Mapping[str, Any], margin: float, alpha: float, cluster: str | None) -> str:
     name, verdict = plain(row["task_type"]), row["verdict"]
     caution = f" Note: {row['warnings']}." if row["warnings"] else ""
     if verdict == "refused":
@@ -477,11 +478,11 @@ def _sentence(row: Mapping[str, Any], margin: float, alpha: float) -> str:
         "agreement": "full agreement",
     }
     alike = shares(row["equal_share"], row["badly_off_share"], is_quality=row["basis"] in QUALITY)
-    inputs = counted(row["clusters"], "distinct inputs")
+    each = "" if cluster is None else clusters_of(row["clusters"], cluster)
     facts = (
         f"{points(row['difference'])} points against {reference[row['basis']]} "
         f"({points(row['low'])} to {points(row['high'])}, {interval_kind(alpha)}; "
-        f"{pairs_of(row['pairs'], row['of_pairs'])}, {'; '.join(filter(None, [inputs, alike]))})"
+        f"{pairs_of(row['pairs'], row['of_pairs'])}, {'; '.join(filter(None, [each, alike]))})"
         f"{_said_alone(row)}{latency_words(row)}"
     )
     limit = points(margin, signed=False)

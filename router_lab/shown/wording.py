@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from router_lab.counted import counted
 from router_lab.shown.escape import text_html
 
 _SURROGATES = range(0xD800, 0xE000)  # no font, no file and no terminal takes one alone
@@ -61,6 +62,15 @@ def pairs_of(pairs: float, of: float) -> str:
     """How many pairs spoke, such as `300 pairs` or `120 of 300 pairs`."""
     known = count(pairs) if pairs >= of else f"{count(pairs)} of {count(of)}"
     return f"{known} pair{'' if max(pairs, of) == 1 else 's'}"
+
+
+def clusters_of(clusters: float, cluster: str | None) -> str:
+    """How many there are of what counts once: distinct inputs, values of another column, or pairs (None)."""
+    if cluster is None:
+        return counted(int(clusters), "pairs")
+    if cluster == "input_hash":
+        return counted(int(clusters), "distinct inputs")
+    return f"{counted(int(clusters), 'values')} of {plain(cluster)}"
 
 
 def basis_of(basis: str, whose: str) -> str:

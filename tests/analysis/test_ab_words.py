@@ -74,3 +74,23 @@ def test_looks_that_the_ledger_knows_of_are_counted_and_told(tmp_path):
 
 def test_looks_at_a_frame_are_not_known():
     assert ab(pairs_frame(np.ones(60))).frame["looks"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("cluster", "told", "heading"),
+    [
+        ("input_hash", "60 pairs, 30 distinct inputs;", "Distinct inputs"),
+        ("template", "60 pairs, 20 values of template;", "Clusters"),
+        (None, "; 60 pairs, ", "Clusters"),
+    ],
+)
+def test_what_counts_once_is_called_what_it_is(cluster, told, heading):
+    """Seen once: the values of a tag, and pairs that count one by one, were "distinct inputs"."""
+    hashes, templates = ([f"{n % kinds}" for n in range(60)] for kinds in (30, 20))
+    frame = pairs_frame(np.ones(60), input_hash=hashes).assign(template=templates)
+    result = ab(frame, cluster=cluster)
+    assert told in repr(result)
+    assert ("distinct inputs" in repr(result)) == (cluster == "input_hash")
+    assert f">{heading}<" in result._repr_html_()
+    few = repr(ab(frame.head(8), cluster=cluster))
+    assert "only 8 " in few and ("inputs" in few.partition("where at least")[0]) == (cluster == "input_hash")

@@ -36,6 +36,7 @@ from router_lab.analysis.statistics.clustered import wilson
 from router_lab.counted import counted
 from router_lab.defaults import ALPHA, BAR
 from router_lab.shown.wording import (
+    clusters_of,
     count,
     interval_kind,
     percent,
@@ -74,9 +75,10 @@ _VERDICT_WORDS = {
 }
 
 
-def _of(pairs: int, inputs: int) -> str:
+def _of(pairs: int, clusters: int, cluster: str | None = "input_hash") -> str:
     said = counted(pairs, "pairs")
-    return said if pairs == inputs else f"{said} of {counted(inputs, 'inputs')}"
+    counting_once = clusters_of(clusters, cluster).replace("distinct inputs", "inputs")
+    return said if pairs == clusters else f"{said} of {counting_once}"
 
 
 def agreement_by_task_type(source: Source, bar: float = BAR, ax: Axes | None = None) -> Plot:
@@ -129,7 +131,10 @@ def verdicts(result: AbResult, ax: Axes | None = None) -> Plot:
     axes.axvline(-100 * result.margin, color=ORANGE, linestyle="--", label="accepted loss")
     mark_bar(axes, -100 * result.margin, points(-result.margin), upright=True)
     axes.axvline(0, color=GREY, linewidth=0.8)
-    notes = [f"{_VERDICT_WORDS[row.verdict]}, {_of(row.pairs, row.clusters)}" for row in shown.itertuples()]
+    notes = [
+        f"{_VERDICT_WORDS[row.verdict]}, {_of(row.pairs, row.clusters, result.cluster)}"
+        for row in shown.itertuples()
+    ]
     row_axes(axes, list(shown["task_type"]), notes)
     margin = points(result.margin, signed=False)
     passed = int(shown["verdict"].isin(["superior", "non-inferior"]).sum())
