@@ -57,7 +57,7 @@ from router_lab.records import Watch
 from router_lab.shown.markup import bullets
 from router_lab.shown.wording import (
     basis_of,
-    clusters_of,
+    clusters_in_words,
     count,
     estimands,
     html_table,
@@ -478,7 +478,7 @@ def _sentence(row: Mapping[str, Any], margin: float, alpha: float, cluster: str 
         "agreement": "full agreement",
     }
     alike = shares(row["equal_share"], row["badly_off_share"], is_quality=row["basis"] in QUALITY)
-    each = "" if cluster is None else clusters_of(row["clusters"], cluster)
+    each = "" if cluster is None else clusters_in_words(row["clusters"], cluster)
     facts = (
         f"{points(row['difference'])} points against {reference[row['basis']]} "
         f"({points(row['low'])} to {points(row['high'])}, {interval_kind(alpha)}; "

@@ -34,7 +34,9 @@ def add_to(commands: Commands) -> None:
         EXAMPLES,
     )
     kept = "default: the plan in the ledger, else"
-    monitor.add_argument("--threshold", type=number, help=f"mean agreement to beat ({kept} {BAR:g})")
+    monitor.add_argument(
+        "--threshold", type=number, help=f"mean agreement to beat, 1 less the margin ({kept} {BAR:g})"
+    )
     monitor.add_argument("--alpha", type=number, help=f"error rate of each side ({kept} {ALPHA:g})")
     monitor.add_argument(
         "--max-inputs", type=int, help=f"most distinct inputs worth paying for ({kept} {MOST_INPUTS:,})"

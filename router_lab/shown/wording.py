@@ -64,7 +64,7 @@ def pairs_of(pairs: float, of: float) -> str:
     return f"{known} pair{'' if max(pairs, of) == 1 else 's'}"
 
 
-def clusters_of(clusters: float, cluster: str | None) -> str:
+def clusters_in_words(clusters: float, cluster: str | None) -> str:
     """How many there are of what counts once: distinct inputs, values of another column, or pairs (None)."""
     if cluster is None:
         return counted(int(clusters), "pairs")

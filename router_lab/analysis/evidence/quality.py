@@ -15,7 +15,7 @@ from router_lab.analysis.evidence.prompts import varies
 from router_lab.analysis.evidence.row_selection import distinct_values, rows_where, used_as
 from router_lab.counted import counted
 from router_lab.defaults import MARGIN, SIMILARITIES
-from router_lab.shown.wording import UNSTORED, clusters_of, percent, plain, plain_text, points
+from router_lab.shown.wording import UNSTORED, clusters_in_words, percent, plain, plain_text, points
 
 REFUSALS = (
     "too_few_clusters",
@@ -154,11 +154,15 @@ def _size(main: pd.DataFrame, found: Evidence, cluster: str | None) -> list[Find
     evidence = found.rows
     sizes = evidence.groupby(cluster, dropna=False).size() if cluster else pd.Series(1, index=evidence.index)
     if len(sizes) < FEWEST_CLUSTERS:
-        message = f"only {clusters_of(len(sizes), cluster)}, where at least {FEWEST_CLUSTERS} are needed"
+        message = (
+            f"only {clusters_in_words(len(sizes), cluster)}, where at least {FEWEST_CLUSTERS} are needed"
+        )
         return [Finding("too_few_clusters", message, refuses=True)]
     findings = []
     if len(sizes) < FEW_CLUSTERS:
-        findings.append(Finding("few_clusters", f"only {clusters_of(len(sizes), cluster)}", refuses=False))
+        findings.append(
+            Finding("few_clusters", f"only {clusters_in_words(len(sizes), cluster)}", refuses=False)
+        )
     if sizes.max() > LARGEST_SHARE * len(evidence):
         share = f"{sizes.max() / len(evidence):.0%}"
         one = "one input" if cluster in (None, "input_hash") else f"one value of {plain(cluster)}"

@@ -36,7 +36,7 @@ from router_lab.analysis.statistics.clustered import wilson
 from router_lab.counted import counted
 from router_lab.defaults import ALPHA, BAR
 from router_lab.shown.wording import (
-    clusters_of,
+    clusters_in_words,
     count,
     interval_kind,
     percent,
@@ -77,7 +77,7 @@ _VERDICT_WORDS = {
 
 def _of(pairs: int, clusters: int, cluster: str | None = "input_hash") -> str:
     said = counted(pairs, "pairs")
-    counting_once = clusters_of(clusters, cluster).replace("distinct inputs", "inputs")
+    counting_once = clusters_in_words(clusters, cluster).replace("distinct inputs", "inputs")
     return said if pairs == clusters else f"{said} of {counting_once}"
 
 
@@ -128,7 +128,8 @@ def verdicts(result: AbResult, ax: Axes | None = None) -> Plot:
         axes.errorbar(
             middle, position, xerr=error_bars(middle, low, high), fmt=marker, color=colour, capsize=3
         )
-    axes.axvline(-100 * result.margin, color=ORANGE, linestyle="--", label="accepted loss")
+    margin = points(result.margin, signed=False)
+    axes.axvline(-100 * result.margin, color=ORANGE, linestyle="--", label=f"margin, {margin} points")
     mark_bar(axes, -100 * result.margin, points(-result.margin), upright=True)
     axes.axvline(0, color=GREY, linewidth=0.8)
     notes = [
@@ -136,7 +137,6 @@ def verdicts(result: AbResult, ax: Axes | None = None) -> Plot:
         for row in shown.itertuples()
     ]
     row_axes(axes, list(shown["task_type"]), notes)
-    margin = points(result.margin, signed=False)
     passed = int(shown["verdict"].isin(["superior", "non-inferior"]).sum())
     undecided = int(shown["verdict"].isin(["inconclusive", "differs", "refused"]).sum())
     rest = f"; {undecided} undecided" if undecided else ""
