@@ -46,7 +46,7 @@ from router_lab.analysis.evidence.row_selection import rows_where
 from router_lab.analysis.exit.watches import newest_watches
 from router_lab.analysis.ledger_tables import history, opened, tables_if_any, watch_history
 from router_lab.analysis.outlook import more_pairs, more_pairs_between, scores_to_settle
-from router_lab.analysis.statistics.ab_power import detectable
+from router_lab.analysis.statistics.ab_power import POWER, detectable
 from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean, holm
 from router_lab.analysis.statistics.looks import LEVEL, error_rate
 from router_lab.analysis.statistics.shrinkage import shrunk_means
@@ -107,9 +107,9 @@ class AbResult:
     infinite: no two answers are stored to be read).
     `effective_pairs` is how many independent pairs would say as much; `detectable` how far above -margin the
     truth must lie to be found there with 80% power, by a type judged alone;
-    `more_pairs` how many more settle an inconclusive type in four of five cases if the truth is about
-    what was seen, `more_pairs_low` and `more_pairs_high` if it is farther from the margin or nearer to it,
-    as it is in one of five cases (see `outlook.more_pairs_between`).
+    `more_pairs` how many more settle an inconclusive type with a chance of 80%, averaged over all that the
+    truth may be, given these pairs: one far from the margin needs few, one near it many. With
+    `more_pairs_low` more that chance is 10%, with `more_pairs_high` 90% (see `pairs_ahead`).
     `shrunk_difference` is the difference drawn towards those of the other types by its noise (see
     `shrinkage`): the better guess where many types have few pairs, for reading only; no verdict uses it.
     `looks` is how often the ledger knows that these pairs were looked at, this time included, with more pairs
@@ -461,7 +461,8 @@ def _outlook(row: Mapping[str, Any], margin: float) -> str:
     unseen = "; more, if one of the inputs will come often" if row["clusters"] == row["pairs"] else ""
     return (
         f"{leans}; about {count(more)} more pair{'' if more == 1 else 's'} would settle it at that margin "
-        f"({spread}, as far as these pairs tell{unseen})"
+        f"with a chance of {percent(POWER, 0)}, over all that the truth may be ({spread}, as far as these "
+        f"pairs tell{unseen})"
     )
 
 

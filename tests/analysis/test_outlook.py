@@ -1,19 +1,18 @@
-"""How many more pairs an open A/B needs: never none, and with the power it promises."""
+"""How many more pairs an open A/B needs: never none, and with the chance it promises."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from open_samples import SCENARIOS, even_to_thrice, mostly_small, settled_share
 from pair_frames import pairs_frame
+from scipy.stats import beta, binom
 
 from kinds import examples
 from router_lab.analysis import ab
 from router_lab.analysis.outlook import more_pairs, more_pairs_between
-from router_lab.analysis.statistics.ab_power import binary_pairs
 from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean
 
 LEVEL = 0.025
@@ -24,33 +23,77 @@ def seen(failures: int, pairs: int) -> ClusteredMean:
     return cluster_mean(-np.repeat([1.0, 0.0], [failures, pairs - failures]), bounds=(-1.0, 0.0))
 
 
-def power(rate: float, margin: float, pairs: int, runs: int) -> float:
-    """How often `pairs` fresh pairs settle it, on the side where the truth is."""
-    drawn, runs_of = np.unique(np.random.default_rng(3).binomial(pairs, rate, runs), return_counts=True)
-    found = [seen(int(failures), pairs) for failures in drawn]
-    p_values = [one.p_above(-margin) if rate < margin else one.p_below(-margin) for one in found]
-    return float(runs_of @ (np.array(p_values) < LEVEL)) / runs
+def most_and_least(margin: float, pairs: int) -> tuple[int, int]:
+    """The most failures that settle it below the margin, and the least above; of none -1, and `pairs` + 1."""
+    below, above = -1, pairs + 1
+    step = 1 << pairs.bit_length()
+    while step := step // 2:
+        if below + step < pairs * margin and seen(below + step, pairs).p_above(-margin) < LEVEL:
+            below += step
+        if above - step > pairs * margin and seen(above - step, pairs).p_below(-margin) < LEVEL:
+            above -= step
+    return below, above
 
 
+def settled_of(failures: int, pairs: int, margin: float, more: int, rates: np.ndarray) -> np.ndarray:
+    """The chance (n,) that `more` pairs settle an open sample, by what the failure rate truly is."""
+    below, above = most_and_least(margin, pairs + more)
+    return binom.cdf(below - failures, more, rates) + binom.sf(above - failures - 1, more, rates)
+
+
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("failures", "pairs", "margin"),
-    [(1, 200, 0.02), (1, 100, 0.02), (1, 100, 0.03), (3, 200, 0.02), (5, 100, 0.02), (10, 100, 0.05)],
+    [(0, 24, 0.02), (0, 60, 0.05), (1, 100, 0.02), (9, 300, 0.05), (3, 200, 0.02), (20, 300, 0.05)],
 )
-def test_the_forecast_has_the_power_it_promises(failures, pairs, margin):
-    """Rare failures included, where a normal approximation promises 80% and gives 57%."""
-    needed = pairs + int(more_pairs(seen(failures, pairs), -margin, LEVEL))
-    share = power(failures / pairs, margin, needed, 2_000)
-    print(f"{failures} of {pairs}, margin {margin}: {needed:,} pairs, power {share:.3f}")
-    assert 0.74 <= share <= 0.93
+def test_the_forecast_has_the_chance_it_promises(failures, pairs, margin):
+    """Exactly, over all rates that the sample leaves open. Regression: a plan for the rate seen has a chance
+    of .14 where .80 was said, of 24 pairs without a failure.
+    """
+    beforehand = min(1 / margin, pairs)
+    rates = beta.ppf((np.arange(2_000) + 0.5) / 2_000, failures + 1, pairs - failures + 1 + beforehand)
+    found = seen(failures, pairs)
+    low, high = more_pairs_between(found, -margin, LEVEL)
+    asked = {0.1: low, 0.8: more_pairs(found, -margin, LEVEL), 0.9: high}
+    for share, more in asked.items():
+        fewer, enough = (
+            settled_of(failures, pairs, margin, int(one), rates).mean() for one in (more / 1.06, more)
+        )
+        print(f"{failures} of {pairs}, margin {margin}: {more:,.0f} more settle it in {enough:.3f}")
+        assert fewer < share + 0.05 and enough > share - 0.05
 
 
-def test_without_a_failure_the_exact_bound_is_planned_for():
-    assert 24 + more_pairs(seen(0, 24), -0.02, LEVEL) == np.ceil(np.log(LEVEL) / np.log(0.98))
+def calibration(pairs: int, margin: float, rates: np.ndarray) -> float:
+    """The share of open 0/1 samples, of these rates, that the pairs asked for settle: exactly."""
+    below, above = most_and_least(margin, pairs)
+    settled, cases = 0.0, 0.0
+    for failures in range(below + 1, above):
+        more = more_pairs(seen(failures, pairs), -margin, LEVEL)
+        chances = binom.pmf(failures, pairs, rates)
+        if np.isfinite(more):
+            settled += chances @ settled_of(failures, pairs, margin, int(more), rates)
+            cases += chances.sum()
+    return float(settled / cases)
+
+
+@pytest.mark.few(2)
+@pytest.mark.parametrize(
+    ("pairs", "margin"), [(24, 0.02), (300, 0.05), (120, 0.02), (1_000, 0.05), (100, 0.05), (60, 0.05)]
+)
+def test_pairs_asked_for_settle_four_of_five(pairs, margin):
+    """Regression: .2 to .7 where four of five were said, of rates that may be anything about the margin."""
+    even = (np.arange(500) + 0.5) / 500
+    by_rates = {
+        "even": calibration(pairs, margin, 3 * margin * even),
+        "mostly small": calibration(pairs, margin, np.minimum(-margin * np.log1p(-even), 1.0)),
+    }
+    print(f"{pairs} pairs, margin {margin}: settled {by_rates}")
+    assert all(0.75 <= share <= 0.85 for share in by_rates.values())
 
 
 def test_at_the_margin_no_number_is_enough():
-    assert more_pairs(seen(2, 100), -0.02, LEVEL) == np.inf
-    result = ab(pairs_frame(np.repeat([0.0, 1.0], [2, 98])), margin=0.02)
+    assert more_pairs(seen(400, 20_000), -0.02, LEVEL) == np.inf
+    result = ab(pairs_frame(np.repeat([0.0, 1.0], [400, 19_600])), margin=0.02)
     assert "too close to that margin to settle with more than a million more pairs" in repr(result)
 
 
@@ -68,7 +111,7 @@ def test_few_graded_pairs_leave_room_for_failures_not_seen():
     agreement[:5] = 0.97
     row = ab(pairs_frame(agreement), margin=0.02).frame.iloc[0]
     assert row["verdict"] == "inconclusive"
-    assert 180 <= 24 + row["more_pairs"] <= 600
+    assert row["more_pairs_low"] < 180 < row["more_pairs"] < 6_000
     assert -0.16 < row["low"] < -0.13
     assert row["high"] <= 0
 
@@ -81,7 +124,7 @@ def test_repeats_are_planned_for_as_clusters():
     often = ab(pairs_frame(np.repeat(agreement, 10), input_hash=hashes), margin=0.05).frame.iloc[0][
         "more_pairs"
     ]
-    assert often == pytest.approx(10 * once, rel=0.02)
+    assert often == pytest.approx(10 * once, rel=0.3)
 
 
 def test_holm_is_planned_for():
@@ -105,70 +148,10 @@ def test_the_spread_of_the_forecast_is_shown():
     )
 
 
-def spread_holds(rate: float, pairs: int, margin: float, runs: int) -> tuple[float, float]:
-    """Of open samples: the share that the pairs asked for settle, and that whose spread holds the number
-    that the truth asks for."""
-    rng = np.random.default_rng([8, pairs])
-    truth = binary_pairs(rate, margin, LEVEL)
-    settled, held = [], []
-    for _ in range(runs):
-        found = seen(int(rng.binomial(pairs, rate)), pairs)
-        if min(found.p_above(-margin), found.p_below(-margin)) < LEVEL:
-            continue
-        more = more_pairs(found, -margin, LEVEL)
-        low, high = more_pairs_between(found, -margin, LEVEL)
-        held.append(low <= truth - pairs <= high)
-        failures = -found.parts @ found.counts
-        if np.isfinite(more):
-            total = pairs + int(more)
-            again = seen(int(failures + rng.binomial(int(more), rate)), total)
-            settled.append(again.p_above(-margin) < LEVEL)
-    return float(np.mean(settled)), float(np.mean(held))
-
-
-@pytest.mark.few(1)
-@pytest.mark.parametrize(("rate", "pairs"), [(0.02, 100), (0.03, 200)])
-def test_pairs_asked_for_settle_four_of_five(rate, pairs):
-    settled, held = spread_holds(rate, pairs, 0.05, 150)
-    print(f"failures {rate}, {pairs} pairs: settled {settled:.3f}, spread holds {held:.3f}")
-    assert 0.68 <= settled <= 0.92 and held >= 0.65
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize(("rate", "pairs"), [(0.02, 100), (0.03, 200), (0.01, 100)])
-def test_pairs_asked_for_settle_four_of_five_with_2000_replications(rate, pairs):
-    settled, held = spread_holds(rate, pairs, 0.05, 2_000)
-    print(f"failures {rate}, {pairs} pairs, 2,000 runs: settled {settled:.3f}, spread holds {held:.3f}")
-    assert 0.75 <= settled <= 0.90
-
-
-def with_one_frequent_input(
-    frequent: int, failures: int, pairs: int, seed: np.random.Generator | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """0/1 agreement less 1, and its inputs: one always agrees, so many others fail (about, if drawn)."""
-    if seed is not None:
-        failures = int(seed.binomial(pairs - frequent, failures / (pairs - frequent)))
+def with_one_frequent_input(frequent: int, failures: int, pairs: int) -> tuple[np.ndarray, np.ndarray]:
+    """0/1 agreement less 1, and its inputs: one always agrees, so many others fail."""
     inputs = np.append(np.zeros(frequent), 1 + np.arange(pairs - frequent))
     return -np.repeat([0.0, 1.0], [pairs - failures, failures]), inputs
-
-
-@pytest.mark.parametrize("frequent", [3, 4])
-def test_an_input_that_grows_into_a_stratum_is_foreseen(frequent):
-    """Regression: of one input with 4 of 300 pairs, 668 in all were said to settle it, and did in half of the
-    cases: until it has 10 it hides ever more, and weighs on the interval. Its share is drawn from what 4 of
-    300 rows leave open of one of many inputs.
-    """
-    values, inputs = with_one_frequent_input(frequent, 6, 300)
-    found = cluster_mean(values, inputs, bounds=(-1.0, 0.0))
-    needed = 300 + int(more_pairs(found, -0.05, LEVEL))
-    rng, settled = np.random.default_rng(5), []
-    for _ in range(200):
-        grown = frequent + int(rng.poisson(rng.gamma(frequent - 1) * (needed / 300 - 1)))
-        others = round(6 * (needed - grown) / (300 - frequent))
-        again = cluster_mean(*with_one_frequent_input(grown, others, needed, rng), bounds=(-1.0, 0.0))
-        settled.append(again.p_above(-0.05) < LEVEL)
-    print(f"{frequent} of 300: {needed:,} pairs settle in {np.mean(settled):.3f}")
-    assert np.mean(settled) >= 0.65
 
 
 def test_one_frequent_input_says_nothing_of_the_others():
@@ -195,82 +178,19 @@ def test_the_forecast_of_repeats_is_the_same_each_time_and_for_losses_mirrored()
     assert low <= more_pairs(found, -0.05, LEVEL) <= high
 
 
-def rows_with_a_frequent_input(
-    rng: np.random.Generator, failing: float, share: float, pairs: int
-) -> tuple[np.ndarray, np.ndarray]:
-    is_frequent = rng.random(pairs) < share
-    fails = ~is_frequent & (rng.random(pairs) < failing / (1 - share))
-    return -fails.astype(float), np.where(is_frequent, 0, 1 + np.arange(pairs))
-
-
-def settled_with_a_frequent_input(failing: float, share: float, pairs: int, runs: int) -> float:
-    """Of open samples with an input of this share: how many the pairs asked for settle, as rows continue."""
-    settled: list[bool] = []
-    for run in range(runs):
-        rng = np.random.default_rng([9, run])
-        values, inputs = rows_with_a_frequent_input(rng, failing, share, pairs)
-        found = cluster_mean(values, inputs, bounds=(-1.0, 0.0))
-        if min(found.p_above(-0.05), found.p_below(-0.05)) < LEVEL:
-            continue
-        more = more_pairs(found, -0.05, LEVEL)
-        if np.isfinite(more):
-            further, others = rows_with_a_frequent_input(rng, failing, share, int(more))
-            others = np.where(others == 0, 0, others + pairs)
-            again = cluster_mean(np.append(values, further), np.append(inputs, others), bounds=(-1.0, 0.0))
-            settled.append(min(again.p_above(-0.05), again.p_below(-0.05)) < LEVEL)
-    return float(np.mean(settled))
+def test_pairs_asked_for_settle_four_of_five_where_an_input_repeats():
+    """Regression: .65 of losses that may be anything up to three times the margin."""
+    share = settled_share("one of 1.3%", even_to_thrice, 100, is_ranged=False)
+    print(share)
+    assert 0.72 <= share.settled <= 0.88
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize(("failing", "share"), [(0.02, 0.013), (0.03, 0.013), (0.03, 0.03)])
-def test_pairs_asked_for_settle_four_of_five_where_an_input_repeats(failing, share):
-    settled = settled_with_a_frequent_input(failing, share, 300, 1_000)
-    print(f"failures {failing}, an input of {share}: settled {settled:.3f}")
-    # Of the samples many settle at once; those that do not had more failures than there are.
-    assert 0.75 <= settled <= 0.97
-
-
-def popular_prompts(
-    rng: np.random.Generator, zipf: float, prompts: int = 5_000
-) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
-    """Rows of prompts of which the k-th is asked in proportion to k^-zipf; 3% of them always fail."""
-    shares = np.cumsum(np.arange(1, prompts + 1.0) ** -zipf)
-    fails = rng.random(prompts) < 0.03
-    fails[:10] = False
-
-    def draw(rows: int) -> tuple[np.ndarray, np.ndarray]:
-        asked = np.searchsorted(shares, rng.random(rows) * shares[-1])
-        return -fails[asked].astype(float), asked
-
-    return draw
-
-
-def settled_of_popular_prompts(zipf: float, samples: int, futures: int, pairs: int = 300) -> float:
-    """Of open samples: how often the pairs asked for settle, as rows of the same prompts continue."""
-    settled: list[bool] = []
-    for sample in range(samples):
-        draw = popular_prompts(np.random.default_rng([10, sample]), zipf)
-        values, inputs = draw(pairs)
-        found = cluster_mean(values, inputs, bounds=(-1.0, 0.0))
-        if min(found.p_above(-0.05), found.p_below(-0.05)) < LEVEL:
-            continue
-        more = more_pairs(found, -0.05, LEVEL)
-        for _ in range(futures if np.isfinite(more) else 0):
-            further, others = draw(int(more))
-            again = cluster_mean(np.append(values, further), np.append(inputs, others), bounds=(-1.0, 0.0))
-            settled.append(min(again.p_above(-0.05), again.p_below(-0.05)) < LEVEL)
-    share = float(np.mean(settled))
-    print(f"Zipf {zipf}, {samples} samples of {pairs}: settled {share:.3f} of {len(settled)}")
-    return share
-
-
-@pytest.mark.soak
-def test_prompts_seen_once_that_become_frequent_are_foreseen():
-    """Regression: of prompts by Zipf's law those seen once grew one by one: .6 settled, where .8 was said."""
-    assert settled_of_popular_prompts(0.8, samples=16, futures=12) >= 0.7
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("zipf", [0.8, 1.1, 1.3])
-def test_popular_prompts_settle_as_often_as_said_in_500_samples(zipf):
-    assert 0.75 <= settled_of_popular_prompts(zipf, samples=500, futures=1) <= 0.95
+@pytest.mark.parametrize("truth", [even_to_thrice, mostly_small])
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_pairs_asked_for_settle_four_of_five_in_every_scenario(name, truth):
+    """Averaged over what may be true, of open samples; and four of five need a number in the range shown."""
+    share = settled_share(name, truth, 1_000)
+    print(f"{name}, {truth.__name__}: {share}")
+    assert 0.75 <= share.settled <= 0.85
+    assert share.by_end - share.before >= 0.75

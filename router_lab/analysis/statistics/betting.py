@@ -70,13 +70,14 @@ class Tally:
         """
         span = float(np.ptp(self.values)) or 1.0
         places = [(self.values - self.values.min()) / span, self.weights]
-        cell = np.stack([np.floor(np.minimum(place, 1 - 1e-9) * cells) for place in places])
-        where = np.unique(cell, axis=1, return_inverse=True)[1].ravel()
-        mass = np.bincount(where, self.counts).astype(np.float64)
+        of_value, of_weight = (np.minimum(place, 1 - 1e-9) * cells for place in places)
+        cell = cells * of_value.astype(np.int64) + of_weight.astype(np.int64)
+        mass = np.bincount(cell, self.counts)
+        held = mass > 0
         values, weights = (
-            np.bincount(where, self.counts * one) / mass for one in (self.values, self.weights)
+            np.bincount(cell, self.counts * one)[held] / mass[held] for one in (self.values, self.weights)
         )
-        return Tally(values, weights, mass)
+        return Tally(values, weights, mass[held].astype(np.float64))
 
 
 def tally(values: ArrayLike, weights: ArrayLike | None = None, reach: Floats | None = None) -> Tally:

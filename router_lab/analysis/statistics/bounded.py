@@ -23,7 +23,7 @@ from scipy.special import ndtr
 from router_lab.analysis.statistics.betting import Floats
 
 _MOST_DISTINCT = 256
-_HALVINGS = 30
+_STEPS = 9
 # Steps of .025 in asinh(y / width) up to 15, where the integrand is below 1e-12 of its peak.
 _LINE: Floats = np.linspace(0.0, 15.0, 601)
 _COARSE = 20
@@ -62,7 +62,8 @@ def chances_above_zero(slopes: Floats, sizes: Floats) -> Floats:
     For simulations: Lugannani and Rice's approximation, "Saddle point approximation for the distribution of
     the sum of independent random variables" (1980). `slopes` may be one row (1, k) for all.
     """
-    slopes = np.broadcast_to(slopes, sizes.shape)
+    # What does not occur has no say in where the saddle point may lie.
+    slopes = np.where(sizes > 0, slopes, 0.0)
     greatest = slopes.max(axis=1)
     is_small = (sizes * slopes).sum(axis=1) < 0
     found = np.where(is_small | (greatest <= 0), 0.0, 1.0)
@@ -70,20 +71,34 @@ def chances_above_zero(slopes: Floats, sizes: Floats) -> Floats:
     if not to_find.any():
         return found
     slopes, sizes = slopes[to_find], sizes[to_find]
-    low, high = np.zeros(len(sizes)), (1 - 1e-12) / greatest[to_find]
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        is_low = (sizes * (slopes / (1 - middle[:, None] * slopes))).sum(axis=1) < 0
-        low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)
-    left = 1 - low[:, None] * slopes
+    at = _saddle_points(slopes, sizes, 1 / greatest[to_find])
+    left = 1 - at[:, None] * slopes
     curvature = (sizes * (slopes / left) ** 2).sum(axis=1)
     height = np.sqrt(np.maximum(2 * (sizes * np.log(left)).sum(axis=1), 0.0))
-    width = low * np.sqrt(curvature)
+    width = at * np.sqrt(curvature)
     normal = np.exp(-(height**2) / 2) / np.sqrt(2 * np.pi)
     with np.errstate(divide="ignore", invalid="ignore"):
         tail = ndtr(-height) + normal * (1 / width - 1 / height)
     found[to_find] = np.where(height > 1e-3, tail, 0.5)
     return found
+
+
+def _saddle_points(slopes: Floats, sizes: Floats, ends: Floats) -> Floats:
+    """Where sum_j sizes_j slopes_j / (1 - s slopes_j), which rises from below 0 to infinity at `ends`, is 0.
+
+    By Newton's steps of that sum times the distance to the end, halved where they leave what is left.
+    """
+    low, high = np.zeros(len(sizes)), ends * (1 - 1e-12)
+    at, masses = 0.5 * ends, sizes * slopes
+    for _ in range(_STEPS):
+        shares = 1 / (1 - at[:, None] * slopes)
+        of_slope = masses * shares
+        height, rise = of_slope.sum(axis=1), (of_slope * slopes * shares).sum(axis=1)
+        low, high = np.where(height < 0, at, low), np.where(height < 0, high, at)
+        left = ends - at
+        next_at = at - height * left / (rise * left - height)
+        at = np.where((next_at > low) & (next_at < high), next_at, (low + high) / 2)
+    return np.asarray(at)
 
 
 def _coarse(values: Floats, counts: Floats) -> tuple[Floats, Floats]:

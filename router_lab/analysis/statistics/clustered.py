@@ -16,7 +16,7 @@ in independent trials" (1956).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -24,7 +24,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri, stdtr, stdtrit
 
-from router_lab.analysis.statistics.betting import Floats
+from router_lab.analysis.statistics.betting import Floats, Tally
 from router_lab.analysis.statistics.bounded import lower_bound, p_above
 from router_lab.errors import ConfigError
 
@@ -39,16 +39,19 @@ Labels = NDArray[np.int64]
 
 # So many of the most frequent inputs are told apart; the others count as clusters of the size they have.
 _TOLD_APART = 64
+# Kinds of other inputs: so many classes of what they hold, and as many of what they weigh.
+_KINDS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class RepeatedInputs:
-    """What a forecast needs of rows whose inputs repeat: the frequent inputs each, and all others.
+class SeenInputs:
+    """What a forecast needs of the rows: the frequent inputs each, and of which kinds the others are.
 
     `sizes`, `masses`, `means` and `squares` (k,) are the rows of each frequent input, their mean weight, and
     the weighted mean of its values and of their squares. `rare_means`, `rare_masses`, `rare_counts` say of
     the other inputs, of which there are `rare_counts` of each kind, what their rows hold; `rare_of_size` how
-    many have come `rare_sizes` times each.
+    many have come `rare_sizes` times each. Where no input repeats, or most do, none is frequent, and each
+    cluster counts as one row of `rows_each`.
     """
 
     sizes: Floats
@@ -60,6 +63,7 @@ class RepeatedInputs:
     rare_counts: Floats
     rare_sizes: Floats
     rare_of_size: Floats
+    rows_each: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,8 @@ class ClusteredMean:
 
     `effective_pairs` is the number of independent rows that would give the same standard error.
     `parts` are the distinct amounts that clusters add (the mean is their mean), `counts` how many add
-    each. `bounds` are the least and the greatest value possible, None when there are none. `repeated` is
-    there where a few inputs repeat among many that do not.
+    each. `inputs` are those that the rows are of. `bounds` are the least and the greatest value possible,
+    None when there are none.
     """
 
     mean: float
@@ -80,8 +84,8 @@ class ClusteredMean:
     largest_share: float
     parts: Floats = field(repr=False, compare=False)
     counts: Floats = field(repr=False, compare=False)
+    inputs: SeenInputs = field(repr=False, compare=False)
     bounds: tuple[float, float] | None = None
-    repeated: RepeatedInputs | None = field(default=None, repr=False, compare=False)
 
     def interval(self, alpha: float = 0.05) -> tuple[float, float]:
         """Two-sided 1 - alpha interval: t on G - 1, and never tighter than rare events allow.
@@ -159,7 +163,15 @@ def cluster_mean(
     scores = np.bincount(labels, mass * (rows - mean), groups).astype(np.float64)
     error = _standard_error(scores, masses, method)
     spread = float(mass @ (rows - mean) ** 2 / mass.sum())
-    parts, counts = np.unique(np.bincount(labels, mass * rows, groups) / masses.mean(), return_counts=True)
+    sums = np.bincount(labels, mass * rows, groups)
+    parts, number = np.unique(sums / masses.mean(), return_counts=True)
+    counts = number.astype(np.float64)
+    if inputs is not None and _a_few_repeat(inputs):
+        seen = _frequent_and_rare(inputs, rows, mass)
+    elif masses.min() == masses.max():
+        seen = _all_rare(Tally(parts, np.full(len(parts), masses[0]), counts), len(rows))
+    else:
+        seen = _all_rare(Tally(sums / masses, masses, np.ones(groups)), len(rows))
     return ClusteredMean(
         mean=mean,
         standard_error=error,
@@ -168,9 +180,9 @@ def cluster_mean(
         effective_pairs=spread / error**2 if error > 0 else float(groups),
         largest_share=float(masses.max() / masses.sum()),
         parts=parts,
-        counts=counts.astype(np.float64),
+        counts=counts,
+        inputs=seen,
         bounds=bounds,
-        repeated=None if inputs is None else _repeated(inputs, rows, mass),
     )
 
 
@@ -223,31 +235,56 @@ def outweigh(masses: Floats, sizes: Floats, lighter: Floats) -> NDArray[np.bool_
     return np.logical_and.accumulate(alone, axis=-1)
 
 
-def _repeated(labels: Labels, rows: Floats, mass: Floats) -> RepeatedInputs | None:
-    """None where no input repeats, and where most do: such clusters are merely not single rows."""
+def _a_few_repeat(labels: Labels) -> bool:
+    """Whether some inputs repeat, but not most: such clusters are merely not single rows."""
     sizes = np.bincount(labels)
-    if sizes.max() == 1 or 2 * np.count_nonzero(sizes == 1) < len(sizes):
-        return None
+    return bool(sizes.max() > 1 and 2 * np.count_nonzero(sizes == 1) >= len(sizes))
+
+
+def _frequent_and_rare(labels: Labels, rows: Floats, mass: Floats) -> SeenInputs:
+    sizes = np.bincount(labels)
     masses, sums = np.bincount(labels, mass), np.bincount(labels, mass * rows)
     squares = np.bincount(labels, mass * rows**2)
     order = np.argsort(-sizes, kind="stable")
     frequent = order[: min(_TOLD_APART, int(np.count_nonzero(sizes > 1)))]
     rare = np.ones(len(sizes), dtype=bool)
     rare[frequent] = False
-    # Complex numbers sort as pairs do, and faster than columns.
-    kinds, counts = np.unique(sums[rare] / masses[rare] + 1j * masses[rare] / sizes[rare], return_counts=True)
+    kinds = _few(Tally(sums[rare] / masses[rare], masses[rare] / sizes[rare], np.ones(int(rare.sum()))))
     rare_sizes, of_size = np.unique(sizes[rare], return_counts=True)
-    return RepeatedInputs(
+    return SeenInputs(
         sizes=sizes[frequent].astype(np.float64),
         masses=masses[frequent] / sizes[frequent],
         means=sums[frequent] / masses[frequent],
         squares=squares[frequent] / masses[frequent],
-        rare_means=kinds.real.astype(np.float64),
-        rare_masses=kinds.imag.astype(np.float64),
-        rare_counts=counts.astype(np.float64),
+        rare_means=kinds.values,
+        rare_masses=kinds.weights,
+        rare_counts=kinds.counts,
         rare_sizes=rare_sizes.astype(np.float64),
         rare_of_size=of_size.astype(np.float64),
     )
+
+
+def _all_rare(clusters: Tally, rows: int) -> SeenInputs:
+    kinds, number, none = _few(clusters), float(clusters.counts.sum()), np.empty(0)
+    return SeenInputs(
+        sizes=none,
+        masses=none,
+        means=none,
+        squares=none,
+        rare_means=kinds.values,
+        rare_masses=kinds.weights,
+        rare_counts=kinds.counts,
+        rare_sizes=np.ones(1),
+        rare_of_size=np.array([number]),
+        rows_each=rows / number,
+    )
+
+
+def _few(inputs: Tally) -> Tally:
+    """Few kinds of inputs with their masses, of any size, in place of many."""
+    heaviest = float(inputs.weights.max())
+    few = replace(inputs, weights=inputs.weights / heaviest).in_cells(_KINDS)
+    return replace(few, weights=few.weights * heaviest)
 
 
 def _standard_error(scores: Floats, masses: Floats, method: Literal["CR3", "CR1"]) -> float:

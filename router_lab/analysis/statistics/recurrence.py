@@ -56,9 +56,9 @@ class Recurrence:
         shapes = np.where(alone, sizes, sizes - self.discount[:, None])
         return shapes, np.where(alone, more / self.rows, self.growth(more)[:, None])
 
-    def sizes_ahead(self, sizes: Floats, counts: Floats, more: int) -> tuple[Floats, Floats]:
-        """Sizes (j,) after `more` rows, and how many inputs to expect of each (p, j): of those not seen yet,
-        and of `counts` (s,) inputs that have come `sizes` (s,) times.
+    def sizes_ahead(self, sizes: Floats, counts: Floats, more: int) -> tuple[Floats, Floats, Floats]:
+        """Sizes (j,) after `more` rows, and how many inputs to expect of each (p, j): of `counts` (s,) inputs
+        that have come `sizes` (s,) times, and of those not seen yet.
         """
         ends = _sizes_up_to(self.rows + more)
         middle, width = (ends[:-1] + ends[1:] - 1) / 2, np.diff(ends)
@@ -66,15 +66,15 @@ class Recurrence:
         unseen = gammaln(middle - discount) - gammaln(middle + 1) - gammaln(1 - discount)
         unseen += middle * np.log(by) - (middle - discount) * np.log1p(by)
         expected = (self.strength[:, None] + self.inputs[:, None] * discount) * np.exp(unseen)
-        few = sizes <= _EXACT
+        grown, few = np.zeros_like(expected), sizes <= _EXACT
         for size, count in zip(sizes[few], counts[few], strict=True):
-            expected += count * _grown(middle - size, size - discount, by)
-        found = expected * width
+            grown += count * _grown(middle - size, size - discount, by)
+        grown *= width
         # The larger ones hardly leave what they grow by on average.
-        grown = sizes[~few] + (sizes[~few] - discount) * by
-        place = np.clip(np.searchsorted(ends, grown, side="right") - 1, 0, len(middle) - 1)
-        np.add.at(found, (np.arange(len(found))[:, None], place), counts[~few])
-        return middle, found
+        usual = sizes[~few] + (sizes[~few] - discount) * by
+        place = np.clip(np.searchsorted(ends, usual, side="right") - 1, 0, len(middle) - 1)
+        np.add.at(grown, (np.arange(len(grown))[:, None], place), counts[~few])
+        return middle, grown, expected * width
 
 
 def recurrence(sizes: Floats, counts: Floats) -> Recurrence:

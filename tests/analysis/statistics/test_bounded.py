@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from router_lab.analysis.statistics.bounded import lower_bound, p_above
+from router_lab.analysis.statistics.bounded import chances_above_zero, lower_bound, p_above
 from router_lab.analysis.statistics.clustered import cluster_mean
 
 
@@ -41,6 +41,15 @@ def test_on_graded_values_it_is_the_dirichlet_quantile():
     means = weights @ np.append(values, 0.0) / weights.sum(axis=1)
     assert lower_bound(values, np.ones(25), 0.0, 0.025) == pytest.approx(np.quantile(means, 0.025), abs=2e-3)
     assert p_above(values, np.ones(25), 0.0, 0.4) == pytest.approx((means <= 0.4).mean(), abs=2e-3)
+
+
+def test_the_chance_for_simulations_knows_nothing_of_values_that_do_not_occur():
+    """Regression: .12 for .0002, where a value far beyond all others occurred in another run."""
+    values, bar = np.array([-47.0, -9.0, -1.0, 0.0]), -0.05
+    counts = np.array([[0.0, 1.0, 10.0, 3_000.0], [0.0, 3.0, 60.0, 3_000.0], [1.0, 2.0, 20.0, 3_000.0]])
+    quick = chances_above_zero(bar - np.append(values, -12.0)[None], np.column_stack([counts, np.ones(3)]))
+    exact = [p_above(values[one > 0], one[one > 0], -12.0, bar) for one in counts]
+    assert quick == pytest.approx(exact, rel=0.02)
 
 
 def test_many_distinct_values_only_lower_the_bound():
