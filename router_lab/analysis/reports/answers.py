@@ -465,7 +465,7 @@ def _how_to_read(judged: AbResult) -> str:
     frame = judged.frame
     loss, kinds = points(judged.margin, signed=False), len(frame)
     note = (
-        f"A loss of up to {loss} percentage points is accepted. "
+        f"A loss of up to {loss} percentage points on average is accepted. "
         f"Ranges: {interval_kind(judged.alpha)}, that is for one look at these pairs"
     )
     note += f"; the answers are corrected for asking about {kinds} task types." if kinds > 1 else "."

@@ -140,7 +140,7 @@ def test_one_loss_is_accepted_in_the_whole_report(tables):
     assert report.standing.plan.threshold == pytest.approx(0.9)
     assert set(report.drift.frame.query("metric == 'agreement'")["allowed"].round(9)) == {0.1}
     page = report.html()
-    assert "A loss of up to 10.0 percentage points is accepted" in page and ">90.0%<" in page
+    assert "A loss of up to 10.0 percentage points on average is accepted" in page and ">90.0%<" in page
     by_plan = analysis.report(tables, plan=analysis.ExitPlan(threshold=0.9), now=NOW, pictures=False)
     assert by_plan.verdicts.margin == 0.1
     with pytest.raises(ConfigError, match="margin"):
