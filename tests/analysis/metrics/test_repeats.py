@@ -170,9 +170,11 @@ def test_outages_are_allowed_for():
 
 
 def test_outages_of_uneven_length_are_too():
-    """The longest outage is the likeliest not to have come: t on 20 blocks covers .80 here."""
-    ours, _ = errors(300, 3_000, 0.1, seed=6, kind="far longer")
-    assert ours >= 0.93 - 2 * np.sqrt(0.93 * 0.07 / 300)
+    """The longest outage is the likeliest not to have come: t on 20 blocks covers .80 here, and with an
+    outage added of half as much again as the worst .91.
+    """
+    ours, _ = errors(300, 5_000, 0.05, seed=6, kind="far longer")
+    assert ours >= 0.93
 
 
 def test_failures_one_by_one_have_wilsons_interval():
@@ -183,7 +185,7 @@ def test_failures_one_by_one_have_wilsons_interval():
     found = metrics.rates(tables_of(frame), by="task_type")
     low, high = wilson(found["errors"], found["attempts"])
     longer = (found["error_high"] - found["error_low"]) / (high - low)
-    assert longer.min() >= 1 - 1e-9 and longer.median() < 1.05
+    assert longer.min() >= 1 - 1e-9 and longer.median() < 1.05 and longer.mean() < 1.15
 
 
 @pytest.mark.soak
@@ -192,8 +194,7 @@ def test_failures_one_by_one_have_wilsons_interval():
 def test_outages_of_uneven_length_with_2000_replications(pairs, rate, kind):
     ours = np.mean([errors(400, pairs, rate, seed=30 + part, kind=kind)[0] for part in range(5)])
     print(f"outages, {kind}, rate {rate}, 2,000 runs of {pairs}: {ours:.4f}")
-    # Pareto's law of 1.5 has no variance that any number of blocks could tell.
-    assert ours >= (0.92 if kind == "geometric" else 0.89)
+    assert ours >= 0.93
 
 
 @pytest.mark.soak
