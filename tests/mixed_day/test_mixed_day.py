@@ -69,7 +69,9 @@ class Worker:
     def start(self) -> None:
         self.seed += 1
         command = [sys.executable, str(Path(__file__).with_name("worker.py")), *self.arguments, str(self.log)]
-        self.process = subprocess.Popen([*command, str(self.seed)], stdin=subprocess.PIPE)
+        paths = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+        environment = {**os.environ, "PYTHONPATH": paths}
+        self.process = subprocess.Popen([*command, str(self.seed)], stdin=subprocess.PIPE, env=environment)
 
     def end(self) -> int:
         assert self.process.stdin is not None
@@ -138,9 +140,13 @@ def running(workers: list[Worker]) -> Iterator[None]:
 
 def live_through(workers: list[Worker], offset: Path, folder: Path) -> list[dict[str, float]]:
     """Harm the workers but the first, and sample that one, each second."""
-    wait_until(
-        lambda: sum(entry["action"] == "complete" for entry in workers[0].entries()) >= 10, within_s=600
-    )
+    first = workers[0]
+
+    def has_begun() -> bool:
+        assert first.process.poll() is None, first.entries()[-1:]
+        return sum(entry["action"] == "complete" for entry in first.entries()) >= 10
+
+    wait_until(has_begun, within_s=600, every_s=0.5)
     random, samples, end = Random(7), [], time.monotonic() + SECONDS
     second = 0
     while time.monotonic() < end:
