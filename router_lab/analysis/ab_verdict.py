@@ -109,7 +109,7 @@ class AbResult:
     truth must lie to be found there with 80% power, by a type judged alone;
     `more_pairs` how many more settle an inconclusive type with a chance of 80%, averaged over all that the
     truth may be, given these pairs: one far from the margin needs few, one near it many. With
-    `more_pairs_low` more that chance is 10%, with `more_pairs_high` 90% (see `pairs_ahead`).
+    `more_pairs_low` more that chance is 5%, with `more_pairs_high` 95% (see `pairs_ahead`).
     `shrunk_difference` is the difference drawn towards those of the other types by its noise (see
     `shrinkage`): the better guess where many types have few pairs, for reading only; no verdict uses it.
     `looks` is how often the ledger knows that these pairs were looked at, this time included, with more pairs

@@ -54,7 +54,7 @@ def test_the_forecast_has_the_chance_it_promises(failures, pairs, margin):
     rates = beta.ppf((np.arange(2_000) + 0.5) / 2_000, failures + 1, pairs - failures + 1 + beforehand)
     found = seen(failures, pairs)
     low, high = more_pairs_between(found, -margin, LEVEL)
-    asked = {0.1: low, 0.8: more_pairs(found, -margin, LEVEL), 0.9: high}
+    asked = {0.05: low, 0.8: more_pairs(found, -margin, LEVEL), 0.95: high}
     for share, more in asked.items():
         fewer, enough = (
             settled_of(failures, pairs, margin, int(one), rates).mean() for one in (more / 1.06, more)
@@ -190,7 +190,7 @@ def test_pairs_asked_for_settle_four_of_five_where_an_input_repeats():
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_pairs_asked_for_settle_four_of_five_in_every_scenario(name, truth):
     """Averaged over what may be true, of open samples; and four of five need a number in the range shown."""
-    share = settled_share(name, truth, 1_000)
+    share = settled_share(name, truth, 300)
     print(f"{name}, {truth.__name__}: {share}")
-    assert 0.75 <= share.settled <= 0.85
-    assert share.by_end - share.before >= 0.75
+    assert 0.75 - 2 * share.error <= share.settled <= 0.85 + 2 * share.error
+    assert share.by_end - share.before >= 0.8 - 2 * share.error

@@ -5,8 +5,12 @@ so many more rows settle it is averaged over these, and the number told is the f
 as was asked for. A plan for the mean seen asks for too few: an open sample is one whose truth may lie nearer
 to the bar. Inputs not seen yet are like the rare ones that were, in shares that those leave open. Beforehand
 one more has the least value possible and one the greatest, as in the A/B's own bound, and as many have no
-difference as it takes to lose about the margin: of losses that may be anything to three times the margin,
-or are the margin on average, .8 settle of samples of any size.
+difference as it takes to lose about the margin.
+
+Of open samples, with losses that may be anything up to three times the margin, the number told settles .78
+to .86 (+-.04) of 60 and of 300 pairs, distinct or graded, with one input of .6 to 3% of the rows or five of
+.8%, and of prompts by Zipf's law of .8 to 1.3. Of any one loss the share is another, and no rule has .8
+there: with a margin of 5% and 300 distinct pairs .97 settle where 3% fail, .87 where 4% do, .63 where 4.5%.
 
 An input that is asked often grows with the rows, and so does what it could hide: an input not seen yet may
 weigh as much as the heaviest one. When it is heavy enough it becomes a stratum of its own, and hides nothing
