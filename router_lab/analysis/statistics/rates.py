@@ -58,7 +58,7 @@ def count_alike(rows: pd.DataFrame, values: Floats, bar: float, *, is_common: bo
     if not is_common:
         return False
     sampled = _sampled(rows)
-    in_time = pd.Series(sampled, rows.index)[rows.sort_values("created_at", kind="stable").index]
+    in_time = pd.Series(sampled, rows.index)[rows["created_at"].sort_values(kind="stable").index]
     return _few_stretches(in_time.to_numpy()) and not _parts(values, bar, sampled, _marked(rows))
 
 
@@ -67,8 +67,7 @@ def common_rates(latest: pd.DataFrame) -> bool:
 
     `latest` are rows of `pairs.judged_pairs`, oldest first.
     """
-    asked = latest[~latest["is_noise"] & (latest["status"] != "off")]
-    rates = asked["sample_probability"]
+    rates = latest["sample_probability"][~latest["is_noise"] & (latest["status"] != "off")]
     return _few_stretches(rates[rates.between(0, 1, inclusive="right")].to_numpy())
 
 
