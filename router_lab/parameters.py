@@ -15,9 +15,9 @@ from typing import Any
 
 from router_lab.arguments import is_finite, shown
 
-# What the books rest on, or what has a key of its own: an `extra_body` may not say it behind their back.
+# What the ledger rests on, or what has a key of its own: an `extra_body` may not say it past either.
 PROTECTED: Mapping[str, str] = {
-    **dict.fromkeys(("model", "models", "route", "fallbacks"), "the books price the model of the YAML"),
+    **dict.fromkeys(("model", "models", "route", "fallbacks"), "the ledger prices the model of the YAML"),
     **dict.fromkeys(("messages", "prompt", "input", "system", "tools", "functions"), "the call says it"),
     **dict.fromkeys(("stream", "stream_options"), "the answer is read as the call asks for it"),
     **dict.fromkeys(
@@ -34,7 +34,7 @@ PROTECTED: Mapping[str, str] = {
     **dict.fromkeys(("response_format", "format", "output_format"), "give the call a schema"),
     **dict.fromkeys(
         ("web_search_options", "search_parameters", "plugins", "mcp_servers", "modalities", "audio"),
-        "what it costs beside tokens is not in the books",
+        "what it costs beside tokens is not in the ledger",
     ),
     "temperature": "write temperature itself",
     "top_p": "write top_p itself",

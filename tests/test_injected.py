@@ -143,7 +143,7 @@ def test_what_replaces_or_sleeps_is_found(text: str) -> None:
         "monkeypatch.setenv('ROUTER_LAB_LOCK_WAIT_S', '0.3')",
         "async def test():\n    await asyncio.sleep(0)",
         "class Clock:\n    async def sleep(self, seconds):\n        await asyncio.sleep(seconds)",
-        "class Books:\n    def __init__(self):\n        self._rows = []",
+        "class Rows:\n    def __init__(self):\n        self._rows = []",
         "from router_lab import Ledger\nclass Away(Ledger):\n    def seal(self):\n        raise OSError",
         "'''Prose with a sleep(1) in it,\nover two lines.'''",
     ],

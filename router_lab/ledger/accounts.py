@@ -11,13 +11,13 @@ from router_lab.ledger.content import Content, attempt_content, comparison_conte
 from router_lab.ledger.core import Core
 from router_lab.ledger.housekeeping import Housekeeper
 from router_lab.ledger.journal.operations import (
-    Append,
-    AppendAttempt,
-    Open,
-    OpenPair,
-    RecordPair,
-    Settle,
-    Withdraw,
+    AttemptInsertion,
+    AttemptOpening,
+    AttemptSettlement,
+    AttemptWithdrawal,
+    PairOpening,
+    PairSettlement,
+    RowInsertion,
 )
 from router_lab.ledger.switch import LedgerSwitch
 from router_lab.records import Alert, Attempt, BudgetLine, Comparison, Watch
@@ -59,7 +59,7 @@ class LedgerAccounts:
         """Hold money and write the intent durably, or neither; see `router.ports.Accounts`."""
         writer = self._core.writer
         stored = attempt_content(lost, self.content)
-        opened: asyncio.Future[Sequence[BudgetLine]] = writer.submit(Open(stored, hold_usd, lines))
+        opened: asyncio.Future[Sequence[BudgetLine]] = writer.submit(AttemptOpening(stored, hold_usd, lines))
         try:
             return await opened
         except asyncio.CancelledError:
@@ -72,32 +72,32 @@ class LedgerAccounts:
                 cost_source="none",
                 interrupted=False,
             )
-            writer.post(Withdraw(never_sent))
+            writer.post(AttemptWithdrawal(never_sent))
             raise
 
     def settle(self, attempt: Attempt, folds: Sequence[tuple[str, Fold]] = ()) -> asyncio.Future[None]:
         """Replace the intent by its one row; see `router.ports.Accounts`."""
-        return self._core.writer.submit(Settle(attempt_content(attempt, self.content), folds))
+        return self._core.writer.submit(AttemptSettlement(attempt_content(attempt, self.content), folds))
 
     def record_attempt(self, attempt: Attempt) -> asyncio.Future[None]:
         """Queue an attempt that costs nothing here; see `router.ports.Accounts`."""
-        return self._core.writer.submit(AppendAttempt(attempt_content(attempt, self.content)))
+        return self._core.writer.submit(AttemptInsertion(attempt_content(attempt, self.content)))
 
     def open_comparison(self, lost: Comparison) -> None:
         """Queue a pair as it must read if it is never recorded; see `router.ports.Accounts`."""
-        self._core.writer.post(OpenPair(comparison_content(lost, self.content)))
+        self._core.writer.post(PairOpening(comparison_content(lost, self.content)))
 
     def record_comparison(self, comparison: Comparison) -> asyncio.Future[None]:
         """Queue one pair; the future is done when it is durable."""
-        return self._core.writer.submit(RecordPair(comparison_content(comparison, self.content)))
+        return self._core.writer.submit(PairSettlement(comparison_content(comparison, self.content)))
 
     def record_alert(self, alert: Alert) -> asyncio.Future[None]:
         """Queue one alert; the future is done when it is durable."""
-        return self._core.writer.submit(Append("alerts", alert, keep=True))
+        return self._core.writer.submit(RowInsertion("alerts", alert, keep=True))
 
     def record_watch(self, watch: Watch) -> asyncio.Future[None]:
         """Queue the plan or the verdict of a watch; the future is done when it is durable."""
-        return self._core.writer.submit(Append("watches", watch))
+        return self._core.writer.submit(RowInsertion("watches", watch))
 
     def calibration(self, key: str) -> bytes | None:
         """The newest durable calibration state under `key`, from any process."""

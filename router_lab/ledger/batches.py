@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from router_lab.ledger.content import attempt_content
 from router_lab.ledger.core import Core
 from router_lab.ledger.journal.arrow_rows import Source, read_rows
-from router_lab.ledger.journal.batch_operations import OpenItem, SettleItem, batch_owner
+from router_lab.ledger.journal.batch_operations import ItemOpening, ItemSettlement, batch_owner
 from router_lab.ledger.reading.stored_attempts import attempt_of
 from router_lab.ledger.schema import ATTEMPTS, aware, microseconds, moment
 from router_lab.ledger.values import usd
@@ -67,11 +67,11 @@ class LedgerBatches:
         stored = BatchItem(
             attempt_content(item.lost, self._accounts.content), item.schema, item.output, item.max_tokens
         )
-        return self._core.writer.submit(OpenItem(batch_id, stored, hold_usd, lines))
+        return self._core.writer.submit(ItemOpening(batch_id, stored, hold_usd, lines))
 
     def settle(self, attempt: Attempt) -> asyncio.Future[bool]:
         """Queue an item's row; true when it was open until now."""
-        return self._core.writer.submit(SettleItem(attempt_content(attempt, self._accounts.content)))
+        return self._core.writer.submit(ItemSettlement(attempt_content(attempt, self._accounts.content)))
 
     async def move(
         self,

@@ -30,7 +30,7 @@ from router_lab.ledger.journal.file import (
     vacuum,
 )
 from router_lab.ledger.journal.forks import let_go_when_collected
-from router_lab.ledger.journal.operations import Append, JournalTransaction
+from router_lab.ledger.journal.operations import JournalTransaction, RowInsertion
 from router_lab.ledger.journal.recovery import recover
 from router_lab.ledger.journal.writer import Writer, catch_up
 from router_lab.ledger.reading.reader import Reader
@@ -214,7 +214,7 @@ class Core:
 
     def alert(self, alert: Alert) -> None:
         """Store an alert and wait until it is durable."""
-        operation = Append("alerts", alert, keep=True)
+        operation = RowInsertion("alerts", alert, keep=True)
         self.transact(operation.apply)
 
     @property

@@ -105,11 +105,11 @@ class JournalGroup:
         self._copy_switch(folder)
         name = self._name(number)
 
-        def take(books: JournalTransaction) -> list[BudgetLine]:
-            left = {(line.scope, line.period): books.budgets.left(line) for line in lines}
+        def take(transaction: JournalTransaction) -> list[BudgetLine]:
+            left = {(line.scope, line.period): transaction.budgets.left(line) for line in lines}
             amounts = {key: int(share * amount) for key, amount in left.items() if amount is not None}
-            _count_without_rows(books, amounts)
-            _keep(books.connection, _TAKEN + name, amounts)
+            _count_without_rows(transaction, amounts)
+            _keep(transaction.connection, _TAKEN + name, amounts)
             return [
                 BudgetLine(*key, usd(amounts[key]) if key in amounts else None, line.warning_ratio)
                 for key, line in zip(left, lines, strict=True)
@@ -126,9 +126,9 @@ class JournalGroup:
         if folder.exists():
             with used_alone(folder):
                 found = _sealed(self.ledger, folder)
-                self._core.transact(lambda books: _take_over(books, self._name(number), found))
+                self._core.transact(lambda transaction: _take_over(transaction, self._name(number), found))
                 shutil.rmtree(folder)
-        self._core.transact(lambda books: _forget(books, self._name(number)))
+        self._core.transact(lambda transaction: _forget(transaction, self._name(number)))
 
     def end(self) -> None:
         """Close all of them, and delete the folder."""
@@ -141,7 +141,7 @@ class JournalGroup:
         """The switch stands there as it stands here, so that nothing is put on record of it there."""
         flips, epoch = self._core.peek(lambda journal: (stored_flips(journal), newest_epoch(journal)))
         with _opened(self.ledger, folder) as core:
-            core.transact(lambda books: put_flips(books.connection, flips, epoch))
+            core.transact(lambda transaction: put_flips(transaction.connection, flips, epoch))
 
     def _name(self, number: int) -> str:
         return f"{self.folder.name}/{number}"
@@ -185,36 +185,36 @@ def _opened(ledger: str, folder: Path) -> Iterator[Core]:
         core.close()
 
 
-def _take_over(books: JournalTransaction, name: str, found: _JournalSum) -> None:
+def _take_over(transaction: JournalTransaction, name: str, found: _JournalSum) -> None:
     """Stand for the files, with what they cost, in place of what was taken. Once: then there is a record."""
-    journal = books.connection
+    journal = transaction.connection
     if _kept(journal, _COUNTED + name) is not None:
         return
-    _give_back(books, name)
+    _give_back(transaction, name)
     for key, amount in found.spent.items():
-        books.budgets.charge([key], 0, amount)
+        transaction.budgets.charge([key], 0, amount)
     add_to_manifest(journal, found.files)
     _keep(journal, _COUNTED + name, found.spent)
 
 
-def _forget(books: JournalTransaction, name: str) -> None:
+def _forget(transaction: JournalTransaction, name: str) -> None:
     """Give back what is still taken for a journal that was never begun."""
-    _give_back(books, name)
-    books.connection.execute("DELETE FROM meta WHERE key = ?", (_COUNTED + name,))
+    _give_back(transaction, name)
+    transaction.connection.execute("DELETE FROM meta WHERE key = ?", (_COUNTED + name,))
 
 
-def _give_back(books: JournalTransaction, name: str) -> None:
-    taken = _kept(books.connection, _TAKEN + name) or {}
-    _count_without_rows(books, {key: -amount for key, amount in taken.items()})
-    books.connection.execute("DELETE FROM meta WHERE key = ?", (_TAKEN + name,))
+def _give_back(transaction: JournalTransaction, name: str) -> None:
+    taken = _kept(transaction.connection, _TAKEN + name) or {}
+    _count_without_rows(transaction, {key: -amount for key, amount in taken.items()})
+    transaction.connection.execute("DELETE FROM meta WHERE key = ?", (_TAKEN + name,))
 
 
-def _count_without_rows(books: JournalTransaction, amounts: _Amounts) -> None:
+def _count_without_rows(transaction: JournalTransaction, amounts: _Amounts) -> None:
     """Count amounts as spent by rows that are not here."""
     for key, amount in amounts.items():
-        books.budgets.charge([key], 0, amount)
-    books.flush()
-    books.connection.executemany(
+        transaction.budgets.charge([key], 0, amount)
+    transaction.flush()
+    transaction.connection.executemany(
         "UPDATE budgets SET pruned = pruned + ? WHERE scope = ? AND period = ?",
         [(amount, *key) for key, amount in amounts.items()],
     )

@@ -261,7 +261,7 @@ class Ledger:
         """
         from router_lab.ledger.sealed.rewrite import prune
 
-        return self._core.rewrite(lambda shelf: prune(shelf, aware(before)))
+        return self._core.rewrite(lambda store: prune(store, aware(before)))
 
     def redact(self, before: datetime | str) -> int:
         """Replace texts of before that time by their hashes; returns the rows changed.
@@ -270,7 +270,7 @@ class Ledger:
         """
         from router_lab.ledger.sealed.rewrite import redact
 
-        return self._core.rewrite(lambda shelf: redact(shelf, aware(before)))
+        return self._core.rewrite(lambda store: redact(store, aware(before)))
 
     def export(self, path: str | Path, table: str = "attempts", *, raw: bool = False) -> int:
         """Write a table to one `.parquet`, `.csv` or `.jsonl` file; returns the rows written.

@@ -13,7 +13,7 @@ from router_lab.arguments import instance
 from router_lab.defaults import BASES
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import Content, score_content
-from router_lab.ledger.journal.operations import Append, JournalTransaction
+from router_lab.ledger.journal.operations import JournalTransaction, RowInsertion
 from router_lab.ledger.schema import SCORES
 from router_lab.ledger.values import fitted_record, shown
 from router_lab.nearest import nearest_hint
@@ -47,7 +47,7 @@ def store_scores(core: Core, scores: Sequence[Score], content: Content = "full")
     fit = [fitted_record(SCORES, score) for score in scores]
     for score in fit:
         _check(score)
-    rows = [Append("scores", score_content(score, content)) for score in fit]
+    rows = [RowInsertion("scores", score_content(score, content)) for score in fit]
 
     def write(transaction: JournalTransaction) -> None:
         for row in rows:

@@ -25,7 +25,7 @@ from router_lab.ledger.reading.stored_attempts import attempt_of
 from router_lab.records import Attempt, Batch
 from router_lab.replay.asking import HOPELESS, CandidateTally, is_hopeless
 from router_lab.replay.candidates import Candidate
-from router_lab.replay.fan_out import FanOut, PairToMake
+from router_lab.replay.fan_out import FanOut, PlannedPair
 from router_lab.replay.paid_pairs import PREFIX, PaidPairs, ReusedAnswers
 from router_lab.replay.plan import request_id_of
 from router_lab.replay.replay_arguments import check_arguments
@@ -128,7 +128,7 @@ class BatchReplay:
         await self._wait()
         self._failures = await asyncio.to_thread(Failures, self.run.router.ledger)
 
-    def settled(self, wanted: PairToMake, job: Job) -> FinishedJob | None:
+    def settled(self, wanted: PlannedPair, job: Job) -> FinishedJob | None:
         """The failure of a pair whose candidate will not be asked again; None for one that is open."""
         if (refused := self._refused.get(wanted.comparison_id)) is not None:
             return FinishedJob(job, None, refused)
@@ -178,7 +178,7 @@ class BatchReplay:
     def _reused(self) -> ReusedAnswers:
         return ReusedAnswers(self.run.router.ledger, self.run.run_id, self.run.began)
 
-    def _is_asked(self, wanted: PairToMake, paid: PaidPairs, out: frozenset[str]) -> bool:
+    def _is_asked(self, wanted: PlannedPair, paid: PaidPairs, out: frozenset[str]) -> bool:
         identity, tally = wanted.comparison_id, self.run.tallies[wanted.candidate.name]
         if tally.stopped is not None or identity in paid.pairs or identity in out:
             return False
@@ -190,7 +190,7 @@ class BatchReplay:
             return False
         return not rows or rows[-1].http_status in HOPELESS or not self._is_final(rows)
 
-    def _job(self, wanted: PairToMake) -> Job:
+    def _job(self, wanted: PlannedPair) -> Job:
         rows = self._failures.of(wanted.comparison_id) if self._failures is not None else ()
         request_id = request_id_of(wanted.item, self.run.run_id)
         return self.run.router.job(wanted.request(), request_id, wanted.comparison_id, rows)

@@ -41,7 +41,7 @@ _log = logging.getLogger("router_lab.replay")
 
 
 @dataclass(frozen=True, slots=True)
-class PairToMake:
+class PlannedPair:
     """One pair to be made."""
 
     item: Item
@@ -73,7 +73,7 @@ class FanOut:
     tallies: dict[str, CandidateTally] = field(init=False)
     primary: CandidateTally = field(default_factory=CandidateTally)
     stopped: str | None = None
-    settled: Callable[[PairToMake, Job], FinishedJob | None] | None = None
+    settled: Callable[[PlannedPair, Job], FinishedJob | None] | None = None
     problems: RowProblems = field(default_factory=RowProblems)
     _paid: PaidPairs | None = None
     _known: ReusedAnswers | None = None
@@ -126,11 +126,11 @@ class FanOut:
                 turns.append([candidate])
         return turns
 
-    def wanted(self, item: Item, candidates: Sequence[Candidate]) -> list[PairToMake]:
+    def wanted(self, item: Item, candidates: Sequence[Candidate]) -> list[PlannedPair]:
         """The pairs that a row makes with these candidates."""
         said = "" if item.logged is None else repr([item.logged.output, item.logged.tool_calls])
         return [
-            PairToMake(
+            PlannedPair(
                 item,
                 candidate,
                 repeat,
@@ -188,7 +188,7 @@ class _CandidatePass:
         self._places = asyncio.Semaphore(2 * run.concurrency)
 
     async def run(self, items: Any) -> None:
-        answered: list[tuple[Item, list[PairToMake]]] = []
+        answered: list[tuple[Item, list[PlannedPair]]] = []
         async with asyncio.TaskGroup() as rows:
             for item in items:
                 if self._run.stopped or not self._left():
@@ -206,7 +206,7 @@ class _CandidatePass:
             await self._begin_answered(rows, answered)
 
     async def _begin_answered(
-        self, rows: asyncio.TaskGroup, some: Sequence[tuple[Item, list[PairToMake]]]
+        self, rows: asyncio.TaskGroup, some: Sequence[tuple[Item, list[PlannedPair]]]
     ) -> None:
         """Begin rows of which the ledger has answers, read together: there may be more than memory holds."""
         answers = await self._paid.answers([one.comparison_id for _, wanted in some for one in wanted])
@@ -218,7 +218,7 @@ class _CandidatePass:
         self,
         rows: asyncio.TaskGroup,
         item: Item,
-        wanted: Sequence[PairToMake],
+        wanted: Sequence[PlannedPair],
         answers: Mapping[str, Attempt],
     ) -> None:
         await self._places.acquire()
@@ -228,7 +228,7 @@ class _CandidatePass:
     def _left(self) -> bool:
         return any(self._run.tallies[one.name].stopped is None for one in self._candidates)
 
-    def _is_missing(self, wanted: PairToMake) -> bool:
+    def _is_missing(self, wanted: PlannedPair) -> bool:
         if wanted.comparison_id not in self._paid.pairs:
             return True
         tally = self._run.tallies[wanted.candidate.name]
@@ -236,7 +236,7 @@ class _CandidatePass:
         self._run.report(wanted.candidate.name, tally)
         return False
 
-    async def _row(self, item: Item, wanted: Sequence[PairToMake], answers: Mapping[str, Attempt]) -> None:
+    async def _row(self, item: Item, wanted: Sequence[PlannedPair], answers: Mapping[str, Attempt]) -> None:
         try:
             primary, written = await self._primary(item)
         except (BudgetExceededError, LedgerError) as error:
@@ -255,7 +255,7 @@ class _CandidatePass:
             except LedgerError as error:
                 self._run.stop(error)
 
-    def _give_up(self, wanted: Sequence[PairToMake], why: str) -> None:
+    def _give_up(self, wanted: Sequence[PlannedPair], why: str) -> None:
         self._note(wanted[0].item, why)
         for one in wanted:
             self._run.tallies[one.candidate.name].unanswered += 1
@@ -321,7 +321,7 @@ class _CandidatePass:
             )
             await self._router.pairs.write_compared(pairing, primary, answer)
 
-    async def _pair(self, wanted: PairToMake, primary: FinishedJob, stored: Attempt | None) -> None:
+    async def _pair(self, wanted: PlannedPair, primary: FinishedJob, stored: Attempt | None) -> None:
         name = wanted.candidate.name
         tally = self._run.tallies[name]
         shadow, known = await self._stored(wanted, primary, stored)
@@ -373,7 +373,7 @@ class _CandidatePass:
             tally.answered += 1
 
     async def _stored(
-        self, wanted: PairToMake, primary: FinishedJob, before: Attempt | None
+        self, wanted: PlannedPair, primary: FinishedJob, before: Attempt | None
     ) -> tuple[FinishedJob | None, bool]:
         """An answer that was paid for before, and whether it was another run's."""
         known = False
@@ -390,11 +390,11 @@ class _CandidatePass:
             return FinishedJob(job, None), known
         return stored_answer(job, before), known
 
-    def _job(self, wanted: PairToMake, primary: FinishedJob, before: Sequence[Attempt] = ()) -> Job:
+    def _job(self, wanted: PlannedPair, primary: FinishedJob, before: Sequence[Attempt] = ()) -> Job:
         return self._router.job(wanted.request(), primary.job.request_id, wanted.comparison_id, before)
 
     async def _asked(
-        self, wanted: PairToMake, primary: FinishedJob, tally: CandidateTally
+        self, wanted: PlannedPair, primary: FinishedJob, tally: CandidateTally
     ) -> FinishedJob | None:
         """The candidate's answer or its failure; None where nothing can be known of it now."""
         name = wanted.candidate.name

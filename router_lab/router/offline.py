@@ -1,4 +1,4 @@
-"""A router for a replay: the same books, candidates as aliases, no pairs of its own."""
+"""A router for a replay: the same ledger, candidates as aliases, no pairs of its own."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class OfflineRouter(Router):
     def of(
         cls, router: Router, models: Mapping[str, ModelSettings], *, in_batch: bool = False
     ) -> OfflineRouter:
-        """A router on the books of `router` with these aliases besides; whoever makes it closes it.
+        """A router on the ledger of `router` with these aliases besides; whoever makes it closes it.
 
         `in_batch` counts what calls are likely to cost at the price of a batch.
         """

@@ -151,7 +151,7 @@ AlertCallback = Callable[[Alert], None]
 
 
 class LedgerPort(Protocol):
-    """Everything a router is given by whoever keeps its books."""
+    """Everything a router is given by its ledger."""
 
     @property
     def accounts(self) -> Accounts:
@@ -159,7 +159,7 @@ class LedgerPort(Protocol):
 
     @property
     def switch(self) -> Switch:
-        """The shadow kill switch kept with the books."""
+        """The shadow kill switch kept in the ledger."""
 
 
 def checked(ledger: LedgerPort | None) -> LedgerPort:

@@ -78,8 +78,8 @@ T = TypeVar("T")
 class Router:
     """Sends each call to the model its task type names, and accounts for it.
 
-    `ledger` keeps the books; the caller opens and closes it. `client` makes the HTTP client of each
-    event loop (for tests and for servers in process); left out, one over aiohttp is made.
+    `ledger` takes rows and counts budgets; the caller opens and closes it. `client` makes the HTTP client
+    of each event loop (for tests and for servers in process); left out, one over aiohttp is made.
     `on_alert` hears every alert; `seed` fixes the jitter of retries.
 
     With `playback`, a ledger (open, or its path) or the file of a frozen bundle, recorded attempts answer in
@@ -189,7 +189,7 @@ class Router:
         Of the input: `prompt`, or `messages` as OpenAI, Anthropic or Ollama write them; `system`; `tools` the
         model may call, in OpenAI's or Anthropic's form or as `rl.Tool`; `schema`, a JSON schema or a
         pydantic model class that `data` has to satisfy; `max_tokens` of the answer at most (by default the
-        route's). For the books: `task_type`, such as "extract::order", names the route; `user_id` has a
+        route's). For the ledger: `task_type`, such as "extract::order", names the route; `user_id` has a
         budget of its own where the YAML gives one; `task_id` and `tags` are kept with the rows.
 
         Returns when the row of every attempt is durable. Raises, before anything was sent: `ConfigError`

@@ -78,7 +78,7 @@ def plan_judging(
     """Which stored pairs `judge` has not judged yet, and what asking it may cost. Sends nothing.
 
     Noise pairs, and pairs whose prompt or answers are not stored, are left out. Raises `ConfigError`
-    without a router, or for one that keeps its books elsewhere; `RoutingError` without a judge's route.
+    without a router, or for one with another ledger; `RoutingError` without a judge's route.
     """
     if router is None:
         raise ConfigError(

@@ -45,7 +45,7 @@ def recompare(
     and `reason`, and `skipped`, which says why a pair could not be compared again (missing when it was).
     Nothing is written to the ledger.
 
-    `judge` alone asks a model, and needs the `router` that keeps its books in `source`: see
+    `judge` alone asks a model, and needs a `router` whose ledger is `source`: see
     `judging.judge_stored` for what it asks, what that may cost, and what it writes.
 
     Raises `ConfigError` for an unknown comparator or option, for `judge` without a router, and for a

@@ -1,4 +1,4 @@
-"""The ASGI application: three wire formats, the server's books, and `/sim/...` to steer it from outside.
+"""The ASGI application: three wire formats, the server's log, and `/sim/...` to steer it from outside.
 
 GET  /sim/requests      the log, a list of objects with the fields of `ServedRequest`
 POST /sim/script        {"faults": ["ok", "429", {"kind": "slow", "model": "..."}]} or

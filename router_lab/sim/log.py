@@ -1,4 +1,4 @@
-"""The server's own books: every request that reached it, and what a real provider would bill."""
+"""The server's own log: every request that reached it, and what a real provider would bill."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def bill(served: Iterable[ServedRequest], prices: Mapping[str, Any]) -> dict[str
     tokens). A model without one has `usd` None, and then the total is None too. Raises `ValueError`
     for a price that is none.
     """
-    book = {name: Price.model_validate(price) for name, price in prices.items()}
+    listed = {name: Price.model_validate(price) for name, price in prices.items()}
     lines: dict[str, dict[str, Any]] = {}
     for one in served:
         if not one.billed:
@@ -97,7 +97,7 @@ def bill(served: Iterable[ServedRequest], prices: Mapping[str, Any]) -> dict[str
         line["requests"] += 1
         line["tokens_in"] += one.tokens_in
         line["tokens_out"] += one.tokens_out
-        price = book.get(key) or book.get(one.model)
+        price = listed.get(key) or listed.get(one.model)
         line["amounts"].append(None if price is None else cost(one, price))
     for line in lines.values():
         line["usd"] = _total(line.pop("amounts"))

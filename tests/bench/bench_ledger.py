@@ -355,7 +355,7 @@ def generate(folder: Path, rows: int) -> None:
         data = pa.table(columns, schema=base.schema)
         with ledger._core.upkeep():
             add_files(
-                ledger._core.shelf, [(ATTEMPTS, date, part) for date, part in split_by_date(ATTEMPTS, data)]
+                ledger._core.store, [(ATTEMPTS, date, part) for date, part in split_by_date(ATTEMPTS, data)]
             )
     ledger.close()
     print(f"  generated {rows:,} attempts up to {moment(first + rows * step):%Y-%m-%d}")

@@ -117,7 +117,7 @@ def test_a_mixed_day(tmp_path: Path) -> None:
         report = ledger.verify()
         assert report.ok, report
         assert rows["attempt_id"].is_unique
-        assert set(served) <= set(rows["attempt_id"]), "what reached the server is in the books"
+        assert set(served) <= set(rows["attempt_id"]), "what reached the server is in the ledger"
         assert len(set(served)) == len(served)
         assert ledger.comparisons()["comparison_id"].is_unique
         assert ledger.spend()["held_usd"].abs().max() == 0

@@ -66,8 +66,8 @@ async def test_shadows_are_not_in_it(lab: Lab) -> None:
 
 
 async def test_an_unreadable_ledger_leaves_the_costs_of_answers(lab: Lab) -> None:
-    """A router's books need not be readable: what the answers said is kept."""
-    books: Any = SimpleNamespace(accounts=lab.ledger.accounts, switch=lab.ledger.switch)
-    async with lab.router(ROUTING, ledger=books) as router:
+    """A router's ledger need not be readable: what the answers said is kept."""
+    ledger: Any = SimpleNamespace(accounts=lab.ledger.accounts, switch=lab.ledger.switch)
+    async with lab.router(ROUTING, ledger=ledger) as router:
         result = await replay(router, ROWS, resume=False)
     assert result.cost_usd == pytest.approx(lab.attempts["cost_usd"].sum())

@@ -29,7 +29,7 @@ class SetClock(ManualClock):
         datetime(1, 1, 1, tzinfo=UTC) + timedelta(seconds=1),
     ],
 )
-async def test_calls_and_books_work(tmp_path: Path, zone: str, start: datetime) -> None:
+async def test_calls_and_the_ledger_work(tmp_path: Path, zone: str, start: datetime) -> None:
     with laboratory(tmp_path / "ledger") as lab:
         more = f"cost: {{daily_budget_usd: 5, timezone: {zone}}}"
         routing = "routing: {ask: {model: local, shadow: {model: small}}}"

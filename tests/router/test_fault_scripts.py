@@ -1,4 +1,4 @@
-"""Random fault scripts: whatever the servers do, the books agree with theirs.
+"""Random fault scripts: whatever the servers do, the ledger agrees with their logs.
 
 Each script is a list of faults that the simulated servers play, in order, to a handful of concurrent
 calls over three providers, with fallbacks, shadows and a budget. Afterwards, for every script:

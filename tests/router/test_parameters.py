@@ -37,7 +37,7 @@ ANSWERS = {
 SECRET = "tok-0123456789abcdef-fedcba9876543210"
 
 
-class Books:
+class Traffic:
     """What was sent to whom, and what the ledger says of it."""
 
     def __init__(self) -> None:
@@ -50,13 +50,13 @@ class Books:
 
 def run(
     tmp_path: Path, *calls: Mapping[str, Any], kind: str = "anthropic", first: Any = None, **yaml: Any
-) -> Books:
+) -> Traffic:
     """One router, the calls one after the other; `first` answers the primary in place of "hi"."""
-    books = Books()
+    traffic = Traffic()
 
     def keep(name: str, answer: Any) -> Any:
         def serve(body: dict[str, Any]) -> Any:
-            books.bodies[name].append(body)
+            traffic.bodies[name].append(body)
             return answer(body) if callable(answer) else answer
 
         return serve
@@ -72,16 +72,16 @@ def run(
                         try:
                             await router.complete("What is a?", task_type="t", **call)
                         except rl.RouterLabError as error:
-                            books.errors.append(error)
+                            traffic.errors.append(error)
                         await router.drain()
-                books.attempts = ledger.attempts().sort_values("started_at").to_dict("records")
-                books.pairs = ledger.comparisons().sort_values("created_at").to_dict("records")
+                traffic.attempts = ledger.attempts().sort_values("started_at").to_dict("records")
+                traffic.pairs = ledger.comparisons().sort_values("created_at").to_dict("records")
 
     asyncio.run(go())
-    books.stored = "".join(
+    traffic.stored = "".join(
         path.read_bytes().decode("latin-1") for path in (tmp_path / "ledger").rglob("*") if path.is_file()
     )
-    return books
+    return traffic
 
 
 def parameters(row: Mapping[str, Any]) -> Any:
@@ -90,7 +90,7 @@ def parameters(row: Mapping[str, Any]) -> Any:
 
 
 def test_the_most_specific_wins_key_by_key_and_the_row_says_what_was_asked(tmp_path):
-    books = run(
+    traffic = run(
         tmp_path,
         {},
         {"temperature": 0.9, "stop": "END", "extra_body": {"top_k": 5}},
@@ -98,12 +98,12 @@ def test_the_most_specific_wins_key_by_key_and_the_row_says_what_was_asked(tmp_p
         route=", temperature: 0.3, seed: 2",
     )
     sent = [{name: body.get(name) for name in ("temperature", "top_p", "seed", "stop", "top_k", "min_p")}
-            for body in books.bodies["one"]]  # fmt: skip
+            for body in traffic.bodies["one"]]  # fmt: skip
     assert sent == [
         {"temperature": 0.3, "top_p": 0.5, "seed": 2, "stop": None, "top_k": 1, "min_p": 0.1},
         {"temperature": 0.9, "top_p": 0.5, "seed": 2, "stop": ["END"], "top_k": 5, "min_p": 0.1},
     ]
-    primaries = [row for row in books.attempts if not row["is_shadow"]]
+    primaries = [row for row in traffic.attempts if not row["is_shadow"]]
     assert parameters(primaries[1]) == {
         "extra_body": {"min_p": 0.1, "top_k": 5},
         "seed": 2,
@@ -114,32 +114,32 @@ def test_the_most_specific_wins_key_by_key_and_the_row_says_what_was_asked(tmp_p
 
 
 def test_another_temperature_is_another_input_and_headers_are_none(tmp_path):
-    books = run(
+    traffic = run(
         tmp_path, {}, {"temperature": 0}, {"temperature": 0.0}, {"temperature": 1}, {"seed": 3},
         {"extra_headers": {"x-team": "a"}}, {"extra_body": {"user": "ana"}}, {"think": False}, kind="ollama",
         first=lambda body: openai("hi"), own=", dialect: {stream_options: false}",
     )  # fmt: skip
-    [error] = books.errors
+    [error] = traffic.errors
     assert isinstance(error, ConfigError) and "think" in str(error)
-    hashes = [row["input_hash"] for row in books.attempts if not row["is_shadow"]]
+    hashes = [row["input_hash"] for row in traffic.attempts if not row["is_shadow"]]
     plain, zero, same, one, seeded, headed, kept = hashes
     assert zero == same and len({plain, zero, one, seeded}) == 4
     assert plain == headed == kept
-    assert {row["input_hash"] for row in books.pairs} > set(hashes)
+    assert {row["input_hash"] for row in traffic.pairs} > set(hashes)
 
 
 def test_a_shadow_is_asked_the_same_in_its_own_words_and_has_its_own_models_parameters(tmp_path):
-    books = run(
+    traffic = run(
         tmp_path,
         {"temperature": 0.5, "stop": ["X"]},
         other=", top_p: 0.2, reasoning_effort: low",
         own=", seed: 4",
     )
-    [primary], [shadow] = books.bodies["one"], books.bodies["two"]
+    [primary], [shadow] = traffic.bodies["one"], traffic.bodies["two"]
     assert (primary["temperature"], primary["stop"], primary["seed"]) == (0.5, ["X"], 4)
     assert (shadow["temperature"], shadow["stop_sequences"], shadow["top_p"]) == (0.5, ["X"], 0.2)
     assert shadow["output_config"] == {"effort": "low"} and "seed" not in shadow
-    [pair] = books.pairs
+    [pair] = traffic.pairs
     assert json.loads(pair["primary_parameters"]) == {"stop": ["X"], "temperature": 0.5}
     assert json.loads(pair["shadow_parameters"]) == {
         "reasoning_effort": "low", "stop": ["X"], "temperature": 0.5, "top_p": 0.2,
@@ -148,16 +148,16 @@ def test_a_shadow_is_asked_the_same_in_its_own_words_and_has_its_own_models_para
 
 def test_what_a_row_keeps_is_canonical(tmp_path):
     ways = [{"b": {"z": 1, "a": [2]}, "a": 1}, {"a": 1, "b": {"a": [2], "z": 1}}]
-    books = run(tmp_path, *({"extra_body": way} for way in ways), route=", extra_body: {c: 0}")
-    kept = [json.dumps(parameters(row)) for row in books.attempts if not row["is_shadow"]]
+    traffic = run(tmp_path, *({"extra_body": way} for way in ways), route=", extra_body: {c: 0}")
+    kept = [json.dumps(parameters(row)) for row in traffic.attempts if not row["is_shadow"]]
     assert kept == ['{"extra_body": {"a": 1, "b": {"a": [2], "z": 1}, "c": 0}}'] * 2
-    assert len({row["input_hash"] for row in books.attempts}) == 1
+    assert len({row["input_hash"] for row in traffic.attempts}) == 1
 
 
 def test_what_the_shadow_cannot_take_is_its_configuration_and_never_the_primarys_trouble(tmp_path):
-    books = run(tmp_path, {"seed": 7})
-    assert not books.errors and len(books.bodies["one"]) == 1 and not books.bodies["two"]
-    [pair] = books.pairs
+    traffic = run(tmp_path, {"seed": 7})
+    assert not traffic.errors and len(traffic.bodies["one"]) == 1 and not traffic.bodies["two"]
+    [pair] = traffic.pairs
     assert pair["status"] == "shadow_misconfigured" and "seed" in str(pair["details"])
 
 
@@ -168,25 +168,25 @@ def test_secrets_go_to_the_routes_own_server_alone_and_are_never_kept(tmp_path, 
         return 400, {"error": {"message": f"bad gateway token {SECRET}"}}
 
     call = {"extra_headers": {"X-Gateway-Token": "${GATEWAY_KEY}"}, "extra_body": {"only_here": 1}}
-    books = run(tmp_path, call, first=quoting, kind="openai")
-    assert books.bodies["one"][0]["only_here"] == 1
-    assert all("only_here" not in body for body in books.bodies["two"])
-    [error] = books.errors
+    traffic = run(tmp_path, call, first=quoting, kind="openai")
+    assert traffic.bodies["one"][0]["only_here"] == 1
+    assert all("only_here" not in body for body in traffic.bodies["two"])
+    [error] = traffic.errors
     assert "400" in str(error) and SECRET not in str(error) + repr(error)
-    assert SECRET not in books.stored and "x-gateway-token" in books.stored
+    assert SECRET not in traffic.stored and "x-gateway-token" in traffic.stored
 
 
 @pytest.mark.parametrize("header", ["authorization: 'Basic ${GATEWAY_KEY}'", "x-team: '${GATEWAY_KEY}'"])
 def test_whatever_the_environment_puts_into_a_header_is_secret(tmp_path, monkeypatch, header):
     monkeypatch.setenv("GATEWAY_KEY", SECRET)
-    books = run(
+    traffic = run(
         tmp_path,
         {},
         first=openai(f"your key is {SECRET}"),
         kind="openai",
         own=f", extra_headers: {{{header}}}",
     )
-    assert not books.errors and SECRET not in books.stored and "[redacted]" in books.stored
+    assert not traffic.errors and SECRET not in traffic.stored and "[redacted]" in traffic.stored
 
 
 def test_a_value_of_a_header_is_in_no_repr_of_the_settings():
@@ -200,10 +200,10 @@ def test_a_value_of_a_header_is_in_no_repr_of_the_settings():
 
 
 def test_noise_pairs_are_asked_what_their_primary_was(tmp_path):
-    books = run(tmp_path, {"temperature": 0.7, "seed": 5}, noise=1.0, kind="openai")
-    noise = [pair for pair in books.pairs if pair["is_noise"]]
+    traffic = run(tmp_path, {"temperature": 0.7, "seed": 5}, noise=1.0, kind="openai")
+    noise = [pair for pair in traffic.pairs if pair["is_noise"]]
     assert len(noise) == 1 and noise[0]["primary_parameters"] == noise[0]["shadow_parameters"]
-    assert [body["seed"] for body in books.bodies["one"]] == [5, 5]
+    assert [body["seed"] for body in traffic.bodies["one"]] == [5, 5]
 
 
 def test_a_tier_with_prices_of_its_own_needs_them_stated(tmp_path):
@@ -231,7 +231,7 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(sorted(PROTECTED)) | st.text(max_size=8), JSON, max_size=4))
 @settings(max_examples=examples(200), deadline=None)
-def test_no_extra_body_says_what_the_books_rest_on(body):
+def test_no_extra_body_says_what_the_ledger_rests_on(body):
     try:
         read = Parameters.read(extra_body=body)
     except ValueError as error:

@@ -269,10 +269,10 @@ async def test_rows_of_a_playback_are_no_money_and_are_not_played_themselves(
 ) -> None:
     async with lab.router(ROUTING) as router:
         recorded = await router.complete(PROMPT, task_type="alone")
-    with Ledger(tmp_path / "played") as books:
-        async with player(lab, ledger=books) as router:
+    with Ledger(tmp_path / "played") as played:
+        async with player(lab, ledger=played) as router:
             await router.complete(PROMPT, task_type="alone")
-        (row,) = books.attempts().to_dict("records")
+        (row,) = played.attempts().to_dict("records")
         assert (row["billing"], row["cost_source"], row["cost_usd"], row["worst_usd"]) == (
             "unbilled",
             "playback",
@@ -281,9 +281,9 @@ async def test_rows_of_a_playback_are_no_money_and_are_not_played_themselves(
         )
         assert (row["output"], row["tokens_in"]) == (recorded.text, recorded.metadata.tokens_in)
         assert row["request_id"] == recorded.metadata.request_id
-        spend = books.spend()
+        spend = played.spend()
         assert not len(spend) or spend["spent_usd"].sum() == 0
-        assert books.verify().ok, books.verify()
+        assert played.verify().ok, played.verify()
     paid = lab.attempts["cost_usd"].sum()
     async with player(lab, ledger=lab.ledger) as router:
         await router.complete(PROMPT, task_type="alone")
@@ -305,14 +305,14 @@ async def test_shadows_are_played_too_and_their_pairs_have_the_recorded_figures(
             await router.drain()
         await router.complete(prompts[5], task_type="ask")
     sent = len(lab.served)
-    with Ledger(tmp_path / "played") as books:
-        async with player(lab, ledger=books) as router:
-            with books.switch.on(reason="test"):
+    with Ledger(tmp_path / "played") as played:
+        async with player(lab, ledger=played) as router:
+            with played.switch.on(reason="test"):
                 for prompt in prompts:
                     await router.complete(prompt, task_type="ask")
                 await router.drain()
-        pairs = books.comparisons().sort_values("request_id").reset_index(drop=True)
-        assert books.attempts()["cost_usd"].sum() == 0 and books.verify().ok
+        pairs = played.comparisons().sort_values("request_id").reset_index(drop=True)
+        assert played.attempts()["cost_usd"].sum() == 0 and played.verify().ok
     assert len(lab.served) == sent
     kept = [
         "request_id",
@@ -337,13 +337,13 @@ async def test_candidates_are_played_and_a_missing_answer_is_no_failure_of_their
     async with lab.router(ROUTING) as router:
         await rl.replay(router, rows[:4], candidates=["cheap"], repeats=2)
     sent = len(lab.served)
-    with Ledger(tmp_path / "played") as books:
-        async with player(lab, ledger=books) as router:
+    with Ledger(tmp_path / "played") as played:
+        async with player(lab, ledger=played) as router:
             run = await rl.replay(router, rows, candidates=["cheap"], repeats=2)
             assert (run["cheap"].answered, run["cheap"].failed, run["cheap"].unanswered) == (8, 0, 2)
             assert run.cost_usd == 0 and run.plan.high_usd == 0 and "Weight of 4?" in run.problems[0]
             first, second = (
-                sorted(pairs["shadow_output"]) for pairs in (lab.comparisons, books.comparisons())
+                sorted(pairs["shadow_output"]) for pairs in (lab.comparisons, played.comparisons())
             )
         assert first == second
     assert len(lab.served) == sent
@@ -378,7 +378,7 @@ def test_what_is_no_recording_is_refused(lab: Lab, wrong: Any) -> None:
         player(lab, wrong)
 
 
-def test_a_router_without_books_or_a_recording_is_refused(lab: Lab) -> None:
+def test_a_router_without_a_ledger_or_a_recording_is_refused(lab: Lab) -> None:
     with pytest.raises(rl.ConfigError, match="ledger"):
         rl.Router(rl.settings.parse(f"{MODELS}\n{ROUTING}"))
 

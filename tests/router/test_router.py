@@ -367,5 +367,5 @@ async def test_a_call_cancelled_after_its_answer_arrived_is_billed(lab: Lab):
 
 
 def test_a_path_is_no_ledger(lab: Lab):
-    with pytest.raises(ConfigError, match=r"pass a ledger, such as rl.Ledger\('books'\)"):
-        Router(settings.parse(f"{MODELS}\n{CLOUD}"), ledger="books")
+    with pytest.raises(ConfigError, match=r"pass a ledger, such as rl.Ledger\('ledger'\)"):
+        Router(settings.parse(f"{MODELS}\n{CLOUD}"), ledger="ledger")

@@ -1,4 +1,4 @@
-"""Every fault over a real port and in process, and what the server's books say of it."""
+"""Every fault over a real port and in process, and what the server's log says of it."""
 
 from __future__ import annotations
 

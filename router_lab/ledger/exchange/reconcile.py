@@ -52,7 +52,7 @@ def reconcile(
         if bills:
             dates = frozenset([str(row["date"])])
             found.loc[place, "settled_rows"] = core.rewrite(
-                lambda shelf, bills=bills, dates=dates: settle_bills(shelf, bills, dates)  # type: ignore[misc]
+                lambda store, bills=bills, dates=dates: settle_bills(store, bills, dates)  # type: ignore[misc]
             )
     return found
 

@@ -36,7 +36,7 @@ def batch_owner(batch_id: str) -> str:
     return BATCH_OWNER + batch_id
 
 
-class OpenItem(Operation):
+class ItemOpening(Operation):
     """Hold money and write the intent of an item, or do neither."""
 
     kept = False
@@ -80,7 +80,7 @@ class OpenItem(Operation):
         return journal.execute(sql, (self._comparison_id,)).fetchone() is not None
 
 
-class SettleItem(Operation):
+class ItemSettlement(Operation):
     """Replace an item's intent by its row, unless that was done before; whether it was done now."""
 
     def __init__(self, attempt: Attempt) -> None:

@@ -103,7 +103,7 @@ class Operation:
         """Called when it is not: undo what `apply` did in memory."""
 
 
-class Open(Operation):
+class AttemptOpening(Operation):
     """Hold money and write an intent, or do neither."""
 
     kept = False
@@ -134,7 +134,7 @@ class Open(Operation):
         transaction.intents.pop(self._attempt_id, None)
 
 
-class Settle(Operation):
+class AttemptSettlement(Operation):
     """Replace an intent by its row, release the hold, charge the worst case, fold calibration."""
 
     def __init__(self, attempt: Attempt, folds: Sequence[tuple[str, Fold]]) -> None:
@@ -171,11 +171,11 @@ class Settle(Operation):
         transaction.intents.pop(self._id, None)
 
 
-class Withdraw(Operation):
-    """Undo an `Open` whose caller was cancelled before it could send: a row that cost nothing."""
+class AttemptWithdrawal(Operation):
+    """Undo an `AttemptOpening` whose caller was cancelled before it could send: a row that cost nothing."""
 
     def __init__(self, row: Attempt) -> None:
-        self._settle = Settle(row, ())
+        self._settle = AttemptSettlement(row, ())
         self._attempt_id = as_text(row.attempt_id)
 
     @override
@@ -190,7 +190,7 @@ class Withdraw(Operation):
         self._settle.committed(transaction)
 
 
-class Append(Operation):
+class RowInsertion(Operation):
     """Add a row to a table; with `keep` whatever its values, else it may be refused with `ConfigError`."""
 
     def __init__(self, name: str, record: Alert | Score | Watch, *, keep: bool = False) -> None:
@@ -202,7 +202,7 @@ class Append(Operation):
         transaction.rows.insert(self._name, self._row)
 
 
-class AppendAttempt(Operation):
+class AttemptInsertion(Operation):
     """Add a row of `attempts` that holds no money and counts in no budget: nothing was sent for it here."""
 
     def __init__(self, attempt: Attempt) -> None:
@@ -214,7 +214,7 @@ class AppendAttempt(Operation):
 
 
 class JournalWork(Operation):
-    """Anything else, from a function of the books. Callers wait for it, so it is not kept."""
+    """Anything else, from a function of the transaction. Callers wait for it, so it is not kept."""
 
     kept = False
 
@@ -266,7 +266,7 @@ def lines_text(keys: tuple[tuple[str, str], ...]) -> str:
     return json.dumps(keys)
 
 
-class OpenPair(Operation):
+class PairOpening(Operation):
     """Write an intent: the row as it reads if this writer ends before the pair is recorded."""
 
     def __init__(self, lost: Comparison) -> None:
@@ -285,7 +285,7 @@ class OpenPair(Operation):
         transaction.pairs.pop(self._comparison_id, None)
 
 
-class RecordPair(Operation):
+class PairSettlement(Operation):
     """Replace a pair's intent by its row; one that was never announced is simply added."""
 
     def __init__(self, comparison: Comparison) -> None:

@@ -128,7 +128,7 @@ class Writer:
             self._lock = opened.enter_context(closing(FileLock(locks / WRITE_LOCK)))
             self._owner = opened.enter_context(closing(Owner(locks)))
             with held(self._lock), journal_in_use():
-                self._books = self._open_books()
+                self._transaction = self._new_transaction()
             opened.pop_all()
         self._inodes = self._journal_inodes()
         self._is_open = True
@@ -197,12 +197,12 @@ class Writer:
         waiter: concurrent.futures.Future[None] = concurrent.futures.Future()
         with suppress(LedgerError, TimeoutError):
             self._check_usable()
-            self._add(_Task(JournalWork(lambda _books: None), waiter))
+            self._add(_Task(JournalWork(lambda _transaction: None), waiter))
             waiter.result(seconds)
 
     def nudge(self) -> None:
         """Try postponed rows again now."""
-        self.run(lambda _books: None)
+        self.run(lambda _transaction: None)
 
     def close(self) -> None:
         """Write everything queued, then stop. Raises `LedgerError` if rows could not be written."""
@@ -257,9 +257,9 @@ class Writer:
         """Close the connection while it idles; the next commit opens another."""
         if self._is_open:
             self._is_open = False
-            self._books.connection.close()
+            self._transaction.connection.close()
 
-    def _open_books(self) -> JournalTransaction:
+    def _new_transaction(self) -> JournalTransaction:
         connection = open_writer(self._folder, self._durability, private=self._private)
         return JournalTransaction(
             connection=connection,
@@ -273,8 +273,8 @@ class Writer:
         """Open the journal again after a fork. What is known of our own intents stays."""
         if _inode(self._journal_path) != self._inodes[0]:
             raise self._replaced()
-        before = self._books
-        self._books = replace(self._open_books(), intents=before.intents, pairs=before.pairs)
+        before = self._transaction
+        self._transaction = replace(self._new_transaction(), intents=before.intents, pairs=before.pairs)
         self._inodes = self._journal_inodes()
         self._is_open = True
 
@@ -327,10 +327,10 @@ class Writer:
             self._isolate(tasks, error)
         else:
             self._postponed = []
-            self._books.learning.committed()
+            self._transaction.learning.committed()
             for task in tasks:
                 if task.error is None:
-                    task.operation.committed(self._books)
+                    task.operation.committed(self._transaction)
         _tell(tasks)
 
     def _transact(self, tasks: Sequence[_Task]) -> None:
@@ -338,7 +338,7 @@ class Writer:
             self._reopen()
         if self._journal_inodes() != self._inodes:
             raise self._replaced()
-        transaction = self._books
+        transaction = self._transaction
         connection = transaction.connection
         was_missed = not self._owner.is_on_disk
         if was_missed:

@@ -73,7 +73,7 @@ class BatchDraft:
 
 
 class BatchCalls:
-    """Everything that is done with batches on one router's books."""
+    """Everything that is done with batches in one router's ledger."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Books that keep nothing, for a router that plays back and was given no ledger."""
+"""A ledger that keeps nothing, for a router that plays back and was given no ledger."""
 
 from __future__ import annotations
 

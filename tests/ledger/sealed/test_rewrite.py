@@ -59,7 +59,7 @@ async def test_compaction_leaves_the_rows_and_fewer_files(tmp_path: Path) -> Non
         assert ledger.verify().ok
 
 
-async def test_pruning_removes_rows_and_keeps_the_books(tmp_path: Path) -> None:
+async def test_pruning_removes_rows_and_keeps_the_sums(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         for hours in (0, 10, 20, 50):
             row = await make_call(ledger, *LINES, started_at=NOON - timedelta(hours=hours))
