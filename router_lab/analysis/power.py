@@ -108,7 +108,8 @@ def plan_experiment(
 
     `agreement` is the mean you believe in (one, or per task type; default: what `pairs` show).
     Without `pairs`, give `agreement`. Given figures win over measured ones. `margin` is the A/B's
-    (default: the exit's, 1 - threshold); `basis` and `scored_by` are as in `ab`, and do not matter where
+    (default: the exit's, 1 - threshold), whose `ab_pairs` are planned for as many questions as there are task
+    types, as `ab` corrects for them; `basis` and `scored_by` are as in `ab`, and do not matter where
     `agreement` is given. Raises `ConfigError`.
     """
     plan = arguments.optional(arguments.instance, "plan", plan, ExitPlan, EXIT_PLAN) or ExitPlan()
@@ -326,7 +327,7 @@ def _forecast(
             spread,
             accepted if margin is None else margin,
             difference=mean - 1,
-            alpha=plan.alpha,
+            alpha=alpha,
             design_effect=rates.design_effect,
         ),
         "design_effect": rates.design_effect,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from pair_frames import agreeing, pairs_frame
 
@@ -47,6 +48,25 @@ def test_at_the_threshold_most_runs_stay_undecided():
     law = stopping_law(0.95, 0.95, 0.05, 2_000)
     assert law.undecided > 0.9
     assert law.quantile(0.9) == 2_000
+
+
+def test_an_ab_of_several_task_types_is_planned_as_it_is_judged():
+    """`ab` corrects for all of them (Holm); the first of ten to be settled has a tenth of alpha."""
+    believed = dict.fromkeys("abcdefghij", 0.98)
+    planned = plan_experiment(agreement=believed, inputs_per_day=100).frame
+    alone = plan_experiment(agreement=0.98, inputs_per_day=100).frame["ab_pairs"].item()
+    beside = ab_pairs(np.sqrt(0.98 * 0.02), 0.05, difference=-0.02, alpha=0.005)
+    assert set(planned["ab_pairs"]) == {beside} and beside > 1.5 * alone
+    rng = np.random.default_rng(3)
+    pairs = int(beside)
+    settled = [
+        ab(pd.concat([pairs_frame(rng.random(pairs) < 0.98, name) for name in believed]))
+        .frame["verdict"]
+        .eq("non-inferior")
+        .mean()
+        for _ in range(4)
+    ]
+    assert np.mean(settled) > 0.7
 
 
 def test_ab_pairs_gives_the_power_it_says():

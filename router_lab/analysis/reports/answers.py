@@ -17,7 +17,7 @@ from router_lab.analysis.ab_verdict import AbResult
 from router_lab.analysis.evidence.ladder import QUALITY
 from router_lab.analysis.exit.decision import Outcome
 from router_lab.analysis.exit.monitor import MonitorResult
-from router_lab.analysis.exit.overview import MAY_STOP
+from router_lab.analysis.exit.overview import MAY_STOP, on_page
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.shown.escape import Html, show, tag
@@ -53,6 +53,9 @@ _LEADS = {"yes": "You may", "no": "No", "differs": "The answers differ", "later"
 _SUMMARY = {"yes": "yes", "no": "no", "differs": "to be scored", "later": "open"}
 _MOST_NAMES = 5
 _SAME = 1e-9
+
+# Where the exit has come to nothing yet that holds.
+_OPEN = (Outcome.CONTINUE, Outcome.STALE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -442,12 +445,12 @@ def _comparing(
     if stop is None:
         return ""
     needed, told = _more_inputs(stop), ""
+    is_own = abs(stop["margin"] - margin) >= _SAME
+    at = f" at its own {points(stop['margin'], signed=False)} points" if is_own else ""
     is_told = ahead is None or (ahead.of == "calls" and ahead.more < float("inf"))
     if needed < float("inf") and is_told:
         is_priced = stop["usd_needed"] == stop["usd_needed"] and not _unscored(row)
         price = f", about {usd(stop['usd_needed'])}" if is_priced else ""
-        is_own = abs(stop["margin"] - margin) >= _SAME
-        at = f" at its own {points(stop['margin'], signed=False)} points" if is_own else ""
         scored = ", if they are scored," if _unscored(row) else ""
         told = f"; about {count(needed)} more distinct inputs{scored} would settle it{at}{price}"
     outcome = Outcome(stop["outcome"])
@@ -458,7 +461,16 @@ def _comparing(
             if is_said
             else f"no verdict: {plain_text(stop['reason'])}"
         )
+    if outcome not in _OPEN:
+        told = f"; {_of_exit(stop)}"
+        return f"{MAY_STOP[outcome]}{at}, however often one looks: {plain_text(stop['reason'])}{told}"
     return f"{MAY_STOP[outcome]}, however often one looks: {plain_text(stop['reason'])}{told}"
+
+
+def _of_exit(stop: Mapping[str, Any]) -> str:
+    """What an exit's verdict rests on, and what it is about."""
+    mean, low, high = (on_page(stop, column) for column in ("mean", "low", "high"))
+    return f"mean {mean} ({low} to {high}, {stop['interval']}); {plain_text(stop['estimand'])}"
 
 
 def _how_to_read(judged: AbResult) -> str:

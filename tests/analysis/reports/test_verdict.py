@@ -83,6 +83,21 @@ def test_report_text_and_html_say_the_same_words(tables, verdict):
     assert report.answers.frame().equals(verdict.frame())
 
 
+def test_an_exit_is_told_with_its_range_and_what_it_is_about(tables):
+    """Its own margin too, where another one is accepted: what it settles is no answer at that one."""
+    wider = rl.verdict(tables, plan=analysis.ExitPlan(), margin=0.02, now=NOW)
+    for found, at in ((rl.verdict(tables, now=NOW), ""), (wider, " at its own 5.0 points")):
+        comparing = found.frame().set_index("task_type")["comparing"]
+        stops = analysis.monitor(tables, now=NOW).frame.set_index("task_type")
+        settled = stops[~stops["outcome"].isin(["continue", "refused", "stale"])]
+        assert len(settled) >= 2
+        for name, row in settled.iterrows():
+            told = comparing[name]
+            assert f"{at}, however often one looks: " in told, told
+            assert f"mean {row['mean']:.1%} ({row['low']:.1%} to " in told, told
+            assert f", {row['interval']}); agreement; mean of distinct inputs, as they were " in told, told
+
+
 def test_a_boss_reads_it(verdict):
     said = repr(verdict)
     assert "You may replace cloud by local" in said and "it would save" in said
