@@ -43,7 +43,7 @@ from router_lab.analysis.evidence.quality import (
     markable_pairs,
 )
 from router_lab.analysis.evidence.row_selection import rows_where
-from router_lab.analysis.exit.watches import newest_watches
+from router_lab.analysis.exit.watches import WatchRecord, newest_watches
 from router_lab.analysis.ledger_tables import history, opened, tables_if_any, watch_history
 from router_lab.analysis.outlook import more_pairs, more_pairs_between, scores_to_settle
 from router_lab.analysis.statistics.ab_power import POWER, detectable
@@ -53,7 +53,6 @@ from router_lab.analysis.statistics.shrinkage import shrunk_means
 from router_lab.defaults import ALPHA, MARGIN
 from router_lab.errors import ConfigError
 from router_lab.nearest import nearest_hint
-from router_lab.records import Watch
 from router_lab.shown.markup import bullets
 from router_lab.shown.wording import (
     basis_of,
@@ -199,7 +198,7 @@ def ab(
     if cluster and cluster not in rows:
         raise ConfigError(f"pairs has no column {cluster!r} to cluster by; pass cluster=None if none repeat")
     kept_watches = _history(pairs, watches) if by == "task_type" else None
-    planned = {name: one.plan for name, one in newest_watches(kept_watches).items()}
+    planned = newest_watches(kept_watches)
     results = [
         _judge_group(str(name), group, margin, alpha, cluster, basis, frozenset(allow))
         for name, group in rows.groupby(by, sort=True)
@@ -247,9 +246,11 @@ def _of_looks(record: Mapping[str, Any], alpha: float) -> list[str]:
     ]
 
 
-def _of_margin(record: Mapping[str, Any], margin: float, plan: Watch | None) -> list[str]:
-    """That the margin is wider than the one planned."""
-    if plan is None or plan.basis != record["basis"] or plan.margin >= margin:
+def _of_margin(record: Mapping[str, Any], margin: float, watched: WatchRecord | None) -> list[str]:
+    """That the margin is wider than the one planned when these pairs were first looked at."""
+    plans = [] if watched is None else watched.plans_of(record.get("first_at"))
+    plan = next((one for one in plans if one.basis == record["basis"]), None)
+    if plan is None or plan.margin >= margin - _ROUNDING:
         return []
     limit, before = points(margin, signed=False), points(plan.margin, signed=False)
     return [

@@ -32,7 +32,7 @@ from router_lab.analysis.exit.runs import (
     on_scale,
     scores_needed,
 )
-from router_lab.analysis.exit.watches import BEGUN, WITHDRAWN
+from router_lab.analysis.exit.watches import WITHDRAWN, has_own_evidence
 from router_lab.analysis.statistics.betting import confidence_interval, tally
 from router_lab.analysis.statistics.shift import Drift, delay, detect
 from router_lab.counted import counted
@@ -132,7 +132,8 @@ async def steer(
 
     `apply` also keeps the plan of every watch that begins, and every verdict, in the ledger: these stand
     from then on, whatever pairs come later, until what is compared or who scores it changes, or a new watch
-    is asked for: `begin` names the task types. Without
+    is asked for: `begin` names the task types. A `plan` that accepts more than the first that pairs were
+    looked at by counts only pairs after it. Without
     `plan`, `basis` and `scored_by` the plans in the ledger go on; see `monitor`. Everything it knows is
     read back from the ledger, so that any machine and any cron job agree. Raises `ConfigError` for
     anything but a ledger.
@@ -232,11 +233,11 @@ def act(
 
 
 def _afresh(name: str, watch: Watch | None, standing: Standing, rules: SteeringPolicy) -> Action | None:
-    """A re-arm where measuring had ended, if a new watch was asked for or the verdict was withdrawn."""
+    """A re-arm where measuring had ended, if a new watch counts newer pairs only or one was withdrawn."""
     if (
         watch is None
         or standing.state == "measuring"
-        or not watch.opened_because.startswith((BEGUN, WITHDRAWN))
+        or not (has_own_evidence(watch) or watch.opened_because.startswith(WITHDRAWN))
     ):
         return None
     if standing.since is not None and watch.at <= standing.since:

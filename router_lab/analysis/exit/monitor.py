@@ -61,12 +61,14 @@ from router_lab.analysis.exit.watches import (
     WatchRecord,
     asked_scorer,
     exit_plan,
+    has_own_evidence,
     kept,
     new_watch,
     newest_watches,
     plan_of,
     rows_to_keep,
     what_ended,
+    what_is_laxer,
     what_refuted,
 )
 from router_lab.analysis.ledger_tables import (
@@ -196,14 +198,14 @@ def monitor(
 
     `plan`, `basis` (one of `evidence.BASES`) and `scored_by` (as in `ab`) are, by default, what the ledger's
     watches have, and of a type without a watch `default_plan` (`ExitPlan()`) and the best evidence there is.
-    Another plan than a watch's own begins a new one; another `default_plan` does not. `switch_events`
-    lets exits and re-arms written earlier bound the runs, `watches` keep their plans and verdicts (default:
-    a ledger's own). `least_probability` is the lowest sampling rate planned (default: the lowest seen);
-    `task_types` is K (default: how many there are). A new watch begins now for the task types in `begin`, on
-    the pairs after it. `cluster` names what makes inputs near to one another (a template, a session): a
-    column of the pairs, or `tag:NAME`, a tag of the calls; the first pair of each counts. `now` is aware;
-    default the present. Nothing is written: that is for `steer`. Raises `ConfigError` for missing columns
-    and unknown bases or scorers.
+    Another plan than a watch's own begins a new one, on the pairs after it if it accepts more; another
+    `default_plan` does not. `switch_events` lets exits and re-arms written earlier bound the runs,
+    `watches` keep their plans and verdicts (default: a ledger's own). `least_probability` is the lowest
+    sampling rate planned (default: the lowest seen); `task_types` is K (default: how many there are). A
+    new watch begins now for the task types in `begin`, on the pairs after it. `cluster` names what makes
+    inputs near to one another (a template, a session): a column of the pairs, or `tag:NAME`, a tag of the
+    calls; the first pair of each counts. `now` is aware; default the present. Nothing is written: that is
+    for `steer`. Raises `ConfigError` for missing columns and unknown bases or scorers.
     """
     moment = datetime.now(UTC) if now is None else arguments.moment("now", now)
     for name, one in (("plan", plan), ("default_plan", default_plan)):
@@ -351,6 +353,9 @@ def _look(
         found = evidence_of(latest, found.basis)
     else:
         watch, found = _watch_of(name, rows, latest, asked, standing, recorded, now)
+        if has_own_evidence(watch) and watch.at == now:
+            latest = latest_run(rows, now)
+            found = evidence_of(latest, found.basis)
     run = run_of(name, latest, found, watch, standing)
     is_recorded = recorded is not None and recorded.plan.watch_id == watch.watch_id
     decision = decide(
@@ -439,7 +444,10 @@ def _watch_of(
         if refuted:  # the basis that was chosen is no evidence any more
             again = replace(again, basis=asked.basis, scored_by=asked.scored_by)
         found = free if again.basis == asked.basis else own
-        opened = new_watch(name, compared, found, again, at=now, evidence_since=since, opened_because=reason)
+        after = _newest(since, watch.evidence_since)
+        if laxer := what_is_laxer(recorded, reason, compared, found.basis, again, after, now):
+            after, reason = now, f"{reason}; {laxer}"
+        opened = new_watch(name, compared, found, again, at=now, evidence_since=after, opened_because=reason)
         return opened, found
     return watch, own
 

@@ -3,6 +3,10 @@
 A watch is of what is compared (models, aliases, parameters, prompt, comparator) and of who scores it. When
 one of these changes, or somebody asks for another plan, a new one begins, which says why. Pairs of other
 task types, other sampling rates and pairs of the primary with itself change neither the plan nor a verdict.
+
+A plan that accepts more than the first that these pairs were looked at by is one chosen after looking: its
+watch has evidence of its own, from when it begins. It may go on with the pairs there are where the stricter
+plan has a verdict for the shadow, which holds by the laxer one too.
 """
 
 from __future__ import annotations
@@ -32,8 +36,13 @@ COMPARED: Final = (
 BEGUN: Final = "a new watch was asked for"
 WITHDRAWN: Final = "the verdict was withdrawn"
 
-# Verdicts that stay.
+_PLAN_CHANGED: Final = "the plan changed"
+
+# Verdicts that stay, and those of them by which the shadow is as good.
 LATCHED: Final = (Outcome.NON_INFERIOR, Outcome.SUPERIOR, Outcome.WORSE, Outcome.DIFFERS)
+_AS_GOOD: Final = (Outcome.NON_INFERIOR, Outcome.SUPERIOR)
+
+_ROUNDING: Final = 1e-9
 
 # A plan is kept once there are so many distinct inputs that its basis is known.
 FEWEST_TO_PLAN: Final = 10
@@ -41,10 +50,21 @@ FEWEST_TO_PLAN: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class WatchRecord:
-    """A watch in the ledger: its plan, and its verdict (None: not decided yet)."""
+    """A watch in the ledger: its plan, and its verdict (None: not decided yet).
+
+    `earlier` are the plans, oldest first, of the watches before it since what is compared last changed.
+    """
 
     plan: Watch
     verdict: Watch | None = None
+    earlier: tuple[Watch, ...] = ()
+
+    def plans_of(self, since: datetime | None) -> list[Watch]:
+        """The plans, oldest first, by which pairs after `since` (None: all) were looked at."""
+        plans = [*self.earlier, self.plan]
+        ended = [one.at for one in plans[1:]]
+        over = 0 if since is None else sum(at <= since for at in ended)
+        return plans[over:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +92,23 @@ def newest_watches(history: pd.DataFrame | None) -> dict[str, WatchRecord]:
         one = _watch({str(name): value for name, value in row.items()})
         known = found.get(one.task_type)
         if known is None or (one.watch_id != known.plan.watch_id and one.outcome is None):
-            found[one.task_type] = WatchRecord(one, None if one.outcome is None else one)
+            found[one.task_type] = WatchRecord(
+                one, None if one.outcome is None else one, earlier=_plans_before(known, one)
+            )
         elif one.watch_id == known.plan.watch_id and _may_follow(known.verdict, one):
             found[one.task_type] = replace(known, verdict=one)
     return found
+
+
+def _plans_before(known: WatchRecord | None, later: Watch) -> tuple[Watch, ...]:
+    """The plans before a later one, if what is compared is the same."""
+    if known is None or any(_differ(getattr(known.plan, name), getattr(later, name)) for name in COMPARED):
+        return ()
+    return (*known.earlier, known.plan)
+
+
+def _differ(before: str | None, now: str | None) -> bool:
+    return before is not None and now is not None and before != now
 
 
 def _may_follow(verdict: Watch | None, later: Watch) -> bool:
@@ -126,7 +159,7 @@ def what_ended(
         return f"measuring began afresh on {since:%Y-%m-%d %H:%M} UTC"
     for name in COMPARED:
         before, now = getattr(watch, name), compared[name]
-        if before is not None and now is not None and before != now:
+        if before and now and _differ(before, now):
             return changed(name, before, now)
     if asked.basis is not None and asked.basis != watch.basis:
         return f"{asked.basis} are asked for in place of {watch.basis}"
@@ -142,8 +175,50 @@ def what_ended(
     if asked.cluster is not None and asked.cluster != (watch.cluster or "input_hash"):
         return f"the first pair of each {plain(asked.cluster)} is asked for"
     if asked.plan is not None and (changes := _changes(watch, asked.plan)):
-        return f"the plan changed: {changes}"
+        return f"{_PLAN_CHANGED}: {changes}"
     return ""
+
+
+def what_is_laxer(
+    recorded: WatchRecord,
+    ended: str,
+    compared: Mapping[str, str | None],
+    basis: str,
+    asked: WatchOptions,
+    since: datetime | None,
+    now: datetime,
+) -> str:
+    """That the plan of a watch on `basis` accepts more than the first by which pairs after `since` were
+    looked at, in words; "" if not, or if what `ended` has a verdict for the shadow that holds by it too.
+    """
+    is_another = any(_differ(getattr(recorded.plan, name), compared[name]) for name in COMPARED)
+    is_as_good = recorded.verdict is not None and recorded.verdict.outcome in _AS_GOOD
+    if is_another or (is_as_good and ended.startswith(_PLAN_CHANGED)):
+        return ""
+    plan, plans = asked.plan or ExitPlan(), recorded.plans_of(since)
+    first = next((one for one in plans if one.basis == basis), plans[0])
+    # On another basis than that planned a loss of its own is new; one that follows the threshold is not.
+    is_new = first.basis != basis and plan.threshold >= first.threshold
+    margin = first.margin if first.basis == basis else 1 - first.threshold
+    more = ", ".join(
+        f"{name} {now_is:.3g}, not {before:.3g}"
+        for name, now_is, before in (
+            ("margin", margin if is_new else plan.margin(basis), margin),
+            ("alpha of a task type", plan.alpha / asked.task_types, first.alpha / first.task_types),
+        )
+        if now_is > before + _ROUNDING
+    )
+    if not more:
+        return ""
+    return (
+        f"it accepts more ({more}) than the plan of {first.at:%Y-%m-%d} by which pairs were looked at: only "
+        f"those after {now:%Y-%m-%d %H:%M} UTC count"
+    )
+
+
+def has_own_evidence(watch: Watch) -> bool:
+    """Whether only pairs after it began count for a watch."""
+    return watch.evidence_since == watch.at
 
 
 def changed(column: str, before: str, now: str) -> str:
@@ -290,7 +365,7 @@ def rows_to_keep(
     """What the ledger lacks of a watch on `pairs` pairs: its plan, its verdict, both or nothing."""
     is_known = recorded is not None and recorded.plan.watch_id == watch.watch_id
     is_decided = decision.outcome in LATCHED
-    is_asked_for = watch.opened_because == BEGUN
+    is_asked_for = has_own_evidence(watch)
     if not is_known and not is_decided and not is_asked_for and decision.inputs < FEWEST_TO_PLAN:
         return ()
     rows = [] if is_known else [watch]

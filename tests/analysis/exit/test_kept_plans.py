@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from pair_frames import agreeing
 from watched_pairs import AT_ONCE, LATER, NAME, apply, pairs, write
 
 from router_lab import Ledger
@@ -148,3 +150,42 @@ def test_a_plan_for_new_watches_leaves_the_kept_ones(tmp_path: Path):
     with Ledger(tmp_path / "other") as ledger:
         write(ledger, pairs(np.ones(200)))
         assert monitor(ledger, default_plan=ExitPlan(threshold=0.8)).watches[NAME].threshold == 0.8
+
+
+LAXER = [
+    {"plan": ExitPlan(threshold=0.9)},
+    {"plan": ExitPlan(alpha=0.2)},
+    {"plan": ExitPlan(threshold=0.9), "cluster": "input_hash", "basis": "agreement"},
+]
+
+
+@pytest.mark.few(1)
+@pytest.mark.parametrize("laxer", LAXER)
+def test_a_plan_that_accepts_more_counts_newer_pairs_only(tmp_path: Path, laxer: dict[str, Any]):
+    """Whatever else is asked for with it, and whoever looks afterwards; no exit comes of the old pairs."""
+    with Ledger(tmp_path) as ledger:
+        write(ledger, pairs(agreeing(0.96, 100)))
+        assert "still open" in apply(ledger)
+        said = apply(ledger, **laxer)
+        assert "it accepts more (" in said and "Actions: none" in said
+        said = apply(ledger, plan=replace(laxer["plan"], max_inputs=50), now=LATER + timedelta(minutes=1))
+        assert "still open: no usable pair yet" in said and "Actions: none" in said
+        newer = [
+            replace(one, created_at=LATER + timedelta(minutes=2 + n))
+            for n, one in enumerate(pairs(np.ones(50), first=500))
+        ]
+        write(ledger, newer)
+        (decision,) = monitor(ledger, now=LATER + timedelta(hours=2)).decisions.values()
+        assert decision.inputs == 50
+        assert "wider than the 5.0 planned on" in repr(ab(ledger, margin=0.1))
+
+
+def test_a_verdict_holds_by_a_laxer_plan_and_a_stricter_one_keeps_its_pairs(tmp_path: Path):
+    with Ledger(tmp_path) as ledger:
+        write(ledger, pairs(np.ones(110)))
+        assert "STABLE" in apply(ledger)
+        for plan in (ExitPlan(threshold=0.9), ExitPlan(threshold=0.97)):
+            looked = monitor(ledger, plan, now=LATER)
+            assert looked.decisions[NAME].inputs == 110 and "accepts more" not in repr(looked)
+        apply(ledger, plan=ExitPlan(threshold=0.9))
+        assert "wider than the 5.0 planned on" in repr(ab(ledger, margin=0.1))
