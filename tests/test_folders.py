@@ -70,6 +70,14 @@ def test_the_head_of_a_folder_names_what_its_neighbours_use(folder: str) -> None
     assert said(folder) == (set() if folder == "router_lab" else USED.get(folder, set()))
 
 
+def test_tests_of_a_folder_are_in_one_of_its_name() -> None:
+    """Or above it; what is about no folder of the package is about the whole of it."""
+    own = Path(__file__).parent
+    of_the_whole = {Path("fuzz"), Path("mixed_day"), Path("notebooks")}
+    folders = {path.parent.relative_to(own) for path in own.rglob("test_*.py")} - of_the_whole
+    assert [str(one) for one in sorted(folders) if not (ROOT / one / "__init__.py").exists()] == []
+
+
 def sentence(names: set[str]) -> str:
     """The line of a head, broken as the code is."""
     listed = [f"`{name}`" for name in sorted(names)]

@@ -1,6 +1,6 @@
 """Whose server the simulated OpenAI API plays: where it is, what it refuses, what its answers look like.
 
-The shapes are those of recorded answers (`tests/sim/fixtures/recorded_shapes.json`), where there are
+The shapes are those of recorded answers (`tests/sim/openai/fixtures/recorded_shapes.json`), where there are
 recordings, else of the vendors' documents. Prices in OpenRouter's answers are 1 USD per million tokens
 in and 2 out.
 """

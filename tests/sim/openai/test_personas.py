@@ -21,7 +21,7 @@ from router_lab.settings import parse
 
 MODEL = "gpt-4.1-mini"
 SHAPES: Shapes = json.loads((Path(__file__).parent / "fixtures" / "recorded_shapes.json").read_text())
-RECORDED = Path(__file__).parents[3] / "shared" / "data" / "recorded_answers.jsonl.gz"
+RECORDED = Path(__file__).parents[4] / "shared" / "data" / "recorded_answers.jsonl.gz"
 TOOL = {
     "type": "function",
     "function": {"name": "look", "description": "Look", "parameters": {"type": "object"}},
