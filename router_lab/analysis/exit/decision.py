@@ -8,6 +8,7 @@ bar the shadow is worse by scores or a judge's preference; by likeness it differ
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -165,17 +166,15 @@ def decide(
     seen = tally(rows, row_weights, reach)
     crossing = first_crossing(rows, bar, error, row_weights, reach)
     needed, leaning = _forecast(seen, bar, error)
+    ruled_out = [bar]
     if crossing is not None:
         is_quality = basis in QUALITY
         better = is_quality and crossing[1] == "above" and _is_better(rows, error, row_weights, reach)
         outcome, reason = _settled(crossing, is_quality, better)
+        ruled_out += [NO_DIFFERENCE] if better else []
     else:
         outcome, reason = _open(seen, needed, bar, error, plan, newest, now)
-    low, high = interval_of(seen, error)
-    if crossing is not None and crossing[1] == "above" and seen.mean >= bar:
-        low = max(low, bar)
-    if crossing is not None and crossing[1] == "below" and seen.mean <= bar:
-        high = min(high, bar)
+    low, high = _interval_after(crossing, seen, error, ruled_out)
     return Decision(
         outcome=outcome,
         reason=reason,
@@ -199,6 +198,18 @@ def interval_of(seen: Tally, alpha: float) -> tuple[float, float]:
     After a verdict the bar is no longer among them: ends of earlier looks stay valid.
     """
     return confidence_interval(seen, 2 * alpha)
+
+
+def _interval_after(
+    crossing: tuple[int, Side] | None, seen: Tally, alpha: float, ruled_out: Sequence[float]
+) -> tuple[float, float]:
+    """The interval now, without what the verdict's tests have `ruled_out`, unless the mean went back."""
+    low, high = interval_of(seen, alpha)
+    if crossing is None:
+        return low, high
+    if crossing[1] == "above":
+        return max([low, *(one for one in ruled_out if one <= seen.mean)]), high
+    return low, min([high, *(one for one in ruled_out if one >= seen.mean)])
 
 
 def first_crossing(

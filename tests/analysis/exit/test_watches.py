@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pair_frames import agreeing, pairs_frame
-from watched_pairs import LATER, NAME, apply, pairs, write
+from watched_pairs import LATER, NAME, apply, judged, pairs, write
 
 from router_lab.analysis import (
     ExitPlan,
@@ -197,6 +197,15 @@ def test_a_better_shadow_is_superior_by_scores_and_differs_by_likeness():
     assert decision.outcome is Outcome.SUPERIOR
     assert "SUPERIOR" in repr(result) and "points" in repr(result)
     assert monitor(swapped_frame(), basis="agreement", now=LATER).decisions[NAME].outcome is Outcome.DIFFERS
+
+
+def test_the_interval_of_a_better_shadow_lies_above_no_difference(tmp_path):
+    """Also where it was found better early on, and pairs that came later were alike; and once it is kept."""
+    with Ledger(tmp_path) as ledger:
+        write(ledger, judged(np.r_[np.ones(8), np.full(30, 0.5), np.zeros(3), np.full(150, 0.5)].tolist()))
+        said = repr(monitor(ledger, cluster="input_hash", now=LATER))
+        for one in (said, apply(ledger, cluster="input_hash"), repr(monitor(ledger, now=LATER))):
+            assert "SUPERIOR" in one and "(0.0 points to +" in one
 
 
 def test_gsm8k_swapped_is_superior_on_real_answers():
