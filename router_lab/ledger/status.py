@@ -17,7 +17,8 @@ from router_lab.ledger.schema import TABLES
 from router_lab.ledger.sealed.foreign import foreign_among
 from router_lab.ledger.sealed.seal import unsealed
 from router_lab.ledger.sealed.sealed_files import read_footer
-from router_lab.shown.escape import show
+from router_lab.shown import elements
+from router_lab.shown.escape import join, show, tag, text_html
 
 if TYPE_CHECKING:
     from router_lab.ledger.core import Core
@@ -76,22 +77,34 @@ class Status:
 
     def to_html(self) -> str:
         """A small table for notebooks, everything escaped."""
-        rows = "".join(
-            f"<tr><td>{show(table.name)}</td><td>{table.rows:,}</td><td>{table.sealed_rows:,}</td>"
-            f"<td>{table.sealed_files:,}</td><td>{table.sealed_bytes / 1e6:,.1f}</td>"
-            f"<td>{table.unsealed_rows:,}</td></tr>"
-            for table in self.tables
-        )
-        problem = f"<p><strong>Problem:</strong> {show(self.problem)}</p>" if self.problem else ""
         foreign = (
             f", {counted(self.foreign_files, 'sealed files')} of other journals" if self.foreign_files else ""
         )
-        return (
-            f"<p><strong>Ledger</strong> <code>{show(self.name)}</code>: {self.in_flight:,} in flight, "
-            f"journal {self.journal_bytes / 1e6:,.1f} MB{foreign}</p>{problem}"
-            "<table><thead><tr><th>table</th><th>rows</th><th>sealed</th><th>files</th><th>MB</th>"
-            f"<th>in journal</th></tr></thead><tbody>{rows}</tbody></table>"
-        )
+        state = f": {self.in_flight:,} in flight, journal {self.journal_bytes / 1e6:,.1f} MB{foreign}"
+        parts = [
+            tag(
+                "p",
+                tag("strong", text_html("Ledger")),
+                text_html(" "),
+                tag("code", show(self.name)),
+                text_html(state),
+            )
+        ]
+        if self.problem:
+            parts.append(tag("p", tag("strong", text_html("Problem:")), text_html(" "), show(self.problem)))
+        rows = [
+            [
+                show(table.name),
+                show(f"{table.rows:,}"),
+                show(f"{table.sealed_rows:,}"),
+                show(f"{table.sealed_files:,}"),
+                show(f"{table.sealed_bytes / 1e6:,.1f}"),
+                show(f"{table.unsealed_rows:,}"),
+            ]
+            for table in self.tables
+        ]
+        head = elements.headings("table", "rows", "sealed", "files", "MB", "in journal")
+        return join([*parts, elements.table(head, rows)])
 
 
 def read_status(core: Core) -> Status:

@@ -34,7 +34,8 @@ from router_lab.ledger.schema import SWITCH_EVENTS, microseconds
 from router_lab.ledger.values import MOST_USD, as_text, fitted_record, is_amount, shown
 from router_lab.nearest import nearest
 from router_lab.records import SwitchEvent, SwitchState
-from router_lab.shown.escape import plain, show
+from router_lab.shown.elements import RIGHT, headings, table
+from router_lab.shown.escape import plain, show, tag, text_html
 from router_lab.task_types import SEPARATOR, is_within
 
 if TYPE_CHECKING:
@@ -175,15 +176,17 @@ class LedgerSwitch:
         )
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{show(prefix) or 'everything'}</td><td><strong>{_word(state)}</strong></td>"
-            f"<td style='text-align:right'>{state.epoch}</td><td>{show(state.reason)}</td></tr>"
+        rows = [
+            [
+                show(prefix or "everything"),
+                tag("strong", show(_word(state))),
+                show(state.epoch),
+                show(state.reason),
+            ]
             for prefix, state in sorted(self.states.items())
-        )
-        return (
-            "<table><caption>Shadow switch</caption><thead><tr><th>task types</th><th>shadows</th>"
-            f"<th>epoch</th><th>reason</th></tr></thead><tbody>{rows}</tbody></table>"
-        )
+        ]
+        head = headings("task types", "shadows", "epoch", "reason")
+        return table(head, rows, text_html("Shadow switch"), cell_styles=(None, None, RIGHT))
 
     def start(self, *, enabled: bool, locked_off: bool, routes: Sequence[str] = ()) -> None:
         """Take the configuration: the first state if nothing was ever flipped, and this process's lock.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -21,6 +20,7 @@ from router_lab.shown.escape import (
     show,
     tag,
 )
+from router_lab.shown.figure import picture_html
 from router_lab.shown.style import (
     note,
     page,
@@ -171,11 +171,7 @@ def in_words(names: tuple[str, ...]) -> list[tuple[str, str]]:
 
 def picture(plot: Any) -> Html:
     """A plot as an inline picture whose alternative text is its key numbers."""
-    data = b64encode(plot._repr_png_()).decode("ascii")
-    # Not by `tag`, which would cut the picture as if it were text.
-    style = "max-width:100%;background:white;border-radius:6px;margin:8px 0"
-    words = plain(repr(plot), limit=500).replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-    return Html(f'<img alt="{words}" style="{style}" src="data:image/png;base64,{data}">')
+    return picture_html(plot._repr_png_(), repr(plot))
 
 
 def frame_html(frame: pd.DataFrame, without: tuple[str, ...] = ()) -> Html:

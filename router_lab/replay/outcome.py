@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from router_lab.counted import counted
 from router_lab.replay.plan import Plan
+from router_lab.shown.elements import headings, lines, table
 from router_lab.shown.escape import show
 
 if TYPE_CHECKING:
@@ -96,12 +97,9 @@ class ReplayRun:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        titles = ("candidate", "answered", "failed", "skipped", "reused", "unanswered", "USD")
-        head = "".join(f"<th>{title}</th>" for title in titles)
-        body = "".join(
-            "<tr>"
-            + "".join(
-                f"<td>{show(str(cell))}</td>"
+        rows = [
+            [
+                show(cell)
                 for cell in (
                     one.name,
                     one.answered,
@@ -111,10 +109,9 @@ class ReplayRun:
                     one.unanswered,
                     f"{one.cost_usd:.4f}",
                 )
-            )
-            + "</tr>"
+            ]
             for one in self.candidates
-        )
+        ]
         unused = self.plan.problem_count
         told = [
             f"run {self.run_id}: {self.cost_usd:.4f} USD, the primary's calls included",
@@ -122,9 +119,9 @@ class ReplayRun:
             *self.problems,
             *([f"{counted(unused, 'rows')} could not be used"] if unused else []),
         ]
-        said = "<br>".join(show(line) for line in told)
-        race = "" if self.race is None else self.race._repr_html_()
-        return f"<table><caption>{said}</caption><tr>{head}</tr>{body}</table>{race}"
+        head = headings("candidate", "answered", "failed", "skipped", "reused", "unanswered", "USD")
+        made = table(head, rows, lines(show(line) for line in told))
+        return made if self.race is None else made + self.race._repr_html_()
 
 
 def _told(one: CandidateResult) -> str:

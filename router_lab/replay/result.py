@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from router_lab.counted import counted
 from router_lab.replay.row_problems import RowProblem, RowProblems
-from router_lab.shown.escape import plain, show
+from router_lab.shown.elements import headings, table
+from router_lab.shown.escape import Html, join, plain, show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,31 +138,31 @@ class ReplayResult:
         return found
 
     def _repr_html_(self) -> str:
-        titles = ("task type", "ok", "failed", "skipped", "correct", "USD")
-        head = "<tr>" + "".join(f"<th>{title}</th>" for title in titles) + "</tr>"
         kinds = sorted({row.task_type or "?" for row in self.rows})
-        body = "".join(self._kind_html(kind) for kind in kinds)
-        parts = [f"<table><caption>{show(repr(self).splitlines()[0])}</caption>{head}{body}</table>"]
-        if self.errors:
-            cells = [(one.rows, show(one.row), show(one.message)) for one in self._problems.told(_TOLD)]
-            parts.append(
-                "<table><tr><th>rows</th><th>the first</th><th>error</th></tr>"
-                + "".join(f"<tr><td>{'</td><td>'.join(map(str, row))}</td></tr>" for row in cells)
-                + "</table>"
+        parts = [
+            table(
+                headings("task type", "ok", "failed", "skipped", "correct", "USD"),
+                [self._cells(kind) for kind in kinds],
+                show(repr(self).splitlines()[0]),
             )
-        return "".join(parts)
+        ]
+        if self.errors:
+            reasons = [
+                [show(one.rows), show(one.row), show(one.message)] for one in self._problems.told(_TOLD)
+            ]
+            parts.append(table(headings("rows", "the first", "error"), reasons))
+        return join(parts)
 
-    def _kind_html(self, kind: str) -> str:
+    def _cells(self, kind: str) -> list[Html]:
         rows = [row for row in self.rows if (row.task_type or "?") == kind]
         found = Counter(row.status for row in rows)
         mean = _mean(rows)
-        cells = [
+        return [
             show(kind[:100]),
-            *(str(found[status]) for status in ("ok", "failed", "skipped")),
-            "" if mean is None else f"{mean:.3f}",
-            f"{sum(row.cost_usd or 0.0 for row in rows):.4f}",
+            *(show(found[status]) for status in ("ok", "failed", "skipped")),
+            show("" if mean is None else f"{mean:.3f}"),
+            show(f"{sum(row.cost_usd or 0.0 for row in rows):.4f}"),
         ]
-        return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def _mean(rows: Sequence[RowResult]) -> float | None:

@@ -21,7 +21,8 @@ from router_lab.errors import CircuitOpenError
 from router_lab.forking import renewed_in_child
 from router_lab.router.ports import Clock
 from router_lab.settings.models import BreakerSettings
-from router_lab.shown.escape import show
+from router_lab.shown.elements import RIGHT, headings, table
+from router_lab.shown.escape import show, text_html
 
 State = Literal["closed", "open", "half-open"]
 
@@ -223,15 +224,12 @@ class Breakers(Mapping[str, CircuitBreaker]):
         return f"<Breakers {states or 'none needed yet'}>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{show(key)}</td><td>{breaker.state}</td>"
-            f"<td style='text-align:right'>{breaker.failures}</td><td>{_next_try(breaker)}</td></tr>"
+        rows = [
+            [show(key), show(breaker.state), show(breaker.failures), show(_next_try(breaker))]
             for key, breaker in self.items()
-        )
-        return (
-            "<table><caption>Circuit breakers</caption><thead><tr><th>provider</th><th>state</th>"
-            f"<th>recent failures</th><th>next try</th></tr></thead><tbody>{rows}</tbody></table>"
-        )
+        ]
+        head = headings("provider", "state", "recent failures", "next try")
+        return table(head, rows, text_html("Circuit breakers"), cell_styles=(None, None, RIGHT))
 
 
 def _next_try(breaker: CircuitBreaker) -> str:

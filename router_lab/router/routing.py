@@ -9,7 +9,8 @@ from typing import Literal
 from router_lab.errors import RoutingError
 from router_lab.parameters import Parameters
 from router_lab.settings.models import Settings, ShadowRoute
-from router_lab.shown.escape import show
+from router_lab.shown.elements import LEFT, headings, table
+from router_lab.shown.escape import show, text_html
 from router_lab.task_types import depth, family, is_within, lineage
 
 MAX_LISTED = 10
@@ -88,21 +89,14 @@ def _listed(names: list[str]) -> str:
 
 def routes_html(settings: Settings) -> str:
     """A table of task type, model, fallback and shadow."""
-    rows = "".join(
-        "<tr>"
-        + "".join(
-            f"<td style='text-align:left'>{show(text)}</td>"
-            for text in (
-                name,
-                f"{route.model} ({settings.models[route.model].model})",
-                ", ".join(route.fallback),
-                route.shadow.model if route.shadow else "",
-            )
-        )
-        + "</tr>"
+    rows = [
+        [
+            show(name),
+            show(f"{route.model} ({settings.models[route.model].model})"),
+            show(", ".join(route.fallback)),
+            show(route.shadow.model if route.shadow else ""),
+        ]
         for name, route in sorted(settings.routing.items())
-    )
-    return (
-        "<table><caption>Routes</caption><thead><tr><th>task type</th><th>model</th><th>fallback</th>"
-        f"<th>shadow</th></tr></thead><tbody>{rows}</tbody></table>"
-    )
+    ]
+    head = headings("task type", "model", "fallback", "shadow")
+    return table(head, rows, text_html("Routes"), cell_styles=(LEFT,) * len(head))

@@ -59,12 +59,17 @@ def more(characters: int) -> Html:
 
 def tag(name: str, *children: Html, **attributes: object) -> Html:
     """An element with escaped attributes; `class_` and the like lose their trailing underscore."""
+    return Html(f"{opening(name, **attributes)}{''.join(children)}</{name}>")
+
+
+def opening(name: str, **attributes: object) -> Html:
+    """The beginning of an element, with attributes as `tag` takes them, where many alike are made."""
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{_attribute(value)}"'
         for key, value in attributes.items()
         if value is not None
     )
-    return Html(f"<{name}{written}>{''.join(children)}</{name}>")
+    return Html(f"<{name}{written}>")
 
 
 def join(parts: list[Html], between: str = "") -> Html:

@@ -8,11 +8,12 @@ report and an exported notebook. No network, no library in the browser.
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from xml.etree import ElementTree
 
-from router_lab.shown.escape import Html, plain, tag
+from router_lab.shown.escape import Html, plain, tag, text_html
 from router_lab.shown.style import SCROLLED
 
 HINTS = "router-lab-hints"
@@ -56,6 +57,16 @@ def figure(svg: str, words: str, *, ink: str, paper: str, hints: Sequence[str] =
     drawn = Html(ElementTree.tostring(root, encoding="unicode"))
     return tag(
         "div", drawn, style=f"{SCROLLED};margin:8px 0", tabindex="0", role="group", aria_label="Figure"
+    )
+
+
+def picture_html(png: bytes, words: str) -> Html:
+    """A picture inside the page, on white; `words` say what it shows."""
+    data = b64encode(png).decode("ascii")
+    style = "max-width:100%;background:white;border-radius:6px;margin:8px 0"
+    # Not by `tag`, which would cut the picture as if it were text.
+    return Html(
+        f'<img alt="{text_html(plain(words, 500))}" style="{style}" src="data:image/png;base64,{data}">'
     )
 
 

@@ -25,10 +25,10 @@ _WORDS = {
 }
 
 
-def table(frame: pd.DataFrame) -> str:
+def table(frame: pd.DataFrame) -> Html:
     """A table that scrolls when it is wide; columns stand right, but for those that hold words."""
     made = html_table(frame, right=[name for name in frame if name not in _WORDS])
-    return f'<div class="wide" tabindex="0">{made}</div>'
+    return tag("div", made, class_="wide", tabindex="0")
 
 
 def section(title: str, parts: Sequence[str]) -> str:

@@ -6,12 +6,8 @@ tints over whatever the page has, from a colour-blind safe pair, and never the o
 
 from __future__ import annotations
 
-from router_lab.shown.escape import (
-    Html,
-    join,
-    show,
-    tag,
-)
+from router_lab.shown import elements
+from router_lab.shown.escape import Html, join, show, tag
 
 LINE = "1px solid rgba(128,128,128,.4)"
 FAINT = "opacity:.75"
@@ -75,26 +71,16 @@ def note(text: str, *, warning: bool = False) -> Html:
 
 def table(headings: list[str], rows: list[list[object]], *, numbers: frozenset[int] = frozenset()) -> Html:
     """A plain table; `numbers` are the columns aligned right."""
-    head = [
-        tag("th", show(heading), scope="col", style=_NUMBER if place in numbers else _WHOLE)
-        for place, heading in enumerate(headings)
-    ]
-    body = [
-        tag(
-            "tr",
-            *[
-                _cell(value, f"{_NUMBER};white-space:nowrap" if place in numbers else _WHOLE)
-                for place, value in enumerate(row)
-            ],
-        )
-        for row in rows
-    ]
-    made = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *body), style="border-collapse:collapse")
+    looks = [_NUMBER if place in numbers else _WHOLE for place in range(len(headings))]
+    made = elements.table(
+        [show(heading) for heading in headings],
+        [[show("–" if value is None else value, limit=300) for value in row] for row in rows],
+        style="border-collapse:collapse",
+        head_styles=looks,
+        cell_styles=[f"{look};white-space:nowrap" if look == _NUMBER else look for look in looks],
+        scope="col",
+    )
     return tag("div", made, style=SCROLLED, tabindex="0")
-
-
-def _cell(value: object, style: str) -> Html:
-    return tag("td", show("–" if value is None else value, limit=300), style=style)
 
 
 def facts(parts: list[str]) -> Html:

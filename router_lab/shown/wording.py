@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from router_lab.counted import counted
-from router_lab.shown.escape import text_html
+from router_lab.shown.elements import LEFT, RIGHT, table
+from router_lab.shown.escape import Html, text_html
 
 _SURROGATES = range(0xD800, 0xE000)  # no font, no file and no terminal takes one alone
 _UNPRINTABLE = [
@@ -187,29 +188,18 @@ def number(value: float) -> str:
     return f"{value:.4g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.7f}"
 
 
-def html_table(frame: pd.DataFrame, caption: str = "", right: Collection[str] = ()) -> str:
+def html_table(frame: pd.DataFrame, caption: str = "", right: Collection[str] = ()) -> Html:
     """A plain, inline-styled table, every cell escaped. Numbers stand right, as do the columns `right`."""
-    cell = 'style="padding:2px 12px 2px 0;text-align:{}"'
     numeric = [pd.api.types.is_numeric_dtype(kind) or name in right for name, kind in frame.dtypes.items()]
-    aligned = [cell.format("right;white-space:nowrap" if one else "left") for one in numeric]
-    head = "".join(
-        f"<th {style}>{text_html(plain(name))}</th>"
-        for name, style in zip(frame.columns, aligned, strict=True)
-    )
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f"<td {style}>{text_html(_cell(value))}</td>" for value, style in zip(row, aligned, strict=True)
-        )
-        + "</tr>"
-        for row in frame.itertuples(index=False, name=None)
-    )
-    title = (
-        f'<caption style="text-align:left;font-weight:600">{text_html(caption)}</caption>' if caption else ""
-    )
-    return (
-        f'<table style="border-collapse:collapse;font-size:90%">{title}'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    aligned = [f"padding:2px 12px 2px 0;{f'{RIGHT};white-space:nowrap' if one else LEFT}" for one in numeric]
+    return table(
+        [text_html(plain(name)) for name in frame.columns],
+        [[text_html(_cell(value)) for value in row] for row in frame.itertuples(index=False, name=None)],
+        text_html(caption) if caption else None,
+        style="border-collapse:collapse;font-size:90%",
+        caption_style="text-align:left;font-weight:600",
+        head_styles=aligned,
+        cell_styles=aligned,
     )
 
 

@@ -20,8 +20,9 @@ from router_lab.analysis.reports.sections import (
     spend_section,
     truncation_section,
 )
-from router_lab.shown.escape import Html, text_html
-from router_lab.shown.markup import details, section
+from router_lab.shown.elements import document
+from router_lab.shown.escape import Html, tag, text_html
+from router_lab.shown.markup import details, paragraph, section
 from router_lab.shown.wording import plain
 
 if TYPE_CHECKING:
@@ -66,13 +67,13 @@ def page(report: Findings) -> str:
         section("Pictures", [_pictures(report.pictures)]),
     ]
     heading = text_html(plain(report.title))
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{heading}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_CSS}</style></head><body>'
-        f"<main><h1>{heading}</h1>"
-        f'<p class="note">Made {report.made_at:%Y-%m-%d %H:%M} UTC.</p>'
-        f"{''.join(looked_at_section(report.ledger, shown))}"
-        f"{''.join(sections)}</main></body></html>\n"
+    return document(
+        heading,
+        _CSS,
+        tag("h1", heading),
+        Html(paragraph(f"Made {report.made_at:%Y-%m-%d %H:%M} UTC.", "note")),
+        *map(Html, looked_at_section(report.ledger, shown)),
+        *map(Html, sections),
     )
 
 

@@ -33,7 +33,7 @@ from router_lab.ledger.verify.journal_checks import (
     orphans,
     read_state,
 )
-from router_lab.shown.escape import show
+from router_lab.shown.escape import show, tag
 
 if TYPE_CHECKING:
     from router_lab.ledger.core import Core
@@ -87,7 +87,7 @@ class VerificationReport:
         return "\n".join([*lines, *(f"  note     {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
-        return f"<pre>{show(self, limit=100_000)}</pre>"
+        return tag("pre", show(self, limit=100_000))
 
 
 def verify(core: Core) -> VerificationReport:
