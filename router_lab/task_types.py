@@ -18,7 +18,7 @@ def is_complete(task_type: str) -> bool:
 
 
 def family(task_type: str) -> str:
-    """The first level."""
+    """The first level of a task type: `family("a::b::c")` is "a"."""
     return task_type.split(SEPARATOR, 1)[0]
 
 

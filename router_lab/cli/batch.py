@@ -26,7 +26,7 @@ EXAMPLES = """\
 
 
 def add_to(commands: Commands) -> None:
-    """Add the subcommand."""
+    """Add `router-lab batch status` and its options to `commands`."""
     command = add_command(commands, "batch", "batches that replays handed in", EXAMPLES)
     actions = command.add_subparsers(title="actions", metavar="ACTION", required=True)
     status = add_command(actions, "status", "look at them, and fetch what has come back", EXAMPLES)

@@ -23,7 +23,7 @@ _MARKS = {True: "ok", False: "MEND", None: "?"}
 
 
 def add_to(commands: Commands) -> None:
-    """Add the subcommand."""
+    """Add `router-lab check` and its options to `commands`."""
     command = add_command(
         commands, "check", "whether keys, servers, models and prices of a configuration are there", EXAMPLES
     )

@@ -33,7 +33,7 @@ _FORMATS = (".parquet", ".csv")
 
 
 def add_to(commands: Commands) -> None:
-    """Add the subcommand."""
+    """Add `router-lab compare` and its options to `commands`."""
     command = add_command(
         commands, "compare", "compare stored answers again, calling no model but a judge's", EXAMPLES
     )

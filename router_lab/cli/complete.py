@@ -23,7 +23,7 @@ EXAMPLES = """\
 
 
 def add_to(commands: Commands) -> None:
-    """Add the subcommand."""
+    """Add `router-lab complete` and its options to `commands`."""
     command = add_command(commands, "complete", "send one prompt through the router", EXAMPLES)
     command.add_argument("prompt", help="the prompt; - reads it from standard input")
     command.add_argument("--task-type", required=True, help="decides the route, such as summarize::short")

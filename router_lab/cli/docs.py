@@ -17,7 +17,7 @@ EXAMPLES = """\
 
 
 def add_to(commands: Commands) -> None:
-    """Add the subcommand."""
+    """Add `router-lab docs` and its options to `commands`."""
     command = add_command(commands, "docs", "build the reference from the code, and open it", EXAMPLES)
     command.add_argument(
         "--out", type=Path, default=Path("out/docs"), metavar="FOLDER", help="default: out/docs"

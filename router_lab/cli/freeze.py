@@ -29,7 +29,7 @@ EXAMPLES = """\
 
 
 def add_to(commands: Commands) -> None:
-    """Add the subcommand."""
+    """Add `router-lab freeze` and its options to `commands`."""
     command = add_command(
         commands, "freeze", "keep a model's answers in a file, to judge others by when it is gone", EXAMPLES
     )

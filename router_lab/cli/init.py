@@ -18,7 +18,7 @@ EXAMPLES = """\
 
 
 def add_to(commands: Commands) -> None:
-    """Add the subcommand."""
+    """Add `router-lab init` and its options to `commands`."""
     command = add_command(commands, "init", "write a configuration to begin with", EXAMPLES)
     command.add_argument("file", nargs="?", type=Path, default=Path("config/router.yaml"), metavar="FILE")
     command.set_defaults(run=run)

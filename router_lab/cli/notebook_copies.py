@@ -20,7 +20,7 @@ EXAMPLES = """\
 
 
 def add_to(commands: Commands) -> None:
-    """Add the subcommand and its action."""
+    """Add `router-lab notebooks copy` and its options to `commands`."""
     command = add_command(commands, "notebooks", "copy the notebooks and what they need", EXAMPLES)
     actions = command.add_subparsers(title="actions", metavar="ACTION", required=True)
     text = "put notebooks, configurations and the sample workload into a folder"

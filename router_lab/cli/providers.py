@@ -15,7 +15,7 @@ _HEAD = ("provider", "wire", "streaming", "tools", "schema", "usage", "cache", "
 
 
 def add_to(commands: Commands) -> None:
-    """Add the subcommand."""
+    """Add `router-lab providers` and its options to `commands`."""
     command = add_command(commands, "providers", "what `provider:` may name, and what each can do", EXAMPLES)
     command.set_defaults(run=run)
 

@@ -18,7 +18,7 @@ _FIGURES = (".png", ".svg", ".pdf")
 
 
 def add_to(commands: Commands) -> None:
-    """Add the subcommand."""
+    """Add `router-lab race` and its options to `commands`."""
     command = add_command(
         commands, "race", "judge all candidates together, and name the cheapest within the margin", EXAMPLES
     )

@@ -40,7 +40,7 @@ EXAMPLES = """\
 
 
 def add_to(commands: Commands) -> None:
-    """Add the subcommand."""
+    """Add `router-lab replay` and its options to `commands`."""
     command = add_command(
         commands, "replay", "ask candidates what a log or a ledger holds, and compare, paying once", EXAMPLES
     )

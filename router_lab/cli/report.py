@@ -19,7 +19,7 @@ EXAMPLES = """\
 
 
 def add_to(commands: Commands) -> None:
-    """Add the subcommand."""
+    """Add `router-lab report` and its options to `commands`."""
     command = add_command(
         commands, "report", "write verdicts, savings, risks and spending to one file", EXAMPLES
     )

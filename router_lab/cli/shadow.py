@@ -24,7 +24,7 @@ MOST_INPUTS = 10_000
 
 
 def add_to(commands: Commands) -> None:
-    """Add the subcommand and its action."""
+    """Add `router-lab shadow monitor` and its options to `commands`."""
     command = add_command(commands, "shadow", "watch the comparison and end it when it is decided", EXAMPLES)
     actions = command.add_subparsers(title="actions", metavar="ACTION", required=True)
     monitor = add_command(

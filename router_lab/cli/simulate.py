@@ -24,7 +24,7 @@ EXAMPLES = """\
 
 
 def add_to(commands: Commands) -> None:
-    """Add the subcommand."""
+    """Add `router-lab sim` and its options to `commands`."""
     command = add_command(commands, "sim", "serve simulated Ollama, Anthropic and OpenAI APIs", EXAMPLES)
     command.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
     command.add_argument("--port", type=int, default=8080, help="0 takes any free port (default: 8080)")

@@ -22,7 +22,7 @@ EXAMPLES = """\
 
 
 def add_to(commands: Commands) -> None:
-    """Add the subcommand."""
+    """Add `router-lab spend` and its options to `commands`."""
     command = add_command(commands, "spend", "what is spent, held and left, and on what", EXAMPLES)
     add_ledger_option(command)
     command.add_argument(

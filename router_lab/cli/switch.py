@@ -41,7 +41,7 @@ def add_to(commands: Commands) -> None:
 
 
 def run_on(arguments: argparse.Namespace) -> int:
-    """Flip on."""
+    """Let shadows run under `--prefix`, until its minutes, pairs or US dollars are used up where given."""
     with existing_ledger(arguments.ledger) as ledger:
         ledger.switch.on(
             arguments.reason,
@@ -56,7 +56,7 @@ def run_on(arguments: argparse.Namespace) -> int:
 
 
 def run_off(arguments: argparse.Namespace) -> int:
-    """Flip off."""
+    """Let no process start another shadow under `--prefix`; shadows under way end by themselves."""
     with existing_ledger(arguments.ledger) as ledger:
         ledger.switch.off(arguments.reason, prefix=arguments.prefix, author=arguments.author)
         print(f"{Path(arguments.ledger).resolve()}: {ledger.switch}")
@@ -64,7 +64,7 @@ def run_off(arguments: argparse.Namespace) -> int:
 
 
 def run_status(arguments: argparse.Namespace) -> int:
-    """Print the state."""
+    """Print where the ledger is and whether shadows run, by prefix; nothing is changed."""
     with existing_ledger(arguments.ledger) as ledger:
         print(f"{Path(arguments.ledger).resolve()}: {ledger.switch}")
     return 0

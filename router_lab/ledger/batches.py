@@ -32,7 +32,7 @@ _SHOWN = """SELECT b.batch_id, b.stage, b.alias, b.candidate, b.model, b.provide
 
 
 class LedgerBatches:
-    """See `router.ports.Batches`."""
+    """The batches of one ledger's journal: what the router is given as `router.ports.Batches`."""
 
     def __init__(self, core: Core, accounts: LedgerAccounts) -> None:
         self._core = core

@@ -36,7 +36,7 @@ class TableStatus:
 
     @property
     def rows(self) -> int:
-        """All of them."""
+        """Rows in files and in the journal together."""
         return self.sealed_rows + self.unsealed_rows
 
 

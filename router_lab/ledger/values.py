@@ -249,7 +249,7 @@ def nano_up(usd: float) -> int:
 
 
 def usd(nanos: int) -> float:
-    """US dollars."""
+    """An amount of nano-dollars in US dollars."""
     return nanos / NANO
 
 

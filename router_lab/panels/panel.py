@@ -82,7 +82,7 @@ class Panel(widgets.VBox, Generic[Data]):  # type: ignore[misc] # ipywidgets has
         self._following = asyncio.get_running_loop().create_task(self._follow(every_s))
 
     def stop(self) -> None:
-        """Stop following."""
+        """Stop following the ledger; what is shown stays. Does nothing where it does not follow."""
         if self._following is not None:
             self._following.cancel()
             self._following = None

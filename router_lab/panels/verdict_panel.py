@@ -63,7 +63,7 @@ class VerdictPanel(SheetPanel):
 
     @property
     def verdict(self) -> Verdict:
-        """The answers shown."""
+        """The answers shown, read anew where the selection has changed."""
         self.selection()
         assert self._verdict is not None  # noqa: S101 - read just now
         return self._verdict

@@ -277,7 +277,7 @@ class _CandidateBatches:
     _prepared: BatchDraft | None = None
 
     async def add(self, job: Job) -> None:
-        """Take one more."""
+        """Take one more job, and write those gathered down where they are enough."""
         self._jobs.append(job)
         if len(self._jobs) >= _JOBS_AT_ONCE:
             await self._write()

@@ -63,12 +63,12 @@ class TaskOutcome:
     scored: int = 0
 
     def text(self) -> str:
-        """As JSON."""
+        """The outcome as a JSON object, for `read`."""
         return json.dumps(asdict(self))
 
     @classmethod
     def read(cls, text: str) -> TaskOutcome:
-        """What `text()` wrote."""
+        """The outcome that `text()` wrote. Raises `ValueError` for what is no JSON."""
         known = json.loads(text)
         return cls(**known | {"problems": tuple(RowProblem(**one) for one in known["problems"])})
 

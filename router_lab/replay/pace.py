@@ -76,7 +76,7 @@ class Pace:
         self._wake()
 
     def answered(self) -> None:
-        """The server answered."""
+        """The server answered: leave, and let more be under way, up to the most."""
         self._failures_in_a_row, self._patience = 0, 1.0
         self._limit = min(self._most, self._limit + (1.0 if self._is_starting else 1.0 / self._limit))
         self.leave()

@@ -39,7 +39,7 @@ class RunCounts:
 
     @property
     def rows(self) -> int:
-        """All pairs."""
+        """Pairs of all candidates, answered or failed."""
         return sum(one.answered + one.failed for one in self.candidates.values())
 
 

@@ -132,7 +132,7 @@ class Clock:
         return datetime.now(UTC)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait at least that long, and let other tasks of the loop run."""
         await asyncio.sleep(seconds)
 
 

@@ -68,7 +68,7 @@ class ArrivingText:
         return body[: len(body) - begun]
 
     def rest(self) -> bytes:
-        """What waited in vain."""
+        """The bytes kept back at the end: they began like a secret and were none."""
         return self._kept
 
 
@@ -278,6 +278,6 @@ class ArrivingPieces:
         return text[: len(text) - begun]
 
     def rest(self) -> str:
-        """What waited in vain."""
+        """The text kept back at the end, given once: it began like a secret and was none."""
         kept, self._kept = self._kept, ""
         return kept

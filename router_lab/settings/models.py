@@ -494,7 +494,7 @@ class LedgerSettings(Section):
 
 
 class Settings(Section):
-    """The whole file."""
+    """All that the YAML says, and the defaults of what it leaves out."""
 
     models: dict[str, ModelSettings] = Field(min_length=1)
     """Models by alias."""

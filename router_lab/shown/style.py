@@ -57,7 +57,7 @@ def page(*children: Html) -> Html:
 
 
 def title(text: str) -> Html:
-    """A panel's heading."""
+    """The heading of a panel, escaped."""
     return tag("div", show(text), style="font-weight:600;font-size:14px;margin:2px 0 6px 0")
 
 

@@ -65,7 +65,7 @@ class Log:
                 self._served[seq] = replace(self._served[seq], completed=True)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget every request, those still being answered too."""
         with self._lock:
             self._served.clear()
 

@@ -121,7 +121,7 @@ class ServedBatches:
         self._passed += pass_s
 
     def make(self, identity: str, provider: Provider, items: list[ServedItem], facts: Any = None) -> SimBatch:
-        """A new batch."""
+        """Open a batch now, which goes by the next plan, or by the default where none is left."""
         plan = self._plans.popleft() if self._plans else self._default
         batch = SimBatch(identity, provider, self.now(), plan, items, dict(facts or {}))
         self._made.append(batch)
@@ -142,7 +142,7 @@ class ServedBatches:
             batch.cancelled = self.now()
 
     def remove(self, batch: SimBatch) -> None:
-        """Forget it."""
+        """Forget a batch. Raises `ValueError` for one that is not here."""
         self._made.remove(batch)
 
     def shown(self) -> list[dict[str, Any]]:

@@ -67,7 +67,7 @@ class Plot:
 
     @property
     def figure(self) -> Any:
-        """The matplotlib figure."""
+        """The matplotlib figure that `axes` belongs to."""
         return self.axes.figure
 
     def __repr__(self) -> str:

@@ -46,7 +46,7 @@ _CSS = (
 
 
 def page(report: Findings) -> str:
-    """The whole page."""
+    """The report as one self-contained HTML page."""
     shown = report.frames
     examples = examples_section(shown["examples"]) if "examples" in shown else []
     repriced = repriced_section(shown["repriced"]) if "repriced" in shown else []

@@ -63,7 +63,7 @@ class PredictionPoweredMean:
 
     @property
     def mean(self) -> float:
-        """The estimate."""
+        """The judge's mean plus what people correct of it, cut to [-1, 1]."""
         return min(max(self.predicted.mean + self.rectifier.mean, -1.0), 1.0)
 
     @property

@@ -28,7 +28,7 @@ EXAMPLES = """\
 
 
 def add_to(commands: Commands) -> None:
-    """Add the subcommand."""
+    """Add `router-lab demo` and its options to `commands`."""
     command = add_command(
         commands, "demo", "run a workload with shadows on, seal the ledger, execute the notebooks", EXAMPLES
     )

@@ -166,7 +166,7 @@ class FileLock:
             return False
 
     def close(self) -> None:
-        """Release and forget."""
+        """Release the lock and close its file; a thread that waits for it gives up."""
         if self._wait is not None:
             self._wait.give_up()
         self._close()
@@ -292,7 +292,7 @@ class Owner:
         return self._lock.is_on_disk()
 
     def renew(self) -> None:
-        """Show it again."""
+        """Lock a new file in place of one that a cleaner removed, under the same id."""
         gone = self._lock
         self._lock = _locked_file(gone.path)
         gone.close()

@@ -140,7 +140,7 @@ class RemoteFiles:
         staged.unlink()
 
     def clear_stages(self) -> None:
-        """In the outbox."""
+        """Delete what killed processes left half-written in the outbox. The caller holds the seal lock."""
         _clear(self._outbox, ".*.part")
 
     def remove_stage(self) -> None:
@@ -148,7 +148,7 @@ class RemoteFiles:
         self.clear_stages()
 
     def remove(self, name: str) -> None:
-        """Delete the object."""
+        """Delete the object `name` if it is there. Raises `LedgerError`."""
         try:
             self.filesystem.delete_file(self.location(name))
         except FileNotFoundError:
@@ -157,7 +157,7 @@ class RemoteFiles:
             raise self._problem(error, name) from error
 
     def names(self, table: str) -> list[str]:
-        """Sorted."""
+        """Every Parquet object of `table`, named below the ledger's place, sorted. Raises `LedgerError`."""
         _, base = self._connect()
         selector = fs.FileSelector(f"{base}/{table}", allow_not_found=True, recursive=True)
         found: list[Any] = []
@@ -171,7 +171,7 @@ class RemoteFiles:
         )
 
     def location(self, name: str) -> str:
-        """Bucket and key."""
+        """Bucket and key, as `filesystem` takes them."""
         return f"{self._connect()[1]}/{name}"
 
     @property

@@ -46,7 +46,7 @@ class BudgetCounters:
             self._counters.clear()
 
     def forget(self) -> None:
-        """Call after a rollback: what is in memory may never have been stored."""
+        """Call after a rollback: the counters in memory may never have been stored."""
         self._counters.clear()
         self._changed.clear()
 

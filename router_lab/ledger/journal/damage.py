@@ -35,7 +35,7 @@ class DamagedRow:
 
 
 def damaged_rows(journal: sqlite3.Connection, source: Source) -> Iterator[DamagedRow]:
-    """Those of `source`."""
+    """The rows of `source` that cannot be read as the schema of their table, each with the reason."""
     for stretch in stretches(journal, source, most_rows=_AT_ONCE):
         try:
             as_arrow(stretch)

@@ -26,7 +26,7 @@ class SealedFile:
 
 
 def add_to_manifest(journal: sqlite3.Connection, files: Sequence[SealedFile]) -> None:
-    """Enter `files`."""
+    """Enter `files`, in place of earlier entries of the same path."""
     journal.executemany(
         "INSERT OR REPLACE INTO files (path, name, date, rows, bytes, sha256, schema) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -186,7 +186,7 @@ def newest_epoch(journal: sqlite3.Connection) -> int:
 
 
 def next_epoch(journal: sqlite3.Connection) -> int:
-    """Begin an epoch."""
+    """Begin the epoch after the newest, and return its number."""
     epoch = newest_epoch(journal) + 1
     journal.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (str(epoch),))
     return epoch

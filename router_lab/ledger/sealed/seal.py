@@ -64,7 +64,7 @@ class SealBatch:
 
     @property
     def source(self) -> Source:
-        """The settled ones."""
+        """The journal's table that its rows were moved to."""
         return Source(self.table, _aside(self.table, self.id))
 
     def file_name(self, ledger_id: str) -> str:
@@ -130,7 +130,7 @@ class Sealer:
 
 
 def batches(journal: sqlite3.Connection) -> list[SealBatch]:
-    """Batches under way."""
+    """The batches that a seal has begun and not finished, oldest first."""
     rows = journal.execute("SELECT id, name FROM batches ORDER BY id").fetchall()
     return [SealBatch(number, TABLES[name]) for number, name in rows]
 

@@ -226,7 +226,7 @@ class Attempts:
         return settled
 
     def now(self) -> datetime:
-        """Wall-clock time, UTC."""
+        """The clock's time of day, with UTC for its zone."""
         return self._clock.now()
 
     def timeout_s(self, job: Job, plan: AttemptPlan) -> float:

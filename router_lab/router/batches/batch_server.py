@@ -42,7 +42,7 @@ class BatchServer:
 
     @property
     def api(self) -> BatchApi:
-        """Its API."""
+        """The batch API of the target's wire format."""
         return BATCHES[self.target.settings.wire]
 
     async def upload(self, mark: str, lines: Sequence[bytes]) -> bytes:

@@ -54,7 +54,7 @@ class PickledResult:
         return pickle.loads, (self._pickled,)
 
     def open(self) -> Any:
-        """The result."""
+        """Unpickle the result, a new object each time."""
         return pickle.loads(self._pickled)  # noqa: S301 - pickled by `serve`
 
 
@@ -183,7 +183,7 @@ class _Process:
         self._popen.wait()
 
     def forget(self) -> None:
-        """Close the pipes."""
+        """Close the pipes; a forked child forgets the process too, which its parent waits for."""
         for pipe in (self._stdin, self._stdout):
             with suppress(OSError):
                 pipe.close()

@@ -76,7 +76,7 @@ class ItemResult:
 
 
 class AnthropicBatches:
-    """`/v1/messages/batches`."""
+    """Batches of `/v1/messages/batches`: items go with the batch, which bears no mark of ours."""
 
     most_items = 100_000
     bears_mark = False
@@ -95,19 +95,19 @@ class AnthropicBatches:
         return BatchAsk("POST", self._path, b'{"requests":[' + b",".join(lines) + b"]}")
 
     def look(self, identity: str) -> BatchAsk:
-        """What asks for its state."""
+        """What asks for the state of a message batch."""
         return BatchAsk("GET", f"{self._path}/{identity}")
 
     def state(self, body: bytes) -> BatchState:
-        """The state in an answer to `create` or `look`, a `message_batch`."""
+        """The state in an answer to `create` or `look`, a `message_batch`. Raises `ResponseParseError`."""
         return self._state(_object(body))
 
     def listing(self, after: str | None) -> BatchAsk:
-        """What asks for batches, the newest first, from behind `after` on."""
+        """What asks for up to 100 message batches, the newest first, from behind the id `after` on."""
         return BatchAsk("GET", f"{self._path}?limit=100" + (f"&after_id={after}" if after else ""))
 
     def listed(self, body: bytes) -> tuple[list[BatchState], str | None]:
-        """A page of batches, and behind which the next one begins; None after the last."""
+        """Message batches in an answer to `listing`, and the next `after`; None after the last."""
         return _page(body, self._state)
 
     def result(self, line: bytes) -> ItemResult:
@@ -141,18 +141,18 @@ class AnthropicBatches:
 
 
 class OpenAIBatches:
-    """`/v1/files` and `/v1/batches`."""
+    """Batches of `/v1/batches`: items go in a file of `/v1/files`; `metadata` bears our mark."""
 
     most_items = 50_000
     bears_mark = True
 
     def line(self, custom_id: str, body: bytes) -> bytes:
-        """A line of the input file."""
+        """An item, as a line of the input file. `body` is that of a call."""
         head = json.dumps({"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions"})
         return head[:-1].encode() + b', "body": ' + body + b"}"
 
     def upload(self, mark: str, lines: Sequence[bytes]) -> BatchAsk:
-        """The input file."""
+        """What has to be handed in first: the input file, named by `mark`."""
         edge = f"--{_BOUNDARY}\r\nContent-Disposition: form-data; name="
         head = f'{edge}"purpose"\r\n\r\nbatch\r\n{edge}"file"; filename="{mark}.jsonl"\r\n'
         head += "Content-Type: application/jsonl\r\n\r\n"
@@ -160,7 +160,7 @@ class OpenAIBatches:
         return BatchAsk("POST", "/files", body, f"multipart/form-data; boundary={_BOUNDARY}")
 
     def create(self, mark: str, lines: Sequence[bytes], uploaded: bytes) -> BatchAsk:
-        """The POST that names the file, and is marked as ours."""
+        """The POST that names the file in `uploaded`, and is marked as ours. Raises `ResponseParseError`."""
         asked = {
             "input_file_id": _identity(_object(uploaded)),
             "endpoint": "/v1/chat/completions",
@@ -170,19 +170,19 @@ class OpenAIBatches:
         return BatchAsk("POST", "/batches", wire.encode(asked))
 
     def look(self, identity: str) -> BatchAsk:
-        """The batch's object."""
+        """What asks for the state of the batch `identity`."""
         return BatchAsk("GET", f"/batches/{identity}")
 
     def state(self, body: bytes) -> BatchState:
-        """A `batch`."""
+        """The state in an answer to `create` or `look`, a `batch`. Raises `ResponseParseError`."""
         return self._state(_object(body))
 
     def listing(self, after: str | None) -> BatchAsk:
-        """A page."""
+        """What asks for up to 100 batches, the newest first, from behind the id `after` on."""
         return BatchAsk("GET", "/batches?limit=100" + (f"&after={after}" if after else ""))
 
     def listed(self, body: bytes) -> tuple[list[BatchState], str | None]:
-        """A page."""
+        """Batches in an answer to `listing`, and the next `after`; None after the last."""
         return _page(body, self._state)
 
     def result(self, line: bytes) -> ItemResult:

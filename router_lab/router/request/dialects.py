@@ -52,7 +52,7 @@ class Memory:
         self.refused: dict[tuple[_Key, str], set[Any]] = {}
 
     def forget(self) -> None:
-        """Know nothing again."""
+        """Forget what servers were found to take and to refuse, for tests that start anew."""
         with self.lock:
             self.learnt.clear()
             self.refused.clear()

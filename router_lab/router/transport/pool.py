@@ -105,7 +105,7 @@ class Pools(httpx.AsyncBaseTransport):
         return response
 
     async def aclose(self) -> None:
-        """Close every connection."""
+        """Close the connections of every host and proxy."""
         for pool in self._pools.values():
             await pool.aclose()
 

@@ -338,7 +338,7 @@ def _block_text(block: Mapping[str, Any]) -> str:
 
 
 def tool_offer(tool: Mapping[str, Any]) -> ToolOffer:
-    """One tool."""
+    """A tool of `tools` as the simulated mind knows it. Raises `ErrorAnswer` without an `input_schema`."""
     schema = tool.get("input_schema")
     if not isinstance(schema, Mapping):
         raise invalid("tools.0.custom.input_schema: Field required")

@@ -18,7 +18,7 @@ def now() -> str:
 
 
 def tags(state: ServerState) -> dict[str, Any]:
-    """`GET /api/tags`."""
+    """`GET /api/tags`: every Ollama model of the server, as if modified just now."""
     return {"models": [{**_described(model), "modified_at": now()} for model in state.of("ollama")]}
 
 

@@ -106,7 +106,7 @@ class _Rendering:
         )
 
     def tokens(self, turns: Sequence[Turn]) -> list[int]:
-        """The rendered turns."""
+        """The turns as the model's template renders them, up to where its answer begins."""
         encode = self._tokens.encode
         rendered = [_SPECIAL] * self._bos + encode(self._head)
         for turn in turns:

@@ -347,7 +347,7 @@ def message_turn(message: Mapping[str, Any]) -> Turn:
 
 
 def tool_offer(tool: Mapping[str, Any]) -> ToolOffer:
-    """One tool."""
+    """A tool of `tools` as the simulated mind knows it. Raises `ErrorAnswer` without a named function."""
     function = tool.get("function")
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise invalid("Missing required parameter: 'tools[0].function.name'.")

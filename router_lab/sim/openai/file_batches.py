@@ -61,7 +61,7 @@ class OpenAIBatchApi:
         return any(path == root or path.startswith(f"{root}/") for root in (_FILES, _BATCHES))
 
     def reset(self) -> None:
-        """Forget every file."""
+        """Forget every file that was uploaded or written; `ServedBatches` forgets the batches."""
         self._files.clear()
 
     def handle(self, request: HttpRequest) -> Exchange:
