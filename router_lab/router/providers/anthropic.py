@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from typing_extensions import override
+
 from router_lab.errors import ContextOverflowError, ProviderError, UnsupportedError
 from router_lab.parameters import Parameters
 from router_lab.records import Image, Message, Reply, Tool, Usage
@@ -30,6 +32,7 @@ from router_lab.router.providers.message_parts import (
     thought_of,
     was_cut,
 )
+from router_lab.router.providers.provider import Provider
 from router_lab.router.providers.streams import (
     Event,
     EventDecoder,
@@ -47,11 +50,12 @@ _EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _LEAST_BUDGET = 1024
 
 
-class Anthropic:
+class Anthropic(Provider):
     """The Messages API as a `Provider`."""
 
     name = "anthropic"
 
+    @override
     def request(self, call: ModelCall) -> WireRequest:
         """Build the POST. Raises `UnsupportedError` for images, schemas, parameters the API does not take."""
         body: dict[str, Any] = {
@@ -75,8 +79,8 @@ class Anthropic:
         body |= _sampling(call.parameters) | _thinking(call)
         return posted(call, "/v1/messages", VERSION_HEADER, body)
 
+    @override
     def usage(self, body: bytes) -> Usage | None:
-        """The usage in a 2xx body, cut or garbled though it may be."""
         try:
             data = decode_body(body)
         except ValueError:
@@ -85,8 +89,8 @@ class Anthropic:
             return usage_of_events(self.decoder(), events)
         return _usage(wire.salvage(body) if data is None else data)
 
+    @override
     def reply(self, body: bytes, status: int = 200) -> Reply:
-        """Read a 2xx body. Raises `ProviderError` for a failure, `ResponseParseError`."""
         data = decode_answer(self.name, self.decoder(), body, status)
         if isinstance(data, Reply):
             return data
@@ -96,6 +100,7 @@ class Anthropic:
             raise no_answer(self.name, data, "a list `content`", status)
         return _reply(data, _blocks(data["content"]), _usage(data))
 
+    @override
     def error(
         self,
         status: int,
@@ -105,11 +110,10 @@ class Anthropic:
         now: datetime | None = None,
         url: str = "",
     ) -> ProviderError | ContextOverflowError:
-        """Read a non-2xx answer into an exception."""
         return response_error(self.name, status, headers, body, now, url)
 
+    @override
     def decoder(self) -> EventDecoder:
-        """A fresh decoder of server-sent events."""
         return AnthropicDecoder(self.reply, self.usage)
 
 

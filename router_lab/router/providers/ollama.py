@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from typing_extensions import override
+
 from router_lab.errors import ContextOverflowError, ProviderError, ResponseParseError, UnsupportedError
 from router_lab.parameters import Parameters
 from router_lab.records import Message, Reply, ToolCall, Usage
@@ -30,6 +32,7 @@ from router_lab.router.providers.message_parts import (
     thinking_of,
     was_cut,
 )
+from router_lab.router.providers.provider import Provider
 from router_lab.router.providers.streams import (
     Decoder,
     as_events,
@@ -46,11 +49,12 @@ from router_lab.router.providers.wire import Chunk, ModelCall, WireRequest, post
 _LEVELS = ("low", "medium", "high", "max")
 
 
-class Ollama:
+class Ollama(Provider):
     """`/api/chat` as a `Provider`."""
 
     name = "ollama"
 
+    @override
     def request(self, call: ModelCall) -> WireRequest:
         """Build the POST. Raises `UnsupportedError` for images in an assistant's message."""
         system = [{"role": "system", "content": call.system}] if call.system else []
@@ -90,8 +94,8 @@ class Ollama:
             ]
         return posted(call, "/api/chat", {}, body)
 
+    @override
     def usage(self, body: bytes) -> Usage | None:
-        """The usage in a 2xx body, cut or garbled though it may be."""
         try:
             data = decode_body(body)
         except ValueError:
@@ -102,6 +106,7 @@ class Ollama:
             data = wire.salvage(body) if data is None else {}
         return _usage(data)
 
+    @override
     def reply(self, body: bytes, status: int = 200) -> Reply:
         """Read a 2xx body. Raises `ProviderError` for a failure, `ResponseParseError` for half an answer."""
         try:
@@ -126,6 +131,7 @@ class Ollama:
         calls = read_calls(message_calls(message), text)
         return _reply(data, text, thinking_of(message), calls)
 
+    @override
     def error(
         self,
         status: int,
@@ -135,9 +141,9 @@ class Ollama:
         now: datetime | None = None,
         url: str = "",
     ) -> ProviderError | ContextOverflowError:
-        """Read a non-2xx answer into an exception."""
         return response_error(self.name, status, headers, body, now, url)
 
+    @override
     def decoder(self) -> Decoder:
         """A fresh decoder of NDJSON."""
         return OllamaDecoder(self.reply, self.usage)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from typing_extensions import override
+
 from router_lab.errors import ContextOverflowError, ProviderError, UnsupportedError
 from router_lab.presets import Dialect
 from router_lab.records import Image, Message, Reply, Usage
@@ -33,6 +35,7 @@ from router_lab.router.providers.message_parts import (
     thinking_of,
     was_cut,
 )
+from router_lab.router.providers.provider import Provider
 from router_lab.router.providers.streams import (
     Event,
     EventDecoder,
@@ -45,11 +48,12 @@ from router_lab.router.providers.usage import is_complete, read_usage, stated_co
 from router_lab.router.providers.wire import Chunk, ModelCall, WireRequest, not_taken, posted, sampling
 
 
-class OpenAI:
+class OpenAI(Provider):
     """Chat completions as a `Provider`."""
 
     name = "openai"
 
+    @override
     def request(self, call: ModelCall) -> WireRequest:
         """Build the POST. Raises `UnsupportedError` for images outside of user messages, and parameters."""
         body: dict[str, Any] = {
@@ -82,8 +86,8 @@ class OpenAI:
                 body["stream_options"] = {"include_usage": True}
         return posted(call, "/chat/completions", {}, {**body, **_parameters(call)})
 
+    @override
     def usage(self, body: bytes) -> Usage | None:
-        """The usage in a 2xx body, cut or garbled though it may be."""
         try:
             data = decode_body(body)
         except ValueError:
@@ -92,8 +96,8 @@ class OpenAI:
             return usage_of_events(self.decoder(), events)
         return _usage(wire.salvage(body) if data is None else data)
 
+    @override
     def reply(self, body: bytes, status: int = 200) -> Reply:
-        """Read a 2xx body. Raises `ProviderError` for a failure, `ResponseParseError`."""
         data = decode_answer(self.name, self.decoder(), body, status)
         if isinstance(data, Reply):
             return data
@@ -116,6 +120,7 @@ class OpenAI:
             usage=_usage(data),
         )
 
+    @override
     def error(
         self,
         status: int,
@@ -125,11 +130,10 @@ class OpenAI:
         now: datetime | None = None,
         url: str = "",
     ) -> ProviderError | ContextOverflowError:
-        """Read a non-2xx answer into an exception."""
         return response_error(self.name, status, headers, body, now, url)
 
+    @override
     def decoder(self) -> EventDecoder:
-        """A fresh decoder of server-sent events."""
         return OpenAIDecoder(self.reply, self.usage)
 
 
