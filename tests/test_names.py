@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import router_lab
@@ -51,6 +51,30 @@ def test_every_folder_says_where_to_begin():
         words = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
         for name in re.findall(r"[Bb]egin (?:reading in|with)\s+`(\w+)(?:\.py)?`", words):
             assert (path.parent / f"{name}.py").exists(), f"{path}: {name}"
+
+
+def test_a_docstring_says_more_than_its_name():
+    """An override has that of its base; any other of fewer than four words says nothing, nor a copy."""
+    said: dict[tuple[Path, str], list[str]] = defaultdict(list)
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for name, node in _documented(ast.parse(path.read_text(encoding="utf-8")).body):
+            said[path.parent, ast.get_docstring(node) or ""].append(f"{path.relative_to(PACKAGE)}: {name}")
+    assert {words: places for (_, words), places in said.items() if len(words.split()) < 4} == {}
+    assert {words: places for (_, words), places in said.items() if len(places) > 1} == {}
+
+
+def _documented(
+    body: Sequence[ast.stmt], outer: str = ""
+) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]]:
+    """The functions, classes and methods with a docstring of their own."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            name = f"{outer}{node.name}"
+            is_override = any(ast.unparse(one).endswith("override") for one in node.decorator_list)
+            if ast.get_docstring(node) is not None and not is_override:
+                yield name, node
+            if isinstance(node, ast.ClassDef):
+                yield from _documented(node.body, f"{name}.")
 
 
 def test_pyarrow_has_one_door():
