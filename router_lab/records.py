@@ -574,7 +574,8 @@ class Watch:
     """The plan of a watch of one task type, fixed when it begins, or its verdict. A row of `watches`.
 
     Rows with one `watch_id` are one watch: the first is the plan, one with an `outcome` the verdict, which
-    stays whatever pairs come later. Of what is compared, null is not known.
+    stays whatever pairs come later; the others are looks that found newer pairs, the first 40. Of what is
+    compared, null is not known.
     """
 
     watch_id: str
@@ -626,7 +627,7 @@ class Watch:
     reason: str | None = None
     """Why, in words, the verdict is so; null in the row of the plan."""
     pairs: int | None = None
-    """Pairs of answers: those it rests on; null in the row of the plan."""
+    """Pairs of answers: those it rests on, or those looked at; null in the row of the plan."""
     decided_after: int | None = None
     """Distinct inputs after which the verdict fell; null in the row of the plan."""
     mean: float | None = None
@@ -644,8 +645,8 @@ class Watch:
     shadow_prompt: str | None = None
     """Which prompt of its own a replay's candidate was asked with, its number in hex; null: not known."""
     inputs: int | None = None
-    """Distinct inputs: those it rests on; null in the row of the plan, and in older rows, where
-    `pairs` has them."""
+    """Distinct inputs: those it rests on, or those looked at; null in the row of the plan, and in older
+    rows, where `pairs` has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ from router_lab.analysis.evidence.quality import (
     markable_pairs,
 )
 from router_lab.analysis.evidence.row_selection import rows_where
-from router_lab.analysis.exit.watches import WatchRecord, newest_watches
+from router_lab.analysis.exit.watches import MOST_LOOKS, WatchRecord, newest_watches
 from router_lab.analysis.ledger_tables import history, opened, tables_if_any, watch_history
 from router_lab.analysis.outlook import more_pairs, more_pairs_between, scores_to_settle
 from router_lab.analysis.statistics.ab_power import POWER, detectable
@@ -112,7 +112,7 @@ class AbResult:
     `shrunk_difference` is the difference drawn towards those of the other types by its noise (see
     `shrinkage`): the better guess where many types have few pairs, for reading only; no verdict uses it.
     `looks` is how often the ledger knows that these pairs were looked at, this time included, with more pairs
-    each time (NaN without a ledger): from the second look on the stated error is too low.
+    each time, of each watch up to 40 (NaN without a ledger): from the second on the stated error is too low.
     `interval` says what `low` and `high` are: each type's own, not corrected for their number. The `p_`
     columns are Holm-adjusted. `total_cost_ratio` is all that the shadow's answers cost, and the primary's
     where the shadow gave nothing, over all that the primary's cost; `latency_difference_s` the mean number of
@@ -222,8 +222,8 @@ def _history(pairs: Any, watches: pd.DataFrame | None) -> pd.DataFrame | None:
 
 
 def _looks(record: Mapping[str, Any], watches: pd.DataFrame | None) -> float:
-    """How often these pairs were looked at: now, and whenever a plan or a verdict on them was recorded that
-    newer pairs followed. NaN where there is no ledger.
+    """How often these pairs were looked at: now, and whenever a plan, verdict or look was recorded that newer
+    pairs followed. NaN where there is no ledger.
     """
     if watches is None or "first_at" not in record:
         return float("nan")
@@ -240,8 +240,9 @@ def _of_looks(record: Mapping[str, Any], alpha: float) -> list[str]:
     if not looks > 1:
         return []
     rate = percent(error_rate(int(looks))) if abs(level - LEVEL) < _ROUNDING else "more"
+    several, rate = (f"more than {MOST_LOOKS}", f"over {rate}") if looks > MOST_LOOKS else (int(looks), rate)
     return [
-        f"the ledger knows of {int(looks)} looks at these pairs as they came: of comparisons at the margin "
+        f"the ledger knows of {several} looks at these pairs as they came: of comparisons at the margin "
         f"{rate} pass at one of so many, not the {percent(level)} of a single look; go by the monitor"
     ]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 from pair_frames import agreeing, pairs_frame
-from watched_pairs import apply, pairs, write
+from watched_pairs import LATER, NAME, START, apply, pairs, write
 
 from router_lab.analysis import ExitPlan, ab, monitor
 from router_lab.errors import ConfigError
@@ -70,6 +72,20 @@ def test_looks_that_the_ledger_knows_of_are_counted_and_told(tmp_path):
     assert again.frame["looks"].tolist() == [2]
     assert "the ledger knows of 2 looks at these pairs as they came" in repr(again)
     assert "4.2% pass at one of so many, not the 2.5% of a single look" in repr(again)
+
+
+def test_each_look_of_one_watch_at_newer_pairs_counts(tmp_path):
+    """Also one that changes nothing; one at the same pairs does not."""
+    with Ledger(tmp_path) as ledger:
+        for look in range(5):
+            write(ledger, pairs(agreeing(0.95, 40), first=40 * look))
+            for later in (0, 1, 2):
+                apply(ledger, now=START + timedelta(minutes=40 * look + 39, seconds=1 + later))
+        said = ab(ledger)
+        assert len(ledger.watches()) == 5 and ledger.watches()["outcome"].isna().all()
+        assert monitor(ledger, now=LATER).decisions[NAME].inputs == 200
+    assert said.frame["looks"].tolist() == [5]
+    assert "knows of 5 looks" in repr(said) and "6.5% pass at one of so many" in repr(said)
 
 
 def test_looks_at_a_frame_are_not_known():

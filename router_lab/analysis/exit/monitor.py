@@ -103,7 +103,7 @@ class MonitorResult:
     `low` and `high` are the confidence sequence that the verdict goes by: each end tested at `alpha`
     (the task type's share), so at 1 - 2 `alpha`, and valid however often one looks, as `interval` says.
     `watches` are the plans they are judged by, of which `recorded` are in the ledger; `to_keep` are the
-    plans and verdicts which it lacks.
+    plans, verdicts and looks which it lacks.
     """
 
     decisions: Mapping[str, Decision] = field(repr=False)
@@ -386,7 +386,8 @@ def _look(
     if run.waits and not is_kept and decision.outcome in (Outcome.NON_INFERIOR, Outcome.SUPERIOR):
         reason = f"{decision.reason}, but the exit waits: {run.waits}"
         decision = replace(decision, outcome=Outcome.CONTINUE, reason=reason)
-    return _Look(run, watch, decision, is_recorded, rows_to_keep(recorded, watch, decision, run.pairs, now))
+    to_keep = rows_to_keep(recorded, watch, decision, run.pairs, run.newest, now)
+    return _Look(run, watch, decision, is_recorded, to_keep)
 
 
 def _begun(

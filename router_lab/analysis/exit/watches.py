@@ -1,5 +1,7 @@
 """The plan of a watch, fixed when it begins, and the verdict that stays: what the ledger keeps of both.
 
+It keeps the looks, too, that found newer pairs, the first `MOST_LOOKS` of a watch: `ab` is for one look.
+
 A watch is of what is compared (models, aliases, parameters, prompt, comparator) and of who scores it. When
 one of these changes, or somebody asks for another plan, a new one begins, which says why. Pairs of other
 task types, other sampling rates and pairs of the primary with itself change neither the plan nor a verdict.
@@ -44,6 +46,9 @@ _AS_GOOD: Final = (Outcome.NON_INFERIOR, Outcome.SUPERIOR)
 
 _ROUNDING: Final = 1e-9
 
+# So many rows of one watch are kept; the error of more looks is hardly larger (see `statistics.looks`).
+MOST_LOOKS: Final = 40
+
 # A plan is kept once there are so many distinct inputs that its basis is known.
 FEWEST_TO_PLAN: Final = 10
 
@@ -52,12 +57,15 @@ FEWEST_TO_PLAN: Final = 10
 class WatchRecord:
     """A watch in the ledger: its plan, and its verdict (None: not decided yet).
 
-    `earlier` are the plans, oldest first, of the watches before it since what is compared last changed.
+    `earlier` are the plans, oldest first, of the watches before it since what is compared last changed;
+    `looks` is at how many moments rows of it were kept, the last of them at `looked_at`.
     """
 
     plan: Watch
     verdict: Watch | None = None
     earlier: tuple[Watch, ...] = ()
+    looks: int = 1
+    looked_at: datetime | None = None
 
     def plans_of(self, since: datetime | None) -> list[Watch]:
         """The plans, oldest first, by which pairs after `since` (None: all) were looked at."""
@@ -91,13 +99,20 @@ def newest_watches(history: pd.DataFrame | None) -> dict[str, WatchRecord]:
     for row in ordered.to_dict("records"):
         one = _watch({str(name): value for name, value in row.items()})
         known = found.get(one.task_type)
-        if known is None or (one.watch_id != known.plan.watch_id and one.outcome is None):
+        if known is None or (one.watch_id != known.plan.watch_id and _is_plan(one)):
             found[one.task_type] = WatchRecord(
-                one, None if one.outcome is None else one, earlier=_plans_before(known, one)
+                one, None if one.outcome is None else one, _plans_before(known, one), looked_at=one.at
             )
-        elif one.watch_id == known.plan.watch_id and _may_follow(known.verdict, one):
-            found[one.task_type] = replace(known, verdict=one)
+        elif one.watch_id == known.plan.watch_id:
+            verdict = one if _may_follow(known.verdict, one) else known.verdict
+            looks = known.looks + (one.at != known.looked_at)
+            found[one.task_type] = replace(known, verdict=verdict, looks=looks, looked_at=one.at)
     return found
+
+
+def _is_plan(row: Watch) -> bool:
+    """Whether a watch begins with this row; a look has pairs, and its watch may have ended meanwhile."""
+    return row.outcome is None and row.pairs is None
 
 
 def _plans_before(known: WatchRecord | None, later: Watch) -> tuple[Watch, ...]:
@@ -360,9 +375,16 @@ def plan_of(watch: Watch) -> ExitPlan:
 
 
 def rows_to_keep(
-    recorded: WatchRecord | None, watch: Watch, decision: Decision, pairs: int, at: datetime
+    recorded: WatchRecord | None,
+    watch: Watch,
+    decision: Decision,
+    pairs: int,
+    newest: datetime | None,
+    at: datetime,
 ) -> Sequence[Watch]:
-    """What the ledger lacks of a watch on `pairs` pairs: its plan, its verdict, both or nothing."""
+    """What the ledger lacks of a watch on `pairs` pairs: its plan, its verdict, both, that somebody looked at
+    pairs as new as `newest`, or nothing.
+    """
     is_known = recorded is not None and recorded.plan.watch_id == watch.watch_id
     is_decided = decision.outcome in LATCHED
     is_asked_for = has_own_evidence(watch)
@@ -372,7 +394,23 @@ def rows_to_keep(
     said = verdict_of(watch, decision, pairs, at)
     if is_decided and _may_follow(recorded.verdict if is_known and recorded else None, said):
         rows.append(said)
-    return rows
+    return rows or _look_to_keep(recorded, watch, decision, pairs, newest, at)
+
+
+def _look_to_keep(
+    recorded: WatchRecord | None,
+    watch: Watch,
+    decision: Decision,
+    pairs: int,
+    newest: datetime | None,
+    at: datetime,
+) -> Sequence[Watch]:
+    """That somebody looked at pairs newer than the look before."""
+    if recorded is None or recorded.looked_at is None or recorded.looks >= MOST_LOOKS:
+        return ()
+    if newest is None or not recorded.looked_at < newest <= at:
+        return ()
+    return [replace(watch, at=at, pairs=pairs, inputs=decision.inputs)]
 
 
 def _changes(watch: Watch, plan: ExitPlan) -> str:
