@@ -58,7 +58,7 @@ from router_lab.analysis.statistics.rates import (
     chances,
     common_rates,
     count_alike,
-    moved_together,
+    of_calls,
     of_which_mean,
     weights_of,
 )
@@ -157,7 +157,7 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
     before = rows_where(latest, ~_audits(latest, standing))
     findings = [one for one in inspect(before, found, None) if one.code not in _NO_MATTER]
     told = (
-        moved_together(first, first["scaled"].to_numpy()) if is_common and not alike else "",
+        of_calls(first, first["scaled"].to_numpy()) if is_common and not alike else "",
         parted(judged, first, weights),
         never_compared(before, judged),
         cycle,
