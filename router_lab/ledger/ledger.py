@@ -119,7 +119,9 @@ class Ledger:
         from router_lab.ledger.scores import Subject, new_score, store_scores
 
         parts = (comparison_id, attempt_id, side, value, by, verdict)
-        if note or kind != "person" or any(part is not None for part in parts):
+        # An array says of each of its values whether it is equal.
+        is_usual = isinstance(kind, str) and kind == "person" and isinstance(note, str) and not note
+        if not is_usual or any(part is not None for part in parts):
             subject = Subject(comparison_id, attempt_id, side)
             given = new_score(subject, value, by, self._core.now(), kind=kind, verdict=verdict, note=note)
             scores = (*scores, given)
