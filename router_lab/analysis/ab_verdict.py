@@ -299,7 +299,7 @@ def _judge_group(
     low, high = mean.interval(alpha)
     record |= {
         "effective_pairs": mean.effective_pairs,
-        **(_beside(helped, alone, alpha) if helped is not None else {}),
+        **(_means_alone(helped, alone, alpha) if helped is not None else {}),
         "estimand": record["estimand"] + (HELPED_ON_THE_REST if helped is not None else ""),
         **_side_means(usable, found.basis, weights),
         **equal_and_badly_off(usable, weights),
@@ -329,7 +329,7 @@ def _labels(clusters: pd.Series) -> pd.Series:
     return pd.Series(pd.factorize(clusters.astype(str))[0], index=clusters.index)
 
 
-def _beside(helped: HelpedMean, people: ClusteredMean, alpha: float) -> dict[str, Any]:
+def _means_alone(helped: HelpedMean, people: ClusteredMean, alpha: float) -> dict[str, Any]:
     """What people and the judge say each alone."""
     (low, high), (judge_low, judge_high) = people.interval(alpha), helped.judge.interval(alpha)
     return {

@@ -83,5 +83,5 @@ def _sentence(result: RaceResult, of: str | None) -> str:
         return "No pairs yet"
     counts = result.frame["state"].value_counts(sort=False).sort_index()
     said = ", ".join(f"{number} {state}" for state, number in counts.items())
-    beside = f" {result.point_estimates}" if result.point_estimates is not None else ""
-    return f"{plain(of or '', 60)}: {said}. {result.choice}{beside}"
+    estimates = f" {result.point_estimates}" if result.point_estimates is not None else ""
+    return f"{plain(of or '', 60)}: {said}. {result.choice}{estimates}"

@@ -61,18 +61,18 @@ async def batch_status(router: Router) -> tuple[Batch, ...]:
     from router_lab.router.offline import OfflineRouter
 
     check_arguments(router=router)
-    beside = OfflineRouter.of(router, {})
+    offline_router = OfflineRouter.of(router, {})
     troubles: dict[str, str] = {}
     try:
-        batch_calls = beside.batch_calls()
+        batch_calls = offline_router.batch_calls()
         for batch in await batch_calls.open_batches():
             try:
                 await batch_calls.bring_on(batch)
             except (ConfigError, ProviderError, ResponseParseError) as error:
                 troubles[batch.batch_id] = f"{type(error).__name__}: {error}"
-        found = await beside.batches.all()
+        found = await offline_router.batches.all()
     finally:
-        await beside.close()
+        await offline_router.close()
     return tuple(replace(one, note=troubles.get(one.batch_id, one.note)) for one in found)
 
 

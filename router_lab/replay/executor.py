@@ -116,14 +116,19 @@ def ask_part(asked: SparkTask, part: int, settings: Settings) -> TaskOutcome:
 
 async def _ask(asked: SparkTask, part: int, settings: Settings, ledger: Any) -> TaskOutcome:
     async with Router(settings, ledger=ledger) as router:
-        beside = OfflineRouter.of(router, {one.name: one.model(settings) for one in asked.candidates})
+        offline_router = OfflineRouter.of(router, {one.name: one.model(settings) for one in asked.candidates})
         comparator = asked.comparator
         scorer = Scorer(None if comparator == "judge" else comparator, asked.options, settings)
         reader = ItemReader(
-            ExecutorRows(rows_of(asked.folder, part)), beside, asked.candidates, asked.primary, None, scorer
+            ExecutorRows(rows_of(asked.folder, part)),
+            offline_router,
+            asked.candidates,
+            asked.primary,
+            None,
+            scorer,
         )
         run = FanOut(
-            router=beside,
+            router=offline_router,
             candidates=asked.candidates,
             run_id=asked.run_id,
             comparator=None if comparator is None else (comparator, asked.options),
@@ -131,13 +136,13 @@ async def _ask(asked: SparkTask, part: int, settings: Settings, ledger: Any) -> 
             concurrency=asked.concurrency,
             reuse=asked.reuse,
             report=lambda *_: None,
-            began=beside.clock.now(),
+            began=offline_router.clock.now(),
         )
         chosen = RowChoice(frozenset(), asked.chances, None, TextSet())
         try:
             await run.run(lambda: reader.items(chosen))
         finally:
-            await beside.close()
+            await offline_router.close()
         expecting = (item.row for item in reader.items(chosen))
         scored = await score_pairs(ledger, expecting, scorer) if reader.is_scored else 0
     ended = {name: tally.stopped for name, tally in run.tallies.items() if tally.stopped}

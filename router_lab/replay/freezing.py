@@ -113,13 +113,13 @@ async def freeze(
     path = _checked(router, out)
     alias = model or _routed(router, within or task_type)
     candidate = Candidate(alias)
-    beside = OfflineRouter.of(router, {alias: candidate.model(router.settings)})
+    offline_router = OfflineRouter.of(router, {alias: candidate.model(router.settings)})
     try:
         with OpenRows(rows, task_type, within, since) as source:
             scorer = Scorer(None, None, router.settings)
             reader = ItemReader(
                 source,
-                beside,
+                offline_router,
                 (candidate,),
                 "call",
                 task_type,
@@ -129,7 +129,7 @@ async def freeze(
             )
             plan, drawn = await asyncio.to_thread(reader.plan, path.name, sample, seed)
             refuse(plan, source.name, strict)
-            freezer = _Freezer(beside, candidate, repeats, concurrency)
+            freezer = _Freezer(offline_router, candidate, repeats, concurrency)
             wanted = sum(plan.drawn.values()) * repeats
             missing = await freezer.missing(reader.items(drawn))
             if confirm is not None and missing and not confirm(_of(plan, missing)):
@@ -141,7 +141,7 @@ async def freeze(
             with bundle_file(path) as file:
                 await freezer.write(reader.items(drawn), file)
     finally:
-        await beside.close()
+        await offline_router.close()
     return freezer.bundle(path, file=file, missing=wanted - file.answers)
 
 

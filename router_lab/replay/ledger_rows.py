@@ -59,12 +59,12 @@ class LedgerRows:
 
         tables = tables_of(self._source)
         asked = _answers(tables, self._within, self._since)
-        beside = tables_of(self._source)  # while rows are read, their own connection answers nothing else
-        is_shared = beside is tables
+        own_tables = tables_of(self._source)  # while rows are read, their own connection answers nothing else
+        is_shared = own_tables is tables
         batches = arrow_of(asked).to_batches(_AT_ONCE) if is_shared else batches_of(asked, _AT_ONCE)
         for batch in batches:
             rows = batch.to_pylist()
-            known = _ids_of_calls(beside, rows)
+            known = _ids_of_calls(own_tables, rows)
             yield from (self._row(row, known) for row in rows)
 
     def _row(self, stored: Mapping[str, Any], known_ids: _Ids) -> Any:

@@ -74,7 +74,7 @@ class Scorer:
             shadow_tool_calls=completion.tool_calls,
             shadow_ending=_ending(completion),
         )
-        verdict = await compare_aside(self._for(row), _beside_expected(answer, row), within_s=self._within_s)
+        verdict = await compare_aside(self._for(row), _expected_pair(answer, row), within_s=self._within_s)
         return verdict.agreement, verdict.reason
 
     def score_stored(
@@ -82,7 +82,7 @@ class Scorer:
     ) -> tuple[float | None, str]:
         """The agreement of an answer that was stored with what the row expects, and why."""
         answer = stored_pair("", text, shadow_tool_calls=tool_calls, shadow_ending=ended)
-        verdict = compare(self._for(row), _beside_expected(answer, row))
+        verdict = compare(self._for(row), _expected_pair(answer, row))
         return verdict.agreement, verdict.reason
 
     def name_for(self, row: Row) -> str:
@@ -139,7 +139,7 @@ class Scorer:
         return self._made[key]
 
 
-def _beside_expected(answer: Pair, row: Row) -> Pair:
+def _expected_pair(answer: Pair, row: Row) -> Pair:
     """The pair of what the row expects and `answer`, which is its shadow's side.
 
     Calls are expected where the row offers tools or the answer calls some; else they are data.

@@ -127,7 +127,7 @@ async def replay_candidates(
     models = {one.name: one.model(router.settings) for one in chosen}
     trial = _Trial(
         router=router,
-        beside=OfflineRouter.of(router, models, in_batch=batch),
+        offline_router=OfflineRouter.of(router, models, in_batch=batch),
         candidates=chosen,
         primary=primary,
         comparator=comparator,
@@ -156,18 +156,18 @@ async def replay_candidates(
             with reporting_candidates(progress, chosen, sum(plan.drawn.values()) * repeats) as report:
                 return await trial.ask(plan, reader, drawn, report)
     finally:
-        await trial.beside.close()
+        await trial.offline_router.close()
 
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
     """What a replay of candidates is asked to do, once it is checked.
 
-    `beside` asks the candidates, this process or, with a Spark `session`, its executors.
+    `offline_router` asks the candidates, this process or, with a Spark `session`, its executors.
     """
 
     router: Router
-    beside: OfflineRouter
+    offline_router: OfflineRouter
     candidates: tuple[Candidate, ...]
     primary: Primary
     comparator: str | None
@@ -185,7 +185,7 @@ class _Trial:
         """Rows as what is to be asked."""
         return ItemReader(
             source,
-            self.beside,
+            self.offline_router,
             self.candidates,
             self.primary,
             task_type,
@@ -253,7 +253,7 @@ class _Trial:
 
     def _fan_out(self, plan: Plan, report: Callable[[str, CandidateTally], None]) -> FanOut:
         return FanOut(
-            router=self.beside,
+            router=self.offline_router,
             candidates=self.candidates,
             run_id=plan.run_id,
             comparator=None if self.comparator is None else (self.comparator, self.options),
@@ -261,7 +261,7 @@ class _Trial:
             concurrency=self.concurrency,
             reuse=self.reuse,
             report=report,
-            began=self.beside.clock.now(),
+            began=self.offline_router.clock.now(),
         )
 
     def result(

@@ -174,7 +174,7 @@ class MonitorResult:
             "scores_needed": scores_needed(run, decision),
             "plan_recorded": name in self.recorded,
             "opened_because": watch.opened_because if watch else "",
-            **_beside(run, decision.alpha),
+            **_means_alone(run, decision.alpha),
         }
 
 
@@ -544,23 +544,23 @@ def _sentence(run: Run, decision: Decision, watch: Watch | None) -> str:
     )
 
 
-def _beside(run: Run, alpha: float) -> dict[str, float]:
+def _means_alone(run: Run, alpha: float) -> dict[str, float]:
     """What people and a judge say each alone, valid at any time; nothing where the judge does not help."""
-    if run.beside is None:
+    if run.alone is None:
         return {}
     found: dict[str, float] = {}
-    for who, said in (("people", run.beside.people), ("judge", run.beside.judge)):
+    for who, said in (("people", run.alone.people), ("judge", run.alone.judge)):
         low, high = interval_of(said, alpha)
         found |= {f"{who}_mean": said.mean, f"{who}_low": low, f"{who}_high": high}
     return found
 
 
 def _said_alone(run: Run, alpha: float) -> str:
-    beside = _beside(run, alpha)
-    if not beside:
+    alone = _means_alone(run, alpha)
+    if not alone:
         return ""
     people, judge = (
-        [on_scale(beside[f"{who}_{end}"], run.basis) for end in ("mean", "low", "high")]
+        [on_scale(alone[f"{who}_{end}"], run.basis) for end in ("mean", "low", "high")]
         for who in ("people", "judge")
     )
     return (

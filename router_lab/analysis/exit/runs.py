@@ -85,7 +85,7 @@ class Run:
 
     `basis` is what it is judged by, on `pairs` of the `of_pairs` that might have spoken, by `whose` scores or
     preference ("" for likeness); `estimand` what the mean is about. `bar` is what it is held against.
-    `reach` is how far beyond [0, 1] a value may lie (see `betting`; None: none does); `beside` is what people
+    `reach` is how far beyond [0, 1] a value may lie (see `betting`; None: none does); `alone` is what people
     and a judge say each alone, where the judge helps people's marks. `waits` is why an exit waits ("": not);
     `only_likeness` that the mean is of a likeness, which may be high where answers are wrong ("": it is not).
     `equal_share` of the inputs agree exactly, `badly_off_share` by less than .5 (NaN without likeness).
@@ -116,7 +116,7 @@ class Run:
     newest: datetime | None
     usd_per_pair: float
     reach: Floats | None = field(default=None, repr=False)
-    beside: PeopleAndJudge | None = None
+    alone: PeopleAndJudge | None = None
     waits: str = ""
     equal_share: float = float("nan")
     badly_off_share: float = float("nan")
@@ -144,13 +144,13 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
     first = first_of_each(judged, watch.cluster)
     if found.is_helped:
         first = first.sort_values("marked", kind="stable")
-    values, reach, beside = first["scaled"].to_numpy(), None, None
+    values, reach, alone = first["scaled"].to_numpy(), None, None
     is_common = common_rates(latest)
     alike = count_alike(first, values, bar, is_common=is_common)
     weigh = partial(weights_of, least_probability=watch.least_probability, alike=alike)
     weights = weigh(first)
     if found.is_helped:
-        values, reach, beside = _helped(latest, found, first, weights, weigh, watch.margin, standing)
+        values, reach, alone = _helped(latest, found, first, weights, weigh, watch.margin, standing)
     cycle, near = cycles(first), neighbours_alike(first)
     times = evidence["created_at"].dropna()
     likeness, audit_likeness = _likeness(latest, standing)
@@ -185,7 +185,7 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
         newest=times.iloc[-1].to_pydatetime() if len(times) else None,
         usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
         reach=reach,
-        beside=beside,
+        alone=alone,
         markable=markable_pairs(first),
         is_led_by_failures=led_by_failures(first),
         nothing=nothing_said(latest, found.basis) if evidence.empty else "",
@@ -228,8 +228,8 @@ def _helped(
         weights=1 / everywhere["sample_probability"],
     )
     said = everywhere.assign(probability=everywhere["sample_probability"])
-    beside = PeopleAndJudge(tally(first["scaled"], weights), tally(everywhere["judged"], weigh(said)))
-    return values.values, values.reach, beside
+    alone = PeopleAndJudge(tally(first["scaled"], weights), tally(everywhere["judged"], weigh(said)))
+    return values.values, values.reach, alone
 
 
 def _marked_at(rows: pd.DataFrame) -> pd.Series:

@@ -108,9 +108,9 @@ class RaceResult:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        beside = f" {self.point_estimates}" if self.point_estimates is not None else ""
+        estimates = f" {self.point_estimates}" if self.point_estimates is not None else ""
         return html_table(
-            race_overview(self.frame), f"{_heading(self)}. {_choice(self)}{beside}", right=IN_FIGURES
+            race_overview(self.frame), f"{_heading(self)}. {_choice(self)}{estimates}", right=IN_FIGURES
         )
 
 

@@ -233,7 +233,7 @@ def _task_verdict(
     shares_saved = ("saved_share", "low", "high")
     share, low, high = (nan, nan, nan) if saved is None else (saved[name] for name in shares_saved)
     before, after = (nan, nan) if saved is None else _per_1000(saved)
-    ahead = _ahead(row, saved, stop, margin) if is_open else None
+    forecast = _forecast(row, saved, stop, margin) if is_open else None
     return TaskVerdict(
         task_type=row["task_type"],
         answer=answer,
@@ -254,15 +254,15 @@ def _task_verdict(
         primary_per_1000_usd=before,
         shadow_per_1000_usd=after,
         more_pairs=row["more_pairs"],
-        more_inputs=ahead.more if ahead and ahead.of == "inputs" else nan,
-        more_usd=ahead.usd if ahead else nan,
+        more_inputs=forecast.more if forecast and forecast.of == "inputs" else nan,
+        more_usd=forecast.usd if forecast else nan,
         scores_needed=row["scores_needed"],
         headline=_headline(answer, primary, shadow, costs_more=high <= 0),
         quality=_quality(row, margin),
         saving=_saving(saved),
         time=_time(row),
-        missing=_missing(row, ahead, stop, margin),
-        comparing=_comparing(row, stop, ahead, margin),
+        missing=_missing(row, forecast, stop, margin),
+        comparing=_comparing(row, stop, forecast, margin),
         cautions=f"{plain_text(row['warnings'])}." if row["warnings"] else "",
     )
 
@@ -353,7 +353,7 @@ def _time(row: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ahead:
+class _Forecast:
     """What would settle an open answer: `more` pairs for `usd`, which may both be unknown.
 
     Of `calls` in one look, `low` to `high` of them; else of distinct `inputs`, by the exit, which may be
@@ -367,16 +367,16 @@ class _Ahead:
     high: float = float("nan")
 
 
-def _ahead(
+def _forecast(
     row: Mapping[str, Any], saved: Mapping[str, Any] | None, stop: Mapping[str, Any] | None, margin: float
-) -> _Ahead:
+) -> _Forecast:
     """The one forecast of a card: a look at all calls, or the exit where no number of calls settles it."""
     nan, more = float("nan"), row["more_pairs"]
     needed = _more_inputs(stop)
     if stop is not None and more == float("inf") and needed < more and abs(stop["margin"] - margin) < _SAME:
-        return _Ahead("inputs", needed, stop["usd_needed"])
+        return _Forecast("inputs", needed, stop["usd_needed"])
     price = nan if saved is None else more * saved["shadow_usd"] / saved["pairs"]
-    return _Ahead("calls", more, price, row["more_pairs_low"], row["more_pairs_high"])
+    return _Forecast("calls", more, price, row["more_pairs_low"], row["more_pairs_high"])
 
 
 def _more_inputs(stop: Mapping[str, Any] | None) -> float:
@@ -387,7 +387,7 @@ def _more_inputs(stop: Mapping[str, Any] | None) -> float:
 
 
 def _missing(
-    row: Mapping[str, Any], ahead: _Ahead | None, stop: Mapping[str, Any] | None, margin: float
+    row: Mapping[str, Any], forecast: _Forecast | None, stop: Mapping[str, Any] | None, margin: float
 ) -> str:
     """What would settle it, and what that costs; empty where it is settled."""
     verdict = row["verdict"]
@@ -398,35 +398,35 @@ def _missing(
     if verdict in ("refused", ""):
         return f"{plain_text(row['reason'] or 'at least two usable pairs')}"
     is_futile = stop is not None and stop["outcome"] == Outcome.FUTILE
-    return "" if ahead is None else _outlook(row, ahead, margin, is_futile=is_futile)
+    return "" if forecast is None else _outlook(row, forecast, margin, is_futile=is_futile)
 
 
-def _outlook(row: Mapping[str, Any], ahead: _Ahead, margin: float, *, is_futile: bool) -> str:
+def _outlook(row: Mapping[str, Any], forecast: _Forecast, margin: float, *, is_futile: bool) -> str:
     """Which way it leans, at which limit, and what would settle it at what price."""
     limit = f"the accepted {points(margin, signed=False)} points"
     below = "no" if row["basis"] in QUALITY else "differing"
     leans = f"it leans to {'yes' if row['difference'] > -margin else below}"
     if row["low"] > -margin or row["high"] < -margin:
         leans = f"clear alone, but open among so many task types; {leans}"
-    if ahead.more == float("inf"):
+    if forecast.more == float("inf"):
         return f"{leans}, but is too close to {limit} for any affordable number of pairs"
     waiting = _unscored(row)
-    cost = ahead.usd * max(1 - waiting / ahead.more, 0.0)
+    cost = forecast.usd * max(1 - waiting / forecast.more, 0.0)
     price = f", for about {usd(cost)}," if cost == cost and (cost or not waiting) else ""
-    if ahead.of == "inputs":
+    if forecast.of == "inputs":
         return (
             f"{leans} by all calls, which one look will not settle at {limit}; of distinct inputs, each "
-            f"counted once, about {count(ahead.more)} more{price} would"
+            f"counted once, about {count(forecast.more)} more{price} would"
         )
-    spread = "" if ahead.low == ahead.high else f" ({count(ahead.low)} to {count(ahead.high)})"
+    spread = "" if forecast.low == forecast.high else f" ({count(forecast.low)} to {count(forecast.high)})"
     once = " in one look, though not for the exit" if is_futile else ""
     if waiting:
         return (
-            f"{leans}: about {count(ahead.more)} more scored pairs{price} would settle it at {limit}{once}"
+            f"{leans}: about {count(forecast.more)} more scored pairs{price} would settle it at {limit}{once}"
             f"{spread}; {counted(waiting, 'pairs', 'wait')} to be scored (rl.spot_checks), which costs "
             "people's time and no calls"
         )
-    return f"{leans}: about {count(ahead.more)} more pairs{price} would settle it at {limit}{once}{spread}"
+    return f"{leans}: about {count(forecast.more)} more pairs{price} would settle it at {limit}{once}{spread}"
 
 
 def _unscored(row: Mapping[str, Any]) -> int:
@@ -436,7 +436,7 @@ def _unscored(row: Mapping[str, Any]) -> int:
 
 
 def _comparing(
-    row: Mapping[str, Any], stop: Mapping[str, Any] | None, ahead: _Ahead | None, margin: float
+    row: Mapping[str, Any], stop: Mapping[str, Any] | None, forecast: _Forecast | None, margin: float
 ) -> str:
     """Where the exit stands: the answer that holds however often one looks.
 
@@ -447,7 +447,7 @@ def _comparing(
     needed, told = _more_inputs(stop), ""
     is_own = abs(stop["margin"] - margin) >= _SAME
     at = f" at its own {points(stop['margin'], signed=False)} points" if is_own else ""
-    is_told = ahead is None or (ahead.of == "calls" and ahead.more < float("inf"))
+    is_told = forecast is None or (forecast.of == "calls" and forecast.more < float("inf"))
     if needed < float("inf") and is_told:
         is_priced = stop["usd_needed"] == stop["usd_needed"] and not _unscored(row)
         price = f", about {usd(stop['usd_needed'])}" if is_priced else ""

@@ -79,11 +79,11 @@ def _is_only_journal(journal: sqlite3.Connection, files: Files) -> bool:
     if not files.is_local:
         return False
     (_, _, used) = journal.execute("PRAGMA database_list").fetchone()
-    beside = Path(files.location(JOURNAL_NAME))
-    others = beside.parent / JOURNALS_NAME
+    neighbour = Path(files.location(JOURNAL_NAME))
+    others = neighbour.parent / JOURNALS_NAME
     if others.exists() and any(others.iterdir()):
         return False
-    return beside.exists() and beside.samefile(used)
+    return neighbour.exists() and neighbour.samefile(used)
 
 
 def _examine(files: Files, names: Sequence[str]) -> tuple[list[SealedFile], list[str]]:

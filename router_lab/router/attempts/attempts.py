@@ -127,13 +127,13 @@ class Attempts:
 
     def _features(self, job: Job, target: Target, call: ModelCall) -> tokens.Features:
         """What the server will count: schemas, in the prompt or beside it, and images as the model does."""
-        beside = None if target.is_ollama or call.dialect.response_format != "json_schema" else call.schema
-        if call.system == job.request.system and beside is None and not job.request.has_images:
+        schema = None if target.is_ollama or call.dialect.response_format != "json_schema" else call.schema
+        if call.system == job.request.system and schema is None and not job.request.has_images:
             return job.features
         for image in (image for message in call.messages for image in message.images):
             self._images.check(target.alias, image)
         return tokens.prompt_features(
-            call.messages, call.system, call.tools, schema=beside, model=target.settings.model
+            call.messages, call.system, call.tools, schema=schema, model=target.settings.model
         )
 
     def likely_usd(

@@ -36,15 +36,15 @@ class DecompressionLimit:
         return b"".join(parts)
 
 
-def decompressed(data: bytes, room: DecompressionLimit) -> bytes:
+def decompressed(data: bytes, limit: DecompressionLimit) -> bytes:
     """`data` without the compression of gzip or zstd, if it has one.
 
     Raises `OSError`, `EOFError`, `ValueError`, `zlib.error`.
     """
     if data[:2] == _GZIP:
         with gzip.open(BytesIO(data)) as unzipped:
-            return room.read(unzipped)
+            return limit.read(unzipped)
     if data[:4] == _ZSTD:
         with closing(pa.CompressedInputStream(BytesIO(data), "zstd")) as stream:
-            return room.read(stream)
+            return limit.read(stream)
     return data

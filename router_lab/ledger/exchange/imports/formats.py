@@ -194,12 +194,12 @@ def jsonl_format(columns: Mapping[str, str]) -> ForeignFormat:
 
 def _content_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """The input and the answer of a plain row: a prompt and an output that are text are just that."""
-    beside = {name: as_json(values[name]) for name in ("system", "tools", "schema", "parameters")}
+    request_parts = {name: as_json(values[name]) for name in ("system", "tools", "schema", "parameters")}
     prompt = values["prompt"]
     if values["messages"] is not None or not isinstance(prompt, str):
-        content = asked(values["messages"] or prompt, **beside)
+        content = asked(values["messages"] or prompt, **request_parts)
     else:
-        content = asked([{"role": "user", "content": prompt}], **beside)
+        content = asked([{"role": "user", "content": prompt}], **request_parts)
         # A prompt of our own export is a transcript, with the hash of what it is one of.
         content = {**content, "prompt": prompt} if values["input_hash"] else content
     if values["input_hash"]:

@@ -50,16 +50,16 @@ def documents(path: Path) -> Iterator[tuple[str, Any]]:
     """Every document with its place, or a `RowRefusal` instead of it. Raises `ConfigError`."""
     try:
         data = read_bytes(path)
-        room = DecompressionLimit(len(data))
+        limit = DecompressionLimit(len(data))
         for _ in range(2):  # zstd within gzip
-            data = decompressed(data, room)
+            data = decompressed(data, limit)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
     if data[:4] == b"PAR1":
         yield from _parquet(path, data)
         return
     is_binary = bool(_CONTROLS & {*data[:_BYTES_TRIED]}) and encoding_of(data) != "utf-16"
-    if is_binary and (exports := _binary_exports(path, data, room)) is not None:
+    if is_binary and (exports := _binary_exports(path, data, limit)) is not None:
         for number, export in enumerate(exports, start=1):
             place = f"{path}, message {number}"
             yield place, RowRefusal(place, str(export)) if isinstance(export, ValueError) else export
@@ -78,10 +78,10 @@ def documents(path: Path) -> Iterator[tuple[str, Any]]:
         yield from _json(path, written)
 
 
-def _binary_exports(path: Path, data: bytes, room: DecompressionLimit) -> Iterator[Any] | None:
+def _binary_exports(path: Path, data: bytes, limit: DecompressionLimit) -> Iterator[Any] | None:
     """The exports of a binary file; None where it holds none. Raises `ConfigError`."""
     try:
-        return binary_exports(data, room)
+        return binary_exports(data, limit)
     except ModuleNotFoundError as error:
         try:
             data.decode()

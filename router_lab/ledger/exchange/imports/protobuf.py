@@ -16,30 +16,30 @@ from router_lab.ledger.exchange.imports.compression import DecompressionLimit, d
 _TRACE_ID_BYTES = 16
 
 
-def binary_exports(data: bytes, room: DecompressionLimit) -> Iterator[Any] | None:
+def binary_exports(data: bytes, limit: DecompressionLimit) -> Iterator[Any] | None:
     """The exports in `data`, then a `ValueError` for a damaged rest; None where there are none.
 
     Raises `ModuleNotFoundError` where `opentelemetry-proto` is not installed.
     """
     for frames in (_whole, _after_four_bytes, _after_varints):
         first = next(frames(data), None)
-        if first is not None and _export(first, room) is not None:
-            return _exports(frames, data, room)
+        if first is not None and _export(first, limit) is not None:
+            return _exports(frames, data, limit)
     return None
 
 
 def _exports(
-    frames: Callable[[bytes], Iterator[bytes | None]], data: bytes, room: DecompressionLimit
+    frames: Callable[[bytes], Iterator[bytes | None]], data: bytes, limit: DecompressionLimit
 ) -> Iterator[Any]:
     for frame in frames(data):
-        export = None if frame is None else _export(frame, room)
+        export = None if frame is None else _export(frame, limit)
         yield ValueError("a message that is cut, or no export of traces") if export is None else export
 
 
-def _export(frame: bytes, room: DecompressionLimit) -> Any:
+def _export(frame: bytes, limit: DecompressionLimit) -> Any:
     """One message as JSON has it; None where it is neither of traces nor of logs."""
     try:
-        plain = decompressed(frame, room)
+        plain = decompressed(frame, limit)
         return json.loads(plain) if plain[:1] == b"{" else _traces(plain) or _logs(plain)
     except (OSError, EOFError, ValueError, RecursionError, zlib.error):
         return None

@@ -318,8 +318,8 @@ def _content(span: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str
     invoked = as_json(merged.get("llm.invocation_parameters"))
     if isinstance(invoked, Mapping):
         parameters = {**invoked, **parameters}
-    beside = {"system": first(merged, *_SYSTEM), "tools": tools, "parameters": parameters}
-    return {**asked(messages, **beside), **said(answer)}
+    request_parts = {"system": first(merged, *_SYSTEM), "tools": tools, "parameters": parameters}
+    return {**asked(messages, **request_parts), **said(answer)}
 
 
 _TREES = (
