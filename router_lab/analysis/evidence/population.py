@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import scipy
+from numpy.typing import NDArray
 
 from router_lab.analysis.evidence.row_selection import first_rows, rows_where
 from router_lab.analysis.statistics.betting import Floats
@@ -27,6 +28,7 @@ TAG: Final = "tag:"
 # How far the calls' mean may part from the inputs', on the scale from 0 to 1 that is bet on.
 _PARTED = 0.01
 _HEAVY = 0.01
+_CHANCE = 0.001
 _CYCLE_LEVEL = 0.001
 _FEWEST_IN_PART = 10
 _WEEK_DAYS = 7.0
@@ -89,8 +91,22 @@ def parted(evidence: pd.DataFrame, first: pd.DataFrame, weights: Floats) -> str:
 
 
 def never_compared(latest: pd.DataFrame, evidence: pd.DataFrame) -> str:
-    """That inputs with a part of the calls each were never compared, in words; "" where there are none."""
-    calls = latest.loc[~latest["is_noise"], "input_hash"].dropna().value_counts(sort=False)
+    """That inputs with a part of the calls each were never compared, or more of those that repeat than by
+    chance left out, in words; "" where there are none.
+    """
+    is_known = ~latest["is_noise"] & latest["input_hash"].notna()
+    rows = latest.loc[is_known, ["input_hash", "sample_probability", "status", "use"]]
+    number, inputs = pd.factorize(rows["input_hash"])
+    calls = np.bincount(number).astype(np.float64)
+    told = (
+        _heavy_inputs(pd.Series(calls, index=pd.Index(inputs)), evidence),
+        _beyond_chance(rows, number, calls),
+    )
+    return "; ".join(filter(None, told))
+
+
+def _heavy_inputs(calls: pd.Series, evidence: pd.DataFrame) -> str:
+    """Of inputs with a part of the `calls` each, those without evidence, in words."""
     heavy = calls[(calls >= _HEAVY * calls.sum()) & (calls > 1)]
     # Of the heavy ones, which are few, those that were compared: not the other way round.
     compared = evidence.loc[evidence["input_hash"].isin(heavy.index), "input_hash"]
@@ -103,6 +119,33 @@ def never_compared(latest: pd.DataFrame, evidence: pd.DataFrame) -> str:
         *(("was", "it") if len(heavy) == 1 else ("were", "them")),
     )
     return f"{inputs} with {share} of the calls {verb} never compared: nothing is known of {them}"
+
+
+def _beyond_chance(rows: pd.DataFrame, number: NDArray[np.intp], calls: Floats) -> str:
+    """That inputs that repeat were compared less than the rates let expect, in words; "" where they were not.
+
+    `number` is of which input each of `rows` is, `calls` how many each input has. An input is sampled with
+    all its calls or with none, at its highest rate r. So the n calls of one are not compared with a chance
+    of 1 - r, and the sum over inputs has a variance of n^2 r (1 - r) each. Beyond its mean by Bernstein's
+    bound it comes in at most `_CHANCE` of the cases.
+    """
+    is_missed = calls > 1
+    is_missed[number[(rows["use"] != "not_run").to_numpy()]] = False
+    missed, odds = float(calls[is_missed].sum()), -np.log(_CHANCE)
+    if missed <= _HEAVY * calls.sum():
+        return ""
+    rates = rows["sample_probability"].where(rows["status"] != "off", 0.0).fillna(0.0).clip(0.0, 1.0)
+    rate = rates.groupby(number).max().to_numpy()[calls > 1]
+    repeated = calls[calls > 1]
+    expected = float(repeated @ (1 - rate))
+    bound = np.sqrt(2 * odds * float(repeated**2 @ (rate * (1 - rate)))) + repeated.max() * odds / 3
+    if missed - expected <= max(float(bound), _HEAVY * calls.sum()):
+        return ""
+    seen, planned = (percent(share / float(calls.sum())) for share in (missed, expected))
+    return (
+        f"inputs that repeat, with {seen} of the calls, were never compared, where the sampling rate lets "
+        f"expect {planned}: what is compared is not a sample of the calls"
+    )
 
 
 def cycles(first: pd.DataFrame) -> str:

@@ -14,7 +14,8 @@ from pair_frames import NOW, agreeing, pairs_frame
 from watched_pairs import LATER, NAME, pairs, write
 
 from router_lab.analysis import ExitPlan, Outcome, ab, monitor
-from router_lab.analysis.evidence.population import cycles
+from router_lab.analysis.evidence.pairs import judged_pairs
+from router_lab.analysis.evidence.population import cycles, never_compared
 from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
 from router_lab.steering import SteeringPolicy, steer
@@ -126,6 +127,51 @@ def test_hot_inputs_that_were_never_sampled_are_told_from_their_rows():
     result = monitor(pairs_frame(np.ones(400), input_hash=hashes, status=status), now=LATER)
     assert "1 input with 25.0% of the calls was never compared" in repr(result)
     assert "never compared" not in repr(monitor(pairs_frame(agreeing(0.99, 300)), now=LATER))
+
+
+def with_repeated(calls: np.ndarray, compared: np.ndarray, rate: float, single: int = 0) -> pd.DataFrame:
+    """Inputs of so many `calls` each, of which some were `compared`, among `single` inputs of one call."""
+    number = np.repeat(np.arange(len(calls)), calls)
+    hashes = np.r_[[f"once{each}" for each in range(single)], [f"often{each}" for each in number]]
+    status = np.where(np.r_[np.ones(single, dtype=bool), compared[number]], "complete", "not_sampled")
+    agreed = np.where(status == "complete", 1.0, np.nan)
+    return pairs_frame(agreed, input_hash=hashes, status=status, sample_probability=rate)
+
+
+@pytest.mark.parametrize(("hot", "calls"), [(40, 40), (60, 25), (200, 15)])
+def test_many_hot_inputs_that_were_never_sampled_are_told_though_each_has_few_calls(hot, calls):
+    frame = with_repeated(np.full(hot, calls), np.zeros(hot, dtype=bool), 0.5, single=3_000)
+    share = hot * calls / len(frame)
+    said = repr(monitor(frame, now=LATER))
+    assert f"with {share:.1%} of the calls, were never compared, where the sampling rate lets expect" in said
+    half = with_repeated(np.full(hot, calls), np.arange(hot) % 2 == 0, 0.5, single=3_000)
+    assert "lets expect" not in repr(monitor(half, now=LATER))
+
+
+def chance_alarms(runs: int, exponent: float, rate: float, calls: int = 5_000, inputs: int = 1_000) -> float:
+    """How often inputs that were sampled by chance are told as never compared beyond it."""
+    share = np.arange(1, inputs + 1.0) ** -exponent
+    told = 0
+    for seed in range(runs):
+        rng = np.random.default_rng([8, seed])
+        times = rng.multinomial(calls, share / share.sum())
+        rows = judged_pairs(with_repeated(times, rng.random(inputs) < rate, rate))
+        told += "lets expect" in never_compared(rows, rows[rows["use"] == "scored"])
+    return told / runs
+
+
+@pytest.mark.parametrize("exponent", [0.0, 1.3])
+def test_inputs_that_chance_left_out_are_not_told(exponent):
+    assert chance_alarms(10, exponent, 0.5) == 0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("rate", [0.05, 0.1, 0.5])
+@pytest.mark.parametrize("exponent", [0.0, 0.7, 1.0, 1.3])
+def test_inputs_that_chance_left_out_with_1000_replications(exponent, rate):
+    told = chance_alarms(1_000, exponent, rate)
+    print(f"Zipf {exponent}, rate {rate}: {told:.4f} told of inputs left out by chance, 1,000 runs")
+    assert told <= 0.001 + 3 * np.sqrt(0.001 / 1_000)
 
 
 def test_the_plan_in_the_ledger_keeps_cluster_and_least_duration(tmp_path: Path):
