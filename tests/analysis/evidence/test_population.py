@@ -201,6 +201,21 @@ def test_neighbours_that_are_alike_hold_an_exit_until_somebody_says_what_counts(
         assert "neighbours" not in repr(monitor(alone, now=LATER))
 
 
+def test_a_cycle_that_bursts_feign_does_not_end_the_wait_for_neighbours_that_are_alike():
+    """Of 300 templates over nine days, some hours and weekdays agree more, being of few templates each."""
+    rng = np.random.default_rng(5)
+    truth = rng.beta(2.26, 0.07, 300)
+    agreed = (rng.random(3_000) < np.repeat(truth, 10)).astype(float)
+    start = np.sort(rng.random(300) * 9 * 86_400).astype(int)
+    seconds = np.repeat(start, 10) + np.tile(np.arange(10), 300) * 20
+    at = NOW - timedelta(days=9) + pd.to_timedelta(seconds, unit="s")
+    frame = pairs_frame(agreed, created_at=at).sort_values("created_at", ignore_index=True)
+    result = monitor(frame, now=LATER)
+    assert "values go with the" in repr(result)
+    assert outcome(frame, cluster="input_hash") is Outcome.NON_INFERIOR
+    assert "the exit waits: neighbours in time are alike" in repr(result)
+
+
 def test_an_exit_is_applied_after_a_week_and_told_before(tmp_path: Path):
     days = np.linspace(0, 8, 400)
     rows = [replace(one, created_at=one.created_at - timedelta(days=8 - day))
