@@ -40,8 +40,8 @@ _SELECTION_LEVEL = 0.01
 PREFIX: Final = {"given": "", "truth": "truth_", "people": "people_", "judge": "judged_"}
 
 # Whose scores are kept when one kind is asked for: a judge helps people's marks, and is held against them.
-BESIDE: Final = {"truth": ("truth",), "people": ("people", "judge"), "judge": ("people", "judge")}
-KINDS: Final = tuple(BESIDE)
+KEPT_FOR: Final = {"truth": ("truth",), "people": ("people", "judge"), "judge": ("people", "judge")}
+KINDS: Final = tuple(KEPT_FOR)
 _WORDS = {"given": "scores", "truth": "ground truth", "people": "people", "judge": "a judge"}
 
 # What is known of the scores of a pair by one kind of scorer, after the prefix.

@@ -17,7 +17,7 @@ import pandas as pd
 
 from router_lab import arguments
 from router_lab.analysis.evidence.criteria import with_newest_criteria
-from router_lab.analysis.evidence.ladder import BESIDE, KINDS, PREFIX, SCORED, check_basis
+from router_lab.analysis.evidence.ladder import KEPT_FOR, KINDS, PREFIX, SCORED, check_basis
 from router_lab.analysis.ledger_tables import ACCEPTED, tables_if_any
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed, is_hash
@@ -323,7 +323,7 @@ def _kept_scores(frame: pd.DataFrame, scored_by: str | None) -> pd.DataFrame:
         raise ConfigError(
             f"scored_by is {scored_by!r}, but these pairs do not say who scored them: pass the ledger"
         )
-    others = [PREFIX[kind] for kind in PREFIX if kind not in BESIDE[scored_by]]
+    others = [PREFIX[kind] for kind in PREFIX if kind not in KEPT_FOR[scored_by]]
     return frame.drop(columns=[f"{one}primary_score" for one in others], errors="ignore")
 
 

@@ -58,7 +58,7 @@ class JudgedPairs:
         return self.said.notna()
 
 
-def judged_beside(group: pd.DataFrame, found: Evidence, least: float = NEARLY_ALL) -> JudgedPairs | None:
+def shared_pairs(group: pd.DataFrame, found: Evidence, least: float = NEARLY_ALL) -> JudgedPairs | None:
     """The pairs on which a judge may help people's marks `found` in a group; None where there is not a drawn
     part of the pairs marked, and a judge asked of a share of `least`.
 
@@ -88,7 +88,7 @@ def people_and_judge(group: pd.DataFrame, found: Evidence, cluster: str | None) 
 
     `group` is as `pairs.judged_pairs` gave it, `found` the people's evidence in it.
     """
-    pairs = judged_beside(group, found)
+    pairs = shared_pairs(group, found)
     if pairs is None:
         return None
     rows = pairs.rows

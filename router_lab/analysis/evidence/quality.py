@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from router_lab.analysis.evidence.ladder import FAILED, QUALITY, Evidence
-from router_lab.analysis.evidence.people_and_judge import by_chance, judged_beside
+from router_lab.analysis.evidence.people_and_judge import by_chance, shared_pairs
 from router_lab.analysis.evidence.prompts import COLUMN as PROMPT
 from router_lab.analysis.evidence.prompts import varies
 from router_lab.analysis.evidence.row_selection import distinct_values, rows_where, used_as
@@ -393,7 +393,7 @@ def _criteria(main: pd.DataFrame, evidence: Evidence) -> list[Finding]:
 
 def _judge(group: pd.DataFrame, evidence: Evidence) -> list[Finding]:
     """A judge that knows nothing: refused as evidence, and no help to people's marks."""
-    is_judged, may_help = evidence.basis == "judge", judged_beside(group, evidence) is not None
+    is_judged, may_help = evidence.basis == "judge", shared_pairs(group, evidence) is not None
     message = by_chance(group) if is_judged or may_help else ""
     if not message:
         return []

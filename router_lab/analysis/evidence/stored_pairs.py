@@ -15,7 +15,7 @@ import ibis
 import pandas as pd
 
 from router_lab.analysis.evidence.criteria import CRITERIA
-from router_lab.analysis.evidence.ladder import BESIDE, BETWEEN_NAMES, KINDS, PREFIX, REPLAY, SCORED
+from router_lab.analysis.evidence.ladder import BETWEEN_NAMES, KEPT_FOR, KINDS, PREFIX, REPLAY, SCORED
 from router_lab.analysis.evidence.marks import has_drawn_phases, marks_of, with_kinds
 from router_lab.analysis.evidence.scorers import scorer_agreement
 from router_lab.analysis.ledger_tables import answer_of, frame_of, worst_usd
@@ -245,7 +245,7 @@ def scores_of_pairs(tables: Any, asked: AskedScorer | None = None) -> pd.DataFra
 
     The columns of ground truth, people and judges begin with `truth_`, `people_` and `judged_`; `people`
     counts them. Where somebody is `asked`, there are the scores of these, and of kinds that go with them
-    (see `ladder.BESIDE`). Of several scores by one scorer the last counts, of several ground truths of a
+    (see `ladder.KEPT_FOR`). Of several scores by one scorer the last counts, of several ground truths of a
     pair the newest, of a judge the newest criteria (see `criteria`); scores of pairs that were drawn are not
     mixed with those chosen freely, nor likeness to an expected answer with ground truth. `names` are those
     of who scored the pair.
@@ -261,7 +261,7 @@ def _scores_by_kind(tables: Any, is_phased: bool, asked: AskedScorer | None) -> 
     comparative = (said.kind == "judge") | said.verdict.isin([*VERDICT_SCORES]).fill_null(False)
     said = said.mutate(kind=(said.kind == "person").ifelse("people", said.kind), comparative=comparative)
     if asked is not None:
-        said = said.filter(said.kind.isin(list(BESIDE[asked.kind])))
+        said = said.filter(said.kind.isin(list(KEPT_FOR[asked.kind])))
     if asked is not None and asked.name is not None:
         said = said.filter((said.kind != asked.kind) | (said.by == asked.name))
     said = _of_newest_criteria(said)

@@ -30,7 +30,7 @@ from router_lab.analysis.evidence.ladder import (
 )
 from router_lab.analysis.evidence.ladder import evidence as evidence_of
 from router_lab.analysis.evidence.pairs import asked_basis, judged_pairs
-from router_lab.analysis.evidence.people_and_judge import NEARLY_ALL, by_chance, judged_beside
+from router_lab.analysis.evidence.people_and_judge import NEARLY_ALL, by_chance, shared_pairs
 from router_lab.analysis.evidence.population import TAG
 from router_lab.analysis.evidence.quality import FEWEST_CLUSTERS
 from router_lab.analysis.exit.decision import (
@@ -456,7 +456,7 @@ def _watch_of(
 def _with_help(found: Evidence, latest: pd.DataFrame, least: float) -> Evidence:
     """Evidence with whether a judge helps it: with enough marks, and asked of a share of `least`."""
     is_enough = len(found.rows) >= FEWEST_MARKED
-    return replace(found, is_helped=is_enough and judged_beside(latest, found, least) is not None)
+    return replace(found, is_helped=is_enough and shared_pairs(latest, found, least) is not None)
 
 
 _OF_RUN = (

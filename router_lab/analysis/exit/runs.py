@@ -19,7 +19,7 @@ from router_lab.analysis.evidence.ladder import (
 )
 from router_lab.analysis.evidence.ladder import evidence as evidence_of
 from router_lab.analysis.evidence.pairs import equal_and_badly_off
-from router_lab.analysis.evidence.people_and_judge import judged_beside
+from router_lab.analysis.evidence.people_and_judge import shared_pairs
 from router_lab.analysis.evidence.population import (
     as_they_were,
     cycles,
@@ -211,7 +211,7 @@ def _helped(
     standing: Standing,
 ) -> tuple[Floats, Floats, PeopleAndJudge]:
     """Marks with a judge's help, in the order of marking; and what either says alone."""
-    pairs = judged_beside(latest, found, LEAST_JUDGED)
+    pairs = shared_pairs(latest, found, LEAST_JUDGED)
     assert pairs is not None  # noqa: S101 - that is what `is_helped` says
     judged, _ = betting_scale(pairs.said.to_numpy(), found.basis, margin)
     everywhere = pairs.rows.assign(judged=judged)

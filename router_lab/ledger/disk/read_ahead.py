@@ -10,7 +10,7 @@ from typing import TypeVar
 _Item = TypeVar("_Item")
 
 
-def ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+def read_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
     """`items`, the next one being made on a thread of its own while the last one is in use."""
     take: Callable[[], _Item | None] = partial(next, items, None)
     with ThreadPoolExecutor(1, thread_name_prefix="router_lab sealing") as thread:

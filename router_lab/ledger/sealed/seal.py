@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from router_lab.arrow import pa
-from router_lab.ledger.disk.read_ahead import ahead
+from router_lab.ledger.disk.read_ahead import read_ahead
 from router_lab.ledger.disk.sealed_storage import Files
 from router_lab.ledger.journal.arrow_rows import (
     DamagedError,
@@ -116,7 +116,7 @@ class Sealer:
                 file_name = batch.file_name(ledger_id_of(journal))
                 # One thread for both steps: two would fight over the interpreter's lock.
                 some = map(as_arrow, stretches(journal, batch.source, _ROWS_AT_A_TIME, _BYTES_AT_A_TIME))
-                for rows in ahead(some):
+                for rows in read_ahead(some):
                     pool.release_unused()  # what earlier reading left: sealing is when the most is needed
                     for date, of_day in split_by_date(table, rows):
                         if date not in days:

@@ -105,9 +105,9 @@ _REASONING = (
     "thoughts_token_count",
 )
 # Names that only servers write whose prompt count leaves the cached tokens out.
-_BESIDE = ("input_tokens", "inputTokens")
-_READ_BESIDE = ("cache_read_input_tokens", "cacheReadInputTokens")
-_WRITE_BESIDE = ("cache_creation_input_tokens", "cacheWriteInputTokens", "cacheCreationInputTokens")
+_SEPARATE = ("input_tokens", "inputTokens")
+_READ_SEPARATE = ("cache_read_input_tokens", "cacheReadInputTokens")
+_WRITTEN_SEPARATE = ("cache_creation_input_tokens", "cacheWriteInputTokens", "cacheCreationInputTokens")
 
 # USD, in the order of preference; LiteLLM, Perplexity, DeepInfra, Pydantic's gateway and others.
 _COST = (
@@ -218,9 +218,9 @@ def _read(raw: Mapping[str, Any], excludes_cache: bool) -> Usage | None:
         return _timings(raw)
     prompt, missed = stated, _tokens(raw.get("prompt_cache_miss_tokens"))
     if stated is not None and (read or written):
-        stands_beside = (excludes_cache and _is_anthropic(raw, stated)) or _is_named_beside(raw, stated)
+        is_separate = (excludes_cache and _is_anthropic(raw, stated)) or _is_separate_by_name(raw, stated)
         rest = None if not total or answer is None else total - stated - answer
-        prompt = stated + _beside(stated, read, written, rest, stands_beside or missed == stated)
+        prompt = stated + _separate_tokens(stated, read, written, rest, is_separate or missed == stated)
     elif stated is None and missed is not None:
         prompt = missed + read
     prompt, answer, reasoning = _settle(prompt or None, answer, total or None, reasoning)
@@ -259,12 +259,12 @@ def _settle(
 
 def _is_anthropic(raw: Mapping[str, Any], stated: int | None) -> bool:
     """Whether most of the names are Anthropic's: proxies write OpenAI's, whose prompt holds the cache."""
-    is_named = _first(raw, _BESIDE) == stated
+    is_named = _first(raw, _SEPARATE) == stated
     has_details = bool(member(raw, "prompt_tokens_details") or member(raw, "input_tokens_details"))
-    return is_named + bool(_named_beside(raw)) + (not has_details) >= 2
+    return is_named + bool(_separate_by_name(raw)) + (not has_details) >= 2
 
 
-def _beside(stated: int, read: int, written: int, rest: int | None, is_named: bool) -> int:
+def _separate_tokens(stated: int, read: int, written: int, rest: int | None, is_named: bool) -> int:
     """How many of the cached tokens the prompt's count of `stated` leaves out.
 
     `rest` is what the total has more than the prompt and the answer. It decides; then that more tokens than
@@ -278,21 +278,21 @@ def _beside(stated: int, read: int, written: int, rest: int | None, is_named: bo
     return cached if is_named and rest != 0 else 0
 
 
-def _is_named_beside(raw: Mapping[str, Any], stated: int) -> bool:
+def _is_separate_by_name(raw: Mapping[str, Any], stated: int) -> bool:
     """Whether all of the names are of servers whose prompt count leaves the cached tokens out."""
     return (
-        bool(_named_beside(raw))
-        and _first(raw, _BESIDE) == stated
+        bool(_separate_by_name(raw))
+        and _first(raw, _SEPARATE) == stated
         and not any(name in raw for name in _PROMPT[:1])
     )
 
 
-def _named_beside(raw: Mapping[str, Any]) -> int:
+def _separate_by_name(raw: Mapping[str, Any]) -> int:
     """The cached tokens under names that stand beside the prompt's count."""
-    written = _first(raw, _WRITE_BESIDE) or sum(
+    written = _first(raw, _WRITTEN_SEPARATE) or sum(
         _first(raw, names[:1]) or 0 for names in (_CACHE_WRITE_5M, _CACHE_WRITE_1H)
     )
-    return (_first(raw, _READ_BESIDE) or 0) + written
+    return (_first(raw, _READ_SEPARATE) or 0) + written
 
 
 def _timings(raw: Mapping[str, Any]) -> Usage | None:

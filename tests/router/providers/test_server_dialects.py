@@ -288,24 +288,24 @@ def test_the_cache_beside_or_inside_the_prompt_in_anthropics_format(raw: Any, ex
     assert counted == expected and written + counted.cache_read_tokens <= (counted.tokens_in or 0)
 
 
-BESIDE = Usage(1000, 100, 900)
+KEPT_FOR = Usage(1000, 100, 900)
 
 
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
-        ({"prompt_tokens_details": {"cached_tokens": 900}, "total_tokens": 1100}, BESIDE),
-        ({"prompt_tokens_details": {"cached_tokens": 900}}, BESIDE),
-        ({"prompt_cache_hit_tokens": 900, "prompt_cache_miss_tokens": 100, "total_tokens": 1100}, BESIDE),
-        ({"cache_read_input_tokens": 900}, BESIDE),
+        ({"prompt_tokens_details": {"cached_tokens": 900}, "total_tokens": 1100}, KEPT_FOR),
+        ({"prompt_tokens_details": {"cached_tokens": 900}}, KEPT_FOR),
+        ({"prompt_cache_hit_tokens": 900, "prompt_cache_miss_tokens": 100, "total_tokens": 1100}, KEPT_FOR),
+        ({"cache_read_input_tokens": 900}, KEPT_FOR),
         # The total was made of what is wrong, too: more cached tokens than there are stand beside.
-        ({"cached_tokens": 900, "total_tokens": 200}, BESIDE),
+        ({"cached_tokens": 900, "total_tokens": 200}, KEPT_FOR),
         (
             {"prompt_tokens": 1000, "prompt_cache_hit_tokens": 90, "prompt_cache_miss_tokens": 1000},
             Usage(1090, 100, 90),
         ),
         ({"prompt_tokens": 1000, "cached_tokens": 900, "total_tokens": 2000}, Usage(1900, 100, 900)),
-        ({"prompt_tokens": 1000, "cached_tokens": 900, "total_tokens": 1100}, BESIDE),
+        ({"prompt_tokens": 1000, "cached_tokens": 900, "total_tokens": 1100}, KEPT_FOR),
         (
             {"prompt_tokens": 1000, "cached_tokens": 900, "total_tokens": 1150},
             Usage(1000, 150, 900, reasoning_tokens=50),
@@ -319,7 +319,7 @@ BESIDE = Usage(1000, 100, 900)
             Usage(1050, 100, 900, cache_write_tokens=50),
         ),
         ({"prompt_tokens": None, "cached_tokens": 900, "total_tokens": 200}, Usage(1000, 100, 900)),
-        ({"completion_tokens": None, "cached_tokens": 900, "total_tokens": 1100}, BESIDE),
+        ({"completion_tokens": None, "cached_tokens": 900, "total_tokens": 1100}, KEPT_FOR),
     ],
 )
 def test_cached_tokens_beside_the_prompt_under_openais_names(raw: Any, expected: Usage) -> None:
