@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from itertools import count
-from typing import Any
-from weakref import WeakMethod
+from types import MethodType
+from typing import Any, cast
+from weakref import ref
 
 Method = Callable[[], None]
 
@@ -21,19 +22,20 @@ class WeakMethods:
     """Methods to be called while somebody else keeps their objects, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._known: dict[int, WeakMethod[Method]] = {}
+        # Not `WeakMethod`: in Python 3.13.0 one whose object goes as the interpreter ends writes a traceback.
+        self._known: dict[int, tuple[ref[object], Callable[..., Any]]] = {}
         self._number = count()  # their objects may be equal, and need not be hashable
 
     def add(self, method: Method) -> None:
         """Know one more, a bound method; what is gone is forgotten."""
-        number = next(self._number)
-        self._known[number] = WeakMethod(method, lambda _: self._known.pop(number, None))
+        number, bound = next(self._number), cast("MethodType", method)
+        self._known[number] = ref(bound.__self__, lambda _: self._known.pop(number, None)), bound.__func__
 
     def call(self) -> None:
         """Call each. None may raise."""
-        for known in list(self._known.values()):
-            if (method := known()) is not None:
-                method()
+        for known, function in list(self._known.values()):
+            if (owner := known()) is not None:
+                function(owner)
 
 
 _renewals = WeakMethods()
