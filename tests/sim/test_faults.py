@@ -33,17 +33,6 @@ def running():
         yield server, client
 
 
-@pytest.fixture
-def server(running):
-    running[0].app.reset()
-    return running[0]
-
-
-@pytest.fixture
-def client(server, running):
-    return running[1]
-
-
 def call(client, provider="ollama", **body):
     path, base = CALLS[provider]
     return client.post(path, json={**base, "messages": [{"role": "user", "content": TEXT}], **body})

@@ -33,17 +33,6 @@ def running():
         yield server, client
 
 
-@pytest.fixture
-def server(running):
-    running[0].app.reset()
-    return running[0]
-
-
-@pytest.fixture
-def client(server, running):
-    return running[1]
-
-
 def user(text):
     return [{"role": "user", "content": text}]
 
