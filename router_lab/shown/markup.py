@@ -1,4 +1,4 @@
-"""The few pieces of HTML the report is made of. Text is escaped here; `parts` are HTML already."""
+"""The few pieces of HTML the report is made of: text is escaped here."""
 
 from __future__ import annotations
 
@@ -31,27 +31,25 @@ def table(frame: pd.DataFrame) -> Html:
     return tag("div", made, class_="wide", tabindex="0")
 
 
-def section(title: str, parts: Sequence[str]) -> str:
+def section(title: str, parts: Sequence[Html]) -> Html:
     """A heading and what is under it; nothing when there is nothing."""
-    body = "".join(parts)
-    return f"<h2>{text_html(title)}</h2>{body}" if body else ""
+    return join([tag("h2", text_html(title)), *parts]) if any(parts) else Html("")
 
 
-def paragraph(text: str, style: str = "") -> str:
+def paragraph(text: str, style: str = "") -> Html:
     """A paragraph of plain text, escaped."""
-    marked = f' class="{style}"' if style else ""
-    return f"<p{marked}>{text_html(text)}</p>"
+    return tag("p", text_html(text), class_=style or None)
 
 
-def bullets(texts: Sequence[str]) -> str:
+def bullets(texts: Sequence[str]) -> Html:
     """Texts of ours that may hold names, each a line of a list, escaped."""
-    listed = "".join(f"<li>{text_html(plain_text(text))}</li>" for text in texts)
-    return f'<ul style="margin:4px 0 0 0;padding-left:18px">{listed}</ul>' if texts else ""
+    listed = [tag("li", text_html(plain_text(text))) for text in texts]
+    return tag("ul", *listed, style="margin:4px 0 0 0;padding-left:18px") if texts else Html("")
 
 
-def details(title: str, parts: Sequence[str]) -> str:
+def details(title: str, parts: Sequence[Html]) -> Html:
     """Parts folded away under a title; nothing when there are none."""
-    return f"<details><summary>{text_html(title)}</summary>{''.join(parts)}</details>" if parts else ""
+    return tag("details", tag("summary", text_html(title)), *parts) if parts else Html("")
 
 
 _SIGNS = {"yes": "✔", "no": "✘", "differs": "≠", "later": "…"}

@@ -21,7 +21,7 @@ from router_lab.analysis.reports.sections import (
     truncation_section,
 )
 from router_lab.shown.elements import document
-from router_lab.shown.escape import Html, tag, text_html
+from router_lab.shown.escape import Html, join, tag, text_html
 from router_lab.shown.markup import details, paragraph, section
 from router_lab.shown.wording import plain
 
@@ -71,12 +71,12 @@ def page(report: Findings) -> str:
         heading,
         _CSS,
         tag("h1", heading),
-        Html(paragraph(f"Made {report.made_at:%Y-%m-%d %H:%M} UTC.", "note")),
-        *map(Html, looked_at_section(report.ledger, shown)),
-        *map(Html, sections),
+        paragraph(f"Made {report.made_at:%Y-%m-%d %H:%M} UTC.", "note"),
+        *looked_at_section(report.ledger, shown),
+        *sections,
     )
 
 
-def _pictures(pictures: Sequence[tuple[str, Html]]) -> str:
+def _pictures(pictures: Sequence[tuple[str, Html]]) -> Html:
     images = [drawn for _, drawn in pictures]
-    return images[0] + details(f"{len(images) - 1} more", images[1:]) if images else ""
+    return join([*images[:1], details(f"{len(images) - 1} more", images[1:])])

@@ -57,7 +57,7 @@ def example_pairs(tables: Tables, count: int) -> pd.DataFrame:
     return found[[*shown, *said, "prompt"]]
 
 
-def looked_at_section(ledger: str, shown: Mapping[str, pd.DataFrame]) -> list[str]:
+def looked_at_section(ledger: str, shown: Mapping[str, pd.DataFrame]) -> list[Html]:
     """The ledger, its period and its models in a sentence and a folded table."""
     name = f"Ledger {plain(ledger)}" if ledger else "The ledger"
     pairs = counted(int(shown["pair_status"]["pairs"].sum()), "pairs")
@@ -88,7 +88,7 @@ def _per_million(row: Mapping[str, Any]) -> str:
     return usd(1e6 * row["cost_usd"] / tokens) if tokens else "–"
 
 
-def examples_section(examples: pd.DataFrame) -> list[str]:
+def examples_section(examples: pd.DataFrame) -> list[Html]:
     """The examples of each task type, folded."""
     return [
         details(plain(name), [_example(row) for row in rows.to_dict("records")])

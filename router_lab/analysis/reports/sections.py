@@ -11,6 +11,7 @@ from router_lab.analysis.cost_and_latency import measured, measured_ratio
 from router_lab.analysis.exit.overview import on_page, overview
 from router_lab.analysis.ledger_drift import watched
 from router_lab.counted import counted
+from router_lab.shown.escape import Html
 from router_lab.shown.markup import details, paragraph, table
 from router_lab.shown.wording import (
     interval_kind,
@@ -38,7 +39,7 @@ _CAUSES = {
 }
 
 
-def savings_section(savings: pd.DataFrame) -> list[str]:
+def savings_section(savings: pd.DataFrame) -> list[Html]:
     """What the shadow costs beside the primary."""
     if savings.empty:
         return [paragraph("No complete pair with both costs known yet.", "note")]
@@ -73,7 +74,7 @@ def savings_section(savings: pd.DataFrame) -> list[str]:
     return [paragraph(sentence), table(rows), paragraph(note, "note")]
 
 
-def latency_section(verdicts: AbResult) -> list[str]:
+def latency_section(verdicts: AbResult) -> list[Html]:
     """How long calls take with the shadow, and how sure that is."""
     known = verdicts.frame[verdicts.frame["latency_difference_s"].notna()]
     if known.empty:
@@ -105,7 +106,7 @@ def _ranges(low: pd.Series, high: pd.Series) -> list[str]:
     return ["–" if a != a else f"{percent(a)} to {percent(b)}" for a, b in ends]
 
 
-def monitor_section(report: Findings) -> list[str]:
+def monitor_section(report: Findings) -> list[Html]:
     """Where the exit monitor stands."""
     frame = report.standing.frame
     if frame.empty:
@@ -126,7 +127,7 @@ def monitor_section(report: Findings) -> list[str]:
     return [table(overview(frame)), *begun, *_said_alone(records), paragraph(note, "note")]
 
 
-def _said_alone(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def _said_alone(records: Sequence[Mapping[str, Any]]) -> list[Html]:
     """What people and a judge say each alone, where the judge helps people's marks."""
     told = []
     for row in records:
@@ -141,7 +142,7 @@ def _said_alone(records: Sequence[Mapping[str, Any]]) -> list[str]:
     return told
 
 
-def spend_section(by_cause: pd.DataFrame, by_type: pd.DataFrame) -> list[str]:
+def spend_section(by_cause: pd.DataFrame, by_type: pd.DataFrame) -> list[Html]:
     """Spending by cause, and by task type and model."""
     if by_cause.empty:
         return [paragraph("Nothing was spent yet.", "note")]
@@ -180,7 +181,7 @@ def spend_section(by_cause: pd.DataFrame, by_type: pd.DataFrame) -> list[str]:
     ]
 
 
-def repriced_section(repriced: pd.DataFrame) -> list[str]:
+def repriced_section(repriced: pd.DataFrame) -> list[Html]:
     """What the billed calls would have cost at other models' prices, the cheapest first."""
     counted_rows = repriced[repriced["attempts"] > repriced["uncounted"]]
     if counted_rows.empty:
@@ -220,7 +221,7 @@ def _than(cost: float, recorded: float) -> str:
     return "the same" if abs(change) < 5e-4 else f"{percent(abs(change))} {'less' if change < 0 else 'more'}"
 
 
-def truncation_section(truncation: pd.DataFrame, signals: pd.DataFrame) -> list[str]:
+def truncation_section(truncation: pd.DataFrame, signals: pd.DataFrame) -> list[Html]:
     """Suspected truncation: in all, then where and by which signal."""
     attempts, suspects = int(truncation["attempts"].sum()), int(truncation["suspects"].sum())
     sent_on = int(truncation["escalated"].sum())
@@ -249,7 +250,7 @@ def truncation_section(truncation: pd.DataFrame, signals: pd.DataFrame) -> list[
     return [paragraph(sentence), table(rows)]
 
 
-def quality_section(shown: Mapping[str, pd.DataFrame]) -> list[str]:
+def quality_section(shown: Mapping[str, pd.DataFrame]) -> list[Html]:
     """What became of the pairs, how steady the judge is, how often calls work."""
     parts = []
     statuses = shown["pair_status"]
@@ -302,7 +303,7 @@ def _nothing_changed(frame: pd.DataFrame) -> str:
     return f"Nothing changed, in {seen:,} {kinds}" + (f", and {unseen}" if seen < len(frame) else "")
 
 
-def drift_section(report: Findings) -> list[str]:
+def drift_section(report: Findings) -> list[Html]:
     """What has changed, and since when."""
     frame = report.drift.frame
     alarms, low = report.drift.changed, report.drift.below_from_start
