@@ -71,13 +71,12 @@ class DriftReport:
         changes, low = self.changed, self.below_from_start
         heading = f"Drift: {len(changes) or 'none'} {'of' if len(changes) else 'in'} {len(self.frame)} series"
         lines = [
-            f"  {plain(row.task_type)} on {plain(row.model)}: {watched(row)} {row.direction} since about "
-            f"{row.changed_at:%Y-%m-%d %H:%M} UTC{_noted(row)}"
+            f"  {plain(row.task_type)} on {plain(row.model)}: {since_about(row)}{_noted(row)}"
             for row in changes.itertuples()
         ]
         lines += [
-            f"  {plain(row.task_type)} on {plain(row.model)}: {watched(row)} {row.direction} since about "
-            f"{row.changed_at:%Y-%m-%d %H:%M} UTC {UNTOLD}: {plain_text(row.warnings)}"
+            f"  {plain(row.task_type)} on {plain(row.model)}: {since_about(row)} {UNTOLD}: "
+            f"{plain_text(row.warnings)}"
             for row in self.untold.itertuples()
         ]
         lines += [
@@ -153,6 +152,11 @@ def drift_of(
     return DriftReport(pd.DataFrame(rows, columns=list(_COLUMNS)))
 
 
+def since_about(row: Any) -> str:
+    """What a series does, and since when, in words."""
+    return f"{watched(row)} {row.direction} since about {row.changed_at:%Y-%m-%d %H:%M} UTC"
+
+
 def watched(row: Any) -> str:
     """What one series of a `DriftReport` is of, in words."""
     return basis_of(row.metric, row.whose) if row.metric in BASES else row.metric.replace("_", " ")
@@ -211,8 +215,8 @@ def _newest(table: Any, time: str, keys: list[str], last: int) -> Any:
     counts = placed.group_by(keys).aggregate(
         recent=(placed[time].epoch_seconds() > placed.newest - _WATCHED_SECONDS).sum()
     )
-    every = 2 ** ibis.greatest((counts.recent / last).log2().ceil(), 0).cast("int64")
-    placed = joined(placed, counts.mutate(every=every.cast("int64")), keys)
+    every = (2 ** ibis.greatest((counts.recent / last).log2().ceil(), 0)).cast("int64")
+    placed = joined(placed, counts.mutate(every=every), keys)
     number = ibis.row_number().over(ibis.window(group_by=keys, order_by=placed[time]))
     kept = placed.mutate(number=number).filter(
         lambda row: (row.number % row.every == 0) & (row.number >= row.total - last * row.every)

@@ -32,7 +32,7 @@ from router_lab.analysis.exit.runs import (
     on_scale,
     scores_needed,
 )
-from router_lab.analysis.exit.watches import WITHDRAWN, has_own_evidence
+from router_lab.analysis.exit.watches import AS_GOOD, WITHDRAWN, has_own_evidence
 from router_lab.analysis.statistics.betting import confidence_interval, tally
 from router_lab.analysis.statistics.shift import Drift, delay, detect
 from router_lab.counted import counted
@@ -248,7 +248,7 @@ def _afresh(name: str, watch: Watch | None, standing: Standing, rules: SteeringP
 
 def _while_measuring(run: Run, decision: Decision, rules: SteeringPolicy) -> Action | None:
     key = f"{run.task_type}/{decision.outcome}/{run.basis}/{run.started}"
-    if decision.outcome in (Outcome.NON_INFERIOR, Outcome.SUPERIOR):
+    if decision.outcome in AS_GOOD:
         word = "stable" if decision.outcome is Outcome.NON_INFERIOR else "superior"
         days = _days_to(run, run.newest)
         if days < rules.exit_after_days:

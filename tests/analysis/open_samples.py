@@ -33,10 +33,6 @@ def mostly_small(number: int, margin: float) -> float:
     return min(-margin * float(np.log1p(-_even(number))), 0.5)
 
 
-def always(loss: float) -> Truth:
-    return lambda number, margin: loss
-
-
 def _even(number: int) -> float:
     return (number + 0.5) * (np.sqrt(5) - 1) / 2 % 1
 

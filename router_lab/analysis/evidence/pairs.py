@@ -327,7 +327,7 @@ def _kept_scores(frame: pd.DataFrame, scored_by: str | None) -> pd.DataFrame:
     return frame.drop(columns=[f"{one}primary_score" for one in others], errors="ignore")
 
 
-def absent_column(name: str, frame: pd.DataFrame) -> ConfigError:
+def _absent_column(name: str, frame: pd.DataFrame) -> ConfigError:
     """The error for a column that pairs do not have: the nearest name, and what they can be grouped by."""
     columns = [str(column) for column in frame.columns]
     others = {*COMPARISONS.names, "is_likeness", "shadow_answered", "shadow_error"}
@@ -340,7 +340,7 @@ def absent_column(name: str, frame: pd.DataFrame) -> ConfigError:
 
 def _require(frame: pd.DataFrame, by: str) -> None:
     if by not in frame:
-        raise absent_column(by, frame)
+        raise _absent_column(by, frame)
     scores = [{f"{prefix}primary_score", f"{prefix}shadow_score"} for prefix in PREFIX.values()]
     if not {"agreement", "preference"} & set(frame.columns) and not any(
         pair <= set(frame.columns) for pair in scores

@@ -155,10 +155,13 @@ def cycles(first: pd.DataFrame) -> str:
     Kruskal and Wallis's test over parts of the day (six hours, UTC) and over weekdays, each at .001.
     """
     known = rows_where(first[["created_at", "scaled"]], first["created_at"].notna())
-    times = known["created_at"].dt
-    parts = {"hour of the day (UTC)": times.hour // 6 * 6, "weekday": times.day_of_week}
+    parts = _parts(known["created_at"].dt)
     found = [_of_cycle(name, known["scaled"], part) for name, part in parts.items()]
     return "; ".join(one for one in found if one)
+
+
+def _parts(times: Any) -> dict[str, pd.Series]:
+    return {"hour of the day (UTC)": times.hour // 6 * 6, "weekday": times.day_of_week}
 
 
 def neighbours_alike(first: pd.DataFrame) -> str:
@@ -183,7 +186,7 @@ def neighbours_alike(first: pd.DataFrame) -> str:
 def _without_cycles(values: pd.Series, times: Any) -> Floats:
     """Values less the means of their part of the day and of their weekday; less their mean without times."""
     apart = values - values.mean()
-    for part in (times.hour // 6, times.day_of_week):
+    for part in _parts(times).values():
         apart = apart - apart.groupby(part).transform("mean").fillna(0.0)
     return np.asarray(apart, dtype=np.float64)
 

@@ -29,25 +29,19 @@ def distinct_values(column: pd.Series) -> list[str]:
 
 def last_known(column: pd.Series) -> Any:
     """The last value that is not null; None where there is none."""
-    known = np.flatnonzero(_is_known(column))
+    known = np.flatnonzero(column.notna())
     return column.iloc[known[-1]] if len(known) else None
 
 
 def last_other(column: pd.Series) -> int:
     """The place of the last value that is another than the last known; -1 where there is none."""
-    known = np.flatnonzero(_is_known(column))
+    known = np.flatnonzero(column.notna())
     if not len(known):
         return -1
     is_few = isinstance(column.dtype, pd.CategoricalDtype)
     codes = column.array.codes if is_few else pd.factorize(column)[0]
     other = known[codes[known] != codes[known[-1]]]
     return int(other[-1]) if len(other) else -1
-
-
-def _is_known(column: pd.Series) -> Any:
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return column.array.codes >= 0
-    return column.notna().to_numpy()
 
 
 def used_as(rows: pd.DataFrame, uses: Collection[str]) -> pd.Series:

@@ -56,6 +56,7 @@ from router_lab.analysis.exit.runs import (
     scores_needed,
 )
 from router_lab.analysis.exit.watches import (
+    AS_GOOD,
     BEGUN,
     WatchOptions,
     WatchRecord,
@@ -349,13 +350,11 @@ def _look(
     latest = latest_run(rows, since)
     if name in asked.begin:
         watch, found = _begun(name, latest, asked, recorded, now)
-        latest = latest_run(rows, now)
-        found = evidence_of(latest, found.basis)
     else:
         watch, found = _watch_of(name, rows, latest, asked, standing, recorded, now)
-        if has_own_evidence(watch) and watch.at == now:
-            latest = latest_run(rows, now)
-            found = evidence_of(latest, found.basis)
+    if has_own_evidence(watch) and watch.at == now:
+        latest = latest_run(rows, now)
+        found = evidence_of(latest, found.basis)
     run = run_of(name, latest, found, watch, standing)
     is_recorded = recorded is not None and recorded.plan.watch_id == watch.watch_id
     decision = decide(
@@ -383,7 +382,7 @@ def _look(
             leaning=None,
         )
     is_kept = recorded is not None and is_recorded and recorded.verdict is not None
-    if run.waits and not is_kept and decision.outcome in (Outcome.NON_INFERIOR, Outcome.SUPERIOR):
+    if run.waits and not is_kept and decision.outcome in AS_GOOD:
         reason = f"{decision.reason}, but the exit waits: {run.waits}"
         decision = replace(decision, outcome=Outcome.CONTINUE, reason=reason)
     to_keep = rows_to_keep(recorded, watch, decision, run.pairs, run.newest, now)

@@ -50,7 +50,7 @@ from router_lab.analysis.evidence.row_selection import (
 )
 from router_lab.analysis.exit.decision import Decision
 from router_lab.analysis.exit.history import Standing
-from router_lab.analysis.exit.watches import COMPARED, changed
+from router_lab.analysis.exit.watches import COMPARED, changed, changes
 from router_lab.analysis.outlook import scores_to_settle
 from router_lab.analysis.statistics.betting import Floats, Tally, tally
 from router_lab.analysis.statistics.prediction_powered_betting import helped
@@ -272,9 +272,7 @@ def began_because(rows: pd.DataFrame, latest: pd.DataFrame, now: Mapping[str, st
     if latest.empty or latest.index[0] == rows.index[0]:
         return ""
     before = compared_by(settled(rows).loc[: latest.index[0] - 1])
-    both = ((column, before.get(column), now[column]) for column in COMPARED)
-    said = (changed(column, old, new) for column, old, new in both if old and new and old != new)
-    return ", ".join(said)
+    return ", ".join(changed(*one) for one in changes(before, now))
 
 
 def compared_by(latest: pd.DataFrame) -> dict[str, str | None]:

@@ -40,9 +40,9 @@ WITHDRAWN: Final = "the verdict was withdrawn"
 
 _PLAN_CHANGED: Final = "the plan changed"
 
-# Verdicts that stay, and those of them by which the shadow is as good.
-LATCHED: Final = (Outcome.NON_INFERIOR, Outcome.SUPERIOR, Outcome.WORSE, Outcome.DIFFERS)
-_AS_GOOD: Final = (Outcome.NON_INFERIOR, Outcome.SUPERIOR)
+# Verdicts by which the shadow is as good, and all that stay.
+AS_GOOD: Final = (Outcome.NON_INFERIOR, Outcome.SUPERIOR)
+LATCHED: Final = (*AS_GOOD, Outcome.WORSE, Outcome.DIFFERS)
 
 _ROUNDING: Final = 1e-9
 
@@ -62,10 +62,10 @@ class WatchRecord:
     """
 
     plan: Watch
+    looked_at: datetime
     verdict: Watch | None = None
     earlier: tuple[Watch, ...] = ()
     looks: int = 1
-    looked_at: datetime | None = None
 
     def plans_of(self, since: datetime | None) -> list[Watch]:
         """The plans, oldest first, by which pairs after `since` (None: all) were looked at."""
@@ -101,7 +101,7 @@ def newest_watches(history: pd.DataFrame | None) -> dict[str, WatchRecord]:
         known = found.get(one.task_type)
         if known is None or (one.watch_id != known.plan.watch_id and _is_plan(one)):
             found[one.task_type] = WatchRecord(
-                one, None if one.outcome is None else one, _plans_before(known, one), looked_at=one.at
+                one, one.at, None if one.outcome is None else one, _plans_before(known, one)
             )
         elif one.watch_id == known.plan.watch_id:
             verdict = one if _may_follow(known.verdict, one) else known.verdict
@@ -117,13 +117,19 @@ def _is_plan(row: Watch) -> bool:
 
 def _plans_before(known: WatchRecord | None, later: Watch) -> tuple[Watch, ...]:
     """The plans before a later one, if what is compared is the same."""
-    if known is None or any(_differ(getattr(known.plan, name), getattr(later, name)) for name in COMPARED):
+    if known is None or changes(_compared_in(known.plan), _compared_in(later)):
         return ()
     return (*known.earlier, known.plan)
 
 
-def _differ(before: str | None, now: str | None) -> bool:
-    return before is not None and now is not None and before != now
+def _compared_in(watch: Watch) -> dict[str, str | None]:
+    return {name: getattr(watch, name) for name in COMPARED}
+
+
+def changes(before: Mapping[str, str | None], now: Mapping[str, str | None]) -> list[tuple[str, str, str]]:
+    """What is compared that is known of both and differs: column, before, now."""
+    both = ((name, before[name], now[name]) for name in COMPARED)
+    return [(name, old, new) for name, old, new in both if old and new and old != new]
 
 
 def _may_follow(verdict: Watch | None, later: Watch) -> bool:
@@ -172,10 +178,8 @@ def what_ended(
     """
     if since is not None and watch.at <= since:
         return f"measuring began afresh on {since:%Y-%m-%d %H:%M} UTC"
-    for name in COMPARED:
-        before, now = getattr(watch, name), compared[name]
-        if before and now and _differ(before, now):
-            return changed(name, before, now)
+    if others := changes(_compared_in(watch), compared):
+        return changed(*others[0])
     if asked.basis is not None and asked.basis != watch.basis:
         return f"{asked.basis} are asked for in place of {watch.basis}"
     if not watch.basis_forced and free.basis in QUALITY and _rank(free.basis) < _rank(watch.basis):
@@ -189,8 +193,8 @@ def what_ended(
         return f"{plain(asked.scored_by)} is asked for in place of {plain(own)}"
     if asked.cluster is not None and asked.cluster != (watch.cluster or "input_hash"):
         return f"the first pair of each {plain(asked.cluster)} is asked for"
-    if asked.plan is not None and (changes := _changes(watch, asked.plan)):
-        return f"{_PLAN_CHANGED}: {changes}"
+    if asked.plan is not None and (terms := _terms_changed(watch, asked.plan)):
+        return f"{_PLAN_CHANGED}: {terms}"
     return ""
 
 
@@ -206,8 +210,8 @@ def what_is_laxer(
     """That the plan of a watch on `basis` accepts more than the first by which pairs after `since` were
     looked at, in words; "" if not, or if what `ended` has a verdict for the shadow that holds by it too.
     """
-    is_another = any(_differ(getattr(recorded.plan, name), compared[name]) for name in COMPARED)
-    is_as_good = recorded.verdict is not None and recorded.verdict.outcome in _AS_GOOD
+    is_another = bool(changes(_compared_in(recorded.plan), compared))
+    is_as_good = recorded.verdict is not None and recorded.verdict.outcome in AS_GOOD
     if is_another or (is_as_good and ended.startswith(_PLAN_CHANGED)):
         return ""
     plan, plans = asked.plan or ExitPlan(), recorded.plans_of(since)
@@ -345,7 +349,7 @@ def kept(decision: Decision, verdict: Watch) -> Decision:
         high=_number(verdict.high),
         decided_after=verdict.decided_after,
         inputs_needed=float("nan"),
-        leaning="above" if outcome in (Outcome.NON_INFERIOR, Outcome.SUPERIOR) else "below",
+        leaning="above" if outcome in AS_GOOD else "below",
     )
 
 
@@ -406,14 +410,14 @@ def _look_to_keep(
     at: datetime,
 ) -> Sequence[Watch]:
     """That somebody looked at pairs newer than the look before."""
-    if recorded is None or recorded.looked_at is None or recorded.looks >= MOST_LOOKS:
+    if recorded is None or recorded.looks >= MOST_LOOKS:
         return ()
     if newest is None or not recorded.looked_at < newest <= at:
         return ()
     return [replace(watch, at=at, pairs=pairs, inputs=decision.inputs)]
 
 
-def _changes(watch: Watch, plan: ExitPlan) -> str:
+def _terms_changed(watch: Watch, plan: ExitPlan) -> str:
     """What of a plan differs from that of the watch."""
     terms = (
         ("margin", watch.margin, plan.margin(watch.basis)),

@@ -77,8 +77,8 @@ _VERDICT_WORDS = {
 
 def _of(pairs: int, clusters: int, cluster: str | None = "input_hash") -> str:
     said = counted(pairs, "pairs")
-    counting_once = clusters_in_words(clusters, cluster).replace("distinct inputs", "inputs")
-    return said if pairs == clusters else f"{said} of {counting_once}"
+    once = counted(clusters, "inputs") if cluster == "input_hash" else clusters_in_words(clusters, cluster)
+    return said if pairs == clusters else f"{said} of {once}"
 
 
 def agreement_by_task_type(source: Source, bar: float = BAR, ax: Axes | None = None) -> Plot:

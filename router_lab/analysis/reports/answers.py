@@ -461,10 +461,10 @@ def _comparing(
             if is_said
             else f"no verdict: {plain_text(stop['reason'])}"
         )
+    own = ""
     if outcome not in _OPEN:
-        told = f"; {_of_exit(stop)}"
-        return f"{MAY_STOP[outcome]}{at}, however often one looks: {plain_text(stop['reason'])}{told}"
-    return f"{MAY_STOP[outcome]}, however often one looks: {plain_text(stop['reason'])}{told}"
+        own, told = at, f"; {_of_exit(stop)}"
+    return f"{MAY_STOP[outcome]}{own}, however often one looks: {plain_text(stop['reason'])}{told}"
 
 
 def _of_exit(stop: Mapping[str, Any]) -> str:

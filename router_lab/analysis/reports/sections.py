@@ -9,7 +9,7 @@ import pandas as pd
 
 from router_lab.analysis.cost_and_latency import measured, measured_ratio
 from router_lab.analysis.exit.overview import on_page, overview
-from router_lab.analysis.ledger_drift import watched
+from router_lab.analysis.ledger_drift import since_about, watched
 from router_lab.counted import counted
 from router_lab.shown.escape import Html
 from router_lab.shown.markup import details, paragraph, table
@@ -313,8 +313,7 @@ def drift_section(report: Findings) -> list[Html]:
         parts = [paragraph(f"No change, but below the bar from the start: {names}.")]
     if len(untold := report.drift.untold):
         names = "; ".join(
-            f"{plain(row.task_type)} on {plain(row.model)}, {watched(row)} {row.direction} since about "
-            f"{row.changed_at:%Y-%m-%d %H:%M} UTC ({plain_text(row.warnings)})"
+            f"{plain(row.task_type)} on {plain(row.model)}, {since_about(row)} ({plain_text(row.warnings)})"
             for row in untold.itertuples()
         )
         parts.append(paragraph(f"Whether these changed cannot be told yet: {names}."))
