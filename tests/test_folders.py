@@ -30,6 +30,9 @@ def modules() -> Mapping[str, Path]:
     return found
 
 
+MODULES = modules()
+
+
 def imported(tree: ast.Module, known: Mapping[str, Path]) -> Iterator[str]:
     """The modules of ours that are imported, wherever in the file."""
     for node in ast.walk(tree):
@@ -42,13 +45,12 @@ def imported(tree: ast.Module, known: Mapping[str, Path]) -> Iterator[str]:
 
 def used_by_neighbours() -> Mapping[str, set[str]]:
     """By folder, the modules in it that something outside of the folder imports."""
-    known = modules()
     used: dict[str, set[str]] = defaultdict(set)
-    for name, path in known.items():
-        for target in imported(ast.parse(path.read_text("utf-8")), known):
+    for name, path in MODULES.items():
+        for target in imported(ast.parse(path.read_text("utf-8")), MODULES):
             folder, _, module = target.rpartition(".")
             is_inside = name == folder or name.startswith(f"{folder}.")
-            if known.get(target, path).name != "__init__.py" and folder in known and not is_inside:
+            if MODULES.get(target, path).name != "__init__.py" and folder in MODULES and not is_inside:
                 used[folder].add(module)
     return used
 
@@ -58,13 +60,13 @@ USED = used_by_neighbours()
 
 def said(folder: str) -> set[str]:
     """The modules that the folder's head says its neighbours use."""
-    head = ast.get_docstring(ast.parse(modules()[folder].read_text("utf-8"))) or ""
+    head = ast.get_docstring(ast.parse(MODULES[folder].read_text("utf-8"))) or ""
     found = SAID.search(head)
     return set(re.findall(r"`([a-z_]+)`", found[1])) if found else set()
 
 
 @pytest.mark.parametrize(
-    "folder", sorted(name for name, path in modules().items() if path.name == "__init__.py")
+    "folder", sorted(name for name, path in MODULES.items() if path.name == "__init__.py")
 )
 def test_the_head_of_a_folder_names_what_its_neighbours_use(folder: str) -> None:
     assert said(folder) == (set() if folder == "router_lab" else USED.get(folder, set()))
@@ -87,7 +89,7 @@ def sentence(names: set[str]) -> str:
 
 def written_anew() -> None:
     """Write the lines of all heads."""
-    for folder, path in modules().items():
+    for folder, path in MODULES.items():
         if path.name != "__init__.py" or folder == "router_lab":
             continue
         text = path.read_text("utf-8")

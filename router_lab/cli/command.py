@@ -90,14 +90,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code: int = parsed.run(parsed)
         sys.stdout.flush()  # a disk that does not take it says so here, not when the interpreter ends
     except (ConfigError, RoutingError) as error:
-        print(f"router-lab: {_with_options(_with_notes(error), vars(parsed))}", file=sys.stderr)
+        print(f"router-lab: {_said(error, vars(parsed))}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         print(f"router-lab: {missing(error)}", file=sys.stderr)
         return 2
     except RouterLabError as error:
-        said = _with_options(_with_notes(error), vars(parsed))
-        print(f"router-lab: {type(error).__name__}: {said}", file=sys.stderr)
+        print(f"router-lab: {type(error).__name__}: {_said(error, vars(parsed))}", file=sys.stderr)
         return 3
     except KeyboardInterrupt:
         print("router-lab: interrupted", file=sys.stderr)
@@ -125,12 +124,9 @@ def _rarely_collected() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def _with_notes(error: RouterLabError) -> str:
-    return "; ".join([str(error), *getattr(error, "__notes__", ())])
-
-
-def _with_options(message: str, given: Mapping[str, Any]) -> str:
-    """The message with a keyword of Python, `task_type='x'`, as this command's option, `--task-type 'x'`."""
+def _said(error: RouterLabError, given: Mapping[str, Any]) -> str:
+    """An error with its notes; a keyword of Python, `task_type='x'`, is this command's `--task-type 'x'`."""
+    message = "; ".join([str(error), *getattr(error, "__notes__", ())])
 
     def option(found: re.Match[str]) -> str:
         name = found[1] if found[1] in given else found[1].removesuffix("s")

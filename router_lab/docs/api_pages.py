@@ -45,7 +45,7 @@ def _described(name: Name, level: int = 2) -> str:
     if members := _values(name):
         parts.append("One of " + ", ".join(map(code, members)) + ".\n")
     if rows := list(_arguments(name)):
-        parts.append(table(("Field" if _is_record(name) else "Argument", "Type", "Default", "Meaning"), rows))
+        parts.append(table(("Field" if is_record(name) else "Argument", "Type", "Default", "Meaning"), rows))
     if shown := example_of(name.place):
         parts.append(block("python", shown))
     if not _is_section(name):
@@ -62,12 +62,18 @@ def _signature(name: Name) -> str:
 
 def _arguments(name: Name) -> Iterator[tuple[str, str, str, str]]:
     for one in name.parameters:
-        given = (name.place, name.value, one.name)
-        said = field_meaning(*given) if _is_record(name) else meaning(name.place, one.name)
+        said = said_of(name, one.name)
         known = unit(one.name)
         if known and known.partition(",")[0].rstrip("s").lower() not in said.lower():
             said = f"{said} In {known}.".strip()
         yield code(one.name), code(_type(one)), _default(one), prose(said)
+
+
+def said_of(name: Name, argument: str) -> str:
+    """What is said of an argument, or of a field of a record; "" where nothing is."""
+    if is_record(name):
+        return field_meaning(name.place, name.value, argument)
+    return meaning(name.place, argument)
 
 
 def _type(one: inspect.Parameter) -> str:
@@ -90,7 +96,8 @@ def _values(name: Name) -> list[str]:
     return []
 
 
-def _is_record(name: Name) -> bool:
+def is_record(name: Name) -> bool:
+    """Whether it is a record, whose arguments are fields."""
     return name.is_class and hasattr(name.value, "__dataclass_fields__")
 
 

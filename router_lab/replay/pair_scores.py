@@ -114,7 +114,7 @@ def _expected_pairs(tables: Any, expectations: Expectations) -> Iterator[tuple[s
     The few are looked for in the many one after the other: joined in one query, it may be the many that are
     held in memory.
     """
-    from router_lab.analysis.evidence.marks import both_answered
+    from router_lab.ledger.reading.queries import both_answered
 
     attempts, pairs = tables.attempts, tables.comparisons
     wanted = _wanted("task_id", {task_id for task_id, _ in expectations})

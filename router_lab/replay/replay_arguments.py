@@ -43,14 +43,10 @@ def _confirm(name: str, value: Any) -> None:
         raise arguments.wrong(name, value, "a function that is given the Plan and says whether to go on")
 
 
-def _count(name: str, value: Any) -> None:
-    arguments.whole(name, value)
-
-
 _CHECKS: Mapping[str, Callable[[str, Any], object]] = {
     "router": _router,
-    "concurrency": _count,
-    "repeats": _count,
+    "concurrency": arguments.whole,
+    "repeats": arguments.whole,
     "sample": lambda name, value: optional(arguments.whole, name, value),
     "seed": lambda name, value: arguments.whole(name, value, least=0),
     "task_type": lambda name, value: optional(arguments.text, name, value, _TASK_TYPE),

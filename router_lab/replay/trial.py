@@ -152,7 +152,7 @@ async def replay_candidates(
             if not batch or primary == "call":  # what is handed in by the batch is kept apart row by row
                 opened.enter_context(sole_run(router.ledger, plan.run_id))
             if confirm is not None and not confirm(plan):
-                return trial.result(plan, None, "not confirmed: nothing was sent", repeats=0)
+                return trial.result(plan, None)
             with reporting_candidates(progress, chosen, sum(plan.drawn.values()) * repeats) as report:
                 return await trial.ask(plan, reader, drawn, report)
     finally:
@@ -216,7 +216,7 @@ class _Trial:
             there = await replay_on_spark(
                 self.session, self.router, task, lambda: reader.items(drawn), report
             )
-            return self.result(plan, there, there.stopped, scored=there.scored)
+            return self.result(plan, there, scored=there.scored)
         run = self._fan_out(plan, report)
         scored, raced = 0, None
         batched = BatchReplay.of(run) if self.batch else None
@@ -236,7 +236,7 @@ class _Trial:
             await ask(lambda: reader.items(drawn))
         else:
             raced = await run_race(run, self.race, lambda: reader.items(drawn), ask, self.seed)
-        return self.result(plan, run, run.stopped, scored=scored, raced=raced)
+        return self.result(plan, run, scored=scored, raced=raced)
 
     def _spark_task(self, plan: Plan) -> SparkTask:
         return SparkTask(
@@ -268,21 +268,18 @@ class _Trial:
         self,
         plan: Plan,
         run: FanOut | SparkRun | None,
-        stopped: str | None,
         *,
-        repeats: int | None = None,
         scored: int = 0,
         raced: RaceRun | None = None,
     ) -> ReplayRun:
         """What came of it; without a `run`, of what was only planned."""
-        rows = sum(plan.drawn.values())
+        rows, repeats = sum(plan.drawn.values()), 0 if run is None else self.repeats
 
         def result(name: str) -> CandidateResult:
             tally = run.tallies[name] if run is not None else CandidateTally()
             return CandidateResult(
                 name=name,
-                wanted=(rows if raced is None else raced.rows[name])
-                * (self.repeats if repeats is None else repeats),
+                wanted=(rows if raced is None else raced.rows[name]) * repeats,
                 answered=tally.answered,
                 failed=tally.failed,
                 skipped=tally.skipped,
@@ -297,7 +294,7 @@ class _Trial:
             plan=plan,
             candidates=tuple(result(one.name) for one in self.candidates),
             primary_usd=run.primary.cost_usd if run is not None else 0.0,
-            stopped=stopped,
+            stopped="not confirmed: nothing was sent" if run is None else run.stopped,
             problems=run.problems.lines(_TOLD) if run is not None else (),
             scored_pairs=scored,
             race=None if raced is None else raced.result,

@@ -318,7 +318,7 @@ def _strata_of_others(ledger: Ledger, by: str) -> set[str]:
 
 def why_none_is_left(ledger: Ledger, task_type: str | None = None) -> str:
     """Why no pair is drawn, in words: all are marked, none has two answers, or these are not stored."""
-    from router_lab.analysis.evidence.marks import both_answered
+    from router_lab.ledger.reading.queries import both_answered
 
     pairs = ledger.tables().comparisons
     if _rows(_with_answers(pairs, task_type).select("comparison_id").limit(1)):
@@ -380,7 +380,8 @@ def _sampled(drawn: DrawnPair, marked: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _with_answers(comparisons: Any, task_type: str | None) -> Any:
-    from router_lab.analysis.evidence.marks import both_answered, both_stored
+    from router_lab.analysis.evidence.marks import both_stored
+    from router_lab.ledger.reading.queries import both_answered
 
     tests = [both_answered(comparisons), ~comparisons.is_noise, both_stored(comparisons)]
     if task_type is not None:

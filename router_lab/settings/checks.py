@@ -164,7 +164,7 @@ def _fields_at(path: Path) -> list[str]:
             kind = section.model_fields[str(part)].annotation
             continue
         # A dict's values or a tuple's items: the last argument that is not the ellipsis.
-        kind = next(each for each in reversed(_arguments(kind)) if each is not Ellipsis)
+        kind = next(each for each in reversed(get_args(kind)) if each is not Ellipsis)
     section = _section(kind)
     return list(section.model_fields) if section else []
 
@@ -173,11 +173,7 @@ def _section(kind: Any) -> type[BaseModel] | None:
     """The section class in `X` or `X | None`; None for anything else."""
     if get_origin(kind) in (dict, tuple):
         return None
-    for each in (kind, *_arguments(kind)):
+    for each in (kind, *get_args(kind)):
         if isinstance(each, type) and issubclass(each, BaseModel):
             return each
     return None
-
-
-def _arguments(kind: Any) -> tuple[Any, ...]:
-    return get_args(kind)

@@ -9,7 +9,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -19,8 +18,9 @@ import command_line
 import router_lab
 from router_lab import errors
 from router_lab.cli.command import parser
+from router_lab.docs.api_pages import is_record, said_of
 from router_lab.docs.error_pages import ALERTS
-from router_lab.docs.notes import all_meanings, example_of, examples, field_meaning, meaning, result_column
+from router_lab.docs.notes import all_meanings, example_of, examples, result_column
 from router_lab.docs.pages import reference
 from router_lab.docs.public_names import Name, modules, public_names
 from router_lab.ledger.schema import TABLES
@@ -76,20 +76,12 @@ def test_every_public_name_says_what_it_is():
     assert bare == [], "write a docstring"
 
 
-def is_record(name: Name) -> bool:
-    return name.is_class and is_dataclass(name.value)
-
-
-def said_of_field(record: Name, name: str) -> str:
-    return field_meaning(record.place, record.value, name)
-
-
 def test_a_field_of_a_result_means_what_a_column_of_its_name_does():
     """Seen once: `Decision.pairs` were distinct inputs, and `inputs` in the frame beside it."""
     records = [one for name in NAMES for one in every(name) if is_record(one)]
     columns = [
         (
-            said_of_field(one, given.name),
+            said_of(one, given.name),
             column.text.removesuffix(".").partition(";")[0],
             one.place,
             given.name,
@@ -120,7 +112,7 @@ def test_every_argument_and_field_says_what_it_is():
         for name in NAMES
         for one in every(name)
         for given in one.parameters
-        if not (said_of_field(one, given.name) if is_record(one) else meaning(one.place, given.name))
+        if not said_of(one, given.name)
     ]
     assert bare == [], "say what it is, and in what unit, in router_lab/docs/arguments.yaml"
 

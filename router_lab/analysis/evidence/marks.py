@@ -23,7 +23,7 @@ from router_lab.analysis.evidence.strata import MarkedStratum, has_phases, masse
 from router_lab.analysis.ledger_tables import Source, answer_of, frame_of, tables_of
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import HASHED, hashed
-from router_lab.records import BOTH_ANSWERED
+from router_lab.ledger.reading.queries import both_answered
 
 # Of so many pairs it is seen at once which task types have answers to be read.
 _FIRST = 20_000
@@ -205,13 +205,6 @@ def _all_marked(said: Any, pairs: Any) -> Any:
         missing=both.given_id.isnull().cast("int64").sum()
     )
     return counted.filter(counted.missing == 0).select("all_by", "all_type")
-
-
-def both_answered(pairs: Any) -> Any:
-    """Whether the two models of a pair answered, whatever its comparator made of that, a column."""
-    return (pairs.status == "complete") | (
-        pairs.status.isin(list(BOTH_ANSWERED)) & pairs.shadow_ending.notnull()
-    )
 
 
 def both_stored(pairs: Any) -> Any:

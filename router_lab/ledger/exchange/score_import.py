@@ -27,7 +27,7 @@ from router_lab.ledger.exchange.score_files import (
     RatingProblem,
     Ratings,
 )
-from router_lab.ledger.reading.queries import texts_table
+from router_lab.ledger.reading.queries import both_answered, texts_table
 from router_lab.ledger.scores import check_signature, store_scores
 from router_lab.ledger.values import as_text, shown
 from router_lab.records import BOTH_ANSWERED, Score, ScoreKind, Side
@@ -110,8 +110,8 @@ def import_scores(
     if problems and strict:
         raise ConfigError(_told(ratings.name, problems))
     given = {comparison_id for _, comparison_id in matched}
-    unrated = _unrated(tables, given, source.by) if source.drawn == "all" else 0
     before = _imported_before(tables, source.by)
+    unrated = _unrated(tables, given, before) if source.drawn == "all" else 0
     new = []
     for rated, comparison_id in matched:
         scores = list(_scores(rated, comparison_id, source, before))
@@ -120,20 +120,17 @@ def import_scores(
     return ScoreImport(len(new), len(matched) - len(new), ratings.blank, problems, unrated)
 
 
-def _unrated(tables: Any, rated: Collection[str], by: str) -> int:
-    """How many pairs of the same task types, models and runs `by` has not rated, now or before."""
+def _unrated(tables: Any, rated: Collection[str], before: Mapping[tuple[str, str], str]) -> int:
+    """How many pairs of the same task types, models and runs are neither `rated` now nor were `before`."""
     pairs = tables.comparisons
-    has_answers = (pairs.status == "complete") | (
-        pairs.status.isin(list(BOTH_ANSWERED)) & pairs.shadow_ending.notnull()
-    )
-    pairs = pairs.filter(~pairs.is_noise & has_answers)
+    pairs = pairs.filter(both_answered(pairs) & ~pairs.is_noise)
     now = pairs.semi_join(texts_table("comparison_id", rated), "comparison_id")
     kinds = now.select(**{f"{name}_rated": now[name] for name in _OF_ONE_KIND}).distinct()
     alike = pairs.semi_join(
         kinds, [pairs[name].identical_to(kinds[f"{name}_rated"]) for name in _OF_ONE_KIND]
     )
-    before = {comparison_id for comparison_id, _ in _imported_before(tables, by)}
-    missing = alike.anti_join(texts_table("comparison_id", {*rated, *before}), "comparison_id")
+    known = {*rated, *(comparison_id for comparison_id, _ in before)}
+    missing = alike.anti_join(texts_table("comparison_id", known), "comparison_id")
     return int(missing.count().to_pyarrow().as_py())
 
 

@@ -18,6 +18,7 @@ import ibis.expr.operations as ops
 
 from router_lab.arrow import pa
 from router_lab.ledger.reading.tables import Tables, unbound_tables
+from router_lab.records import BOTH_ANSWERED
 
 # What Ibis makes known to the database before it runs an expression.
 _NEEDS_IBIS = (ops.InMemoryTable, ops.SQLQueryResult, ops.ScalarUDF, ops.AggUDF)
@@ -26,6 +27,13 @@ _NEEDS_IBIS = (ops.InMemoryTable, ops.SQLQueryResult, ops.ScalarUDF, ops.AggUDF)
 def texts_table(column: str, texts: Iterable[str | None]) -> Any:
     """An Ibis table of one column, to filter others by."""
     return ibis.memtable(pa.table({column: pa.array(list(texts), pa.string())}))
+
+
+def both_answered(pairs: Any) -> Any:
+    """Whether the two models of a pair answered, whatever its comparator made of that, a column."""
+    return (pairs.status == "complete") | (
+        pairs.status.isin(list(BOTH_ANSWERED)) & pairs.shadow_ending.notnull()
+    )
 
 
 def arrow_table(expression: Any) -> Any:

@@ -52,7 +52,7 @@ from router_lab.router.comparators.tools import Tools
 from router_lab.router.comparators.worker import PickledResult, TookTooLongError, Worker, aside
 from router_lab.router.routing import RouteTable
 from router_lab.settings.checks import explain
-from router_lab.settings.models import Settings
+from router_lab.settings.models import Settings, ShadowSettings
 
 __all__ = [
     "Comparator",
@@ -77,7 +77,7 @@ Verdict = PairVerdict
 # Longer answers are compared beside the event loop; much longer ones are no answers of a model.
 _QUICK_CHARS = 2_000
 MAX_CHARS = 200_000
-COMPARATOR_S = 30.0
+COMPARATOR_S = ShadowSettings().comparator_timeout_s
 
 _KINDS = (Embedding, Exact, Json, Judge, Label, NormalisedText, Number, Similarity, Text, Tools)
 _BUILT_IN: Mapping[str, type[Options]] = MappingProxyType({kind.name: kind for kind in _KINDS})
