@@ -12,7 +12,7 @@ works offline, in every viewer and in a file sent by mail.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO, StringIO
 from math import isfinite
@@ -86,11 +86,11 @@ class Plot:
         places = ([hint[0] for hint in hints], [hint[1] for hint in hints])
         (marks,) = axes.plot(*places, "o", markersize=14, alpha=0, gid=HINTS, scalex=False, scaley=False)
         try:
-            axes.set_title(title if titled else "", loc="left", fontsize=_TITLE_SIZE)
+            entitle(axes, title if titled else "")
             drawn = _svg(self.figure)
         finally:
             marks.remove()
-            axes.set_title(title, loc="left", fontsize=_TITLE_SIZE)
+            entitle(axes, title)
         return figure(drawn, repr(self), ink=ink, paper=paper, hints=[hint[2] for hint in hints])
 
     def save(self, path: str | Path) -> None:
@@ -135,14 +135,23 @@ def _svg(figure: Any) -> str:
     return written.getvalue()
 
 
-def canvas(ax: Axes | None, width: float = 7.2, height: float = 4.4) -> Axes:
-    """`ax` itself, or the axes of a new bare figure."""
+def canvas(
+    ax: Axes | None, width: float = 7.2, height: float = 4.4, margins: Mapping[str, float] | None = None
+) -> Axes:
+    """`ax` itself, or the axes of a new bare figure.
+
+    `margins` are its axes' `left`, `right`, `bottom` and `top` as shares of the figure, for a chart whose
+    labels are always about as wide: where none are given all labels are measured twice to find them, a fifth
+    of a picture's time. It is cut to what is drawn in either case.
+    """
     if ax is not None:
         return ax
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=None if margins else "constrained")
+    if margins:
+        figure.subplots_adjust(**margins)
     FigureCanvasAgg(figure)
     axes: Axes = figure.add_subplot()
     return axes
@@ -159,7 +168,7 @@ def error_bars(middle: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[np
 
 def finish(axes: Axes, title: str, *, x: str = "", y: str = "", legend: bool = False) -> None:
     """Title (the finding), labels with units, a light grid; a legend if there is anything in it."""
-    axes.set_title(label(title), loc="left", fontsize=_TITLE_SIZE)
+    entitle(axes, label(title))
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.set_axisbelow(True)
@@ -186,11 +195,37 @@ def _legend(axes: Axes, columns: int) -> None:
     )
 
 
+def entitle(axes: Axes, title: str) -> None:
+    """A title on the left, right above the axes where nothing stands between: to look what does, whenever
+    they are drawn or measured, takes a tenth of a picture's time.
+    """
+    is_free = axes.xaxis.get_ticks_position() == "bottom" and not axes.child_axes
+    is_alone = len(axes.figure.axes) == 1
+    axes.set_title(title, loc="left", fontsize=_TITLE_SIZE, y=1.0 if is_free and is_alone else None)
+
+
 def mark_bar(axes: Axes, value: float, words: str, *, upright: bool = False) -> None:
     """A tick with `words` at a bar that was drawn at `value`, on the side without ticks."""
-    side = axes.secondary_xaxis("top") if upright else axes.secondary_yaxis("right")
-    (side.set_xticks if upright else side.set_yticks)([value], [words], fontsize=9)
-    side.spines[:].set_visible(False)
+    if upright:
+        side = axes.secondary_xaxis("top")  # for which a title makes room
+        side.set_xticks([value], [words], fontsize=9)
+        side.spines[:].set_visible(False)
+        return
+    # As an axis of one tick on the right would look, which takes thrice the time.
+    import matplotlib as mpl
+    from matplotlib.markers import TICKRIGHT
+
+    styles = mpl.rcParams
+    edge, ink, size = axes.get_yaxis_transform(), styles["ytick.color"], styles["ytick.major.size"]
+    thick, away = styles["ytick.major.width"], size + styles["ytick.major.pad"]
+    axes.plot(
+        1, value, marker=TICKRIGHT, markersize=size, markeredgewidth=thick, color=ink, transform=edge,
+        clip_on=False,
+    )  # fmt: skip
+    axes.annotate(
+        words, (1, value), (away, 0), edge, "offset points", annotation_clip=False, va="center_baseline",
+        fontsize=9, color=ink,
+    )  # fmt: skip
 
 
 def nothing(axes: Axes, name: str, data: pd.DataFrame, why: str) -> Plot:

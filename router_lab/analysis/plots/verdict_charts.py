@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_ROWS = 40
+# Shares of a band's figure: room for numbers of three places, a title and a legend.
+_BAND = {"left": 0.085, "right": 0.945, "bottom": 0.229, "top": 0.945}
 # What the band is about, by the evidence that was bet on.
 _QUANTITY = {
     "agreement": "mean agreement with the primary, %",
@@ -163,7 +165,7 @@ def confidence_band(result: MonitorResult, task_type: str, ax: Axes | None = Non
     """
     arguments.instance("result", result, MonitorResult, "what rl.analysis.monitor(ledger) gives")
     data, decision = result.path(task_type), result.decisions[task_type]
-    axes = canvas(ax)
+    axes = canvas(ax, margins=_BAND)
     name = f"Confidence band of {plain(task_type)}"
     if data.empty:
         return nothing(axes, name, data, "no usable pairs yet")
