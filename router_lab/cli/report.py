@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
 
 from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger, number
@@ -66,15 +67,18 @@ def run(arguments: argparse.Namespace) -> int:
             "with another ending say which by --format html or --format json"
         )
     from router_lab.analysis import report
+    from router_lab.cli.helper_process import helper_process
 
     form = arguments.format or ending
-    with existing_ledger(arguments.ledger) as ledger:
+    draws = form == "html"
+    # A process that draws while this one works out what the tables say.
+    with helper_process() if draws else nullcontext() as drawing, existing_ledger(arguments.ledger) as ledger:
         made = report(
             ledger,
             margin=arguments.margin,
             basis=arguments.basis,
             scored_by=arguments.scored_by,
-            pictures=form == "html",
+            pictures=drawing or draws,
             examples=arguments.examples,
             config=arguments.config,
         )

@@ -2,7 +2,7 @@
 
 matplotlib is imported when something is drawn, not before. Every plot takes `ax=`.
 
-Neighbours use `token_charts`.
+Neighbours use `money_charts`, `plot` and `token_charts`.
 """
 
 from __future__ import annotations

@@ -55,7 +55,11 @@ _LOOKS: dict[str, dict[str, Any]] = {
 
 def spend_by_cause(source: Source, by: str = "task_type", ax: Axes | None = None) -> Plot:
     """Stacked bars of US dollars by cause, one bar per task type (or another key), dearest first."""
-    data = spend(source, by=(by, "cause"))
+    return spend_chart(spend(source, by=(by, "cause")), by, ax)
+
+
+def spend_chart(data: pd.DataFrame, by: str, ax: Axes | None = None) -> Plot:
+    """As `spend_by_cause`, where the spending by this key and cause is known."""
     names = top(data, by, "cost_usd", _MOST_ROWS)
     axes = canvas(ax, height=1.8 + 0.4 * max(len(names), 2))
     if not names:
@@ -99,7 +103,11 @@ def _words(cause: str) -> str:
 
 def latency_quantiles(source: Source, by: str = "model_alias", ax: Axes | None = None) -> Plot:
     """p50, p90, p95 and p99 of answered attempts, a line per model alias or other key."""
-    data = latency(source, by=by)
+    return latency_chart(latency(source, by=by), by, ax)
+
+
+def latency_chart(data: pd.DataFrame, by: str, ax: Axes | None = None) -> Plot:
+    """As `latency_quantiles`, where the latencies by this key are known."""
     names = top(data, by, "attempts", _MOST_ROWS)
     axes = canvas(ax, height=1.8 + 0.4 * max(len(names), 2))
     if not names:

@@ -135,6 +135,10 @@ def _svg(figure: Any) -> str:
     return written.getvalue()
 
 
+def load() -> None:
+    """Import what drawing needs, while there is nothing to draw yet."""
+
+
 def canvas(
     ax: Axes | None, width: float = 7.2, height: float = 4.4, margins: Mapping[str, float] | None = None
 ) -> Axes:

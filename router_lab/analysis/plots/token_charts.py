@@ -90,7 +90,11 @@ def divisor_convergence(
 
 def truncation_over_time(source: Source, by: str = "day", ax: Axes | None = None) -> Plot:
     """The truncation-suspect rate per day (or hour) with 95% intervals over inputs, which repeat."""
-    data = truncation(source, by=by)
+    return truncation_chart(truncation(source, by=by), by, ax)
+
+
+def truncation_chart(data: pd.DataFrame, by: str, ax: Axes | None = None) -> Plot:
+    """As `truncation_over_time`, where the truncation by day or hour is known."""
     axes = canvas(ax)
     if data.empty:
         return nothing(axes, "Truncation suspects", data, "no attempts yet")

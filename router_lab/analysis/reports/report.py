@@ -7,7 +7,7 @@ prompt and no output is in it, unless examples are asked for.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import PathLike
@@ -35,14 +35,13 @@ from router_lab.analysis.ledger_tables import (
 from router_lab.analysis.reports.answers import Verdict, verdict_of
 from router_lab.analysis.reports.findings import Findings
 from router_lab.analysis.reports.page import page
+from router_lab.analysis.reports.pictures import Here, Pictures
 from router_lab.analysis.reports.report_scope import example_pairs, name_of, period_of
 from router_lab.defaults import ALPHA
 from router_lab.errors import ConfigError
 from router_lab.ledger.reading.tables import Tables
 from router_lab.private_files import make_folders, write_text
 from router_lab.settings import Settings
-from router_lab.shown.escape import Html
-from router_lab.shown.wording import plain
 
 _MOST_ALIASES = 3
 
@@ -106,7 +105,7 @@ def report(
     basis: str | None = None,
     scored_by: str | None = None,
     title: str = "router_lab report",
-    pictures: bool = True,
+    pictures: bool | Executor = True,
     examples: int = 0,
     config: Settings | str | PathLike[str] | None = None,
     switch_events: pd.DataFrame | None = None,
@@ -116,17 +115,20 @@ def report(
     `plan` and `switch_events`.
 
     `examples` of each task type are shown: pairs whose answers are least alike, prompt and both answers.
-    With a `config`, what the calls would have cost on each of its models (`reprice`). One loss is accepted
-    throughout: `margin` by default follows from the plan, and a plan from `margin`.
+    `pictures` may be an executor of `concurrent.futures`, such as a `ProcessPoolExecutor`, which draws them
+    while the rest is worked out. With a `config`, what the calls would have cost on each of its models
+    (`reprice`). One loss is accepted throughout: `margin` by default follows from the plan, and a plan from
+    `margin`.
     Raises `ConfigError` for what is no ledger, `LedgerError` for one that cannot be read.
     """
     arguments.text("title", title)
-    arguments.flag("pictures", pictures)
     arguments.whole("examples", examples, 0)
     moment = _checked(plan, margin, alpha, switch_events, now)
+    drawing = _drawing(pictures)
     tables = tables_of(source)
     asked = asked_basis(tables, basis, scored_by)
-    found = _judge(tables, plan, margin, alpha, asked, scored_by, switch_events, moment)
+    found = _judge(tables, plan, margin, alpha, asked, scored_by, switch_events, moment, drawing)
+    drawing.of_calls(tables)
     frames = {
         "spend_by_cause": metrics.spend(tables, by="cause"),
         "spend_by_task_type": metrics.spend(tables, by=("task_type", "model")),
@@ -144,7 +146,6 @@ def report(
         frames["repriced"] = metrics.reprice(tables, config, by=(), now=moment)
     if examples:
         frames["examples"] = example_pairs(tables, examples)
-    drawn = tuple(_pictures(tables, found.judged, found.standing)) if pictures else ()
     watched = drift_of(tables, found.pairs, found.standing.plan.margin(), basis=found.basis)
     return Report(
         title,
@@ -154,7 +155,7 @@ def report(
         found.standing,
         frames,
         watched,
-        drawn,
+        drawing.drawn(),
         name_of(source),
     )
 
@@ -178,7 +179,15 @@ def verdict(
     moment = _checked(plan, margin, alpha, switch_events, now)
     tables = tables_of(source)
     asked = asked_basis(tables, basis, scored_by)
-    return _judge(tables, plan, margin, alpha, asked, scored_by, switch_events, moment).answers
+    none = Pictures(None)
+    return _judge(tables, plan, margin, alpha, asked, scored_by, switch_events, moment, none).answers
+
+
+def _drawing(pictures: bool | Executor) -> Pictures:
+    """Pictures drawn by whom is asked to."""
+    if isinstance(pictures, Executor):
+        return Pictures(pictures)
+    return Pictures(Here() if arguments.flag("pictures", pictures) else None)
 
 
 def _checked(plan: Any, margin: Any, alpha: Any, switch_events: Any, now: Any) -> datetime:
@@ -216,6 +225,7 @@ def _judge(
     scored_by: str | None,
     switch_events: pd.DataFrame | None,
     moment: datetime,
+    drawing: Pictures,
 ) -> _ReportEvidence:
     # Without a plan asked for, those of the ledger's watches go on, and their verdicts stay.
     plan = asked or (ExitPlan() if margin is None else _plan_of(margin))
@@ -233,7 +243,9 @@ def _judge(
         default_plan=plan,
         now=moment,
     )
+    drawing.of_standing(standing)
     judged = ab(pairs, margin=accepted, alpha=alpha, basis=basis, watches=watches)
+    drawing.of_verdicts(judged)
     savings = metrics.savings(tables)
     return _ReportEvidence(pairs, basis, judged, standing, savings, _sides(pairs), _called(tables))
 
@@ -266,21 +278,6 @@ def _aliases(column: pd.Series) -> str:
     shown = ", ".join(names[:_MOST_ALIASES])
     more = len(names) - _MOST_ALIASES
     return f"{shown} and {more} more" if more > 0 else shown
-
-
-def _pictures(tables: Tables, judged: AbResult, standing: MonitorResult) -> Iterable[tuple[str, Html]]:
-    from router_lab.analysis import plots
-
-    yield "verdicts", plots.verdicts(judged).html()
-    for name in standing.decisions:
-        band = plots.confidence_band(standing, name)
-        if len(band.data) > 1:
-            yield f"confidence band of {plain(name)}", band.html()
-    yield "spend by cause", plots.spend_by_cause(tables).html()
-    over_time = plots.truncation_over_time(tables)
-    if len(over_time.data) > 1:
-        yield "truncation over time", over_time.html()
-    yield "latency", plots.latency_quantiles(tables).html()
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
@@ -41,6 +42,12 @@ def test_the_page_needs_nothing_from_elsewhere(report, tmp_path):
         assert name in page
     assert page.count("<svg") >= 6
     assert len(page) < 3_000_000
+
+
+def test_an_executor_draws_the_same_pictures(tables, report):
+    with ThreadPoolExecutor(1) as pool:
+        drawn = analysis.report(tables, now=NOW, pictures=pool)
+    assert drawn.pictures == report.pictures and len(drawn.pictures) >= 6
 
 
 def test_the_json_says_the_same(report, tmp_path):
