@@ -14,7 +14,7 @@ from router_lab.analysis.evidence.ladder import evidence as evidence_of
 from router_lab.analysis.evidence.pairs import asked_basis, judged_pairs
 from router_lab.analysis.evidence.quality import inspect
 from router_lab.analysis.exit.runs import betting_scale, on_scale
-from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
+from router_lab.analysis.ledger_tables import Source, answer_of, tables_of
 from router_lab.analysis.metrics.grouping import joined
 from router_lab.analysis.metrics.token_estimates import intact_calls
 from router_lab.analysis.statistics.shift import Drift, detect, detect_shift
@@ -36,6 +36,7 @@ LAST = 50_000
 # Two weeks before a change and two since tell it from what comes and goes with the weekday.
 _WATCHED_SECONDS = 28 * 86_400
 
+_OF_CALLS = ("task_type", "model")
 _WATCHED: tuple[tuple[str, Literal["up", "down"]], ...] = (
     ("cost_usd", "up"),
     ("latency_ms", "up"),
@@ -186,15 +187,20 @@ def _series(
     return {**_row(task_type, alias, "down", seen, rows["created_at"]), **of_pairs}
 
 
-def _calls(tables: Tables, last: int) -> Iterator[dict[str, Any]]:
+def newest_calls(tables: Tables, last: int) -> Any:
+    """The newest `last` calls of each task type and model, with what is watched of them, as an Ibis table."""
     calls = intact_calls(tables.attempts).mutate(
         model=lambda row: row.model_actual.fill_null(row.model_requested),
         chars_per_token=lambda row: row.prompt_chars / row.tokens_in,
     )
-    keys = ["task_type", "model"]
-    wanted = calls.select(*keys, "started_at", "cost_usd", "latency_ms", "chars_per_token")
-    history = frame_of(_newest(wanted, "started_at", keys, last)).sort_values("started_at", kind="stable")
-    for (task_type, model), group in history.groupby(keys):
+    wanted = calls.select(*_OF_CALLS, "started_at", "cost_usd", "latency_ms", "chars_per_token")
+    return _newest(wanted, "started_at", list(_OF_CALLS), last)
+
+
+def _calls(tables: Tables, last: int) -> Iterator[dict[str, Any]]:
+    history = answer_of(tables, newest_calls, last).to_pandas(date_as_object=False)
+    history = history.sort_values("started_at", kind="stable")
+    for (task_type, model), group in history.groupby(list(_OF_CALLS)):
         for metric, direction in _WATCHED:
             known = group[group[metric].notna()]
             days = (known["started_at"] - known["started_at"].min()) / pd.Timedelta(days=1)

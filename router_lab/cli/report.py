@@ -67,12 +67,15 @@ def run(arguments: argparse.Namespace) -> int:
             "with another ending say which by --format html or --format json"
         )
     from router_lab.analysis import report
+    from router_lab.analysis.reports.asked_ahead import ask_ahead
     from router_lab.cli.helper_process import helper_process
 
     form = arguments.format or ending
     draws = form == "html"
     # A process that draws while this one works out what the tables say.
     with helper_process() if draws else nullcontext() as drawing, existing_ledger(arguments.ledger) as ledger:
+        if drawing:
+            ask_ahead(drawing)
         made = report(
             ledger,
             margin=arguments.margin,

@@ -136,7 +136,8 @@ def _svg(figure: Any) -> str:
 
 
 def load() -> None:
-    """Import what drawing needs, while there is nothing to draw yet."""
+    """Load what drawing needs, while there is nothing to draw yet: modules, fonts, letters."""
+    _svg(canvas(None).figure)
 
 
 def canvas(

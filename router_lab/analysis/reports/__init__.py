@@ -2,5 +2,5 @@
 
 In comes a ledger; out goes self-contained HTML, or a record for machines. Begin with `report`.
 
-Neighbours use `answers` and `report`.
+Neighbours use `answers`, `asked_ahead` and `report`.
 """

@@ -9,6 +9,7 @@ once as well.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -73,8 +74,24 @@ def query_of(tables: Any, question: Callable[..., Any], words: tuple[Hashable, .
     return _written(question, words) if is_ledgers else None
 
 
+# Questions that are being written elsewhere, until they are asked.
+_ahead: dict[tuple[Callable[..., Any], tuple[Hashable, ...]], Future[Query]] = {}
+
+
+def write_ahead(executor: Executor, question: Callable[..., Any], *words: Hashable) -> None:
+    """Have a `question` that will be asked with these `words` written by `executor`, of another process that
+    has nothing else to do.
+    """
+    _ahead[question, words] = executor.submit(_write, question, words)
+
+
 @lru_cache(maxsize=256)
 def _written(question: Callable[..., Any], words: tuple[Hashable, ...]) -> Query:
+    begun = _ahead.pop((question, words), None)
+    return _write(question, words) if begun is None else begun.result()
+
+
+def _write(question: Callable[..., Any], words: tuple[Hashable, ...]) -> Query:
     expression = question(unbound_tables(), *words)
     return Query(_sql(expression.op()), expression.schema().to_pyarrow())
 
