@@ -42,7 +42,7 @@ from router_lab.analysis.evidence.quality import (
     led_by_failures,
     markable_pairs,
 )
-from router_lab.analysis.evidence.row_selection import rows_where
+from router_lab.analysis.evidence.row_selection import groups_of, rows_where
 from router_lab.analysis.exit.watches import MOST_LOOKS, WatchRecord, newest_watches
 from router_lab.analysis.ledger_tables import history, opened, tables_if_any, watch_history
 from router_lab.analysis.outlook import more_pairs, more_pairs_between, scores_to_settle
@@ -194,14 +194,14 @@ def ab(
     basis = asked_basis(pairs, basis, scored_by)
     named = [cluster] if cluster and cluster != "input_hash" else []
     named += [] if by == "task_type" else list(_OF_DRAWING)
-    rows = judged_pairs(pairs, by, named, basis=basis, scored_by=scored_by)
+    rows = judged_pairs(pairs, by, named, basis=basis, scored_by=scored_by, grouped=True)
     if cluster and cluster not in rows:
         raise ConfigError(f"pairs has no column {cluster!r} to cluster by; pass cluster=None if none repeat")
     kept_watches = _history(pairs, watches) if by == "task_type" else None
     planned = newest_watches(kept_watches)
     results = [
         _judge_group(str(name), group, margin, alpha, cluster, basis, frozenset(allow))
-        for name, group in rows.groupby(by, sort=True)
+        for name, group in groups_of(rows, by)
     ]
     for record in results:
         record["looks"] = _looks(record, kept_watches)

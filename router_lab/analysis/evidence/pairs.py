@@ -159,30 +159,34 @@ def judged_pairs(
     *,
     basis: str | None = None,
     scored_by: str | None = None,
+    unread: Collection[str] = (),
+    grouped: bool = False,
 ) -> pd.DataFrame:
-    """A tidy copy of `pairs`, oldest first: those of a ledger (a `Ledger`, its path or its tables), or a
-    frame, an Ibis table or a mapping of columns.
+    """A tidy copy of `pairs`, oldest first (`grouped`: of each value of `by`): those of a ledger (a `Ledger`,
+    its path or its tables), or a frame, an Ibis table or a mapping of columns.
 
     A ledger's costs are what was billed, with `_unknown_usd` beside them if `keep` names these, and the
     scores in it are looked up; columns are taken as they are. Needs `by` and `agreement`, a judge's
     `preference`, or both `primary_score` and `shadow_score`, all in [0, 1]; other columns of the
     `comparisons` table are used when present. `keep` names further columns to carry along; `scored_by` keeps
-    the scores of `truth`, `people`, `judge` or one scorer by name. Adds `use` (scored, shadow_failed,
-    shadow_unusable, primary_unusable, both_unusable, misconfigured, truncated, no_primary, unscored, dropped,
-    not_run), `is_unanswered` where no shadow answered, not even badly, and `agreement` set to 0 where it gave
-    nothing. Ids of a ledger without scores that `keep` does not name may be numbers, which tell them apart.
+    the scores of `truth`, `people`, `judge` or one scorer by name; columns `unread` may be left out. Adds
+    `use` (scored, shadow_failed, shadow_unusable, primary_unusable, both_unusable, misconfigured, truncated,
+    no_primary, unscored, dropped, not_run), `is_unanswered` where no shadow answered, not even badly, and
+    `agreement` set to 0 where it gave nothing. Ids without scores that `keep` does not name may be numbers,
+    which tell them apart.
     Raises `ConfigError` naming a missing column, a scorer who scored nothing, or what is accepted.
     """
     check_basis(basis)
     arguments.text("by", by, "a column of the pairs")
     wanted = [by, "request_id", "input_hash", "created_at", *_DEFAULTS, *SCORE_COLUMNS, *keep]
-    frame, is_sorted = _as_frame(pairs, wanted, by, keep, basis, scored_by)
+    wanted = [name for name in wanted if name not in unread]
+    frame, is_sorted = _as_frame(pairs, wanted, by, keep, basis, scored_by, grouped=grouped)
     _require(frame, by)
     rows = frame[[column for column in dict.fromkeys(wanted) if column in frame]].copy(deep=False)
     for column, default in _DEFAULTS.items():
-        if column not in rows:
+        if column not in rows and column not in unread:
             rows[column] = default
-    numbers = [name for name, default in _DEFAULTS.items() if isinstance(default, float)]
+    numbers = [name for name, default in _DEFAULTS.items() if isinstance(default, float) and name in rows]
     numbers += [name for name in rows if str(name).endswith(("_score", "chance"))]
     for column in numbers:
         if rows[column].dtype != np.float64:
@@ -195,7 +199,8 @@ def judged_pairs(
         rows["created_at"] = pd.NaT
     rows["created_at"] = pd.to_datetime(rows["created_at"], utc=True)
     if not is_sorted:
-        rows = rows.sort_values(list(_ORDER), kind="stable", ignore_index=True)
+        order = [by, *_ORDER] if grouped else [*_ORDER]
+        rows = rows.sort_values(order, kind="stable", ignore_index=True)
     return with_newest_criteria(_with_uses(rows), by)
 
 
@@ -212,12 +217,19 @@ def equal_and_badly_off(rows: pd.DataFrame, weights: pd.Series) -> dict[str, flo
 
 
 def _as_frame(
-    pairs: Any, wanted: Sequence[str], by: str, keep: Sequence[str], basis: str | None, scored_by: str | None
+    pairs: Any,
+    wanted: Sequence[str],
+    by: str,
+    keep: Sequence[str],
+    basis: str | None,
+    scored_by: str | None,
+    *,
+    grouped: bool,
 ) -> tuple[pd.DataFrame, bool]:
     """The columns wanted that there are, `by` and those to `keep` as they are, and whether they come oldest
     first.
     """
-    keys = {by, *keep}
+    keys, group = {by, *keep}, by if grouped else None
     if isinstance(pairs, pd.DataFrame):
         frame = _with_stored_texts(_with_endings(_with_details(pairs)))
         return _kept_scores(frame, scored_by), False
@@ -226,13 +238,13 @@ def _as_frame(
         from router_lab.analysis.evidence.stored_pairs import with_scores
         from router_lab.analysis.evidence.stored_rows import rows_of_ledger
 
-        frame, is_sorted = rows_of_ledger(tables, wanted, keys)
+        frame, is_sorted = rows_of_ledger(tables, wanted, keys, group)
         frame = _with_stored(frame, tables, by)
         return with_scores(frame, tables, scored_by, needed=basis == "scores"), is_sorted
     if hasattr(pairs, "to_pyarrow"):
         from router_lab.analysis.evidence.stored_rows import rows_of_table
 
-        frame, is_sorted = rows_of_table(pairs, wanted, keys)
+        frame, is_sorted = rows_of_table(pairs, wanted, keys, group)
         return _kept_scores(frame, scored_by), is_sorted
     try:
         if pairs is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,20 @@ import pandas as pd
 def rows_where(rows: pd.DataFrame, wanted: pd.Series) -> pd.DataFrame:
     """The rows that are `wanted`; the frame itself where all are, so its columns must not be assigned to."""
     return rows if bool(wanted.all()) else rows[wanted]
+
+
+def groups_of(rows: pd.DataFrame, column: str) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """Each value of `column` that is not null, in order, with its rows: a part of the frame where these lie
+    together, in order.
+    """
+    codes, values = pd.factorize(rows[column], sort=True)
+    codes[codes < 0] = len(values)
+    if (np.diff(codes) < 0).any():
+        yield from rows.groupby(column, sort=True, observed=True)
+        return
+    first = np.searchsorted(codes, np.arange(len(values) + 1))
+    for value, begin, end in zip(values, first[:-1], first[1:], strict=True):
+        yield value, rows.iloc[begin:end]
 
 
 def first_rows(rows: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -44,21 +44,6 @@ _VISIBLE = "".join(
 SIDES: tuple[Side, Side] = ("primary", "shadow")
 
 
-def billed_pairs(tables: Tables, pairs: Any = None) -> Any:
-    """The comparisons with `primary_cost_usd` and `shadow_cost_usd` as billed, as an Ibis table; or `pairs`,
-    which are `ended_pairs` with columns of one's own.
-
-    Adds `primary_unknown_usd` and `shadow_unknown_usd`, what else may have been charged, at most. Where a
-    shadow failed, `shadow_latency_ms` is what its attempts took, as far as that is known.
-    """
-    own = ended_pairs(tables, lacks_endings(tables)) if pairs is None else pairs
-    found = _with_time_to_fail(with_reservations(tables, own), tables)
-    billed = {f"{side}_cost_usd": billed_usd(found, side) for side in SIDES}
-    unknown = {f"{side}_unknown_usd": unknown_usd(found, side) for side in SIDES}
-    kept = [name for name in own.columns if name not in billed]
-    return found.select(*kept, **billed, **unknown)
-
-
 def ended_pairs(tables: Tables, is_older: bool) -> Any:
     """The comparisons; where some are older (see `lacks_endings`) with the endings their texts tell: empty.
 
@@ -90,9 +75,9 @@ def _ending(pairs: Any, side: Side) -> Any:
 
 
 def with_reservations(tables: Tables, pairs: Any = None) -> Any:
-    """The comparisons, or `pairs` as in `billed_pairs`, with `primary_reserved` and `shadow_reserved`, the
-    likely sums over attempts whose bill is unknown, and `primary_worst` and `shadow_worst`, the most (all
-    null for none), as an Ibis table.
+    """The comparisons, or `pairs` with columns of one's own, as an Ibis table with `primary_reserved` and
+    `shadow_reserved`, the likely sums over attempts whose bill is unknown, and `primary_worst` and
+    `shadow_worst`, the most (all null for none).
     """
     pairs = ended_pairs(tables, lacks_endings(tables)) if pairs is None else pairs
     reserved = tables.attempts.filter(tables.attempts.billing == "unknown")
@@ -110,24 +95,6 @@ def with_reservations(tables: Tables, pairs: Any = None) -> Any:
         & (pairs.task_type == shadows.own_type)
         & (pairs.shadow_alias == shadows.own_alias),
     )
-
-
-def _with_time_to_fail(pairs: Any, tables: Tables) -> Any:
-    """Pairs with the time that a shadow took to fail: who falls back waits for it too."""
-    attempts = tables.attempts
-    failed = attempts.filter(attempts.is_shadow & (attempts.outcome != "ok") & attempts.latency_ms.notnull())
-    taken = failed.group_by(
-        failed_comparison="comparison_id", failed_type="task_type", failed_alias="model_alias"
-    ).aggregate(failed_ms=failed.latency_ms.sum())
-    joined = pairs.left_join(
-        taken,
-        (pairs.comparison_id == taken.failed_comparison)
-        & (pairs.task_type == taken.failed_type)
-        & (pairs.shadow_alias == taken.failed_alias)
-        & (pairs.status == "shadow_failed"),
-    )
-    latency = joined.shadow_latency_ms.fill_null(joined.failed_ms)
-    return joined.mutate(shadow_latency_ms=latency)
 
 
 def unknown_usd(pairs: Any, side: Side) -> Any:

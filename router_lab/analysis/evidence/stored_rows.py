@@ -1,21 +1,23 @@
 """The pairs of a ledger, or of an Ibis table, as a frame, oldest first.
 
 Who was compared with whom, how, and how it ended is the same few texts in millions of rows. On DuckDB a
-number tells the kinds of rows apart, what a kind says is asked once, and rows have no texts to be read.
+number tells the kinds of rows apart, what a kind says is asked once, and rows have no texts to be read. What
+a few attempts change in what their pairs cost and took is asked apart: no join of millions of ids.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import ibis
 import numpy as np
 import pandas as pd
 
+from router_lab.analysis.evidence.bills import BILLED, KEYS, exceptions, with_bills
 from router_lab.analysis.evidence.stored_pairs import (
-    billed_pairs,
     ended_pairs,
     has_scores,
     judge_name,
@@ -26,7 +28,7 @@ from router_lab.analysis.evidence.stored_pairs import (
     shadow_error,
     shadow_prompt,
 )
-from router_lab.analysis.ledger_tables import answer_of, frame_of
+from router_lab.analysis.ledger_tables import answer_of, arrow_of, frame_of
 
 # Few texts over many rows: as categories they take a byte a row, and are told apart at once.
 _FEW_TEXTS: Final = (
@@ -51,23 +53,71 @@ _IDS: Final = ("input_hash", "request_id")
 _ORDER: Final = ("created_at", "comparison_id")
 
 
-def rows_of_ledger(tables: Any, wanted: Sequence[str], keys: Collection[str]) -> tuple[pd.DataFrame, bool]:
-    """The columns `wanted` of a ledger's pairs as billed, and whether they come oldest first.
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is wanted of pairs: `columns`, of which `keys` as they are and `numbered` as numbers that tell
+    them apart; oldest first, of each value of `group` if there is one.
+    """
+
+    columns: tuple[str, ...]
+    keys: frozenset[str]
+    numbered: tuple[str, ...]
+    group: str | None
+
+    @property
+    def scarce(self) -> tuple[str, ...]:
+        """What most ledgers have of no pair."""
+        return tuple(name for name in _SCARCE if name in self.columns and name not in self.keys)
+
+
+def rows_of_ledger(
+    tables: Any, wanted: Sequence[str], keys: Collection[str], group: str | None = None
+) -> tuple[pd.DataFrame, bool]:
+    """The columns `wanted` of a ledger's pairs as billed, and whether they come oldest first, of each value
+    of `group`.
 
     Texts that are no `keys` may be categories; ids of a ledger without scores numbers that tell them apart.
     """
     is_older = lacks_endings(tables)
-    found = None
+    sides = [side for side, names in BILLED.items() if {*names} & {*wanted}]
+    needed = [name for side in sides for name in (*KEYS[side], *BILLED[side], "status")]
+    asked = _Wanted(tuple(dict.fromkeys([*wanted, *needed])), frozenset(keys), (), group)
+    frame = None
     if tables.comparisons.get_backend().name == "duckdb":  # other engines have other numbers
         # What is drawn with a judge's help goes by the texts.
-        numbered = [name for name in _IDS if name not in keys and not has_scores(tables)]
-        found = _by_kind(tables, is_older, wanted, keys, numbered)
-    return found or _in_order(_frame(billed_pairs(tables, _told_pairs(tables, is_older)), wanted, keys))
+        numbered = () if has_scores(tables) else tuple(name for name in _IDS if name not in keys)
+        asked = replace(asked, numbered=numbered)
+        frame = _by_kind(
+            asked,
+            lambda scarce: answer_of(tables, _kinds_of_ledger, is_older, asked.columns, scarce),
+            lambda unread: answer_of(tables, _rows_of_ledger, is_older, asked.columns, unread, numbered),
+        )
+    if frame is None:
+        asked = replace(asked, numbered=())
+        frame = _frame(_told_pairs(tables, is_older), asked)
+    for side in sides:
+        found = answer_of(tables, exceptions, side, "request_id" in asked.numbered).to_pandas()
+        frame = with_bills(frame, side, found, wanted)
+    return _in_order(frame[[name for name in frame if name in wanted or name in _ORDER]], asked)
 
 
-def rows_of_table(table: Any, wanted: Sequence[str], keys: Collection[str]) -> tuple[pd.DataFrame, bool]:
+def rows_of_table(
+    table: Any, wanted: Sequence[str], keys: Collection[str], group: str | None = None
+) -> tuple[pd.DataFrame, bool]:
     """The columns `wanted` of an Ibis table of pairs, likewise."""
-    return _in_order(_frame(_with_told(table), wanted, keys))
+    told = _with_told(table)
+    there = tuple(name for name in dict.fromkeys(wanted) if name in told.columns)
+    is_scored = any(name.endswith("_score") for name in there)
+    numbered = () if is_scored else tuple(name for name in _IDS if name in there and name not in keys)
+    asked = _Wanted(there, frozenset(keys), numbered, group)
+    frame = None
+    if table.get_backend().name == "duckdb":
+        frame = _by_kind(
+            asked,
+            lambda scarce: arrow_of(_kinds(told, there, scarce)),
+            lambda unread: arrow_of(_rows(told, there, unread, numbered)),
+        )
+    return _in_order(_frame(told, asked) if frame is None else frame, asked)
 
 
 def _with_told(table: Any) -> Any:
@@ -84,9 +134,9 @@ def _with_told(table: Any) -> Any:
     )
 
 
-def _frame(table: Any, wanted: Sequence[str], keys: Collection[str]) -> pd.DataFrame:
-    found = table.select([name for name in dict.fromkeys(wanted) if name in table.columns])
-    few = [name for name in _FEW_TEXTS if name in found.columns and name not in keys]
+def _frame(table: Any, asked: _Wanted) -> pd.DataFrame:
+    found = table.select([name for name in asked.columns if name in table.columns])
+    few = [name for name in _FEW_TEXTS if name in found.columns and name not in asked.keys]
     return _decoded(frame_of(found, categories=[name for name in few if found[name].type().is_string()]))
 
 
@@ -103,57 +153,57 @@ def _told_pairs(tables: Any, is_older: bool) -> Any:
     return _with_told(ended_pairs(tables, is_older))
 
 
-def _pairs_with_kind(tables: Any, is_older: bool, wanted: Sequence[str]) -> tuple[Any, list[str]]:
-    """The pairs with a number for what they say in texts of which there are few, and the names of these."""
-    pairs = _told_pairs(tables, is_older)
+def _with_kind(pairs: Any, wanted: Sequence[str]) -> tuple[Any, list[str]]:
+    """Pairs with a number for what they say in texts of which there are few, and the names of these."""
     few = [name for name in _FEW_VALUES if name in wanted and name in pairs.columns]
     return pairs.mutate(**{_KIND: ibis.struct({name: pairs[name] for name in few}).hash()}), few
 
 
-def _kinds(tables: Any, is_older: bool, wanted: Sequence[str], scarce: Sequence[str]) -> Any:
+def _kinds(pairs: Any, wanted: Sequence[str], scarce: Sequence[str]) -> Any:
     """What the kinds of pairs say, and whether they have any of what is `scarce`."""
-    pairs, few = _pairs_with_kind(tables, is_older, wanted)
+    pairs, few = _with_kind(pairs, wanted)
     known = {name: pairs[name].notnull().any() for name in scarce if name in pairs.columns}
     return pairs.group_by(_KIND, *few).aggregate(**known).limit(_MOST_KINDS + 1)
 
 
-def _rows(
-    tables: Any, is_older: bool, wanted: Sequence[str], unread: Sequence[str], numbered: Sequence[str]
-) -> Any:
-    """The columns `wanted` of the pairs as billed but for those `unread`, with the number of their kind."""
-    found = billed_pairs(tables, _pairs_with_kind(tables, is_older, wanted)[0])
-    found = found.select(_KIND, *(name for name in wanted if name in found.columns and name not in unread))
+def _rows(pairs: Any, wanted: Sequence[str], unread: Sequence[str], numbered: Sequence[str]) -> Any:
+    """The columns `wanted` of the pairs but for those `unread`, with the number of their kind."""
+    pairs = _with_kind(pairs, wanted)[0]
+    found = pairs.select(_KIND, *(name for name in wanted if name in pairs.columns and name not in unread))
     return found.mutate(**{name: found[name].hash() for name in numbered})
 
 
+def _kinds_of_ledger(tables: Any, is_older: bool, wanted: Sequence[str], scarce: Sequence[str]) -> Any:
+    return _kinds(_told_pairs(tables, is_older), wanted, scarce)
+
+
+def _rows_of_ledger(
+    tables: Any, is_older: bool, wanted: Sequence[str], unread: Sequence[str], numbered: Sequence[str]
+) -> Any:
+    return _rows(_told_pairs(tables, is_older), wanted, unread, numbered)
+
+
 def _by_kind(
-    tables: Any, is_older: bool, wanted: Sequence[str], keys: Collection[str], numbered: Sequence[str]
-) -> tuple[pd.DataFrame, bool] | None:
-    """As `rows_of_ledger`; None where texts differ from row to row."""
-    wanted = tuple(dict.fromkeys(wanted))
-    scarce = tuple([name for name in _SCARCE if name in wanted and name not in keys])
-    kinds = answer_of(tables, _kinds, is_older, wanted, scarce).to_pandas(date_as_object=False)
+    asked: _Wanted,
+    kinds_with: Callable[[tuple[str, ...]], Any],
+    rows_without: Callable[[tuple[str, ...]], Any],
+) -> pd.DataFrame | None:
+    """The columns of pairs, in any order; None where texts differ from row to row.
+
+    The kinds are asked for with what is scarce, the rows without what need not be read.
+    """
+    kinds = kinds_with(asked.scarce).to_pandas(date_as_object=False)
     if len(kinds) > _MOST_KINDS or kinds[_KIND].duplicated().any():
         return None
-    few = [name for name in kinds.columns if name not in (_KIND, *scarce)]
-    unread = (*few, *(name for name in scarce if name in kinds and not kinds[name].any()))
-    rows = answer_of(tables, _rows, is_older, wanted, unread, tuple(numbered))
+    few = [name for name in kinds.columns if name not in (_KIND, *asked.scarce)]
+    rows = rows_without((*few, *(name for name in asked.scarce if name in kinds and not kinds[name].any())))
     place = pd.Index(kinds[_KIND]).get_indexer(rows[_KIND].to_numpy())
     if (place < 0).any():  # a table that is another at every look
         return None
-    names = rows["comparison_id"]
-    # Where ids are numbers, its place is the name of a pair.
-    unnamed = ["comparison_id"] if numbered and "comparison_id" not in keys else []
-    frame = rows.drop_columns([_KIND, *unnamed]).to_pandas(
-        date_as_object=False, split_blocks=True, self_destruct=True
-    )
-    order = _oldest_first(frame["created_at"], names)
-    frame, is_sorted = _placed(frame, order)
-    if order is not None:
-        place = place[order]
-    texts = _decoded(kinds[few])
-    frame = frame.assign(**{name: _spread(texts[name], place, name in ("task_type", *keys)) for name in few})
-    return frame.assign(**{name: np.arange(len(frame)) for name in unnamed}), is_sorted
+    frame = rows.drop_columns([_KIND]).to_pandas(date_as_object=False, split_blocks=True, self_destruct=True)
+    texts, is_key = _decoded(kinds[few]), {"task_type", *asked.keys}
+    place = place.astype(np.min_scalar_type(len(kinds)))
+    return frame.assign(**{name: _spread(texts[name], place, name in is_key) for name in few})
 
 
 def _spread(said: pd.Series, place: Any, is_key: bool) -> Any:
@@ -167,14 +217,32 @@ def _spread(said: pd.Series, place: Any, is_key: bool) -> Any:
     return pd.Categorical.from_codes(codes.astype(narrow)[place], categories)
 
 
-def _in_order(frame: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
-    """The rows in `_ORDER`, and whether they are."""
-    if not set(_ORDER) <= set(frame.columns):
+def _in_order(frame: pd.DataFrame, asked: _Wanted) -> tuple[pd.DataFrame, bool]:
+    """The rows in `_ORDER`, of each value of a group, and whether they are."""
+    if not {*_ORDER} <= {*frame.columns}:
         return frame, False
-    return _placed(frame, _oldest_first(frame["created_at"], frame["comparison_id"]))
+    order = _oldest_first(frame["created_at"], frame["comparison_id"])
+    if order is None:
+        return frame, False
+    if asked.group in frame:
+        order = _grouped(pd.factorize(frame[asked.group], sort=True)[0], order)
+    is_unnamed = bool(asked.numbered) and "comparison_id" not in asked.keys
+    if is_unnamed:  # where ids are numbers, its place is the name of a pair
+        frame = frame.drop(columns="comparison_id")
+    if not (order == np.arange(len(order))).all():
+        frame = frame.take(order).reset_index(drop=True)
+    return (frame.assign(comparison_id=np.arange(len(frame))) if is_unnamed else frame), True
 
 
-def _oldest_first(created_at: pd.Series, names: Any) -> Any:
+def _grouped(codes: Any, order: Any) -> Any:
+    """An order of rows as groups by their `codes`, those of none (-1) last."""
+    groups = codes[order]
+    last = int(groups.max(initial=-1)) + 1
+    groups = np.where(groups < 0, last, groups).astype(np.min_scalar_type(last))
+    return order[np.argsort(groups, kind="stable")]
+
+
+def _oldest_first(created_at: Any, names: Any) -> Any:
     """The places of rows in `_ORDER`, None where a time is missing. Engines give them nearly so, and sort
     wide rows slowly.
     """
@@ -188,11 +256,3 @@ def _oldest_first(created_at: pd.Series, names: Any) -> Any:
         rows = order[tied]
         order[tied] = rows[np.lexsort([names.take(rows).to_numpy().astype(str), times[rows]])]
     return order
-
-
-def _placed(frame: pd.DataFrame, order: Any) -> tuple[pd.DataFrame, bool]:
-    """The rows as `order` has them, and whether there is one."""
-    if order is None:
-        return frame, False
-    is_there = bool((order == np.arange(len(order))).all())
-    return (frame if is_there else frame.take(order).reset_index(drop=True)), True

@@ -33,6 +33,7 @@ from router_lab.analysis.evidence.pairs import asked_basis, judged_pairs
 from router_lab.analysis.evidence.people_and_judge import NEARLY_ALL, by_chance, shared_pairs
 from router_lab.analysis.evidence.population import TAG
 from router_lab.analysis.evidence.quality import FEWEST_CLUSTERS
+from router_lab.analysis.evidence.row_selection import groups_of
 from router_lab.analysis.exit.decision import (
     EXIT_PLAN,
     Decision,
@@ -95,6 +96,9 @@ from router_lab.shown.wording import (
 )
 
 _MOST_LOOKS = 200
+
+# What no exit goes by.
+_UNREAD = ("primary_cost_usd", "primary_latency_ms", "shadow_latency_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +231,9 @@ def monitor(
     wanted = clusters_of(kept_watches, cluster)
     source = pairs if tables is None else tables
     basis = asked_basis(source, basis, scored_by)
-    rows = judged_pairs(source, by, kept_for(wanted), basis=basis, scored_by=scored_by)
+    rows = judged_pairs(
+        source, by, kept_for(wanted), basis=basis, scored_by=scored_by, unread=_UNREAD, grouped=True
+    )
     if tables is not None:
         is_open = scored_by is None and by == "task_type"
         rows = watched_rows(rows, tables, kept_watches if is_open else {}, wanted, basis)
@@ -252,7 +258,7 @@ def monitor(
     )
     found = [
         _look(str(name), group, asked, known[str(name)], kept_watches.get(str(name)), moment)
-        for name, group in rows.groupby(by, sort=True)
+        for name, group in groups_of(rows, by)
     ]
     return MonitorResult(
         decisions={one.run.task_type: one.decision for one in found},
@@ -314,7 +320,9 @@ def watched_rows(
 def _scored_by(tables: Any, scorer: str, keep: Sequence[str]) -> pd.DataFrame | None:
     """The pairs with the scores of one scorer; None where nobody is called so any more."""
     try:
-        return judged_pairs(tables, "task_type", kept_for(keep), scored_by=scorer)
+        return judged_pairs(
+            tables, "task_type", kept_for(keep), scored_by=scorer, unread=_UNREAD, grouped=True
+        )
     except ConfigError:
         return None
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import router_lab as rl
 from kinds import examples
 from router_lab.analysis.evidence.pairs import USE_OF_STATUS, judged_pairs
+from router_lab.analysis.evidence.row_selection import groups_of
 
 PAIRS = st.lists(
     st.tuples(
@@ -27,6 +28,9 @@ PAIRS = st.lists(
     min_size=2,
     max_size=60,
 )
+
+
+IDS = ("comparison_id", "request_id", "input_hash")
 
 
 def frame_of(drawn: list[tuple[object, ...]]) -> pd.DataFrame:
@@ -56,13 +60,27 @@ def plain(rows: pd.DataFrame) -> pd.DataFrame:
 @given(PAIRS)
 def test_rows_of_an_engine_are_those_of_a_frame_oldest_first(drawn: list[tuple[object, ...]]) -> None:
     frame = frame_of(drawn)
-    stored, passed = judged_pairs(in_engine(frame)), judged_pairs(frame)
+    stored, passed = judged_pairs(in_engine(frame), keep=IDS), judged_pairs(frame)
     sorted_ids = frame.sort_values(["created_at", "comparison_id"])["comparison_id"].tolist()
     assert stored["comparison_id"].tolist() == sorted_ids
     uses = dict(zip(passed["comparison_id"], passed["use"], strict=True))
     wanted = frame.set_index("comparison_id")["status"].map(USE_OF_STATUS).fillna("unscored")
     untouched = frame.set_index("comparison_id")["shadow_ending"].isin(["complete"])
     assert all(uses[one] == wanted[one] for one in wanted.index[untouched])
+    pd.testing.assert_frame_equal(plain(stored), plain(passed[stored.columns]), check_dtype=False)
+
+
+@settings(max_examples=examples(25), deadline=None)
+@given(PAIRS, st.sampled_from(["task_type", "shadow_model", "input_hash"]))
+def test_rows_in_groups_are_those_of_each_group_oldest_first(
+    drawn: list[tuple[object, ...]], by: str
+) -> None:
+    frame = frame_of(drawn)
+    stored, passed = (judged_pairs(pairs, by, IDS, grouped=True) for pairs in (in_engine(frame), frame))
+    whole = judged_pairs(frame, by, IDS)
+    wanted = [(value, rows["comparison_id"].tolist()) for value, rows in whole.groupby(by)]
+    for rows in (stored, passed, whole):
+        assert [(value, own["comparison_id"].tolist()) for value, own in groups_of(rows, by)] == wanted
     pd.testing.assert_frame_equal(plain(stored), plain(passed[stored.columns]), check_dtype=False)
 
 
