@@ -98,7 +98,8 @@ def rows_of_ledger(
     for side in sides:
         found = answer_of(tables, exceptions, side, "request_id" in asked.numbered).to_pandas()
         frame = with_bills(frame, side, found, wanted)
-    return _in_order(frame[[name for name in frame if name in wanted or name in _ORDER]], asked)
+    frame = frame[[name for name in frame if name in wanted or name in _ORDER]]
+    return _in_order(frame, asked)
 
 
 def rows_of_table(
@@ -200,7 +201,9 @@ def _by_kind(
     place = pd.Index(kinds[_KIND]).get_indexer(rows[_KIND].to_numpy())
     if (place < 0).any():  # a table that is another at every look
         return None
-    frame = rows.drop_columns([_KIND]).to_pandas(date_as_object=False, split_blocks=True, self_destruct=True)
+    rows = rows.drop_columns([_KIND])
+    frame = rows.to_pandas(date_as_object=False, split_blocks=True, self_destruct=True)
+    del rows
     texts, is_key = _decoded(kinds[few]), {"task_type", *asked.keys}
     place = place.astype(np.min_scalar_type(len(kinds)))
     return frame.assign(**{name: _spread(texts[name], place, name in is_key) for name in few})
@@ -228,10 +231,18 @@ def _in_order(frame: pd.DataFrame, asked: _Wanted) -> tuple[pd.DataFrame, bool]:
         order = _grouped(pd.factorize(frame[asked.group], sort=True)[0], order)
     is_unnamed = bool(asked.numbered) and "comparison_id" not in asked.keys
     if is_unnamed:  # where ids are numbers, its place is the name of a pair
-        frame = frame.drop(columns="comparison_id")
+        frame.pop("comparison_id")
     if not (order == np.arange(len(order))).all():
-        frame = frame.take(order).reset_index(drop=True)
+        frame = _taken(frame, order)
     return (frame.assign(comparison_id=np.arange(len(frame))) if is_unnamed else frame), True
+
+
+def _taken(frame: pd.DataFrame, order: Any) -> pd.DataFrame:
+    """The rows in this order, column by column, of a frame that is used up by it: two of them at once are
+    what takes most of the memory.
+    """
+    columns = list(frame)
+    return pd.DataFrame({name: frame.pop(name).array.take(order) for name in columns}, copy=False)
 
 
 def _grouped(codes: Any, order: Any) -> Any:
