@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+import ibis
 import numpy as np
 import pandas as pd
 from typing_extensions import override
 
 from router_lab import arguments
-from router_lab.analysis.ledger_tables import Source, frame_of, tables_of
+from router_lab.analysis.ledger_tables import Source, answer_of, tables_of
 from router_lab.analysis.metrics.token_estimates import intact_calls
 from router_lab.counted import counted
 from router_lab.router.attempts.tokens import (
@@ -22,6 +24,8 @@ from router_lab.router.attempts.tokens import (
 )
 from router_lab.settings.models import TokenEstimation
 from router_lab.shown.wording import html_table
+
+_NEAR = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,26 +140,53 @@ def replay_estimators(
         for name, one in estimators.items():
             if not isinstance(name, str) or not (hasattr(one, "estimate") and hasattr(one, "learn")):
                 raise arguments.wrong("estimators", estimators, of)
-    attempts = intact_calls(tables_of(source).attempts)
-    newest = attempts.order_by(attempts.started_at.desc(), attempts.attempt_id.desc()).limit(last)
-    history = frame_of(
-        newest.select(
-            "task_type",
-            "attempt_id",
-            "prompt",
-            "tokens_in",
-            "estimated_tokens_in",
-            model=newest.model_actual.fill_null(newest.model_requested),
-            at=newest.started_at,
-            chars=newest.prompt_chars,
-        )
-    ).sort_values(["at", "attempt_id"], ignore_index=True)
+    history = _history(tables_of(source), last)
     past = [_past_call(row) for row in history.to_dict("records")]
     chosen = default_estimators() if estimators is None else estimators
     answers = {name: _replayed(one, past) for name, one in chosen.items()}
     if estimators is None:
         answers = {"recorded": history["estimated_tokens_in"].to_numpy(np.float64), **answers}
     return EstimatorReplay(_calls(history, answers))
+
+
+def _history(tables: Any, last: int) -> pd.DataFrame:
+    """The newest `last` intact calls, oldest first."""
+    # Of most ledgers they are of one day: the other files are then never read.
+    (newest,) = answer_of(tables, _newest_at)["newest"].to_pylist()
+    since = None if newest is None else newest - _NEAR
+    if since is not None and answer_of(tables, _calls_since, since)["calls"][0].as_py() < last:
+        since = None
+    found = answer_of(tables, _newest_calls, last, since).to_pandas(date_as_object=False)
+    return found.sort_values(["at", "attempt_id"], ignore_index=True)
+
+
+def _newest_at(tables: Any) -> Any:
+    return tables.attempts.aggregate(newest=tables.attempts.started_at.max())
+
+
+def _calls_since(tables: Any, since: datetime) -> Any:
+    calls = _intact_since(tables, since)
+    return calls.aggregate(calls=calls.count())
+
+
+def _newest_calls(tables: Any, last: int, since: datetime | None) -> Any:
+    calls = _intact_since(tables, since)
+    newest = calls.order_by(calls.started_at.desc(), calls.attempt_id.desc()).limit(last)
+    return newest.select(
+        "task_type",
+        "attempt_id",
+        "prompt",
+        "tokens_in",
+        "estimated_tokens_in",
+        model=newest.model_actual.fill_null(newest.model_requested),
+        at=newest.started_at,
+        chars=newest.prompt_chars,
+    )
+
+
+def _intact_since(tables: Any, since: datetime | None) -> Any:
+    calls = intact_calls(tables.attempts)
+    return calls if since is None else calls.filter(calls.started_at >= ibis.timestamp(since))
 
 
 def default_estimators() -> dict[str, ReplayEstimator]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from router_lab.arrow import pa
 from router_lab.counted import counted
+from router_lab.ledger.reading.queries import kept
 from router_lab.panels.panel import control
 from router_lab.panels.panel_sources import tables_opener
 from router_lab.panels.sheet import Sheet, SheetPanel, in_words
@@ -62,7 +65,8 @@ class SpendPanel(SheetPanel):
         shown = [(f"By {key.replace('_', ' ')}", spent)]
         if self._budgets is not None:
             shown.append(("Budgets", self._budgets()))
-        shown.append(("Shadow against primary", _against(analysis.ab(tables).frame)))
+        against = kept(tables, "shadow against primary", partial(_against, tables)).to_pandas()
+        shown.append(("Shadow against primary", against))
         shown.append(("Circuit breakers", analysis.breaker_timeline(tables)))
         return Sheet(
             sentence=_sentence(_summed(plot.data, "cause")),
@@ -74,10 +78,14 @@ class SpendPanel(SheetPanel):
         )
 
 
-def _against(judged: pd.DataFrame) -> pd.DataFrame:
-    """What the shadow costs and takes beside the primary, each with its interval; geometric means by name."""
+def _against(tables: Any) -> Any:
+    """What the shadow costs and takes beside the primary, each with its interval, an Arrow table; geometric
+    means by name.
+    """
+    from router_lab.analysis import ab
     from router_lab.analysis.cost_and_latency import measured, measured_ratio
 
+    judged = ab(tables).frame
     rows = judged.to_dict("records")
     times = {
         "latency of a call, shadow less primary": "latency_difference_s",
@@ -89,9 +97,13 @@ def _against(judged: pd.DataFrame) -> pd.DataFrame:
         "cost, geometric mean of ratios": "cost_ratio",
         "latency, geometric mean of ratios": "latency_ratio",
     }
-    return judged[["task_type", "pairs"]].assign(
-        **{title: [measured(row, name) for row in rows] for title, name in times.items()},
-        **{title: [measured_ratio(row, name) for row in rows] for title, name in ratios.items()},
+    return pa.table(
+        {
+            "task_type": pa.array(judged["task_type"].tolist(), pa.string()),
+            "pairs": pa.array(judged["pairs"].tolist(), pa.int64()),
+            **{title: [measured(row, name) for row in rows] for title, name in times.items()},
+            **{title: [measured_ratio(row, name) for row in rows] for title, name in ratios.items()},
+        }
     )
 
 

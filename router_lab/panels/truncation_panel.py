@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import ibis
 import ipywidgets as widgets
 
-from router_lab.analysis.ledger_tables import arrow_of
+from router_lab.analysis.ledger_tables import answer_of
 from router_lab.counted import counted
 from router_lab.panels.panel import control
 from router_lab.panels.panel_sources import tables_opener
@@ -51,7 +52,7 @@ class TruncationPanel(SheetPanel):
         from router_lab.analysis import plots
 
         tables, key = self._open(), str(self.by.value)
-        suspects = _suspects(tables.attempts)
+        suspects = _suspects(tables)
         plot = plots.truncation_over_time(tables, by=str(self.over.value))
         return Sheet(
             sentence=_sentence(analysis.truncation(tables, by=())),
@@ -67,17 +68,27 @@ class TruncationPanel(SheetPanel):
         )
 
 
-def _suspects(attempts: Any) -> pd.DataFrame:
-    # A cap keeps the panel quick on a ledger where everything is suspect; the rates count them all.
-    suspects = attempts.filter(attempts.truncation_signal.notnull())
-    newest = suspects.select("started_at").order_by(ibis.desc("started_at")).limit(_MOST)
+def _suspects(tables: Any) -> pd.DataFrame:
     # Where they begin is found first: the wide rows of older files are then never read.
-    since = arrow_of(newest.aggregate(since=newest.started_at.min()))["since"][0].as_py()
+    since = answer_of(tables, _beginning)["since"][0].as_py()
+    frame: pd.DataFrame = answer_of(tables, _newest, since).to_pandas()
+    return frame
+
+
+def _beginning(tables: Any) -> Any:
+    """When the oldest of the suspects that are shown began."""
+    attempts = tables.attempts
+    suspects = attempts.filter(attempts.truncation_signal.notnull())
+    # A cap keeps the panel quick on a ledger where everything is suspect; the rates count them all.
+    newest = suspects.select("started_at").order_by(ibis.desc("started_at")).limit(_MOST)
+    return newest.aggregate(since=newest.started_at.min())
+
+
+def _newest(tables: Any, since: datetime | None) -> Any:
+    suspects = tables.attempts.filter(tables.attempts.truncation_signal.notnull())
     if since is not None:
         suspects = suspects.filter(suspects.started_at >= ibis.timestamp(since))
-    shown = suspects.order_by(suspects.started_at.desc(), suspects.attempt_id).limit(_MOST)
-    frame: pd.DataFrame = arrow_of(shown).to_pandas()
-    return frame
+    return suspects.order_by(suspects.started_at.desc(), suspects.attempt_id).limit(_MOST)
 
 
 def _sentence(total: pd.DataFrame) -> str:

@@ -86,9 +86,12 @@ def timed(run: Callable[[], Any]) -> dict[str, float]:
 
 def by_turns(name: str, folder: Path, rounds: int) -> dict[str, Any]:
     """`rounds` runs of ours and of the SQL, one after the other."""
+    import ibis
+
     import router_lab.analysis as analysis
 
-    tables, connection = analysis.open(folder), connect()
+    # Over a connection of our own, of which no answers are kept.
+    tables, connection = analysis.open(folder, connection=ibis.duckdb.connect()), connect()
     sides = {"ours": lambda: ours(name, tables), "sql": lambda: answer(connection, name, folder)}
     for run in sides.values():
         run()

@@ -1,10 +1,11 @@
 """How soon a panel is there on a big ledger: `make bench-panels`.
 
 `cold` is the first panel of a fresh process with all its figures, the import of ipywidgets and Ibis
-included; `warm` the best of three later ones; `painted` what a cell of a notebook takes to show the panel,
-the best of three, figures of a big ledger following when they have been read. The first page of pairs is
-held against hand-written DuckDB for the same counts, choices, pairs and prompts. Each measurement has a
-process of its own.
+included; `anew` the first of this ledger, after one of a small ledger, which is what it takes when rows have
+come; `warm` the best of three later ones, of a ledger in which nothing changed meanwhile; `painted` what a
+cell of a notebook takes to show the panel, the best of three, figures of a big ledger following when they
+have been read. The first page of pairs is held against hand-written DuckDB for the same counts, choices,
+pairs and prompts. Each measurement has a process of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,31 +77,32 @@ async def painted(folder: Path, title: str) -> float:
     return took
 
 
-def measure(folder: Path, what: str) -> None:
-    """Seconds cold and warm, printed as JSON."""
+def measure(folder: Path, what: str, small: Path | None) -> None:
+    """Seconds of wall clock and of CPU, printed as JSON: `anew` after a panel of `small`, else all others."""
     import router_lab  # noqa: F401 - every user has imported it by then
 
-    run: Callable[[], Any] = (
-        (lambda: first_page_by_hand(folder)) if what == "SQL" else (lambda: tab(folder, what))
-    )
-    seconds = []
-    for _ in range(4):
-        start = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - start)
-    found = {"cold": seconds[0], "warm": min(seconds[1:])}
-    if what != "SQL":
-        found["painted"] = min(asyncio.run(painted(folder, what)) for _ in range(3))
+    def run(place: Path = folder) -> tuple[float, float]:
+        wall, cpu = time.perf_counter(), time.process_time()
+        first_page_by_hand(place) if what == "SQL" else tab(place, what)
+        return time.perf_counter() - wall, time.process_time() - cpu
+
+    if small is not None:
+        run(small)
+        found = {"anew": run()}
+    else:
+        found = {"cold": run(), "warm": min(run() for _ in range(3))}
+        if what != "SQL":
+            found["painted"] = min(asyncio.run(painted(folder, what)) for _ in range(3)), 0.0
     print(json.dumps(found))
 
 
-def child(folder: Path, what: str) -> dict[str, float]:
+def child(folder: Path, what: str, *more: str) -> dict[str, tuple[float, float]]:
     """`measure` in a process of its own."""
-    command = [sys.executable, __file__, "--folder", str(folder), "--measure", what]
+    command = [sys.executable, __file__, "--folder", str(folder), "--measure", what, *more]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{what}: {done.stderr}")
-    seconds: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    seconds: dict[str, tuple[float, float]] = json.loads(done.stdout.splitlines()[-1])
     return seconds
 
 
@@ -112,31 +113,36 @@ def main() -> None:
         "--requests", type=int, default=7_750_000, help="about 1.29 attempts and .275 pairs each"
     )
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--measure")
+    parser.add_argument("--only", nargs="*", default=TABS, choices=TABS)
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parser.add_argument("--small", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        measure(options.folder, options.measure)
+        measure(options.folder, options.measure, options.small)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        report(options.folder or Path(scratch), options.requests)
+        report(options.folder or Path(scratch) / "big", Path(scratch) / "small", options)
 
 
-def report(folder: Path, requests: int) -> None:
+def report(folder: Path, small: Path, options: argparse.Namespace) -> None:
     """Measure over `folder`, filled first if it is empty."""
-    if not (folder / "attempts").exists():
-        sys.path.insert(0, str(Path(__file__).parents[1] / "analysis"))
-        from synthetic_ledger import write_ledger
+    sys.path.insert(0, str(Path(__file__).parents[1] / "analysis"))
+    from synthetic_ledger import write_ledger
 
-        write_ledger(folder, requests)
-    by_hand = child(folder, "SQL")
-    print(f"{'first page of pairs in SQL':28}{by_hand['cold']:>8.2f}{by_hand['warm']:>8.2f}")
-    print(f"{'panel':28}{'cold s':>8}{'warm s':>8}{'painted s':>11}")
-    for title in TABS:
-        ours = child(folder, title)
-        ratio = f"   {ours['warm'] / by_hand['warm']:.1f} times the SQL, warm" if title == TABS[0] else ""
-        print(
-            f"{title:28}{ours['cold']:>8.2f}{ours['warm']:>8.2f}{ours['painted']:>11.2f}{ratio}", flush=True
+    write_ledger(small, 500)
+    if not (folder / "attempts").exists():
+        write_ledger(folder, options.requests)
+    by_hand = child(folder, "SQL")["warm"]
+    print(f"{'first page of pairs in SQL, warm':34}{by_hand[0]:>7.2f}{by_hand[1]:>7.2f}")
+    print(f"{'':28}{'cold':^14}{'anew':^14}{'warm':^14}{'painted':>9}")
+    print(f"{'panel':28}" + "   wall    CPU" * 3 + f"{'wall':>9}")
+    for title in options.only:
+        ours = child(folder, title) | child(folder, title, "--small", str(small))
+        spent = "".join(
+            f"{wall:>7.2f}{cpu:>7.2f}" for wall, cpu in (ours[one] for one in ("cold", "anew", "warm"))
         )
+        ratio = f"   {ours['warm'][0] / by_hand[0]:.1f} times the SQL, warm" if title == TABS[0] else ""
+        print(f"{title:28}{spent}{ours['painted'][0]:>9.2f}{ratio}", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import ibis
@@ -60,7 +61,7 @@ def test_the_newest_suspects_are_read_and_no_other_rows() -> None:
         "started_at": moments,
         "truncation_signal": ["deficit" if n % 2 else None for n in range(12_000)],
     }
-    newest = _suspects(ibis.memtable(pa.table(rows)))
+    newest = _suspects(SimpleNamespace(attempts=ibis.memtable(pa.table(rows))))
     assert list(newest["attempt_id"]) == [f"a{n:05d}" for n in range(11_999, 2_000, -2)]
 
 

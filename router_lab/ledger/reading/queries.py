@@ -3,7 +3,7 @@
 Ibis takes up to a tenth of a second to write the SQL of a metric, DuckDB less to answer it. The same
 questions are asked again and again: by a report of each task type, by a panel at every refresh. To build
 the expression takes as long once more, so a question that is asked of every ledger (`query_of`) is built
-once as well.
+once as well, and its answer kept for as long as nothing changes in the ledger (see `kept_answers`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ import ibis
 import ibis.expr.operations as ops
 
 from router_lab.arrow import pa
+from router_lab.ledger.reading.kept_answers import KeptAnswers
 from router_lab.ledger.reading.tables import Tables, unbound_tables
 from router_lab.records import BOTH_ANSWERED
+
+_KEPT = KeptAnswers()
 
 # What Ibis makes known to the database before it runs an expression.
 _NEEDS_IBIS = (ops.InMemoryTable, ops.SQLQueryResult, ops.ScalarUDF, ops.AggUDF)
@@ -61,7 +64,18 @@ class Query:
 
     def answer(self, tables: Tables) -> Any:
         """The answer of one ledger, as `arrow_table` gives it. Raises what the engine does."""
+        return kept(tables, self.sql, lambda: self._asked(tables))
+
+    def _asked(self, tables: Tables) -> Any:
         return tables.connection.con.sql(self.sql).to_arrow_table().cast(self.schema)
+
+
+def kept(tables: Any, question: Hashable, ask: Callable[[], Any]) -> Any:
+    """What `ask` gives, an Arrow table of what these tables hold and of nothing else; where none of it has
+    changed since the `question` was last asked in this process, what it gave then.
+    """
+    moment = tables.moment if isinstance(tables, Tables) else None
+    return _KEPT.answer(moment, question, ask)
 
 
 def query_of(tables: Any, question: Callable[..., Any], words: tuple[Hashable, ...]) -> Query | None:

@@ -13,6 +13,7 @@ from router_lab.ledger.disk.place import place_of
 from router_lab.ledger.disk.read_ahead import begun
 from router_lab.ledger.disk.sealed_storage import Files
 from router_lab.ledger.journal.writer import catch_up
+from router_lab.ledger.reading.kept_answers import Moment
 from router_lab.ledger.reading.reader import Reader, View, parquet_dataset
 from router_lab.ledger.schema import TABLES, Table
 from router_lab.nearest import nearest_hint
@@ -34,8 +35,9 @@ class Tables:
     They keep showing that moment; ask the ledger again for newer rows, or after compaction.
     """
 
-    def __init__(self, connection: Any, tables: dict[str, Any]) -> None:
+    def __init__(self, connection: Any, tables: dict[str, Any], moment: Moment | None = None) -> None:
         self.connection = connection
+        self.moment = moment  # None where what the tables hold may become something else
         self._tables = tables
 
     def __getattr__(self, name: str) -> Any:
@@ -73,20 +75,27 @@ def _on_duckdb(reader: Reader, files: Files, connection: Any) -> Tables:
     import duckdb
     import ibis
 
-    def define(views: dict[str, View]) -> None:
+    def define(views: dict[str, View]) -> Moment | None:
         raw = connected().con
         for name, view in views.items():
             try:
                 raw.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {_union(raw, files, view)}")
             except duckdb.Error as error:
                 raise OSError(f"{name}: {error}") from error
+        # On a connection of somebody else's the tables may be defined anew.
+        return _moment(files, views) if connection is None and files.is_local else None
 
     with ThreadPoolExecutor(1) as thread:
         # While the journal is read. The backend is imported here: never on two threads at once.
         connected = begun(thread, partial(_connected, ibis.duckdb, connection))
-        reader.read(list(TABLES), define)
+        moment = reader.read(list(TABLES), define)
         target = connected()
-    return Tables(target, {name: _known_table(target, table) for name, table in TABLES.items()})
+    return Tables(target, {name: _known_table(target, table) for name, table in TABLES.items()}, moment)
+
+
+def _moment(files: Files, views: dict[str, View]) -> Moment:
+    sealed = [files.location(name) for view in views.values() for name in view.sealed]
+    return Moment(sealed, [view.unsealed for view in views.values()])
 
 
 def _connected(backend: Any, connection: Any) -> Any:
