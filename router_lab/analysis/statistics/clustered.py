@@ -218,7 +218,10 @@ def holm(p_values: ArrayLike) -> Floats:
 
 def _strata(labels: Labels, mass: Floats) -> Labels:
     """Cluster labels 0, 1, ... with the rows of heavy clusters as clusters of their own."""
-    masses, sizes = np.bincount(labels, mass), np.bincount(labels)
+    sizes = np.bincount(labels)
+    if sizes.max() < _FEWEST_ROWS:  # none is heavy
+        return labels.astype(np.int64)
+    masses = np.bincount(labels, mass)
     order = np.argsort(-masses, kind="stable")
     lighter = np.append(np.cumsum(masses[order][::-1])[::-1][1:], 0.0)
     means = lighter / np.maximum(np.arange(len(order) - 1, -1, -1), 1)
