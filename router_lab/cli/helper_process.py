@@ -61,6 +61,10 @@ class HelperProcess(Executor):
         """The answer of `fn`, when those before it are done."""
         return self._asking.submit(self._ask, fn, args, kwargs)
 
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        """Let it end; where the block was left by an error, without what was not begun yet."""
+        self.shutdown(cancel_futures=kind is not None)
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Let it end, after what was begun."""
         self._asking.shutdown(wait, cancel_futures=cancel_futures)

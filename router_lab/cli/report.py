@@ -66,6 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"--out {arguments.out}: a report is .html or .json; "
             "with another ending say which by --format html or --format json"
         )
+    import ibis.backends.duckdb  # noqa: F401 - which both processes need, loaded before there are two
+
     from router_lab.analysis import report
     from router_lab.analysis.reports.asked_ahead import ask_ahead
     from router_lab.cli.helper_process import helper_process

@@ -45,6 +45,13 @@ def test_what_it_dies_of_is_done_here() -> None:
         assert helper.submit(_where).result() == here
 
 
+def test_an_error_is_not_kept_waiting_by_what_was_not_begun() -> None:
+    with pytest.raises(KeyError), HelperProcess() as helper:
+        asked = [helper.submit(sorted, range(100_000)) for _ in range(100)]
+        raise KeyError
+    assert asked[-1].cancelled() and not asked[0].cancelled()
+
+
 def test_it_ends_with_its_parent() -> None:
     """A parent that is killed closes nothing by itself."""
     script = (

@@ -102,7 +102,7 @@ def write_ahead(executor: Executor, question: Callable[..., Any], *words: Hashab
 @lru_cache(maxsize=256)
 def _written(question: Callable[..., Any], words: tuple[Hashable, ...]) -> Query:
     begun = _ahead.pop((question, words), None)
-    return _write(question, words) if begun is None else begun.result()
+    return _write(question, words) if begun is None or begun.cancelled() else begun.result()
 
 
 def _write(question: Callable[..., Any], words: tuple[Hashable, ...]) -> Query:
