@@ -116,11 +116,11 @@ GRADED = {
 }
 
 
-def power_of_plans(name: str, runs: int) -> float:
+def power_of_plans(name: str, runs: int, samples: int = 5) -> float:
     """The share of runs with the planned pairs that the A/B settles, each plan from pairs of its own."""
     draw, margin, bounds = GRADED[name]
     rng = np.random.default_rng(5)
-    plans = [int(ab_pairs(draw(rng, 3_000), margin)) for _ in range(5)]
+    plans = [int(ab_pairs(draw(rng, 3_000), margin)) for _ in range(samples)]
     power = float(
         np.mean([settled(draw(rng, plans[run % len(plans)]), margin, bounds) for run in range(runs)])
     )
@@ -137,7 +137,8 @@ def test_pairs_for_graded_values_have_the_power_they_say(name):
 @pytest.mark.soak
 @pytest.mark.parametrize("name", GRADED)
 def test_pairs_for_graded_values_with_2000_replications(name):
-    assert 0.77 <= power_of_plans(name, 2_000) <= 0.85
+    """Of forty plans: one sample makes a plan a fifth longer or shorter where failures are rare."""
+    assert power_of_plans(name, 2_000, samples=40) == pytest.approx(0.8, abs=0.04)
 
 
 @pytest.mark.parametrize("deviation", [np.nan, -1.0, [0.5, np.nan]])

@@ -271,10 +271,10 @@ def test_noise_pairs_weigh_by_their_own_chance():
 
 
 @pytest.mark.soak
-def test_noise_pairs_of_changing_rates_in_600_runs():
+def test_noise_pairs_of_changing_rates_with_2000_replications():
     """As above, drawn: .25 of the easy pairs and .025 of the hard ones have their own noise."""
     rng, found = np.random.default_rng(14), []
-    for _ in range(600):
+    for _ in range(2_000):
         chance = np.repeat([0.25, 0.025], 1_000)
         frame = pairs_frame((rng.random(2_000) < np.repeat([1.0, 0.8], 1_000)).astype(float))
         frame = frame.assign(sample_probability=1.0)
@@ -285,9 +285,9 @@ def test_noise_pairs_of_changing_rates_in_600_runs():
     covered = float(((rows["low"] <= -0.1) & (rows["high"] >= -0.1)).mean())
     passed = float(rows["verdict"].isin(["non-inferior", "superior"]).mean())
     mean = float(rows["difference"].mean())
-    print(f"noise at .25 and .025, 600 runs: {mean:.4f}, covered {covered:.4f}, passed {passed:.4f}")
+    print(f"noise at .25 and .025, 2,000 runs: {mean:.4f}, covered {covered:.4f}, passed {passed:.4f}")
     assert mean == pytest.approx(-0.1, abs=0.005)
-    assert covered >= 0.93 and passed <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / 600)
+    assert covered >= 0.93 and passed <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / 2_000)
 
 
 @pytest.mark.parametrize("basis", ["vibes", "", "Scores"])

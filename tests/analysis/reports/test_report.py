@@ -111,9 +111,11 @@ def test_pairs_are_shown_when_asked_for_and_never_otherwise(tmp_path):
 
 
 FAILED = ["complete"] + ["shadow_failed"] * 999
+# facts/evidence.md: "You may replace ... would save 90%" was said though nine pairs in ten were missing.
+DROPPED = ["complete", *["budget"] * 9] * 100
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("change", "kind", "words"),
     [
@@ -123,6 +125,7 @@ FAILED = ["complete"] + ["shadow_failed"] * 999
         (lambda f: f.assign(status=FAILED), "differs", "for better or worse is unknown: score some pairs"),
         (lambda f: f.assign(status="shadow_failed"), "later", "none of the 1,000 shadows answered"),
         (lambda f: f.assign(agreement=np.nan), "later", "no usable score"),
+        (lambda f: f.assign(status=DROPPED), "later", "90.0% of the sampled pairs were dropped (budget)"),
     ],
 )
 def test_the_answer_comes_first_and_in_words(change, kind, words, tmp_path):
@@ -130,6 +133,7 @@ def test_the_answer_comes_first_and_in_words(change, kind, words, tmp_path):
     page = analysis.report(as_ledger(tmp_path, frame), now=NOW, pictures=False).html()
     item = page.split('<ul class="verdicts"')[1].split("</ul>")[0]
     assert f'class="{kind}"' in item and words in item
+    assert ("You may</b> replace" in page) == (kind == "yes")
 
 
 @pytest.mark.few(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -141,6 +142,34 @@ def test_failures_not_seen_yet_with_2000_replications(name):
         ours, student = false_verdicts(name, 2_000, pairs)
         print(f"{name}, {pairs} pairs, 2,000 replications: {ours:.4f}, by t alone {student:.4f}")
         assert ours <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / 2_000)
+
+
+def found_as_good(pairs: int, runs: int) -> tuple[float, float]:
+    """How often equal scores, differing by N(0, .05), are found within a margin of .05: ours, and t alone."""
+    rng = np.random.default_rng([5, pairs])
+    means = [cluster_mean(near(0.0, 0.05)(rng, pairs), bounds=(-1.0, 1.0)) for _ in range(runs)]
+    ours = np.mean([one.p_above(-0.05) < 0.025 for one in means])
+    student = np.mean([replace(one, bounds=None).p_above(-0.05) < 0.025 for one in means])
+    print(f"{pairs} pairs, {runs:,} runs: found {ours:.4f}, by t alone {student:.4f}")
+    return float(ours), float(student)
+
+
+# What the bound costs where no failure can come, as `ClusteredMean.interval` says: pairs -> least, most.
+FOUND = {60: (0.01, 0.06), 80: (0.70, 0.80), 100: (0.985, 1.0)}
+
+
+@pytest.mark.parametrize("pairs", FOUND)
+def test_what_the_bound_costs_in_power_is_what_is_said(pairs):
+    (ours, student), (least, most) = found_as_good(pairs, 200), FOUND[pairs]
+    error = 3 * np.sqrt(max(least * (1 - least), most * (1 - most)) / 200)
+    assert least - error <= ours <= most + error and student > 0.99
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("pairs", FOUND)
+def test_what_the_bound_costs_with_2000_replications(pairs):
+    (ours, _), (least, most) = found_as_good(pairs, 2_000), FOUND[pairs]
+    assert least <= ours <= most
 
 
 @pytest.mark.soak

@@ -40,6 +40,15 @@ def test_false_exits_under_continuous_peeking(threshold):
     assert naive > 0.15 or threshold == 0.99  # the negative control must fail; .99 is its easy case
 
 
+@pytest.mark.parametrize("threshold", [0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.995])
+def test_each_side_errs_at_most_as_stated_at_every_bar(threshold):
+    """Exactly at the bar, judged at every one of 2,000 pairs, without simulation."""
+    law = stopping_law(threshold, threshold, 0.05, 2_000)
+    above, below = law.non_inferior.sum(), law.worse.sum()
+    print(f"bar {threshold}: above {above:.4f}, below {below:.4f} (exact)")
+    assert 0.001 < above <= 0.05 and 0.001 < below <= 0.05
+
+
 def test_a_weekly_z_test_fails_where_the_exit_does_not():
     rows = (np.random.default_rng(12).random((2_000, 2_000), dtype=np.float32) < 0.95).astype(np.int16)
     share = np.cumsum(rows, axis=1)[:, LOOKS - 1] / LOOKS
