@@ -14,13 +14,13 @@ from router_lab.ledger.reading.queries import arrow_table
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def plain_rows(expression: Any) -> list[dict[str, Any]]:
+def plain_rows(expression: Any, tables: Any = None) -> list[dict[str, Any]]:
     """One mapping per row; times are UTC and timezone-aware, those without a zone are taken as UTC.
 
-    Raises `LedgerError` naming an unreadable file.
+    `tables` as in `arrow_table`. Raises `LedgerError` naming an unreadable file.
     """
     try:
-        table = arrow_table(expression)
+        table = arrow_table(expression, tables)
     except Exception as error:
         from router_lab.analysis.ledger_tables import unreadable
 

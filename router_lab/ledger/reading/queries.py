@@ -40,10 +40,11 @@ def both_answered(pairs: Any) -> Any:
     )
 
 
-def arrow_table(expression: Any) -> Any:
+def arrow_table(expression: Any, tables: Any = None) -> Any:
     """The rows of a table expression as Ibis's own `to_pyarrow` gives them, a scalar where it is none.
 
-    Raises what the engine does.
+    With `tables` of a ledger, which the expression is of and of nothing else, they are `kept`. Raises what
+    the engine does.
     """
     if not hasattr(expression, "schema") or expression.op().find(_NEEDS_IBIS):
         return expression.to_pyarrow()
@@ -51,8 +52,8 @@ def arrow_table(expression: Any) -> Any:
     if backend.name != "duckdb":
         return expression.to_pyarrow()
     # Without its connection, which nothing that is kept may hold open.
-    table = backend.con.sql(_sql(expression.unbind().op())).to_arrow_table()
-    return table.cast(expression.schema().to_pyarrow())  # DuckDB adds up integers to decimals
+    query = Query(_sql(expression.unbind().op()), expression.schema().to_pyarrow())
+    return kept(tables, query.sql, lambda: query.asked(backend))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,12 @@ class Query:
 
     def answer(self, tables: Tables) -> Any:
         """The answer of one ledger, as `arrow_table` gives it. Raises what the engine does."""
-        return kept(tables, self.sql, lambda: self._asked(tables))
+        return kept(tables, self.sql, lambda: self.asked(tables.connection))
 
-    def _asked(self, tables: Tables) -> Any:
-        return tables.connection.con.sql(self.sql).to_arrow_table().cast(self.schema)
+    def asked(self, connection: Any) -> Any:
+        """The same, always asked anew over an Ibis connection."""
+        # DuckDB adds up integers to decimals.
+        return connection.con.sql(self.sql).to_arrow_table().cast(self.schema)
 
 
 def kept(tables: Any, question: Hashable, ask: Callable[[], Any]) -> Any:

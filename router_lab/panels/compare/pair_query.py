@@ -38,11 +38,12 @@ _MOST_REPEATS = 20
 
 @dataclass(frozen=True, slots=True)
 class PairTables:
-    """The tables of one moment; a source without attempts or scores has None."""
+    """The tables of one moment; a source without attempts or scores has None. `ledger` are all of them."""
 
     comparisons: Any
     attempts: Any = None
     scores: Any = None
+    ledger: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +261,7 @@ class PairSource:
 
     def _rows(self, expression: Any) -> list[dict[str, Any]]:
         with self._lock:
-            return plain_rows(expression)
+            return plain_rows(expression, self._opened.ledger)
 
 
 def _keys(pairs: Any) -> tuple[str, ...]:

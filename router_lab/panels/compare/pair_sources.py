@@ -51,7 +51,8 @@ def _opener(source: Any) -> Callable[[], PairTables]:
 
 
 def _tables(tables: Any) -> PairTables:
-    return PairTables(tables.comparisons, getattr(tables, "attempts", None), getattr(tables, "scores", None))
+    attempts, scores = getattr(tables, "attempts", None), getattr(tables, "scores", None)
+    return PairTables(tables.comparisons, attempts, scores, tables)
 
 
 def _path_opener(path: str) -> Callable[[], PairTables]:

@@ -8,10 +8,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ledger_rows import pair
 from pair_rows import frame, mixed, row
 
 import router_lab as rl
 from kinds import examples
+from router_lab.panels import ComparePanel
 from router_lab.panels.compare.pair_filter import Order, PairFilter
 from router_lab.panels.compare.pair_query import PairSource
 from router_lab.panels.compare.pair_sources import pair_source
@@ -169,3 +171,17 @@ def test_the_summary_counts_how_the_answers_of_each_side_ended() -> None:
         ("shadow", "token_limited", 2),
         ("shadow", "empty", 1),
     )
+
+
+async def test_a_panel_opened_again_shows_what_came_meanwhile(tmp_path: Path) -> None:
+    with rl.Ledger(tmp_path) as ledger:
+        await ledger.accounts.record_comparison(pair())
+        first = ComparePanel(ledger)
+        assert "(1 pair," in repr(first) and "(1 pair," in repr(ComparePanel(ledger))
+        await ledger.accounts.record_comparison(pair(agreement=0.5))
+        assert "(2 pairs," in repr(ComparePanel(ledger))
+        ledger.seal()
+        first.refresh()
+        assert "(2 pairs," in repr(first) and "(2 pairs," in repr(ComparePanel(tmp_path))
+        first.filter(agreement=(0.0, 0.6))
+        assert "(1 pair," in repr(first)
