@@ -49,7 +49,7 @@ def test_an_error_is_not_kept_waiting_by_what_was_not_begun() -> None:
     with pytest.raises(KeyError), HelperProcess() as helper:
         asked = [helper.submit(sorted, range(100_000)) for _ in range(100)]
         raise KeyError
-    assert asked[-1].cancelled() and not asked[0].cancelled()
+    assert asked[-1].cancelled()
 
 
 def test_it_ends_with_its_parent() -> None:
