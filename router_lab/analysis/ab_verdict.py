@@ -45,7 +45,7 @@ from router_lab.analysis.evidence.quality import (
 from router_lab.analysis.evidence.row_selection import groups_of, rows_where
 from router_lab.analysis.exit.watches import MOST_LOOKS, WatchRecord, newest_watches
 from router_lab.analysis.ledger_tables import history, opened, tables_if_any, watch_history
-from router_lab.analysis.outlook import more_pairs, more_pairs_between, scores_to_settle
+from router_lab.analysis.outlook import FEWEST, MOST, more_pairs, more_pairs_between, scores_to_settle
 from router_lab.analysis.statistics.ab_power import POWER, detectable
 from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean, holm
 from router_lab.analysis.statistics.looks import LEVEL, error_rate
@@ -135,6 +135,7 @@ class AbResult:
             [
                 _heading(self),
                 *(_sentence(row, self.margin, self.alpha, self.cluster) for row in _rows(self.frame)),
+                *(f"  {one}" for one in _of_forecasts(self.frame)),
                 f"  {estimands(self.frame)}",
             ]
         )
@@ -145,7 +146,7 @@ class AbResult:
             return html_table(pd.DataFrame(columns=[self.grouped_by, "Verdict"]), _heading(self))
         told = [_sentence(row, self.margin, self.alpha, self.cluster).strip() for row in _rows(self.frame)]
         return html_table(_overview(self), _heading(self), right=_IN_FIGURES) + bullets(
-            [*told, estimands(self.frame)]
+            [*told, *_of_forecasts(self.frame), estimands(self.frame)]
         )
 
     def verdict(self, task_type: str) -> str:
@@ -459,13 +460,22 @@ def _outlook(row: Mapping[str, Any], margin: float) -> str:
     if not np.isfinite(more):
         return f"{leans}, too close to that margin to settle with {count(more)} more pairs"
     spread = f"{count(row['more_pairs_low'])} to {count(row['more_pairs_high'])}"
+    return f"{leans}; about {count(more)} more pair{'' if more == 1 else 's'} would settle it ({spread})"
+
+
+def _of_forecasts(frame: pd.DataFrame) -> list[str]:
+    """What the numbers of pairs mean that would settle it, where there are any."""
+    is_forecast = frame["more_pairs"].gt(0) & np.isfinite(frame["more_pairs"])
+    if not is_forecast.any():
+        return []
     # What has come once may never come again, or often: that asks for more, and no sample so small can tell.
-    unseen = "; more, if one of the inputs will come often" if row["clusters"] == row["pairs"] else ""
-    return (
-        f"{leans}; about {count(more)} more pair{'' if more == 1 else 's'} would settle it at that margin "
-        f"with a chance of {percent(POWER, 0)}, over all that the truth may be ({spread}, as far as these "
-        f"pairs tell{unseen})"
-    )
+    is_unseen = (frame["clusters"] == frame["pairs"])[is_forecast].any()
+    more = "; more, if an input that came once will come often" if is_unseen else ""
+    low, high = percent(FEWEST, 0), percent(MOST, 0)
+    return [
+        f"What would settle it does so with a chance of {percent(POWER, 0)} over all that the truth may be, "
+        f"as far as these pairs tell (in brackets: with {low} and {high}){more}."
+    ]
 
 
 def _sentence(row: Mapping[str, Any], margin: float, alpha: float, cluster: str | None) -> str:

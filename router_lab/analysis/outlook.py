@@ -9,7 +9,8 @@ from router_lab.analysis.statistics.ab_power import POWER
 from router_lab.analysis.statistics.clustered import ClusteredMean
 from router_lab.analysis.statistics.pairs_ahead import pairs_ahead
 
-_FEWEST, _MOST = 0.05, 0.95
+# Between the pairs that settle it with these chances lies the number that does, in nine of ten cases.
+FEWEST, MOST = 0.05, 0.95
 
 
 def more_pairs(mean: ClusteredMean, bar: float, level: float) -> float:
@@ -27,7 +28,7 @@ def more_pairs_between(mean: ClusteredMean, bar: float, level: float) -> tuple[f
     So the number that settles it lies between in nine of ten cases; where losses are drawn otherwise than
     thought beforehand, in four of five at least (see `pairs_ahead`). Infinite beyond a million pairs.
     """
-    low, high = pairs_ahead(mean, bar, level, _FEWEST, _MOST)
+    low, high = pairs_ahead(mean, bar, level, FEWEST, MOST)
     return low, high
 
 

@@ -46,7 +46,7 @@ def test_a_shadow_that_agrees_is_non_inferior_and_one_that_does_not_is_not():
 def test_an_open_question_says_which_way_it_leans_and_at_which_margin(agreement, lean):
     text = repr(ab(pairs_frame(agreeing(agreement, 200)), margin=0.02))
     assert f"INCONCLUSIVE: leans to {lean}" in text
-    assert "2.0 points; about" in text and "would settle it at that margin" in text
+    assert "2.0 points; about" in text and "would settle it (" in text and "with a chance of 80%" in text
 
 
 def test_one_loss_is_accepted_everywhere():

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from router_lab import arguments
 from router_lab.analysis.evidence.ladder import QUALITY
+from router_lab.analysis.statistics.ab_power import POWER
 from router_lab.analysis.statistics.betting import (
     Floats,
     Side,
@@ -30,6 +31,7 @@ from router_lab.analysis.statistics.betting import (
     log_e_path,
     tally,
 )
+from router_lab.analysis.statistics.inputs_ahead import inputs_ahead
 from router_lab.analysis.statistics.stopping import chance_of_verdict
 from router_lab.counted import counted
 from router_lab.defaults import ALPHA, BAR, BASES
@@ -107,8 +109,9 @@ class Decision:
 
     `low` and `high` are the confidence sequence now, valid at any time: each end is where the test of its
     side, at `alpha`, stands, so that it is an interval at 1 - 2 `alpha` and a verdict lies outside of it.
-    `inputs_needed` is how many in all would settle it by the forecast, a whole number: NaN when settled or
-    refused, infinite when neither side is being won. `leaning` is the side it is forecast for.
+    `inputs_needed` is how many in all would settle it with a chance of 80%, over all that the truth may be
+    (see `inputs_ahead`), a whole number: NaN when settled or refused, infinite beyond a million more.
+    `leaning` is the side of the bar that the mean is on, None where nothing would settle it.
     """
 
     outcome: Outcome
@@ -165,15 +168,15 @@ def decide(
     rows, row_weights = check_rows(values, weights, reach)
     seen = tally(rows, row_weights, reach)
     crossing = first_crossing(rows, bar, error, row_weights, reach)
-    needed, leaning = _forecast(seen, bar, error)
-    ruled_out = [bar]
+    needed, ruled_out = float("nan"), [bar]
     if crossing is not None:
         is_quality = basis in QUALITY
         better = is_quality and crossing[1] == "above" and _is_better(rows, error, row_weights, reach)
         outcome, reason = _settled(crossing, is_quality, better)
         ruled_out += [NO_DIFFERENCE] if better else []
     else:
-        outcome, reason = _open(seen, needed, bar, error, plan, newest, now)
+        outcome, reason = _open(seen, bar, error, plan, newest, now)
+        needed = _forecast(seen, bar, error, 1.0 if basis == "agreement" else NO_DIFFERENCE)
     low, high = _interval_after(crossing, seen, error, ruled_out)
     return Decision(
         outcome=outcome,
@@ -186,9 +189,9 @@ def decide(
         alpha=error,
         log_e_above=log_e(seen, bar, "above"),
         log_e_below=log_e(seen, bar, "below"),
-        inputs_needed=np.nan if crossing else needed,
+        inputs_needed=needed,
         decided_after=crossing[0] if crossing else None,
-        leaning=crossing[1] if crossing else leaning,
+        leaning=crossing[1] if crossing else _leaning(seen, bar, needed),
     )
 
 
@@ -229,13 +232,21 @@ def first_crossing(
     return min(hits, default=None)
 
 
-def _forecast(seen: Tally, bar: float, alpha: float) -> tuple[float, Side | None]:
-    """Inputs in all until a side wins, and which: the one that is sooner there."""
-    sides: tuple[Side, Side] = ("above", "below")
-    needed, side = min((forecast_inputs(seen, bar, alpha, side), side) for side in sides)
+def _forecast(seen: Tally, bar: float, alpha: float, no_difference: float) -> float:
+    """Inputs in all that settle it with a chance of 80%."""
+    return inputs_ahead(_within(seen), bar, alpha, POWER, no_difference) if seen.inputs else float("inf")
+
+
+def _leaning(seen: Tally, bar: float, needed: float) -> Side | None:
+    """The side that the mean is on; None where no number of inputs settles it."""
     if not np.isfinite(needed):
-        return needed, None
-    return float(np.ceil(needed)), side
+        return None
+    return "above" if seen.mean > bar else "below"
+
+
+def _within(seen: Tally) -> Tally:
+    """Values that a judge's help has put beyond what is possible, at the ends of that."""
+    return replace(seen, values=np.clip(seen.values, 0.0, 1.0), reach=0.0)
 
 
 def _is_better(values: Floats, alpha: float, weights: Floats, reach: Floats | None) -> bool:
@@ -258,7 +269,6 @@ def _settled(crossing: tuple[int, Side], is_quality: bool, is_better: bool) -> t
 
 def _open(
     seen: Tally,
-    needed: float,
     bar: float,
     alpha: float,
     plan: ExitPlan,
@@ -273,13 +283,17 @@ def _open(
             Outcome.FUTILE,
             f"{counted(seen.inputs, 'inputs')} reached the cap of {cap:,} without a verdict",
         )
-    if seen.inputs >= plan.futility_after and needed > cap:
-        # The forecast alone is no reason: at every look it is off by the luck of the inputs so far.
-        within = replace(seen, values=np.clip(seen.values, 0.0, 1.0), reach=0.0)
-        chance = chance_of_verdict(within, bar, alpha, cap)
+    if seen.inputs >= plan.futility_after and _if_all_stays(seen, bar, alpha) > cap:
+        # That alone is no reason: at every look it is off by the luck of the inputs so far.
+        chance = chance_of_verdict(_within(seen), bar, alpha, cap)
         if chance < _HOPELESS:
             return (
                 Outcome.FUTILE,
                 f"the chance of a verdict within the cap of {counted(cap, 'inputs')} is {chance:.1%}",
             )
     return Outcome.CONTINUE, f"nothing is settled by {counted(seen.inputs, 'inputs')} so far"
+
+
+def _if_all_stays(seen: Tally, bar: float, alpha: float) -> float:
+    """Inputs in all until a side wins, if those to come are just like those that came."""
+    return min(forecast_inputs(seen, bar, alpha, "above"), forecast_inputs(seen, bar, alpha, "below"))

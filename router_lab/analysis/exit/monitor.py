@@ -80,6 +80,7 @@ from router_lab.analysis.ledger_tables import (
     tags_of_calls,
     watch_history,
 )
+from router_lab.analysis.statistics.ab_power import POWER
 from router_lab.analysis.statistics.betting import log_e_path, tally
 from router_lab.analysis.statistics.prediction_powered import FEWEST_MARKED
 from router_lab.counted import counted
@@ -91,6 +92,7 @@ from router_lab.shown.wording import (
     count,
     html_table,
     pairs_of,
+    percent,
     plain,
     scoring,
 )
@@ -123,11 +125,12 @@ class MonitorResult:
     def frame(self) -> pd.DataFrame:
         """One row per task type; `log_e_` columns are log e-values, `_usd` US dollars.
 
-        `inputs` are the distinct inputs among the `pairs`, of `of_pairs`, that speak. `inputs_needed` is a
-        whole number: empty when settled, infinite when neither side is being won; `leaning` says which side
-        that is. `scores_needed` is how many pairs to score where answers differ, or may. `equal_share` of the
-        inputs agree exactly, `badly_off_share` by less than .5 (NaN without likeness). `plan_recorded`: later
-        pairs do not change the plan, nor a verdict.
+        `inputs` are the distinct inputs among the `pairs`, of `of_pairs`, that speak. `inputs_needed` in all,
+        a whole number, settle it with a chance of 80%, over all that the truth may be (empty: it is settled,
+        infinite: beyond a million more); `leaning` says on which side of the bar the mean is. `scores_needed`
+        is how many pairs to score where answers differ, or may. `equal_share` of the inputs agree exactly,
+        `badly_off_share` by less than .5 (NaN without likeness). `plan_recorded`: later pairs do not change
+        the plan, nor a verdict.
         """
         return pd.DataFrame([self._record(name) for name in self.decisions], columns=list(_RECORD))
 
@@ -583,5 +586,6 @@ def _outlook(run: Run, decision: Decision) -> str:
     if decision.leaning is None:
         return f"leans to neither side of {bar}"
     return (
-        f"leans {decision.leaning} {bar}, about {count(decision.inputs_needed)} in all would settle it there"
+        f"leans {decision.leaning} {bar}, about {count(decision.inputs_needed)} in all would settle it "
+        f"with a chance of {percent(POWER, 0)}"
     )

@@ -18,6 +18,7 @@ from router_lab.analysis.evidence.ladder import QUALITY
 from router_lab.analysis.exit.decision import Outcome
 from router_lab.analysis.exit.monitor import MonitorResult
 from router_lab.analysis.exit.overview import MAY_STOP, on_page
+from router_lab.analysis.statistics.ab_power import POWER
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.shown.escape import Html, show, tag
@@ -481,6 +482,9 @@ def _how_to_read(judged: AbResult) -> str:
         f"Ranges: {interval_kind(judged.alpha)}, that is for one look at these pairs"
     )
     note += f"; the answers are corrected for asking about {kinds} task types." if kinds > 1 else "."
+    if (frame["verdict"] == "inconclusive").any():
+        chance = percent(POWER, 0)
+        note += f" What would settle it does so with a chance of {chance}, over all that the truth may be."
     if not frame["basis"].isin(QUALITY).all():
         note += (
             " Agreement says that answers are alike, not that they are right: any answer unlike the "

@@ -283,10 +283,12 @@ def test_inputs_needed_is_whole_and_empty_when_settled():
     result = monitor(pd.concat([pairs_frame(rows, name) for name, rows in frames.items()]), now=LATER)
     rows = result.frame.set_index("task_type")
     assert np.isnan(rows.loc["stable", "inputs_needed"]) and rows.loc["stable", "leaning"] == "above"
-    assert rows.loc["open", "inputs_needed"] == round(rows.loc["open", "inputs_needed"]) > 150
-    assert f"leans above the bar 0.95, about {rows.loc['open', 'inputs_needed']:,.0f} in all" in repr(result)
+    needed = rows.loc["open", "inputs_needed"]
+    assert needed == round(needed) > 150
+    told = f"leans above the bar 0.95, about {needed:,.0f} in all would settle it with a chance of 80%"
+    assert told in repr(result)
     assert "leans below the bar 0.95" in repr(result)
-    hopeless = monitor(pairs_frame(agreeing(0.95, 60)), now=LATER)
+    hopeless = monitor(pairs_frame(agreeing(0.95, 9_000)), ExitPlan(futility_after=10_000), now=LATER)
     assert hopeless.frame["inputs_needed"].iloc[0] == np.inf
     assert "leans to neither side of the bar 0.95" in repr(hopeless)
 
