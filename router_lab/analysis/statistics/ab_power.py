@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from scipy.special import bdtr, ndtri, stdtrit
 
@@ -19,7 +20,6 @@ from router_lab.analysis.statistics.betting import Floats, Tally
 from router_lab.analysis.statistics.bounded import chances_above_zero
 from router_lab.analysis.statistics.clustered import ClusteredMean
 from router_lab.analysis.statistics.prediction_powered import PredictionPoweredMean
-from router_lab.analysis.statistics.roots import root_between
 
 POWER = 0.8
 MOST_PAIRS = 1_000_000
@@ -96,8 +96,8 @@ def _detectable_binary(pairs: int, margin: float, level: float) -> float:
     few_enough = allowed[_few_enough(allowed, pairs, margin, level)]
     if not len(few_enough):
         return float("inf")
-    rate = root_between(lambda one: bdtr(few_enough.max(), pairs, one) - POWER, 0.0, 1.0, xtol=1e-9)
-    return margin - rate
+    rate = scipy.optimize.brentq(lambda one: bdtr(few_enough.max(), pairs, one) - POWER, 0.0, 1.0, xtol=1e-9)
+    return margin - float(rate)
 
 
 def _detectable_graded(mean: ClusteredMean, bounds: tuple[float, float], bar: float, level: float) -> float:
@@ -161,7 +161,7 @@ def _moved(few: Tally, target: float, bounds: tuple[float, float]) -> tuple[Floa
         shares = np.exp(weights - weights.max())
         return np.asarray(shares / shares.sum())
 
-    by = root_between(lambda one: float(tilted(one) @ (values - target)), -1e4, 1e4, xtol=1e-6)
+    by = float(scipy.optimize.brentq(lambda one: tilted(one) @ (values - target), -1e4, 1e4, xtol=1e-6))
     return values, tilted(by)
 
 

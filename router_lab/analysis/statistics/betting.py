@@ -26,10 +26,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from router_lab import arguments
-from router_lab.analysis.statistics.roots import root_between
 from router_lab.errors import ConfigError
 
 Floats = NDArray[np.float64]
@@ -216,4 +216,4 @@ def _last_rejected(surplus: Callable[[float], float]) -> float:
         return 0.0
     if surplus(1 - _EDGE) >= 0:
         return 1 - _EDGE
-    return root_between(surplus, _EDGE, 1 - _EDGE, xtol=_EDGE)
+    return float(scipy.optimize.brentq(surplus, _EDGE, 1 - _EDGE, xtol=_EDGE))

@@ -17,10 +17,10 @@ nonnegative variable" (2005); Learned-Miller and Thomas (2020); Clopper and Pear
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from scipy.special import ndtr
 
 from router_lab.analysis.statistics.betting import Floats
-from router_lab.analysis.statistics.roots import root_between
 
 _MOST_DISTINCT = 256
 _STEPS = 9
@@ -43,8 +43,10 @@ def lower_bound(
     if most < centre and p_above(values, counts, least, most) <= level:
         return most
     end = min(most, centre)
-    found = root_between(lambda bar: p_above(values, counts, least, bar) - level, least, end, xtol=1e-12)
-    return min(found, most)
+    found = scipy.optimize.brentq(
+        lambda bar: p_above(values, counts, least, bar) - level, least, end, xtol=1e-12
+    )
+    return min(float(found), most)
 
 
 def p_above(values: Floats, counts: Floats, least: float, bar: float) -> float:
@@ -126,7 +128,9 @@ def _chance_above_zero(slopes: Floats, sizes: Floats) -> float:
     def slope(at: float) -> float:
         return float(sizes @ (slopes / (1 - at * slopes)) - 1 / at)
 
-    saddle = root_between(slope, end * 1e-13, end * (1 - 1e-13), xtol=end * 1e-12, most_steps=200)
+    saddle = float(
+        scipy.optimize.brentq(slope, end * 1e-13, end * (1 - 1e-13), xtol=end * 1e-12, maxiter=200)
+    )
     curvature = float(sizes @ (slopes / (1 - saddle * slopes)) ** 2 + 1 / saddle**2)
     width = 1 / np.sqrt(curvature)
     nodes = _LINE[: _last_of_weight(saddle, width, slopes, sizes)]

@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike
 from scipy.special import betainc, stdtrit
 
 from router_lab.analysis.statistics.betting import Floats
 from router_lab.analysis.statistics.clustered import cluster_mean
-from router_lab.analysis.statistics.roots import root_between
 from router_lab.errors import ConfigError
 
 SLOW = 0.95
@@ -123,6 +123,6 @@ def _places(number: float, share: float, level: float) -> tuple[float | None, fl
     def too_low(place: float) -> float:
         return float(betainc(place, number - place + 1, share)) - level
 
-    least = None if too_high(0.0) > 0 else root_between(too_high, 0.0, number * share)
-    most = None if too_low(number) > 0 else root_between(too_low, number * share, number)
+    least = None if too_high(0.0) > 0 else float(scipy.optimize.brentq(too_high, 0.0, number * share))
+    most = None if too_low(number) > 0 else float(scipy.optimize.brentq(too_low, number * share, number))
     return least, most

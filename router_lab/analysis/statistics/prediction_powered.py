@@ -23,12 +23,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from router_lab.analysis.statistics.betting import Floats
 from router_lab.analysis.statistics.bounded import p_above
 from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean
-from router_lab.analysis.statistics.roots import root_between
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
 
@@ -233,7 +233,11 @@ def _reach(part: ClusteredMean, alpha: float, limits: tuple[float, float] | None
 def _exact_end(parts: Floats, counts: Floats, least: float, level: float) -> float:
     """`bounded.lower_bound` to four digits, which is some times faster."""
     centre = float(counts @ parts / counts.sum())
-    return root_between(lambda bar: p_above(parts, counts, least, bar) - level, least, centre, xtol=1e-4)
+    return float(
+        scipy.optimize.brentq(
+            lambda bar: p_above(parts, counts, least, bar) - level, least, centre, xtol=1e-4
+        )
+    )
 
 
 def _rests_on_few(mean: ClusteredMean) -> bool:
@@ -265,7 +269,7 @@ def _level(distance: Callable[[float], float]) -> float:
         return _LEAST_P
     if at(high) <= 0:
         return _beyond_half(distance)
-    return float(np.exp(root_between(at, low, high, xtol=0.02)))
+    return float(np.exp(scipy.optimize.brentq(at, low, high, xtol=0.02)))
 
 
 def _beyond_half(distance: Callable[[float], float]) -> float:

@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import brentq
 from scipy.special import gammaln, ndtri, stdtr
 
 from router_lab import arguments
@@ -29,7 +30,6 @@ from router_lab.analysis.statistics.betting import (
     log_e,
     tally,
 )
-from router_lab.analysis.statistics.roots import root_between
 
 FRACTIONS: Floats = np.array([0.01, 0.03, 0.1, 0.3])
 ALARM = 5_000.0
@@ -341,7 +341,7 @@ def _times_the_longest(count: int) -> float:
     def too_often(times: float) -> float:
         return float(gammaln(1 + times) + gammaln(count + 1) - gammaln(count + 1 + times) - np.log(_LONGER))
 
-    return max(root_between(too_often, 0.0, 1 / _LONGER), _LEAST)
+    return max(float(brentq(too_often, 0.0, 1 / _LONGER)), _LEAST)
 
 
 def _apart_from_cycles(change: _Change, days: Floats) -> _Change:

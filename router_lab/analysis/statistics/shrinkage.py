@@ -13,10 +13,10 @@ values and weighting factors" (1982) for tau.
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
 
 from router_lab.analysis.statistics.betting import Floats
-from router_lab.analysis.statistics.roots import root_between
 
 FEWEST = 3
 
@@ -52,4 +52,4 @@ def _between(means: Floats, noise: Floats) -> float:
 
     if surplus(0.0) <= 0:
         return 0.0
-    return root_between(surplus, 0.0, float(np.ptp(means)) ** 2 * len(means))
+    return float(scipy.optimize.brentq(surplus, 0.0, float(np.ptp(means)) ** 2 * len(means)))
