@@ -7,9 +7,7 @@ Exit codes: 0 done, 1 a check found something wrong, 2 the command or its config
 from __future__ import annotations
 
 import argparse
-import atexit
 import gc
-import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -85,30 +83,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command, by default the one that this process was begun for; returns the exit code."""
-    if arguments is not None:
-        return _run(arguments)
-    ended: list[int] = []
-    atexit.register(_leave, ended)
-    ended.append(_run(None))
-    return ended[0]
-
-
-def _leave(ended: Sequence[int]) -> None:
-    """Be gone, once nothing else is left to be done at the end: to take all modules and tables apart first,
-    one by one, is a twentieth of a report's time.
-
-    Where the command did not come to its end, Python ends as it does, and says why.
-    """
-    if ended:
-        gc.collect()  # what has files of its own removes them
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):  # whose reader is gone, as was said
-                stream.flush()
-        os._exit(ended[0])
-
-
-def _run(arguments: Sequence[str] | None) -> int:
+    """Run one command; returns the exit code."""
     parsed = parser().parse_args(arguments)
     try:
         with _rarely_collected():
