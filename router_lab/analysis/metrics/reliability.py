@@ -9,7 +9,6 @@ import pandas as pd
 
 from router_lab import arguments
 from router_lab.analysis.ledger_tables import Source, answer_of, tables_of
-from router_lab.analysis.metrics.breaker_spans import breaker_spans
 from router_lab.analysis.metrics.grouping import (
     ATTEMPT_KEYS,
     Keys,
@@ -95,10 +94,7 @@ def breaker_timeline(source: Source) -> pd.DataFrame:
     Columns: `provider`, `breaker_state`, `since`, `until` (the next change; null for the last), `attempts`
     made in that state. An open breaker makes none, so `open` shows only where a refusal left a row.
     """
-    tables = tables_of(source)
-    found = breaker_spans(tables)
-    if found is None:
-        found = answer_of(tables, breaker_timeline_expression)
+    found = answer_of(tables_of(source), breaker_timeline_expression)
     frame: pd.DataFrame = found.to_pandas(date_as_object=False)
     return frame
 

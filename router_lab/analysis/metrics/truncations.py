@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from router_lab import arguments
-from router_lab.analysis.ledger_tables import Source, tables_of
+from router_lab.analysis.ledger_tables import Source
 from router_lab.analysis.metrics.grouping import (
     ATTEMPT_KEYS,
     Keys,
@@ -24,7 +24,6 @@ from router_lab.analysis.metrics.repeats import (
     spread_of,
     without_sums,
 )
-from router_lab.analysis.metrics.suspect_counts import suspect_counts
 from router_lab.ledger.reading.tables import Tables
 
 
@@ -37,10 +36,7 @@ def truncation(source: Source, by: Keys = "task_type", alpha: float = 0.05) -> p
     1 - alpha: of a share of calls and of inputs, which repeat (see `repeats`).
     """
     arguments.share("alpha", alpha)
-    tables, names = tables_of(source), tuple(dict.fromkeys(names_of(by)))
-    counts = suspect_counts(tables, names)
-    found = measured(tables, truncation_expression, by) if counts is None else counts.rates[names].copy()
-    return _with_rate(found, alpha)
+    return _with_rate(measured(source, truncation_expression, by), alpha)
 
 
 def truncation_expression(tables: Tables, by: Keys) -> Any:
@@ -60,11 +56,7 @@ def truncation_by_signal(source: Source, by: Keys = (), alpha: float = 0.05) -> 
     `suspects_effective`, `rate`, `low`, `high`.
     """
     arguments.share("alpha", alpha)
-    tables, names = tables_of(source), tuple(dict.fromkeys(names_of(by)))
-    counts = suspect_counts(tables, names)
-    if counts is None:
-        return _with_rate(measured(tables, truncation_by_signal_expression, by), alpha)
-    return _with_rate(counts.by_signal[names].copy(), alpha)
+    return _with_rate(measured(source, truncation_by_signal_expression, by), alpha)
 
 
 def truncation_by_signal_expression(tables: Tables, by: Keys) -> Any:

@@ -16,18 +16,19 @@ from router_lab.analysis.metrics.latencies import latency_expression
 from router_lab.analysis.metrics.reliability import rates_expression
 from router_lab.analysis.metrics.saved_money import savings_expression
 from router_lab.analysis.metrics.spending import spend_expression
-from router_lab.analysis.metrics.suspect_counts import NAMES, inputs_of_calls, kinds_of_calls
+from router_lab.analysis.metrics.truncations import truncation_by_signal_expression, truncation_expression
 from router_lab.ledger.reading.queries import write_ahead
 
 # In the order in which they are asked; of the drawn ones `Pictures` asks.
 ASKED: tuple[tuple[Callable[..., Any], tuple[Hashable, ...]], ...] = (
     (savings_expression, ("task_type", False)),
     (spend_expression, (("task_type", "cause"),)),
-    (kinds_of_calls, (NAMES,)),
-    (inputs_of_calls, (NAMES,)),
+    (truncation_expression, ("day",)),
     (latency_expression, ("model_alias",)),
     (spend_expression, ("cause",)),
     (spend_expression, (("task_type", "model"),)),
+    (truncation_expression, ("task_type",)),
+    (truncation_by_signal_expression, ((),)),
     (flip_rate_expression, (("task_type", "comparator"),)),
     (rates_expression, ("provider",)),
     (spend_expression, (("provider", "model", "model_alias", "cost_source"),)),

@@ -1,4 +1,4 @@
-"""Answers about a ledger in which nothing changed since, kept in this process: whatever says its `nbytes`.
+"""Answers about a ledger in which nothing changed since, kept in this process: an Arrow table each.
 
 A panel that follows a ledger asks the same every half second, and so does whoever opens it again. What was
 there is told by a `Moment`: of each sealed file what the file system knows of it, which no other file and no

@@ -74,8 +74,8 @@ class Query:
 
 
 def kept(tables: Any, question: Hashable, ask: Callable[[], Any]) -> Any:
-    """What `ask` gives, an Arrow table (or what else has `nbytes`) of what these tables hold and of nothing
-    else; where none of it has changed since the `question` was last asked in this process, what it gave then.
+    """What `ask` gives, an Arrow table of what these tables hold and of nothing else; where none of it has
+    changed since the `question` was last asked in this process, what it gave then.
     """
     moment = tables.moment if isinstance(tables, Tables) else None
     return _KEPT.answer(moment, question, ask)
