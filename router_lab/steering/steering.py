@@ -257,6 +257,13 @@ def _while_measuring(run: Run, decision: Decision, rules: SteeringPolicy) -> Act
                 f"{days:.2g}: {_evidence(run, decision)}"
             )
             return Action("alert", run.task_type, reason, f"{key}/waits")
+        if decision.log_e_below >= -np.log(decision.alpha):
+            first = counted(decision.decided_after or 0, "inputs")
+            reason = (
+                f"{word} by the first {first}, but not applied: over all {days:.2g} days the mean is below "
+                f"the bar; judge newer pairs afresh with begin=[{run.task_type!r}]"
+            )
+            return Action("alert", run.task_type, reason, f"{key}/undone")
         reason = f"{word}: {_evidence(run, decision)}; {_days_to_find(run, rules, run.newest)}"
         return Action("exit", run.task_type, reason, key)
     reaction = {

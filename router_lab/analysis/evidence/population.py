@@ -59,6 +59,15 @@ def span_days(rows: pd.DataFrame) -> float:
     return float((times.max() - times.min()).total_seconds() / 86_400) if len(times) else 0.0
 
 
+def inputs_until(rows: pd.DataFrame, at_least_days: float, cycle: str) -> int:
+    """How many of `rows`, in their order, it takes until no exit waits for time: see `why_waiting`."""
+    days = max(at_least_days, _WEEK_DAYS if cycle else 0.0)
+    times = rows["created_at"]
+    spans = (times.cummax() - times.cummin()).dt.total_seconds().to_numpy() / 86_400
+    reached = np.flatnonzero(spans >= days) if days else np.zeros(1, dtype=int)
+    return int(reached[0]) + 1 if len(reached) else len(rows) + 1
+
+
 def replayed(rows: pd.DataFrame) -> str:
     """That the times of `rows` are those of a replay and not of the inputs, in words; "" for live calls."""
     is_replayed = rows["origin"] == "replay"

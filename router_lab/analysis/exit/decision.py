@@ -145,13 +145,16 @@ def decide(
     basis: str = "agreement",
     newest: datetime | None = None,
     now: datetime | None = None,
+    above_from: int = 1,
 ) -> Decision:
     """Judge the values of distinct inputs in the order they came.
 
     `values` (n,) lie in [0, 1]; see `betting` for `weights` and `reach`.
     `bar`, the mean to beat, and `alpha` default to the plan's; a monitor of K task types passes alpha / K.
     `basis` says what the values are: of `scores` and `judge`, 1/2 is no difference.
-    `newest` and `now` (both aware) let evidence go stale. Raises `ConfigError` for unusable values.
+    `newest` and `now` (both aware) let evidence go stale. An exit that had to wait rests on `above_from`
+    inputs or more: what only fewer of them show is of a part of the time it was to see. Raises `ConfigError`
+    for unusable values.
     """
     arguments.instance("plan", plan, ExitPlan, EXIT_PLAN)
     bar = plan.threshold if bar is None else arguments.share("bar", bar)
@@ -167,7 +170,7 @@ def decide(
             raise ConfigError(f"{name} has {len(given)} entries and values {len(values)}: give one for each")
     rows, row_weights = check_rows(values, weights, reach)
     seen = tally(rows, row_weights, reach)
-    crossing = first_crossing(rows, bar, error, row_weights, reach)
+    crossing = first_crossing(rows, bar, error, row_weights, reach, above_from)
     needed, ruled_out = float("nan"), [bar]
     if crossing is not None:
         is_quality = basis in QUALITY
@@ -221,14 +224,19 @@ def first_crossing(
     alpha: float,
     weights: ArrayLike | None = None,
     reach: Floats | None = None,
+    above_from: int = 1,
 ) -> tuple[int, Side] | None:
-    """After how many inputs, and on which side, E first reached 1/alpha; None if it has not."""
+    """After how many inputs, and on which side, E first reached 1/alpha; None if it has not.
+
+    Above the bar only what it is after `above_from` inputs or more counts.
+    """
     bar = -np.log(alpha)
     hits: list[tuple[int, Side]] = []
     for side in ("above", "below"):
-        reached = np.flatnonzero(log_e_path(values, threshold, weights, side, reach) >= bar)
+        first = above_from - 1 if side == "above" else 0
+        reached = np.flatnonzero(log_e_path(values, threshold, weights, side, reach)[first:] >= bar)
         if len(reached):
-            hits.append((int(reached[0]) + 1, side))
+            hits.append((first + int(reached[0]) + 1, side))
     return min(hits, default=None)
 
 

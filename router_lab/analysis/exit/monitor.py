@@ -378,6 +378,8 @@ def _look(
         basis=run.basis,
         newest=run.newest,
         now=now,
+        # While it waits, what would settle it is told.
+        above_from=1 if run.waits else run.waited_for,
     )
     if recorded is not None and is_recorded and recorded.verdict is not None:
         is_better = decision.outcome is Outcome.SUPERIOR and not run.refusal

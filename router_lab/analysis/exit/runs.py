@@ -24,6 +24,7 @@ from router_lab.analysis.evidence.population import (
     as_they_were,
     cycles,
     first_of_each,
+    inputs_until,
     neighbours_alike,
     never_compared,
     parted,
@@ -86,7 +87,8 @@ class Run:
     `basis` is what it is judged by, on `pairs` of the `of_pairs` that might have spoken, by `whose` scores or
     preference ("" for likeness); `estimand` what the mean is about. `bar` is what it is held against.
     `reach` is how far beyond [0, 1] a value may lie (see `betting`; None: none does); `alone` is what people
-    and a judge say each alone, where the judge helps people's marks. `waits` is why an exit waits ("": not);
+    and a judge say each alone, where the judge helps people's marks. `waits` is why an exit waits ("": not),
+    `waited_for` the inputs from which on one is seen that had to wait for time;
     `only_likeness` that the mean is of a likeness, which may be high where answers are wrong ("": it is not).
     `equal_share` of the inputs agree exactly, `badly_off_share` by less than .5 (NaN without likeness).
     `nothing` says what is missing where no pair speaks. `markable` values are of pairs with two answers;
@@ -118,6 +120,7 @@ class Run:
     reach: Floats | None = field(default=None, repr=False)
     alone: PeopleAndJudge | None = None
     waits: str = ""
+    waited_for: int = 1
     equal_share: float = float("nan")
     badly_off_share: float = float("nan")
     only_likeness: str = ""
@@ -191,6 +194,7 @@ def run_of(name: str, latest: pd.DataFrame, found: Evidence, watch: Watch, stand
         nothing=nothing_said(latest, found.basis) if evidence.empty else "",
         **equal_and_badly_off(first, pd.Series(weights, first.index)),
         waits=why_waiting(span_days(first), watch.at_least_days or 0.0, cycle, near, watch.cluster),
+        waited_for=inputs_until(first, watch.at_least_days or 0.0, cycle),
     )
 
 
