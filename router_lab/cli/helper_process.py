@@ -23,11 +23,19 @@ def helper_process() -> Iterator[Executor | None]:
 
     To be entered before a ledger is opened: a fork has none of its parent's threads.
     """
-    if not (_is_safe() and _processors() > 1):
+    helper = _begun() if _is_safe() and _processors() > 1 else None
+    if helper is None:
         yield None
         return
-    with HelperProcess() as helper:
+    with helper:
         yield helper
+
+
+def _begun() -> HelperProcess | None:
+    """One more process; None where the system has none to give."""
+    with suppress(OSError):
+        return HelperProcess()
+    return None
 
 
 def _is_safe() -> bool:
@@ -89,7 +97,8 @@ def _serve(pipe: Any, parents: Any) -> None:
         try:
             fn, args, kwargs = pipe.recv()
             pipe.send((True, fn(*args, **kwargs)))
-        except (EOFError, BrokenPipeError):
+        except (EOFError, ConnectionError):
             return
         except Exception:
-            pipe.send((False, None))
+            with suppress(ConnectionError):
+                pipe.send((False, None))

@@ -13,7 +13,7 @@ folders, buckets and locks   disk/, shared with the writer and the reader in cor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -263,7 +263,7 @@ class Ledger:
         """
         from router_lab.ledger.sealed.rewrite import prune
 
-        return self._core.rewrite(lambda store: prune(store, aware(before)))
+        return self._erased(lambda store: prune(store, aware(before)))
 
     def redact(self, before: datetime | str) -> int:
         """Replace texts of before that time by their hashes; returns the rows changed.
@@ -272,7 +272,15 @@ class Ledger:
         """
         from router_lab.ledger.sealed.rewrite import redact
 
-        return self._core.rewrite(lambda store: redact(store, aware(before)))
+        return self._erased(lambda store: redact(store, aware(before)))
+
+    def _erased(self, rewrite: Callable[[Any], int]) -> int:
+        """The rows that a rewrite changed; what was read of them before is not to stay in memory either."""
+        from router_lab.ledger.reading.kept_answers import KEPT
+
+        changed = self._core.rewrite(rewrite)
+        KEPT.forget()
+        return changed
 
     def export(self, path: str | Path, table: str = "attempts", *, raw: bool = False) -> int:
         """Write a table to one `.parquet`, `.csv` or `.jsonl` file; returns the rows written.

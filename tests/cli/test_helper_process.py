@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from router_lab.cli.helper_process import HelperProcess
+from router_lab.cli.helper_process import HelperProcess, helper_process
 from router_lab.ledger import Ledger
 from waiting import wait_until
 
@@ -50,6 +51,18 @@ def test_an_error_is_not_kept_waiting_by_what_was_not_begun() -> None:
         asked = [helper.submit(sorted, range(100_000)) for _ in range(100)]
         raise KeyError
     assert asked[-1].cancelled()
+
+
+def test_where_the_system_gives_no_process_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    if threading.active_count() > 1 or len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("none is asked for here: there are other threads, or there is one processor")
+
+    def refuse() -> int:
+        raise BlockingIOError("no process to be had")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    with helper_process() as helper:
+        assert helper is None
 
 
 def test_it_ends_with_its_parent() -> None:

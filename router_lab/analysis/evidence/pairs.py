@@ -179,7 +179,7 @@ def judged_pairs(
     check_basis(basis)
     arguments.text("by", by, "a column of the pairs")
     wanted = [by, "request_id", "input_hash", "created_at", *_DEFAULTS, *SCORE_COLUMNS, *keep]
-    wanted = [name for name in wanted if name not in unread]
+    wanted = [name for name in wanted if name not in unread or name in (by, *keep)]
     frame, is_sorted = _as_frame(pairs, wanted, by, keep, basis, scored_by, grouped=grouped)
     _require(frame, by)
     rows = frame[[column for column in dict.fromkeys(wanted) if column in frame]].copy(deep=False)
@@ -191,7 +191,8 @@ def judged_pairs(
     for column in numbers:
         if rows[column].dtype != np.float64:
             rows[column] = pd.to_numeric(rows[column], errors="coerce").astype(np.float64)
-    rows["is_noise"] = rows["is_noise"].fillna(False).astype(bool)
+    if rows["is_noise"].dtype != bool:
+        rows["is_noise"] = rows["is_noise"].astype(object).fillna(False).astype(bool)
     for column in ("request_id", "input_hash"):
         if column not in rows:
             rows[column] = np.arange(len(rows)).astype(str)

@@ -112,7 +112,7 @@ def rows_of_table(
     numbered = () if is_scored else tuple(name for name in _IDS if name in there and name not in keys)
     asked = _Wanted(there, frozenset(keys), numbered, group)
     frame = None
-    if table.get_backend().name == "duckdb":
+    if table.get_backend().name == "duckdb" and {*_FEW_VALUES} & {*there}:
         frame = _by_kind(
             asked,
             lambda scarce: arrow_of(_kinds(told, there, scarce)),

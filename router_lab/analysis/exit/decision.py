@@ -174,7 +174,9 @@ def decide(
     needed, ruled_out = float("nan"), [bar]
     if crossing is not None:
         is_quality = basis in QUALITY
-        better = is_quality and crossing[1] == "above" and _is_better(rows, error, row_weights, reach)
+        better = (
+            is_quality and crossing[1] == "above" and _is_better(rows, error, row_weights, reach, above_from)
+        )
         outcome, reason = _settled(crossing, is_quality, better)
         ruled_out += [NO_DIFFERENCE] if better else []
     else:
@@ -257,9 +259,9 @@ def _within(seen: Tally) -> Tally:
     return replace(seen, values=np.clip(seen.values, 0.0, 1.0), reach=0.0)
 
 
-def _is_better(values: Floats, alpha: float, weights: Floats, reach: Floats | None) -> bool:
+def _is_better(values: Floats, alpha: float, weights: Floats, reach: Floats | None, above_from: int) -> bool:
     """Whether the mean is found above no difference. Asked only of what was found to be as good."""
-    crossing = first_crossing(values, NO_DIFFERENCE, alpha, weights, reach)
+    crossing = first_crossing(values, NO_DIFFERENCE, alpha, weights, reach, above_from)
     return crossing is not None and crossing[1] == "above"
 
 

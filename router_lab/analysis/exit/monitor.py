@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -368,19 +369,7 @@ def _look(
         found = evidence_of(latest, found.basis)
     run = run_of(name, latest, found, watch, standing)
     is_recorded = recorded is not None and recorded.plan.watch_id == watch.watch_id
-    decision = decide(
-        run.values,
-        exit_plan(watch, asked.plan),
-        weights=run.weights,
-        reach=run.reach,
-        bar=run.bar,
-        alpha=watch.alpha / watch.task_types,
-        basis=run.basis,
-        newest=run.newest,
-        now=now,
-        # While it waits, what would settle it is told.
-        above_from=1 if run.waits else run.waited_for,
-    )
+    decision = _decided(run, watch, asked.plan, now)
     if recorded is not None and is_recorded and recorded.verdict is not None:
         is_better = decision.outcome is Outcome.SUPERIOR and not run.refusal
         if recorded.verdict.outcome != Outcome.NON_INFERIOR or not is_better:
@@ -400,6 +389,27 @@ def _look(
         decision = replace(decision, outcome=Outcome.CONTINUE, reason=reason)
     to_keep = rows_to_keep(recorded, watch, decision, run.pairs, run.newest, now)
     return _Look(run, watch, decision, is_recorded, to_keep)
+
+
+def _decided(run: Run, watch: Watch, plan: ExitPlan | None, now: datetime) -> Decision:
+    """Where a run stands; while an exit waits and nothing speaks against it, what would settle it early."""
+    decide_from = partial(
+        decide,
+        run.values,
+        exit_plan(watch, plan),
+        weights=run.weights,
+        reach=run.reach,
+        bar=run.bar,
+        alpha=watch.alpha / watch.task_types,
+        basis=run.basis,
+        newest=run.newest,
+        now=now,
+    )
+    decision = decide_from(above_from=run.waited_for)
+    if not run.waits or decision.decided_after is not None:
+        return decision
+    early = decide_from(above_from=1)
+    return early if early.outcome in AS_GOOD else decision
 
 
 def _begun(
@@ -540,7 +550,7 @@ def _sentence(run: Run, decision: Decision, watch: Watch | None) -> str:
         nothing = f"{run.nothing}." if run.basis in QUALITY else "no usable pair yet."
         return f"{word}: {refused}{nothing}{because}"
     more = ""
-    if decision.outcome is Outcome.CONTINUE:
+    if decision.outcome is Outcome.CONTINUE and decision.decided_after is None:
         more = f"; {_outlook(run, decision)}"
     if decision.outcome is Outcome.DIFFERS:
         more = f"; {scoring(scores_needed(run, decision), run.task_type)}"

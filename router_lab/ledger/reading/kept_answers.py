@@ -20,6 +20,7 @@ from router_lab.arrow import pa
 # Of all answers together, and of one: rows by the million are better asked again.
 _MOST_BYTES = 64 << 20
 _MOST_BYTES_OF_ONE = 4 << 20
+_BYTES_OF_QUESTION = 16 << 10
 
 
 class Moment:
@@ -60,6 +61,11 @@ def _digest(tables: Iterable[Any]) -> bytes:
     return digest.digest()
 
 
+def _bytes_of(answer: Any) -> int:
+    """About how much memory an answer takes with its question: one without rows takes some too."""
+    return int(answer.nbytes) + _BYTES_OF_QUESTION
+
+
 class KeptAnswers:
     """The answers asked for last, as many as there is room for. Safe to use on several threads."""
 
@@ -81,7 +87,7 @@ class KeptAnswers:
                 self._answers.move_to_end(key)
                 return self._answers[key]
         answer = ask()
-        if answer.nbytes <= self._most_bytes_of_one:
+        if _bytes_of(answer) <= self._most_bytes_of_one:
             self._keep(key, answer)
         return answer
 
@@ -89,7 +95,17 @@ class KeptAnswers:
         with self._lock:
             if key not in self._answers:
                 self._answers[key] = answer
-                self._bytes += answer.nbytes
+                self._bytes += _bytes_of(answer)
             while self._bytes > self._most_bytes:
                 _, oldest = self._answers.popitem(last=False)
-                self._bytes -= oldest.nbytes
+                self._bytes -= _bytes_of(oldest)
+
+    def forget(self) -> None:
+        """Keep nothing: what was erased from a ledger is not to stay in memory."""
+        with self._lock:
+            self._answers.clear()
+            self._bytes = 0
+
+
+# Of this process.
+KEPT = KeptAnswers()

@@ -18,11 +18,9 @@ import ibis
 import ibis.expr.operations as ops
 
 from router_lab.arrow import pa
-from router_lab.ledger.reading.kept_answers import KeptAnswers
+from router_lab.ledger.reading.kept_answers import KEPT
 from router_lab.ledger.reading.tables import Tables, unbound_tables
 from router_lab.records import BOTH_ANSWERED
-
-_KEPT = KeptAnswers()
 
 # What Ibis makes known to the database before it runs an expression.
 _NEEDS_IBIS = (ops.InMemoryTable, ops.SQLQueryResult, ops.ScalarUDF, ops.AggUDF)
@@ -78,7 +76,7 @@ def kept(tables: Any, question: Hashable, ask: Callable[[], Any]) -> Any:
     changed since the `question` was last asked in this process, what it gave then.
     """
     moment = tables.moment if isinstance(tables, Tables) else None
-    return _KEPT.answer(moment, question, ask)
+    return KEPT.answer(moment, question, ask)
 
 
 def query_of(tables: Any, question: Callable[..., Any], words: tuple[Hashable, ...]) -> Query | None:

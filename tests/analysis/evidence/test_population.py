@@ -91,6 +91,29 @@ def test_an_exit_that_waited_rests_on_all_that_it_waited_for(days):
     assert after is not None and 350 <= after <= 352
 
 
+def test_better_than_the_primary_is_found_over_the_time_waited_for_too():
+    """Regression: that it is as good rested on the week, that it is better on the first five hours."""
+    value = np.r_[np.ones(60), np.where(agreeing(0.5, 500) > 0, 0.7, 0.2)]
+    days = np.r_[np.linspace(0, 0.2, 60), np.linspace(1, 8, 500)]
+    created_at = NOW - pd.to_timedelta(8 - days, unit="D")
+    frame = pairs_frame(np.ones(560), created_at=created_at, primary_score=0.5, shadow_score=value)
+    result = monitor(
+        frame, ExitPlan(at_least_days=7, score_margin=0.2), basis="scores", cluster="input_hash", now=LATER
+    )
+    assert result.decisions[NAME].outcome is Outcome.NON_INFERIOR
+    assert result.decisions[NAME].low < 0.5
+
+
+def test_what_speaks_against_a_shadow_does_not_wait():
+    """Regression: an early crossing above hid one below until the wait was over."""
+    value = np.r_[np.ones(80), np.zeros(300)]
+    days = np.r_[np.linspace(0, 0.5, 80), np.linspace(1, 6, 300)]
+    frame = pairs_frame(value, created_at=NOW - pd.to_timedelta(6 - days, unit="D"))
+    assert outcome(frame, ExitPlan(threshold=0.9, at_least_days=7)) is Outcome.DIFFERS
+    early = monitor(frame.head(80), ExitPlan(threshold=0.9, at_least_days=7), now=LATER)
+    assert "but the exit waits" in repr(early) and "would settle it" not in repr(early)
+
+
 def exits_in_a_wave(runs: int, days: float) -> float:
     """How often 4,000 pairs of ten days, whose mean goes from .98 to .92 and back every 2,000, are STABLE.
 

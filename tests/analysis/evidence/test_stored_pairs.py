@@ -30,6 +30,7 @@ PAIRS = st.lists(
 )
 
 
+NOW = pd.Timestamp("2026-01-01", tz="UTC")
 IDS = ("comparison_id", "request_id", "input_hash")
 
 
@@ -82,6 +83,24 @@ def test_rows_in_groups_are_those_of_each_group_oldest_first(
     for rows in (stored, passed, whole):
         assert [(value, own["comparison_id"].tolist()) for value, own in groups_of(rows, by)] == wanted
     pd.testing.assert_frame_equal(plain(stored), plain(passed[stored.columns]), check_dtype=False)
+
+
+def test_tables_that_say_little_are_judged_as_frames_are() -> None:
+    """Regression: a table without any of the few texts, and noise that is null or true, ended in errors."""
+    inputs = {"agreement": [1.0] * 40, "input_hash": [f"h{number}" for number in range(40)]}
+    named = {"comparison_id": [f"c{number}" for number in range(40)], "created_at": [NOW] * 40}
+    for extra in ({}, named, {**named, "is_noise": [None] * 40}, {**named, "is_noise": [None, True] * 20}):
+        frame = pd.DataFrame({"of": ["a"] * 40, **inputs, **extra})
+        stored = rl.analysis.ab(in_engine(frame), by="of").frame
+        pd.testing.assert_frame_equal(stored, rl.analysis.ab(frame, by="of").frame)
+
+
+def test_columns_that_are_asked_for_are_read() -> None:
+    frame = frame_of([("a", "complete", 1, number, "label", None, None, True) for number in range(40)])
+    frame = frame.assign(primary_cost_usd=0.5, primary_latency_ms=np.arange(40.0))
+    assert len(rl.analysis.monitor(frame, by="primary_cost_usd").frame) == 1
+    result = rl.analysis.monitor(frame, cluster="primary_latency_ms")
+    assert result.decisions["a"].inputs == len(frame["input_hash"].unique())
 
 
 def test_verdicts_and_words_are_the_same_from_an_engine_and_from_a_frame() -> None:

@@ -16,7 +16,7 @@ from ledger_rows import NOON, answered, lost, make_call, pair
 import router_lab.analysis as analysis
 from router_lab.errors import LedgerError
 from router_lab.ledger import Ledger
-from router_lab.ledger.reading.kept_answers import KeptAnswers, Moment
+from router_lab.ledger.reading.kept_answers import KEPT, KeptAnswers, Moment
 from router_lab.ledger.reading.queries import kept
 
 
@@ -121,15 +121,38 @@ async def test_what_is_kept_is_what_was_asked_of_that_ledger(tmp_path: Path) -> 
 
 
 def test_there_is_room_for_so_many(tmp_path: Path) -> None:
-    answers, moment = KeptAnswers(most_bytes=20, most_bytes_of_one=10), Moment([], [])
+    answers, moment = KeptAnswers(most_bytes=34_000, most_bytes_of_one=17_000), Moment([], [])
     asked, ask = counting(pa.table({"of": pa.array([1], pa.int64())}))
     for question in ("a", "b", "a", "c", "a", "b"):  # two have room: b goes when c comes
         answers.answer(moment, question, ask)
     assert len(asked) == 4
-    too_many, ask = counting(pa.table({"of": pa.array([1, 2], pa.int64())}))
+    too_many, ask = counting(pa.table({"of": pa.array([1] * 500, pa.int64())}))
     for _ in range(2):
         answers.answer(moment, "long", ask)
     assert len(too_many) == 2
+
+
+def test_answers_without_rows_take_room_too() -> None:
+    """Regression: they counted for nothing, so that a panel that follows a ledger kept one at each look."""
+    answers, moment = KeptAnswers(most_bytes=100_000), Moment([], [])
+    asked, ask = counting(pa.table({"of": pa.array([], pa.int64())}))
+    for question in [*range(50), 0]:
+        answers.answer(moment, question, ask)
+    assert len(asked) == 51
+
+
+async def test_what_is_redacted_or_pruned_is_not_kept(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        await make_call(ledger)
+        for erase in (ledger.redact, ledger.prune):
+            moment = Moment([], [pa.table({"at": [erase.__name__]})])
+            asked, ask = counting(pa.table({"text": ["a prompt"]}))
+            for _ in range(2):
+                KEPT.answer(moment, "what", ask)
+            assert len(asked) == 1
+            erase("2020-01-01T00:00:00Z")
+            KEPT.answer(moment, "what", ask)
+            assert len(asked) == 2
 
 
 def test_what_fails_is_asked_again() -> None:
