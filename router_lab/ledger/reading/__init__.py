@@ -2,5 +2,5 @@
 
 Begin with `reader`; `tables` gives Ibis over it.
 
-Neighbours use `queries`, `reader`, `spend`, `stored_attempts` and `tables`.
+Neighbours use `kept_answers`, `queries`, `reader`, `spend`, `stored_attempts` and `tables`.
 """
