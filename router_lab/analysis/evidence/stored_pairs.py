@@ -74,12 +74,10 @@ def _ending(pairs: Any, side: Side) -> Any:
     return (is_empty & is_blank).fill_null(False).ifelse(ibis.literal("empty"), ending)
 
 
-def with_reservations(tables: Tables, pairs: Any = None) -> Any:
-    """The comparisons, or `pairs` with columns of one's own, as an Ibis table with `primary_reserved` and
-    `shadow_reserved`, the likely sums over attempts whose bill is unknown, and `primary_worst` and
-    `shadow_worst`, the most (all null for none).
+def with_reservations(tables: Tables, pairs: Any) -> Any:
+    """The comparisons `pairs` as an Ibis table with `primary_reserved` and `shadow_reserved`, the likely sums
+    over attempts whose bill is unknown, and `primary_worst` and `shadow_worst`, the most (all null for none).
     """
-    pairs = ended_pairs(tables, lacks_endings(tables)) if pairs is None else pairs
     reserved = tables.attempts.filter(tables.attempts.billing == "unknown")
     own, other = reserved.filter(~reserved.is_shadow), reserved.filter(reserved.is_shadow)
     primaries = own.group_by(own_request="request_id").aggregate(

@@ -118,7 +118,10 @@ def rows_of_table(
             lambda scarce: arrow_of(_kinds(told, there, scarce)),
             lambda unread: arrow_of(_rows(told, there, unread, numbered)),
         )
-    return _in_order(_frame(told, asked) if frame is None else frame, asked)
+    if frame is None:
+        asked = replace(asked, numbered=())
+        frame = _frame(told, asked)
+    return _in_order(frame, asked)
 
 
 def _with_told(table: Any) -> Any:

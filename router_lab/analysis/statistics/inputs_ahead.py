@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from router_lab.analysis.statistics.ab_power import MOST_PAIRS
-from router_lab.analysis.statistics.betting import FRACTIONS, Floats, Side, Tally, log_factors, mix
+from router_lab.analysis.statistics.betting import Floats, Side, Tally, log_factors, mix
 
 _CELLS = 12
 _RUNS = 240
@@ -31,8 +31,8 @@ _GROWTH = 1.25
 def inputs_ahead(seen: Tally, bar: float, alpha: float, chance: float, no_difference: float) -> float:
     """Inputs in all by which a side is decided at `alpha` with this `chance`; infinite beyond a million more.
 
-    `seen` is undecided, its values lie in [0, 1]; `no_difference` is the value of an input whose answers are
-    as good (1 of agreement, else 1/2). Seeded; takes some hundredths of a second.
+    `seen` has inputs and is undecided, its values lie in [0, 1]; `no_difference` is the value of an input
+    whose answers are as good (1 of agreement, else 1/2). Seeded; takes some hundredths of a second.
     """
     kinds = _with_unseen(seen, bar, no_difference)
     shares = _shares_left_open(kinds)
@@ -56,10 +56,9 @@ def inputs_ahead(seen: Tally, bar: float, alpha: float, chance: float, no_differ
 
 def _with_unseen(seen: Tally, bar: float, no_difference: float) -> Tally:
     """What was seen in few cells, with what was thought beforehand."""
-    few = seen.in_cells(_CELLS) if seen.inputs else seen
-    usual = float(seen.weights.max(initial=0.0)) or 1.0
+    few, usual = seen.in_cells(_CELLS), float(seen.weights.max())
     margin = abs(no_difference - bar) / no_difference
-    even = min(1 / max(margin, 1e-12), max(seen.inputs, 1))
+    even = min(1 / max(margin, 1e-12), seen.inputs)
     return Tally(
         np.append(few.values, [0.0, 1.0, no_difference]),
         np.append(few.weights, [usual] * 3),
@@ -77,4 +76,4 @@ def _shares_left_open(kinds: Tally) -> Floats:
 def _gains(kinds: Tally, bar: float, side: Side) -> Floats:
     """What each bet gains by an input of each kind (k, bets), in logs."""
     values, limit = (kinds.values, bar) if side == "above" else (1 - kinds.values, 1 - bar)
-    return log_factors(values, limit, kinds.weights, FRACTIONS)
+    return log_factors(values, limit, kinds.weights)
