@@ -152,7 +152,7 @@ class BatchReplay:
     async def _hand_in(self, items: Iterable[Any]) -> int:
         """Go through the rows once; how many items were handed in."""
         ledger = self.run.router.ledger
-        # First what is out: what another run has got back since then is paid, and asked nowhere again.
+        # First what is out: what another process has got back since then is paid, and asked nowhere again.
         out = await self.batches.out()
         paid = await asyncio.to_thread(PaidPairs, ledger)
         reused = await asyncio.to_thread(self._reused) if self.run.reuse else None

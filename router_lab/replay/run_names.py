@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from math import isclose
 from typing import Any
 
 from router_lab.errors import ConfigError
 from router_lab.replay.plan import RowChoice, row64
+from router_lab.router.ports import Clock
 
 _AT_ONCE = 50_000
+# Between two looks whether a run is still being asked by somebody else.
+_LOOK_S = 2.0
+
+_log = logging.getLogger("router_lab.replay")
 
 
 def fitting_run_id(ledger: Any, name: str, chosen: RowChoice, *, is_own: bool) -> str:
@@ -36,23 +42,42 @@ def fitting_run_id(ledger: Any, name: str, chosen: RowChoice, *, is_own: bool) -
         number += 1
 
 
-@contextmanager
-def sole_run(ledger: Any, run_id: str) -> Iterator[None]:
+@asynccontextmanager
+async def sole_run(ledger: Any, run_id: str, waits: Clock | None = None) -> AsyncIterator[None]:
     """Within the block nobody else asks for this run: two at once would pay for the same rows twice.
 
-    Raises `ConfigError` where somebody does, here or elsewhere. A ledger that cannot tell is trusted.
+    Where somebody does, here or elsewhere, it is waited for by the clock `waits`; without one that raises
+    `ConfigError`. A ledger that cannot tell is trusted.
     """
     claimed = getattr(ledger.accounts, "claimed", None)
     if claimed is None:
         yield
         return
-    with claimed(f"replay {run_id}") as is_ours:
-        if not is_ours:
-            raise ConfigError(
-                f"run_id={run_id!r}: this run is being asked just now, by another process or another call: "
-                "wait for its end, or give this one a run_id of its own"
-            )
-        yield
+    said = f"run_id={run_id!r}: this run is being asked just now, by another process or another call"
+    is_told = False
+    while True:
+        with claimed(f"replay {run_id}") as is_ours:
+            if is_ours:
+                yield
+                return
+        if waits is None:
+            raise ConfigError(f"{said}: wait for its end, or give this one a run_id of its own")
+        if not is_told:
+            _log.warning("%s, which is waited for", said)
+            is_told = True
+        await waits.sleep(_LOOK_S)
+
+
+async def refuse_answers_in_batches(ledger: Any, run_id: str) -> None:
+    """Raise `ConfigError` where answers of this run are in batches: asked otherwise they are paid twice."""
+    batches = getattr(ledger, "batches", None)
+    out = [] if batches is None else [one for one in await batches.all() if one.run_id == run_id]
+    if waiting := sum(one.open_items for one in out):
+        raise ConfigError(
+            f"run_id={run_id!r}: {waiting} answers of this run are in a batch, and asked now they would be "
+            "paid for twice: ask with batch=True, which waits for them, or look with `router-lab batch "
+            "status` until they are there; or give this one a run_id of its own"
+        )
 
 
 def _check_chances(ledger: Any, run_id: str, chosen: RowChoice) -> None:

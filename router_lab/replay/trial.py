@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from router_lab.replay.plan import ItemReader, Plan, Primary, RowChoice, refuse
 from router_lab.replay.progress import Progress, reporting_candidates
 from router_lab.replay.race_run import Items, RaceRun, run_race
 from router_lab.replay.replay_arguments import check_arguments
-from router_lab.replay.run_names import fitting_run_id, sole_run
+from router_lab.replay.run_names import fitting_run_id, refuse_answers_in_batches, sole_run
 from router_lab.replay.scoring import Scorer
 from router_lab.replay.sources import OpenRows
 from router_lab.router.batches.batch_calls import check_takes_batches
@@ -99,8 +99,12 @@ async def replay_candidates(
 
     With `batch` the candidates are asked by Anthropic's Message Batches or OpenAI's Batch, at half the price
     and within a day or so: the call waits for them. A batch outlives this process: a later run of the same
-    `run_id`, or `router-lab batch status`, fetches what has come back meanwhile. The worst cost is held in
-    the budgets while a batch is out, and where the switch of a task type is off none of it is handed in.
+    `run_id`, or `router-lab batch status`, fetches what has come back meanwhile; until it has, the run cannot
+    be asked otherwise. The worst cost is held in the budgets while a batch is out, and where the switch of a
+    task type is off none of it is handed in.
+
+    Nothing of a run is paid for twice: while it is asked, another call for it, here or in another process,
+    is refused, and one by the batch waits for its turn.
 
     With rows in a Spark frame, or with `spark` (a SparkSession), the executors ask, and `concurrency` is
     shared among them: each writes a journal of its own in the ledger's folder, which all machines share, and
@@ -142,15 +146,17 @@ async def replay_candidates(
         session=session,
     )
     try:
-        with ExitStack() as opened:
+        async with AsyncExitStack() as opened:
             if (journals := getattr(router.ledger, "journals", None)) is not None:
                 await asyncio.to_thread(journals.recover)  # of executors whose replay was killed
             await asyncio.to_thread(seal_many, router.ledger)
             source = opened.enter_context(OpenRows(rows, task_type, within, since))
             reader = trial.reader(source, task_type)
             plan, drawn = await trial.plan(reader, source, run_id, sample, strict=strict)
-            if not batch or primary == "call":  # what is handed in by the batch is kept apart row by row
-                opened.enter_context(sole_run(router.ledger, plan.run_id))
+            waits = trial.offline_router.clock if batch else None  # a batch is waited for anyway
+            await opened.enter_async_context(sole_run(router.ledger, plan.run_id, waits))
+            if not batch:
+                await refuse_answers_in_batches(router.ledger, plan.run_id)
             if confirm is not None and not confirm(plan):
                 return trial.result(plan, None)
             with reporting_candidates(progress, chosen, sum(plan.drawn.values()) * repeats) as report:

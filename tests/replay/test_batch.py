@@ -274,12 +274,51 @@ async def test_a_field_that_a_server_does_not_take_is_said_otherwise_in_the_next
         balanced(lab)
 
 
-async def test_two_runs_at_once_hand_each_row_in_once(lab: Lab) -> None:
+async def test_runs_at_once_hand_each_row_in_once_and_pair_it_once(lab: Lab) -> None:
     lab.server.app.batches.steer(default={"delay_s": 600})
     async with router(lab) as one, router(lab) as two:
         both = [rl.replay(each, log(20), candidates=["cheap"], batch=True) for each in (one, two)]
-        await asyncio.gather(*both)
+        first, second = await asyncio.gather(*both)
     assert len(items(lab)) == 20
+    assert first.is_complete and second.is_complete
+    assert lab.comparisons["comparison_id"].is_unique and len(lab.comparisons) == 20
+    balanced(lab)
+
+
+async def test_what_another_run_got_back_while_this_one_went_through_its_rows_is_not_handed_in(
+    lab: Lab,
+) -> None:
+    rows = log(1_500)
+    async with router(lab) as long, router(lab) as short:
+        await asyncio.gather(
+            rl.replay(long, rows, candidates=["cheap"], run_id="one", batch=True),
+            rl.replay(short, rows[-6:], candidates=["cheap"], run_id="one", batch=True),
+            return_exceptions=True,
+        )
+    assert len(items(lab)) == 1_500
+    assert lab.comparisons["comparison_id"].is_unique and len(lab.comparisons) == 1_500
+    balanced(lab)
+
+
+async def test_what_is_in_a_batch_is_not_asked_otherwise_until_it_is_back(lab: Lab) -> None:
+    lab.server.app.batches.steer(default={"delay_s": 600})
+
+    class Ending(Days):
+        async def sleep(self, seconds: float) -> None:
+            raise asyncio.CancelledError
+
+    async with lab.router(ROUTING, ON, clock=Ending(lab)) as ended:
+        with pytest.raises(asyncio.CancelledError):
+            await rl.replay(ended, log(), candidates=["cheap"], batch=True)
+    handed_in = len(lab.served)
+    async with router(lab) as asking:
+        with pytest.raises(ConfigError, match=r"6 answers of this run are in a batch.*batch=True"):
+            await rl.replay(asking, log(), candidates=["cheap"])
+        assert len(lab.served) == handed_in
+        lab.server.app.batches.steer(pass_s=900)
+        await rl.replay.batch_status(asking)
+        run = await rl.replay(asking, log(), candidates=["cheap"])
+    assert run.is_complete and len(items(lab)) == 6
     balanced(lab)
 
 
