@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from router_lab import Ledger, Router, settings, sim
+from waiting import until
 
 MODELS = """
 models:
@@ -32,6 +33,33 @@ retry:
 """
 
 
+# Where each provider is asked.
+PATHS = {"ollama": "/api/chat", "anthropic": "/v1/messages", "openai": "/v1/chat/completions"}
+
+Sent = MutableMapping[str, Any]
+
+
+class Door:
+    """What a simulated server sends goes through it; answers of paths that are `shut` wait behind it."""
+
+    def __init__(self, app: sim.SimApp) -> None:
+        self._app = app
+        self.shut: set[str] = set()
+
+    def warm_up(self) -> None:
+        self._app.warm_up()
+
+    async def __call__(
+        self, scope: Sent, receive: Callable[[], Awaitable[Sent]], send: Callable[[Sent], Awaitable[None]]
+    ) -> None:
+        async def send_when_open(message: Sent) -> None:
+            if scope["path"] in self.shut:
+                await until(lambda: scope["path"] not in self.shut)
+            await send(message)
+
+        await self._app(scope, receive, send_when_open)
+
+
 @dataclass(frozen=True)
 class Lab:
     """What a test needs to make calls and to check what became of them."""
@@ -39,6 +67,17 @@ class Lab:
     server: sim.SimServer
     ledger: Ledger
     folder: Path
+    door: Door | None = None
+
+    @contextmanager
+    def held(self, provider: str) -> Iterator[None]:
+        """Within the block the server logs what this provider is asked, and its answers wait."""
+        assert self.door is not None
+        self.door.shut.add(PATHS[provider])
+        try:
+            yield
+        finally:
+            self.door.shut.discard(PATHS[provider])
 
     def router(self, routing: str, more: str = FAST, **options: Any) -> Router:
         """A router with `MODELS`, the given `routing:` section and further sections."""
@@ -67,8 +106,10 @@ class Lab:
 @contextmanager
 def laboratory(folder: Path, **options: Any) -> Iterator[Lab]:
     """A server with the options of `sim.app` and a ledger in `folder`."""
-    with sim.serve(sim.app(**options)) as server, Ledger(folder) as ledger:
-        yield Lab(server, ledger, folder)
+    app = sim.app(**options)
+    door = Door(app)
+    with sim.serve(door) as server, Ledger(folder) as ledger:  # type: ignore[arg-type]
+        yield Lab(sim.SimServer(server.url, app), ledger, folder, door)
 
 
 def broken(pair: Any) -> float:

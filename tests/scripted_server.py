@@ -7,9 +7,11 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from inspect import isawaitable
 from typing import Any
 
-# A JSON body with status 200, a status with its body and headers, or a function from the request to either.
+# A JSON body with status 200, a status with its body and headers, or a function from the request to either,
+# which may be asynchronous.
 Answer = Any
 
 
@@ -34,7 +36,10 @@ class ScriptedServer:
             request = json.loads(body)
             model = request.get("model", "")
             self.asked[model] += 1
-            writer.write(_response(self._answers.get(model, (404, {"error": "not found"})), request))
+            answer = self._answers.get(model, (404, {"error": "not found"}))
+            if callable(answer):
+                answer = answer(request)
+            writer.write(_response(await answer if isawaitable(answer) else answer))
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -83,9 +88,7 @@ def ollama(text: str = "", done_reason: str = "stop", **message: Any) -> dict[st
     return {"model": "m", "message": whole, "done": True, "done_reason": done_reason, **counts}
 
 
-def _response(answer: Answer, request: Mapping[str, Any]) -> bytes:
-    if callable(answer):
-        answer = answer(request)
+def _response(answer: Answer) -> bytes:
     status, body, *headers = answer if isinstance(answer, tuple) else (200, answer)
     kind, data = ("text/event-stream", body) if isinstance(body, bytes) else ("application/json", b"")
     data = data or json.dumps(body).encode()

@@ -36,6 +36,13 @@ async def until(so: Callable[[], object], within_s: float = DEADLINE_S, every_s:
         await asyncio.sleep(every_s)
 
 
+def time_passes(seconds: float) -> None:
+    """So much is over at once of what the running event loop has timed, however slow the machine is."""
+    loop = asyncio.get_running_loop()
+    now = loop.time
+    loop.time = lambda: now() + seconds  # type: ignore[method-assign]
+
+
 def work_for(seconds: float) -> None:
     """Time that somebody takes for what is played: a slow caller, a process that stays stopped."""
     time.sleep(seconds)

@@ -130,8 +130,10 @@ def check(folder: Path, recorder: Recorder, acks: Path) -> None:
 
 @pytest.mark.parametrize("kills", kept([8, 25], 8))
 def test_kills(kills: int, tmp_path: Path, recorder: Recorder, zygote: subprocess.Popen[str]) -> None:
-    kill_and_check(tmp_path / "ledger", recorder, zygote, range(kills))
-    assert len(recorder.seen) > kills
+    begun = 0
+    while begun == 0 or len(recorder.seen) <= kills:  # on a busy machine some are killed before they call
+        kill_and_check(tmp_path / "ledger", recorder, zygote, range(begun, begun + kills))
+        begun += kills
 
 
 @pytest.mark.soak

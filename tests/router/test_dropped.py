@@ -50,7 +50,7 @@ def more_than(before):
     return [now - then for now, then in zip(held(), before)]
 
 
-def given_back(before, within_s=20):
+def given_back(before, within_s=60):
     "What is left of what came since, after a while at most."
     comes_true(lambda: max(more_than(before)) <= 0, within_s)
     return more_than(before) + [one.name for one in threading.enumerate()]

@@ -75,14 +75,21 @@ async def test_what_a_judge_said_with_the_pairs_is_not_asked_again(tmp_path: Pat
 
 
 async def test_two_who_ask_the_same_judge_at_once_do_not_pay_twice(tmp_path: Path):
-    async with scripted(PREFERS_FIRST) as server:
+    is_refused = asyncio.Event()
+
+    async def referee(request: Any) -> Any:
+        await is_refused.wait()
+        return PREFERS_FIRST["referee"]
+
+    async with scripted({**PREFERS_FIRST, "referee": referee}) as server:
         with Ledger(tmp_path / "ledger") as ledger:
             await filled(ledger, server, 10)
-            both = await asyncio.gather(
-                judged(ledger, server), judged(ledger, server), return_exceptions=True
-            )
-            [refused] = [one for one in both if isinstance(one, BaseException)]
-            assert isinstance(refused, LedgerError) and "by another process or thread" in str(refused)
+            both = [asyncio.create_task(judged(ledger, server)) for _ in range(2)]
+            [refused], [other] = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            with pytest.raises(LedgerError, match="by another process or thread"):
+                await refused
+            is_refused.set()
+            await other
             assert server.asked["referee"] == 20
             assert (await judged(ledger, server))["preference"].notna().all()
             assert server.asked["referee"] == 20

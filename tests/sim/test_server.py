@@ -108,10 +108,10 @@ def test_latency_is_scaled_and_the_same_for_the_same_prompt():
 
 
 def test_latency_delays_real_answers(sim_server):
-    server = sim_server(latency=1.0)
+    server = sim_server(latency=1000.0)
     body = {"model": "qwen2.5:7b", "messages": [{"role": "user", "content": "hi"}], "stream": False}
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{server.url}/api/chat", json=body, timeout=0.03)
+        httpx.post(f"{server.url}/api/chat", json=body, timeout=httpx.Timeout(60, read=0.2))
 
 
 @given(st.text(max_size=2000))

@@ -22,7 +22,7 @@ from router_lab.router.attempts.windows import (
     true_window,
 )
 from router_lab.settings.models import ModelSettings
-from waiting import until
+from waiting import time_passes, until
 
 
 @dataclass
@@ -116,7 +116,11 @@ async def test_a_failure_later_keeps_what_was_known_and_is_not_repeated_at_once(
 
 async def test_a_server_that_hangs_costs_one_short_wait(ollama: Ollama, get_json: Any) -> None:
     ollama.hang = True
-    windows = Windows(get_json, timeout_s=0.05)
+    windows = Windows(get_json, timeout_s=60)
+    reading = asyncio.create_task(windows.read(ollama.model()))
+    await until(lambda: ollama.asked["/api/ps"] and ollama.asked["/api/version"])
+    time_passes(60)
+    assert await reading == UNKNOWN_WINDOW
     for _ in range(3):
         assert await windows.read(ollama.model()) == UNKNOWN_WINDOW
     assert ollama.asked == {"/api/ps": 1, "/api/version": 1}

@@ -10,6 +10,7 @@ import pytest
 
 from lab import FAST, Lab
 from router_lab.router.comparators.compare import Pair, PairVerdict
+from router_lab.router.ports import Clock
 from router_lab.sim import Fault
 from waiting import until
 
@@ -27,12 +28,14 @@ STORY = (
 
 
 async def test_a_shadow_that_waits_to_retry_sends_nothing_after_the_flip(lab: Lab):
+    class FlipsMeanwhile(Clock):
+        async def sleep(self, seconds: float) -> None:
+            lab.ledger.switch.off(reason="enough")
+
     lab.server.app.script([Fault("status", status=429, retry_after_s=0.5, provider="ollama", times=None)])
     lab.ledger.switch.on(reason="test")
-    async with lab.router(ASK) as router:
+    async with lab.router(ASK, clock=FlipsMeanwhile()) as router:
         await router.complete("hello", task_type="ask")
-        await until(lambda: len(lab.served_by("ollama")) == 1)
-        lab.ledger.switch.off(reason="enough")
         await router.drain()
     [pair] = lab.comparisons.to_dict("records")
     assert len(lab.served_by("ollama")) == 1
@@ -42,12 +45,12 @@ async def test_a_shadow_that_waits_to_retry_sends_nothing_after_the_flip(lab: La
 
 
 async def test_a_judge_is_not_asked_after_the_flip_and_the_answers_are_kept(lab: Lab):
-    lab.server.app.script([Fault("slow", delay_s=0.4, provider="ollama", times=None)])
     lab.ledger.switch.on(reason="test")
     async with lab.router(JUDGED) as router:
-        await router.complete(STORY, task_type="ask")
-        await until(lambda: len(lab.served_by("ollama")) == 1)
-        lab.ledger.switch.off(reason="enough")
+        with lab.held("ollama"):
+            await router.complete(STORY, task_type="ask")
+            await until(lambda: len(lab.served_by("ollama")) == 1)
+            lab.ledger.switch.off(reason="enough")
         await router.drain()
     [pair] = lab.comparisons.to_dict("records")
     assert lab.served_by("openai") == []
@@ -99,12 +102,12 @@ async def test_a_caller_that_gives_up_gets_no_shadow_but_a_row(lab: Lab):
 
 
 async def test_a_ledger_closed_too_early_never_reaches_the_caller(lab: Lab):
-    lab.server.app.script([Fault("slow", delay_s=0.3, provider="ollama", times=None)])
     lab.ledger.switch.on(reason="test")
     async with lab.router(ASK) as router:
-        done = await router.complete("hello", task_type="ask")
-        await until(lambda: len(lab.served_by("ollama")) == 1)
-        lab.ledger.close()
+        with lab.held("ollama"):
+            done = await router.complete("hello", task_type="ask")
+            await until(lambda: len(lab.served_by("ollama")) == 1)
+            lab.ledger.close()
     assert done.text
     reopened = type(lab.ledger)(lab.folder)
     assert reopened.comparisons()["status"].tolist() == ["cancelled"]

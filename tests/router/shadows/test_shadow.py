@@ -132,24 +132,25 @@ async def test_an_open_breaker_and_a_spent_budget_are_reasons(lab: Lab):
 
 
 async def test_the_queue_is_bounded_and_what_it_drops_is_recorded(lab: Lab):
-    lab.server.app.script([Fault("slow", delay_s=0.3, provider="ollama", times=None)])
     more = FAST + "\nshadow: {max_concurrent: 1, max_queued: 2}"
     with lab.ledger.switch.on(reason="test"):
         async with lab.router(ASK, more=more) as router:
-            await ask(router, 6)
+            with lab.held("ollama"):
+                await ask(router, 6)
             await router.drain()
     counted = lab.comparisons["status"].value_counts().to_dict()
     assert counted == {"complete": 3, "queue_full": 3}
 
 
 async def test_flipping_off_drops_what_waits_and_lets_what_runs_finish(lab: Lab):
-    lab.server.app.script([Fault("slow", delay_s=1.5, provider="ollama", times=None)])
     more = FAST + "\nshadow: {max_concurrent: 1, max_queued: 50}"
     lab.ledger.switch.on(reason="test")
     async with lab.router(ASK, more=more) as router:
-        await ask(router, 5)
-        lab.ledger.switch.off(reason="stop")
-        await until(lambda: (lab.comparisons["status"] == "off").sum() == 4)
+        with lab.held("ollama"):
+            await ask(router, 5)
+            await until(lambda: lab.served_by("ollama"))
+            lab.ledger.switch.off(reason="stop")
+            await until(lambda: (lab.comparisons["status"] == "off").sum() == 4)
         await router.drain()
     assert lab.comparisons["status"].value_counts().to_dict() == {"off": 4, "complete": 1}
     assert len(lab.served_by("ollama")) == 1

@@ -61,9 +61,9 @@ async def test_no_proxy_as_curl_reads_it(
         async with Transport() as transport:
             if around:
                 with pytest.raises(ProviderError):  # nobody is there
-                    await transport.send(request(url), attempt_id="a", timeout_s=5)
+                    await transport.send(request(url), attempt_id="a", timeout_s=60)
             else:
-                await transport.send(request(url), attempt_id="a", timeout_s=5)
+                await transport.send(request(url), attempt_id="a", timeout_s=60)
     assert proxy.connections == (0 if around else 1)
 
 
@@ -75,7 +75,7 @@ async def test_a_rule_about_others_keeps_nobody_from_anything(
 ) -> None:
     monkeypatch.setenv("NO_PROXY", rules)
     async with serving(answering(OK, stay=True)) as server, Transport() as transport:
-        assert (await transport.send(request(server.url), attempt_id="a", timeout_s=5)).status == 200
+        assert (await transport.send(request(server.url), attempt_id="a", timeout_s=60)).status == 200
 
 
 @pytest.mark.parametrize("address", ["http://user:hush@", "gopher://there", "http://a b", "http://h:port"])
@@ -85,8 +85,8 @@ async def test_a_proxy_that_cannot_be_used_is_named_and_not_repeated(
     monkeypatch.setenv("https_proxy", address)
     async with serving(answering(OK, stay=True)) as server, Transport() as transport:
         with pytest.raises(ProviderError, match="https_proxy is no address of a proxy") as refused:
-            await transport.send(request("https://far.invalid/"), attempt_id="a", timeout_s=5)
-        assert (await transport.send(request(server.url), attempt_id="b", timeout_s=5)).status == 200
+            await transport.send(request("https://far.invalid/"), attempt_id="a", timeout_s=60)
+        assert (await transport.send(request(server.url), attempt_id="b", timeout_s=60)).status == 200
     assert "hush" not in str(refused.value)
     assert (refused.value.sent, refused.value.retryable) == (False, False)
 
@@ -110,12 +110,12 @@ async def test_certificates_that_are_not_there_stop_those_who_need_them(
         place.write_text("-----BEGIN PEAR-----\n")
     monkeypatch.setenv(variable, str(place))
     async with serving(answering(OK, stay=True)) as server, Transport() as transport:
-        assert (await transport.send(request(server.url), attempt_id="a", timeout_s=5)).status == 200
+        assert (await transport.send(request(server.url), attempt_id="a", timeout_s=60)).status == 200
         url = server.url.replace("http", "https")
         with pytest.raises(
             ProviderError, match=f"{variable}={place} {problem}; set {variable} to"
         ) as refused:
-            await transport.send(request(url), attempt_id="b", timeout_s=5)
+            await transport.send(request(url), attempt_id="b", timeout_s=60)
     assert (refused.value.kind, refused.value.sent, refused.value.retryable) == ("tls", False, False)
 
 
@@ -127,7 +127,7 @@ async def test_a_log_of_keys_that_cannot_be_written_is_named(
         with pytest.raises(
             ProviderError, match=r"SSLKEYLOGFILE=.* is not there; set SSLKEYLOGFILE to a file"
         ):
-            await transport.send(request("https://127.0.0.1:9/"), attempt_id="a", timeout_s=5)
+            await transport.send(request("https://127.0.0.1:9/"), attempt_id="a", timeout_s=60)
 
 
 YAML = """
@@ -207,7 +207,7 @@ async def test_a_proxy_that_lets_nothing_through_is_said_by_its_variable(
     monkeypatch.setenv(variable, "http://user:hush@127.0.0.1:9")
     async with Transport() as transport:
         with pytest.raises(ProviderError, match=rf"proxy of {variable} \(127\.0\.0\.1:9\)") as refused:
-            await transport.send(request("http://far.invalid/"), attempt_id="a", timeout_s=5)
+            await transport.send(request("http://far.invalid/"), attempt_id="a", timeout_s=60)
     assert "hush" not in str(refused.value)
     assert refused.value.sent is False
 
@@ -221,5 +221,5 @@ async def test_a_tunnel_that_a_proxy_refuses_is_said_by_its_variable(
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         async with Transport() as transport:
             with pytest.raises(ProviderError, match=said) as refused:
-                await transport.send(request("https://far.invalid/"), attempt_id="a", timeout_s=5)
+                await transport.send(request("https://far.invalid/"), attempt_id="a", timeout_s=60)
     assert "HTTPS_PROXY" in str(refused.value)
