@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from router_lab.ledger.content import attempt_content
 from router_lab.ledger.core import Core
@@ -23,6 +23,8 @@ from router_lab.records import Attempt, Batch, BatchItem, BatchStage, BudgetLine
 
 if TYPE_CHECKING:
     from router_lab.ledger.accounts import LedgerAccounts
+
+_Result = TypeVar("_Result")
 
 _SHOWN = """SELECT b.batch_id, b.stage, b.alias, b.candidate, b.model, b.provider, b.server, b.run_id,
     b.opened, b.owner, b.remote_id, b.submitted, b.items, b.note,
@@ -82,18 +84,21 @@ class LedgerBatches:
         submitted_at: datetime | None = None,
         keep: bool = False,
         note: str = "",
-    ) -> None:
-        """Bring a batch to a stage; it stays this process's with `keep`."""
+        seen: BatchStage | None = None,
+    ) -> bool:
+        """Bring a batch to a stage, if it is still at the one `seen`; it stays this process's with `keep`."""
         submitted = None if submitted_at is None else microseconds(aware(submitted_at))
 
-        def write(journal: sqlite3.Connection, owner: str) -> None:
-            journal.execute(
+        def write(journal: sqlite3.Connection, owner: str) -> bool:
+            moved = journal.execute(
                 "UPDATE provider_batches SET stage = ?, owner = ?, note = ?, "
-                "remote_id = coalesce(?, remote_id), submitted = coalesce(?, submitted) WHERE batch_id = ?",
-                (stage, owner if keep else None, note, remote_id, submitted, batch_id),
+                "remote_id = coalesce(?, remote_id), submitted = coalesce(?, submitted) "
+                "WHERE batch_id = ? AND stage = coalesce(?, stage)",
+                (stage, owner if keep else None, note, remote_id, submitted, batch_id, seen),
             )
+            return moved.rowcount > 0
 
-        await self._change(write)
+        return await self._change(write)
 
     async def all(self) -> list[Batch]:
         """Every batch, the oldest first. One whose process died while it handed it in is nobody's."""
@@ -116,8 +121,8 @@ class LedgerBatches:
         )
         return frozenset(one for (one,) in found)
 
-    async def _change(self, write: Callable[[sqlite3.Connection, str], None]) -> None:
-        await asyncio.to_thread(
+    async def _change(self, write: Callable[[sqlite3.Connection, str], _Result]) -> _Result:
+        return await asyncio.to_thread(
             self._core.transact, lambda transaction: write(transaction.connection, transaction.owner)
         )
 

@@ -98,8 +98,12 @@ class Batches(Protocol):
         submitted_at: datetime | None = None,
         keep: bool = False,
         note: str = "",
-    ) -> None:
-        """Bring a batch to a stage, durably; it stays this process's with `keep`."""
+        seen: BatchStage | None = None,
+    ) -> bool:
+        """Bring a batch to a stage, durably; it stays this process's with `keep`.
+
+        Only if it is still at the stage `seen`: false, and nothing is done, where others brought it on.
+        """
 
     async def all(self) -> list[Batch]:
         """Every batch, the oldest first."""

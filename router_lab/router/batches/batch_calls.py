@@ -7,6 +7,7 @@ done      every item has its row
 
 A process may die between any two of these. Before the mark nothing was sent: the items are withdrawn. After
 it the batch is looked for among the provider's; one that is not there after `GRACE_S` was never made.
+Several may look after a batch: it is brought from the stage where it was seen, or was brought on by others.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from router_lab.errors import (
     AlreadyOutError,
@@ -172,8 +173,7 @@ class BatchCalls:
         """
         batch, server = prepared.batch, self._server(prepared.target)
         try:
-            for task_type in sorted(prepared.task_types):
-                self._check_switch(task_type)
+            self._check_switches(prepared)
             if not prepared.lines:
                 raise ConfigError("the batch has no items")
             uploaded = await server.upload(batch.batch_id, prepared.lines)
@@ -181,9 +181,17 @@ class BatchCalls:
             await self._withdraw(batch, error)
             raise
         now = self._clock.now()
-        await self._batches.move(batch.batch_id, "submitting", submitted_at=now, keep=True)
+        if not await self._batches.move(
+            batch.batch_id, "submitting", submitted_at=now, keep=True, seen="preparing"
+        ):
+            raise LedgerError(f"batch {batch.batch_id} was withdrawn by another process: it is not handed in")
+        batch = replace(batch, stage="submitting")
         try:
+            self._check_switches(prepared)  # again: an upload may take minutes, and this is what is paid for
             remote_id = await server.create(batch.batch_id, prepared.lines, uploaded)
+        except SwitchedOffError as error:
+            await self._withdraw(batch, error)
+            raise
         except ProviderError as error:
             if _was_refused(error):
                 await self._withdraw(batch, error)
@@ -207,9 +215,9 @@ class BatchCalls:
         A batch that another process prepares or hands in just now is left to it. Raises `ProviderError`,
         `ResponseParseError`, `ConfigError` for a model that is not configured any more, `LedgerError`.
         """
-        if batch.owner is not None or batch.stage in ("done", "withdrawn"):
+        if batch.owner is not None or not _is_open(batch):
             return
-        if batch.stage == "preparing":
+        if batch.stage in ("preparing", "withdrawn"):
             gone = ProviderError("its process ended before it handed the batch in", sent=False)
             await self._withdraw(batch, gone)
             return
@@ -228,7 +236,7 @@ class BatchCalls:
 
     async def open_batches(self) -> list[Batch]:
         """The batches that are not done, of every process."""
-        return [one for one in await self._batches.all() if one.stage not in ("done", "withdrawn")]
+        return [one for one in await self._batches.all() if _is_open(one)]
 
     async def _found(self, batch: Batch, server: BatchServer) -> Batch:
         """The batch with its id there, or without one: withdrawn where it is certain that it is not there."""
@@ -237,8 +245,10 @@ class BatchCalls:
         was_late = self._age(batch) >= timedelta(seconds=GRACE_S)
         found = await server.find(batch, items.keys(), others)
         if found.remote_id is not None:
-            await self._batches.move(batch.batch_id, "out", remote_id=found.remote_id)
-            return replace(batch, stage="out", remote_id=found.remote_id)
+            is_news = await self._batches.move(
+                batch.batch_id, "out", remote_id=found.remote_id, seen="submitting"
+            )
+            return replace(batch, stage="out", remote_id=found.remote_id) if is_news else batch
         if found.is_decided and was_late:
             never = ProviderError("the batch is not among its provider's: it was never made", sent=False)
             await self._withdraw(batch, never)
@@ -247,7 +257,8 @@ class BatchCalls:
     async def _settle(self, batch: Batch, state: BatchState, server: BatchServer) -> None:
         if state.failed is not None:
             failed = ProviderError(f"the provider ran none of the batch: {state.failed}")
-            await self._withdraw(batch, failed, "done")
+            await self._settle_unsent(batch, failed)
+            await self._batches.move(batch.batch_id, "done", note=self._told(failed))
             return
         items = await self._batches.items(batch.batch_id)
         some: list[ItemResult] = []
@@ -285,16 +296,23 @@ class BatchCalls:
         note = f"{len(items)} items are lost: {why}" if items else ""
         await self._batches.move(batch.batch_id, "done", note=note)
 
-    async def _withdraw(
-        self, batch: Batch, error: BaseException, stage: Literal["withdrawn", "done"] = "withdrawn"
-    ) -> None:
+    async def _withdraw(self, batch: Batch, error: BaseException) -> None:
+        """It was never handed in, unless somebody has brought it on since it was looked at."""
+        note = batch.note if batch.stage == "withdrawn" else self._told(error)
+        if await self._batches.move(batch.batch_id, "withdrawn", note=note, seen=batch.stage):
+            await self._settle_unsent(batch, error)
+
+    async def _settle_unsent(self, batch: Batch, error: BaseException) -> None:
         """Settle every item as never sent: it costs nothing."""
         rows = [withdrawn(item.lost, error) for item in (await self._batches.items(batch.batch_id)).values()]
         await asyncio.gather(*(self._batches.settle(row) for row in rows))
-        await self._batches.move(batch.batch_id, stage, note=self._told(error))
 
     def _told(self, error: BaseException) -> str:
         return self._secrets.mask().text(f"{type(error).__name__}: {str(error)[:300]}")
+
+    def _check_switches(self, prepared: BatchDraft) -> None:
+        for task_type in sorted(prepared.task_types):
+            self._check_switch(task_type)
 
     def _check_switch(self, task_type: str) -> None:
         if not self._switch.read(task_type).on:
@@ -319,6 +337,11 @@ class BatchCalls:
 
     def _age(self, batch: Batch) -> timedelta:
         return self._clock.now() - (batch.submitted_at or batch.opened_at)
+
+
+def _is_open(batch: Batch) -> bool:
+    """Whether there is something left to do: one that was withdrawn by a killed process still holds money."""
+    return batch.stage not in ("done", "withdrawn") or batch.open_items > 0
 
 
 def check_takes_batches(alias: str, settings: ModelSettings) -> None:
