@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from math import isclose
 from typing import Any
 
@@ -19,7 +21,23 @@ _LOOK_S = 2.0
 _log = logging.getLogger("router_lab.replay")
 
 
-def fitting_run_id(ledger: Any, name: str, chosen: RowChoice, *, is_own: bool) -> str:
+@asynccontextmanager
+async def own_run(
+    ledger: Any, name: str, chosen: RowChoice, *, is_own: bool, waits: Clock | None = None
+) -> AsyncIterator[str]:
+    """The `_fitting_run_id`; within the block nobody else asks for that run, see `_sole_run`."""
+    fitting = partial(asyncio.to_thread, _fitting_run_id, ledger, name, chosen, is_own=is_own)
+    is_ours = False
+    while not is_ours:
+        run_id = await fitting()
+        async with _sole_run(ledger, run_id, waits):
+            # Whoever had it until now may have asked other rows under this name.
+            is_ours = await fitting() == run_id
+            if is_ours:
+                yield run_id
+
+
+def _fitting_run_id(ledger: Any, name: str, chosen: RowChoice, *, is_own: bool) -> str:
     """`name`, where what the ledger has of that run is of rows that take part now, drawn as they are now.
 
     For rows that nobody named (`is_own` is false) the next of `rows`, `rows-2` ... that fits. Raises
@@ -43,7 +61,7 @@ def fitting_run_id(ledger: Any, name: str, chosen: RowChoice, *, is_own: bool) -
 
 
 @asynccontextmanager
-async def sole_run(ledger: Any, run_id: str, waits: Clock | None = None) -> AsyncIterator[None]:
+async def _sole_run(ledger: Any, run_id: str, waits: Clock | None = None) -> AsyncIterator[None]:
     """Within the block nobody else asks for this run: two at once would pay for the same rows twice.
 
     Where somebody does, here or elsewhere, it is waited for by the clock `waits`; without one that raises

@@ -25,7 +25,7 @@ from router_lab.replay.plan import ItemReader, Plan, Primary, RowChoice, refuse
 from router_lab.replay.progress import Progress, reporting_candidates
 from router_lab.replay.race_run import Items, RaceRun, run_race
 from router_lab.replay.replay_arguments import check_arguments
-from router_lab.replay.run_names import fitting_run_id, refuse_answers_in_batches, sole_run
+from router_lab.replay.run_names import own_run, refuse_answers_in_batches
 from router_lab.replay.scoring import Scorer
 from router_lab.replay.sources import OpenRows
 from router_lab.router.batches.batch_calls import check_takes_batches
@@ -152,9 +152,13 @@ async def replay_candidates(
             await asyncio.to_thread(seal_many, router.ledger)
             source = opened.enter_context(OpenRows(rows, task_type, within, since))
             reader = trial.reader(source, task_type)
-            plan, drawn = await trial.plan(reader, source, run_id, sample, strict=strict)
+            name = run_id or source.name
+            plan, drawn = await asyncio.to_thread(reader.plan, name, sample, seed)
+            refuse(plan, source.name, strict)
+            is_named = run_id is not None or source.is_named
             waits = trial.offline_router.clock if batch else None  # a batch is waited for anyway
-            await opened.enter_async_context(sole_run(router.ledger, plan.run_id, waits))
+            own = own_run(router.ledger, name, drawn, is_own=is_named, waits=waits)
+            plan = replace(plan, run_id=await opened.enter_async_context(own))
             if not batch:
                 await refuse_answers_in_batches(router.ledger, plan.run_id)
             if confirm is not None and not confirm(plan):
@@ -200,18 +204,6 @@ class _Trial:
             concurrency=self.concurrency,
             pays_primary=self.primary == "call",
         )
-
-    async def plan(
-        self, reader: ItemReader, source: OpenRows, run_id: str | None, sample: int | None, *, strict: bool
-    ) -> tuple[Plan, RowChoice]:
-        """What will be asked, under the name of its run, and the rows drawn for it. Raises `ConfigError`."""
-        plan, drawn = await asyncio.to_thread(reader.plan, run_id or source.name, sample, self.seed)
-        refuse(plan, source.name, strict)
-        is_named = run_id is not None or source.is_named
-        fitting = await asyncio.to_thread(
-            fitting_run_id, self.router.ledger, plan.run_id, drawn, is_own=is_named
-        )
-        return replace(plan, run_id=fitting), drawn
 
     async def ask(
         self, plan: Plan, reader: ItemReader, drawn: RowChoice, report: Callable[[str, CandidateTally], None]

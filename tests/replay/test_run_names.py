@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 import router_lab as rl
-from lab import Lab, laboratory
+from batch_clock import Days
+from lab import FAST, Lab, laboratory
 from router_lab.errors import ConfigError
 
 ROUTING = """
@@ -124,3 +126,23 @@ async def test_rows_that_were_added_and_moved_are_asked_and_one_that_was_taken_o
     with pytest.raises(ConfigError, match="'ask-2' of ask"):
         await replayed(lab, written(tmp_path / "log.jsonl", rows(2) + rows(4, first=3)))
     assert len(lab.served) == 7
+
+
+async def test_rows_asked_while_a_run_waits_for_its_turn_are_not_mixed_with_its_own(lab: Lab) -> None:
+    """The name was found to fit before the turn came: the first run had no pairs yet."""
+    lab.server.app.batches.steer(default={"delay_s": 600})
+    more = FAST + "\nshadow: {enabled: true}\n"
+    async with lab.router(ROUTING, more, clock=Days(lab)) as router:
+        runs = await asyncio.gather(
+            rl.replay(router, rows(6), candidates=["cheap"], batch=True),
+            rl.replay(router, rows(6, first=6), candidates=["cheap"], batch=True),
+        )
+        named = [
+            rl.replay(router, rows(6, first), candidates=["cheap"], run_id="mine", batch=True)
+            for first in (0, 6)
+        ]
+        _, second = await asyncio.gather(*named, return_exceptions=True)
+    assert sorted(run.run_id for run in runs) == ["rows", "rows-2"]
+    assert isinstance(second, ConfigError) and "rows that do not take part now" in str(second)
+    pairs = lab.comparisons.groupby("run_id")["task_id"].nunique()
+    assert dict(pairs) == {"rows": 6, "rows-2": 6, "mine": 6}
