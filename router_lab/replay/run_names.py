@@ -26,13 +26,13 @@ async def own_run(
     ledger: Any, name: str, chosen: RowChoice, *, is_own: bool, waits: Clock | None = None
 ) -> AsyncIterator[str]:
     """The `_fitting_run_id`; within the block nobody else asks for that run, see `_sole_run`."""
-    fitting = partial(asyncio.to_thread, _fitting_run_id, ledger, name, chosen, is_own=is_own)
+    fitting = partial(_fitting_run_id, ledger, name, chosen, is_own=is_own)
     is_ours = False
     while not is_ours:
-        run_id = await fitting()
+        run_id = await asyncio.to_thread(fitting)
         async with _sole_run(ledger, run_id, waits):
             # Whoever had it until now may have asked other rows under this name.
-            is_ours = await fitting() == run_id
+            is_ours = await asyncio.to_thread(fitting) == run_id
             if is_ours:
                 yield run_id
 
