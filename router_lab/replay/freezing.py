@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
@@ -104,7 +105,7 @@ async def freeze(
     `rl.replay(router, "bundle.parquet", candidates=[...])` judges later candidates against the first answers,
     and the further ones say how far the model differs from itself; `Router(settings,
     playback="bundle.parquet")` answers as it did. Raises `ConfigError` before anything is sent,
-    `LedgerError`.
+    `LedgerError`. Nothing is paid for twice: while a model is kept, another call that keeps it is refused.
     """
     check_arguments(
         router=router, model=model, repeats=repeats, task_type=task_type, within=within, sample=sample,
@@ -115,7 +116,10 @@ async def freeze(
     candidate = Candidate(alias)
     offline_router = OfflineRouter.of(router, {alias: candidate.model(router.settings)})
     try:
-        with OpenRows(rows, task_type, within, since) as source:
+        with (
+            OpenRows(rows, task_type, within, since) as source,
+            _sole_freezing(router.ledger, alias, candidate.model(router.settings).model),
+        ):
             scorer = Scorer(None, None, router.settings)
             reader = ItemReader(
                 source,
@@ -143,6 +147,18 @@ async def freeze(
     finally:
         await offline_router.close()
     return freezer.bundle(path, file=file, missing=wanted - file.answers)
+
+
+@contextmanager
+def _sole_freezing(ledger: Any, alias: str, model: str) -> Iterator[None]:
+    """Within the block nobody else asks what is missing of a model: two at once would pay for it twice."""
+    with ledger.accounts.claimed(f"freeze {model}") as is_ours:
+        if not is_ours:
+            raise ConfigError(
+                f"model={alias!r}: another process or another call is keeping {model} just now, and both "
+                "would ask for the answers that are missing: wait for its end, then call again"
+            )
+        yield
 
 
 @dataclass(slots=True)

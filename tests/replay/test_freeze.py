@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from itertools import count
@@ -56,6 +57,23 @@ async def test_what_the_ledger_has_is_kept_and_only_the_rest_is_asked(lab: Lab, 
     new = lab.attempts[lab.attempts["is_shadow"]]
     assert done.cost_usd == pytest.approx(new["cost_usd"].sum())
     assert plans[0].costs[0].answers == 5 and plans[0].low_usd < done.cost_usd < plans[0].high_usd
+
+
+async def test_of_two_at_once_one_asks_and_the_other_is_told_to_wait(lab: Lab, tmp_path: Path) -> None:
+    async with lab.router(ROUTING) as router:
+        await asked(router)
+        with rl.Ledger(lab.folder) as elsewhere:
+            async with lab.router(ROUTING, ledger=elsewhere) as other:
+                done = await asyncio.gather(
+                    rl.replay.freeze(router, lab.ledger, tmp_path / "one.parquet", within="ask"),
+                    rl.replay.freeze(other, elsewhere, tmp_path / "two.parquet", within="ask"),
+                    return_exceptions=True,
+                )
+        (refused,) = [one for one in done if isinstance(one, rl.ConfigError)]
+        assert "model='cloud': another process or another call is keeping claude-sonnet-4-5" in str(refused)
+        assert len(lab.served) == 10
+        later = await rl.replay.freeze(router, lab.ledger, tmp_path / "three.parquet", within="ask")
+    assert (later.answers, later.asked) == (10, 0)
 
 
 async def test_a_folder_that_is_missing_is_made_and_one_that_cannot_be_costs_nothing(
