@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import getpass
 import inspect
+import logging
 import os
 import time
 import warnings
@@ -25,6 +26,7 @@ from router_lab.ledger.journal.switch_store import (
     end_expired,
     hold,
     newest_epoch,
+    overruled,
     record,
     standing,
     store,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
     from router_lab.ledger.core import Core
 
+_log = logging.getLogger("router_lab.ledger")
 _Result = TypeVar("_Result")
 _LOCKED = SwitchState(on=False, epoch=0, reason="shadow.locked_off is set in this process's configuration")
 
@@ -123,6 +126,30 @@ class LedgerSwitch:
         Raises `ConfigError` when this process is locked off, and for a prefix that is neither of a route of
         its configuration nor was ever flipped; `LedgerError` when it cannot be stored.
         """
+        event = self._turning_on(reason, prefix, author, minutes, pairs, usd)
+        return self._flip(event, held=is_entered(caller_of(inspect.currentframe())))
+
+    def off(self, reason: str, prefix: str = "", author: str | None = None) -> SwitchFlip:
+        """Turn shadows off; without `prefix`, all of them. The result takes it away again, as with `on`.
+
+        A prefix without a route is warned of, not refused: another process may have it.
+        """
+        event = self._turning_off(reason, prefix, author)
+        unknown = self._unknown(event.prefix)
+        if unknown:
+            warnings.warn(unknown, stacklevel=2)
+        return self._flip(event, held=is_entered(caller_of(inspect.currentframe())))
+
+    def _turning_on(
+        self,
+        reason: str,
+        prefix: str,
+        author: str | None,
+        minutes: float | None = None,
+        pairs: int | None = None,
+        usd: float | None = None,
+    ) -> SwitchEvent:
+        """The flip that `on` makes. Raises `ConfigError` as it does."""
         if self._locked_off:
             raise ConfigError(
                 "shadow.locked_off is true in this process's configuration, so the switch stays off here. "
@@ -144,14 +171,11 @@ class LedgerSwitch:
         unknown = self._unknown(event.prefix)
         if unknown:
             raise ConfigError(unknown)
-        return self._flip(event, held=is_entered(caller_of(inspect.currentframe())))
+        return event
 
-    def off(self, reason: str, prefix: str = "", author: str | None = None) -> SwitchFlip:
-        """Turn shadows off; without `prefix`, all of them. The result takes it away again, as with `on`.
-
-        A prefix without a route is warned of, not refused: another process may have it.
-        """
-        event = SwitchEvent(
+    def _turning_off(self, reason: str, prefix: str, author: str | None) -> SwitchEvent:
+        """The flip that `off` makes. Raises `ConfigError` as it does."""
+        return SwitchEvent(
             epoch=0,
             at=self._core.now(),
             prefix=_prefix(prefix),
@@ -159,10 +183,30 @@ class LedgerSwitch:
             reason=_reason(reason),
             author=_author(author),
         )
-        unknown = self._unknown(event.prefix)
-        if unknown:
-            warnings.warn(unknown, stacklevel=2)
-        return self._flip(event, held=is_entered(caller_of(inspect.currentframe())))
+
+    def _flip_for(self, whose: str, event: SwitchEvent, since: int) -> SwitchFlip | None:
+        """Flip for a program whose authors begin with `whose`, by what it knew at the epoch `since`.
+
+        None, and nothing is flipped, where that is overruled by now: see `switch_store.overruled`.
+        """
+        turning = fitted_record(SWITCH_EVENTS, event)
+
+        def apply(transaction: JournalTransaction) -> SwitchFlip | None:
+            journal = transaction.connection
+            end_expired(journal, turning.at)
+            flips = applicable(journal, turning.prefix)
+            stand = standing(flips, microseconds(turning.at), self._core.is_gone)
+            if why := overruled(flips, stand, turning, since, whose):
+                _log.warning("the switch of %s stays as it is: %s", turning.prefix or "everything", why)
+                return None
+            return SwitchFlip(self, store(journal, turning))
+
+        return self._change(apply)
+
+    @property
+    def _newest_epoch(self) -> int:
+        """The epoch of the newest flip, 0 before any."""
+        return self._core.transact(lambda transaction: newest_epoch(transaction.connection))
 
     def history(self) -> pd.DataFrame:
         """Every flip ever, oldest first, as a frame of `switch_events`."""

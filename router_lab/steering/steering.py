@@ -7,7 +7,9 @@ shadow goes on again within a budget and measuring begins afresh.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -23,7 +25,7 @@ from router_lab.analysis.exit.decision import (
     ExitPlan,
     Outcome,
 )
-from router_lab.analysis.exit.history import Standing, Step, author_of
+from router_lab.analysis.exit.history import AUTHOR, Standing, Step, author_of
 from router_lab.analysis.exit.monitor import MonitorResult, monitor
 from router_lab.analysis.exit.runs import (
     Run,
@@ -37,16 +39,18 @@ from router_lab.analysis.statistics.betting import confidence_interval, tally
 from router_lab.analysis.statistics.shift import Drift, delay, detect
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
+from router_lab.ledger.switch import LedgerSwitch
 from router_lab.records import Alert, Watch
 from router_lab.shown.wording import plain, plain_text, scoring
 
 if TYPE_CHECKING:
     from router_lab.ledger import Ledger
-    from router_lab.ledger.switch import LedgerSwitch
 
 Reaction = Literal["alert", "off"]
 
 _LIKENESS_ALPHA = 0.05
+# Between two looks whether somebody else is still steering.
+_LOOK_S = 0.5
 
 
 _POLICY = "a SteeringPolicy, such as rl.steering.SteeringPolicy(audit_usd=2.0), or None"
@@ -60,7 +64,8 @@ class SteeringPolicy:
     verdict that is refused is told too: nothing is concluded, and nothing switched.
     An exit is applied once its pairs span `exit_after_days`, which is told until then: the default, a week,
     shows every hour and every weekday. An audit of `audit_share` of the distinct inputs seen per
-    `audit_every_days` (at least `audit_pairs`) costs at most `audit_usd`; a re-arm at most `rearm_usd`.
+    `audit_every_days` (at least `audit_pairs`) costs at most `audit_usd`; a re-arm at most `rearm_usd`. What
+    somebody turned off after the exit, of the task type or of all, is turned on for neither.
     """
 
     on_worse: Reaction = "alert"
@@ -130,6 +135,8 @@ async def steer(
 ) -> SteeringResult:
     """Monitor a ledger and, with `apply`, act on what is found. Safe to run as often as one likes.
 
+    One run at a time acts; another waits for it. What somebody flips meanwhile is left as it is.
+
     `apply` also keeps the plan of every watch that begins, and every verdict, in the ledger: these stand
     from then on, whatever pairs come later, until what is compared or who scores it changes, or a new watch
     is asked for: `begin` names the task types. A `plan` that accepts more than the first that pairs were
@@ -142,20 +149,46 @@ async def steer(
         raise ConfigError(f"a {type(ledger).__name__} cannot be steered; pass a Ledger, which has the switch")
     _policy(policy)
     arguments.flag("apply", apply)
-    result = monitor(
-        ledger.tables(),
-        plan,
-        basis=basis,
-        scored_by=scored_by,
-        task_types=task_types,
-        least_probability=least_probability,
-        begin=begin,
-        cluster=cluster,
-        now=now,
-    )
-    actions = plan_actions(result, policy, now=now)
+
+    def find() -> MonitorResult:
+        return monitor(
+            ledger.tables(),
+            plan,
+            basis=basis,
+            scored_by=scored_by,
+            task_types=task_types,
+            least_probability=least_probability,
+            begin=begin,
+            cluster=cluster,
+            now=now,
+        )
+
     if not apply:
-        return SteeringResult(result, tuple(actions), ())
+        result = find()
+        return SteeringResult(result, tuple(plan_actions(result, policy, now=now)), ())
+    async with _turn(ledger):
+        since = ledger.switch._newest_epoch
+        result = find()
+        actions = plan_actions(result, policy, now=now)
+        result, done = await _applied(ledger, result, actions, since, now)
+    return SteeringResult(result, tuple(actions), tuple(done))
+
+
+@asynccontextmanager
+async def _turn(ledger: Ledger) -> AsyncIterator[None]:
+    """Within the block nobody else steers this ledger: of two at once, both would do what either found."""
+    while True:
+        with ledger.accounts.claimed("steering") as is_ours:
+            if is_ours:
+                yield
+                return
+        await asyncio.sleep(_LOOK_S)
+
+
+async def _applied(
+    ledger: Ledger, result: MonitorResult, actions: Sequence[Action], since: int, now: datetime | None
+) -> tuple[MonitorResult, list[Action]]:
+    """Keep what was decided, and do what that asks for; what is kept by now, and what was done."""
     known = set(ledger.alerts()["alert_id"])
     # What was decided is kept before anything is done about it.
     for watch in result.to_keep:
@@ -169,10 +202,11 @@ async def steer(
         lambda alert: waiting.append(ledger.accounts.record_alert(alert)),
         known_alerts=known,
         now=now,
+        epoch=since,
     )
     for durable in waiting:
         await durable
-    return SteeringResult(result, tuple(actions), tuple(done))
+    return result, done
 
 
 def plan_actions(
@@ -206,28 +240,35 @@ def act(
     *,
     known_alerts: Collection[str] = (),
     now: datetime | None = None,
+    epoch: int | None = None,
 ) -> list[Action]:
     """Flip the switch with reason and evidence, and record each new finding as an alert.
 
-    `known_alerts` are the ids already in the ledger: said once, an alert is not said again. Returns
-    the actions that did something. Raises `ConfigError` for what is no action, switch or time.
+    `known_alerts` are the ids already in the ledger: said once, an alert is not said again. `epoch` is the
+    one of the switch that the findings are of (default: the present one): what somebody flipped after it is
+    left as it is, and nothing is turned on that somebody turned off since the last flip by the monitor.
+    Returns the actions that did something. Raises `ConfigError` for what is no action, switch or time.
     """
     what = "a list of actions, such as plan_actions(result) gives"
     if not isinstance(actions, Sequence) or not all(isinstance(one, Action) for one in actions):
         raise arguments.wrong("actions", actions, what)
-    if not (hasattr(switch, "on") and hasattr(switch, "off")):
-        raise arguments.wrong("switch", switch, "a ledger's switch: ledger.switch")
+    arguments.instance("switch", switch, LedgerSwitch, "a ledger's switch: ledger.switch")
     if record_alert is not None and not callable(record_alert):
         raise arguments.wrong("record_alert", record_alert, "a function of an alert, or None")
     arguments.texts("known_alerts", known_alerts, "the ids of alerts")
     arguments.optional(arguments.moment, "now", now)
+    if epoch is not None:
+        arguments.whole("epoch", epoch, least=0)
+    seen = switch._newest_epoch if epoch is None else epoch
     done = []
     for action in actions:
+        if action.kind != "alert" and not _flip(action, action.kind, switch, seen):
+            continue
         alert = _alert(action, now or datetime.now(UTC))
         news = record_alert is not None and alert.alert_id not in known_alerts and action.kind != "audit"
         if record_alert is not None and news:
             record_alert(alert)
-        if _flip(action, switch) or news:
+        if action.kind != "alert" or news:
             done.append(action)
     return done
 
@@ -368,15 +409,14 @@ def _inputs_per_day(run: Run, exited: datetime) -> float:
     return len(run.values) / days if days > 0 else 0.0
 
 
-def _flip(action: Action, switch: LedgerSwitch) -> bool:
-    if action.kind in ("exit", "stop"):
-        step: Step = "exit" if action.kind == "exit" else "stop"
-        switch.off(action.reason, prefix=action.task_type, author=author_of(step))
-    elif action.kind in ("audit", "rearm"):
-        step = "audit" if action.kind == "audit" else "rearm"
-        author = author_of(step)
-        switch.on(action.reason, prefix=action.task_type, author=author, pairs=action.pairs, usd=action.usd)
-    return action.kind != "alert"
+def _flip(action: Action, step: Step, switch: LedgerSwitch, since: int) -> bool:
+    """Whether the switch was flipped: nobody else has flipped what bears on it since."""
+    reason, prefix, author = action.reason, action.task_type, author_of(step)
+    if step in ("exit", "stop"):
+        turning = switch._turning_off(reason, prefix, author)
+    else:
+        turning = switch._turning_on(reason, prefix, author, pairs=action.pairs, usd=action.usd)
+    return switch._flip_for(AUTHOR, turning, since) is not None
 
 
 def _alert(action: Action, at: datetime) -> Alert:

@@ -162,6 +162,79 @@ async def test_steer_from_pairs_in_the_ledger_to_its_switch(tmp_path, agreement,
         assert len(ledger.alerts()) == 1
 
 
+async def measured(ledger: Ledger) -> None:
+    await asyncio.gather(*(ledger.accounts.record_comparison(comparison(i, 1.0)) for i in range(300)))
+
+
+async def exited(folder) -> None:
+    """A ledger whose shadow exited long before an audit is due."""
+    with Ledger(folder) as ledger:
+        ledger.switch.on(reason="experiment")
+        await measured(ledger)
+        assert [one.kind for one in (await steer(ledger, policy=AT_ONCE, apply=True, now=LATER)).done] == [
+            "exit"
+        ]
+
+
+async def test_an_audit_does_not_overrule_who_turned_all_off_after_the_exit(tmp_path):
+    await exited(tmp_path / "ledger")
+    with Ledger(tmp_path / "ledger") as ledger:
+        due = pd.Timestamp.now("UTC").to_pydatetime() + 2 * DAY
+        stop = ledger.switch.off(reason="an incident", author="alice")
+        steered = await steer(ledger, policy=AT_ONCE, apply=True, now=due)
+        assert [one.kind for one in steered.actions] == ["audit"] and steered.done == ()
+        assert not ledger.switch.read("math::word").on
+        stop.restore()
+        steered = await steer(ledger, policy=AT_ONCE, apply=True, now=due)
+        assert [one.kind for one in steered.done] == ["audit"] and ledger.switch.read("math::word").on
+
+
+@pytest.mark.parametrize("prefix", ["", "math::word"])
+async def test_what_somebody_flips_while_the_monitor_decides_stands(tmp_path, prefix):
+    class TurnedOffMeanwhile(Ledger):
+        def tables(self, *arguments, **options):
+            found = super().tables(*arguments, **options)
+            self.switch.off(reason="an incident", prefix=prefix, author="alice")
+            return found
+
+    await exited(tmp_path / "ledger")
+    with TurnedOffMeanwhile(tmp_path / "ledger") as ledger:
+        due = pd.Timestamp.now("UTC").to_pydatetime() + 2 * DAY
+        steered = await steer(ledger, policy=AT_ONCE, apply=True, now=due)
+        assert [one.kind for one in steered.actions] == ["audit"] and steered.done == ()
+        assert not ledger.switch.read("math::word").on
+
+
+async def test_an_exit_leaves_on_what_somebody_turned_on_while_it_was_decided(tmp_path):
+    class TurnedOnMeanwhile(Ledger):
+        def tables(self, *arguments, **options):
+            found = super().tables(*arguments, **options)
+            self.switch.on(reason="a new prompt", prefix="math::word", author="alice")
+            return found
+
+    with TurnedOnMeanwhile(tmp_path / "ledger") as ledger:
+        ledger.switch.on(reason="experiment")
+        await measured(ledger)
+        steered = await steer(ledger, policy=AT_ONCE, apply=True, now=LATER)
+        assert [one.kind for one in steered.actions] == ["exit"] and steered.done == ()
+        assert ledger.switch.read("math::word").on and ledger.alerts().empty
+
+
+async def test_of_two_that_steer_at_once_one_acts(tmp_path):
+    with Ledger(tmp_path / "ledger") as one, Ledger(tmp_path / "ledger") as two:
+        one.switch.on(reason="experiment")
+        await measured(one)
+        both = await asyncio.gather(
+            *(
+                asyncio.to_thread(asyncio.run, steer(each, policy=AT_ONCE, apply=True, now=LATER))
+                for each in (one, two)
+            )
+        )
+        assert sorted(len(steered.done) for steered in both) == [0, 1]
+        assert list(one.switch_events()["author"]).count("router-lab monitor: exit") == 1
+        assert len(one.alerts()) == 1 and len(one.watches()) == 2  # the plan and the verdict
+
+
 def test_alerts_are_said_once(tmp_path):
     frame = pairs_frame(agreeing(0.7, 300))
 

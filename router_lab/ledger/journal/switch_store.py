@@ -53,6 +53,7 @@ class Flip:
     spent: int
     owner: str | None = None
     again: int | None = None
+    author: str = ""
 
     @property
     def stands_under(self) -> int:
@@ -74,7 +75,7 @@ class Flip:
 
 _SELECT = (
     "SELECT prefix, epoch, is_on, reason, expires_at, expires_pairs, expires_nano, pairs, spent, owner, "
-    "again FROM switch_flips"
+    "again, author FROM switch_flips"
 )
 
 
@@ -144,6 +145,27 @@ def decide(flips: Sequence[Flip], now: int) -> SwitchState:
         reason = f"{flip.reason} (ended: {why})" if why else flip.reason
         state = SwitchState(on=False, epoch=flip.stands_under, prefix=flip.prefix, reason=reason)
     return state
+
+
+def overruled(
+    flips: Sequence[Flip], standing_flips: Sequence[Flip], turning: SwitchEvent, seen: int, whose: str
+) -> str:
+    """Why a program must not flip the switch as it decided to, or an empty string.
+
+    Its authors begin with `whose`. Of the `flips` that bear on what it is `turning`, one that stands is by
+    somebody else and newer than the epoch `seen`, so that the program decided without it; or the program
+    turns on what somebody else turned off after its own last flip.
+    """
+    own = [flip.epoch for flip in flips if flip.prefix == turning.prefix and flip.author.startswith(whose)]
+    for flip in standing_flips:
+        if flip.author.startswith(whose):
+            continue
+        if flip.stands_under > seen:
+            return f"{flip.author} flipped it meanwhile: {flip.reason}"
+        is_off = not flip.is_on or flip.expired(microseconds(turning.at))
+        if turning.on and is_off and flip.epoch > max(own, default=0):
+            return f"{flip.author} turned it off: {flip.reason}"
+    return ""
 
 
 def count_pair(connection: sqlite3.Connection, task_type: str) -> None:
