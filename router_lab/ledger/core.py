@@ -228,6 +228,7 @@ class Core:
             if self._closed:
                 return
             writer = self._writer
+            self._closed = writer is None  # from here on no other thread starts one
         try:
             if writer is not None and not writer.is_stopping:  # as an exit hook may have had it
                 self.seal(wait=True)

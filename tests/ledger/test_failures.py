@@ -15,12 +15,15 @@ import textwrap
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import pytest
+from ledger_rows import alert as row
 from ledger_rows import answered, lost, make_call, run_script, settings
 
 from router_lab.errors import LedgerError
 from router_lab.ledger import Ledger
+from router_lab.ledger.journal.writer import Writer
 from router_lab.records import BudgetLine
 
 JOURNAL = "_journal.sqlite"
@@ -334,6 +337,43 @@ def test_a_closed_ledger_says_so(tmp_path: Path) -> None:
     ledger.close()
     with pytest.raises(LedgerError, match="closed"):
         ledger.accounts.configure(settings())
+
+
+@pytest.mark.parametrize("how", ["waits", "is awaited", "is not waited for"])
+def test_what_is_written_while_another_thread_closes_is_refused(tmp_path: Path, how: str) -> None:
+    """Regression: it waited for ever for a thread that had ended, or was told that it is written."""
+    ledger, said = Ledger(tmp_path), list[BaseException | None]()
+    ledger.accounts.configure(settings(ledger={"durability": "batch"}))
+
+    def close_before_it_is_queued(frame: FrameType, event: str, _: object) -> None:
+        if event == "return" and frame.f_code is Writer._check_usable.__code__:
+            sys.setprofile(None)
+            ledger.close()
+
+    async def alert() -> None:
+        await ledger.accounts.record_alert(row())
+
+    async def open_attempt() -> None:
+        await ledger.accounts.open_attempt(lost(), 0.01, [])
+
+    def write() -> None:
+        sys.setprofile(close_before_it_is_queued)
+        try:
+            if how == "waits":
+                ledger.switch.off("quiet")
+            else:
+                asyncio.run(open_attempt() if how == "is awaited" else alert())
+            said.append(None)
+        except LedgerError as error:
+            said.append(error)
+        finally:
+            sys.setprofile(None)
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive(), "it waits for ever"
+    assert "this ledger is closed" in str(said)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")

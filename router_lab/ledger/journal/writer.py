@@ -120,8 +120,9 @@ class Writer:
         self._wake: SimpleQueue[bool] = SimpleQueue()  # whether somebody waits
         self._about_to_wake: set[asyncio.AbstractEventLoop] = set()
         self._postponed: list[_Task] = []
-        self._stopping = self._is_waited_for = False
+        self._stopping = self._is_waited_for = self._has_ended = False
         self._committing = False
+        self._refusing = threading.Lock()
         make_folder(folder, private=private)
         locks = make_folder(folder / LOCKS_NAME, private=private)
         with ExitStack() as opened:  # a writer that cannot start keeps nothing open
@@ -162,8 +163,8 @@ class Writer:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Any] = loop.create_future()
         if self._durability == "batch" and operation.kept:
-            waiter.set_result(None)
             self._add(_Task(operation, None))
+            waiter.set_result(None)
             return waiter
         self._queue.append(_Task(operation, waiter))
         # Once for everything this turn of the loop submits: it then is one commit, and the writing
@@ -239,10 +240,32 @@ class Writer:
     def _add(self, task: _Task) -> None:
         self._queue.append(task)
         self._wake.put(task.waiter is not None)
+        if self._has_ended:
+            self._refuse_latecomers()
+            if task.error is not None:
+                raise task.error
 
     def _wake_from(self, loop: asyncio.AbstractEventLoop) -> None:
         self._about_to_wake.discard(loop)
         self._wake.put(True)
+        if self._has_ended:
+            self._refuse_latecomers()
+
+    def _refuse_latecomers(self) -> None:
+        """What was queued when the thread had looked for the last time: another one closed meanwhile."""
+        with self._refusing:
+            refused = self._taken()
+            for task in refused:
+                task.error = closed(self._folder)
+        _tell(refused)
+
+    def _taken(self) -> list[_Task]:
+        """What is queued, off the queue; at the end several threads take from it."""
+        taken: list[_Task] = []
+        with suppress(IndexError):
+            for _ in range(len(self._queue)):
+                taken.append(self._queue.popleft())  # noqa: PERF401 - those before an error are taken
+        return taken
 
     def _check_usable(self) -> None:
         if self._stopping:
@@ -292,9 +315,10 @@ class Writer:
         while not self._stopping or self._queue:
             self._wait()
             self._committing = True
-            self._commit(self._postponed + [self._queue.popleft() for _ in range(len(self._queue))])
+            self._commit(self._postponed + self._taken())
             self._committing = False
-        self._commit(self._postponed)
+        self._has_ended = True
+        self._commit(self._postponed + self._taken())
         with suppress(LedgerError):  # behind a stopped process SQLite's own locks have to do
             self._lock.acquire()
         with journal_in_use():
