@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
 from router_lab.counted import counted
 from router_lab.defaults import ALPHA, BAR, BASES
+from router_lab.ledger.reading.kept_answers import LastAnswer
+from router_lab.ledger.reading.queries import moment_of
 from router_lab.panels.panel import control
 from router_lab.panels.panel_sources import tables_opener
 from router_lab.panels.sheet import Sheet, SheetPanel, chooser, chosen
@@ -29,6 +33,7 @@ class MonitorPanel(SheetPanel):
 
     def __init__(self, source: object) -> None:
         self._open = tables_opener(source, type(self).__name__)
+        self._last = LastAnswer()
         self.task_type = chooser("Evidence of", "the first")
         self.threshold = control(
             widgets.BoundedFloatText,
@@ -64,16 +69,21 @@ class MonitorPanel(SheetPanel):
         threshold, alpha = float(self.threshold.value), float(self.alpha.value)
         is_default = (threshold, alpha) == (BAR, ALPHA)
         plan = None if is_default else analysis.ExitPlan(threshold=threshold, alpha=alpha)
-        result = analysis.monitor(self._open(), plan, basis=chosen(self.basis))
+        tables, basis = self._open(), chosen(self.basis)
+        # Evidence goes stale by the day.
+        hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        look = partial(analysis.monitor, tables, plan, basis=basis)
+        result: MonitorResult = self._last.answer(moment_of(tables), (plan, basis, hour), look)
+        frame = result.frame
         names = tuple(result.decisions)
         one = chosen(self.task_type)
         one = one if one in names else next(iter(names), None)
         plot = None if one is None else plots.confidence_band(result, one)
         return Sheet(
             sentence=_sentence(result, one),
-            selection=result.frame,
-            tables=(("Verdicts", overview(result.frame)),),
-            notes=tuple(remarks(result.frame)),
+            selection=frame,
+            tables=(("Verdicts", overview(frame)),),
+            notes=tuple(remarks(frame)),
             plot=plot if plot is not None and len(plot.data) > 1 else None,
             choices={"task_type": names},
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +13,12 @@ import ibis
 import pandas as pd
 import pyarrow as pa
 import pytest
+from ledger_rows import pair
 from pair_rows import HOSTILE, START
 from written_ledger import CALLS
 
 import router_lab as rl
+from router_lab import analysis
 from router_lab.panels import (
     DivisorPanel,
     MonitorPanel,
@@ -96,6 +99,30 @@ def test_the_monitor_says_what_the_function_says(written: rl.Ledger) -> None:
     panel.task_type.value = "extract::short"
     assert "extract::short" in repr(panel.plot)
     assert panel.status == ""
+
+
+async def test_the_monitor_is_of_the_rows_there_are(tmp_path: Path) -> None:
+    """While nothing changes it looks once; after every change it says what the function says."""
+    with rl.Ledger(tmp_path) as ledger:
+        panel = MonitorPanel(ledger)
+
+        def says_it_all() -> int:
+            panel.refresh()
+            said = analysis.monitor(ledger).frame
+            pd.testing.assert_frame_equal(panel.selection(), said)
+            return 0 if said.empty else int(said["of_pairs"].sum())
+
+        assert says_it_all() == 0
+        for number in range(3):
+            await ledger.accounts.record_comparison(one := pair(input_hash=f"{number:064x}"))
+            assert says_it_all() == number + 1
+        ledger.score(comparison_id=one.comparison_id, side="shadow", value=0.0, by="me")
+        ledger.score(comparison_id=one.comparison_id, side="primary", value=1.0, by="me")
+        assert says_it_all() == 3
+        ledger.seal()
+        assert says_it_all() == 3
+        panel.basis.value = "scores"
+        assert set(panel.selection()["basis"]) == {"scores"}
 
 
 @pytest.mark.parametrize("make", ALL)

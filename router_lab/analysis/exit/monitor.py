@@ -162,10 +162,11 @@ class MonitorResult:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        told = remarks(self.frame)
+        frame = self.frame
+        told = remarks(frame)
         if len(self.recorded) < len(self.decisions):
             told.append(_NOT_RECORDED)
-        return html_table(overview(self.frame), _heading(self), right=IN_FIGURES) + bullets(told)
+        return html_table(overview(frame), _heading(self), right=IN_FIGURES) + bullets(told)
 
     def _record(self, name: str) -> dict[str, Any]:
         run, decision = self.runs[name], self.decisions[name]

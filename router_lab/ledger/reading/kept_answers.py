@@ -107,5 +107,27 @@ class KeptAnswers:
             self._bytes = 0
 
 
+class LastAnswer:
+    """The answer to the question asked last, of any kind and size: of whoever asks the same again and again.
+
+    Not for several threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._key: Hashable = None
+        self._answer: Any = None
+
+    def answer(self, moment: Moment | None, question: Hashable, ask: Callable[[], Any]) -> Any:
+        """What `ask` answers to `question`, asked if it was not the last at this moment. Raises what `ask`
+        does.
+        """
+        name = None if moment is None else moment.name()
+        key = None if name is None else (name, question)
+        if key is None or key != self._key:
+            self._key = self._answer = None  # before another one as large is made
+            self._answer, self._key = ask(), key
+        return self._answer
+
+
 # Of this process.
 KEPT = KeptAnswers()

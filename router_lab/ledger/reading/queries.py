@@ -18,7 +18,7 @@ import ibis
 import ibis.expr.operations as ops
 
 from router_lab.arrow import pa
-from router_lab.ledger.reading.kept_answers import KEPT
+from router_lab.ledger.reading.kept_answers import KEPT, Moment
 from router_lab.ledger.reading.tables import Tables, unbound_tables
 from router_lab.records import BOTH_ANSWERED
 
@@ -75,8 +75,12 @@ def kept(tables: Any, question: Hashable, ask: Callable[[], Any]) -> Any:
     """What `ask` gives, an Arrow table of what these tables hold and of nothing else; where none of it has
     changed since the `question` was last asked in this process, what it gave then.
     """
-    moment = tables.moment if isinstance(tables, Tables) else None
-    return KEPT.answer(moment, question, ask)
+    return KEPT.answer(moment_of(tables), question, ask)
+
+
+def moment_of(tables: Any) -> Moment | None:
+    """What these tables hold now; None for tables that may become others without telling."""
+    return tables.moment if isinstance(tables, Tables) else None
 
 
 def query_of(tables: Any, question: Callable[..., Any], words: tuple[Hashable, ...]) -> Query | None:

@@ -16,7 +16,7 @@ from ledger_rows import NOON, answered, lost, make_call, pair
 import router_lab.analysis as analysis
 from router_lab.errors import LedgerError
 from router_lab.ledger import Ledger
-from router_lab.ledger.reading.kept_answers import KEPT, KeptAnswers, Moment
+from router_lab.ledger.reading.kept_answers import KEPT, KeptAnswers, LastAnswer, Moment
 from router_lab.ledger.reading.queries import kept
 
 
@@ -164,3 +164,26 @@ def test_what_fails_is_asked_again() -> None:
     with pytest.raises(OSError, match="away"):
         answers.answer(moment, "what", fails)
     assert answers.answer(moment, "what", lambda: pa.table({"of": [3]}))["of"].to_pylist() == [3]
+
+
+def test_the_last_answer_is_of_the_last_question_and_moment() -> None:
+    last, rows = LastAnswer(), [pa.table({"of": [number]}) for number in range(2)]
+    asked, ask = counting(object())
+    for number, question in ((0, "a"), (0, "a"), (1, "a"), (1, "a"), (1, "b"), (1, "a")):
+        assert last.answer(Moment([], [rows[number]]), question, ask) is ask()
+    assert len(asked) == 6 + 4
+    for _ in range(2):  # what may become something else is asked each time
+        last.answer(None, "a", ask)
+    assert len(asked) == 6 + 6
+
+
+def test_a_last_answer_that_failed_is_asked_again() -> None:
+    last, moment = LastAnswer(), Moment([], [])
+
+    def fails() -> Any:
+        raise OSError("away")
+
+    last.answer(moment, "what", lambda: 1)
+    with pytest.raises(OSError, match="away"):
+        last.answer(moment, "else", fails)
+    assert last.answer(moment, "else", lambda: 2) == 2
