@@ -82,7 +82,7 @@ from router_lab.analysis.ledger_tables import (
     watch_history,
 )
 from router_lab.analysis.statistics.ab_power import POWER
-from router_lab.analysis.statistics.betting import log_e_path, tally
+from router_lab.analysis.statistics.betting import log_e_path, tallies
 from router_lab.analysis.statistics.prediction_powered import FEWEST_MARKED
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
@@ -502,8 +502,7 @@ _RECORD = (
 def _path(run: Run, alpha: float) -> pd.DataFrame:
     total = len(run.values)
     looks = np.unique(np.geomspace(1, max(total, 1), min(total, _MOST_LOOKS)).round().astype(int))
-    reach = np.zeros(total) if run.reach is None else run.reach
-    ends = [interval_of(tally(run.values[:n], run.weights[:n], reach[:n]), alpha) for n in looks]
+    ends = [interval_of(seen, alpha) for seen in tallies(run.values, run.weights, run.reach, looks)]
     low, high = np.array(ends).reshape(-1, 2).T
     at = looks - 1
     return pd.DataFrame(
@@ -512,8 +511,8 @@ def _path(run: Run, alpha: float) -> pd.DataFrame:
             "mean": (np.cumsum(run.weights * run.values) / np.cumsum(run.weights))[at],
             "low": np.maximum.accumulate(low),
             "high": np.minimum.accumulate(high),
-            "log_e_above": log_e_path(run.values, run.bar, run.weights, "above", reach)[at],
-            "log_e_below": log_e_path(run.values, run.bar, run.weights, "below", reach)[at],
+            "log_e_above": log_e_path(run.values, run.bar, run.weights, "above", run.reach)[at],
+            "log_e_below": log_e_path(run.values, run.bar, run.weights, "below", run.reach)[at],
         }
     )
 

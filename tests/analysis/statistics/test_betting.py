@@ -17,6 +17,7 @@ from router_lab.analysis.statistics.betting import (
     log_e,
     log_e_path,
     log_factors,
+    tallies,
     tally,
     tally_of_counts,
 )
@@ -60,6 +61,22 @@ def test_every_prefix_of_the_path_is_the_batch(rows, threshold, cut):
     assert log_e_path(rows, threshold)[len(prefix) - 1] == pytest.approx(
         log_e(tally(prefix), threshold), abs=1e-9
     )
+
+
+ROWS = st.tuples(
+    st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.sampled_from([0.1, 1.0]), st.sampled_from([0.0, 2.0])
+)
+
+
+@given(st.lists(ROWS, max_size=40), st.lists(st.integers(0, 40), max_size=5), st.booleans())
+def test_tallies_of_the_first_rows_are_each_that_of_these_rows_alone(rows, looks, reaches):
+    columns = np.array(rows).reshape(-1, 3).T
+    reach = columns[2] if reaches else None
+    for look, found in zip(looks, tallies(columns[0], columns[1], reach, looks), strict=True):
+        first = [column[:look] for column in columns]
+        alone = tally(first[0], first[1], first[2] if reaches else np.zeros(len(first[0])))
+        for name in ("values", "weights", "counts", "reach"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(alone, name))
 
 
 def test_the_path_is_the_same_across_chunks():
