@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from math import isclose
@@ -86,10 +86,13 @@ async def _sole_run(ledger: Any, run_id: str, waits: Clock | None = None) -> Asy
         await waits.sleep(_LOOK_S)
 
 
-async def refuse_answers_in_batches(ledger: Any, run_id: str) -> None:
-    """Raise `ConfigError` where answers of this run are in batches: asked otherwise they are paid twice."""
+async def refuse_answers_in_batches(ledger: Any, run_id: str, candidates: Collection[str]) -> None:
+    """Raise `ConfigError` where these candidates' answers are in batches of the run: asked otherwise they
+    are paid twice.
+    """
     batches = getattr(ledger, "batches", None)
-    out = [] if batches is None else [one for one in await batches.all() if one.run_id == run_id]
+    known = () if batches is None else await batches.all()
+    out = [one for one in known if one.run_id == run_id and one.candidate in candidates]
     if waiting := sum(one.open_items for one in out):
         raise ConfigError(
             f"run_id={run_id!r}: {waiting} answers of this run are in a batch, and asked now they would be "

@@ -160,7 +160,7 @@ async def replay_candidates(
             own = own_run(router.ledger, name, drawn, is_own=is_named, waits=waits)
             plan = replace(plan, run_id=await opened.enter_async_context(own))
             if not batch:
-                await refuse_answers_in_batches(router.ledger, plan.run_id)
+                await refuse_answers_in_batches(router.ledger, plan.run_id, models)
             if confirm is not None and not confirm(plan):
                 return trial.result(plan, None)
             with reporting_candidates(progress, chosen, sum(plan.drawn.values()) * repeats) as report:

@@ -315,10 +315,12 @@ async def test_what_is_in_a_batch_is_not_asked_otherwise_until_it_is_back(lab: L
         with pytest.raises(ConfigError, match=r"6 answers of this run are in a batch.*batch=True"):
             await rl.replay(asking, log(), candidates=["cheap"])
         assert len(lab.served) == handed_in
+        assert (await rl.replay(asking, log(), candidates=["other"])).is_complete  # none of its own is there
         lab.server.app.batches.steer(pass_s=900)
         await rl.replay.batch_status(asking)
-        run = await rl.replay(asking, log(), candidates=["cheap"])
+        run = await rl.replay(asking, log(), candidates=["cheap", "other"])
     assert run.is_complete and len(items(lab)) == 6
+    assert len(lab.comparisons) == 12
     balanced(lab)
 
 
