@@ -7,9 +7,13 @@ import sqlite3
 import sys
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from pathlib import PurePosixPath
 from uuid import uuid4
 
 from router_lab.ledger.schema import SCHEMA_VERSION
+
+# Before the path of a file that is to be deleted.
+_REPLACED = "replaced "
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +72,14 @@ def is_from_later(journal: sqlite3.Connection, name: str) -> bool:
     return owner == ledger_id_of(journal) and number > _newest_batch(journal)
 
 
-def is_foreign(journal: sqlite3.Connection, name: str) -> bool:
-    """Whether `name`, a file in no manifest, holds rows that this journal does not have.
+def is_foreign(journal: sqlite3.Connection, path: str) -> bool:
+    """Whether `path`, a file in no manifest, holds rows that this journal does not have.
 
-    What an earlier id of this journal left behind when it was killed is not foreign.
+    What an earlier id of this journal left behind when it was killed is not foreign, nor what was replaced.
     """
-    owner, number = _parts(name)
+    if _meta(journal, _REPLACED + path) is not None:
+        return False
+    owner, number = _parts(PurePosixPath(path).name)
     known = {**_past_ids(journal), ledger_id_of(journal): _newest_batch(journal)}
     return number > known.get(owner, -1)
 
@@ -94,6 +100,30 @@ def take_new_id(journal: sqlite3.Connection) -> None:
     past = {**_past_ids(journal), ledger_id_of(journal): _newest_batch(journal)}
     _set_meta(journal, "past_ids", json.dumps(past))
     _set_meta(journal, "id", uuid4().hex[:12])
+
+
+def leave_manifest(journal: sqlite3.Connection, paths: Sequence[str]) -> None:
+    """Take files out that are to be deleted, for others are in their place, or nothing.
+
+    Those that were another journal's do not tell by their names that they are none of its new ones: they are
+    kept in mind until they are deleted.
+    """
+    journal.executemany("DELETE FROM files WHERE path = ?", [(path,) for path in paths])
+    own = ledger_id_of(journal)
+    for path in paths:
+        if _parts(PurePosixPath(path).name)[0] != own:
+            _set_meta(journal, _REPLACED + path, "")
+
+
+def replaced_files(journal: sqlite3.Connection) -> list[str]:
+    """The files of other journals that were replaced and may not be deleted yet."""
+    found = journal.execute("SELECT key FROM meta WHERE substr(key, 1, ?) = ?", (len(_REPLACED), _REPLACED))
+    return [key.removeprefix(_REPLACED) for (key,) in found]
+
+
+def forget_replaced(journal: sqlite3.Connection, paths: Sequence[str]) -> None:
+    """They are deleted."""
+    journal.executemany("DELETE FROM meta WHERE key = ?", [(_REPLACED + path,) for path in paths])
 
 
 def _parts(name: str) -> tuple[str, int]:

@@ -144,9 +144,7 @@ class Reader:
         newest = max(manifest.values(), default=SCHEMA_VERSION)
         if newest > SCHEMA_VERSION:
             raise newer_schema(f"the sealed files of {table.name}", newest)
-        foreign = [
-            path for path in listed if path not in manifest and is_foreign(journal, PurePosixPath(path).name)
-        ]
+        foreign = [path for path in listed if path not in manifest and is_foreign(journal, path)]
         replaced = self._replaced(foreign)
         return View(
             table,

@@ -38,7 +38,7 @@ _log = logging.getLogger("router_lab.ledger")
 def foreign_among(journal: sqlite3.Connection, names: Sequence[str]) -> list[str]:
     """Those of `names` that are in no manifest and hold rows this journal does not have."""
     known = {path for (path,) in journal.execute("SELECT path FROM files")}
-    return [name for name in names if name not in known and is_foreign(journal, PurePosixPath(name).name)]
+    return [name for name in names if name not in known and is_foreign(journal, name)]
 
 
 def adopt_foreign(store: SealedStore) -> int:

@@ -26,9 +26,12 @@ from router_lab.ledger.journal.damage import blank_set_aside, forget_set_aside
 from router_lab.ledger.journal.manifest import (
     SealedFile,
     add_to_manifest,
+    forget_replaced,
+    leave_manifest,
     ledger_id_of,
     may_be_stray,
     next_batch,
+    replaced_files,
 )
 from router_lab.ledger.journal.operations import JournalTransaction
 from router_lab.ledger.schema import (
@@ -190,15 +193,18 @@ def remove_strays(store: SealedStore) -> list[str]:
     with store.snapshot() as journal:
         known = {path for (path,) in journal.execute("SELECT path FROM files")}
         under_way = {batch.file_name(ledger_id_of(journal)) for batch in batches(journal)}
+        replaced = replaced_files(journal)
         strays = [
             path
             for path in listed
             if path not in known
             and PurePosixPath(path).name not in under_way
-            and may_be_stray(journal, PurePosixPath(path).name)
+            and (path in replaced or may_be_stray(journal, PurePosixPath(path).name))
         ]
     for path in strays:
         store.files.remove(path)
+    if replaced:
+        store.transact(lambda transaction: forget_replaced(transaction.connection, replaced))
     return strays
 
 
@@ -274,7 +280,7 @@ def _new_names(store: SealedStore, days: Sequence[tuple[Table, str]]) -> list[st
 
 
 def _swap(journal: Connection, old: Sequence[str], new: Sequence[SealedFile]) -> None:
-    journal.executemany("DELETE FROM files WHERE path = ?", [(path,) for path in old])
+    leave_manifest(journal, old)
     add_to_manifest(journal, new)
 
 

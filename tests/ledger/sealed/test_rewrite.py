@@ -147,6 +147,41 @@ async def test_what_a_killed_compaction_left_is_not_adopted_twice(tmp_path: Path
 
 
 @pytest.mark.parametrize("change", CHANGES)
+async def test_what_a_killed_change_of_a_lost_journals_files_left_is_not_counted_again(
+    tmp_path: Path, change: str
+) -> None:
+    """The files that were taken over have another journal's id, and passed for new ones of it for ever."""
+    script = """
+        import os, sys
+        from datetime import UTC, datetime
+        from router_lab.ledger import Ledger
+
+        unlink = os.unlink
+        def end(path, **options):
+            os._exit(7) if str(path).endswith("parquet") else unlink(path, **options)
+        os.unlink = end
+        until = [] if sys.argv[2] == "compact" else [datetime(2030, 1, 1, tzinfo=UTC)]
+        getattr(Ledger(sys.argv[1]), sys.argv[2])(*until)
+    """
+    with Ledger(tmp_path) as ledger:
+        for _ in range(2):
+            await make_call(ledger, *LINES, prompt="a secret")
+            ledger.seal()
+    lose_journal(tmp_path)
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script), tmp_path, change], check=False)
+    assert killed.returncode == 7
+    with Ledger(tmp_path) as ledger:
+        left = {"compact": 2, "redact": 2, "prune": 1}[change]  # the other file's turn had not come
+        assert len(ledger.attempts()) == ledger.status().tables[0].rows == left
+        assert ledger.status().foreign_files == 0
+        CHANGES[change](ledger)
+        assert len(ledger.attempts()) == (0 if change == "prune" else 2)
+        assert ledger.verify().ok, str(ledger.verify())
+    assert len(list(tmp_path.rglob("*.parquet"))) == {"compact": 1, "redact": 2, "prune": 0}[change]
+    assert change == "compact" or not files_with(tmp_path, "a secret")
+
+
+@pytest.mark.parametrize("change", CHANGES)
 async def test_files_of_another_living_journal_are_left_alone_and_it_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, change: str
 ) -> None:
