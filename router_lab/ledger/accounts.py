@@ -19,6 +19,7 @@ from router_lab.ledger.journal.operations import (
     PairSettlement,
     RowInsertion,
 )
+from router_lab.ledger.replaying import ReplayClaims, replaying
 from router_lab.ledger.switch import LedgerSwitch
 from router_lab.records import Alert, Attempt, BudgetLine, Comparison, Watch
 from router_lab.router.ports import Fold
@@ -49,9 +50,16 @@ class LedgerAccounts:
             self._housekeeper.stop()
         self._housekeeper = Housekeeper(self._core, self._switch, stored.seal_rows, stored.seal_seconds)
 
-    def claimed(self, work: str) -> AbstractContextManager[bool]:
-        """Whether nobody else, here or in another process, does this work within the block."""
-        return self._core.claimed(work)
+    def claimed(self, work: str, *, wait: bool = False) -> AbstractContextManager[bool]:
+        """Whether nobody else, here or in another process, does this work within the block.
+
+        With `wait` it blocks until that is so. Raises `LedgerError` then, where somebody does nothing.
+        """
+        return self._core.claimed(work, wait=wait)
+
+    def replaying(self) -> AbstractContextManager[ReplayClaims]:
+        """What replays begin is begun by one of them, while the block lasts; enter it before reading."""
+        return replaying(self._core)
 
     async def open_attempt(
         self, lost: Attempt, hold_usd: float, lines: Sequence[BudgetLine]
@@ -79,9 +87,9 @@ class LedgerAccounts:
         """Replace the intent by its one row; see `router.ports.Accounts`."""
         return self._core.writer.submit(AttemptSettlement(attempt_content(attempt, self.content), folds))
 
-    def record_attempt(self, attempt: Attempt) -> asyncio.Future[None]:
+    def record_attempt(self, attempt: Attempt, *, once: bool = False) -> asyncio.Future[None]:
         """Queue an attempt that costs nothing here; see `router.ports.Accounts`."""
-        return self._core.writer.submit(AttemptInsertion(attempt_content(attempt, self.content)))
+        return self._core.writer.submit(AttemptInsertion(attempt_content(attempt, self.content), once=once))
 
     def open_comparison(self, lost: Comparison) -> None:
         """Queue a pair as it must read if it is never recorded; see `router.ports.Accounts`."""

@@ -184,14 +184,20 @@ class Core:
             lock.close()
 
     @contextmanager
-    def claimed(self, work: str) -> Iterator[bool]:
+    def claimed(self, work: str, *, wait: bool = False) -> Iterator[bool]:
         """Hold the right to do what may be done once at a time; yields whether it is ours."""
-        _ = self.writer
-        lock = FileLock(self._locks / f"{blake2b(work.encode(), digest_size=8).hexdigest()}.lock")
+        lock = self.work_lock(work)
         try:
-            yield lock.try_acquire()
+            if wait:
+                lock.acquire()
+            yield wait or lock.try_acquire()
         finally:
             lock.close()
+
+    def work_lock(self, work: str) -> FileLock:
+        """The lock of some work, by its name; whoever takes it closes it."""
+        _ = self.writer
+        return FileLock(self._locks / f"{blake2b(work.encode(), digest_size=8).hexdigest()}.lock")
 
     @property
     def store(self) -> SealedStore:

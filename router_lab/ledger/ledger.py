@@ -165,7 +165,8 @@ class Ledger:
             arguments.flag("strict", strict)
             who = ScoreSource(by=by, kind=kind, drawn=drawn)
             ratings = read_ratings(source, on, scale, columns)
-            return import_scores(self._core, self.tables(), ratings, on, who, strict=strict)
+            with self._core.claimed("scores", wait=True):  # what is known is read within
+                return import_scores(self._core, self.tables(), ratings, on, who, strict=strict)
 
     def switch_events(self, *, since: datetime | None = None, until: datetime | None = None) -> pd.DataFrame:
         """One row per flip of the switch, oldest first."""

@@ -23,6 +23,7 @@ from router_lab.records import Score, Side
 from router_lab.replay.dataset_rows import Row
 from router_lab.replay.paid_pairs import seal_many
 from router_lab.replay.scoring import Scorer, expected_text
+from router_lab.replay.turns import scoring
 from router_lab.router.answers.endings import WORDS
 
 _AT_ONCE = 1_000
@@ -62,10 +63,11 @@ def _score_all(ledger: Any, rows: Iterable[Row], scorer: Scorer) -> int:
 
 def _score_whole(ledger: Any, expectations: Expectations, scorer: Scorer) -> int:
     """All of these, anew when another process replaced files meanwhile: none gets a second score."""
-    for _ in range(_TRIES - 1):
-        with suppress(ReplacedFilesError):
-            return _score(ledger, expectations, scorer)
-    return _score(ledger, expectations, scorer)
+    with scoring(ledger):
+        for _ in range(_TRIES - 1):
+            with suppress(ReplacedFilesError):
+                return _score(ledger, expectations, scorer)
+        return _score(ledger, expectations, scorer)
 
 
 def _arrow_of(expression: Any) -> Any:

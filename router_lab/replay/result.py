@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Reasons that are shown.
 _TOLD = 10
-# `skipped` rows were answered in an earlier run.
+# `skipped` rows were answered in an earlier run, or are asked for by another one just now, as `why` says.
 Status = Literal["ok", "failed", "skipped"]
 
 

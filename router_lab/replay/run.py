@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from router_lab.replay.replay_arguments import check_arguments
 from router_lab.replay.result import ReplayResult, RowResult
 from router_lab.replay.run_counts import misconfigured_shadows, with_costs
 from router_lab.replay.scoring import Scorer
+from router_lab.replay.turns import replaying
 from router_lab.router.answers.tool_calls import canonical_json
 
 if TYPE_CHECKING:
@@ -48,7 +50,8 @@ async def replay(
     are needed. A row goes to the ledger under its `id`, or a hash of its input, as `task_id`.
 
     `resume` skips rows whose `task_id` has an answer of the same task type in the ledger (`ledger`, or
-    the router's own), or those in a given set of ids. `progress` is True for a bar, or called with
+    the router's own), and those that another replay with `resume` is asking for just now, here or in
+    another process; or those in a given set of ids. `progress` is True for a bar, or called with
     (done, total). Answers to rows with `expected` are scored by the row's own comparator, else the one
     given here, else the one that their route's shadow is compared with, unless that is `judge`; where that
     is `text`, or there is none, by `json` for objects and `tools` for calls (a list of `name` and
@@ -66,12 +69,13 @@ async def replay(
     )  # fmt: skip
     scorer = Scorer(comparator, options, router.settings)
     began = datetime.now(UTC)
-    done = await _answered(router, resume, ledger)
-    total = count_rows(rows)
-    with reporting(progress, total) as report:
-        run = _ReplaySession(router, read_rows(rows), done, task_type, scorer, report, concurrency)
-        await run.work(concurrency)
-    await router.drain()
+    with _resumed(router, resume, ledger) as done:
+        await done.read()
+        total = count_rows(rows)
+        with reporting(progress, total) as report:
+            run = _ReplaySession(router, read_rows(rows), done, task_type, scorer, report, concurrency)
+            await run.work(concurrency)
+        await router.drain()
     own = getattr(router, "ledger", None)
     results = await with_costs(run.results, own, began)
     places = [own] if ledger is None or ledger is own else [own, ledger]
@@ -81,8 +85,39 @@ async def replay(
     return ReplayResult(rows, total, run.stopped, scored, wrong)
 
 
-# Whether a task id of a task type has its answer already.
-IsDone = Callable[[str, str], bool]
+class _Done:
+    """Which rows need no call: those of the ids given, or those that have an answer in the ledger `source`.
+
+    With `claims` no other replay of the same time asks for a row of ours, nor we for one of theirs.
+    """
+
+    def __init__(self, given: Collection[str] = (), source: Any = None, claims: Any = None) -> None:
+        self._given = frozenset(map(str, given))
+        self._source = source
+        self._claims = claims
+        self._found: frozenset[tuple[str, str]] = frozenset()
+        self._read_at_end = 0
+        self._reading = asyncio.Lock()
+
+    async def read(self) -> None:
+        """Take in what has its answer by now, and with it all that others began and have ended."""
+        if self._source is not None:
+            self._read_at_end = await self._claims.newest_end() if self._claims is not None else 0
+            self._found = await asyncio.to_thread(_answered_in, self._source)
+
+    async def why_not(self, task_id: str, task_type: str) -> str | None:
+        """Why a row is not asked for: nothing to say where it has its answer; None for one that is."""
+        if task_id in self._given or (task_id, task_type) in self._found:
+            return ""
+        if self._claims is None:
+            return None
+        claim = await self._claims.take("row", task_type, task_id)
+        if not claim.is_ours:
+            return "another replay is asking for it"
+        async with self._reading:
+            if claim.ended > self._read_at_end:
+                await self.read()
+        return "" if (task_id, task_type) in self._found else None
 
 
 class _ReplaySession:
@@ -90,7 +125,7 @@ class _ReplaySession:
         self,
         router: Router,
         rows: Iterator[Any],
-        is_done: IsDone,
+        done: _Done,
         task_type: str | None,
         scorer: Scorer,
         report: Callable[[], None],
@@ -98,7 +133,7 @@ class _ReplaySession:
     ) -> None:
         self._router = router
         self._rows = enumerate(rows)
-        self._is_done = is_done
+        self._done = done
         self._task_type = task_type
         self._scorer = scorer
         self._report = report
@@ -141,9 +176,11 @@ class _ReplaySession:
             self._scorer.check(row)
             if row.expected is not None:
                 self.expectations[task_id, kind] = replace(row, prompt=None, messages=None, system=None)
-            if self._is_done(task_id, row.task_type):
+            if (why_not := await self._done.why_not(task_id, row.task_type)) is not None:
                 await asyncio.sleep(0)  # a million of these must not hold up the event loop
-                return RowResult(index=index, task_id=task_id, task_type=kind, status="skipped")
+                return RowResult(
+                    index=index, task_id=task_id, task_type=kind, status="skipped", why=why_not or None
+                )
             completion = await self._complete(row, task_id)
             agreement, why = await self._scorer.score(row, completion)
         except _FATAL as error:
@@ -190,20 +227,20 @@ class _ReplaySession:
                 self._sent = 0
 
 
-async def _answered(router: Router, resume: bool | Collection[str], ledger: Any) -> IsDone:
-    """Whether an id of a task type needs no call: it was given, or has an answer in the ledger."""
-    if resume is False:
-        return lambda *_: False
+@contextmanager
+def _resumed(router: Router, resume: bool | Collection[str], ledger: Any) -> Iterator[_Done]:
+    """What needs no call, to be read first, while within the block nobody else asks for what we ask for."""
     if resume is not True:
-        given = frozenset(map(str, resume))
-        return lambda task_id, _: task_id in given
-    source = ledger if ledger is not None else getattr(router, "ledger", None)
+        yield _Done(resume or ())
+        return
+    own = getattr(router, "ledger", None)
+    source = own if ledger is None else ledger
     if not hasattr(source, "attempts"):
         raise ConfigError(
             "resume needs the ledger: pass ledger=..., a set of ids as resume=..., or resume=False"
         )
-    found = await asyncio.to_thread(_answered_in, source)
-    return lambda task_id, task_type: (task_id, task_type) in found
+    with replaying(own) as claims:
+        yield _Done(source=source, claims=claims)
 
 
 def _answered_in(ledger: Any) -> frozenset[tuple[str, str]]:

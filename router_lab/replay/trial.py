@@ -28,6 +28,7 @@ from router_lab.replay.replay_arguments import check_arguments
 from router_lab.replay.run_names import own_run, refuse_answers_in_batches
 from router_lab.replay.scoring import Scorer
 from router_lab.replay.sources import OpenRows
+from router_lab.replay.turns import replaying
 from router_lab.router.batches.batch_calls import check_takes_batches
 from router_lab.router.comparators.compare import comparator as made_comparator
 from router_lab.router.offline import OfflineRouter
@@ -163,6 +164,7 @@ async def replay_candidates(
                 await refuse_answers_in_batches(router.ledger, plan.run_id, models)
             if confirm is not None and not confirm(plan):
                 return trial.result(plan, None)
+            opened.enter_context(replaying(router.ledger))
             with reporting_candidates(progress, chosen, sum(plan.drawn.values()) * repeats) as report:
                 return await trial.ask(plan, reader, drawn, report)
     finally:

@@ -130,7 +130,8 @@ class OfflineRouter(Router):
 
         Done when it is durable, or fails with `LedgerError`; what is queued later is not durable before it.
         """
-        written: asyncio.Future[None] = self.ledger.accounts.record_attempt(self._secrets.mask().value(row))
+        kept = self._secrets.mask().value(row)
+        written: asyncio.Future[None] = self.ledger.accounts.record_attempt(kept, once=True)
         return written
 
     def asked(self, job: Job, alias: str) -> tuple[Mapping[str, Any], int]:

@@ -56,10 +56,11 @@ class Accounts(Protocol):
         future takes nothing back. It is done when the row is durable, or fails with `LedgerError`.
         """
 
-    def record_attempt(self, attempt: Attempt) -> asyncio.Future[None]:
+    def record_attempt(self, attempt: Attempt, *, once: bool = False) -> asyncio.Future[None]:
         """Queue an attempt that was sent elsewhere and costs nothing here, in one step.
 
-        Done when it is durable, or fails with `LedgerError`.
+        With `once` its id says what it is, and of replays of the same time one writes it. Done when it is
+        durable, or fails with `LedgerError`.
         """
 
     def open_comparison(self, lost: Comparison) -> None:

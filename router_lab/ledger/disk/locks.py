@@ -154,6 +154,17 @@ class FileLock:
             return False  # it is still waited for
         return file_locks.try_lock(self._descriptor)
 
+    def share(self) -> None:
+        """Hold it with others who share it, in place of alone; they keep it from who wants it alone.
+
+        Raises `LedgerError` where somebody has it alone for too long.
+        """
+        end = time.monotonic() + self._waits.idle_s
+        while not file_locks.try_lock(self._descriptor, shared=True):
+            if time.monotonic() > end:
+                raise _held_up(self.path, self._waits.idle_s, holder_of(*self._identity))
+            time.sleep(_POLL_S)
+
     def release(self) -> None:
         """Let others have it."""
         file_locks.unlock(self._descriptor)

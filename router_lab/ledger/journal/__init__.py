@@ -4,5 +4,5 @@ In come operations (an intent, a row, a flip), answered when they are durable; o
 away. Begin with `file`, then `writer`.
 
 Neighbours use `arrow_rows`, `batch_operations`, `budget_counters`, `calibration`, `damage`, `file`, `forks`,
-`lines`, `manifest`, `operations`, `recovery`, `switch_store` and `writer`.
+`lines`, `manifest`, `operations`, `recovery`, `replay_claims`, `switch_store` and `writer`.
 """

@@ -24,6 +24,7 @@ from router_lab.ledger.disk.disk_problems import closed, explain
 from router_lab.ledger.journal.forks import closed_before_forks, journal_in_use
 from router_lab.ledger.journal.lines import LINES_VERSION, line_columns
 from router_lab.ledger.journal.manifest import keep_apart
+from router_lab.ledger.journal.replay_claims import REPLAY_CLAIMS
 from router_lab.ledger.journal.switch_store import create_flips
 from router_lab.ledger.schema import TABLES, Table
 from router_lab.plain_files import check_plain
@@ -144,6 +145,7 @@ def _create(connection: sqlite3.Connection, home: str) -> None:
             connection.execute("INSERT INTO meta VALUES ('id', ?)", (uuid4().hex[:12],))
         create_flips(connection)
         connection.execute(SET_ASIDE)
+        connection.execute(REPLAY_CLAIMS)
         for statement in PROVIDER_BATCHES:
             connection.execute(statement)
         for name, table in TABLES.items():  # a journal of any age may lack a newer table

@@ -122,7 +122,7 @@ def replaced_files(journal: sqlite3.Connection) -> list[str]:
 
 
 def forget_replaced(journal: sqlite3.Connection, paths: Sequence[str]) -> None:
-    """They are deleted."""
+    """What was replaced is deleted by now."""
     journal.executemany("DELETE FROM meta WHERE key = ?", [(_REPLACED + path,) for path in paths])
 
 

@@ -20,6 +20,7 @@ from router_lab.ledger.journal.budget_counters import BudgetCounters
 from router_lab.ledger.journal.calibration import CalibrationUpdates
 from router_lab.ledger.journal.lines import Stored, budget_field, encoder
 from router_lab.ledger.journal.pending_rows import PendingRows
+from router_lab.ledger.journal.replay_claims import claim_once, key_of
 from router_lab.ledger.journal.switch_store import count_pair, count_spending
 from router_lab.ledger.schema import aware, microseconds
 from router_lab.ledger.values import (
@@ -203,14 +204,19 @@ class RowInsertion(Operation):
 
 
 class AttemptInsertion(Operation):
-    """Add a row of `attempts` that holds no money and counts in no budget: nothing was sent for it here."""
+    """Add a row of `attempts` that holds no money and counts in no budget: nothing was sent for it here.
 
-    def __init__(self, attempt: Attempt) -> None:
+    With `once` nothing is added where another replay of the same time has added it.
+    """
+
+    def __init__(self, attempt: Attempt, *, once: bool) -> None:
         self._row = charged_row(encoder("attempts", keep=True)(attempt), ())
+        self._key = key_of(as_text(attempt.attempt_id)) if once else None
 
     @override
     def apply(self, transaction: JournalTransaction) -> None:
-        transaction.rows.insert("attempts", self._row, lines=lines_text(()))
+        if self._key is None or claim_once(transaction.connection, self._key):
+            transaction.rows.insert("attempts", self._row, lines=lines_text(()))
 
 
 class JournalWork(Operation):

@@ -34,6 +34,7 @@ from router_lab.ledger.journal.manifest import (
     replaced_files,
 )
 from router_lab.ledger.journal.operations import JournalTransaction
+from router_lab.ledger.journal.replay_claims import forget_written
 from router_lab.ledger.schema import (
     ATTEMPTS,
     COMPARISONS,
@@ -142,6 +143,7 @@ def prune(store: SealedStore, before: datetime) -> int:
         forget_set_aside(transaction.connection, when)
         forget_before(transaction.connection, microseconds(when))
         forget_periods(transaction.connection, when)
+        forget_written(transaction.connection)
         transaction.forget()  # the writer's memory of these
 
     store.transact(forget)

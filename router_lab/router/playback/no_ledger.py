@@ -49,7 +49,7 @@ class NoAccounts(Accounts):
         return _done()
 
     @override
-    def record_attempt(self, attempt: Attempt) -> asyncio.Future[None]:
+    def record_attempt(self, attempt: Attempt, *, once: bool = False) -> asyncio.Future[None]:
         return _done()
 
     @override
