@@ -206,6 +206,10 @@ def _forget(transaction: JournalTransaction, name: str) -> None:
 def _give_back(transaction: JournalTransaction, name: str) -> None:
     taken = _kept(transaction.connection, _TAKEN + name) or {}
     _count_without_rows(transaction, {key: -amount for key, amount in taken.items()})
+    transaction.connection.executemany(  # such as those of a day that has not come
+        "DELETE FROM budgets WHERE scope = ? AND period = ? AND spent = 0 AND held = 0 AND pruned = 0", taken
+    )
+    transaction.forget()
     transaction.connection.execute("DELETE FROM meta WHERE key = ?", (_TAKEN + name,))
 
 

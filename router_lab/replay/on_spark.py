@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from router_lab.errors import ConfigError
@@ -94,12 +95,11 @@ class _JobRounds:
         parts = max(1, int(self.session.sparkContext.defaultParallelism))
         self.asked = replace(self.asked, concurrency=max(1, self.asked.concurrency // parts))
         kinds = await asyncio.to_thread(deal, items(), self.asked.folder, parts)
-        lines = self._lines(kinds)
         before = now = await self._counts()
         self._tell(before, now)
         left, at_once, deaths = list(range(parts)), parts, 0
         while left:
-            found, death = await self._job(left[:at_once], lines)
+            found, death = await self._job(left[:at_once], self._lines(kinds))
             earlier, now = now, await self._counts()
             self._tell(before, now)
             is_further = now.rows > earlier.rows
@@ -144,11 +144,13 @@ class _JobRounds:
                 self.run.stopped = one.stopped
 
     def _lines(self, kinds: Collection[tuple[str, str | None]]) -> list[BudgetLine]:
+        """The budgets of a round: those of now, and of the day after, on which it may end."""
         budgets, now = Budgets(self.router.settings.cost), self.router._clock.now()
         found = {
             (line.scope, line.period): line
             for task_type, user_id in kinds
-            for line in budgets.lines(task_type, user_id, True, now)
+            for at in (now, now + timedelta(days=1))
+            for line in budgets.lines(task_type, user_id, True, at)
         }
         return list(found.values())
 
@@ -199,8 +201,11 @@ def _numbers(batch: Any) -> list[int]:
 
 
 def _limited(settings: Settings, lines: Sequence[BudgetLine]) -> Settings:
-    """The settings with these limits in place of its own."""
-    limits = {line.scope: line.limit_usd for line in lines}
+    """The settings with these limits in place of its own, of each scope the least of all its periods."""
+    limits: dict[str, float | None] = {}
+    for line in lines:
+        known = [one for one in (limits.get(line.scope), line.limit_usd) if one is not None]
+        limits[line.scope] = min(known, default=None)
 
     def scopes(kind: str, known: Mapping[str, ScopeBudget]) -> dict[str, ScopeBudget]:
         names = {scope[len(kind) :].rpartition("/")[0] for scope in limits if scope.startswith(kind)}

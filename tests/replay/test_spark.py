@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,35 @@ async def test_executors_share_one_budget_and_the_run_says_that_it_is_used_up(
     assert 0 < run.counts["answered"] < 48 and run.cost_usd == pytest.approx(spent) and spent <= 0.0008
     with rl.Ledger(tmp_path / "ledger") as ledger:
         assert ledger.verify().ok and ledger.spend()["held_usd"].max() == 0
+
+
+@pytest.mark.spark
+@pytest.mark.timeout(300)
+async def test_executors_that_go_on_over_midnight_stay_within_the_budget_of_the_day_after(
+    tmp_path: Path, spark: Any
+) -> None:
+    """Their slices were of the day on which they began, and counted anew against the next one's."""
+
+    class Yesterday(rl.router.ports.Clock):
+        def now(self) -> datetime:
+            return super().now() - timedelta(days=1)
+
+    limit = "cost: {shadow_daily_usd: 0.003}\n"
+    with laboratory(tmp_path / "ledger") as lab:
+        url, folder = lab.server.url, tmp_path / "ledger"
+        await replayed(folder, url, rows(200), limit, concurrency=1)
+        today = bill(lab.served, PRICES)["usd"]
+        settings = rl.settings.parse(CONFIG.format(url=url) + AT_ONCE + limit)
+        with rl.Ledger(folder) as ledger:
+            async with rl.Router(settings, ledger=ledger, clock=Yesterday()) as router:
+                source = [row | {"prompt": f"{row['prompt']} Exactly?"} for row in rows(200)]
+                run = await rl.replay(
+                    router, source, candidates=["cheap", "other"], run_id="next", spark=spark
+                )
+        assert 0.002 < today <= bill(lab.served, PRICES)["usd"] <= 0.003
+        assert run.stopped is not None and "shadow/daily" in run.stopped
+        assert lab.ledger.verify().ok and lab.ledger.spend()["held_usd"].max() == 0
+        assert lab.ledger.spend()["period"].nunique() == 2
 
 
 @pytest.mark.spark
