@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from router_lab.errors import ConfigError
+from router_lab.errors import ConfigError, LedgerError
 from router_lab.ledger.core import Core
-from router_lab.ledger.disk.locks import FileLock, locked
+from router_lab.ledger.disk.locks import FileLock, locked, locked_file
 from router_lab.ledger.disk.place import JOURNALS_NAME, place_of
 from router_lab.ledger.disk.sealed_storage import make_folder
 from router_lab.ledger.journal.file import JOURNAL_NAME, snapshot
@@ -147,12 +147,23 @@ class JournalGroup:
         return f"{self.folder.name}/{number}"
 
 
-def used_alone(folder: Path) -> AbstractContextManager[None]:
+def used_alone(folder: Path) -> AbstractContextManager[FileLock]:
     """Within the block nobody else writes through the journal in `folder`.
 
     Waits for whoever does: an executor that was given up may still be at work.
     """
-    return locked(folder / _IN_USE)
+    return closing(locked_file(folder / _IN_USE))
+
+
+def check_open(folder: Path) -> None:
+    """Raise `LedgerError` where the journal in `folder` was closed: nobody has taken money for it.
+
+    Within `used_alone`.
+    """
+    if not (folder / JOURNAL_NAME).exists():
+        raise LedgerError(
+            f"{folder}: this journal was closed, as its executor had been given up: nothing is asked here"
+        )
 
 
 @dataclass(frozen=True, slots=True)

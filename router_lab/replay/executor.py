@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from router_lab.ledger import Ledger
-from router_lab.ledger.journals import used_alone
+from router_lab.ledger.journals import check_open, used_alone
 from router_lab.private_files import make_file
 from router_lab.replay.bundle import row_text
 from router_lab.replay.candidates import Candidate
@@ -110,8 +110,10 @@ def _answer(logged: LoggedAnswer) -> dict[str, Any]:
 def ask_part(asked: SparkTask, part: int, settings: Settings) -> TaskOutcome:
     """Ask until every row of the part is answered, or nothing more can be had. Raises `LedgerError`."""
     journal = asked.folder / str(part)
-    with used_alone(journal), Ledger(asked.ledger, journal=journal) as ledger:
-        return asyncio.run(_ask(asked, part, settings, ledger))
+    with used_alone(journal):
+        check_open(journal)
+        with Ledger(asked.ledger, journal=journal) as ledger:
+            return asyncio.run(_ask(asked, part, settings, ledger))
 
 
 async def _ask(asked: SparkTask, part: int, settings: Settings, ledger: Any) -> TaskOutcome:

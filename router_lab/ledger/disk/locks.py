@@ -295,7 +295,7 @@ class Owner:
 
     def __init__(self, folder: Path) -> None:
         self.id = uuid4().hex
-        self._lock = _locked_file(_owner_path(folder, self.id))
+        self._lock = locked_file(_owner_path(folder, self.id))
 
     @property
     def is_on_disk(self) -> bool:
@@ -305,7 +305,7 @@ class Owner:
     def renew(self) -> None:
         """Lock a new file in place of one that a cleaner removed, under the same id."""
         gone = self._lock
-        self._lock = _locked_file(gone.path)
+        self._lock = locked_file(gone.path)
         gone.close()
 
     def close(self) -> None:
@@ -318,7 +318,8 @@ def _owner_path(folder: Path, owner_id: str) -> Path:
     return folder / f"owner-{owner_id}.lock"
 
 
-def _locked_file(path: Path) -> FileLock:
+def locked_file(path: Path) -> FileLock:
+    """The lock of a file that is there once it is ours: whoever had it before may have removed it."""
     while True:
         lock = FileLock(path)
         lock.acquire()
