@@ -83,7 +83,7 @@ def _total_cost(
     pairs: pd.DataFrame, clusters: pd.Series | None, weights: pd.Series, alpha: float
 ) -> dict[str, float]:
     primary, spent = pairs["primary_cost_usd"], _with_fallback(pairs, "cost_usd")
-    known = primary.notna() & spent.notna()
+    known = np.isfinite(primary) & np.isfinite(spent)
     labels = clusters[known] if clusters is not None else None
     found = ratio_of_totals((spent * weights)[known], (primary * weights)[known], labels, alpha)
     return _named("total_cost_ratio", found)
@@ -113,9 +113,9 @@ def _typical(
     weights: pd.Series,
     alpha: float,
 ) -> dict[str, float]:
-    """The geometric mean of shadow / primary, where both are known and positive."""
+    """The geometric mean of shadow / primary, where both are known, finite and positive."""
     primary, shadow = pairs[f"primary_{unit}"], pairs[f"shadow_{unit}"]
-    known = (primary > 0) & (shadow > 0) & (pairs["use"] == "scored")
+    known = primary.gt(0) & shadow.gt(0) & np.isfinite(primary + shadow) & pairs["use"].eq("scored")
     if known.sum() < 2:
         return {}
     logs = np.log(shadow[known] / primary[known])

@@ -97,7 +97,7 @@ class EstimatorReplay:
     def frame(self) -> pd.DataFrame:
         """Calls, miss_rate, worst_500 (miss rate of the worst 500 in a row), mean_excess, last_divisor."""
         keys = ["estimator", "task_type", "model"]
-        groups = self.calls.groupby(keys, sort=True)
+        groups = self.calls.groupby(keys, sort=True, dropna=False)
         summed = groups.agg(
             calls=("missed", "size"),
             miss_rate=("missed", "mean"),

@@ -22,6 +22,7 @@ from router_lab.analysis.evidence.ladder import evidence as evidence_of
 from router_lab.analysis.evidence.pairs import asked_basis, judged_pairs
 from router_lab.analysis.evidence.people_and_judge import by_chance
 from router_lab.analysis.evidence.quality import inspect, nothing_said
+from router_lab.analysis.evidence.row_selection import groups_of
 from router_lab.analysis.exit.decision import EXIT_PLAN, ExitPlan
 from router_lab.analysis.exit.runs import betting_scale
 from router_lab.analysis.statistics.ab_power import POWER, binary_pairs, graded_pairs
@@ -237,7 +238,7 @@ class _PastRates:
 
 def _rates(pairs: Any, by: str, basis: str | None, scored_by: str | None) -> dict[str, _PastRates]:
     rows = judged_pairs(pairs, by, [_UNKNOWN], basis=basis, scored_by=scored_by)
-    return {str(name): _rates_of(group, basis) for name, group in rows.groupby(by)}
+    return {str(name): _rates_of(group, basis) for name, group in groups_of(rows, by)}
 
 
 def _mean_unknown(evidence: pd.DataFrame) -> float:
@@ -258,8 +259,7 @@ def _rates_of(group: pd.DataFrame, basis: str | None) -> _PastRates:
     evidence = found.rows
     if evidence.empty:
         return _PastRates(basis=found.basis, refusal=_nothing_to_plan_by(group, found))
-    inputs = evidence["input_hash"].astype(str)
-    mean = cluster_mean(evidence["value"], inputs)
+    mean = cluster_mean(evidence["value"], evidence["input_hash"])
     alike = evidence_of(group, "agreement").rows["agreement"]
     days = (evidence["created_at"].max() - evidence["created_at"].min()).total_seconds() / 86_400
     first = evidence.drop_duplicates("input_hash")["value"]
@@ -269,7 +269,7 @@ def _rates_of(group: pd.DataFrame, basis: str | None) -> _PastRates:
         basis=found.basis,
         whose=found.whose,
         differences=() if is_binary else tuple(first),
-        inputs_per_day=evidence["input_hash"].nunique() / days if days > 0 else float("nan"),
+        inputs_per_day=evidence["input_hash"].nunique(dropna=False) / days if days > 0 else float("nan"),
         usd_per_pair=float(evidence["shadow_cost_usd"].mean()),
         usd_unknown_per_pair=_mean_unknown(evidence),
         design_effect=_design_effect(mean),

@@ -55,6 +55,7 @@ class DivisorPanel(SheetPanel):
     def _read(self) -> Sheet:
         from router_lab import analysis
         from router_lab.analysis import plots
+        from router_lab.analysis.plots.plot import named
 
         tables, last = self._open(), int(self.last.value)
         recorded = analysis.replay_estimators(tables, last=last)
@@ -62,9 +63,9 @@ class DivisorPanel(SheetPanel):
             tables, {"yours": analysis.CalibratedEstimator(self._settings())}, last=last
         )
         replay = analysis.EstimatorReplay(_together(recorded.calls, yours.calls))
-        task_type, model = _commonest(replay.calls, chosen(self.task_type), chosen(self.model))
-        calls = replay.calls
-        picked = calls[(calls["task_type"] == task_type) & (calls["model"] == model)]
+        calls = named(replay.calls, "task_type", "model")
+        task_type, model = _commonest(calls, chosen(self.task_type), chosen(self.model))
+        picked = replay.calls[(calls["task_type"] == task_type) & (calls["model"] == model)]
         return Sheet(
             sentence=_sentence(picked),
             selection=picked,

@@ -227,8 +227,9 @@ def _in_words(each: pd.Series, names: pd.Series) -> str:
 def _floor(rows: pd.DataFrame) -> list[Evidence]:
     if not rows["is_noise"].any():
         return []
+    is_known = rows["agreement"].between(0, 1) & rows["request_id"].notna()
     noise = rows[["request_id", "agreement", "sample_probability"]][
-        rows["is_noise"] & used_as(rows, _ALIKE) & rows["agreement"].between(0, 1)
+        rows["is_noise"] & used_as(rows, _ALIKE) & is_known
     ]
     if noise.empty:
         return []

@@ -228,7 +228,7 @@ def values_with_stored_pairs(tables: Any, by: str) -> set[Any]:
 
 def _with_stored(tables: Any, by: str) -> Any:
     pairs = tables.comparisons
-    return pairs.filter(both_answered(pairs), both_stored(pairs)).select(by)
+    return pairs.filter(both_answered(pairs), both_stored(pairs), pairs[by].notnull()).select(by)
 
 
 def _first_with_stored(tables: Any, by: str) -> Any:

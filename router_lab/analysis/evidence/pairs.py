@@ -18,6 +18,13 @@ import pandas as pd
 from router_lab import arguments
 from router_lab.analysis.evidence.criteria import with_newest_criteria
 from router_lab.analysis.evidence.ladder import KEPT_FOR, KINDS, PREFIX, SCORED, check_basis
+from router_lab.analysis.evidence.plain_columns import (
+    as_flags,
+    as_numbers,
+    as_times,
+    check_told_apart,
+    with_columns_once,
+)
 from router_lab.analysis.ledger_tables import ACCEPTED, tables_if_any
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed, is_hash
@@ -112,6 +119,9 @@ SCORE_COLUMNS = (
 
 _LIKENESS = "is_likeness"
 
+# What else is read of a frame, to see what the columns above do not say.
+_TOLD_IN = ("details", "primary_output", "shadow_output", "primary_tool_calls", "shadow_tool_calls")
+
 # An answer whose agreement with the primary's is below this is badly off.
 _BADLY_OFF = 0.5
 
@@ -174,7 +184,8 @@ def judged_pairs(
     no_primary, unscored, dropped, not_run), `is_unanswered` where no shadow answered, not even badly, and
     `agreement` set to 0 where it gave nothing. Ids without scores that `keep` does not name may be numbers,
     which tell them apart.
-    Raises `ConfigError` naming a missing column, a scorer who scored nothing, or what is accepted.
+    Raises `ConfigError` naming a missing column, one that holds something else than it should, a scorer who
+    scored nothing, or what is accepted.
     """
     check_basis(basis)
     arguments.text("by", by, "a column of the pairs")
@@ -190,15 +201,19 @@ def judged_pairs(
     numbers += [name for name in rows if str(name).endswith(("_score", "chance"))]
     for column in numbers:
         if rows[column].dtype != np.float64:
-            rows[column] = pd.to_numeric(rows[column], errors="coerce").astype(np.float64)
+            rows[column] = as_numbers(rows[column])
     if rows["is_noise"].dtype != bool:
-        rows["is_noise"] = rows["is_noise"].astype(object).fillna(False).astype(bool)
+        rows["is_noise"] = as_flags(rows["is_noise"])
     for column in ("request_id", "input_hash"):
         if column not in rows:
             rows[column] = np.arange(len(rows)).astype(str)
     if "created_at" not in rows:
         rows["created_at"] = pd.NaT
-    rows["created_at"] = pd.to_datetime(rows["created_at"], utc=True)
+    rows["created_at"] = as_times(rows["created_at"])
+    for column in [name for name in rows if rows[name].dtype == object]:
+        check_told_apart(rows[column])
+    if rows["input_hash"].isna().any():  # what nobody named is one input, wherever inputs are counted
+        rows["input_hash"] = rows["input_hash"].astype(object).where(rows["input_hash"].notna(), "")
     if not is_sorted:
         order = [by, *_ORDER] if grouped else [*_ORDER]
         rows = rows.sort_values(order, kind="stable", ignore_index=True)
@@ -231,10 +246,8 @@ def _as_frame(
     first.
     """
     keys, group = {by, *keep}, by if grouped else None
-    if isinstance(pairs, pd.DataFrame):
-        frame = _with_stored_texts(_with_endings(_with_details(pairs)))
-        return _kept_scores(frame, scored_by), False
-    if (tables := tables_if_any(pairs)) is not None:
+    is_frame = isinstance(pairs, pd.DataFrame)
+    if not is_frame and (tables := tables_if_any(pairs)) is not None:
         # Not before: those who pass frames need no query engine.
         from router_lab.analysis.evidence.stored_pairs import with_scores
         from router_lab.analysis.evidence.stored_rows import rows_of_ledger
@@ -242,15 +255,21 @@ def _as_frame(
         frame, is_sorted = rows_of_ledger(tables, wanted, keys, group)
         frame = _with_stored(frame, tables, by)
         return with_scores(frame, tables, scored_by, needed=basis == "scores"), is_sorted
-    if hasattr(pairs, "to_pyarrow"):
+    if not is_frame and hasattr(pairs, "to_pyarrow"):
         from router_lab.analysis.evidence.stored_rows import rows_of_table
 
         frame, is_sorted = rows_of_table(pairs, wanted, keys, group)
         return _kept_scores(frame, scored_by), is_sorted
+    frame = with_columns_once(pairs if is_frame else _made(pairs), (*wanted, *_TOLD_IN))
+    return _kept_scores(_with_stored_texts(_with_endings(_with_details(frame))), scored_by), False
+
+
+def _made(pairs: Any) -> pd.DataFrame:
+    """A frame of columns. Raises `ConfigError` for what is none."""
     try:
         if pairs is None:
             raise TypeError("None is no frame")
-        return _kept_scores(pd.DataFrame(pairs), scored_by), False
+        return pd.DataFrame(pairs)
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"pairs is a {type(pairs).__name__}; pass {ACCEPTED}; or pairs as a DataFrame, an Ibis table or "

@@ -29,6 +29,7 @@ from router_lab.analysis.evidence.stored_pairs import (
     shadow_prompt,
 )
 from router_lab.analysis.ledger_tables import answer_of, arrow_of, frame_of
+from router_lab.errors import ConfigError
 
 # Few texts over many rows: as categories they take a byte a row, and are told apart at once.
 _FEW_TEXTS: Final = (
@@ -108,6 +109,11 @@ def rows_of_table(
     """The columns `wanted` of an Ibis table of pairs, likewise."""
     told = _with_told(table)
     there = tuple(name for name in dict.fromkeys(wanted) if name in told.columns)
+    if nested := [name for name in there if told[name].type().is_nested()]:
+        kind = told[nested[0]].type()
+        raise ConfigError(
+            f"the column {nested[0]!r} of pairs is of type {kind}; it must hold texts or numbers"
+        )
     is_scored = any(name.endswith("_score") for name in there)
     numbered = () if is_scored else tuple(name for name in _IDS if name in there and name not in keys)
     asked = _Wanted(there, frozenset(keys), numbered, group)

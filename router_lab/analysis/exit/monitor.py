@@ -247,7 +247,7 @@ def monitor(
             raise ConfigError(
                 f"pairs has no column {name!r} to cluster by; of a ledger, a tag of the calls is {TAG}NAME"
             )
-    names = [str(name) for name in sorted(rows[by].dropna().unique())]
+    names = sorted(str(name) for name in rows[by].dropna().unique())
     _check_begin(begin, names)
     known = standings(switch_events, names)
     shared = max(task_types or len(names), 1)

@@ -92,7 +92,8 @@ def breaker_timeline(source: Source) -> pd.DataFrame:
     """The states each provider's breaker went through, as the attempts saw them.
 
     Columns: `provider`, `breaker_state`, `since`, `until` (the next change; null for the last), `attempts`
-    made in that state. An open breaker makes none, so `open` shows only where a refusal left a row.
+    made in that state. An open breaker makes none, so `open` shows only where a refusal left a row. Attempts
+    whose state nobody recorded (rows of another tool) are passed over.
     """
     found = answer_of(tables_of(source), breaker_timeline_expression)
     frame: pd.DataFrame = found.to_pandas(date_as_object=False)
@@ -101,7 +102,9 @@ def breaker_timeline(source: Source) -> pd.DataFrame:
 
 def breaker_timeline_expression(tables: Tables) -> Any:
     """`breaker_timeline` as an Ibis table."""
-    seen = tables.attempts.select("provider", "started_at", "breaker_state")
+    attempts = tables.attempts
+    is_seen = attempts.breaker_state.notnull()
+    seen = attempts.filter(is_seen).select("provider", "started_at", "breaker_state")
     # Of attempts in the same microsecond only the states matter; their ids would take most of the memory.
     order = ibis.window(group_by="provider", order_by=["started_at", "breaker_state"])
     marked = seen.mutate(
@@ -110,12 +113,13 @@ def breaker_timeline_expression(tables: Tables) -> Any:
     )
     changes = marked.filter(marked.before.isnull() | (marked.before != marked.breaker_state))
     # Counted over the attempts: over `seen` it would be kept whole to be read twice.
-    last = tables.attempts.group_by("provider").aggregate(total=tables.attempts.count())
+    last = attempts.group_by("provider").aggregate(total=share(is_seen))
     order_of_changes = ibis.window(group_by="provider", order_by="position")
-    spans = changes.mutate(
+    followed = changes.mutate(
         until=changes.started_at.lead().over(order_of_changes),
         following=changes.position.lead().over(order_of_changes),
-    ).inner_join(last, "provider")
+    )
+    spans = joined(followed, last, ["provider"])
     return spans.select(
         provider=spans.provider,
         breaker_state=spans.breaker_state,

@@ -24,6 +24,7 @@ from router_lab.analysis.plots.plot import (
     canvas,
     finish,
     label,
+    named,
     nothing,
     row_axes,
     top,
@@ -60,11 +61,12 @@ def spend_by_cause(source: Source, by: str = "task_type", ax: Axes | None = None
 
 def spend_chart(data: pd.DataFrame, by: str, ax: Axes | None = None) -> Plot:
     """As `spend_by_cause`, where the spending by this key and cause is known."""
-    names = top(data, by, "cost_usd", _MOST_ROWS)
+    told = named(data, by)
+    names = top(told, by, "cost_usd", _MOST_ROWS)
     axes = canvas(ax, height=1.8 + 0.4 * max(len(names), 2))
     if not names:
         return nothing(axes, "Spend by cause", data, "no attempts yet")
-    table = data.pivot_table(index=by, columns="cause", values="cost_usd", aggfunc="sum", fill_value=0.0)
+    table = told.pivot_table(index=by, columns="cause", values="cost_usd", aggfunc="sum", fill_value=0.0)
     spent = [cause for cause in CAUSES if cause in table and table[cause].any()]
     table = table.reindex(index=names, columns=spent, fill_value=0.0)
     left, hints = np.zeros(len(names)), []
@@ -108,11 +110,12 @@ def latency_quantiles(source: Source, by: str = "model_alias", ax: Axes | None =
 
 def latency_chart(data: pd.DataFrame, by: str, ax: Axes | None = None) -> Plot:
     """As `latency_quantiles`, where the latencies by this key are known."""
-    names = top(data, by, "attempts", _MOST_ROWS)
+    told = named(data, by)
+    names = top(told, by, "attempts", _MOST_ROWS)
     axes = canvas(ax, height=1.8 + 0.4 * max(len(names), 2))
     if not names:
         return nothing(axes, "Latency quantiles", data, "no answered attempts yet")
-    shown = data.set_index(by).loc[names]
+    shown = told.set_index(by).loc[names]
     unit, scale = ("seconds", 1000.0) if shown["p99_ms"].max() >= 1000 else ("milliseconds", 1.0)
     places = np.arange(len(names))
     axes.hlines(

@@ -40,6 +40,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 
 MOST_SERIES = len(PALETTE)
+# What stands for a name that nobody said, as in tables.
+UNSAID = "–"
 _DPI = 110
 # What an SVG is measured in, and the inches around what is drawn.
 _SVG_DPI = 72
@@ -258,6 +260,12 @@ def row_axes(axes: Axes, names: Sequence[object], notes: Sequence[str] = ()) -> 
         lines = [f"{line}\n{note}" for line, note in zip(lines, notes, strict=True)]
     axes.set_yticks(range(len(lines)), lines)
     axes.set_ylim(len(names) - 0.4, -0.6)
+
+
+def named(data: pd.DataFrame, *keys: str) -> pd.DataFrame:
+    """The data with a dash where a key says nothing, so that such rows are a group like others."""
+    without = [key for key in keys if data[key].isna().any()]
+    return data.assign(**{key: data[key].map(str).mask(data[key].isna(), UNSAID) for key in without})
 
 
 def top(data: pd.DataFrame, key: str, weight: str, most: int = MOST_SERIES) -> list[Any]:

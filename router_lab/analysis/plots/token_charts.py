@@ -23,6 +23,7 @@ from router_lab.analysis.plots.plot import (
     error_bars,
     finish,
     label,
+    named,
     nothing,
 )
 from router_lab.counted import counted
@@ -49,7 +50,7 @@ def divisor_convergence(
 
     One task type on one model; by default those with the most calls. `data` is the replay's rows.
     """
-    calls, axes = replay.calls, canvas(ax)
+    calls, axes = named(replay.calls, "task_type", "model"), canvas(ax)
     for column, wanted in (("task_type", task_type), ("model", model)):
         if len(calls):
             chosen = wanted if wanted is not None else calls[column].mode().iloc[0]
@@ -95,9 +96,9 @@ def truncation_over_time(source: Source, by: str = "day", ax: Axes | None = None
 
 def truncation_chart(data: pd.DataFrame, by: str, ax: Axes | None = None) -> Plot:
     """As `truncation_over_time`, where the truncation by day or hour is known."""
-    axes = canvas(ax)
+    axes, data = canvas(ax), data[data[by].notna()]
     if data.empty:
-        return nothing(axes, "Truncation suspects", data, "no attempts yet")
+        return nothing(axes, "Truncation suspects", data, "no attempts yet of which the time is known")
     from matplotlib.dates import date2num
 
     times = pd.to_datetime(data[by])

@@ -65,10 +65,9 @@ def looked_at_section(ledger: str, shown: Mapping[str, pd.DataFrame]) -> list[Ht
     if models.empty:
         return [paragraph(f"{name}: no call yet, {pairs}.", "note")]
     (period,) = shown["period"].itertuples(index=False)
-    sentence = (
-        f"{name}: {counted(int(models['attempts'].sum()), 'attempts')} and {pairs}, "
-        f"from {period.first:%Y-%m-%d %H:%M} to {period.last:%Y-%m-%d %H:%M} UTC."
-    )
+    is_known = period.first == period.first
+    when = f", from {period.first:%Y-%m-%d %H:%M} to {period.last:%Y-%m-%d %H:%M} UTC" if is_known else ""
+    sentence = f"{name}: {counted(int(models['attempts'].sum()), 'attempts')} and {pairs}{when}."
     rows = pd.DataFrame(
         {
             "Model": models["model"],

@@ -154,7 +154,7 @@ def cluster_mean(
         raise ConfigError("a mean needs at least one value, and no NaN among them")
     if not bool((np.isfinite(mass) & (mass > 0)).all()):
         raise ConfigError("weights must be finite and above zero")
-    inputs = None if clusters is None else pd.factorize(np.asarray(clusters))[0]
+    inputs = None if clusters is None else labels_of(clusters)
     labels = np.arange(len(rows)) if inputs is None else _strata(inputs, mass)
     groups = int(labels.max()) + 1
     # No mean lies beyond its values, which rounding would have at times.
@@ -214,6 +214,12 @@ def holm(p_values: ArrayLike) -> Floats:
     adjusted = np.empty(len(raw))
     adjusted[order] = np.minimum(stepped, 1.0)
     return adjusted
+
+
+def labels_of(clusters: ArrayLike, *, is_sorted: bool = False) -> Labels:
+    """Numbers from 0 on that tell clusters apart; rows of which none is known are one cluster."""
+    found: Labels = pd.factorize(np.asarray(clusters), sort=is_sorted, use_na_sentinel=False)[0]
+    return found
 
 
 def _strata(labels: Labels, mass: Floats) -> Labels:

@@ -13,13 +13,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import scipy
 from numpy.typing import ArrayLike
 from scipy.special import betainc, stdtrit
 
 from router_lab.analysis.statistics.betting import Floats
-from router_lab.analysis.statistics.clustered import cluster_mean
+from router_lab.analysis.statistics.clustered import cluster_mean, labels_of
 from router_lab.errors import ConfigError
 
 SLOW = 0.95
@@ -54,7 +53,7 @@ def paired_latency(
     Raises `ConfigError` for NaN and non-positive weights, and without pairs.
     """
     one, other = np.asarray(primary, dtype=np.float64), np.asarray(shadow, dtype=np.float64)
-    labels = None if clusters is None else pd.factorize(np.asarray(clusters))[0]
+    labels = None if clusters is None else labels_of(clusters)
     mean = cluster_mean(other - one, labels, weights)
     return PairedLatency(
         LatencyEstimate(mean.mean, *mean.interval(alpha)),
@@ -80,7 +79,7 @@ def quantile_interval(
         raise ConfigError(f"share is {share!r}; it must lie strictly between 0 and 1")
     rows = np.asarray(values, dtype=np.float64)
     mass = np.ones(len(rows)) if weights is None else np.asarray(weights, dtype=np.float64)
-    labels = None if clusters is None else pd.factorize(np.asarray(clusters))[0]
+    labels = None if clusters is None else labels_of(clusters)
     if not len(rows) or not bool(np.isfinite(rows).all()):
         raise ConfigError("a quantile needs at least one value, and no NaN among them")
     order = np.argsort(rows, kind="stable")

@@ -22,13 +22,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from router_lab.analysis.statistics.betting import Floats
 from router_lab.analysis.statistics.bounded import p_above
-from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean
+from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean, labels_of
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
 
@@ -175,9 +174,7 @@ class _Rows:
         marked = np.isfinite(said)
         chance = np.ones(len(said)) if chances is None else np.asarray(chances, dtype=np.float64)
         mass = np.ones(len(said)) if weights is None else np.asarray(weights, dtype=np.float64)
-        labels = (
-            np.arange(len(said)) if clusters is None else pd.factorize(np.asarray(clusters), sort=True)[0]
-        )
+        labels = np.arange(len(said)) if clusters is None else labels_of(clusters, is_sorted=True)
         if not bool((np.abs(said[marked]) <= 1).all()) or not bool((np.abs(judged) <= 1).all()):
             raise ConfigError("differences and verdicts must lie in [-1, 1]")
         if not bool(((chance[marked] > 0) & (chance[marked] <= 1)).all()):

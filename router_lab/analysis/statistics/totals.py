@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
+from router_lab.analysis.statistics.clustered import labels_of
 from router_lab.errors import ConfigError
 
 
@@ -36,7 +36,7 @@ def ratio_of_totals(
     out, paid = np.asarray(spent, dtype=np.float64), np.asarray(price, dtype=np.float64)
     if not bool(np.isfinite(out).all() and np.isfinite(paid).all()):
         raise ConfigError("a ratio of totals needs numbers, and there is NaN among them")
-    labels = np.arange(len(out)) if clusters is None else pd.factorize(np.asarray(clusters))[0]
+    labels = np.arange(len(out)) if clusters is None else labels_of(clusters)
     out = np.bincount(labels, out).astype(np.float64)
     paid = np.bincount(labels, paid).astype(np.float64)
     total = float(paid.sum())
