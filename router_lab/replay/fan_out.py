@@ -219,7 +219,7 @@ class _CandidatePass:
         rows: asyncio.TaskGroup,
         item: Item,
         wanted: Sequence[PlannedPair],
-        answers: Mapping[str, Attempt],
+        answers: Mapping[str, Sequence[Attempt]],
     ) -> None:
         await self._places.acquire()
         row = rows.create_task(self._row(item, wanted, answers))
@@ -236,7 +236,9 @@ class _CandidatePass:
         self._run.report(wanted.candidate.name, tally)
         return False
 
-    async def _row(self, item: Item, wanted: Sequence[PlannedPair], answers: Mapping[str, Attempt]) -> None:
+    async def _row(
+        self, item: Item, wanted: Sequence[PlannedPair], answers: Mapping[str, Sequence[Attempt]]
+    ) -> None:
         try:
             primary, written = await self._primary(item)
         except (BudgetExceededError, LedgerError) as error:
@@ -248,7 +250,7 @@ class _CandidatePass:
         await self._noise(item, primary)
         async with asyncio.TaskGroup() as pairs:
             for one in wanted:
-                pairs.create_task(self._pair(one, primary, answers.get(one.comparison_id)))
+                pairs.create_task(self._pair(one, primary, answers.get(one.comparison_id, ())))
         if written is not None:
             try:  # no candidate's intent was durable before it, so that this waits for nothing
                 await written
@@ -321,7 +323,7 @@ class _CandidatePass:
             )
             await self._router.pairs.write_compared(pairing, primary, answer)
 
-    async def _pair(self, wanted: PlannedPair, primary: FinishedJob, stored: Attempt | None) -> None:
+    async def _pair(self, wanted: PlannedPair, primary: FinishedJob, stored: Sequence[Attempt]) -> None:
         name = wanted.candidate.name
         tally = self._run.tallies[name]
         shadow, known = await self._stored(wanted, primary, stored)
@@ -348,6 +350,7 @@ class _CandidatePass:
             origin="replay",
             run_id=self._run.run_id,
             comparator=made,
+            answered=[row for row in stored if not is_hash(row.output)],
             details=({"reused": True} if known else {})
             | ({"repeat": wanted.repeat} if wanted.repeat else {})
             | ({"shadow_prompt": own} if (own := wanted.candidate.own_prompt) is not None else {}),
@@ -373,13 +376,16 @@ class _CandidatePass:
             tally.answered += 1
 
     async def _stored(
-        self, wanted: PlannedPair, primary: FinishedJob, before: Attempt | None
+        self, wanted: PlannedPair, primary: FinishedJob, stored: Sequence[Attempt]
     ) -> tuple[FinishedJob | None, bool]:
         """An answer that was paid for before, and whether it was another run's."""
         known = False
-        if before is None and self._reused is None:
+        if not stored and self._reused is None:
             return None, False
         job = self._job(wanted, primary)
+        # A judge has answered about the same pair, and was asked something else.
+        own = (row for row in stored if row.input_hash == job.request.input_hash)
+        before = next(own, None)
         if before is None and self._reused is not None:
             before = await self._reused.take(job, wanted.candidate.name, self._router)
             known = before is not None

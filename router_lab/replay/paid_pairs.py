@@ -115,24 +115,25 @@ class PaidPairs:
         self._primary: BatchedQueries[str, Attempt] = BatchedQueries(self._primaries)
         self._calls = TextSet(_texts(calls.filter(~calls.attempt_id.startswith(PREFIX)).request_id))
 
-    async def answers(self, comparison_ids: Sequence[str]) -> Mapping[str, Attempt]:
-        """The candidates' answers that are paid for and in no pair yet, of these pairs.
+    async def answers(self, comparison_ids: Sequence[str]) -> Mapping[str, Sequence[Attempt]]:
+        """What is answered and paid for, and in no pair yet, of these pairs: by a candidate, and by a judge.
 
         Reads the ledger where there are any: there may be more of them than memory holds.
         """
         asked = [one for one in comparison_ids if one in self.unpaired]
         return await asyncio.to_thread(self._answers, asked) if asked else {}
 
-    def _answers(self, comparison_ids: Sequence[str]) -> Mapping[str, Attempt]:
-        from router_lab.analysis.ledger_tables import tables_of
+    def _answers(self, comparison_ids: Sequence[str]) -> Mapping[str, Sequence[Attempt]]:
+        from router_lab.analysis.ledger_tables import arrow_of, tables_of
 
         attempts = tables_of(self._ledger).attempts
-        return _by(
-            attempts.filter(
-                attempts.comparison_id.isin(comparison_ids) & attempts.is_shadow & (attempts.outcome == "ok")
-            ),
-            "comparison_id",
+        of_pairs = attempts.filter(
+            attempts.comparison_id.isin(comparison_ids) & attempts.is_shadow & (attempts.outcome == "ok")
         )
+        found: dict[str, list[Attempt]] = defaultdict(list)
+        for one in arrow_of(of_pairs).to_pylist():
+            found[one["comparison_id"]].append(attempt_of(one))
+        return found
 
     async def primary(self, request_id: str) -> Attempt | None:
         """The answer of a primary that an earlier run called; reads the ledger where there is one."""

@@ -122,3 +122,27 @@ def test_nothing_is_sent_without_yes(tmp_path: Path) -> None:
         assert done.returncode == 0 and "nothing was sent" in done.stdout, done.stderr
         assert "cheap temperature=0" in done.stdout and "20 of 90 rows" in done.stdout
         assert not lab.served
+
+
+@pytest.mark.timeout(120)
+def test_a_judges_answer_is_not_taken_for_the_candidates_after_a_kill(tmp_path: Path) -> None:
+    """Killed between the judge's two answers: all three are the pair's, and one alone is the candidate's."""
+    with laboratory(tmp_path / "ledger") as lab:
+        write_config(tmp_path, lab.server.url, "  judge: {model: cloud, max_tokens: 64}\n" + AT_ONCE)
+        write_log(tmp_path, 1)
+        lab.server.app.script([{"kind": "hang", "contains": "ANSWER B]\n1\n", "times": None}])
+        judged = ("--comparator", "judge")
+        running = started(tmp_path, *judged)
+        wait_until(lambda: len(lab.served) >= 6 or running.poll() is not None)
+        running.send_signal(signal.SIGKILL)
+        running.communicate()
+        lab.server.app.script([])
+        out, err = started(tmp_path, *judged).communicate(timeout=60)
+        # Of each pair the candidate's answer and the judge's first were paid; its second hung, and is asked.
+        assert len(lab.served) == 6 + 2 and lab.ledger.verify().ok, out + err
+        attempts = lab.attempts.set_index("attempt_id")
+        assert len(lab.comparisons) == 2
+        for pair in lab.comparisons.to_dict("records"):
+            row = attempts.loc[pair["shadow_attempt_id"]]
+            assert row["model_alias"] == pair["shadow_alias"] and row["task_type"] == "ask", out + err
+            assert pair["shadow_output"] == row["output"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from router_lab.errors import LedgerError, RouterLabError
 from router_lab.parameters import setting
-from router_lab.records import Comparison, ComparisonStatus, Origin
+from router_lab.records import Attempt, Comparison, ComparisonStatus, Origin
 from router_lab.router.attempts.job import FinishedJob, Job
 from router_lab.router.calls.calls import Calls
 from router_lab.router.comparators.compare import (
@@ -38,7 +38,8 @@ _FAILED = frozenset({"shadow_failed", "both_failed", "shadow_misconfigured"})
 class Pairing:
     """A pair as decided before its primary ran. `missing` says why no shadow shall run.
 
-    `comparator` is another one than the route's; `details` go into the row.
+    `comparator` is another one than the route's; `details` go into the row. `answered` attempts of the pair
+    were paid for before: a judge is not asked again what it has answered there.
     """
 
     comparison_id: str
@@ -52,6 +53,7 @@ class Pairing:
     origin: Origin = "live"
     run_id: str | None = None
     comparator: Comparator | Judge | None = None
+    answered: Sequence[Attempt] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -175,7 +177,10 @@ class PairWriter:
         task_type = primary.request.task_type
         state = self._switch.read(task_type)
         job = self._calls.judge_job(judge, question, state, pairing.comparison_id, primary.request_id)
-        alias = job.route.model
+        alias, model = job.route.model, self._calls.model(judge.task_type)
+        for row in pairing.answered:
+            if (row.input_hash, row.model_requested) == (job.request.input_hash, model) and row.output:
+                return row.output
         # A replay was asked for: the switch governs what is sent unasked.
         unless_off = task_type if pairing.origin == "live" else None
         try:
