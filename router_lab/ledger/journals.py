@@ -24,6 +24,7 @@ from router_lab.ledger.core import Core
 from router_lab.ledger.disk.locks import FileLock, locked, locked_file
 from router_lab.ledger.disk.place import JOURNALS_NAME, place_of
 from router_lab.ledger.disk.sealed_storage import make_folder
+from router_lab.ledger.journal.budget_counters import TAKEN
 from router_lab.ledger.journal.file import JOURNAL_NAME, snapshot
 from router_lab.ledger.journal.manifest import SealedFile, add_to_manifest, manifest_of
 from router_lab.ledger.journal.operations import JournalTransaction
@@ -33,8 +34,8 @@ from router_lab.records import BudgetLine
 from router_lab.router.ports import Clock
 
 _BEGINNING, _GROUP, _IN_USE = "beginning.lock", "group.lock", "in_use.lock"
-# Before the name of a journal: what is taken from the budgets for it, and what of it is counted already.
-_TAKEN, _COUNTED = "journal taken ", "journal counted "
+# Before the name of a journal: what of it is counted already.
+_COUNTED = "journal counted "
 
 # Nano-dollars by scope and period.
 _Amounts = Mapping[tuple[str, str], int]
@@ -109,7 +110,7 @@ class JournalGroup:
             left = {(line.scope, line.period): transaction.budgets.left(line) for line in lines}
             amounts = {key: int(share * amount) for key, amount in left.items() if amount is not None}
             _count_without_rows(transaction, amounts)
-            _keep(transaction.connection, _TAKEN + name, amounts)
+            _keep(transaction.connection, TAKEN + name, amounts)
             return [
                 BudgetLine(*key, usd(amounts[key]) if key in amounts else None, line.warning_ratio)
                 for key, line in zip(left, lines, strict=True)
@@ -215,13 +216,13 @@ def _forget(transaction: JournalTransaction, name: str) -> None:
 
 
 def _give_back(transaction: JournalTransaction, name: str) -> None:
-    taken = _kept(transaction.connection, _TAKEN + name) or {}
+    taken = _kept(transaction.connection, TAKEN + name) or {}
     _count_without_rows(transaction, {key: -amount for key, amount in taken.items()})
     transaction.connection.executemany(  # such as those of a day that has not come
         "DELETE FROM budgets WHERE scope = ? AND period = ? AND spent = 0 AND held = 0 AND pruned = 0", taken
     )
     transaction.forget()
-    transaction.connection.execute("DELETE FROM meta WHERE key = ?", (_TAKEN + name,))
+    transaction.connection.execute("DELETE FROM meta WHERE key = ?", (TAKEN + name,))
 
 
 def _count_without_rows(transaction: JournalTransaction, amounts: _Amounts) -> None:

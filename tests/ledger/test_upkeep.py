@@ -230,3 +230,16 @@ async def test_calibration_is_bounded_however_many_names_there_are(tmp_path: Pat
         asked = (*stored[:6], stored[-1])
         kept = [one for one in asked if ledger.accounts.calibration(f"tokens/{one}")]
         assert kept == [3, 4, 5, stored[-1]]
+
+
+async def test_pruning_keeps_a_counter_of_which_executors_still_have_a_slice(tmp_path: Path) -> None:
+    """Given back to one that was forgotten, the slice made it a negative one."""
+    line = BudgetLine("daily", "2026-11-22", 10.0)
+    with Ledger(tmp_path) as ledger:
+        await make_call(ledger, line, started_at=NOON)
+        with ledger.journals.group() as group:
+            group.open(0, [line], 0.5)
+            assert ledger.prune(NOON + timedelta(days=3)) == 1
+        spend = ledger.spend()
+        assert (spend["spent_usd"] >= 0).all(), spend
+        assert ledger.verify().ok, ledger.verify()

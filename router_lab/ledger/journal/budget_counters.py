@@ -17,6 +17,8 @@ from router_lab.records import BudgetLine
 
 # Beyond this many counters in memory (think of one per user) they are read again from the journal.
 _CACHE_LIMIT = 10_000
+# Before the name of a journal: what is taken from the budgets for it.
+TAKEN = "journal taken "
 
 
 @dataclass(slots=True)
@@ -146,13 +148,17 @@ def _exceeded(line: BudgetLine, counter: _Counter, amount: int) -> BudgetExceede
 
 
 def forget_periods(journal: sqlite3.Connection, before: datetime) -> None:
-    """Delete the counters of days and months that were over by then wherever, if all they count is pruned."""
+    """Delete the counters of days and months that were over by then wherever, if all they count is pruned.
+
+    None while another journal has a slice of some: it is given back to them.
+    """
     first = date.min + timedelta(days=1)
     over = (max(before.date(), first) - timedelta(days=1)).isoformat()  # a day lasts longest far west of UTC
     journal.execute(
         "DELETE FROM budgets WHERE held = 0 AND spent <= pruned "
-        "AND period GLOB '[0-9]*' AND period < substr(?, 1, length(period))",
-        (over,),
+        "AND period GLOB '[0-9]*' AND period < substr(?, 1, length(period)) "
+        "AND NOT EXISTS (SELECT 1 FROM meta WHERE substr(key, 1, ?) = ?)",
+        (over, len(TAKEN), TAKEN),
     )
 
 
