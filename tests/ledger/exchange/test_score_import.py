@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +73,26 @@ async def test_a_rating_that_was_changed_and_changed_back_counts_as_it_stands(fi
         frame = pd.DataFrame({"task_id": ["2"], "preference": [word]})
         assert filled.import_scores(frame, by="ana").added == added
         assert stored(filled).loc["p2", "verdict"] == word
+
+
+async def test_a_rating_that_two_import_at_once_is_added_once(filled: Ledger, tmp_path: Path) -> None:
+    both = threading.Barrier(2)
+
+    class Meeting(Ledger):
+        def tables(self, *arguments: Any, **options: Any) -> Any:
+            found = super().tables(*arguments, **options)
+            with suppress(threading.BrokenBarrierError):
+                both.wait(1)
+            return found
+
+    frame = pd.DataFrame({"task_id": ["2"], "preference": ["primary better"]})
+
+    def add() -> int:
+        with Meeting(tmp_path / "ledger") as ledger:
+            return ledger.import_scores(frame, by="ana").added
+
+    assert sorted(await asyncio.gather(asyncio.to_thread(add), asyncio.to_thread(add))) == [0, 1]
+    assert len(filled.scores()) == 2
 
 
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, lambda rows: pl.DataFrame(rows).to_arrow()])
