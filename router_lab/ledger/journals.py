@@ -70,7 +70,9 @@ class LedgerJournals:
             try:
                 yield group
             finally:
-                group.end()
+                group.close_all()
+                with locked(root / _BEGINNING):  # nobody looks for those of the dead meanwhile
+                    group.remove()
 
     def recover(self) -> None:
         """End the journals that the dead left behind: what they hold is this ledger's from then on."""
@@ -83,7 +85,9 @@ class LedgerJournals:
         for folder in sorted(one for one in root.iterdir() if one.is_dir()):
             with closing(FileLock(folder / _GROUP)) as lock:
                 if lock.try_acquire():
-                    JournalGroup(self._core, folder).end()
+                    dead = JournalGroup(self._core, folder)
+                    dead.close_all()
+                    dead.remove()
 
 
 class JournalGroup:
@@ -131,11 +135,14 @@ class JournalGroup:
                 shutil.rmtree(folder)
         self._core.transact(lambda transaction: _forget(transaction, self._name(number)))
 
-    def end(self) -> None:
-        """Close all of them, and delete the folder."""
+    def close_all(self) -> None:
+        """Close each that is there."""
         for one in sorted(self.folder.iterdir()):
             if one.is_dir() and one.name.isdecimal():
                 self.close(int(one.name))
+
+    def remove(self) -> None:
+        """Delete the folder, once all are closed."""
         shutil.rmtree(self.folder)
 
     def _copy_switch(self, folder: Path) -> None:

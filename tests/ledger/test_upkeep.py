@@ -243,3 +243,31 @@ async def test_pruning_keeps_a_counter_of_which_executors_still_have_a_slice(tmp
         spend = ledger.spend()
         assert (spend["spent_usd"] >= 0).all(), spend
         assert ledger.verify().ok, ledger.verify()
+
+
+def test_executors_end_while_others_look_for_those_of_the_dead(tmp_path: Path) -> None:
+    """Each replay looks for these when it begins; one of the two ended in a file that was gone."""
+    with Ledger(tmp_path) as ledger, Ledger(tmp_path) as other:
+        ledger.seal()
+        is_over, failures = threading.Event(), list[BaseException]()
+
+        def look() -> None:
+            try:
+                while not is_over.is_set():
+                    other.journals.recover()
+            except BaseException as error:
+                failures.append(error)
+
+        looking = [threading.Thread(target=look) for _ in range(2)]
+        for one in looking:
+            one.start()
+        try:
+            for _ in range(20):
+                with ledger.journals.group() as group:
+                    group.open(0, [], 1.0)
+        finally:
+            is_over.set()
+            for one in looking:
+                one.join()
+        assert not failures
+        assert ledger.verify().ok
