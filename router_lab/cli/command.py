@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    _open_streams()
     parsed = parser().parse_args(arguments)
     try:
         with _rarely_collected():
@@ -109,6 +111,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _give_up_output()
         return 3
     return code
+
+
+def _open_streams() -> None:
+    """Streams that are closed (`report >&-`) lead nowhere; else their numbers are given to files of ours,
+    which libraries that write of errors there would write into.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # as they are numbered
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - for good
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from router_lab.arguments import choice
 from router_lab.errors import ConfigError, LedgerError
-from router_lab.ledger.reading.tables import open_tables
+from router_lab.ledger.reading.tables import interruptible, open_tables
 from router_lab.ledger.schema import TABLES, Table
 from router_lab.nearest import nearest_hint
 from router_lab.private_files import whole_file
@@ -51,9 +51,8 @@ def _copy(core: Core, table: Table, columns: str, path: Path, partial: Path) -> 
     # Quoted, because `at` is a word of DuckDB's.
     query = f'SELECT {columns} FROM "{table.name}" ORDER BY "{table.name}"."{table.time}"'  # noqa: S608
     try:
-        (rows,) = database.execute(
-            f"COPY ({query}) TO '{target}' ({_FORMATS[path.suffix]}, USE_TMP_FILE false)"
-        ).fetchone()
+        copied = f"COPY ({query}) TO '{target}' ({_FORMATS[path.suffix]}, USE_TMP_FILE false)"
+        (rows,) = interruptible(database, lambda: database.execute(copied).fetchone())
     except duckdb.Error as error:
         if partial.name in str(error):
             raise _unwritten(path, error) from error

@@ -27,7 +27,7 @@ from router_lab.ledger.exchange.score_files import (
     RatingProblem,
     Ratings,
 )
-from router_lab.ledger.reading.queries import both_answered, texts_table
+from router_lab.ledger.reading.queries import arrow_table, both_answered, texts_table
 from router_lab.ledger.scores import check_signature, store_scores
 from router_lab.ledger.values import as_text, shown
 from router_lab.records import BOTH_ANSWERED, Score, ScoreKind, Side
@@ -131,7 +131,7 @@ def _unrated(tables: Any, rated: Collection[str], before: Mapping[tuple[str, str
     )
     known = {*rated, *(comparison_id for comparison_id, _ in before)}
     missing = alike.anti_join(texts_table("comparison_id", known), "comparison_id")
-    return int(missing.count().to_pyarrow().as_py())
+    return int(arrow_table(missing.count()).as_py())
 
 
 def _told(name: str, problems: Sequence[RatingProblem]) -> str:
@@ -206,7 +206,7 @@ def _pairs(tables: Any, on: On, keys: Sequence[str]) -> Iterator[tuple[str, Pair
     asked = {hashed(key) if on == "prompt" else key: key for key in keys}
     asked |= {key: key for key in keys}
     for found in _keyed(tables, pairs, on, texts_table("wanted", asked)):
-        rows = found.select("key", *names).distinct().order_by("comparison_id").to_pyarrow()
+        rows = arrow_table(found.select("key", *names).distinct().order_by("comparison_id"))
         for row in rows.to_pylist():
             yield asked[row["key"]], row
 
@@ -231,7 +231,7 @@ def _keyed(tables: Any, pairs: Any, on: On, wanted: Any) -> Iterable[Any]:
 def _imported_before(tables: Any, by: str) -> dict[tuple[str, str], str]:
     """The id of the last score that was imported for `by`, by pair and side."""
     scores = tables.scores.filter(tables.scores.by == by, tables.scores.score_id.startswith(_PREFIX))
-    rows = scores.select("comparison_id", "side", "score_id", "at").order_by("at").to_pyarrow().to_pylist()
+    rows = arrow_table(scores.select("comparison_id", "side", "score_id", "at").order_by("at")).to_pylist()
     return {(row["comparison_id"], row["side"]): row["score_id"] for row in rows}
 
 

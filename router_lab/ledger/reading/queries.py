@@ -19,7 +19,7 @@ import ibis.expr.operations as ops
 
 from router_lab.arrow import pa
 from router_lab.ledger.reading.kept_answers import KEPT, Moment
-from router_lab.ledger.reading.tables import Tables, unbound_tables
+from router_lab.ledger.reading.tables import Tables, interruptible, unbound_tables
 from router_lab.records import BOTH_ANSWERED
 
 # What Ibis makes known to the database before it runs an expression.
@@ -44,11 +44,11 @@ def arrow_table(expression: Any, tables: Any = None) -> Any:
     With `tables` of a ledger, which the expression is of and of nothing else, they are `kept`. Raises what
     the engine does.
     """
-    if not hasattr(expression, "schema") or expression.op().find(_NEEDS_IBIS):
-        return expression.to_pyarrow()
     backend = expression.get_backend()
     if backend.name != "duckdb":
         return expression.to_pyarrow()
+    if not hasattr(expression, "schema") or expression.op().find(_NEEDS_IBIS):
+        return interruptible(backend.con, expression.to_pyarrow)
     # Without its connection, which nothing that is kept may hold open.
     query = Query(_sql(expression.unbind().op()), expression.schema().to_pyarrow())
     return kept(tables, query.sql, lambda: query.asked(backend))
@@ -67,8 +67,9 @@ class Query:
 
     def asked(self, connection: Any) -> Any:
         """The same, always asked anew over an Ibis connection."""
-        # DuckDB adds up integers to decimals.
-        return connection.con.sql(self.sql).to_arrow_table().cast(self.schema)
+        raw = connection.con
+        found = interruptible(raw, lambda: raw.sql(self.sql).to_arrow_table())
+        return found.cast(self.schema)  # DuckDB adds up integers to decimals
 
 
 def kept(tables: Any, question: Hashable, ask: Callable[[], Any]) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from router_lab.arguments import choice, wrong
 from router_lab.ledger.disk.place import place_of
@@ -18,6 +19,10 @@ from router_lab.ledger.reading.reader import Reader, View, parquet_dataset
 from router_lab.ledger.schema import TABLES, Table
 from router_lab.nearest import nearest_hint
 from router_lab.private_files import spill_folder
+
+T = TypeVar("T")
+# How soon a query that goes on is interrupted again.
+_AGAIN_S = 0.05
 
 _SQL_TYPES = {
     "string": "VARCHAR",
@@ -52,6 +57,35 @@ class Tables:
 
     def __repr__(self) -> str:
         return f"<Tables: {', '.join(self._tables)}>"
+
+
+def interruptible(connection: Any, ask: Callable[[], T]) -> T:
+    """What `ask` gives, a query over a DuckDB connection. Ctrl-C ends it, as `KeyboardInterrupt`.
+
+    On the main thread, which alone hears of Ctrl-C, somebody else must ask: DuckDB looks for it now and then
+    at best, and calls it a `RuntimeError`.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return ask()
+    answer: Future[T] = Future()
+    asking = threading.Thread(target=_answer, args=(answer, ask), daemon=True)
+    try:
+        asking.start()
+        answer.exception()
+    except KeyboardInterrupt:
+        while asking.is_alive():  # one that comes before the query is forgotten when that begins
+            connection.interrupt()
+            asking.join(_AGAIN_S)
+        raise
+    asking.join()
+    return answer.result()
+
+
+def _answer(answer: Future[T], ask: Callable[[], T]) -> None:
+    try:
+        answer.set_result(ask())
+    except BaseException as error:
+        answer.set_exception(error)
 
 
 def tables_in(path: str | Path, backend: str, connection: Any) -> Tables:

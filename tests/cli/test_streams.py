@@ -1,0 +1,122 @@
+"""A command whose streams are closed, as a service manager starts it, or that is interrupted at its work."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from command_line import router_lab
+from router_lab.ledger import Ledger
+from waiting import wait_until
+
+CLOSED = ("<&-", ">&-", "2>&-", "<&- >&- 2>&-")
+COMMANDS = (
+    "report --ledger {ledger} --out {out}/report.html",
+    "report --ledger {ledger} --out {out}/report.json",
+    "spend --ledger {ledger}",
+    "ledger status --ledger {ledger}",
+    "ledger verify --ledger {ledger}",
+    "ledger export --ledger {ledger} --out {out}/attempts.csv",
+    "shadow monitor --ledger {ledger}",
+    "switch off --ledger {ledger} --reason test",
+    "switch history --ledger {ledger}",
+    "batch status --ledger {ledger}",
+    "providers",
+    "init {out}/new.yaml",
+    "complete --task-type ask --config nowhere.yaml --ledger {ledger} -",
+    "--version",
+    "report --help",
+    "nonsense",
+)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    with Ledger(tmp_path / "ledger") as made:
+        made.switch.off(reason="nothing yet")
+    return tmp_path / "ledger"
+
+
+@pytest.mark.few(8)
+@pytest.mark.parametrize("closed", CLOSED)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_streams_that_are_closed_lead_nowhere(command: str, closed: str, ledger: Path, tmp_path: Path):
+    """Regression: `report >&-` ended in an AttributeError once its file was written."""
+    words = command.format(ledger=ledger, out=tmp_path)
+    script = f'exec "{sys.executable}" -m router_lab.cli {words} {closed}'
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=100, check=False)
+    assert "Traceback" not in done.stdout + done.stderr
+    if "2>&-" not in closed:
+        assert (done.returncode > 0) == ("router-lab" in done.stderr), done
+        assert ">&-" in closed or done.stdout or done.stderr
+    for name in ("report.html", "report.json"):
+        assert (tmp_path / name).exists() == (name in command)
+    assert router_lab("ledger", "verify", "--ledger", ledger).returncode == 0
+
+
+def many_attempts(folder: Path, rows: int) -> Path:
+    """A ledger of so many calls that say little."""
+    (folder / "attempts").mkdir(parents=True)
+    duckdb.execute(
+        "COPY (SELECT 'a' || range AS attempt_id, 'r' || range AS request_id, 1::BIGINT AS attempt_no, "
+        "TIMESTAMPTZ '2026-11-01' + to_microseconds((hash(range) % 1000000000)::BIGINT) AS started_at, "
+        "'ask' AS task_type, 'billed' AS billing, 'ok' AS outcome, false AS is_shadow, 0.1 AS cost_usd "
+        f"FROM range({rows})) TO '{folder}/attempts/rows.parquet' (FORMAT parquet)"
+    )
+    return folder
+
+
+def test_a_command_that_is_interrupted_in_a_query_says_so(tmp_path: Path):
+    """Regression: DuckDB called it a RuntimeError, shown with its traceback, or never heard of it."""
+    ledger, target = many_attempts(tmp_path / "ledger", 4_000_000), tmp_path / "out" / "attempts.csv"
+    target.parent.mkdir()
+    running = subprocess.Popen(
+        [sys.executable, "-m", "router_lab.cli", "ledger", "export", "--ledger", ledger, "--out", target],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: any(target.parent.iterdir()))
+    running.send_signal(signal.SIGINT)
+    said, errors = running.communicate(timeout=100)
+    assert (running.returncode, said, errors) == (130, "", "router-lab: interrupted\n")
+    assert not any(target.parent.iterdir())
+
+
+IN_A_QUERY = """
+import ibis, os, signal, sys, threading, traceback
+from router_lab import analysis
+connection = ibis.duckdb.connect()
+pairs = analysis.open(sys.argv[1], connection=connection).comparisons
+connection.con.execute("SET enable_progress_bar = false")
+many = "FROM range(1000000000000) a, range(10) b WHERE a.range + b.range = -1"
+connection.raw_sql(f"CREATE VIEW endless AS SELECT 1.0::DOUBLE AS agreement, 'a' AS task_type {many}")
+pairs = pairs.select("agreement", "task_type").union(connection.table("endless"))
+main = threading.main_thread().ident
+def interrupt():
+    while "asked" not in (one.name for one in traceback.extract_stack(sys._current_frames()[main])):
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt, daemon=True).start()
+try:
+    analysis.ab(pairs)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_question_that_is_interrupted_in_its_query_is_a_keyboard_interrupt(ledger: Path):
+    """Regression: it said that the ledger could not be read, and what to do about damaged files."""
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_QUERY, str(ledger)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.stdout == "interrupted\n", done.stderr[-2_000:]
