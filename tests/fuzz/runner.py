@@ -45,7 +45,7 @@ def main(name: str, seconds: float, seed: int) -> int:
     random = Random(seed)
     end = time.monotonic() + seconds
     count, slowest = 0, 0.0
-    while time.monotonic() < end:
+    while not count or time.monotonic() < end:
         own = random.randrange(2**32)
         data = mutated(chosen.seeds, Random(own))
         problem, took = _failure(chosen, data, own)

@@ -36,9 +36,17 @@ def too_wide(page: Any) -> int:
     return found
 
 
+# What stands below a tab comes some time after the click: at first nothing, then perhaps that it is read.
+_IS_THERE = """name => {
+    const place = [...document.querySelectorAll('[role=tab]')].findIndex(one => one.innerText.trim() === name)
+    const below = document.querySelectorAll('.widget-tab-contents > *')[place]
+    return below.offsetParent && below.innerText.trim() && !below.innerText.includes('Reading the ledger')
+}"""
+
+
 def opened(page: Any, tab: str) -> None:
     page.get_by_role("tab", name=tab, exact=True).click()
-    page.wait_for_function("!document.body.innerText.includes('Reading the ledger')")
+    page.wait_for_function(_IS_THERE, arg=tab)
 
 
 @pytest.fixture(scope="module")

@@ -75,7 +75,7 @@ async def get_json() -> AsyncIterator[Callable[[str], Awaitable[Any]]]:
 
 
 async def test_it_reads_the_window_and_version_once(ollama: Ollama, get_json: Any) -> None:
-    windows = Windows(get_json)
+    windows = Windows(get_json, timeout_s=60)
     assert windows.cached(ollama.model()) == UNKNOWN_WINDOW
     for _ in range(3):
         assert await windows.read(ollama.model()) == Window(4096, (0, 30, 11))
@@ -84,7 +84,7 @@ async def test_it_reads_the_window_and_version_once(ollama: Ollama, get_json: An
 
 
 async def test_another_model_or_num_ctx_has_its_own_window(ollama: Ollama, get_json: Any) -> None:
-    windows = Windows(get_json)
+    windows = Windows(get_json, timeout_s=60)
     await windows.read(ollama.model())
     assert windows.cached(ollama.model("other")) == Window(None, (0, 30, 11))
     assert windows.cached(ollama.model(num_ctx=2048)) == Window(None, (0, 30, 11))
@@ -93,7 +93,7 @@ async def test_another_model_or_num_ctx_has_its_own_window(ollama: Ollama, get_j
 
 async def test_what_was_found_is_read_again_when_old(ollama: Ollama, get_json: Any) -> None:
     now = [0.0]
-    windows = Windows(get_json, monotonic=lambda: now[0])
+    windows = Windows(get_json, timeout_s=60, monotonic=lambda: now[0])
     await windows.read(ollama.model())
     ollama.version = {"version": "0.31.0"}
     now[0] = 299.0
@@ -106,7 +106,7 @@ async def test_a_failure_later_keeps_what_was_known_and_is_not_repeated_at_once(
     ollama: Ollama, get_json: Any
 ) -> None:
     now = [0.0]
-    windows = Windows(get_json, monotonic=lambda: now[0])
+    windows = Windows(get_json, timeout_s=60, monotonic=lambda: now[0])
     await windows.read(ollama.model())
     ollama.status, now[0] = 500, 301.0
     for _ in range(5):
@@ -127,7 +127,7 @@ async def test_a_server_that_hangs_costs_one_short_wait(ollama: Ollama, get_json
 
 
 async def test_only_one_of_many_callers_asks(ollama: Ollama, get_json: Any) -> None:
-    windows = Windows(get_json)
+    windows = Windows(get_json, timeout_s=60)
     await asyncio.gather(*(windows.read(ollama.model()) for _ in range(50)))
     assert ollama.asked == {"/api/ps": 1, "/api/version": 1}
     assert windows.cached(ollama.model()) == Window(4096, (0, 30, 11))
@@ -143,12 +143,12 @@ async def test_only_one_of_many_callers_asks(ollama: Ollama, get_json: Any) -> N
 )
 async def test_nonsense_is_unknown(ollama: Ollama, get_json: Any, nonsense: Any) -> None:
     ollama.ps = ollama.version = nonsense
-    assert await Windows(get_json).read(ollama.model()) == UNKNOWN_WINDOW
+    assert await Windows(get_json, timeout_s=60).read(ollama.model()) == UNKNOWN_WINDOW
 
 
-async def test_no_server_is_unknown(get_json: Any, unused_tcp_port: int) -> None:
-    model = ModelSettings(provider="ollama", model="m", base_url=f"http://127.0.0.1:{unused_tcp_port}")
-    assert await Windows(get_json).read(model) == UNKNOWN_WINDOW
+async def test_no_server_is_unknown(get_json: Any) -> None:
+    model = ModelSettings(provider="ollama", model="m", base_url="http://127.0.0.1:1")
+    assert await Windows(get_json, timeout_s=60).read(model) == UNKNOWN_WINDOW
 
 
 async def test_a_cancelled_reader_leaves_the_others_unharmed(ollama: Ollama, get_json: Any) -> None:
@@ -163,7 +163,7 @@ async def test_a_cancelled_reader_leaves_the_others_unharmed(ollama: Ollama, get
 
 
 async def test_the_window_to_plan_with(ollama: Ollama, get_json: Any) -> None:
-    windows = Windows(get_json)
+    windows = Windows(get_json, timeout_s=60)
     assert windows.effective(ollama.model(), 8192) == 8192
     await windows.read(ollama.model())
     assert windows.effective(ollama.model(), 8192) == 4096

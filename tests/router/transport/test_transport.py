@@ -10,7 +10,7 @@ import ssl
 import traceback
 import tracemalloc
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import aiohttp
 import httpx
@@ -40,10 +40,12 @@ async def reset_mid_body(server: Server, reader: Reader, writer: Writer) -> None
     await reader.read(1)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture
+def nowhere() -> Iterator[str]:
+    """An address where nobody listens; its port is taken, so that nobody else does."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}/"
 
 
 async def failure(url: str, *, timeout_s: float = 60, **options: float) -> ProviderError:
@@ -105,8 +107,8 @@ async def test_errors_hold_nothing_of_the_request(answer: bytes) -> None:
         assert KEY not in "".join(told.format())
 
 
-async def test_a_refused_connection_was_not_sent() -> None:
-    error = await failure(f"http://127.0.0.1:{free_port()}/")
+async def test_a_refused_connection_was_not_sent(nowhere: str) -> None:
+    error = await failure(nowhere)
     assert (error.kind, error.sent, error.retryable, error.status) == ("connect", False, True, None)
 
 
@@ -426,7 +428,7 @@ async def test_a_stream_that_stops_arriving_times_out() -> None:
     assert (caught.value.kind, caught.value.sent, caught.value.status) == ("timeout", True, 200)
 
 
-async def test_a_stream_cut_short_raises_and_one_never_begun_raises_on_entry() -> None:
+async def test_a_stream_cut_short_raises_and_one_never_begun_raises_on_entry(nowhere: str) -> None:
     async with (
         serving(answering(LONG, b"begin")) as server,
         Transport() as transport,
@@ -439,8 +441,7 @@ async def test_a_stream_cut_short_raises_and_one_never_begun_raises_on_entry() -
     assert (cut.value.kind, cut.value.sent) == ("dropped", True)
     async with Transport() as transport:
         with pytest.raises(ProviderError) as refused:
-            url = f"http://127.0.0.1:{free_port()}/"
-            async with transport.stream(request(url), attempt_id="a1", timeout_s=60):
+            async with transport.stream(request(nowhere), attempt_id="a1", timeout_s=60):
                 pytest.fail("there is no stream")
     assert not refused.value.sent
 
@@ -485,13 +486,14 @@ async def test_a_client_of_ones_own_is_used_and_its_errors_are_mapped() -> None:
 
 
 @pytest.mark.parametrize("make", [httpx.AsyncClient, lambda: httpx.AsyncClient(transport=None)])
-async def test_a_plain_httpx_client_tells_refused_from_lost(make: Callable[[], httpx.AsyncClient]) -> None:
+async def test_a_plain_httpx_client_tells_refused_from_lost(
+    make: Callable[[], httpx.AsyncClient], nowhere: str
+) -> None:
     async with serving(reset_before_headers) as server, Transport(make()) as transport:
         with pytest.raises(ProviderError) as lost:
             await transport.send(request(server.url), attempt_id="a1", timeout_s=60)
         with pytest.raises(ProviderError) as refused:
-            url = f"http://127.0.0.1:{free_port()}/"
-            await transport.send(request(url), attempt_id="a1", timeout_s=60)
+            await transport.send(request(nowhere), attempt_id="a1", timeout_s=60)
     assert (lost.value.sent, lost.value.retryable) == (True, True)
     assert (refused.value.sent, refused.value.retryable) == (False, True)
 
@@ -552,14 +554,14 @@ async def test_a_socks_proxy_is_refused_by_name_and_sees_nothing(
     assert (answered.status, proxy.connections) == (200, 0)
 
 
-async def test_json_is_fetched_for_questions() -> None:
+async def test_json_is_fetched_for_questions(nowhere: str) -> None:
     head = b'HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{"a":[1]}'
     async with serving(answering(head, stay=True)) as server, Transport() as transport:
         assert await transport.get_json(server.url) == {"a": [1]}
     assert server.heads[0].startswith(b"GET ")
     async with Transport() as transport:
         with pytest.raises(ProviderError):
-            await transport.get_json(f"http://127.0.0.1:{free_port()}/")
+            await transport.get_json(nowhere)
 
 
 def _exceptions(module: object) -> set[type[Exception]]:
