@@ -66,7 +66,8 @@ class TaskVerdict:
     `answer` is `yes`, `no`, `differs` (alike is not known; people must score) or `later`; `verdict` and
     `outcome` are the words of `ab` and of `monitor` behind it. `primary` and `shadow` are aliases.
     `pairs` of `of_pairs` spoke, judged by `basis` of `whose`. `saved_share` (with `saved_low`, `saved_high`)
-    is of the primary's cost; `primary_per_1000_usd` and `shadow_per_1000_usd` are of 1,000 calls.
+    is of the primary's cost; `primary_per_1000_usd` and `shadow_per_1000_usd` are of 1,000 calls. Where the
+    verdict is refused they are of the pairs that were compared, and no forecast.
     `more_pairs` would settle it in one look (0: it is settled; infinite: no number does), or, where no number
     does, `more_inputs` by the exit; either costs about `more_usd`. Or `scores_needed` pairs are to be scored
     by people. NaN where that is not known or not needed.
@@ -260,7 +261,7 @@ def _task_verdict(
         scores_needed=row["scores_needed"],
         headline=_headline(answer, primary, shadow, costs_more=high <= 0),
         quality=_quality(row, margin),
-        saving=_saving(saved),
+        saving=_saving(saved, is_refused=row["verdict"] == "refused"),
         time=_time(row),
         missing=_missing(row, forecast, stop, margin),
         comparing=_comparing(row, stop, forecast, margin),
@@ -324,14 +325,20 @@ def _per_1000(saved: Mapping[str, Any]) -> tuple[float, float]:
     return before / saved["calls"] * 1_000, after / saved["calls"] * 1_000
 
 
-def _saving(saved: Mapping[str, Any] | None) -> str:
-    """What replacing would change of the cost, as billed, failures and their fallback included."""
+def _saving(saved: Mapping[str, Any] | None, *, is_refused: bool) -> str:
+    """What replacing would change of the cost, as billed, failures and their fallback included; what it did
+    of the pairs that were compared, where no verdict may rest on them.
+    """
     if saved is None:
         return "unknown, for there is no pair with both costs known"
     before, after = _per_1000(saved)
     prices = f"{usd(after)} instead of {usd(before)} per 1,000 calls"
     share, low, high = saved["saved_share"], saved["low"], saved["high"]
     aside = unconfirmed(saved["calls_unknown_more_usd"], saved["calls_unknown_less_usd"])
+    if is_refused:
+        did = "" if share != share else f", {percent(abs(share))} {'less' if share >= 0 else 'more'}"
+        compared = counted(saved["pairs"], "pairs")
+        return f"no forecast: the {compared} that were compared cost {prices}{did}{aside}"
     if share != share:
         return f"{prices}{aside}"
     ends = (low, high) if share >= 0 else (-high, -low)
@@ -349,6 +356,9 @@ def _time(row: Mapping[str, Any]) -> str:
     ends = (row["latency_difference_s_low"], row["latency_difference_s_high"])
     low, high = (seconds(abs(end)) for end in sorted(ends, key=abs))
     less = "less" if row["latency_difference_s"] < 0 else "more"
+    if row["verdict"] == "refused":
+        took = f"took {seconds(abs(row['latency_difference_s']))} {less} on average"
+        return f"no forecast: in the {counted(row['pairs'], 'pairs')} that were judged a call {took}"
     told = ", which may be chance" if ends[0] < 0 < ends[1] else f" ({low} to {high})"
     return f"a call would take {seconds(abs(row['latency_difference_s']))} {less} on average{told}"
 

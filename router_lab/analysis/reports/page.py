@@ -52,7 +52,7 @@ def page(report: Findings) -> str:
     repriced = repriced_section(shown["repriced"]) if "repriced" in shown else []
     sections = [
         section(QUESTION, [report.answers.html()]),
-        section("What would be saved", savings_section(shown["savings"])),
+        section("What would be saved", savings_section(shown["savings"], _refused(report))),
         section("How long a call takes", latency_section(report.verdicts)),
         section("May we stop paying for the comparison?", monitor_section(report)),
         section("Where the money went", spend_section(shown["spend_by_cause"], shown["spend_by_task_type"])),
@@ -75,6 +75,12 @@ def page(report: Findings) -> str:
         *looked_at_section(report.ledger, shown),
         *sections,
     )
+
+
+def _refused(report: Findings) -> list[str]:
+    """The task types on whose pairs no verdict may rest."""
+    frame = report.verdicts.frame
+    return list(frame.loc[frame["verdict"] == "refused", "task_type"])
 
 
 def _pictures(pictures: Sequence[tuple[str, Html]]) -> Html:

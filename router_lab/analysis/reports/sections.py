@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -39,22 +39,15 @@ _CAUSES = {
 }
 
 
-def savings_section(savings: pd.DataFrame) -> list[Html]:
-    """What the shadow costs beside the primary."""
+def savings_section(savings: pd.DataFrame, refused: Collection[str]) -> list[Html]:
+    """What the shadow costs beside the primary; pairs of `refused` task types stand for no other calls."""
     if savings.empty:
         return [paragraph("No complete pair with both costs known yet.", "note")]
-    total, primary = float(savings["calls_saved_usd"].sum()), float(savings["calls_primary_usd"].sum())
-    share = abs(total) / primary if primary > 0 else float("nan")
-    verb = "saved" if total >= 0 else "cost more by"
-    told = f", {percent(share)} of the primary's cost" if share == share else ""
-    aside = unconfirmed(
-        float(savings["calls_unknown_more_usd"].sum()), float(savings["calls_unknown_less_usd"].sum())
-    )
-    sentence = (
-        f"On the calls these pairs stand for, the shadow would have {verb} {usd(abs(total))}{told}{aside}."
-    )
+    is_refused = savings["task_type"].isin(list(refused))
+    sentence = _saved_in_all(savings[~is_refused])
     names = {"calls_primary_usd": "primary", "calls_shadow_usd": "shadow"}
     per_call = savings[list(names)].div(savings["calls"], axis=0).rename(columns=names) * 1_000
+    ranges = pd.Series(_ranges(savings["low"], savings["high"]), savings.index)
     rows = pd.DataFrame(
         {
             "Task type": savings["task_type"],
@@ -63,7 +56,7 @@ def savings_section(savings: pd.DataFrame) -> list[Html]:
             "Primary, 1,000 calls": per_call["primary"].map(usd),
             "Shadow, 1,000 calls": per_call["shadow"].map(usd),
             "Saved": savings["saved_share"].map(percent),
-            "Range": _ranges(savings["low"], savings["high"]),
+            "Range": ranges.mask(is_refused, "these pairs alone"),
         }
     )
     note = (
@@ -71,7 +64,22 @@ def savings_section(savings: pd.DataFrame) -> list[Html]:
         "that failed costs what it took and the primary's price besides. Saved is a ratio of totals. "
         f"Ranges: {savings['interval'].iloc[0]}."
     )
+    if is_refused.any():
+        note += " Where no verdict may rest on the pairs, they stand for no others, and are in no total."
     return [paragraph(sentence), table(rows), paragraph(note, "note")]
+
+
+def _saved_in_all(savings: pd.DataFrame) -> str:
+    if savings.empty:
+        return "No verdict may rest on these pairs, so what they saved is no forecast."
+    total, primary = float(savings["calls_saved_usd"].sum()), float(savings["calls_primary_usd"].sum())
+    share = abs(total) / primary if primary > 0 else float("nan")
+    verb = "saved" if total >= 0 else "cost more by"
+    told = f", {percent(share)} of the primary's cost" if share == share else ""
+    aside = unconfirmed(
+        float(savings["calls_unknown_more_usd"].sum()), float(savings["calls_unknown_less_usd"].sum())
+    )
+    return f"On the calls these pairs stand for, the shadow would have {verb} {usd(abs(total))}{told}{aside}."
 
 
 def latency_section(verdicts: AbResult) -> list[Html]:

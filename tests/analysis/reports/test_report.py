@@ -136,6 +136,20 @@ def test_the_answer_comes_first_and_in_words(change, kind, words, tmp_path):
     assert ("You may</b> replace" in page) == (kind == "yes")
 
 
+def test_what_pairs_saved_on_which_no_verdict_may_rest_is_no_forecast(tmp_path):
+    """Regression: beside "You may not yet replace", it would save 95.0% of the cost."""
+    dropped = pairs_frame(agreeing(0.995, 1_000), "dropped", status=DROPPED)
+    alone = analysis.report(as_ledger(tmp_path / "alone", dropped), now=NOW, pictures=False)
+    answer = alone.answers.of("dropped")
+    cost = "$1.00 instead of $20.00 per 1,000 calls, 95.0% less"
+    assert answer.saving == f"no forecast: the 100 pairs that were compared cost {cost}"
+    assert answer.time == "no forecast: in the 100 pairs that were judged a call took 0.60 s less on average"
+    assert "would save" not in alone.html() and "would have saved" not in alone.html()
+    both = pd.concat([dropped, pairs_frame(agreeing(0.995, 100), "whole")], ignore_index=True)
+    page = analysis.report(as_ledger(tmp_path / "both", both), now=NOW, pictures=False).html()
+    assert "would have saved $3.80, 95.0%" in page and "these pairs alone" in page
+
+
 @pytest.mark.few(1)
 @pytest.mark.parametrize(("share", "lean"), [(0.97, "yes"), (0.93, "differing")])
 def test_an_open_answer_says_where_it_leans_and_at_which_limit(share, lean, tmp_path):
