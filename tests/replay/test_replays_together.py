@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +14,8 @@ import pytest
 
 import router_lab as rl
 from lab import Lab, laboratory
+from replay_folder import write_config, write_log
+from waiting import wait_until
 
 ROUTING = "routing: {ask: {model: cloud, max_tokens: 64}}\n"
 
@@ -162,3 +166,44 @@ async def test_what_was_pruned_is_written_anew(lab: Lab) -> None:
     assert lab.ledger.prune("2100-01-01")
     await together(lab, {"candidates": ["cheap"], "run_id": "one"})
     assert len(lab.comparisons) == 24 and lab.ledger.verify().ok
+
+
+WORKER = """
+import asyncio, sys
+import router_lab as rl
+
+async def main(folder):
+    with rl.Ledger(folder + "/ledger") as ledger:
+        async with rl.Router.from_yaml(folder + "/router.yaml", ledger=ledger) as router:
+            await rl.replay(router, folder + "/log.jsonl")
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(240)
+def test_of_three_that_are_killed_and_begun_again_each_row_is_answered_by_one(tmp_path: Path) -> None:
+    count, kills = 900, 5
+    with laboratory(tmp_path / "ledger", latency=0.1) as lab:
+        write_config(tmp_path, lab.server.url, "")
+        write_log(tmp_path, count)
+
+        def begun() -> subprocess.Popen[bytes]:
+            return subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)])
+
+        running = [begun() for _ in range(3)]
+        for kill in range(kills):
+            before, one = len(lab.served), kill % 3
+            wait_until(lambda before=before: len(lab.served) > before + 60 or len(lab.served) >= count)
+            running[one].kill()
+            running[one].wait()
+            running[one] = begun()
+        assert [one.wait(120) for one in (*running, begun())] == [0] * 4
+        attempts = lab.attempts
+        answered = attempts[attempts["outcome"] == "ok"]
+        assert len(answered) == count and answered["task_id"].is_unique
+        # What a killed one had under way is asked again, and stands there at its worst.
+        lost = attempts[attempts["outcome"] == "lost"]
+        assert len(attempts) == count + len(lost) and len(lost) <= kills * 8
+        assert len(lab.served) <= len(attempts) and lab.ledger.verify().ok, lab.ledger.verify()
