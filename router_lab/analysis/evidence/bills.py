@@ -36,17 +36,20 @@ def exceptions(tables: Tables, side: Side, is_numbered: bool) -> Any:
     """The attempts of a side that say otherwise, a row for each of its `KEYS` (`is_numbered`: requests by
     their number), as an Ibis table.
 
+    Attempts that do not say which pair they are of are of none: pandas would take those for each other's.
     `likely_usd` and `worst_usd` are what those whose bill is unknown add up to, `failed_ms` how long those
     that failed took; null where that is not known.
     """
     attempts = tables.attempts
     is_unknown, is_shadow = attempts.billing == "unknown", attempts.is_shadow
     if side == "primary":
-        few = attempts.filter(is_unknown & ~is_shadow)
+        few = attempts.filter(is_unknown & ~is_shadow & attempts.request_id.notnull())
         own = [few.request_id.hash() if is_numbered else few.request_id]
     else:
-        few = attempts.filter(is_shadow & (is_unknown | (attempts.outcome != "ok")))
-        own = [few.comparison_id, few.task_type, few.model_alias]
+        names = ("comparison_id", "task_type", "model_alias")
+        is_named = [attempts[name].notnull() for name in names]
+        few = attempts.filter(is_shadow & (is_unknown | (attempts.outcome != "ok")), *is_named)
+        own = [few[name] for name in names]
     return few.group_by(**dict(zip(KEYS[side], own, strict=True))).aggregate(
         likely_usd=few.cost_usd.sum(where=few.billing == "unknown"),
         worst_usd=worst_usd(few).sum(where=few.billing == "unknown"),
