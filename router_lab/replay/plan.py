@@ -199,9 +199,11 @@ class ItemReader:
         self.is_scored = False
 
     def items(self, chosen: RowChoice) -> Iterator[Item]:
-        """The items that were found well and drawn."""
+        """The items that were found well and drawn; not what has come since, to a ledger in use."""
         for read in self._read(chosen.repeated):
-            if isinstance(read, Item) and (chance := chosen.chance(read)) is not None:
+            if not isinstance(read, Item) or (chance := chosen.chance(read)) is None:
+                continue
+            if not len(chosen.rows) or chosen.rows.has(self._identity(read)):
                 yield read if chance == read.chance else replace(read, chance=chance)
 
     def plan(self, run_id: str, sample: int | None, seed: int) -> tuple[Plan, RowChoice]:
@@ -352,7 +354,10 @@ class ItemReader:
 
 @dataclass(frozen=True, slots=True)
 class RowChoice:
-    """Which rows take part: all, or those drawn; keys that several share. `rows` are those of `row64`."""
+    """Which rows take part: all, or those drawn; keys that several share.
+
+    `rows` are those of `row64`, none of them where a source has no others.
+    """
 
     repeated: frozenset[int]
     chances: Mapping[str, float]

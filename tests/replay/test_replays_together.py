@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import router_lab as rl
-from lab import Lab, laboratory
+from batch_clock import Days
+from lab import FAST, Lab, laboratory
 from replay_folder import write_config, write_log
 from waiting import wait_until
 
@@ -166,6 +167,35 @@ async def test_what_was_pruned_is_written_anew(lab: Lab) -> None:
     assert lab.ledger.prune("2100-01-01")
     await together(lab, {"candidates": ["cheap"], "run_id": "one"})
     assert len(lab.comparisons) == 24 and lab.ledger.verify().ok
+
+
+@pytest.mark.parametrize("more", [{}, {"batch": True}], ids=["asked", "by the batch"])
+async def test_a_call_that_the_ledger_gets_after_the_plan_is_not_asked(
+    lab: Lab, more: dict[str, Any]
+) -> None:
+    """The ledger is in use: its rows were read anew, and whatever had come was paid for as well."""
+
+    async def call(count: int) -> None:
+        with rl.Ledger(lab.folder) as ledger:
+            async with lab.router(ROUTING, ledger=ledger) as live:
+                for number in range(count):
+                    await live.complete(f"How heavy is {number} of {count}?", task_type="ask")
+
+    def confirm(plan: rl.replay.Plan) -> bool:
+        assert plan.rows == 6
+        thread = threading.Thread(target=asyncio.run, args=(call(4),))
+        thread.start()
+        thread.join()
+        return True
+
+    await call(6)
+    lab.ledger.switch.on(reason="by the batch")
+    options = FAST + "\nshadow: {enabled: true}\n"
+    async with lab.router(ROUTING, options, clock=Days(lab)) as router:
+        run = await rl.replay(router, lab.ledger, candidates=["cheap"], confirm=confirm, **more)
+        assert run.is_complete and run.candidates[0].answered == 6, run
+        again = await rl.replay(router, lab.ledger, candidates=["cheap"], run_id=run.run_id, **more)
+    assert (again.candidates[0].answered, again.candidates[0].skipped) == (4, 6)
 
 
 WORKER = """
