@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -74,6 +75,26 @@ async def test_of_two_at_once_one_asks_and_the_other_is_told_to_wait(lab: Lab, t
         assert len(lab.served) == 10
         later = await rl.replay.freeze(router, lab.ledger, tmp_path / "three.parquet", within="ask")
     assert (later.answers, later.asked) == (10, 0)
+
+
+async def test_a_call_that_comes_after_the_plan_is_not_kept(lab: Lab, tmp_path: Path) -> None:
+    async def call() -> None:
+        with rl.Ledger(lab.folder) as ledger:
+            async with lab.router(ROUTING, ledger=ledger) as live:
+                await live.complete("How heavy is that which came late?", task_type="ask")
+
+    def confirm(_: rl.replay.Plan) -> bool:
+        thread = threading.Thread(target=asyncio.run, args=(call(),))
+        thread.start()
+        thread.join()
+        return True
+
+    async with lab.router(ROUTING) as router:
+        await asked(router)
+        done = await rl.replay.freeze(
+            router, lab.ledger, tmp_path / "bundle.parquet", within="ask", confirm=confirm
+        )
+    assert (done.rows, done.answers, done.asked) == (5, 10, 5) and len(lab.served) == 11
 
 
 async def test_a_folder_that_is_missing_is_made_and_one_that_cannot_be_costs_nothing(
