@@ -7,9 +7,10 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -116,7 +117,7 @@ class FileLock:
             try:
                 self._wait = _Wait(self._descriptor)
             except RuntimeError:  # no thread is to be had, as since Python 3.12 while the interpreter exits
-                self._poll(idle_s)
+                self._poll(idle_s, self.try_acquire)
                 return
         try:
             self._wait_out(self._wait, idle_s)
@@ -127,9 +128,9 @@ class FileLock:
             raise
         self._wait = None
 
-    def _poll(self, longest_s: float) -> None:
+    def _poll(self, longest_s: float, take: Callable[[], bool]) -> None:
         end = time.monotonic() + longest_s
-        while not self.try_acquire():
+        while not take():
             if time.monotonic() > end:
                 raise _held_up(self.path, longest_s, holder_of(*self._identity))
             time.sleep(_POLL_S)
@@ -159,11 +160,7 @@ class FileLock:
 
         Raises `LedgerError` where somebody has it alone for too long.
         """
-        end = time.monotonic() + self._waits.idle_s
-        while not file_locks.try_lock(self._descriptor, shared=True):
-            if time.monotonic() > end:
-                raise _held_up(self.path, self._waits.idle_s, holder_of(*self._identity))
-            time.sleep(_POLL_S)
+        self._poll(self._waits.idle_s, partial(file_locks.try_lock, self._descriptor, shared=True))
 
     def release(self) -> None:
         """Let others have it."""
