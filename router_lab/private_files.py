@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from io import FileIO
 from itertools import count
 from pathlib import Path
 
@@ -61,21 +62,24 @@ def whole_file(path: Path, *, private: bool = True) -> Iterator[Path]:
         yield path
         return
     final = Path(os.path.realpath(path))
-    partial, descriptor = _partial(final, 0o600 if private else 0o666)
-    try:
+    made = None
+    try:  # around the making too: Ctrl-C comes when it likes
+        partial, file = made = _partial(final, 0o600 if private else 0o666)
         if before is not None:
             with suppress(OSError):  # only root may give files away
                 os.chown(partial, before.st_uid, before.st_gid)
             partial.chmod(stat.S_IMODE(before.st_mode))
         yield partial
-        os.fsync(descriptor)
+        os.fsync(file.fileno())
         partial.replace(final)
     except BaseException:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+        if made is not None:
+            with suppress(OSError):
+                made[0].unlink(missing_ok=True)
         raise
     finally:
-        os.close(descriptor)
+        if made is not None:
+            made[1].close()
 
 
 def _looked_at(path: Path) -> os.stat_result | None:
@@ -91,19 +95,34 @@ def _looked_at(path: Path) -> os.stat_result | None:
     return found
 
 
-def _partial(final: Path, mode: int) -> tuple[Path, int]:
-    """An empty file beside `final` that nobody else writes, and its descriptor, which says so by a lock.
+def _partial(final: Path, mode: int) -> tuple[Path, FileIO]:
+    """An empty file beside `final` that nobody else writes, and it opened, which says so by a lock.
 
     One that a killed process left is taken up: its lock went with it.
     """
+    created = os.O_CREAT | NO_LINKS | OPENED
     for number in count():
         partial = final.with_name(f".{final.name[:40]}.{number}.part")
-        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | NO_LINKS | OPENED, mode)
-        if _is_ours(descriptor, partial):
-            os.truncate(descriptor, 0)
-            return partial, descriptor
-        os.close(descriptor)
+        file = None
+        try:
+            file = FileIO(partial, "r+", opener=lambda name, flags: os.open(name, flags | created, mode))
+            if _is_ours(file.fileno(), partial):
+                file.truncate(0)
+                return partial, file
+            file.close()
+        except BaseException:
+            if file is not None:
+                file.close()
+            _remove_unused(partial)
+            raise
     raise AssertionError  # numbers have no end
+
+
+def _remove_unused(partial: Path) -> None:
+    """Remove it unless somebody writes it: Ctrl-C may have come before it was known whose it is."""
+    with suppress(OSError), partial.open("rb") as file:
+        if file_locks.HAS_LOCKS and file_locks.try_lock(file.fileno()):
+            partial.unlink()
 
 
 def _is_ours(descriptor: int, path: Path) -> bool:

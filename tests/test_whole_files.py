@@ -9,14 +9,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import count
 from pathlib import Path
 from textwrap import dedent
+from types import FrameType
 
 import pandas as pd
 import pytest
 from ledger_rows import make_call, pair
 
 import router_lab as rl
+from router_lab import private_files
 from router_lab.analysis.plots.plot import Plot, canvas
 from router_lab.cli.command import main
 from router_lab.errors import RouterLabError
@@ -256,6 +259,39 @@ def test_two_that_write_one_file_do_not_mix(tmp_path: Path) -> None:
         assert path.read_text() == "second"
     assert path.read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it may come before a close
+def test_ctrl_c_leaves_nothing_wherever_it_comes(tmp_path: Path) -> None:
+    """Regression: between the making of a partial file and the block it is written in, that stayed."""
+    path = tmp_path / "file.txt"
+    for line in count(1):
+        path.write_text(OLD)
+        if written_until(path, line):
+            break
+        assert path.read_text() in (OLD, "new") and list(tmp_path.iterdir()) == [path], line
+    assert line > 20
+
+
+def written_until(path: Path, last: int) -> bool:
+    """Whether the file was written before the module of whole files came to that many lines."""
+    lines = count(1)
+
+    def interrupt(frame: FrameType, event: str, _: object) -> object:
+        if frame.f_code.co_filename == private_files.__file__ and event == "line" and next(lines) == last:
+            raise KeyboardInterrupt
+        return interrupt
+
+    before = sys.gettrace()
+    sys.settrace(interrupt)
+    try:
+        with whole_file(path) as partial:
+            partial.write_text("new")
+    except KeyboardInterrupt:
+        return False
+    finally:
+        sys.settrace(before)
+    return True
 
 
 KILLED = """
