@@ -98,7 +98,8 @@ def test_a_command_that_is_interrupted_in_a_query_says_so(tmp_path: Path):
     assert not any(target.parent.iterdir())
 
 
-IN_A_QUERY = """
+ENDLESS = """
+import signal, sys, threading
 import ibis
 from router_lab import analysis
 connection = ibis.duckdb.connect()
@@ -107,6 +108,9 @@ connection.con.execute("SET enable_progress_bar = false")
 many = "FROM range(1000000000000) a, range(10) b WHERE a.range + b.range = -1"
 connection.raw_sql(f"CREATE VIEW endless AS SELECT 1.0::DOUBLE AS agreement, 'a' AS task_type {many}")
 pairs = pairs.select("agreement", "task_type").union(connection.table("endless"))
+"""
+
+IN_A_QUERY = """
 threading.Thread(target=interrupt, args=("asked",), daemon=True).start()
 try:
     analysis.ab(pairs)
@@ -118,10 +122,42 @@ except KeyboardInterrupt:
 def test_a_question_that_is_interrupted_in_its_query_is_a_keyboard_interrupt(ledger: Path):
     """Regression: it said that the ledger could not be read, and what to do about damaged files."""
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_IN + IN_A_QUERY, str(ledger)],
+        [sys.executable, "-c", INTERRUPTED_IN + ENDLESS + IN_A_QUERY, str(ledger)],
         capture_output=True,
         text=True,
         timeout=100,
         check=False,
     )
     assert done.stdout == "interrupted\n", done.stderr[-2_000:]
+
+
+# Ctrl-C comes as the thread that is to ask begins, which gets no processor before the question is over.
+BEFORE_A_QUERY = """
+begin, is_over, has_ended = threading._start_new_thread, threading.Event(), threading.Event()
+def late(run, given):
+    is_over.wait()
+    run(*given)
+    has_ended.set()
+def begin_late(run, given):
+    begin(late, (run, given))
+    signal.raise_signal(signal.SIGINT)
+threading._start_new_thread = begin_late
+try:
+    analysis.ab(pairs)
+except KeyboardInterrupt:
+    threading._start_new_thread = begin
+    is_over.set()
+    print("nothing is asked" if has_ended.wait(60) else "it is asked after all")
+"""
+
+
+def test_a_question_that_is_interrupted_before_its_query_is_not_asked(ledger: Path):
+    """Regression: nobody waited for the answer, and the end of the process aborted it."""
+    done = subprocess.run(
+        [sys.executable, "-c", ENDLESS + BEFORE_A_QUERY, str(ledger)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "nothing is asked\n"), done.stderr[-2_000:]

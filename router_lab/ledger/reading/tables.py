@@ -73,7 +73,8 @@ def interruptible(connection: Any, ask: Callable[[], T]) -> T:
         asking.start()
         answer.exception()
     except KeyboardInterrupt:
-        while asking.is_alive():  # one that comes before the query is forgotten when that begins
+        # What has not begun is not asked any more; an interrupt just before the query is forgotten in it.
+        while not answer.cancel() and asking.is_alive():
             connection.interrupt()
             asking.join(_AGAIN_S)
         raise
@@ -82,6 +83,8 @@ def interruptible(connection: Any, ask: Callable[[], T]) -> T:
 
 
 def _answer(answer: Future[T], ask: Callable[[], T]) -> None:
+    if not answer.set_running_or_notify_cancel():
+        return
     try:
         answer.set_result(ask())
     except BaseException as error:
