@@ -44,8 +44,9 @@ from router_lab.analysis.evidence.quality import (
 )
 from router_lab.analysis.evidence.row_selection import groups_of, rows_where
 from router_lab.analysis.exit.watches import MOST_LOOKS, WatchRecord, newest_watches
-from router_lab.analysis.ledger_tables import history, opened, tables_if_any, watch_history
+from router_lab.analysis.ledger_tables import opened, tables_if_any, watch_history
 from router_lab.analysis.outlook import FEWEST, MOST, more_pairs, more_pairs_between, scores_to_settle
+from router_lab.analysis.plain_columns import history
 from router_lab.analysis.statistics.ab_power import POWER, detectable
 from router_lab.analysis.statistics.clustered import ClusteredMean, cluster_mean, holm
 from router_lab.analysis.statistics.looks import LEVEL, error_rate
@@ -186,7 +187,7 @@ def ab(
     arguments.error_rate("alpha", alpha)
     if cluster is not None:
         arguments.text("cluster", cluster, "a column of the pairs, or None")
-    watches = history("watches", watches, "watch_id")
+    watches = history("watches", watches)
     of_refusals = f"a set of some of {', '.join(REFUSALS)}"
     if unknown := sorted({*arguments.texts("allow", allow, of_refusals)} - {*REFUSALS}):
         hint = nearest_hint(unknown[0], REFUSALS)

@@ -124,13 +124,6 @@ def frame_of(expression: Any, categories: Sequence[str] = ()) -> pd.DataFrame:
     return frame
 
 
-def history(name: str, value: Any, column: str) -> Any:
-    """A frame of the ledger that a caller passes along, with `column`, or None."""
-    if value is None or (isinstance(value, pd.DataFrame) and (value.empty or column in value)):
-        return value
-    raise arguments.wrong(name, value, f"a frame such as ledger.{name}(), or None")
-
-
 def arrow_of(expression: Any) -> Any:
     """Run an Ibis expression: a pyarrow table or scalar. Raises `LedgerError` naming an unreadable file."""
     try:

@@ -18,14 +18,14 @@ import pandas as pd
 from router_lab import arguments
 from router_lab.analysis.evidence.criteria import with_newest_criteria
 from router_lab.analysis.evidence.ladder import KEPT_FOR, KINDS, PREFIX, SCORED, check_basis
-from router_lab.analysis.evidence.plain_columns import (
+from router_lab.analysis.ledger_tables import ACCEPTED, tables_if_any
+from router_lab.analysis.plain_columns import (
     as_flags,
     as_numbers,
     as_times,
     check_told_apart,
     with_columns_once,
 )
-from router_lab.analysis.ledger_tables import ACCEPTED, tables_if_any
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import hashed, is_hash
 from router_lab.ledger.schema import COMPARISONS

@@ -75,12 +75,12 @@ from router_lab.analysis.exit.watches import (
     what_refuted,
 )
 from router_lab.analysis.ledger_tables import (
-    history,
     switch_history,
     tables_if_any,
     tags_of_calls,
     watch_history,
 )
+from router_lab.analysis.plain_columns import history
 from router_lab.analysis.statistics.ab_power import POWER
 from router_lab.analysis.statistics.betting import log_e_path, tallies
 from router_lab.analysis.statistics.prediction_powered import FEWEST_MARKED
@@ -222,8 +222,8 @@ def monitor(
         arguments.optional(arguments.instance, name, one, ExitPlan, EXIT_PLAN)
     arguments.optional(arguments.text, "cluster", cluster, f"a column of the pairs, or {TAG}NAME, or None")
     arguments.texts("begin", begin, "a list of task types")
-    switch_events = history("switch_events", switch_events, "epoch")
-    watches = history("watches", watches, "watch_id")
+    switch_events = history("switch_events", switch_events)
+    watches = history("watches", watches)
     if task_types is not None:
         arguments.whole("task_types", task_types)
     if least_probability is not None:

@@ -23,6 +23,7 @@ import pandas as pd
 
 from router_lab.analysis.evidence.ladder import HELPED, HELPED_ON_THE_REST, QUALITY, TRUTH, Evidence
 from router_lab.analysis.exit.decision import Decision, ExitPlan, Outcome
+from router_lab.arguments import choice, optional
 from router_lab.counted import counted
 from router_lab.defaults import BASES, UNNAMED_PROMPT
 from router_lab.records import Watch
@@ -150,6 +151,7 @@ def _watch(row: Mapping[str, Any]) -> Watch:
             known[name] = int(known[name])
     if known.get("max_inputs") is None:  # rows from before it was called so
         known["max_inputs"] = ExitPlan().max_inputs
+    optional(choice, "outcome of a watch", known.get("outcome"), [str(one) for one in Outcome])
     return Watch(**known)
 
 

@@ -27,11 +27,11 @@ from router_lab.analysis.ledger_drift import drift_of
 from router_lab.analysis.ledger_tables import (
     Source,
     frame_of,
-    history,
     switch_history,
     tables_of,
     watch_history,
 )
+from router_lab.analysis.plain_columns import history
 from router_lab.analysis.reports.answers import Verdict, verdict_of
 from router_lab.analysis.reports.findings import Findings
 from router_lab.analysis.reports.page import page
@@ -195,7 +195,7 @@ def _checked(plan: Any, margin: Any, alpha: Any, switch_events: Any, now: Any) -
     arguments.optional(arguments.instance, "plan", plan, ExitPlan, EXIT_PLAN)
     arguments.optional(arguments.share, "margin", margin)
     arguments.error_rate("alpha", alpha)
-    history("switch_events", switch_events, "epoch")
+    history("switch_events", switch_events)
     return datetime.now(UTC) if now is None else arguments.moment("now", now)
 
 
