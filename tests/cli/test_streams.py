@@ -73,6 +73,7 @@ def many_attempts(folder: Path, rows: int) -> Path:
 # from another process may be late.
 INTERRUPTED_IN = """
 import os, signal, sys, threading, traceback
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
 main_thread = threading.main_thread().ident
 def interrupt(name):
     while name not in (one.name for one in traceback.extract_stack(sys._current_frames()[main_thread])):
@@ -133,6 +134,7 @@ def test_a_question_that_is_interrupted_in_its_query_is_a_keyboard_interrupt(led
 
 # Ctrl-C comes as the thread that is to ask begins, which gets no processor before the question is over.
 BEFORE_A_QUERY = """
+signal.signal(signal.SIGINT, signal.default_int_handler)
 begin, is_over, has_ended = threading._start_new_thread, threading.Event(), threading.Event()
 def late(run, given):
     is_over.wait()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections import deque
@@ -94,11 +94,8 @@ def browser_page(url: str, folder: Path, width: int = 1280) -> Iterator[Any]:
 
 @contextmanager
 def _served(command: list[str], folder: Path, app: str, **environment: str) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     server = subprocess.Popen(
-        [sys.executable, "-m", *command, f"--{app}.ip=127.0.0.1", f"--port={port}"],
+        [sys.executable, "-m", *command, f"--{app}.ip=127.0.0.1"],
         cwd=folder,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
@@ -109,14 +106,15 @@ def _served(command: list[str], folder: Path, app: str, **environment: str) -> I
     said: list[str] = []
     for line in server.stdout:
         said.append(line)
-        if "running at" in line:
+        if "running at" in line:  # and on the next line, where: of ports that are taken it tries others
+            url = re.findall(r"http://127\.0\.0\.1:\d+/", server.stdout.readline())[0]
             break
     else:
         raise RuntimeError("".join(said))
     reader = Thread(target=lambda: deque(server.stdout or (), maxlen=0))
     reader.start()
     try:
-        yield f"http://127.0.0.1:{port}/"
+        yield url
     finally:
         server.terminate()
         server.wait(timeout=30)
