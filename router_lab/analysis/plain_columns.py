@@ -35,7 +35,7 @@ def history(name: str, value: Any) -> pd.DataFrame | None:
         return frame
     made_of = fields(TABLES[name].record)
     filled = [one.name for one in made_of if one.default is one.default_factory is MISSING]
-    for column in (needed := [one for one in filled if one not in _NEWER]):
+    for column in (needed := [one for one in filled if one not in _NOT_NEEDED]):
         if column not in frame:
             raise ConfigError(f"{name} has no column {column!r}; pass a frame such as ledger.{name}()")
     read = {one.name: _READ[one.kind](frame[one.name], of=name) for one in columns if one.name in frame}
@@ -144,5 +144,5 @@ _READ: Final[Mapping[Kind, Callable[..., pd.Series]]] = {
     "bool": as_flags,
     "time": as_times,
 }
-# What the oldest rows do not have under its name.
-_NEWER: Final = ("max_inputs",)
+# What the oldest watches do not have under its name, and what is read of no flip.
+_NOT_NEEDED: Final = ("max_inputs", "reason")

@@ -66,7 +66,8 @@ def looked_at(frames: Frames, name: str, frame: Any) -> list[str]:
 
 def needed(name: str) -> list[str]:
     filled = [one.name for one in fields(RECORDS[name]) if one.default is one.default_factory is MISSING]
-    return [one for one in filled if one != "max_inputs"]  # the oldest rows have it under another name
+    # The oldest watches have the first under another name, and nobody reads the other of a flip.
+    return [one for one in filled if one not in ("max_inputs", "reason")]
 
 
 AS_THE_SAME: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
