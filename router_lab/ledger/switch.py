@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from router_lab.errors import ConfigError
 from router_lab.extras import imported
-from router_lab.ledger.journal.operations import JournalTransaction
+from router_lab.ledger.journal.operations import JournalTransaction, RowInsertion
 from router_lab.ledger.journal.switch_store import (
     FlipRemoval,
     all_flips,
@@ -35,7 +35,7 @@ from router_lab.ledger.journal.switch_store import (
 from router_lab.ledger.schema import SWITCH_EVENTS, microseconds
 from router_lab.ledger.values import MOST_USD, as_text, fitted_record, is_amount, shown
 from router_lab.nearest import nearest
-from router_lab.records import SwitchEvent, SwitchState
+from router_lab.records import Alert, SwitchEvent, SwitchState
 from router_lab.shown.elements import RIGHT, headings, table
 from router_lab.shown.escape import plain, show, tag, text_html
 from router_lab.task_types import SEPARATOR, is_within
@@ -184,10 +184,13 @@ class LedgerSwitch:
             author=_author(author),
         )
 
-    def _flip_for(self, whose: str, event: SwitchEvent, since: int) -> SwitchFlip | None:
+    def _flip_for(
+        self, whose: str, event: SwitchEvent, since: int, alert: Alert | None = None
+    ) -> SwitchFlip | None:
         """Flip for a program whose authors begin with `whose`, by what it knew at the epoch `since`.
 
-        None, and nothing is flipped, where that is overruled by now: see `switch_store.overruled`.
+        None, and nothing is flipped, where that is overruled by now: see `switch_store.overruled`. With the
+        flip its `alert` is stored: of a process that is killed there are both or neither.
         """
         turning = fitted_record(SWITCH_EVENTS, event)
 
@@ -199,6 +202,8 @@ class LedgerSwitch:
             if why := overruled(flips, stand, turning, since, whose):
                 _log.warning("the switch of %s stays as it is: %s", turning.prefix or "everything", why)
                 return None
+            if alert is not None:
+                RowInsertion("alerts", alert, keep=True).apply(transaction)
             return SwitchFlip(self, store(journal, turning))
 
         return self._change(apply)

@@ -8,7 +8,7 @@ shadow goes on again within a budget and measuring begins afresh.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -195,17 +195,16 @@ async def _applied(
         await ledger.accounts.record_watch(watch)
     known_plans = result.recorded | {watch.task_type for watch in result.to_keep}
     result = replace(result, recorded=known_plans, to_keep=())
-    waiting: list[Awaitable[None]] = []
-    done = act(
-        actions,
-        ledger.switch,
-        lambda alert: waiting.append(ledger.accounts.record_alert(alert)),
-        known_alerts=known,
-        now=now,
-        epoch=since,
-    )
-    for durable in waiting:
-        await durable
+    done = []
+    for action in actions:
+        alert = _alert(action, now or datetime.now(UTC))
+        news = None if action.kind == "audit" or alert.alert_id in known else alert
+        if action.kind != "alert":
+            if _flip(action, action.kind, ledger.switch, since, news):
+                done.append(action)
+        elif news is not None:
+            await ledger.accounts.record_alert(news)
+            done.append(action)
     return result, done
 
 
@@ -409,14 +408,17 @@ def _inputs_per_day(run: Run, exited: datetime) -> float:
     return len(run.values) / days if days > 0 else 0.0
 
 
-def _flip(action: Action, step: Step, switch: LedgerSwitch, since: int) -> bool:
-    """Whether the switch was flipped: nobody else has flipped what bears on it since."""
+def _flip(action: Action, step: Step, switch: LedgerSwitch, since: int, alert: Alert | None = None) -> bool:
+    """Whether the switch was flipped: nobody else has flipped what bears on it since.
+
+    With it the `alert` is stored, or neither.
+    """
     reason, prefix, author = action.reason, action.task_type, author_of(step)
     if step in ("exit", "stop"):
         turning = switch._turning_off(reason, prefix, author)
     else:
         turning = switch._turning_on(reason, prefix, author, pairs=action.pairs, usd=action.usd)
-    return switch._flip_for(AUTHOR, turning, since) is not None
+    return switch._flip_for(AUTHOR, turning, since, alert) is not None
 
 
 def _alert(action: Action, at: datetime) -> Alert:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
+import subprocess
+import sys
 from datetime import timedelta
 
 import numpy as np
@@ -233,6 +236,37 @@ async def test_of_two_that_steer_at_once_one_acts(tmp_path):
         assert sorted(len(steered.done) for steered in both) == [0, 1]
         assert list(one.switch_events()["author"]).count("router-lab monitor: exit") == 1
         assert len(one.alerts()) == 1 and len(one.watches()) == 2  # the plan and the verdict
+
+
+KILLED_ONCE_IT_IS_OFF = """
+import asyncio, os, signal, sys, threading
+from datetime import datetime
+from router_lab.ledger import Ledger
+from router_lab.steering import SteeringPolicy, steer
+ledger = Ledger(sys.argv[1])
+def kill():
+    while ledger.switch.read("math::word").on:
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+threading.Thread(target=kill, daemon=True).start()
+policy, now = SteeringPolicy(exit_after_days=0), datetime.fromisoformat(sys.argv[2])
+asyncio.run(steer(ledger, policy=policy, apply=True, now=now))
+threading.Event().wait()
+"""
+
+
+async def test_a_flip_is_told_of_whenever_its_process_is_killed(tmp_path):
+    """Regression: killed after the flip and before its alert, the exit was told of nowhere, then or later."""
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.switch.on(reason="experiment")
+        await measured(ledger)
+    command = [sys.executable, "-c", KILLED_ONCE_IT_IS_OFF, tmp_path / "ledger", LATER.isoformat()]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    with Ledger(tmp_path / "ledger") as ledger:
+        (exited,) = ledger.switch_events()[lambda rows: rows["author"] == "router-lab monitor: exit"][
+            "reason"
+        ]
+        assert list(ledger.alerts()["message"]) == [exited]
 
 
 def test_alerts_are_said_once(tmp_path):
