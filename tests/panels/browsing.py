@@ -120,3 +120,57 @@ def _served(command: list[str], folder: Path, app: str, **environment: str) -> I
         server.wait(timeout=30)
         reader.join()
         server.stdout.close()
+
+
+# Rules for whole documents: around a dashboard stands Voilà's page, which is not ours.
+_ITS_PAGE = ["region", "landmark-one-main", "page-has-heading-one", "document-title", "html-has-lang"]
+PHONE = 390
+
+
+def faults(page: Any, without: list[str]) -> list[str]:
+    """What axe finds on the page: the rule, the first element, and what to do."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    rules = {name: {"enabled": False} for name in without}
+    found = Axe().run(page, options={"rules": rules}).response["violations"]
+    return [f"{one['id']}: {one['nodes'][0]['html'][:200]} {one['help']}" for one in found]
+
+
+def too_wide(page: Any) -> int:
+    """By how many pixels the page is wider than its window."""
+    found: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return found
+
+
+# What stands below a tab comes some time after the click: at first nothing, then perhaps that it is read.
+_IS_THERE = """name => {
+    const place = [...document.querySelectorAll('[role=tab]')].findIndex(one => one.innerText.trim() === name)
+    const below = document.querySelectorAll('.widget-tab-contents > *')[place]
+    return below.offsetParent && below.innerText.trim() && !below.innerText.includes('Reading the ledger')
+}"""
+
+
+def opened(page: Any, tab: str) -> None:
+    page.get_by_role("tab", name=tab, exact=True).click()
+    page.wait_for_function(_IS_THERE, arg=tab)
+
+
+def every_tab_is_seen_by_all(page: Any) -> None:
+    """Each tab of a dashboard passes axe's checks and fits a phone."""
+    page.get_by_role("tab", name="Tokens").wait_for()
+    tabs = page.get_by_role("tab").all_inner_texts()
+    assert len(tabs) == 7
+    for tab in tabs:
+        page.set_viewport_size({"width": 1280, "height": 900})
+        opened(page, tab)
+        assert faults(page, _ITS_PAGE) == [], tab
+        page.set_viewport_size({"width": PHONE, "height": 844})
+        assert too_wide(page) == 0, tab
+        label = page.get_by_role("tab", name=tab, exact=True).locator(".lm-TabBar-tabLabel")
+        assert label.evaluate("one => one.scrollWidth <= one.clientWidth"), f"{tab} is cut off"
+    # A figure has the colours of its page, and says its values under the pointer.
+    opened(page, "Money")
+    drawn = page.get_by_role("img", name="Spend by cause")
+    ink = page.evaluate("getComputedStyle(document.querySelector('.router-lab-panel .tex2jax_ignore')).color")
+    assert drawn.evaluate("one => getComputedStyle(one).fill") == ink
+    assert drawn.locator("title").first.text_content().count("$") == 1

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import browser_page, in_a_browser, jupyterlab, notebook, voila
+from browsing import browser_page, every_tab_is_seen_by_all, in_a_browser, jupyterlab, notebook, voila
 
 import router_lab as rl
 from router_lab.scores.spot_checking import scored_pairs
 
-pytestmark = in_a_browser("playwright", "voila", "jupyterlab")
+pytestmark = in_a_browser("playwright", "voila", "jupyterlab", "axe_playwright_python")
 
 # Another process that makes one call through the same ledger.
 _ONE_CALL = """
@@ -56,9 +56,10 @@ def shown_pairs(page: Any) -> list[str]:
 
 
 def test_voila_flip_filter_mark_and_follow(folder: Path, tmp_path: Path) -> None:
+    """In the dark; then every tab is looked at, in the page that is there."""
     cell = f"import router_lab as rl\nrl.panels.dashboard(rl.Ledger({str(folder)!r}))"
     path = notebook(tmp_path / "board.ipynb", cell)
-    with voila(path) as url, browser_page(url, tmp_path) as page:
+    with voila(path, "dark") as url, browser_page(url, tmp_path) as page:
         page.get_by_text("You may not yet").first.wait_for()
         page.get_by_role("tab", name="Compare").click()
         page.get_by_text("8 pairs · 8 complete").wait_for()
@@ -87,6 +88,7 @@ def test_voila_flip_filter_mark_and_follow(folder: Path, tmp_path: Path) -> None
         page.get_by_label("Task type", exact=True).select_option("any")
         page.get_by_role("button", name="Refresh").first.click()
         page.get_by_text("10 pairs · 10 complete").wait_for()
+        every_tab_is_seen_by_all(page)
 
     with rl.Ledger(folder) as ledger:
         history, pairs = ledger.switch.history(), ledger.comparisons()
