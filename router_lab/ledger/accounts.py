@@ -115,6 +115,6 @@ class LedgerAccounts:
 
     def close(self) -> None:
         """End the sealing in the background that `configure()` began."""
-        if self._housekeeper is not None:
-            self._housekeeper.stop()
-            self._housekeeper = None
+        housekeeper, self._housekeeper = self._housekeeper, None
+        if housekeeper is not None:
+            housekeeper.stop()

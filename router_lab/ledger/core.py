@@ -66,6 +66,7 @@ class Core:
     def _begin(self) -> None:
         self._writer: Writer | None = None
         self._start_lock = threading.Lock()
+        self._closing = threading.RLock()  # a signal's handler may close on the thread that closes
         self._peeking = JournalReads(self.folder, self.name)
         weakref.finalize(self, let_go_when_collected, self._peeking.let_go).atexit = False
 
@@ -229,10 +230,13 @@ class Core:
         return self._closed
 
     def close(self) -> None:
-        """Seal what this ledger wrote and stop the writer."""
+        """Seal what this ledger wrote and stop the writer. Another thread that closes it waits for that."""
+        with self._closing:
+            if not self._closed:
+                self._close()
+
+    def _close(self) -> None:
         with self._start_lock:
-            if self._closed:
-                return
             writer = self._writer
             self._closed = writer is None  # from here on no other thread starts one
         try:

@@ -14,6 +14,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 
@@ -374,6 +375,23 @@ def test_what_is_written_while_another_thread_closes_is_refused(tmp_path: Path, 
     thread.join(30)
     assert not thread.is_alive(), "it waits for ever"
     assert "this ledger is closed" in str(said)
+
+
+def test_threads_that_close_at_once_find_it_closed(tmp_path: Path) -> None:
+    """Regression: all but the first ended in an error that the ledger is closed."""
+    for number in range(5):
+        ledger, together = Ledger(tmp_path / str(number)), threading.Barrier(3)
+        ledger.accounts.configure(settings())
+        asyncio.run(make_call(ledger))
+
+        def close(ledger: Ledger = ledger, together: threading.Barrier = together) -> int:
+            together.wait()
+            ledger.close()
+            return len(list((tmp_path / ledger.name / "attempts").rglob("*.parquet")))
+
+        with ThreadPoolExecutor(3) as threads:
+            sealed = [threads.submit(close) for _ in range(3)]
+        assert [one.result() for one in sealed] == [1, 1, 1]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
