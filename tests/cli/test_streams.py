@@ -59,25 +59,30 @@ def test_streams_that_are_closed_lead_nowhere(command: str, closed: str, ledger:
 
 def many_attempts(folder: Path, rows: int) -> Path:
     """A ledger of so many calls that say little."""
-    (folder / "attempts").mkdir(parents=True)
+    day = folder / "attempts" / "date=2026-11-01"
+    day.mkdir(parents=True)
     duckdb.execute(
         "COPY (SELECT 'a' || range AS attempt_id, 'r' || range AS request_id, 1::BIGINT AS attempt_no, "
         "TIMESTAMPTZ '2026-11-01' + to_microseconds((hash(range) % 1000000000)::BIGINT) AS started_at, "
         "'ask' AS task_type, 'billed' AS billing, 'ok' AS outcome, false AS is_shadow, 0.1 AS cost_usd "
-        f"FROM range({rows})) TO '{folder}/attempts/rows.parquet' (FORMAT parquet)"
+        f"FROM range({rows})) TO '{day}/rows.parquet' (FORMAT parquet)"
     )
     return folder
 
 
-# A thread that interrupts its own process once the main thread is in a function of that name: whoever looks
-# from another process may be late.
+# A thread that interrupts its own process once somebody is in a function of that name, and no thread has got
+# any further for a moment, being in a query: whoever looks from another process may be late.
 INTERRUPTED_IN = """
-import os, signal, sys, threading, traceback
+import os, signal, sys, threading, time, traceback
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
-main_thread = threading.main_thread().ident
+def where_all_are():
+    frames = (frame for top in sys._current_frames().values() for frame, _ in traceback.walk_stack(top))
+    return [(frame.f_code.co_name, frame.f_lasti) for frame in frames]
 def interrupt(name):
-    while name not in (one.name for one in traceback.extract_stack(sys._current_frames()[main_thread])):
-        pass
+    before, now = [], []
+    while now != before or name not in dict(now):
+        time.sleep(0.05)
+        before, now = now, where_all_are()
     os.kill(os.getpid(), signal.SIGINT)
 """
 
