@@ -73,7 +73,7 @@ def many_attempts(folder: Path, rows: int) -> Path:
 # A thread that interrupts its own process once somebody is in a function of that name, and no thread has got
 # any further for a moment, being in a query: whoever looks from another process may be late.
 INTERRUPTED_IN = """
-import os, signal, sys, threading, time, traceback
+import os, signal, sys, threading, traceback
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
 def where_all_are():
     frames = (frame for top in sys._current_frames().values() for frame, _ in traceback.walk_stack(top))
@@ -81,7 +81,7 @@ def where_all_are():
 def interrupt(name):
     before, now = [], []
     while now != before or name not in dict(now):
-        time.sleep(0.05)
+        threading.Event().wait(0.05)
         before, now = now, where_all_are()
     os.kill(os.getpid(), signal.SIGINT)
 """
