@@ -60,7 +60,7 @@ class LoopThread:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._calls: set[asyncio.Task[Any]] = set()
-        self._waited_for: set[concurrent.futures.Future[Any]] = set()
+        self._waited_for: dict[concurrent.futures.Future[Any], asyncio.AbstractEventLoop] = {}
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run to the end; an interrupt of the caller cancels the work.
@@ -81,7 +81,7 @@ class LoopThread:
                 work.close()
                 raise
             future = asyncio.run_coroutine_threadsafe(self._tracked(work), loop)
-            self._waited_for.add(future)
+            self._waited_for[future] = loop
         try:
             return self._result(future)
         except KeyboardInterrupt:
@@ -94,7 +94,7 @@ class LoopThread:
         except concurrent.futures.CancelledError as error:
             raise RuntimeError("something on the router's event loop ended it, and this call") from error
         finally:
-            self._waited_for.discard(future)
+            del self._waited_for[future]
 
     def stop(self, last: Last) -> None:
         """Wait for the calls under way, await `last` on the loop, end the thread. Idempotent.
@@ -115,12 +115,12 @@ class LoopThread:
             finishing.close()
             thread.join()
             return
-        self._waited_for.add(future)
+        self._waited_for[future] = loop
         try:
             with suppress(concurrent.futures.CancelledError):
                 future.result()
         finally:
-            self._waited_for.discard(future)
+            del self._waited_for[future]
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(loop.stop)
             thread.join()
@@ -152,8 +152,13 @@ class LoopThread:
             self._registered = True
         loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, args=(loop,), name=self._name, daemon=False)
-        self._thread.start()
-        self._loop = loop
+        try:
+            self._thread.start()
+            self._loop = loop
+        except BaseException:  # it may have begun all the same, where Ctrl-C came meanwhile
+            self._loop = self._thread = None
+            loop.call_soon_threadsafe(loop.stop)
+            raise
         return loop
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -165,7 +170,7 @@ class LoopThread:
         with self._lock:
             if self._loop is loop:  # nobody has stopped it: something on it has
                 self._loop = self._thread = None
-            waited_for = list(self._waited_for)
+            waited_for = [future for future, its in [*self._waited_for.items()] if its is loop]
         try:
             _end_tasks(loop)
             loop.run_until_complete(loop.shutdown_asyncgens())

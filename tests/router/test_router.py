@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -21,7 +22,7 @@ from router_lab.errors import (
 )
 from router_lab.records import Alert
 from router_lab.sim import Fault
-from waiting import time_passes, until
+from waiting import time_passes, until, wait_until
 
 CLOUD = "routing: {ask: {model: cloud, max_tokens: 64}}"
 WITH_FALLBACK = "routing: {ask: {model: local, fallback: cloud, max_tokens: 64}}"
@@ -312,6 +313,25 @@ def test_what_ends_the_loop_ends_its_calls_and_none_after_them(
     assert all(isinstance(error, RuntimeError | ends) for error in told) and len(told) == 2
     assert "loop was ended by" in caplog.text
     assert router.complete_sync("hello", task_type="ask").text
+    router.close_sync()
+
+
+def test_a_call_that_comes_while_another_thread_closes_the_router_is_answered(lab: Lab):
+    """Regression: the end of the loop that was closed ended it, too."""
+    routes = "routing: {ask: {model: cloud, max_tokens: 64}, late: {model: local, max_tokens: 64}}"
+    router = lab.router(routes)
+    with ThreadPoolExecutor(3) as threads, lab.held("ollama"):
+        with lab.held("anthropic"):
+            early = threads.submit(router.complete_sync, "hello", task_type="ask")
+            wait_until(lambda: lab.served_by("anthropic"))
+            closing = threads.submit(router.close_sync)
+            wait_until(lambda: router._thread._loop is None)
+            late = threads.submit(router.complete_sync, "hello", task_type="late")
+            wait_until(lambda: lab.served_by("ollama"))
+        assert early.result().text
+        closing.result()
+        lab.door.shut.clear()
+        assert late.result().text
     router.close_sync()
 
 

@@ -134,6 +134,29 @@ def test_a_call_of_another_thread_is_answered_before_the_exit(lab: Lab, script):
     assert statuses(lab) == {"complete": CALLS}
 
 
+def test_an_interrupt_as_the_first_call_begins_its_thread_does_not_keep_the_process(lab: Lab, script):
+    """Regression: the thread was known to nobody, and the interpreter waited for it for ever."""
+    interrupted = """
+    import signal, threading
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    begin = threading._start_new_thread
+
+    def begin_interrupted(run, given):
+        begin(run, given)
+        signal.raise_signal(signal.SIGINT)
+
+    threading._start_new_thread = begin_interrupted
+    try:
+        router.complete_sync("Question 0", task_type="ask")
+    except KeyboardInterrupt:
+        threading._start_new_thread = begin
+    """
+    done = run(script(dedent(interrupted) + SYNC))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert statuses(lab) == {"complete": CALLS}
+
+
 @pytest.mark.few(1)
 @pytest.mark.parametrize(
     "ending",
