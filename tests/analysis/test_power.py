@@ -64,7 +64,7 @@ def test_an_ab_of_several_task_types_is_planned_as_it_is_judged():
         .frame["verdict"]
         .eq("non-inferior")
         .mean()
-        for _ in range(4)
+        for _ in range(2)
     ]
     assert np.mean(settled) > 0.7
 

@@ -47,10 +47,10 @@ def test_another_replay_is_chosen_and_its_names_are_escaped(ledger: Path) -> Non
 async def test_the_panel_follows_a_race(tmp_path: Path) -> None:
     with laboratory(tmp_path / "ledger", workload=log(), models=MODELS) as lab:
         lab.ledger.switch.off(reason="start")
-        panel = RacePanel(lab.ledger, PLAN, inputs=120)
+        panel = RacePanel(lab.ledger, PLAN, inputs=40)
         assert repr(panel) == "RacePanel(No pairs yet)"
         async with lab.router(ROUTING) as router:
-            run = await rl.replay(router, log(120), candidates=CANDIDATES, race=PLAN)
+            run = await rl.replay(router, log(40), candidates=CANDIDATES, race=PLAN)
         panel.refresh()
         assert panel.selection().equals(run.race.frame)
 

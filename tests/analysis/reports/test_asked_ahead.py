@@ -26,10 +26,17 @@ class Writer(Executor):
         written.append(done)
         return done
 
+class Undrawn(Executor):
+    # What pictures are of is asked, and nobody draws them.
+    def submit(self, fn, /, *args, **kwargs):
+        done = Future()
+        done.set_result([])
+        return done
+
 written, read = [], []
 ask_ahead(Writer())
 assert len(written) == len(ASKED)
-analysis.report(sys.argv[1])
+analysis.report(sys.argv[1], pictures=Undrawn())
 unread = [question.__name__ for (question, _), one in zip(ASKED, written) if one not in read]
 print(*unread)
 """

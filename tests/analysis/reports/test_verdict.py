@@ -144,12 +144,12 @@ def test_a_name_that_is_not_there_is_told_with_the_nearest(tables, verdict):
         rl.verdict(tables, margin="5%")
 
 
-def test_sixty_task_types_all_have_their_answer(tmp_path):
-    rows = [pairs_frame(agreeing(1.0, 2), f"subject::{n:02d}") for n in range(60)]
+def test_many_task_types_all_have_their_answer(tmp_path):
+    rows = [pairs_frame(agreeing(1.0, 2), f"subject::{n:02d}") for n in range(20)]
     verdict = rl.verdict(as_ledger(tmp_path, pd.concat(rows, ignore_index=True)), now=NOW)
     shown = text_of(verdict._repr_html_())
-    assert len(verdict.task_types) == 60 and "Of 60 task types" in shown
-    assert all(f"subject::{n:02d}" in shown for n in range(60))
+    assert len(verdict.task_types) == 20 and "Of 20 task types" in shown
+    assert all(f"subject::{n:02d}" in shown for n in range(20))
     assert "<details>" in verdict._repr_html_()
 
 

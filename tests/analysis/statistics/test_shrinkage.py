@@ -136,6 +136,7 @@ def agrees_in_every_number(subjects: pd.DataFrame) -> None:
     assert not watched.loc[clear, "outcome"].isin(["worse"]).any()
 
 
+@pytest.mark.soak  # of five made subjects `make test` works every number out again
 @pytest.mark.timeout(600)
 def test_every_number_of_57_subjects_comes_out_again(subjects):
     """No repeats weigh anything in MMLU: every subject is judged on its own questions."""
