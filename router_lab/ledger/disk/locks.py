@@ -114,9 +114,11 @@ class FileLock:
             if self.try_acquire():
                 return
             idle_s = self._waits.idle_s
+            self._wait = _Wait(self._descriptor)
             try:
-                self._wait = _Wait(self._descriptor)
+                self._wait.begin()
             except RuntimeError:  # no thread is to be had, as since Python 3.12 while the interpreter exits
+                self._wait = None
                 self._poll(idle_s, self.try_acquire)
                 return
         try:
@@ -201,16 +203,28 @@ class _Wait:
     def __init__(self, descriptor: int) -> None:
         self.succeeded = threading.Event()
         self.is_over = False
+        self._has_begun = False
         self._wanted = True
         self._deciding = threading.Lock()
         self._descriptor = os.dup(descriptor)  # the same lock, whatever becomes of the other one
+
+    def begin(self) -> None:
+        """Start the thread. Raises `RuntimeError` where none is to be had."""
         try:
             threading.Thread(target=self._run, name="router_lab lock", daemon=True).start()
-        except BaseException:
-            self.close()
+        except BaseException:  # it may have begun all the same, where Ctrl-C came meanwhile
+            with self._deciding:
+                self._wanted = False
+                if not self._has_begun:
+                    self.is_over = True
+                    self.close()
             raise
 
     def _run(self) -> None:
+        with self._deciding:
+            if self.is_over:
+                return
+            self._has_begun = True
         file_locks.lock(self._descriptor)
         with self._deciding:
             self.is_over = True

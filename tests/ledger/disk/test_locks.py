@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.ledger.disk import locks
+from waiting import wait_until
 
 BRIEFLY = locks.LockWaits(idle_s=0.05, idle_again_s=0.05, unseen_s=0.05, longest_s=0.05, look_after_s=0.05)
 
@@ -30,6 +33,36 @@ def test_a_wait_that_is_over_closes_nothing_in_a_child(tmp_path: Path) -> None:
         os.fstat(descriptor)
         os.close(descriptor)
     holder.close()
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_who_is_interrupted_as_it_begins_to_wait_gets_no_lock_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_late: bool
+) -> None:
+    """Regression: its thread went on to wait, and what it got nobody knew of, and nobody let go."""
+    holder, waiter, other = (locks.FileLock(tmp_path / "lock") for _ in range(3))
+    begin, may_begin = _thread.start_new_thread, threading.Event()
+
+    def begin_interrupted(run: Callable[..., object], given: tuple[object, ...]) -> None:
+        begin(lambda: may_begin.wait() and run(*given), ())
+        raise KeyboardInterrupt
+
+    holder.acquire()
+    if not is_late:
+        may_begin.set()
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(threading, "_start_new_thread", begin_interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            waiter.acquire()
+    may_begin.set()
+    holder.close()
+    wait_until(other.try_acquire)
+    other.release()
+    waiter.acquire()
+    assert not other.try_acquire()
+    waiter.close()
+    wait_until(other.try_acquire)
+    other.close()
 
 
 @pytest.mark.parametrize("written", ["0", "-1", "soon", "nan", "inf"])
