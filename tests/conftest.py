@@ -24,6 +24,11 @@ settings.register_profile("soak", deadline=None, max_examples=100)
 settings.load_profile("router_lab")
 
 
+# Tests begin hundreds of processes, and each would compile the package anew; so would every worker the tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
 # Importing every module of the tests leaves no garbage, and what they hold is walked through no more.
 gc.disable()
 

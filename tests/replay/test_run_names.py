@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 import router_lab as rl
 from batch_clock import Days
+from kinds import kept
 from lab import FAST, Lab, laboratory
 from router_lab.errors import ConfigError
 
@@ -20,6 +22,8 @@ routing:
   ask: {model: cloud, max_tokens: 64}
   "ask::other": {model: cloud, max_tokens: 64}
 """
+# What of a row is written anew, and how.
+EDITS = {"prompt": "How light is it?", "output": "9", "system": "Be brief."}
 
 
 @pytest.fixture
@@ -93,13 +97,21 @@ async def test_equal_rows_without_ids_are_the_same_rows_again(lab: Lab) -> None:
     assert again.counts["skipped"] == 3 and len(lab.served) == 3
 
 
-@pytest.mark.parametrize("named", [True, False])
-@pytest.mark.parametrize("primary", ["logged", "call"])
-@pytest.mark.parametrize("change", [{"prompt": "How light is it?"}, {"output": "9"}, {"system": "Be brief."}])
+@pytest.mark.parametrize(
+    "case",
+    kept(
+        product(EDITS, ("logged", "call"), (True, False)),
+        ("prompt", "logged", True),
+        ("output", "logged", False),
+        ("system", "call", False),
+        ("output", "call", True),
+    ),
+)
 async def test_a_row_that_was_edited_is_not_mixed_with_what_it_was(
-    lab: Lab, tmp_path: Path, change: dict[str, Any], primary: Any, named: bool
+    lab: Lab, tmp_path: Path, case: tuple[str, Any, bool]
 ) -> None:
-    before, edited = rows(4), rows(6)[::-1]
+    changed, primary, named = case
+    before, edited, change = rows(4), rows(6)[::-1], {changed: EDITS[changed]}
     if not named:
         before, edited = ([{**row, "id": None} for row in log] for log in (before, edited))
     edited[4] = edited[4] | change
