@@ -104,7 +104,7 @@ async def test_a_second_run_asks_nothing(lab: Lab) -> None:
 async def test_items_that_expire_or_err_are_handed_in_again(lab: Lab, alias: str) -> None:
     lab.server.app.batches.steer(plans=[{"delay_s": 9e9}, {"expired": 0.5}])
     lab.server.app.script([{"kind": "529", "contains": "Item 2 "}, {"kind": "500", "contains": "Item 3 "}])
-    async with router(lab) as asking:
+    async with lab.router(ROUTING, ON, clock=Days(lab, at_least_s=1800)) as asking:
         run = await rl.replay(asking, log(), candidates=[alias], batch=True)
     assert run.candidates[0].answered == 6, run
     outcomes = lab.attempts[lab.attempts["is_shadow"]]["outcome"].value_counts()
@@ -288,15 +288,15 @@ async def test_runs_at_once_hand_each_row_in_once_and_pair_it_once(lab: Lab) -> 
 async def test_what_another_run_got_back_while_this_one_went_through_its_rows_is_not_handed_in(
     lab: Lab,
 ) -> None:
-    rows = log(1_500)
+    rows = log(700)
     async with router(lab) as long, router(lab) as short:
         await asyncio.gather(
             rl.replay(long, rows, candidates=["cheap"], run_id="one", batch=True),
             rl.replay(short, rows[-6:], candidates=["cheap"], run_id="one", batch=True),
             return_exceptions=True,
         )
-    assert len(items(lab)) == 1_500
-    assert lab.comparisons["comparison_id"].is_unique and len(lab.comparisons) == 1_500
+    assert len(items(lab)) == 700
+    assert lab.comparisons["comparison_id"].is_unique and len(lab.comparisons) == 700
     balanced(lab)
 
 
