@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 import router_lab as rl
 from batch_clock import Days
+from command_line import router_lab
 from lab import Lab, laboratory
 from replay_folder import PRICES, write_config, write_log
 from waiting import wait_until
@@ -118,11 +120,11 @@ async def test_killed_while_waiting_and_another_command_fetches_it(tmp_path: Pat
         written(tmp_path, lab.server.url)
         lab.server.app.batches.steer(default={"delay_s": 600})
         killed(tmp_path, alias, seen(lab, "batches/"))
-        status = command(tmp_path, "batch", "status")
-        out = subprocess.run(status, capture_output=True, text=True, timeout=90)
+        status = command(tmp_path, "batch", "status")[3:]
+        out = await asyncio.to_thread(router_lab, *status)
         assert out.returncode == 0 and f"0 of {ROWS} settled" in out.stdout, out
         lab.server.app.batches.steer(pass_s=601)
-        done = subprocess.run(status, capture_output=True, text=True, timeout=90)
+        done = await asyncio.to_thread(router_lab, *status)
         assert done.returncode == 0 and f"{ROWS} of {ROWS} settled" in done.stdout, done
         assert len(lab.attempts) == ROWS and lab.comparisons.empty
         assert (await finished(lab, tmp_path, alias)).is_complete

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from command_line import router_lab
 from kinds import kept
 from lab import Lab, laboratory
 from replay_folder import AT_ONCE, PRICES, write_config, write_log
@@ -19,11 +20,20 @@ from waiting import wait_until
 ROWS = 90
 
 
+def words(folder: Path, *more: str) -> list[str]:
+    candidates = ["--candidate", "cheap", "--candidate", "other", "--concurrency", "8"]
+    where = ["--config", str(folder / "router.yaml"), "--ledger", str(folder / "ledger")]
+    return ["replay", str(folder / "log.jsonl"), "--yes", *candidates, *where, *more]
+
+
 def started(folder: Path, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "router_lab.cli", "replay", str(folder / "log.jsonl"), "--yes"]
-    command += ["--candidate", "cheap", "--candidate", "other", "--concurrency", "8"]
-    command += ["--config", str(folder / "router.yaml"), "--ledger", str(folder / "ledger"), *more]
+    command = [sys.executable, "-m", "router_lab.cli", *words(folder, *more)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run_here(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """The same in this process, for which all others are strangers."""
+    return router_lab(*words(folder, *more))
 
 
 def written(folder: Path, url: str) -> None:
@@ -45,14 +55,13 @@ def test_a_run_that_is_being_asked_is_not_asked_by_another_process_as_well(tmp_p
         lab.server.app.script([{"kind": "hang", "times": None}])
         first = started(tmp_path)
         wait_until(lambda: len(lab.served) > 0 or first.poll() is not None)
-        _, said = started(tmp_path).communicate(timeout=60)
+        said = run_here(tmp_path).stderr
         first.send_signal(signal.SIGKILL)
         first.communicate()
         assert "is being asked just now" in said
         lab.server.app.script([])
-        last = started(tmp_path)
-        out, err = last.communicate(timeout=60)
-        assert last.returncode == 0, out + err
+        last = run_here(tmp_path)
+        assert last.returncode == 0, last
         assert len(lab.comparisons) == 2 * ROWS and lab.ledger.verify().ok, lab.ledger.verify()
 
 
@@ -64,13 +73,11 @@ def test_however_often_it_is_killed_every_row_is_answered_once(tmp_path: Path, k
         written(tmp_path, lab.server.url)
         for _ in range(kills):
             killed_after(tmp_path, lab, 20)
-        last = started(tmp_path)
-        out, err = last.communicate(timeout=90)
-        assert last.returncode == 0, out + err
+        last = run_here(tmp_path)
+        assert last.returncode == 0, last
         asked_before = len(lab.served)
-        again = started(tmp_path)
-        out, err = again.communicate(timeout=60)
-        assert again.returncode == 0 and len(lab.served) == asked_before, out + err
+        again = run_here(tmp_path)
+        assert again.returncode == 0 and len(lab.served) == asked_before, again
         lab.ledger.recover()
         pairs, attempts = lab.comparisons, lab.attempts
         served = {each.client_request_id: each for each in lab.served}
@@ -115,10 +122,9 @@ def test_an_interrupt_ends_it_cleanly_and_it_goes_on(tmp_path: Path) -> None:
 def test_nothing_is_sent_without_yes(tmp_path: Path) -> None:
     with laboratory(tmp_path / "ledger") as lab:
         written(tmp_path, lab.server.url)
-        command = [sys.executable, "-m", "router_lab.cli", "replay", str(tmp_path / "log.jsonl")]
-        command += ["--candidate", "cheap,temperature=0", "--sample", "20", "--task-type", "ask"]
-        command += ["--config", str(tmp_path / "router.yaml"), "--ledger", str(tmp_path / "ledger")]
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+        asked = ["--candidate", "cheap,temperature=0", "--sample", "20", "--task-type", "ask"]
+        where = ["--config", tmp_path / "router.yaml", "--ledger", tmp_path / "ledger"]
+        done = router_lab("replay", tmp_path / "log.jsonl", *asked, *where)
         assert done.returncode == 0 and "nothing was sent" in done.stdout, done.stderr
         assert "cheap temperature=0" in done.stdout and "20 of 90 rows" in done.stdout
         assert not lab.served
@@ -137,12 +143,12 @@ def test_a_judges_answer_is_not_taken_for_the_candidates_after_a_kill(tmp_path: 
         running.send_signal(signal.SIGKILL)
         running.communicate()
         lab.server.app.script([])
-        out, err = started(tmp_path, *judged).communicate(timeout=60)
+        done = run_here(tmp_path, *judged)
         # Of each pair the candidate's answer and the judge's first were paid; its second hung, and is asked.
-        assert len(lab.served) == 6 + 2 and lab.ledger.verify().ok, out + err
+        assert len(lab.served) == 6 + 2 and lab.ledger.verify().ok, done
         attempts = lab.attempts.set_index("attempt_id")
         assert len(lab.comparisons) == 2
         for pair in lab.comparisons.to_dict("records"):
             row = attempts.loc[pair["shadow_attempt_id"]]
-            assert row["model_alias"] == pair["shadow_alias"] and row["task_type"] == "ask", out + err
+            assert row["model_alias"] == pair["shadow_alias"] and row["task_type"] == "ask", done
             assert pair["shadow_output"] == row["output"]
