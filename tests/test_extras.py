@@ -63,7 +63,7 @@ import router_lab as rl
 import router_lab.sim.tokenizer
 ledger = rl.Ledger(sys.argv[1])
 for ask in (
-    lambda: rl.analysis, lambda: rl.panels, lambda: rl.plots, lambda: rl.scores,
+    lambda: rl.analysis.ab, lambda: rl.panels, lambda: rl.plots, lambda: rl.scores,
     lambda: ledger.attempts(), lambda: ledger.tables(), lambda: ledger.spend(),
     lambda: ledger.switch.history(),
     lambda: ledger.export(sys.argv[1] + "/all.csv"),

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from router_lab.defaults import BAR, MARGIN
+from router_lab.extras import imported
 
 if TYPE_CHECKING:
     from router_lab.analysis import metrics
@@ -156,7 +157,8 @@ if not TYPE_CHECKING:  # it would say of any name that it is there
     def __getattr__(name: str) -> Any:
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module = import_module(_MODULES[name])
+        with imported():
+            module = import_module(_MODULES[name])
         value = globals()[name] = module if name == "metrics" else getattr(module, name)
         return value
 
