@@ -96,20 +96,19 @@ def surfaces(folder: Path, capsys: pytest.CaptureFixture[str], *options: str) ->
     assert main(["shadow", "monitor", "--ledger", str(place), *options]) == 0
     told = capsys.readouterr().out
     with Ledger(place) as ledger:
-        panel, board = rl.panels.MonitorPanel(ledger), rl.panels.dashboard(ledger)
+        panel = rl.panels.MonitorPanel(ledger)
         panel.basis.value = basis or ""
-        made = report(ledger, pictures=False, basis=basis, now=moment)
         said = {
             "ab": repr(ab(ledger, basis=basis)),
             "monitor": repr(monitor(ledger, basis=basis, now=moment)),
             "steer": repr(asyncio.run(steer(ledger, policy=AT_ONCE, basis=basis, now=moment))),
-            "report": text_of(made.html()),
             "verdict": repr(rl.verdict(ledger, basis=basis, now=moment)),
             "panel": repr(panel) + text_of(panel._repr_mimebundle_()["text/html"]),
         }
         if basis is None:
+            board = rl.panels.dashboard(ledger)
             said["dashboard"] = text_of(board.show("May we stop?")._repr_mimebundle_()["text/html"])
-    return {**said, "CLI report": text_of(out.read_text()), "CLI monitor": told}
+    return {**said, "report": text_of(out.read_text()), "CLI monitor": told}
 
 
 def better_shadow(seed: int = 0) -> tuple[np.ndarray, list[tuple[float, float]]]:
@@ -270,9 +269,9 @@ def test_several_people_are_told_to_agree_or_not(tmp_path):
         ) as ledger:
             assert "several people" not in repr(ab(ledger))
             ledger.score(*marks([(1 - one, one) for one in whose], "bo", "person"))
-            said = said_by_functions(ledger)
-            for place in ("ab", "monitor", "report"):
-                assert alike in said[place] and "Krippendorff's alpha" in said[place], (place, said[place])
+            made = report(ledger, pictures=False, now=NOW.to_pydatetime())
+            for words in (repr(made.verdicts), repr(made.standing), text_of(made.html())):
+                assert alike in words and "Krippendorff's alpha" in words, words
             assert "several people" not in repr(ab(ledger, scored_by="bo"))
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
+import papermill
 import pytest
 from refresh import NOTEBOOKS
 
@@ -21,6 +22,13 @@ from kinds import kept
 from router_lab.cli.demo.notebooks import execute
 from router_lab.records import Comparison
 from router_lab.settings import parse
+
+
+@pytest.fixture(autouse=True)
+def no_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever ledger the person running the tests works on."""
+    monkeypatch.delenv("ROUTER_LAB_LEDGER", raising=False)
+
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 NAMES = [path.name for path in PATHS]
@@ -114,10 +122,13 @@ def test_every_notebook_runs_on_a_users_ledger_and_quietly(
 
 
 @pytest.mark.soak
-def test_a_ledger_named_in_the_environment_is_the_one_shown(tmp_path: Path) -> None:
+def test_a_ledger_named_in_the_environment_is_the_one_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ledger = ledger_with(tmp_path / "ledger", replace(PAIR, task_type="from_the_environment"))
     out = tmp_path / "out.ipynb"
-    run_papermill(NOTEBOOKS / "02_compare.ipynb", out, ROUTER_LAB_LEDGER=str(ledger))
+    monkeypatch.setenv("ROUTER_LAB_LEDGER", str(ledger))
+    run_papermill("02_compare.ipynb", out)
     assert "from_the_environment" in out.read_text("utf-8")
 
 
@@ -128,8 +139,7 @@ def test_papermill_sweeps_a_parameter_over_a_users_ledger(
     shown = {}
     for threshold in thresholds.split():
         out = tmp_path / f"{threshold}.ipynb"
-        options = ("-p", "LEDGER", written, "-p", "THRESHOLD", threshold)
-        run_papermill(NOTEBOOKS / "06_may_we_stop.ipynb", out, *options)
+        run_papermill("06_may_we_stop.ipynb", out, LEDGER=str(written), THRESHOLD=float(threshold))
         shown[threshold] = repr([cell.get("outputs") for cell in nbformat.read(out, as_version=4).cells])
     assert all("extract::user" in outputs for outputs in shown.values())
     assert [threshold for threshold in shown if "bar 0.97" in shown[threshold]] == ["0.97"]
@@ -174,7 +184,7 @@ def test_nbval_fails_on_a_changed_number(tmp_path: Path) -> None:
     ledger_with(ledger, *pairs)
     ledger_with(changed_ledger, *other)
     executed, changed = tmp_path / "executed.ipynb", tmp_path / "changed.ipynb"
-    run_papermill(NOTEBOOKS / "02_compare.ipynb", executed, "-p", "LEDGER", ledger)
+    run_papermill("02_compare.ipynb", executed, LEDGER=str(ledger))
     # The outputs are those of the first ledger, the rows those of the second.
     changed.write_text(executed.read_text("utf-8").replace(str(ledger), str(changed_ledger)), "utf-8")
     theirs = nbval(changed)
@@ -184,20 +194,23 @@ def test_nbval_fails_on_a_changed_number(tmp_path: Path) -> None:
     assert re.findall(r"^FAILED .*::Cell (\d+)$", theirs.stdout, re.MULTILINE) == ["3", "5"], theirs.stdout
 
 
-def run_papermill(notebook: Path, out: Path, *options: str | Path, **environment: str) -> None:
-    command = [sys.executable, "-m", "papermill", notebook, out, "--no-progress-bar", "--kernel", "python3"]
-    place = {**without_ledger(), **environment}
-    subprocess.run([*command, *options], check=True, capture_output=True, cwd=NOTEBOOKS, env=place)
-
-
-def without_ledger() -> dict[str, str]:
-    """The environment, whatever ledger the person running the tests works on."""
-    return {name: value for name, value in os.environ.items() if name != "ROUTER_LAB_LEDGER"}
+def run_papermill(name: str, out: Path, **parameters: str | float) -> None:
+    """A notebook of ours as papermill leaves it."""
+    papermill.execute_notebook(
+        str(NOTEBOOKS / name),
+        str(out),
+        parameters,
+        cwd=str(NOTEBOOKS),
+        kernel_name="python3",
+        progress_bar=False,
+    )
 
 
 def nbval(*paths: Path) -> subprocess.CompletedProcess[str]:
     """Execute notebooks and compare with what is saved; exit code 1 when a cell differs."""
-    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=60"]
+    command = [sys.executable, "-m", "pytest", "-c", os.devnull, "-p", "nbval.plugin", "--nbval"]
+    command += ["--nbval-current-env", "--nbval-cell-timeout=60", "-q", "-p", "no:cacheprovider"]
     command.append(f"--nbval-sanitize-with={Path(__file__).with_name('nbval_sanitize.cfg')}")
-    command += ["-q", "-p", "no:cacheprovider"]
-    return subprocess.run([*command, *paths], capture_output=True, text=True, env=without_ledger())
+    # No other plugin has a say in it, nor takes the time to be loaded.
+    alone = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return subprocess.run([*command, *paths], capture_output=True, text=True, env=alone)

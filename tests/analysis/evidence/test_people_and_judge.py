@@ -35,17 +35,17 @@ def marked_and_judged(right: float, seed: int = 0, marks: int = 120) -> pd.DataF
 
 
 def test_people_decide_and_the_judge_helps() -> None:
-    frame = ab(marked_and_judged(0.8)).frame
-    [row] = frame.to_dict("records")
+    found = ab(marked_and_judged(0.8))
+    [row] = found.frame.to_dict("records")
     assert row["basis"] == "scores" and row["pairs"] == 120 and row["of_pairs"] == PAIRS
     assert row["low"] <= -0.1 <= row["high"]
     assert row["high"] - row["low"] < 0.85 * (row["people_high"] - row["people_low"])
     assert row["marks_worth"] > 150
     assert row["judge_low"] > -0.1  # the judge alone is wrong, and sure of it
-    said = repr(ab(marked_and_judged(0.8)))
+    said = repr(found)
     assert "With a judge's help, worth" in said
     assert "people alone" in said and "the judge alone" in said
-    assert "the judge alone" in ab(marked_and_judged(0.8))._repr_html_()
+    assert "the judge alone" in found._repr_html_()
 
 
 def test_without_a_judge_people_stand_alone() -> None:
