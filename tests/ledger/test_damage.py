@@ -231,8 +231,11 @@ async def test_every_time_goes_to_its_own_day(tmp_path: Path, year: int) -> None
     assert Ledger(tmp_path)._core.reader.arrow("attempts")["started_at"].to_pylist() == [moment]
 
 
-async def test_redacting_while_somebody_reads_says_so(tmp_path: Path) -> None:
+async def test_redacting_while_somebody_reads_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A reader's transaction keeps the old pages of the log in use."""
+    monkeypatch.setenv("ROUTER_LAB_LOCK_WAIT_S", "0.5")
     with Ledger(tmp_path) as ledger:
         for _ in range(20):
             await make_call(ledger, prompt="zebra secret")

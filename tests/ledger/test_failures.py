@@ -73,7 +73,8 @@ def test_a_full_disk_refuses_before_spending_and_loses_nothing(tmp_path: Path) -
         assert ledger.verify().ok
 
 
-async def test_a_locked_journal_is_named(tmp_path: Path) -> None:
+async def test_a_locked_journal_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROUTER_LAB_LOCK_WAIT_S", "0.5")
     with Ledger(tmp_path) as ledger:
         await make_call(ledger)
         other = sqlite3.connect(tmp_path / JOURNAL, isolation_level=None)

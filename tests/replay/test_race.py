@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,9 +30,23 @@ def asked(lab: Lab) -> Counter[str]:
     return Counter(each.model for each in lab.served)
 
 
-async def test_who_is_worse_is_sent_nothing_more_and_its_pairs_say_so_again(lab: Lab) -> None:
+async def raced(lab: Lab) -> rl.replay.ReplayRun:
     async with lab.router(ROUTING) as router:
-        run = await rl.replay(router, log(), candidates=CANDIDATES, race=PLAN, run_id="friday")
+        return await rl.replay(router, log(), candidates=CANDIDATES, race=PLAN, run_id="friday")
+
+
+@pytest.fixture(scope="module")
+def friday(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab, rl.replay.ReplayRun]]:
+    """A race that was run once, and where; nothing more is asked there."""
+    folder = tmp_path_factory.mktemp("friday") / "ledger"
+    with laboratory(folder, workload=log(), models=MODELS) as made:
+        yield made, asyncio.run(raced(made))
+
+
+def test_who_is_worse_is_sent_nothing_more_and_its_pairs_say_so_again(
+    friday: tuple[Lab, rl.replay.ReplayRun],
+) -> None:
+    lab, run = friday
     states = run.race.frame.set_index("candidate")["state"].to_dict()
     assert states == {"cheap": "within", "other": "worse", "small": "worse"}
     assert run.race.chosen == "cheap" and run.race.basis == "scores"
@@ -63,17 +78,22 @@ async def test_a_race_takes_rows_at_random_whatever_the_order_of_the_file(lab: L
     assert first == again
 
 
-async def test_a_race_goes_on_where_it_was_and_a_second_one_asks_nothing(lab: Lab) -> None:
-    budget = "cost: {daily_budget_usd: 1, shadow_daily_usd: 0.002}"
+async def test_a_second_race_asks_nothing(friday: tuple[Lab, rl.replay.ReplayRun]) -> None:
+    lab, run = friday
+    sent = asked(lab)
+    again = await raced(lab)
+    assert asked(lab) == sent and repr(again.race) == repr(run.race)
+
+
+async def test_a_race_goes_on_where_it_was(lab: Lab) -> None:
+    budget = "cost: {daily_budget_usd: 1, shadow_daily_usd: 0.0005}"
     async with lab.router(ROUTING, budget) as router:
-        cut = await rl.replay(router, log(), candidates=CANDIDATES, race=PLAN)
+        cut = await rl.replay(router, log(), candidates=["other", "small"], race=PLAN)
     assert cut.stopped and "BudgetExceededError" in cut.stopped
     async with lab.router(ROUTING) as router:
-        whole = await rl.replay(router, log(), candidates=CANDIDATES, race=PLAN)
-        sent = asked(lab)
-        again = await rl.replay(router, log(), candidates=CANDIDATES, race=PLAN)
+        whole = await rl.replay(router, log(), candidates=["other", "small"], race=PLAN)
     assert whole.is_complete and sum(one.skipped for one in whole.candidates) > 0
-    assert asked(lab) == sent and repr(again.race) == repr(whole.race)
+    assert {whole.race.state(name) for name in ("other", "small")} == {"worse"}
     assert not lab.comparisons.duplicated(["task_id", "shadow_alias"]).any()
     assert lab.ledger.verify().ok
 

@@ -47,6 +47,8 @@ class LockWaits:
     """For a holder that works, such as a compaction of years."""
     look_after_s: float = 0.5
     """Before it is worth asking who the holder is: most waits are over by then."""
+    journal_s: float = 5.0
+    """For another program that keeps the journal itself, an SQLite file, locked."""
 
     @classmethod
     def from_environment(cls) -> LockWaits:
@@ -72,6 +74,7 @@ class LockWaits:
             unseen_s=usual.unseen_s * idle_s / usual.idle_s,
             longest_s=usual.longest_s * idle_s / usual.idle_s,
             look_after_s=min(usual.look_after_s, idle_s),
+            journal_s=min(usual.journal_s, idle_s),
         )
 
 

@@ -21,6 +21,7 @@ from uuid import uuid4
 
 from router_lab.errors import LedgerError
 from router_lab.ledger.disk.disk_problems import closed, explain
+from router_lab.ledger.disk.locks import LockWaits
 from router_lab.ledger.journal.forks import closed_before_forks, journal_in_use
 from router_lab.ledger.journal.lines import LINES_VERSION, line_columns
 from router_lab.ledger.journal.manifest import keep_apart
@@ -97,7 +98,7 @@ def open_writer(folder: Path, durability: Durability, *, private: bool = True) -
     try:
         _check_plain(path)
         make_file(path, private=private)  # SQLite's own files beside it are as open as it is
-        connection = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(path, timeout=_wait_s(), isolation_level=None, check_same_thread=False)
         # Rows with texts take kilobytes. Fewer of them overflow a larger page, so sealing reads faster and
         # holds calls up half as long. A journal that is there already keeps the pages it has.
         connection.execute("PRAGMA page_size = 16384")
@@ -112,6 +113,11 @@ def open_writer(folder: Path, durability: Durability, *, private: bool = True) -
             connection.close()
         raise explain(error, path) from error
     return connection
+
+
+def _wait_s() -> float:
+    """How long SQLite waits for another program that keeps the file locked."""
+    return LockWaits.from_environment().journal_s
 
 
 def _check_plain(path: Path) -> None:
@@ -231,7 +237,7 @@ def open_reader(folder: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=rw",
             uri=True,
-            timeout=5,
+            timeout=_wait_s(),
             isolation_level=None,
             check_same_thread=False,
         )
@@ -337,7 +343,7 @@ def vacuum(folder: Path) -> None:
     try:
         with (
             journal_in_use(),
-            closing(sqlite3.connect(path, timeout=5, isolation_level=None)) as connection,
+            closing(sqlite3.connect(path, timeout=_wait_s(), isolation_level=None)) as connection,
         ):
             connection.execute("VACUUM")
             (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
