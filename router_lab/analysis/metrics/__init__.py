@@ -2,8 +2,8 @@
 
 In come the tables of a ledger; out go rates, costs and times with their intervals. Begin with `grouping`.
 
-Neighbours use `flips`, `grouping`, `latencies`, `reliability`, `saved_money`, `spending`, `token_estimates`
-and `truncations`.
+Neighbours use `flips`, `grouping`, `latencies`, `other_prices`, `reliability`, `saved_money`, `spending`,
+`token_estimates` and `truncations`.
 """
 
 from __future__ import annotations

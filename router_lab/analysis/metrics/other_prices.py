@@ -41,7 +41,7 @@ def reprice(
 
     Example: `rl.analysis.reprice(ledger, "config/router.yaml", ["local"], by=())`.
     """
-    settings = config if isinstance(config, Settings) else load(arguments.path("config", config))
+    settings = settings_of(config)
     moment = datetime.now(UTC) if now is None else arguments.moment("now", now)
     aliases = _aliases(settings, models)
     book, tables = PriceBook(settings, moment), tables_of(source)
@@ -55,6 +55,11 @@ def reprice(
     )
     first = [*keys, "at_prices_of"]
     return found[[*first, *(name for name in found if name not in first)]].reset_index(drop=True)
+
+
+def settings_of(config: Settings | str | PathLike[str]) -> Settings:
+    """The settings that an argument `config` is, or that are in the file it names. Raises `ConfigError`."""
+    return config if isinstance(config, Settings) else load(arguments.path("config", config))
 
 
 def _aliases(settings: Settings, models: Sequence[str] | None) -> list[str]:

@@ -31,6 +31,7 @@ from router_lab.analysis.ledger_tables import (
     tables_of,
     watch_history,
 )
+from router_lab.analysis.metrics.other_prices import settings_of
 from router_lab.analysis.plain_columns import history
 from router_lab.analysis.reports.answers import Verdict, verdict_of
 from router_lab.analysis.reports.findings import Findings
@@ -124,6 +125,7 @@ def report(
     arguments.text("title", title)
     arguments.whole("examples", examples, 0)
     moment = _checked(plan, margin, alpha, switch_events, now)
+    settings = None if config is None else settings_of(config)
     drawing = _drawing(pictures)
     tables = tables_of(source)
     asked = asked_basis(tables, basis, scored_by)
@@ -142,8 +144,8 @@ def report(
         "models": metrics.spend(tables, by=("provider", "model", "model_alias", "cost_source")),
         "period": period_of(tables),
     }
-    if config is not None:
-        frames["repriced"] = metrics.reprice(tables, config, by=(), now=moment)
+    if settings is not None:
+        frames["repriced"] = metrics.reprice(tables, settings, by=(), now=moment)
     if examples:
         frames["examples"] = example_pairs(tables, examples)
     watched = drift_of(tables, found.pairs, found.standing.plan.margin(), basis=found.basis)

@@ -93,9 +93,10 @@ def usage_of(row: dict[str, Any]) -> Usage:
     return Usage(row["tokens_in"], row["tokens_out"], **{name: row[name] or 0 for name in names})
 
 
-@pytest.fixture
-def month(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def month(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A month of LiteLLM's, 8.15 dollars of it for a million tokens, imported, and a configuration."""
+    tmp_path = tmp_path_factory.mktemp("month")
     rows = [
         {
             "request_id": f"r{number}",
@@ -183,3 +184,9 @@ def test_what_is_no_alias_is_told(month: Path, models: Any, said: str) -> None:
         analysis.reprice(month / "ledger", month / "router.yaml", models)
     with pytest.raises(ConfigError, match="config"):
         analysis.reprice(month / "ledger", 5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("config", [5, "no-such-file.yaml"])
+def test_a_config_that_cannot_be_read_is_told_before_the_ledger_is_asked(tmp_path: Path, config: Any) -> None:
+    with pytest.raises(ConfigError, match=r"config is 5|no-such-file"):
+        analysis.report(tmp_path / "none", config=config)
