@@ -50,8 +50,8 @@ LONGEST = (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of parameters that are alike all but `few` go under `soak`. The longest modules come first; the rest,
-    and the tests of a module, keep their order.
+    """Of parameters that are alike all but `few` go under `soak`. The longest modules come first, then what
+    needs Spark, so that one worker starts it for all; the rest, and the tests of a module, keep their order.
     """
     alike: dict[str, list[pytest.Item]] = {}
     for item in items:
@@ -63,7 +63,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for place, item in enumerate(group):
             if place not in tried:
                 item.add_marker(pytest.mark.soak)
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    if item.path.name in LONGEST:
+        return LONGEST.index(item.path.name)
+    return len(LONGEST) + (item.get_closest_marker("spark") is None)
 
 
 @pytest.fixture(autouse=True)

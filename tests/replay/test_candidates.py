@@ -432,6 +432,7 @@ async def test_a_server_without_room_is_waited_for_and_every_row_is_answered(lab
     assert len(answered) == 20 and not answered["comparison_id"].duplicated().any()
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("retry_after_s", [None, 0.0, 0.01])
 async def test_no_row_is_lost_or_doubled_in_a_storm_of_refusals(
     lab: Lab, retry_after_s: float | None

@@ -314,7 +314,7 @@ def test_rows_wait_at_exit_for_another_process(lab: Lab, run: Callable[[str], li
 
         hold = "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, fcntl.LOCK_EX); "
         hold += "print(1, flush=True); sys.path.insert(0, sys.argv[2]); "
-        hold += "from waiting import work_for; work_for(2)"
+        hold += "from waiting import work_for; work_for(1)"
         holder = subprocess.Popen([sys.executable, "-c", hold, {str(lock)!r}, tests], stdout=subprocess.PIPE)
         holder.stdout.readline()
         asyncio.run(alert())

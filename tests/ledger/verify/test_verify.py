@@ -136,7 +136,7 @@ def test_verify_agrees_while_pairs_are_written(tmp_path: Path) -> None:
         thread = threading.Thread(target=lambda: asyncio.run(work()))
         thread.start()
         try:
-            problems = [problem for _ in range(25) for problem in Ledger(tmp_path).verify().problems]
+            problems = [problem for _ in range(12) for problem in Ledger(tmp_path).verify().problems]
         finally:
             stop.set()
             thread.join()
