@@ -129,6 +129,8 @@ pairs = pairs.select("agreement", "task_type").union(connection.table("endless")
 
 IN_A_QUERY = """
 threading.Thread(target=interrupt, args=("asked",), daemon=True).start()
+if sys.argv[2] == "another thread":
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 try:
     analysis.ab(pairs)
 except KeyboardInterrupt:
@@ -136,10 +138,13 @@ except KeyboardInterrupt:
 """
 
 
-def test_a_question_that_is_interrupted_in_its_query_is_a_keyboard_interrupt(ledger: Path):
-    """Regression: it said that the ledger could not be read, and what to do about damaged files."""
+@pytest.mark.parametrize("heard_by", ["the main thread", "another thread"])
+def test_a_question_that_is_interrupted_in_its_query_is_a_keyboard_interrupt(ledger: Path, heard_by: str):
+    """Regression: it said that the ledger could not be read, and what to do about damaged files. And where
+    the system gave Ctrl-C to another thread, as it may once the process was stopped, the main one slept on.
+    """
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_IN + ENDLESS + IN_A_QUERY, str(ledger)],
+        [sys.executable, "-c", INTERRUPTED_IN + ENDLESS + IN_A_QUERY, str(ledger), heard_by],
         capture_output=True,
         text=True,
         timeout=100,
