@@ -34,9 +34,9 @@ def test_several_judges_are_named_with_their_pairs_and_one_is_chosen_by_name(tmp
         said = f"several judges ({each})"
         assert all(said in text for text in read(ledger))
         for name, points in (("judge: one", 1.0), ("judge:one", 1.0), ("two", -1.0)):
-            row = ab(ledger, scored_by=name).frame.iloc[0]
-            assert row["difference"] == pytest.approx(points)
-            assert "several judges" not in repr(ab(ledger, scored_by=name))
+            found = ab(ledger, scored_by=name)
+            assert found.frame["difference"].iloc[0] == pytest.approx(points)
+            assert "several judges" not in repr(found)
         with pytest.raises(ConfigError, match="judge: one"):
             ab(ledger, scored_by="judge:three")
 

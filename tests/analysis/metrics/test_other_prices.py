@@ -12,10 +12,11 @@ import ibis
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import router_lab.analysis as analysis
+from kinds import examples
 from router_lab.cli.command import main
 from router_lab.errors import ConfigError
 from router_lab.ledger import Ledger
@@ -72,7 +73,8 @@ def tables_with(rows: list[dict[str, Any]]) -> Any:
     return SimpleNamespace(attempts=ibis.memtable(attempts), comparisons=ibis.memtable(pa.table({"a": [1]})))
 
 
-@given(st.lists(ROWS, max_size=12))
+@given(st.lists(ROWS, max_size=40))
+@settings(max_examples=examples(40))
 def test_each_billed_call_of_a_primary_is_priced_as_the_router_prices_it(rows: list[dict[str, Any]]) -> None:
     book = PriceBook(SETTINGS, NOW)
     found = analysis.reprice(tables_with(rows), SETTINGS, by=(), now=NOW).set_index("at_prices_of")

@@ -86,9 +86,9 @@ def test_report_text_and_html_say_the_same_words(tables, verdict):
 def test_an_exit_is_told_with_its_range_and_what_it_is_about(tables):
     """Its own margin too, where another one is accepted: what it settles is no answer at that one."""
     wider = rl.verdict(tables, plan=analysis.ExitPlan(), margin=0.02, now=NOW)
+    stops = analysis.monitor(tables, now=NOW).frame.set_index("task_type")
     for found, at in ((rl.verdict(tables, now=NOW), ""), (wider, " at its own 5.0 points")):
         comparing = found.frame().set_index("task_type")["comparing"]
-        stops = analysis.monitor(tables, now=NOW).frame.set_index("task_type")
         settled = stops[~stops["outcome"].isin(["continue", "refused", "stale"])]
         assert len(settled) >= 2
         for name, row in settled.iterrows():
