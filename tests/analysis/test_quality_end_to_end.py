@@ -134,6 +134,7 @@ def test_a_better_shadow_is_superior_everywhere_and_only_differs_without_its_sco
         assert not CONDEMNED.search(said), (place, CONDEMNED.search(said))
 
 
+@pytest.mark.soak  # the places are those of made answers above, the figures those of `test_real_answers.py`
 @pytest.mark.timeout(600)
 def test_the_real_answers_through_a_replay_with_what_is_expected(tmp_path, capsys):
     """By agreement the first 300 differ by 40.7 points, which was told as worse; GPT-4 is 22.3 better."""
@@ -358,7 +359,7 @@ def later(agreement: Any, **columns: Any) -> pd.DataFrame:
     return frame.assign(created_at=frame["created_at"] + pd.Timedelta(days=1), input_hash=ids, **own)
 
 
-@pytest.mark.few(1)
+@pytest.mark.soak  # that it stays is in `exit/test_watches.py`, of a report in `exit/test_kept_plans.py`
 @pytest.mark.parametrize(
     "frames",
     [

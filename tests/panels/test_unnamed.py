@@ -18,7 +18,8 @@ from router_lab.panels import (
     VerdictPanel,
 )
 
-PANELS = (SpendPanel, TruncationPanel, DivisorPanel, MonitorPanel, VerdictPanel, ComparePanel)
+OF_CALLS = (SpendPanel, TruncationPanel, DivisorPanel, VerdictPanel)
+OF_PAIRS = (MonitorPanel, VerdictPanel, ComparePanel)
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +29,12 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.mark.few(2)
 @pytest.mark.parametrize("every", [1, 2])
-@pytest.mark.parametrize("table", ["attempts", "comparisons"])
+@pytest.mark.parametrize(("table", "panels"), [("attempts", OF_CALLS), ("comparisons", OF_PAIRS)])
 def test_every_panel_shows_calls_without_a_task_type(
-    tmp_path: Path, rows: dict[str, Any], table: str, every: int
+    tmp_path: Path, rows: dict[str, Any], table: str, panels: tuple[Any, ...], every: int
 ) -> None:
     ledger = str(write_nulled(tmp_path, rows, table, "task_type", every))
-    for kind in PANELS:
+    for kind in panels:
         panel = kind(ledger)
         assert panel.status == ""
         assert panel._repr_mimebundle_()["text/html"]

@@ -303,6 +303,7 @@ def test_no_rung_without_pairs_is_an_error():
         assert ab(pairs_frame(np.full(20, np.nan)), basis=basis).verdict(NAME) == "refused"
 
 
+@pytest.mark.soak  # at every place: `test_equally_good_marks_change_the_verdict_at_every_place`
 def test_marks_of_every_pair_change_every_verdict_that_rested_on_agreement(tmp_path):
     with scored_ledger(tmp_path, np.zeros(307)) as ledger:
         assert ab(ledger).verdict(NAME) == "differs"

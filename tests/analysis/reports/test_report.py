@@ -159,14 +159,15 @@ def test_an_open_answer_says_where_it_leans_and_at_which_limit(share, lean, tmp_
     assert "would settle it at the accepted 5.0 points" in page
 
 
-def test_one_loss_is_accepted_in_the_whole_report(tables):
+def test_one_loss_is_accepted_in_the_whole_report(tables, tmp_path):
     report = analysis.report(tables, margin=0.1, now=NOW, pictures=False)
     assert report.verdicts.margin == 0.1
     assert report.standing.plan.threshold == pytest.approx(0.9)
     assert set(report.drift.frame.query("metric == 'agreement'")["allowed"].round(9)) == {0.1}
     page = report.html()
     assert "A loss of up to 10.0 percentage points on average is accepted" in page and ">90.0%<" in page
-    by_plan = analysis.report(tables, plan=analysis.ExitPlan(threshold=0.9), now=NOW, pictures=False)
+    few = as_ledger(tmp_path, pairs_frame(agreeing(0.99, 30)))
+    by_plan = analysis.report(few, plan=analysis.ExitPlan(threshold=0.9), now=NOW, pictures=False)
     assert by_plan.verdicts.margin == 0.1
     with pytest.raises(ConfigError, match="margin"):
         analysis.report(tables, margin=1.0)
