@@ -124,7 +124,7 @@ def test_rows_nobody_waited_for_are_there_at_once(lab: Lab, run: Callable[[str],
     said = run("""
         before = begin()
         given = given.model_copy(update={"ledger": given.ledger.model_copy(update={"durability": "batch"})})
-        for number in range(10):
+        for number in range(5):
             router = made()
             router.complete_sync("x", task_type="plain")
             del router
@@ -132,8 +132,8 @@ def test_rows_nobody_waited_for_are_there_at_once(lab: Lab, run: Callable[[str],
             say(len(Ledger(folder).attempts()))
         say(given_back(before)[:2], locks())
         """)
-    assert said == [*([count] for count in range(2, 12)), [[0, 0], 0]]
-    is_whole(lab, 11)
+    assert said == [*([count] for count in range(2, 7)), [[0, 0], 0]]
+    is_whole(lab, 6)
 
 
 def test_routers_left_by_their_function(lab: Lab, run: Callable[[str], list[Any]]) -> None:
@@ -154,12 +154,12 @@ def test_routers_left_by_their_function(lab: Lab, run: Callable[[str], list[Any]
 
         before = begin()
         for how in ("sync", "async", "stream", "both"):
-            for _ in range(3):
+            for _ in range(2):
                 one(how)
             say(how, given_back(before)[:2], locks())
         """)
     assert said == [[how, [0, 0], 0] for how in ("sync", "async", "stream", "both")]
-    is_whole(lab, 1 + 3 + 3 + 6 + 6)
+    is_whole(lab, 1 + 2 + 2 + 4 + 4)
 
 
 @pytest.mark.soak
