@@ -31,11 +31,12 @@ def frozen(folder: Path) -> Iterator[None]:
 
 async def test_a_frozen_lock_holder_costs_a_call_its_deadline_and_no_money(tmp_path: Path) -> None:
     with laboratory(tmp_path / "ledger") as lab:
-        async with lab.router(ROUTING, FAST.replace("retry:", "retry:\n  deadline_s: 5")) as router:
+        hurried = FAST.replace("retry:", "retry:\n  deadline_s: 1")
+        async with lab.router(ROUTING, hurried) as in_a_hurry, lab.router(ROUTING) as router:
             await router.complete("warm", task_type="ask")
             with frozen(lab.folder):
                 with pytest.raises(LedgerError, match="before the deadline"):
-                    await router.complete("held up", task_type="ask")
+                    await in_a_hurry.complete("held up", task_type="ask")
                 assert len(lab.served) == 1
                 assert len(lab.ledger.attempts()) == 1
             await router.complete("goes on", task_type="ask")
