@@ -67,8 +67,9 @@ def test_who_waited_for_a_journal_that_was_closed_meanwhile_is_not_alone_with_a_
     with ExitStack() as first:
         first.enter_context(used_alone(folder))
         waiting = threading.Thread(target=wait)
+        before = set(threading.enumerate())  # a wait of another test may not be over
         waiting.start()
-        wait_until(lambda: "router_lab lock" in {one.name for one in threading.enumerate()})
+        wait_until(lambda: "router_lab lock" in {one.name for one in {*threading.enumerate()} - before})
         shutil.rmtree(folder)
         folder.mkdir()
         with used_alone(folder):
