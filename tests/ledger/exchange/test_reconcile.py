@@ -340,7 +340,7 @@ async def test_a_doubt_settles_nothing(tmp_path: Path, usd: float) -> None:
 
 
 async def test_a_day_that_is_not_over_is_not_settled(tmp_path: Path) -> None:
-    today = datetime.now(UTC)
+    today = datetime.now(UTC) + timedelta(hours=1)  # whose day is not over in this hour
     (tmp_path / "cost.csv").write_text(f"day,llm,usd\n{today:%Y-%m-%d},claude-sonnet-4-5,0.004\n")
     with Ledger(tmp_path / "ledger") as ledger:
         await make_call(ledger, started_at=today, **MODEL)
