@@ -31,6 +31,8 @@ Last = Callable[[], Coroutine[Any, Any, None]]
 
 # How often tasks that end by what ended the loop are given another turn to end.
 _TURNS = 10
+# How soon Ctrl-C is heard that woke nobody.
+_HEARD_S = 0.5
 
 
 class LoopThread:
@@ -90,6 +92,9 @@ class LoopThread:
 
     def _result(self, future: concurrent.futures.Future[T]) -> T:
         try:
+            while not future.done():  # Ctrl-C that another thread was given wakes nobody
+                with suppress(TimeoutError):
+                    future.exception(_HEARD_S)
             return future.result()
         except concurrent.futures.CancelledError as error:
             raise RuntimeError("something on the router's event loop ended it, and this call") from error

@@ -157,6 +157,29 @@ def test_an_interrupt_as_the_first_call_begins_its_thread_does_not_keep_the_proc
     assert statuses(lab) == {"complete": CALLS}
 
 
+def test_an_interrupt_that_the_system_gave_to_another_thread_ends_the_call(lab: Lab, script):
+    """Regression: as it may once the process was stopped; the main thread slept on until the answer came."""
+    lab.server.app.script([Fault("hang", provider="anthropic", times=None)])
+    elsewhere = """
+    import signal, threading
+
+    def interrupt():
+        wait_until(lambda: ledger.status().in_flight)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=interrupt).start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        router.complete_sync("Question 0", task_type="ask")
+    except KeyboardInterrupt:
+        print("interrupted")
+    """
+    done = run(script(elsewhere))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
+    assert lab.attempts["outcome"].tolist() == ["cancelled"]
+
+
 @pytest.mark.few(1)
 @pytest.mark.parametrize(
     "ending",
