@@ -156,19 +156,22 @@ def test_a_question_that_is_interrupted_in_its_query_is_a_keyboard_interrupt(led
 # Ctrl-C comes as the thread that is to ask begins, which gets no processor before the question is over.
 BEFORE_A_QUERY = """
 signal.signal(signal.SIGINT, signal.default_int_handler)
-begin, is_over, has_ended = threading._start_new_thread, threading.Event(), threading.Event()
-def late(run, given):
+start, run = threading.Thread.start, threading.Thread.run
+has_begun, is_over, has_ended = threading.Event(), threading.Event(), threading.Event()
+def run_late(thread):
+    has_begun.set()
     is_over.wait()
-    run(*given)
+    run(thread)
     has_ended.set()
-def begin_late(run, given):
-    begin(late, (run, given))
+def start_interrupted(thread):
+    start(thread)
+    has_begun.wait()
     signal.raise_signal(signal.SIGINT)
-threading._start_new_thread = begin_late
+threading.Thread.start, threading.Thread.run = start_interrupted, run_late
 try:
     analysis.ab(pairs)
 except KeyboardInterrupt:
-    threading._start_new_thread = begin
+    threading.Thread.start = start
     is_over.set()
     print("nothing is asked" if has_ended.wait(60) else "it is asked after all")
 """

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,20 +39,28 @@ def test_who_is_interrupted_as_it_begins_to_wait_gets_no_lock_later(
 ) -> None:
     """Regression: its thread went on to wait, and what it got nobody knew of, and nobody let go."""
     holder, waiter, other = (locks.FileLock(tmp_path / "lock") for _ in range(3))
-    begin, may_begin = _thread.start_new_thread, threading.Event()
+    start, run = threading.Thread.start, threading.Thread.run
+    has_begun, may_run = threading.Event(), threading.Event()
 
-    def begin_interrupted(run: Callable[..., object], given: tuple[object, ...]) -> None:
-        begin(lambda: may_begin.wait() and run(*given), ())
+    def start_interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        has_begun.wait()
         raise KeyboardInterrupt
+
+    def run_late(thread: threading.Thread) -> None:
+        has_begun.set()
+        may_run.wait()
+        run(thread)
 
     holder.acquire()
     if not is_late:
-        may_begin.set()
+        may_run.set()
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(threading, "_start_new_thread", begin_interrupted)
+        interrupted.setattr(threading.Thread, "start", start_interrupted)
+        interrupted.setattr(threading.Thread, "run", run_late)
         with pytest.raises(KeyboardInterrupt):
             waiter.acquire()
-    may_begin.set()
+    may_run.set()
     holder.close()
     wait_until(other.try_acquire)
     other.release()

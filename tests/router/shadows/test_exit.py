@@ -140,17 +140,17 @@ def test_an_interrupt_as_the_first_call_begins_its_thread_does_not_keep_the_proc
     import signal, threading
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    begin = threading._start_new_thread
+    start = threading.Thread.start
 
-    def begin_interrupted(run, given):
-        begin(run, given)
+    def start_interrupted(thread):
+        start(thread)
         signal.raise_signal(signal.SIGINT)
 
-    threading._start_new_thread = begin_interrupted
+    threading.Thread.start = start_interrupted
     try:
         router.complete_sync("Question 0", task_type="ask")
     except KeyboardInterrupt:
-        threading._start_new_thread = begin
+        threading.Thread.start = start
     """
     done = run(script(dedent(interrupted) + SYNC))
     assert (done.returncode, done.stderr) == (0, "")
