@@ -19,6 +19,7 @@ from weakref import WeakSet
 
 from router_lab.errors import ConfigError, error_line
 from router_lab.forking import renewed_in_child
+from router_lab.interrupts import wait_until_done
 from router_lab.router.calls.streaming import OpenStream
 from router_lab.router.ports import has_event_loop
 from router_lab.router.shadows.shadow import Shadows
@@ -31,8 +32,6 @@ Last = Callable[[], Coroutine[Any, Any, None]]
 
 # How often tasks that end by what ended the loop are given another turn to end.
 _TURNS = 10
-# How soon Ctrl-C is heard that woke nobody.
-_HEARD_S = 0.5
 
 
 class LoopThread:
@@ -92,9 +91,7 @@ class LoopThread:
 
     def _result(self, future: concurrent.futures.Future[T]) -> T:
         try:
-            while not future.done():  # Ctrl-C that another thread was given wakes nobody
-                with suppress(TimeoutError):
-                    future.exception(_HEARD_S)
+            wait_until_done(future)
             return future.result()
         except concurrent.futures.CancelledError as error:
             raise RuntimeError("something on the router's event loop ended it, and this call") from error

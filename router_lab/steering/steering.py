@@ -8,7 +8,7 @@ shadow goes on again within a budget and measuring begins afresh.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -195,16 +195,18 @@ async def _applied(
         await ledger.accounts.record_watch(watch)
     known_plans = result.recorded | {watch.task_type for watch in result.to_keep}
     result = replace(result, recorded=known_plans, to_keep=())
-    done = []
-    for action in actions:
-        alert = _alert(action, now or datetime.now(UTC))
-        news = None if action.kind == "audit" or alert.alert_id in known else alert
-        if action.kind != "alert":
-            if _flip(action, action.kind, ledger.switch, since, news):
-                done.append(action)
-        elif news is not None:
-            await ledger.accounts.record_alert(news)
-            done.append(action)
+    waiting: list[Awaitable[None]] = []
+    done = _carried_out(
+        actions,
+        ledger.switch,
+        since,
+        lambda alert: waiting.append(ledger.accounts.record_alert(alert)),
+        known,
+        now,
+        with_flips=True,
+    )
+    for durable in waiting:
+        await durable
     return result, done
 
 
@@ -259,13 +261,28 @@ def act(
     if epoch is not None:
         arguments.whole("epoch", epoch, least=0)
     seen = switch._newest_epoch if epoch is None else epoch
+    return _carried_out(actions, switch, seen, record_alert, known_alerts, now)
+
+
+def _carried_out(
+    actions: Sequence[Action],
+    switch: LedgerSwitch,
+    since: int,
+    record_alert: Callable[[Alert], object] | None,
+    known_alerts: Collection[str],
+    now: datetime | None,
+    *,
+    with_flips: bool = False,
+) -> list[Action]:
+    """As `act`; `with_flips`, the ledger stores what tells of a flip with it, in place of `record_alert`."""
     done = []
     for action in actions:
-        if action.kind != "alert" and not _flip(action, action.kind, switch, seen):
-            continue
         alert = _alert(action, now or datetime.now(UTC))
         news = record_alert is not None and alert.alert_id not in known_alerts and action.kind != "audit"
-        if record_alert is not None and news:
+        stored = alert if news and with_flips and action.kind != "alert" else None
+        if action.kind != "alert" and not _flip(action, action.kind, switch, since, stored):
+            continue
+        if record_alert is not None and news and stored is None:
             record_alert(alert)
         if action.kind != "alert" or news:
             done.append(action)

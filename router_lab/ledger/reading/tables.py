@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from router_lab.arguments import choice, wrong
+from router_lab.interrupts import wait_until_done
 from router_lab.ledger.disk.place import place_of
 from router_lab.ledger.disk.read_ahead import begun
 from router_lab.ledger.disk.sealed_storage import Files
@@ -23,8 +24,6 @@ from router_lab.private_files import spill_folder
 T = TypeVar("T")
 # How soon a query that goes on is interrupted again.
 _AGAIN_S = 0.05
-# How soon Ctrl-C is heard that woke nobody.
-_HEARD_S = 0.5
 
 _SQL_TYPES = {
     "string": "VARCHAR",
@@ -73,8 +72,7 @@ def interruptible(connection: Any, ask: Callable[[], T]) -> T:
     asking = threading.Thread(target=_answer, args=(answer, ask), daemon=True)
     try:
         asking.start()
-        while wait([answer], _HEARD_S).not_done:  # Ctrl-C that another thread was given wakes nobody
-            pass
+        wait_until_done(answer)
     except KeyboardInterrupt:
         # What has not begun is not asked any more; an interrupt just before the query is forgotten in it.
         while not answer.cancel() and asking.is_alive():
