@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from typing import Any
@@ -17,3 +18,9 @@ def wait_until_done(future: Future[Any]) -> None:
     while not future.done():
         with suppress(TimeoutError, CancelledError):
             future.exception(_HEARD_S)
+
+
+def wait_until_over(thread: threading.Thread) -> None:
+    """Wait for the end of a thread, as `wait_until_done` does for that of a call."""
+    while thread.is_alive():
+        thread.join(_HEARD_S)

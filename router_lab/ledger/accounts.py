@@ -114,7 +114,6 @@ class LedgerAccounts:
         return self._core.calibration.get(key, self._core.peek)
 
     def close(self) -> None:
-        """End the sealing in the background that `configure()` began."""
-        housekeeper, self._housekeeper = self._housekeeper, None
-        if housekeeper is not None:
-            housekeeper.stop()
+        """End the sealing in the background that `configure()` began. Every thread that does waits for it."""
+        if self._housekeeper is not None:
+            self._housekeeper.stop()

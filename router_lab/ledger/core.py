@@ -230,10 +230,17 @@ class Core:
         return self._closed
 
     def close(self) -> None:
-        """Seal what this ledger wrote and stop the writer. Another thread that closes it waits for that."""
+        """Seal what this ledger wrote and stop the writer.
+
+        Another thread that closes it waits for that, and hears of rows that could not be written, too.
+        """
+        writer = self._writer
+        is_late = writer is None or writer.has_stopped
         with self._closing:
             if not self._closed:
                 self._close()
+            elif writer is not None and not is_late:
+                writer.wait()
 
     def _close(self) -> None:
         with self._start_lock:

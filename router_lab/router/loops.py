@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 from router_lab.errors import ConfigError, error_line
 from router_lab.forking import renewed_in_child
-from router_lab.interrupts import wait_until_done
+from router_lab.interrupts import wait_until_done, wait_until_over
 from router_lab.router.calls.streaming import OpenStream
 from router_lab.router.ports import has_event_loop
 from router_lab.router.shadows.shadow import Shadows
@@ -52,7 +52,7 @@ class LoopThread:
 
     def begin_in_child(self) -> None:
         """The thread is the parent's, and so are the calls that it runs."""
-        self._inherited.append(self._loop)  # kept: it must not be closed here
+        self._inherited += [self._loop, self._ending]  # kept: they must not be closed here
         self._begin()
 
     def _begin(self) -> None:
@@ -60,6 +60,7 @@ class LoopThread:
         self._registered = False
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._ending: dict[threading.Thread, asyncio.AbstractEventLoop] = {}  # that take no more calls
         self._calls: set[asyncio.Task[Any]] = set()
         self._waited_for: dict[concurrent.futures.Future[Any], asyncio.AbstractEventLoop] = {}
 
@@ -101,49 +102,63 @@ class LoopThread:
     def stop(self, last: Last) -> None:
         """Wait for the calls under way, await `last` on the loop, end the thread. Idempotent.
 
+        What another thread is stopping, or what ends by itself, is waited for, too.
         Raises `ConfigError` when called on this very thread.
         """
         if self._is_current:
             raise ConfigError("`close_sync()` was called on the router's own thread: call it from another")
         with self._lock:
-            loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
-        if loop is None or thread is None:
-            return
+            self._let_go()
+            ending = [*self._ending.items()]
+        for thread, loop in ending:
+            self._end(thread, loop, last)
+
+    def _end(self, thread: threading.Thread, loop: asyncio.AbstractEventLoop, last: Last) -> None:
         finishing = self._finish(last)
         try:
-            future = asyncio.run_coroutine_threadsafe(finishing, loop)
+            with self._lock:
+                future = asyncio.run_coroutine_threadsafe(finishing, loop)
+                self._waited_for[future] = loop
         except RuntimeError:  # the loop was ended just now, and its calls with it
             finishing.close()
-            thread.join()
+            wait_until_over(thread)
             return
-        self._waited_for[future] = loop
         try:
             with suppress(concurrent.futures.CancelledError):
+                wait_until_done(future)
                 future.result()
         finally:
             del self._waited_for[future]
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(loop.stop)
-            thread.join()
+            wait_until_over(thread)
+
+    def _let_go(self) -> asyncio.AbstractEventLoop | None:
+        """No call comes to this loop any more; the next one starts another."""
+        loop, self._loop = self._loop, None
+        thread, self._thread = self._thread, None
+        if loop is not None and thread is not None:
+            self._ending[thread] = loop
+        return loop
 
     def leave(self) -> asyncio.AbstractEventLoop | None:
         """As `stop()` at exit, but waits for nothing and takes no lock: for the garbage collector.
 
         Returns the loop that will end, if one runs.
         """
-        loop, self._loop = self._loop, None
+        loop = self._let_go()
         if loop is not None:
-            loop.call_soon_threadsafe(self._end, loop)
+            loop.call_soon_threadsafe(self._end_alone, loop)
         return loop
 
-    def _end(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _end_alone(self, loop: asyncio.AbstractEventLoop) -> None:
         ending = loop.create_task(self._finish(self._at_exit))
         ending.add_done_callback(lambda _: loop.stop())
 
     @property
     def _is_current(self) -> bool:
-        return threading.current_thread() is self._thread
+        here = threading.current_thread()
+        return here is self._thread or here in self._ending
 
     def _start(self) -> asyncio.AbstractEventLoop:
         if not self._registered:
@@ -171,8 +186,7 @@ class LoopThread:
             _log.error("the router's event loop was ended by %s; its calls end with it", error_line(error))
         with self._lock:
             if self._loop is loop:  # nobody has stopped it: something on it has
-                self._loop = self._thread = None
-            waited_for = [future for future, its in [*self._waited_for.items()] if its is loop]
+                self._let_go()
         try:
             _end_tasks(loop)
             loop.run_until_complete(loop.shutdown_asyncgens())
@@ -181,6 +195,9 @@ class LoopThread:
         finally:
             with suppress(Exception):
                 loop.close()
+            with self._lock:
+                self._ending.pop(threading.current_thread(), None)
+                waited_for = [future for future, its in [*self._waited_for.items()] if its is loop]
             for future in waited_for:
                 future.cancel()
 
@@ -229,6 +246,7 @@ class LoopState:
     transport: Transport
     shadows: Shadows
     streams: WeakSet[OpenStream] = field(default_factory=WeakSet)
+    _closing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def finish(self, within_s: float | None) -> None:
         """End open streams, settle all shadows, then close the sockets.
@@ -246,9 +264,10 @@ class LoopState:
             await self.close()
 
     async def close(self) -> None:
-        """Close the sockets and end the process that reads for shadows."""
-        self.shadows.close()
-        await self.transport.close()
+        """Close the sockets and end the process that reads for shadows. All who do wait for it."""
+        async with self._closing:
+            self.shadows.close()
+            await self.transport.close()
 
 
 class LoopStates:
@@ -285,7 +304,8 @@ class LoopStates:
         if kept := self._kept.get(loop):
             state, guard = kept
             await state.finish(within_s)
-            await guard.aclose()  # only now: waited for shadows send through the state
+            if self._kept.get(loop) is kept:  # nobody else has finished it meanwhile
+                await guard.aclose()  # only now: waited for shadows send through the state
 
     def leave(self, ending: asyncio.AbstractEventLoop | None) -> None:
         """Finish every state but that of `ending` as at exit, each on its loop, and wait for nothing.

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,8 +149,21 @@ def settings(**sections: Any) -> Settings:
     )
 
 
+def running(name: str) -> list[str]:
+    """The functions that the thread with this name is in by now, innermost first."""
+    found = [one.ident for one in threading.enumerate() if one.name == name]
+    frame = sys._current_frames().get(found[0] or 0) if found else None
+    functions = []
+    while frame is not None:
+        functions.append(frame.f_code.co_name)
+        frame = frame.f_back
+    return functions
+
+
 def run_script(script: str, *arguments: Path | str) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    here = Path(__file__).parent
+    places = [str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
     command = [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)]
     return subprocess.run(
         command, env=environment, check=True, capture_output=True, text=True, timeout=60

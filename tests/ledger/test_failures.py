@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import random
 import shutil
@@ -20,14 +21,16 @@ from types import FrameType
 
 import pytest
 from ledger_rows import alert as row
-from ledger_rows import answered, lost, make_call, run_script, settings
+from ledger_rows import answered, lost, make_call, run_script, running, settings
 
 from router_lab.errors import LedgerError
 from router_lab.ledger import Ledger
 from router_lab.ledger.journal.writer import Writer
 from router_lab.records import BudgetLine
+from waiting import wait_until
 
 JOURNAL = "_journal.sqlite"
+UPKEEP = "router_lab housekeeping"
 
 
 def test_a_full_disk_refuses_before_spending_and_loses_nothing(tmp_path: Path) -> None:
@@ -393,6 +396,79 @@ def test_threads_that_close_at_once_find_it_closed(tmp_path: Path) -> None:
         with ThreadPoolExecutor(3) as threads:
             sealed = [threads.submit(close) for _ in range(3)]
         assert [one.result() for one in sealed] == [1, 1, 1]
+
+
+def test_threads_that_close_at_once_find_no_upkeep_going_on(tmp_path: Path) -> None:
+    """Regression: all but the first closed the ledger beneath upkeep that still went on."""
+    said, let_go = threading.Event(), threading.Event()
+
+    class Slow(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.set()
+            let_go.wait(60)
+
+    def close() -> list[str]:
+        ledger.close()
+        return running(UPKEEP)
+
+    ledger, slow = Ledger(tmp_path), Slow()
+    ledger.accounts.configure(settings(ledger={"seal_seconds": 0.01}))
+    (tmp_path / "attempts").write_text("no folder")
+    logging.getLogger("router_lab.ledger").addHandler(slow)
+    try:
+        asyncio.run(make_call(ledger))
+        assert said.wait(60), "sealing goes on without a folder"
+        (tmp_path / "attempts").unlink()
+        with ThreadPoolExecutor(2, "closing") as threads:
+            first = threads.submit(close)
+            wait_until(lambda: "stop" in running("closing_0"))
+            second = threads.submit(close)
+            wait_until(lambda: second.done() or "stop" in running("closing_1"))
+            let_go.set()
+            assert [first.result(), second.result()] == [[], []]
+    finally:
+        logging.getLogger("router_lab.ledger").removeHandler(slow)
+    with Ledger(tmp_path) as ledger:
+        assert len(ledger.attempts()) == len(ledger.alerts()) == 1
+
+
+def test_whoever_closes_a_ledger_hears_of_rows_that_could_not_be_written(tmp_path: Path) -> None:
+    """Regression: of threads that close it at once, the first did, and the others took all for written."""
+    script = """
+        import asyncio, resource, signal, sys, threading
+        from concurrent.futures import ThreadPoolExecutor
+        from ledger_rows import alert, make_call, running
+        from router_lab.errors import LedgerError
+        from router_lab.ledger import Ledger
+        from router_lab.ledger.disk.locks import WRITE_LOCK, locked
+        from waiting import wait_until
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        ledger = Ledger(sys.argv[1])
+        asyncio.run(make_call(ledger))
+        ledger.seal()
+
+        async def put():
+            ledger.accounts.record_alert(alert(message="x" * 400_000))
+
+        def close():
+            try:
+                ledger.close()
+            except LedgerError as error:
+                return str(error)
+
+        with ThreadPoolExecutor(2, "closing") as threads:
+            with locked(ledger._core.folder / "_locks" / WRITE_LOCK):
+                asyncio.run(put())
+                resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+                closing = [threads.submit(close) for _ in range(2)]
+                wait_until(lambda: all("close" in running(f"closing_{number}") for number in range(2)))
+            for one in closing:
+                print(one.result())
+        print(close())
+        """
+    said = run_script(script, tmp_path).splitlines()
+    assert ["1 row could not be written" in line for line in said] == [True, True, False], said
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")

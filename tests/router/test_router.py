@@ -335,6 +335,88 @@ def test_a_call_that_comes_while_another_thread_closes_the_router_is_answered(la
     router.close_sync()
 
 
+def test_a_router_that_another_thread_is_closing_is_closed_for_nobody_before(lab: Lab):
+    """Regression: who closed it second was told so at once, with a call in flight and without its row."""
+    router = lab.router(CLOUD)
+
+    def close() -> tuple[int, int]:
+        router.close_sync()
+        return lab.ledger.status().in_flight, len(lab.attempts)
+
+    with ThreadPoolExecutor(3) as threads:
+        with lab.held("anthropic"):
+            asked = threads.submit(router.complete_sync, "hello", task_type="ask")
+            wait_until(lambda: lab.served_by("anthropic"))
+            first = threads.submit(close)
+            wait_until(lambda: router._thread._loop is None)
+            second = threads.submit(close)
+            wait_until(lambda: second.done() or len(router._thread._waited_for) == 3)
+        assert [first.result(), second.result()] == [(0, 1)] * 2
+        assert asked.result().text
+
+
+def test_a_router_whose_loop_something_ended_is_closed_once_its_calls_are(lab: Lab):
+    """Regression: closing it found no loop, and did not wait for the calls that were ending with it."""
+    hanging, cancelled, let_go = threading.Event(), threading.Event(), threading.Event()
+
+    class Ending(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if b"please end" in request.content:
+                raise SystemExit(3)
+            hanging.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+                await until(let_go.is_set)
+
+    router = lab.router(CLOUD, client=lambda: httpx.AsyncClient(transport=Ending()))
+
+    def close() -> int:
+        router.close_sync()
+        return lab.ledger.status().in_flight
+
+    with ThreadPoolExecutor(3) as threads:
+        calls = [threads.submit(router.complete_sync, "please hang", task_type="ask")]
+        assert hanging.wait(20)
+        calls.append(threads.submit(router.complete_sync, "please end", task_type="ask"))
+        assert cancelled.wait(20)
+        closing = threads.submit(close)
+        wait_until(lambda: closing.done() or router._thread._ending)
+        let_go.set()
+        assert closing.result() == 0
+        assert all(call.exception() for call in calls)
+
+
+async def test_of_two_tasks_that_close_a_router_neither_is_told_before_it_is_closed(lab: Lab):
+    closing, let_go, closed = asyncio.Event(), asyncio.Event(), []
+
+    class Slow(httpx.AsyncClient):
+        async def aclose(self) -> None:
+            is_first = not closing.is_set()
+            closing.set()
+            await asyncio.sleep(0)
+            if is_first:
+                await let_go.wait()
+                closed.append(True)
+            await super().aclose()
+
+    router = lab.router(CLOUD, client=Slow)
+    await router.complete("hello", task_type="ask")
+
+    async def close() -> list[bool]:
+        await router.close()
+        return [*closed]
+
+    first = asyncio.create_task(close())
+    await closing.wait()
+    second = asyncio.create_task(close())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    let_go.set()
+    assert [await first, await second] == [[True]] * 2
+
+
 async def test_complete_sync_works_with_and_without_a_running_loop(lab: Lab):
     router = lab.router(CLOUD)
     try:

@@ -206,15 +206,28 @@ class Writer:
         self.run(lambda _transaction: None)
 
     def close(self) -> None:
-        """Write everything queued, then stop. Raises `LedgerError` if rows could not be written."""
+        """Write everything queued, then stop. Raises `LedgerError` if rows could not be written.
+
+        To nobody who comes once it has stopped.
+        """
         if self._process != os.getpid():
             return
-        is_first, self._is_waited_for = not self._stopping, True
+        is_late, self._is_waited_for = self.has_stopped, True
         self.leave()
+        if not is_late:
+            self.wait()
+
+    def wait(self) -> None:
+        """Until it has stopped. Raises `LedgerError` if rows could not be written."""
         if threading.current_thread() is not self._thread:
             self._thread.join()
-        if is_first and self._postponed:
+        if self._postponed:
             raise self._unwritten()
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether all is written, or has failed for good."""
+        return not self._thread.is_alive()
 
     def leave(self) -> None:
         """Write everything queued, then stop, without anybody waiting for it.
