@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,6 +21,7 @@ from router_lab.private_files import make_file, make_folders
 
 _BLOCK = 1 << 20
 _STAGE = "_stage"
+_DAY = "date="
 _BUCKETS = {"s3", "gcs", "abfs"}
 
 
@@ -74,14 +75,38 @@ class LocalFiles:
         _unlink(self._root / name)
 
     def names(self, table: str) -> list[str]:
-        """Every Parquet file of `table`, sorted."""
+        """Every Parquet file of `table`, sorted: in the folders of days, or laid beside them by hand."""
+        found: list[str] = []
+        for entry in _listed(self._root / table):
+            if entry.startswith(_DAY):
+                inner = _listed(self._root / table / entry)
+                found += [f"{table}/{entry}/{name}" for name in inner if _is_sealed(name)]
+            elif _is_sealed(entry):
+                found.append(f"{table}/{entry}")
+        return sorted(found)
+
+    def unread(self, table: str) -> list[str]:
+        """Whatever else lies in the folder of `table`, sorted."""
+        found = []
+        for folder, _, names in os.walk(self._root / table):
+            parts = Path(folder).relative_to(self._root).parts
+            is_read = len(parts) == 1 or (len(parts) == 2 and parts[1].startswith(_DAY))
+            found += ["/".join((*parts, name)) for name in names if not (is_read and _is_sealed(name))]
+        return sorted(found)
+
+    def beside(self, tables: Collection[str]) -> list[str]:
+        """Parquet files, and folders with such or with folders of days, beside those of `tables`."""
         return sorted(
-            f"{table}/{day}/{name}"
-            for day in _listed(self._root / table)
-            if day.startswith("date=")
-            for name in _listed(self._root / table / day)
-            if name.endswith(".parquet") and not name.startswith((".", "_"))
+            name
+            for name in _listed(self._root)
+            if name not in tables and not name.startswith((".", "_"))
+            if _is_sealed(name) or self._may_be_table(self._root / name)
         )
+
+    def _may_be_table(self, folder: Path) -> bool:
+        with suppress(LedgerError):  # what may not be looked into is none of a ledger's
+            return any(_is_sealed(name) or name.startswith(_DAY) for name in _listed(folder))
+        return False
 
     def location(self, name: str) -> str:
         """An absolute path. Raises `OSError` for what is no file."""
@@ -158,6 +183,17 @@ class RemoteFiles:
 
     def names(self, table: str) -> list[str]:
         """Every Parquet object of `table`, named below the ledger's place, sorted. Raises `LedgerError`."""
+        return [name for name in self._objects(table) if _is_sealed(PurePosixPath(name).name)]
+
+    def unread(self, table: str) -> list[str]:
+        """Every other object of `table`, sorted. Raises `LedgerError`."""
+        return [name for name in self._objects(table) if not _is_sealed(PurePosixPath(name).name)]
+
+    def beside(self, tables: Collection[str]) -> list[str]:
+        """Nothing is looked for beside `tables`: a prefix may hold whatever a bucket does."""
+        return []
+
+    def _objects(self, table: str) -> list[str]:
         _, base = self._connect()
         selector = fs.FileSelector(f"{base}/{table}", allow_not_found=True, recursive=True)
         found: list[Any] = []
@@ -165,9 +201,7 @@ class RemoteFiles:
         if not found:
             self._check_bucket()
         return sorted(
-            str(PurePosixPath(info.path).relative_to(base))
-            for info in found
-            if info.type == fs.FileType.File and info.path.endswith(".parquet")
+            str(PurePosixPath(info.path).relative_to(base)) for info in found if info.type == fs.FileType.File
         )
 
     def location(self, name: str) -> str:
@@ -215,6 +249,11 @@ class RemoteFiles:
             "stay in the local journal until an upload succeeds. Check the store and its credentials; "
             "the next seal tries again"
         )
+
+
+def _is_sealed(name: str) -> bool:
+    """Whether a file of that name is read; a name that begins so is one being written, to other tools too."""
+    return name.lower().endswith(".parquet") and not name.startswith((".", "_"))
 
 
 # A place for sealed files.

@@ -128,7 +128,7 @@ def forget_replaced(journal: sqlite3.Connection, paths: Sequence[str]) -> None:
 
 def _parts(name: str) -> tuple[str, int]:
     """The id and number in a file's name; a number no journal gives out if it is none of ours."""
-    owner, _, number = name.removesuffix(".parquet").partition("-")
+    owner, _, number = PurePosixPath(name).stem.partition("-")
     return owner, int(number) if number.isdecimal() else sys.maxsize
 
 

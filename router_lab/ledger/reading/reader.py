@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeVar
 
 from router_lab.arguments import texts
@@ -39,6 +39,7 @@ from router_lab.ledger.schema import (
 )
 from router_lab.ledger.sealed.parquet import replaced_by
 from router_lab.ledger.sealed.seal import unsealed
+from router_lab.ledger.sealed.sealed_files import date_of, is_of_a_day
 from router_lab.nearest import nearest_hint
 
 _ATTEMPTS_TO_READ = 5
@@ -223,10 +224,10 @@ def _utc(when: datetime) -> Any:
 
 
 def _within(names: Sequence[str], since: datetime | None, until: datetime | None) -> list[str]:
-    """The files whose partition date can hold rows of the period."""
+    """The files whose partition date can hold rows of the period; one that lies beside those may."""
     first = "" if since is None else _day(since)
     last = "9999-12-31" if until is None else _day(until)
-    return [name for name in names if first <= PurePosixPath(name).parent.name.removeprefix("date=") <= last]
+    return [name for name in names if not is_of_a_day(name) or first <= date_of(name) <= last]
 
 
 def _day(when: datetime) -> str:

@@ -54,6 +54,7 @@ from router_lab.ledger.sealed.sealed_files import (
     SealedStore,
     check_unchanged,
     date_of,
+    is_of_a_day,
     row_groups,
 )
 
@@ -200,6 +201,7 @@ def remove_strays(store: SealedStore) -> list[str]:
             path
             for path in listed
             if path not in known
+            and is_of_a_day(path)  # else somebody has laid it there
             and PurePosixPath(path).name not in under_way
             and (path in replaced or may_be_stray(journal, PurePosixPath(path).name))
         ]

@@ -63,6 +63,11 @@ def _span(footer: Any, column: str) -> tuple[datetime | None, datetime | None]:
     return min(group.min for group in known), max(group.max for group in known)
 
 
+def is_of_a_day(name: str) -> bool:
+    """Whether the sealed file `name` lies in the folder of a day, as all do that a ledger has written."""
+    return PurePosixPath(name).parent.name.startswith("date=")
+
+
 def date_of(name: str) -> str:
     """The day in `name`, whose rows the file should hold."""
     return PurePosixPath(name).parent.name.removeprefix("date=")
@@ -71,14 +76,13 @@ def date_of(name: str) -> str:
 def misplaced(files: Files, name: str, footer: Footer) -> str:
     """What is wrong if `name` holds rows of another day than that of its folder; else nothing."""
     if footer.first is None or footer.last is None:
-        return ""
+        mend = "move it to `date=YYYY-MM-DD`, the UTC day of its rows"
+        return "" if is_of_a_day(name) else f"{files.shown}/{name} is in no folder of a day: {mend}"
     first, last = (when.astimezone(UTC).date().isoformat() for when in (footer.first, footer.last))
     if first == last == date_of(name):
         return ""
-    return (
-        f"{files.shown}/{name} holds rows from {first} to {last}, which are not of its folder: "
-        f"move it back to `date={first}`"
-    )
+    mend = f"move it to `date={first}`" if first == last else "write a file for each day, in its folder"
+    return f"{files.shown}/{name} holds rows from {first} to {last}, which are not of its folder: {mend}"
 
 
 def checksum(files: Files, name: str) -> str:

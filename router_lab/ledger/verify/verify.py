@@ -21,6 +21,7 @@ from router_lab.ledger.sealed.foreign import foreign_among, table_of
 from router_lab.ledger.sealed.sealed_files import (
     CHANGED,
     checksum,
+    is_of_a_day,
     misplaced,
     read_footer,
 )
@@ -33,6 +34,7 @@ from router_lab.ledger.verify.journal_checks import (
     orphans,
     read_state,
 )
+from router_lab.ledger.verify.unread_files import other_files, passed_over, unread_rows
 from router_lab.shown.escape import show, tag
 
 if TYPE_CHECKING:
@@ -107,6 +109,8 @@ def verify(core: Core) -> VerificationReport:
         is_waiting_for_recovery = not checks[-2].ok
     if foreign:
         checks.append(_of_others(core, foreign))
+    left = _left(before, listed, foreign)
+    checks.append(_all_read(core, left))
     try:
         rows = _read(core, before)
         with core.reader.snapshot() as journal:
@@ -114,7 +118,7 @@ def verify(core: Core) -> VerificationReport:
     except (LedgerError, OSError, ValueError, TypeError) as error:
         return VerificationReport(core.name, (*checks, Check("tables can be read", (str(error),))))
     checks += _row_checks(rows, before)
-    notes = list(_notes(before, listed, foreign))
+    notes = [*_notes(before, [name for name in left if is_of_a_day(name)], foreign), *other_files(core.files)]
     if before.sums != read_state(core.reader).sums:
         notes.append("calls are under way, so budgets were not added up")
     elif is_waiting_for_recovery:
@@ -125,13 +129,15 @@ def verify(core: Core) -> VerificationReport:
 
 
 def _without_journal(core: Core) -> VerificationReport:
-    checks = [_of_others(core, _listed(core))]
+    checks = [_of_others(core, _listed(core)), _all_read(core, [])]
     try:
         rows = _read(core, None)
     except (LedgerError, OSError, ValueError, TypeError) as error:
         return VerificationReport(core.name, (*checks, Check("tables can be read", (str(error),))))
     note = "there is no journal, so nothing says which files and rows there should be, or what was spent"
-    return VerificationReport(core.name, (*checks, *_row_checks(rows, None)), (note,))
+    return VerificationReport(
+        core.name, (*checks, *_row_checks(rows, None)), (note, *other_files(core.files))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +222,11 @@ def _of_others(core: Core, names: Sequence[str]) -> Check:
     )
 
 
+def _all_read(core: Core, left: Sequence[str]) -> Check:
+    unread = [*passed_over(core.files, left), *unread_rows(core.files)]
+    return Check("files with rows lie where they are read", tuple(few(unread)))
+
+
 def _sums(state: State, attempts: Any) -> Iterator[str]:
     totals = line_totals(attempts)
     for scope, period, summed in state.sums:
@@ -224,7 +235,18 @@ def _sums(state: State, attempts: Any) -> Iterator[str]:
             yield f"{scope} {period}: {summed} nano-dollars counted, but the rows add up to {expected}"
 
 
-def _notes(state: State, listed: Sequence[str], foreign: Sequence[str]) -> Iterator[str]:
+def _left(state: State, listed: Sequence[str], foreign: Sequence[str]) -> list[str]:
+    """Files of this journal's that it does not count: not yet, or no more."""
+    return [
+        name
+        for name in listed
+        if name not in state.manifest
+        and name not in foreign
+        and PurePosixPath(name).name not in state.batches
+    ]
+
+
+def _notes(state: State, left: Sequence[str], foreign: Sequence[str]) -> Iterator[str]:
     if state.pruned_before is not None:
         yield f"rows from before {state.pruned_before.isoformat()} were removed by `prune`"
     if foreign:
@@ -233,13 +255,6 @@ def _notes(state: State, listed: Sequence[str], foreign: Sequence[str]) -> Itera
             "what they should hold, and "
             "budgets leave them out"
         )
-    left = [
-        name
-        for name in listed
-        if name not in state.manifest
-        and name not in foreign
-        and PurePosixPath(name).name not in state.batches
-    ]
     if left:
         yield (
             f"{counted(len(left), 'files')}, such as {left[0]}, are in no manifest and not "

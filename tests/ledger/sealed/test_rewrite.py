@@ -207,7 +207,7 @@ async def test_a_misplaced_file_is_refused(tmp_path: Path) -> None:
     later = tmp_path / "attempts" / "date=2030-01-01"
     later.mkdir()
     path.rename(later / path.name)
-    with Ledger(tmp_path) as ledger, pytest.raises(LedgerError, match=r"move it back to `date=2026-11-22`"):
+    with Ledger(tmp_path) as ledger, pytest.raises(LedgerError, match=r"move it to `date=2026-11-22`"):
         ledger.redact(LATER)
 
 

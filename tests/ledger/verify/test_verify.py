@@ -203,6 +203,73 @@ async def test_verify_mentions_files_that_nothing_names(tmp_path: Path) -> None:
         assert "in no manifest" not in str(ledger.verify())
 
 
+def laid(folder: Path, place: str) -> Callable[[str], Path]:
+    """Lays the one file of a call's attempt, of a ledger in `folder`, where it is told to."""
+
+    def lay(place: str) -> Path:
+        target = folder / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+        return target
+
+    with Ledger(folder / place) as ledger:
+        asyncio.run(make_call(ledger))
+    source = one_file(folder / place, "attempts")
+    return lay
+
+
+@pytest.mark.parametrize("place", ["laid.parquet", "date=2026-11-22/LAID.PARQUET"])
+@pytest.mark.parametrize("has_journal", [True, False])
+def test_a_file_that_was_laid_by_hand_is_read(tmp_path: Path, place: str, has_journal: bool) -> None:
+    """Regression: beside the folders of days, or by another spelling, it was passed over without a word."""
+    lay = laid(tmp_path, "other")
+    folder = tmp_path / "ledger"
+    with Ledger(folder) as ledger:
+        asyncio.run(make_call(ledger))
+    if not has_journal:
+        lose_journal(folder)
+    lay(f"ledger/attempts/{place}")
+    with Ledger(folder) as ledger:
+        assert len(ledger.attempts()) == len(ledger.attempts(since=NOON, until=NOON + timedelta(1))) == 2
+        assert ledger.export(tmp_path / "attempts.csv") == 2
+        assert ledger.tables().attempts.count().to_pyarrow().as_py() == 2
+        report = ledger.verify()
+        assert report.ok == place.startswith("date=")
+        assert report.ok or f"{place} holds rows from 2026-11-22" in str(report)
+        assert report.ok or "move it to `date=2026-11-22`" in str(report)
+        ledger.seal()
+        assert len(ledger.attempts()) == 2
+
+
+def test_what_lies_in_a_ledger_and_is_not_read_is_named(tmp_path: Path) -> None:
+    lay = laid(tmp_path, "other")
+    folder = tmp_path / "ledger"
+    with Ledger(folder) as ledger:
+        asyncio.run(make_call(ledger))
+        ledger.seal()
+        own = one_file(folder, "attempts")
+        rows = ["attempts/old/a.parquet", f"attempts/{own.parent.name}/more/b.parquet", "comparisons/c.parq"]
+        beside = ["d.parquet", "Attempts/e.parquet", "attempts_2025/date=2025-01-01/f.parquet"]
+        for place in (*rows, *beside):
+            lay(f"ledger/{place}")
+        (folder / "attempts" / "notes.txt").write_text("mine")
+        (folder / "report").mkdir()
+        shutil.copy(own, folder / "attempts" / own.name)
+        assert len(ledger.attempts()) == 1
+        report = ledger.verify()
+        said = "\n".join(report.problems)
+        assert not report.ok
+        for place in (*rows, f"attempts/{own.name}"):
+            assert f"{folder}/{place}" in said, str(report)
+        notes = "\n".join(report.notes)
+        for place in ("d.parquet", "Attempts", "attempts_2025", "attempts/notes.txt"):
+            assert place in notes, str(report)
+        assert "report" not in notes
+        ledger.seal()
+        assert (folder / "attempts" / own.name).exists(), "it was laid there by hand"
+        assert not ledger.verify().ok
+
+
 async def test_without_a_journal_the_report_does_not_claim_more_than_it_knows(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         for _ in range(3):
