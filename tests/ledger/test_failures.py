@@ -16,6 +16,7 @@ import textwrap
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -25,6 +26,7 @@ from ledger_rows import answered, lost, make_call, run_script, running, settings
 
 from router_lab.errors import LedgerError
 from router_lab.ledger import Ledger
+from router_lab.ledger.disk.locks import FileLock
 from router_lab.ledger.journal.writer import Writer
 from router_lab.records import BudgetLine
 from waiting import wait_until
@@ -232,6 +234,38 @@ async def test_a_cleaner_may_take_the_locks_folder(tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / "_locks")
         await make_call(ledger)
         assert ledger.seal() == 2
+
+
+async def test_a_cleaner_may_take_the_locks_folder_just_as_a_call_is_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: whoever recovered then, behind other locks, left the call twice and its hold below zero."""
+    monkeypatch.setenv("ROUTER_LAB_LOCK_WAIT_S", "0.2")
+    is_settling, was_taken = threading.Event(), threading.Event()
+
+    def take(frame: FrameType, event: str, _: object) -> None:
+        is_looked_for = event == "return" and frame.f_code is FileLock.is_on_disk.__code__
+        if is_looked_for and is_settling.is_set() and not was_taken.is_set():
+            was_taken.set()
+            shutil.rmtree(tmp_path / "_locks")
+            with suppress(LedgerError), Ledger(tmp_path) as other:
+                other.recover()
+
+    threading.setprofile(take)
+    try:
+        ledger = Ledger(tmp_path)
+        intent = lost()
+        await ledger.accounts.open_attempt(intent, 0.01, [BudgetLine("daily", "2026-11-22", 1.0)])
+    finally:
+        threading.setprofile(None)
+    is_settling.set()
+    await ledger.accounts.settle(answered(intent))
+    assert was_taken.is_set()
+    assert ledger.attempts()["outcome"].tolist() == ["ok"]
+    ledger.close()
+    with Ledger(tmp_path) as ledger:
+        assert ledger.verify().ok, str(ledger.verify())
+
 
 
 @pytest.mark.parametrize(("name", "make"), [("_locks/seal.lock", Path.mkdir), ("attempts", Path.touch)])

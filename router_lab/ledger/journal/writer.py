@@ -377,17 +377,15 @@ class Writer:
             raise self._replaced()
         transaction = self._transaction
         connection = transaction.connection
-        was_missed = not self._owner.is_on_disk
-        if was_missed:
-            self._owner.renew()
         if self._applied_durability != self._durability:
             self._applied_durability = self._durability
             connection.execute(f"PRAGMA synchronous = {synchronous(self._durability)}")
         connection.execute("BEGIN IMMEDIATE")
         try:
             transaction.begin()
-            if was_missed:
+            if not self._owner.is_on_disk:  # looked for here, where nobody can recover meanwhile
                 transaction.let_go_of_recovered()
+                self._owner.renew()
             for task in tasks:
                 task.error = None
                 try:
