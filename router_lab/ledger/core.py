@@ -8,10 +8,12 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
 
+from router_lab.errors import LedgerError
 from router_lab.forking import renewed_in_child
 from router_lab.ledger.disk.disk_problems import closed
 from router_lab.ledger.disk.locks import (
@@ -161,17 +163,19 @@ class Core:
 
     def seal(self, *, wait: bool) -> int:
         """Seal every settled row; 0 when another process is at it and `wait` is false."""
-        with self.upkeep(wait=wait) as ours:
-            if not ours:
+        with self.upkeep(wait=wait) as store:
+            if store is None:
                 return 0
-            moved = self._sealer().run()
-            remove_strays(self.store)
+            moved = Sealer(store.files, store.transact, store.snapshot).run()
+            remove_strays(store)
         self.problem = ""
         return moved
 
     @contextmanager
-    def upkeep(self, *, wait: bool = True) -> Iterator[bool]:
-        """Hold the right to change sealed files, one thread at a time; yields whether it is ours."""
+    def upkeep(self, *, wait: bool = True) -> Iterator[SealedStore | None]:
+        """Hold the right to change sealed files, one thread at a time; yields what that needs, None where
+        another has it.
+        """
         _ = self.writer
         lock = FileLock(self._locks / "seal.lock")
         try:
@@ -180,7 +184,11 @@ class Core:
             ours = wait or lock.try_acquire()
             if ours:
                 self.files.clear_stages()
-            yield ours
+            yield (
+                SealedStore(self.files, partial(self._transact_under, lock), self.reader.snapshot)
+                if ours
+                else None
+            )
         finally:
             lock.close()
 
@@ -200,24 +208,30 @@ class Core:
         _ = self.writer
         return FileLock(self._locks / f"{blake2b(work.encode(), digest_size=8).hexdigest()}.lock")
 
-    @property
-    def store(self) -> SealedStore:
-        """What rewriting sealed files needs; use it within `upkeep`."""
-        return SealedStore(self.files, self.transact, self.reader.snapshot)
+    def _transact_under(self, lock: FileLock, function: Callable[[JournalTransaction], _Result]) -> _Result:
+        """As `transact`, unless the lock is no longer what keeps others away."""
+
+        def checked(transaction: JournalTransaction) -> _Result:
+            if not lock.is_on_disk():
+                raise LedgerError(
+                    f"{lock.path}: somebody removed this lock while sealed files were changed: others "
+                    "may change them too. Nothing is lost; keep cleaners away from the folder, and call again"
+                )
+            return function(transaction)
+
+        return self.transact(checked)
 
     def rewrite(self, change: Callable[[SealedStore], _Result]) -> _Result:
         """Seal everything, apply `change` to the sealed files, delete strays, wipe freed journal pages."""
         self.recover()
-        with self.upkeep():
-            self._sealer().run()
-            result = change(self.store)
-            remove_strays(self.store)
+        with self.upkeep() as store:
+            assert store is not None  # noqa: S101 - it was waited for
+            Sealer(store.files, store.transact, store.snapshot).run()
+            result = change(store)
+            remove_strays(store)
         with locked(self._locks / WRITE_LOCK):
             vacuum(self.folder)
         return result
-
-    def _sealer(self) -> Sealer:
-        return Sealer(self.files, self.transact, self.reader.snapshot)
 
     def alert(self, alert: Alert) -> None:
         """Store an alert and wait until it is durable."""

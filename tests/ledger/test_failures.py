@@ -28,6 +28,7 @@ from router_lab.errors import LedgerError
 from router_lab.ledger import Ledger
 from router_lab.ledger.disk.locks import FileLock
 from router_lab.ledger.journal.writer import Writer
+from router_lab.ledger.sealed.parquet import DayFile
 from router_lab.records import BudgetLine
 from waiting import wait_until
 
@@ -266,6 +267,33 @@ async def test_a_cleaner_may_take_the_locks_folder_just_as_a_call_is_settled(
     with Ledger(tmp_path) as ledger:
         assert ledger.verify().ok, str(ledger.verify())
 
+
+def test_a_cleaner_may_take_the_locks_folder_just_as_files_are_merged(tmp_path: Path) -> None:
+    """Regression: who sealed then, behind another lock, took the merged file for a stray: rows were gone."""
+    was_taken = threading.Event()
+
+    def take(frame: FrameType, event: str, _: object) -> None:
+        if event == "return" and frame.f_code is DayFile.publish.__code__ and not was_taken.is_set():
+            was_taken.set()
+            shutil.rmtree(tmp_path / "_locks")
+            with Ledger(tmp_path) as other:
+                other.seal()
+
+    with Ledger(tmp_path) as ledger:
+        for _ in range(2):
+            asyncio.run(make_call(ledger))
+            ledger.seal()
+        sys.setprofile(take)
+        try:
+            with pytest.raises(LedgerError, match=r"seal\.lock: .* call again"):
+                ledger.compact()
+        finally:
+            sys.setprofile(None)
+        assert was_taken.is_set()
+        assert ledger.verify().ok, str(ledger.verify())
+        assert ledger.compact() == 1
+        assert len(ledger.attempts()) == 2
+        assert ledger.verify().ok, str(ledger.verify())
 
 
 @pytest.mark.parametrize(("name", "make"), [("_locks/seal.lock", Path.mkdir), ("attempts", Path.touch)])

@@ -205,11 +205,19 @@ def remove_strays(store: SealedStore) -> list[str]:
             and PurePosixPath(path).name not in under_way
             and (path in replaced or may_be_stray(journal, PurePosixPath(path).name))
         ]
+    if strays:
+        store.transact(
+            _nothing
+        )  # after looking: somebody else's are no strays, should others change files too
     for path in strays:
         store.files.remove(path)
     if replaced:
         store.transact(lambda transaction: forget_replaced(transaction.connection, replaced))
     return strays
+
+
+def _nothing(transaction: JournalTransaction) -> None:
+    """Whether a transaction would be had is all."""
 
 
 def listed_files(store: SealedStore) -> list[ListedFile]:
