@@ -41,6 +41,22 @@ def test_importing_the_ledger_brings_no_data_library() -> None:
     assert found.strip() == "[]"
 
 
+def test_writing_and_sealing_bring_no_frames(tmp_path: Path) -> None:
+    """pyarrow imports pandas to see whether it was given something of it, and each script waited for that."""
+    found = run_script(
+        """
+        import asyncio, sys
+        from ledger_rows import Ledger, make_call
+        with Ledger(sys.argv[1]) as ledger:
+            asyncio.run(make_call(ledger))
+        print([name for name in ("pandas", "ibis", "duckdb") if name in sys.modules])
+        """,
+        tmp_path,
+    )
+    assert found.strip() == "[]"
+    assert len(list(tmp_path.glob("attempts/*/*.parquet"))) == 1
+
+
 def assert_row(found: dict[str, Any], wanted: Attempt) -> None:
     for name, value in asdict(wanted).items():
         seen = found[name]

@@ -6,7 +6,7 @@ Arrow reads the lines of many rows at once as CSV; their texts become columns as
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -149,11 +149,19 @@ def as_arrow(stretch: RowRun) -> Any:
         data, places = data.take(order), order.to_pylist()
         for name, values in zip(table.content, stretch.texts, strict=True):
             # Before they are Arrow's: moving references costs less than moving texts.
-            ordered = list(map(values.__getitem__, places))
-            data = data.append_column(name, pa.array(ordered, pa.binary()).cast(pa.string()))
+            data = data.append_column(name, _texts(map(values.__getitem__, places)))
         return conform(table, data)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise DamagedError(str(error)) from error
+
+
+def _texts(values: Iterable[bytes | None]) -> Any:
+    """A column of texts. `pa.array` would import pandas, to see whether it is given something of it: half a
+    second at the end of every script that made a call.
+    """
+    builder = pa.lib.StringBuilder()
+    builder.append_values(values)
+    return builder.finish().cast(pa.binary()).cast(pa.string())  # from bytes, so that they are checked
 
 
 def _parsed(stretch: RowRun) -> Any:

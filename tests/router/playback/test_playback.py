@@ -388,10 +388,11 @@ import os, sys
 import router_lab as rl
 ledger = rl.Ledger(sys.argv[2]) if sys.argv[1] == "record" else None
 playback = sys.argv[2] if sys.argv[1] == "play" else None
-with rl.Router.from_yaml(sys.argv[3], ledger=ledger, playback=playback) as router:
-    for number in range(3):
-        done = router.complete_sync(f"How heavy is {number}?", task_type="ask", temperature=1)
-        print(done.text, done.metadata.request_id, done.metadata.cost_usd, done.metadata.tokens_out)
+for _ in range(1 if ledger else 2):
+    with rl.Router.from_yaml(sys.argv[3], ledger=ledger, playback=playback) as router:
+        for number in range(3):
+            done = router.complete_sync(f"How heavy is {number}?", task_type="ask", temperature=1)
+            print(done.text, done.metadata.request_id, done.metadata.cost_usd, done.metadata.tokens_out)
 """
 KEYED = """
 models:
@@ -421,7 +422,7 @@ def test_a_script_runs_again_offline_without_a_key_and_says_the_same_twice(tmp_p
         recorded = run("record", "sk-of-a-test-1234567890")
         assert len(lab.served) == 3
     # The server is gone, and so is the key.
-    assert run("play", "") == run("play", "") == recorded
+    assert run("play", "") == 2 * recorded
 
 
 def _environment() -> dict[str, str]:
