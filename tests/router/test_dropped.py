@@ -26,7 +26,7 @@ from router_lab import Ledger, Router, settings, sim
 
 folder, url, config, tests = sys.argv[1:5]
 sys.path.insert(0, tests)
-from waiting import comes_true, until
+from waiting import comes_true, time_flies, until
 given = sim.pointed_at(settings.load(config), url)
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 
@@ -192,11 +192,14 @@ def test_shadows_in_flight_of_a_dropped_router(lab: Lab, run: Callable[[str], li
             router = made()
             await router.complete("x", task_type="ask")
             del router
+            time_flies(asyncio.get_running_loop())
             made_on_a_thread()
             await until(lambda: gc.collect() >= 0 and len(asyncio.all_tasks()) == 1)
 
         def made_on_a_thread():
-            made().complete_sync("y", task_type="ask")
+            router = made()
+            router.complete_sync("y", task_type="ask")
+            time_flies(router._thread._loop)
 
         asyncio.run(main())
         say(given_back(before)[:2], locks())

@@ -26,7 +26,7 @@ from router_lab import Ledger, Router, settings, sim
 
 folder, url, config, tests = sys.argv[1:5]
 sys.path.insert(0, tests)
-from waiting import until, wait_until
+from waiting import time_flies, until, wait_until
 ledger = Ledger(folder)
 router = Router(sim.pointed_at(settings.load(config), url), ledger=ledger)
 ledger.switch.on(reason="the script")
@@ -93,7 +93,7 @@ def test_a_plain_script_that_never_closes_still_finishes_its_shadows(lab: Lab, s
 
 def test_a_plain_script_does_not_wait_for_a_shadow_that_hangs(lab: Lab, script):
     lab.server.app.script([Fault("hang", provider="ollama", times=None)])
-    done = run(script(SYNC))
+    done = run(script(f"{SYNC}\ntime_flies(router._thread._loop)"))
     assert (done.returncode, done.stderr) == (0, "")
     assert statuses(lab) == {"cancelled": CALLS}
     assert len(lab.served_by("ollama")) == 1
