@@ -1,9 +1,11 @@
-"""Time that moves only when told."""
+"""Time that moves only when told, and time whose days are as long as a test."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+
+from router_lab.router.ports import Clock
 
 
 class ManualClock:
@@ -27,3 +29,14 @@ class ManualClock:
 
     def advance(self, seconds: float) -> None:
         self._elapsed += seconds
+
+
+class OneDay(Clock):
+    """Real time, but an hour later where it is nearly midnight: no day, and no month, ends within a test."""
+
+    def __init__(self) -> None:
+        before_midnight = super().now() + timedelta(minutes=10)
+        self._later = timedelta(hours=before_midnight.day != super().now().day)
+
+    def now(self) -> datetime:
+        return super().now() + self._later

@@ -229,8 +229,11 @@ def test_pairs_waiting_in_another_process_are_counted_while_it_lives(
 
 
 def test_todays_shadows_are_counted_by_task_type(written: rl.Ledger) -> None:
+    began = datetime.now(UTC)
     panel = SwitchPanel(written)
     attempts = written.attempts()
+    if datetime.now(UTC).day != began.day:
+        panel.refresh()
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     today = attempts[attempts["is_shadow"] & (attempts["started_at"] >= midnight)]
     found = {one.task_type: (one.shadows, one.usd) for one in panel._now.live.spending}
@@ -281,13 +284,14 @@ async def test_it_reads_on_another_thread_while_it_follows(ledger: rl.Ledger) ->
 
 _SHADOWING = """
 import asyncio, sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 sys.path.insert(0, sys.argv[2])
 from ledger_rows import lost
 from router_lab import Ledger
 async def main():
     with Ledger(sys.argv[1]) as ledger:
-        row = lost(is_shadow=True, cost_usd=0.25, worst_usd=0.75, started_at=datetime.now(UTC))
+        today = datetime.now(UTC) + timedelta(hours=1)  # and so for an hour, even if it is midnight
+        row = lost(is_shadow=True, cost_usd=0.25, worst_usd=0.75, started_at=today)
         await ledger.accounts.open_attempt(row, 0.75, [])
         await ledger.accounts.settle(row)
         print("written", flush=True)

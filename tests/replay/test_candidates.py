@@ -14,6 +14,7 @@ import pytest
 
 import router_lab as rl
 from lab import Lab, laboratory
+from manual_clock import OneDay
 from router_lab import sim
 from router_lab.errors import ConfigError
 from router_lab.replay import Candidate
@@ -67,7 +68,7 @@ async def test_candidates_are_asked_and_the_logged_primary_is_not(lab: Lab) -> N
 
 
 async def test_the_money_of_a_log_is_not_money_of_this_ledger(lab: Lab) -> None:
-    async with lab.router(ROUTING) as router:
+    async with lab.router(ROUTING, clock=OneDay()) as router:
         run = await rl.replay(router, log(), candidates=["cheap", "other"])
     attempts = lab.attempts
     asked = attempts[attempts["is_shadow"]]
@@ -386,7 +387,7 @@ async def test_estimates_know_repeats_called_primaries_and_how_long_a_model_took
 
 async def test_what_the_budgets_leave_is_said_beforehand(lab: Lab) -> None:
     plans = []
-    async with lab.router(ROUTING, "cost: {shadow_daily_usd: 0.001}") as router:
+    async with lab.router(ROUTING, "cost: {shadow_daily_usd: 0.001}", clock=OneDay()) as router:
         await rl.replay(router, log(1), candidates=["cheap"])
         await rl.replay(router, log(60), candidates=["cheap"], confirm=lambda plan: plans.append(plan))
     spent = lab.attempts["cost_usd"].sum()
@@ -402,7 +403,7 @@ async def test_candidates_that_are_none_are_refused(lab: Lab, wrong: Any) -> Non
 
 
 async def test_a_budget_that_is_used_up_ends_the_run_and_the_next_goes_on(lab: Lab) -> None:
-    async with lab.router(ROUTING, "cost: {shadow_daily_usd: 0.001}") as router:
+    async with lab.router(ROUTING, "cost: {shadow_daily_usd: 0.001}", clock=OneDay()) as router:
         run = await rl.replay(router, log(), candidates=["cheap"])
     assert run.stopped and run.counts["unanswered"] > 0
     async with lab.router(ROUTING) as router:
@@ -438,7 +439,7 @@ async def test_no_row_is_lost_or_doubled_in_a_storm_of_refusals(
     lab: Lab, retry_after_s: float | None
 ) -> None:
     lab.server.app.script(sim.RandomFaults({"429": 0.4, "529": 0.1}, 3, retry_after_s=retry_after_s))
-    async with lab.router(ROUTING) as router:
+    async with lab.router(ROUTING, clock=OneDay()) as router:
         run = await rl.replay(router, log(60), candidates=["cheap"], concurrency=16)
     assert run["cheap"].answered == 60 and run.is_complete, run
     asked = lab.attempts[lab.attempts["is_shadow"]]

@@ -15,6 +15,7 @@ import pytest
 import router_lab as rl
 from command_line import router_lab
 from lab import FAST, MODELS, Lab, laboratory
+from manual_clock import OneDay
 from router_lab.ledger import Ledger
 from router_lab.sim import Fault
 from scripted_server import anthropic, scripted
@@ -201,7 +202,7 @@ async def test_answers_that_are_not_given_are_named_and_a_run_that_ends_early_wr
 ) -> None:
     out = tmp_path / "bundle.parquet"
     rows = [{"id": f"r{n}", "task_type": "ask", "prompt": f"Item {n}?"} for n in range(6)]
-    async with lab.router(ROUTING, f"cost: {{shadow_daily_usd: 0.0015}}\n{FAST}") as router:
+    async with lab.router(ROUTING, f"cost: {{shadow_daily_usd: 0.0015}}\n{FAST}", clock=OneDay()) as router:
         done = await rl.replay.freeze(router, rows, out, model="cloud", repeats=2, concurrency=1)
     assert done.stopped and "Budget" in done.stopped and not out.exists() and 0 < done.asked < 12
     lab.server.app.script([Fault("status", status=400, contains="Item 3?", times=None)])

@@ -12,6 +12,7 @@ import pytest
 
 import router_lab as rl
 from lab import Lab, laboratory
+from manual_clock import OneDay
 from race_log import CANDIDATES, MODELS, ROUTING, log
 from router_lab.analysis import RacePlan
 from router_lab.errors import ConfigError
@@ -86,7 +87,7 @@ async def test_a_second_race_asks_nothing(friday: tuple[Lab, rl.replay.ReplayRun
 
 async def test_a_race_goes_on_where_it_was(lab: Lab) -> None:
     budget = "cost: {daily_budget_usd: 1, shadow_daily_usd: 0.0005}"
-    async with lab.router(ROUTING, budget) as router:
+    async with lab.router(ROUTING, budget, clock=OneDay()) as router:
         cut = await rl.replay(router, log(), candidates=["other", "small"], race=PLAN)
     assert cut.stopped and "BudgetExceededError" in cut.stopped
     async with lab.router(ROUTING) as router:

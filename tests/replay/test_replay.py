@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 from lab import FAST, Lab, laboratory
+from manual_clock import OneDay
 from router_lab.errors import ConfigError, LedgerError
 from router_lab.ledger import Ledger
 from router_lab.replay import replay
@@ -330,7 +331,7 @@ async def test_rows_are_read_as_they_are_needed(lab: Lab) -> None:
 
 async def test_a_budget_that_is_used_up_stops_the_run_which_can_be_resumed(lab: Lab) -> None:
     rows = [{"id": str(at), "task_type": "ask", "prompt": f"How heavy is item {at}?"} for at in range(30)]
-    async with lab.router(ROUTING, FAST + "cost: {daily_budget_usd: 0.004}") as router:
+    async with lab.router(ROUTING, FAST + "cost: {daily_budget_usd: 0.004}", clock=OneDay()) as router:
         stopped = await replay(router, rows, concurrency=2)
     assert stopped.stopped and "BudgetExceededError" in stopped.stopped
     assert 0 < stopped.counts["ok"] == len(lab.served) < 28

@@ -78,10 +78,10 @@ def test_two_hundred_calls_from_four_processes_never_overspend(lab: Lab, configu
     assert answered + refused == 200
     assert refused > 0
     assert answered == len(lab.served) == len(lab.attempts)
-    assert spent <= budget
-    daily = lab.ledger.spend().set_index("scope").loc["daily"]
-    assert daily["held_usd"] == 0
-    assert daily["spent_usd"] == pytest.approx(spent, abs=1e-9)
+    daily = lab.ledger.spend().query("scope == 'daily'")  # of two days, if it is midnight
+    assert daily["spent_usd"].max() <= budget
+    assert daily["held_usd"].max() == 0
+    assert daily["spent_usd"].sum() == pytest.approx(spent, abs=1e-9)
 
 
 def test_a_killed_process_leaves_no_hold_and_no_missing_row(lab: Lab, configure):
@@ -97,9 +97,9 @@ def test_a_killed_process_leaves_no_hold_and_no_missing_row(lab: Lab, configure)
     assert sorted(rows["attempt_id"]) == sorted(each.client_request_id for each in lab.served)
     assert set(rows["outcome"]) == {"lost"}
     assert set(rows["billing"]) == {"unknown"}
-    daily = lab.ledger.spend().set_index("scope").loc["daily"]
-    assert daily["held_usd"] == 0
-    assert daily["spent_usd"] == pytest.approx(rows["worst_usd"].sum(), abs=1e-9)
+    daily = lab.ledger.spend().query("scope == 'daily'")
+    assert daily["held_usd"].max() == 0
+    assert daily["spent_usd"].sum() == pytest.approx(rows["worst_usd"].sum(), abs=1e-9)
     assert (rows["cost_usd"] < rows["worst_usd"]).all()
 
 

@@ -16,9 +16,11 @@ import pytest
 import router_lab as rl
 from kinds import kept
 from lab import FAST
+from manual_clock import OneDay
 from router_lab import Ledger, Router, settings
 from router_lab.errors import LedgerError
 from router_lab.router.comparators.compare import Judge
+from router_lab.router.ports import Clock
 from router_lab.scores.judging import judge_stored, plan_judging
 from scripted_server import ScriptedServer, openai, scripted
 
@@ -46,17 +48,21 @@ def config(server: ScriptedServer, comparator: str = "text", more: str = FAST) -
     return CONFIG.format(url=server.url, comparator=comparator) + more
 
 
-async def filled(ledger: Ledger, server: ScriptedServer, pairs: int, comparator: str = "text") -> None:
+async def filled(
+    ledger: Ledger, server: ScriptedServer, pairs: int, comparator: str = "text", clock: Clock | None = None
+) -> None:
     parsed = settings.parse(config(server, comparator))
-    async with Router(parsed, ledger=ledger, seed=0) as router:
+    async with Router(parsed, ledger=ledger, seed=0, clock=clock) as router:
         with ledger.switch.on(reason="test"):
             for number in range(pairs):
                 await router.complete(f"Task {number}", task_type="ask")
             await router.drain()
 
 
-async def judged(ledger: Ledger, server: ScriptedServer, more: str = FAST) -> pd.DataFrame:
-    router = Router(settings.parse(config(server, more=more)), ledger=ledger, seed=0)
+async def judged(
+    ledger: Ledger, server: ScriptedServer, more: str = FAST, clock: Clock | None = None
+) -> pd.DataFrame:
+    router = Router(settings.parse(config(server, more=more)), ledger=ledger, seed=0, clock=clock)
     try:
         return await asyncio.to_thread(rl.recompare, ledger, "judge", router=router)
     finally:
@@ -185,9 +191,10 @@ async def test_a_ledger_that_breaks_while_the_judge_is_asked_is_told_as_that(tmp
 async def test_a_budget_that_ends_on_the_way_is_said_of_the_rest_and_taken_up_again(tmp_path: Path):
     async with scripted(PREFERS_FIRST) as server:
         with Ledger(tmp_path / "ledger") as ledger:
-            await filled(ledger, server, 12)
+            clock = OneDay()
+            await filled(ledger, server, 12, clock=clock)
             more = f"{FAST}\nshadow: {{max_concurrent: 1}}\ncost: {{shadow_daily_usd: 0.0025}}"
-            again = await judged(ledger, server, more)
+            again = await judged(ledger, server, more, clock)
             done = int(again["preference"].notna().sum())
             assert 0 < done < 12
             assert again["skipped"].str.contains("a budget is spent").sum() == 12 - done
