@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from itertools import product
@@ -56,8 +57,8 @@ def ledger(tmp_path: Path) -> Path:
 def test_streams_that_are_closed_lead_nowhere(case: tuple[str, str], ledger: Path, tmp_path: Path):
     """Regression: `report >&-` ended in an AttributeError once its file was written."""
     command, closed = case
-    words = command.format(ledger=ledger, out=tmp_path)
-    script = f'exec "{sys.executable}" -m router_lab.cli {words} {closed}'
+    words = command.format(ledger=shlex.quote(str(ledger)), out=shlex.quote(str(tmp_path)))
+    script = f"exec {shlex.quote(sys.executable)} -m router_lab.cli {words} {closed}"
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=100, check=False)
     assert "Traceback" not in done.stdout + done.stderr
     if "2>&-" not in closed:

@@ -1,12 +1,13 @@
 """A process that has its imports ready and forks a writer per request, so that each can be killed cheaply.
 
-Reads lines `LEDGER PORT ACKS SEED` and answers with the process id of a writer that makes accounted
-calls, seals and compacts until it is killed. Every acknowledged attempt is appended to the file ACKS.
+Reads lines of JSON `[LEDGER, PORT, ACKS, SEED]` and answers with the process id of a writer that makes
+accounted calls, seals and compacts until it is killed. Every acknowledged attempt is appended to ACKS.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -62,11 +63,11 @@ async def write_until_killed(folder: str, port: int, acks: int, seed: int) -> No
 def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:
-        folder, port, acks, seed = line.split()
+        folder, port, acks, seed = json.loads(line)
         child = os.fork()
         if child == 0:
             descriptor = os.open(acks, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-            asyncio.run(write_until_killed(folder, int(port), descriptor, int(seed)))
+            asyncio.run(write_until_killed(folder, port, descriptor, seed))
         print(child, flush=True)
 
 

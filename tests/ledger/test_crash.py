@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import select
@@ -70,9 +71,9 @@ def zygote() -> Iterator[subprocess.Popen[str]]:
     process.communicate(timeout=30)
 
 
-def start_writer(zygote: subprocess.Popen[str], *arguments: object) -> int:
+def start_writer(zygote: subprocess.Popen[str], folder: Path, port: int, acks: Path, seed: int) -> int:
     assert zygote.stdin and zygote.stdout
-    zygote.stdin.write(" ".join(map(str, arguments)) + "\n")
+    zygote.stdin.write(json.dumps([str(folder), port, str(acks), seed]) + "\n")
     zygote.stdin.flush()
     return int(zygote.stdout.readline())
 

@@ -24,13 +24,6 @@ from router_lab.cli.demo.notebooks import execute
 from router_lab.records import Comparison
 from router_lab.settings import parse
 
-
-@pytest.fixture(autouse=True)
-def no_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever ledger the person running the tests works on."""
-    monkeypatch.delenv("ROUTER_LAB_LEDGER", raising=False)
-
-
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 NAMES = [path.name for path in PATHS]
 

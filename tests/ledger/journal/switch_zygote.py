@@ -1,11 +1,13 @@
 """A process that forks workers which hold and flip the switch, so that each can be killed cheaply.
 
-Reads lines `WORKER VERB ARGUMENT` and answers `done` to each. A worker begins with its first line. Verbs:
+Reads lines of JSON `[FOLDER, WORKER, VERB, ARGUMENT]` and answers `done` to each. A worker begins with its
+first line. Verbs and arguments:
 `enter on`, `enter off`, `on -`, `off -`, `exit N` (the Nth block it is in), `kill -`, `forget -` (all).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -47,7 +49,7 @@ def fork_worker(folder: str) -> tuple[int, Any, socket.socket]:
 def main() -> None:
     workers: dict[str, tuple[int, Any, socket.socket]] = {}
     for line in sys.stdin:
-        folder, worker, verb, argument = line.split()
+        folder, worker, verb, argument = json.loads(line)
         if verb in ("kill", "forget"):
             for name in [worker] if verb == "kill" else list(workers):
                 child, stream, ours = workers.pop(name)

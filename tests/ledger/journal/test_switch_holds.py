@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -41,7 +42,7 @@ def zygote() -> Iterator[subprocess.Popen[str]]:
 
 def order(zygote: subprocess.Popen[str], folder: Path, worker: str, verb: str) -> None:
     assert zygote.stdin and zygote.stdout
-    zygote.stdin.write(f"{folder} {worker} {verb}\n")
+    zygote.stdin.write(json.dumps([str(folder), worker, *verb.split()]) + "\n")
     zygote.stdin.flush()
     assert zygote.stdout.readline() == "done\n"
 
