@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from router_lab.cli.common import (
     add_ledger_option,
     existing_ledger,
 )
+from router_lab.interrupts import run_until_done
 from router_lab.shown.escape import plain
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def add_to(commands: Commands) -> None:
 
 def run_status(arguments: argparse.Namespace) -> int:
     """One line a batch; 3 where one could not be looked at."""
-    found = asyncio.run(_looked_at(arguments))
+    found = run_until_done(_looked_at(arguments))
     if not found:
         print("no batches: `router-lab replay FILE --candidate ALIAS --batch` hands one in")
         return 0

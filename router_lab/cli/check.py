@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from router_lab.cli.common import Commands, add_command
+from router_lab.interrupts import run_until_done
 from router_lab.shown.escape import plain
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     given = Path(arguments.config)
     file = given / "router.yaml" if given.is_dir() else given
-    found = asyncio.run(_probe(load(file)))
+    found = run_until_done(_probe(load(file)))
     for one in found:
         print(f"{plain(one.alias)}: {plain(one.model)} at {plain(one.server)}")
         for fact in one.facts:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from router_lab.cli.common import (
     add_row_options,
     confirmed,
 )
+from router_lab.interrupts import run_until_done
 from router_lab.shown.escape import plain
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def add_to(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Say what is missing and what that costs, ask for it, and write the file."""
     try:
-        done = asyncio.run(_frozen(arguments))
+        done = run_until_done(_frozen(arguments))
     except KeyboardInterrupt:
         print("what was answered is kept; the same command goes on from there", file=sys.stderr)
         raise

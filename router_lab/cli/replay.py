@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from router_lab.cli.common import (
 from router_lab.defaults import MARGIN
 from router_lab.errors import ConfigError
 from router_lab.extras import imported
+from router_lab.interrupts import run_until_done
 from router_lab.shown.escape import plain
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Say what will be sent and cost, send it, and print what came of each candidate."""
     candidates = [_candidate(text) for text in arguments.candidate]
     try:
-        done = asyncio.run(_replayed(arguments, candidates))
+        done = run_until_done(_replayed(arguments, candidates))
     except KeyboardInterrupt:
         print("what was answered is kept; the same command goes on from there", file=sys.stderr)
         raise

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from typing import TYPE_CHECKING
 
 from router_lab.cli.common import Commands, add_command, add_ledger_option, existing_ledger, number
 from router_lab.defaults import ALPHA, BAR, BASES
+from router_lab.interrupts import run_until_done
 
 if TYPE_CHECKING:
     from router_lab.analysis import ExitPlan
@@ -101,7 +101,7 @@ def run_monitor(arguments: argparse.Namespace) -> int:
             begin=arguments.begin,
             cluster=arguments.cluster,
         )
-        print(asyncio.run(steered))
+        print(run_until_done(steered))
     return 0
 
 

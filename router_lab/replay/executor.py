@@ -5,7 +5,6 @@ It may be the second that tries: whatever the first left in the journal is read,
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from router_lab.interrupts import run_until_done
 from router_lab.ledger import Ledger
 from router_lab.ledger.journals import check_open, used_alone
 from router_lab.private_files import make_file
@@ -113,7 +113,7 @@ def ask_part(asked: SparkTask, part: int, settings: Settings) -> TaskOutcome:
     with used_alone(journal):
         check_open(journal)
         with Ledger(asked.ledger, journal=journal) as ledger:
-            return asyncio.run(_ask(asked, part, settings, ledger))
+            return run_until_done(_ask(asked, part, settings, ledger))
 
 
 async def _ask(asked: SparkTask, part: int, settings: Settings, ledger: Any) -> TaskOutcome:

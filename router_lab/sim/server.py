@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from router_lab.extras import imported
+from router_lab.interrupts import run_until_done
 from router_lab.sim.application import SimApp
 from router_lab.sim.playing import EXTENSION
 
@@ -44,7 +45,8 @@ def serve(app: SimApp, port: int = 0, *, host: str = "127.0.0.1") -> Iterator[Si
     with _listen(host, port) as listener:
         ready = Event()
         server = _server(app, ready.set)
-        thread = Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), name="router-lab-sim")
+        serving = server.serve(sockets=[listener])
+        thread = Thread(target=run_until_done, args=(serving,), name="router-lab-sim")
         thread.start()
         try:
             if not ready.wait(_START_S):
@@ -66,7 +68,7 @@ def run(
     with _listen(host, port) as listener:
         url = _url(host, listener)
         server = _server(app, lambda: on_ready(url) if on_ready else None)
-        asyncio.run(server.serve(sockets=[listener]))
+        run_until_done(server.serve(sockets=[listener]))
 
 
 def _listen(host: str, port: int) -> socket.socket:

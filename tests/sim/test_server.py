@@ -59,6 +59,29 @@ def test_run_serves_until_it_is_told_to_stop(stop):
         assert process.wait(timeout=20) in (-stop, 0, 1, 130)
 
 
+# What it is told is told to another thread, as the system may choose to.
+TOLD_TO_ANOTHER = """
+import signal, sys, threading
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+"""
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_does_not_wake_the_main_thread_is_heard(stop):
+    """Regression: a signal that came just as the server began to wait was heard with the next request."""
+    command = [sys.executable, "-c", TOLD_TO_ANOTHER + RUN]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            url = process.stdout.readline().strip()
+            assert httpx.get(f"{url}/api/version").status_code == 200
+            process.send_signal(stop)
+            assert process.wait(timeout=20) in (-stop, 0, 1, 130)
+        finally:
+            process.kill()
+
+
 def test_importing_and_building_loads_no_tokenizer_and_no_server():
     heavy = "('tiktoken', 'uvicorn', 'mistral_common', 'pandas', 'httpx')"
     code = (

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from router_lab.cli.common import Commands, add_command
 from router_lab.errors import ConfigError
+from router_lab.interrupts import run_until_done
 from router_lab.private_files import make_folders, write_text
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _work(settings: Settings, ledger: Ledger, rows: Path | list[dict[str, Any]])
     """Run the rows with shadows on, seal what they left, print what came of it."""
     from router_lab.cli.demo import summary
 
-    result = asyncio.run(_replay(settings, ledger, rows))
+    result = run_until_done(_replay(settings, ledger, rows))
     ledger.seal()
     summary.show(ledger, result)
 
