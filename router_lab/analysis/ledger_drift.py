@@ -136,7 +136,8 @@ def drift(
     these that may be of the hour or the weekday, for no whole day or week was seen before it or since, is
     `untold`. What was below the bar from its start is told apart: a change needs a before. Each series raises
     a false alarm once in 5,000 observations or more, on average; with many series, expect proportionally
-    more. Raises `ConfigError` for an unknown basis or scorer.
+    more. A level unlike any before it is a change while it lasts, though it may go again. Raises
+    `ConfigError` for an unknown basis or scorer.
     """
     arguments.share("margin", margin)
     arguments.whole("last", last)

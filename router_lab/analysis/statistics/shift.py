@@ -186,9 +186,11 @@ def detect_shift(
 
     False alarms, of 400 series of 5,000 values with their `days`: at most .005 for autocorrelations to
     .97, daily cycles, office hours of half as much again and working days of a quarter or twice as much;
-    .015 to .055 for slow spells of 100 to 300 calls, .08 for those of 500 that come twice or so: the first
-    ones are steps while they last, for nothing tells otherwise. Without `days`, .03 to .05 of a daily cycle
-    that was seen once.
+    .01 to .03 for slow spells of 100 to 300 calls. Without `days`, .03 to .05 of a daily cycle that was seen
+    once. There is no rule for what changes once in all that was seen and would go back later: .05 to .08 of
+    spells of 500 calls that come twice or so, and .11 of those of 1,000, are in their first one, a step while
+    it lasts; .04 to .11 of levels that wander, with a memory of 1,000 calls or more, have gone where they
+    never were before.
 
     A doubling is found after about 50 values where values are independent and vary by 40%, and a fifth more
     in .97 of series, after 100; with an autocorrelation of .9, .92 of the doublings are, after 110. What a
@@ -314,16 +316,30 @@ def _outlasts(scores: Floats, step: _Step) -> _Change | None:
     off = scores - (before + since) / 2
     above, most = np.cumsum(off[began:]), _may_last(off[:began])
     is_up = above[-1] > max(most, above.max() / 2) and since - before >= _MATTERS
-    if not is_up or -off[:began].sum() <= _may_last(-off[began:]):
+    if not is_up or _is_gone(off[began:], most) or -off[:began].sum() <= _may_last(-off[began:]):
         return None
     return _Change(began, max(began + int((above > most).argmax()) + 1, step.end))
 
 
-def _may_last(off: Floats) -> float:
-    """How large the next sum of values in a row above 0 may become, going by those that came."""
+def _is_gone(since: Floats, most: float) -> bool:
+    """Whether a level `since` a step has gone again: what is below the middle at the end is more than any
+    such before that came back, and more than the spells (`most`) before the step.
+    """
+    above = np.cumsum(since)
+    peak = int(above.argmax())
+    return bool(above[peak] - above[-1] > max(most, _spells(-since[: peak + 1]).max()))
+
+
+def _spells(off: Floats) -> Floats:
+    """The sums of values in a row above 0, of each such spell the largest."""
     sums = np.cumsum(np.append(0.0, off))
     least = np.minimum.accumulate(sums)
-    spells = np.maximum.reduceat(sums - least, np.flatnonzero(sums == least))
+    return np.maximum.reduceat(sums - least, np.flatnonzero(sums == least))
+
+
+def _may_last(off: Floats) -> float:
+    """How large the next sum of values in a row above 0 may become, going by those that came."""
+    spells = _spells(off)
     longest = spells.max()
     return float(longest * _times_the_longest(np.count_nonzero(spells > _ALIKE * longest)))
 

@@ -28,10 +28,21 @@ def scored(rng: np.random.Generator, loss: float, inputs: int) -> Floats:
     return (1 + rng.choice([-1, 0, 1], inputs, p=[0.08 + loss, 0.84 - loss, 0.08])) / 2
 
 
+def preferred(rng: np.random.Generator, loss: float, inputs: int) -> Floats:
+    """A judge's preference, of answers that are seldom equal: 60 leave twice the margin open either way."""
+    return (1 + rng.choice([-1, 0, 1], inputs, p=[0.35 + loss / 2, 0.3, 0.35 - loss / 2])) / 2
+
+
+def finely_scored(rng: np.random.Generator, loss: float, inputs: int) -> Floats:
+    return np.clip((1 + rng.normal(-loss, 0.3, inputs)) / 2, 0, 1)
+
+
 KINDS: dict[str, tuple[Draw, float, float]] = {
     "agreeing": (agreeing, 1 - MARGIN, 1.0),
     "graded": (graded, 1 - MARGIN, 1.0),
     "scored": (scored, (1 - MARGIN) / 2, 0.5),
+    "preferred": (preferred, (1 - MARGIN) / 2, 0.5),
+    "finely scored": (finely_scored, (1 - MARGIN) / 2, 0.5),
 }
 
 
@@ -67,21 +78,23 @@ def shares_settled(kind: str, inputs: int, samples: int) -> tuple[float, float]:
     return float(np.mean(by_forecast)), float(np.mean(by_mean))
 
 
-@pytest.mark.parametrize(
-    ("kind", "inputs", "samples"),
-    [
-        ("agreeing", 60, 60),
-        ("scored", 60, 60),
-        *(pytest.param(kind, inputs, 400, marks=pytest.mark.soak) for kind in KINDS for inputs in (60, 300)),
-    ],
-)
-def test_the_number_told_settles_as_many_open_samples_as_it_says(
-    kind: str, inputs: int, samples: int
-) -> None:
-    settled, by_mean = shares_settled(kind, inputs, samples)
-    # Graded values are foreseen with care: an input worth nothing may come.
-    assert 0.68 <= settled <= (0.99 if kind == "graded" else 0.92)
+@pytest.mark.parametrize(("kind", "inputs"), [("agreeing", 60), ("scored", 60), ("preferred", 60)])
+def test_the_number_told_settles_as_many_open_samples_as_it_says(kind: str, inputs: int) -> None:
+    """Regression: of preferences .56 were settled by the number that settles .8."""
+    settled, by_mean = shares_settled(kind, inputs, 50)
+    assert 0.68 <= settled <= 0.92
     assert by_mean < settled - 0.05, "a plan for the mean seen was enough"
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("inputs", [40, 60, 300])
+def test_the_number_told_settles_that_many_of_2000(kind: str, inputs: int) -> None:
+    settled, by_mean = shares_settled(kind, inputs, 2_000)
+    print(f"{kind}, {inputs} inputs: {settled:.3f} settled, {by_mean:.3f} by a plan for the mean seen")
+    # Graded values are foreseen with care: an input worth nothing may come.
+    assert 0.75 <= settled <= (0.98 if kind == "graded" else 0.91)
+    assert by_mean < settled - 0.05
 
 
 def test_a_larger_chance_needs_more_inputs_and_what_is_nearer_to_the_bar_too() -> None:
