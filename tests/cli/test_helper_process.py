@@ -105,5 +105,6 @@ def test_a_report_is_drawn_beside_where_there_is_a_processor_for_it(tmp_path: Pa
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], check=False, capture_output=True)
     assert done.returncode == (11 if processors == "one" else 10), done.stderr
-    assert done.stderr == b""
+    # Matplotlib tells where it keeps fonts without a home, and of its first start.
+    assert not [line for line in done.stderr.splitlines() if b"matplotlib" not in line.lower()]
     assert target.read_text(encoding="utf-8").count("<svg") == 3

@@ -22,7 +22,10 @@ routing: {ask: {model: local}}
 
 
 @pytest.fixture
-def shell(sim_server: Callable[..., Any], tmp_path: Path) -> Iterator[InteractiveShell]:
+def shell(
+    sim_server: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[InteractiveShell]:
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "_ipython"))  # not everybody has a home to write to
     made = InteractiveShell()
     made.run_line_magic("load_ext", "router_lab")
     with rl.Ledger(tmp_path) as ledger:
