@@ -41,7 +41,7 @@ def without_locks(script: str, *arguments: Path) -> list[str]:
         [sys.executable, "-c", WITHOUT + script, *map(str, arguments)],
         capture_output=True,
         text=True,
-        env={**os.environ, "LOGNAME": "ana"},
+        env={**os.environ, "LOGNAME": "ana", "HOME": str(arguments[0].parent)},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
