@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import gettempdir
 from threading import Thread
 from typing import Any
 
@@ -79,7 +80,10 @@ def browser_page(url: str, folder: Path, width: int = 1280) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        # Its socket is among the temporary files, and a socket's path has room for a hundred letters.
+        place = {"TMPDIR": "/tmp"} if len(gettempdir()) > 50 else {}
+        environment = {**os.environ, **place}
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS, env=environment)
         page = browser.new_page(viewport={"width": width, "height": 1000})
         page.set_default_timeout(WAIT_MS)
         page.goto(url)

@@ -20,6 +20,7 @@ pytestmark = in_a_browser("playwright", "voila", "jupyterlab", "axe_playwright_p
 _ONE_CALL = """
 import asyncio, sys
 import router_lab as rl
+sys.path.insert(0, sys.argv[3])
 from written_ledger import make_calls
 with rl.Ledger(sys.argv[1]) as ledger, rl.sim.serve(rl.sim.app(seed=1)) as server:
     asyncio.run(make_calls(ledger, server.url, count=int(sys.argv[2])))
@@ -27,8 +28,8 @@ with rl.Ledger(sys.argv[1]) as ledger, rl.sim.serve(rl.sim.app(seed=1)) as serve
 
 
 def call_elsewhere(folder: Path, count: int) -> None:
-    here = Path(__file__).parent
-    subprocess.run([sys.executable, "-c", _ONE_CALL, str(folder), str(count)], cwd=here, check=True)
+    here = str(Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", _ONE_CALL, str(folder), str(count), here], check=True)
 
 
 @pytest.fixture
