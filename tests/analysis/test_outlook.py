@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from open_samples import SCENARIOS, even_to_thrice, mostly_small, settled_share
+from open_samples import SCENARIOS, even_to_thrice, is_settled, mostly_small, settled_share
 from pair_frames import pairs_frame
 from scipy.stats import beta, binom
 
@@ -89,6 +89,37 @@ def test_pairs_asked_for_settle_four_of_five(pairs, margin):
     }
     print(f"{pairs} pairs, margin {margin}: settled {by_rates}")
     assert all(0.75 <= share <= 0.85 for share in by_rates.values())
+
+
+def settled_of_preferences(pairs: int, samples: int, margin: float = 0.05) -> float:
+    """The share of open samples of a judge's preferences, in a third of which neither is better, that the
+    pairs asked for settle: losses are even from none to three times the margin.
+    """
+    rng = np.random.default_rng(pairs)
+    settled: list[bool] = []
+    while len(settled) < samples:
+        loss = even_to_thrice(len(settled), margin)
+        chances = [0.35 + loss / 2, 0.3, 0.35 - loss / 2]
+        first = rng.choice([-1.0, 0.0, 1.0], pairs, p=chances)
+        found = cluster_mean(first, bounds=(-1.0, 1.0))
+        if is_settled(found, margin):
+            continue
+        further = rng.choice([-1.0, 0.0, 1.0], int(more_pairs(found, -margin, LEVEL)), p=chances)
+        settled.append(is_settled(cluster_mean(np.append(first, further), bounds=(-1.0, 1.0)), margin))
+    share = float(np.mean(settled))
+    print(f"{pairs} preferences: {share:.3f} of {samples} settled")
+    return share
+
+
+def test_pairs_asked_for_settle_four_of_five_of_preferences():
+    """Regression: .55 of 60, for rows without a difference were added to what was seen."""
+    assert settled_of_preferences(60, 60) >= 0.68
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("pairs", [60, 300])
+def test_pairs_asked_for_settle_four_of_five_of_2000_preferences(pairs):
+    assert 0.75 <= settled_of_preferences(pairs, 2_000) <= 0.87
 
 
 def test_at_the_margin_no_number_is_enough():
