@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from router_lab import arguments
 from router_lab.analysis.evidence.strata import parts_of
-from router_lab.analysis.ledger_tables import arrow_of, frame_of
+from router_lab.analysis.ledger_tables import answer_of, arrow_of, frame_of
 from router_lab.counted import counted
 from router_lab.errors import ConfigError
 from router_lab.ledger.scores import check_signature
@@ -191,7 +191,7 @@ class SpotChecks(Sequence[SpotCheck]):
         """Whether all that come before it in its stratum are marked, here or elsewhere by now."""
         if self._none_before(check):
             return True
-        self._marked |= drawn_marks(self._ledger, self._by)
+        self._marked |= drawn_marks(self._ledger.tables(), self._by)
         return self._none_before(check)
 
     def _none_before(self, check: SpotCheck) -> bool:
@@ -267,13 +267,13 @@ def spot_checks(
     tables = ledger.tables()
     if task_type is not None:
         _check_task_type(tables.comparisons, task_type)
-    pairs = _with_answers(tables.comparisons, task_type)
-    keys = arrow_of(pairs.select("comparison_id", "task_type", "comparator", "agreement", "created_at"))
-    marked, others = drawn_marks(ledger, by), _strata_of_others(ledger, by)
+    keys = answer_of(tables, _to_draw_from, task_type)
+    marked, others = drawn_marks(tables, by), _strata_of_others(tables, by)
     queue = draw(candidates(keys), marked, count, seed=seed, design=design or differing_more(), others=others)
     if not queue:
         return SpotChecks(ledger, by, (), marked)
     chosen = [one.comparison_id for one in queue]
+    pairs = tables.comparisons
     found = {row["comparison_id"]: row for row in _rows(pairs.filter(pairs.comparison_id.isin(chosen)))}
     asked = tables.attempts.filter(
         tables.attempts.attempt_id.isin([row["primary_attempt_id"] for row in found.values()])
@@ -310,10 +310,18 @@ def _check_task_type(pairs: Any, task_type: str) -> None:
         raise ConfigError(f"no pairs of task_type={task_type!r}{arguments.there_are(task_type, names)}")
 
 
-def _strata_of_others(ledger: Ledger, by: str) -> set[str]:
-    scores = ledger.tables().scores
-    own = scores.filter(scores.stratum.notnull() & (scores.by != by))
-    return {row["stratum"] for row in _rows(own.select("stratum").distinct())}
+def _to_draw_from(tables: Any, task_type: str | None) -> Any:
+    pairs = _with_answers(tables.comparisons, task_type)
+    return pairs.select("comparison_id", "task_type", "comparator", "agreement", "created_at")
+
+
+def _strata_of_others(tables: Any, by: str) -> set[str]:
+    return set(answer_of(tables, _strata_not_of, by)["stratum"].to_pylist())
+
+
+def _strata_not_of(tables: Any, by: str) -> Any:
+    scores = tables.scores
+    return scores.filter(scores.stratum.notnull() & (scores.by != by)).select("stratum").distinct()
 
 
 def why_none_is_left(ledger: Ledger, task_type: str | None = None) -> str:
@@ -331,13 +339,17 @@ def why_none_is_left(ledger: Ledger, task_type: str | None = None) -> str:
     return "No pair can be marked: none has two answers yet."
 
 
-def drawn_marks(ledger: Ledger, by: str) -> dict[str, str]:
+def drawn_marks(tables: Any, by: str) -> dict[str, str]:
     """The pairs that were drawn for `by` and marked, with their strata; what was withdrawn left out."""
-    from router_lab.analysis.evidence.marks import marks_table
-
-    given = marks_table(ledger.tables(), by=by)
-    rows = _rows(given.filter(given.stratum.notnull()).select("comparison_id", "stratum"))
+    rows = answer_of(tables, _drawn_and_marked, by).to_pylist()
     return {row["comparison_id"]: row["stratum"] for row in rows}
+
+
+def _drawn_and_marked(tables: Any, by: str) -> Any:
+    from router_lab.analysis.evidence.marks import marks_of
+
+    given = marks_of(tables, False, by)  # whose chances nobody asks for
+    return given.filter(given.stratum.notnull()).select("comparison_id", "stratum")
 
 
 def _check_ledger(ledger: Any) -> None:

@@ -43,17 +43,29 @@ def marks(source: Source, by: str | None = None) -> pd.DataFrame:
     if by is not None:
         arguments.text("by", by, "a scorer's name, or None for all")
     tables = tables_of(source)
-    table = marks_table(tables, by=by)
-    return frame_of(table.drop("stratum_pairs", "pooled_chance").order_by("at", "comparison_id", "by"))
+    _check_scores(tables)
+    if has_drawn_phases(tables, by):  # how much a mark stands for is then worked out here
+        return frame_of(_told(tables, True, by))
+    found: pd.DataFrame = answer_of(tables, _told, False, by).to_pandas(date_as_object=False)
+    return found
+
+
+def _told(tables: Any, is_phased: bool, by: str | None) -> Any:
+    table = marks_of(tables, is_phased, by)
+    return table.drop("stratum_pairs", "pooled_chance").order_by("at", "comparison_id", "by")
 
 
 def marks_table(tables: Any, by: str | None = None) -> Any:
     """`marks` as an Ibis table, with `stratum_pairs` and `pooled_chance` besides: that of a mark among those
     of all people. Raises `ConfigError` for want of scores.
     """
+    _check_scores(tables)
+    return marks_of(tables, has_drawn_phases(tables, by), by)
+
+
+def _check_scores(tables: Any) -> None:
     if not hasattr(tables, "scores"):
         raise ConfigError("marks are scores of a ledger, which these tables do not have")
-    return marks_of(tables, has_drawn_phases(tables, by), by)
 
 
 def has_drawn_phases(tables: Any, by: str | None = None) -> bool:
