@@ -22,8 +22,9 @@ OF_MOCK = {"patch", "object", "multiple", "dict"}
 
 def faults(text: str, *, may_sleep: bool = False) -> list[str]:
     """What a test does to our code, and where it sleeps, a line each."""
-    found = [*_faults(ast.parse(text), may_sleep)]
-    for script in _scripts(ast.parse(text)):
+    tree = ast.parse(text)
+    found = [*_faults(tree, may_sleep)]
+    for script in _scripts(tree):
         found += [f"in a script: {one}" for one in _faults(script, may_sleep)]
     return found
 
@@ -42,10 +43,11 @@ def _scripts(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _faults(tree: ast.AST, may_sleep: bool) -> Iterator[str]:
-    ours = {*_ours(tree)}
-    clocks = [node for node in ast.walk(tree) if _is_function(node) and node.name == "sleep"]
+    nodes = [*ast.walk(tree)]
+    ours = {*_ours(nodes)}
+    clocks = [node for node in nodes if _is_function(node) and node.name == "sleep"]
     in_clocks = {id(node) for one in clocks for node in ast.walk(one)}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Call):
             if _replaces(node, ours):
                 yield f"{ast.unparse(node)}: give the part or the limit as users do"
@@ -61,9 +63,9 @@ def _is_function(node: ast.AST) -> bool:
     return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
 
 
-def _ours(tree: ast.AST) -> Iterator[str]:
+def _ours(nodes: list[ast.AST]) -> Iterator[str]:
     """The names that stand for something of the package."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             named = [one for one in node.names if one.name.partition(".")[0] == "router_lab"]
             yield from ((one.asname or "router_lab") for one in named)
@@ -73,9 +75,10 @@ def _ours(tree: ast.AST) -> Iterator[str]:
 
 def _replaces(call: ast.Call, ours: set[str]) -> bool:
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if name not in REPLACING | OF_MOCK or not call.args:
+        return False
     of_mock = isinstance(call.func, ast.Name) or {"mock", "patch"} & {*ast.unparse(call.func).split(".")}
-    is_patch = name in REPLACING or (name in OF_MOCK and of_mock)
-    if not is_patch or not call.args:
+    if name not in REPLACING and not of_mock:
         return False
     target = call.args[0]
     if isinstance(target, ast.Constant):

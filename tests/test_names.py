@@ -6,11 +6,17 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import router_lab
 
 PACKAGE = Path(router_lab.__file__).parent
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def test_no_two_classes_have_one_name():
@@ -38,7 +44,7 @@ def test_no_module_is_hidden_by_a_name_of_its_folder():
 def _brought_in(path: Path) -> Iterator[tuple[str, bool]]:
     """The names a folder's `__init__` has, and whether each is the module below it of that name."""
     own = ".".join(path.parent.relative_to(PACKAGE.parent).parts)
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in parsed(path).body:
         if isinstance(node, ast.ImportFrom):
             for one in node.names:
                 yield one.asname or one.name, (node.module, one.name) == (own, one.asname or one.name)
@@ -48,7 +54,7 @@ def _brought_in(path: Path) -> Iterator[tuple[str, bool]]:
 
 def test_every_folder_says_where_to_begin():
     for path in PACKAGE.rglob("__init__.py"):
-        words = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        words = ast.get_docstring(parsed(path)) or ""
         for name in re.findall(r"[Bb]egin (?:reading in|with)\s+`(\w+)(?:\.py)?`", words):
             assert (path.parent / f"{name}.py").exists(), f"{path}: {name}"
 
@@ -57,7 +63,7 @@ def test_a_docstring_says_more_than_its_name():
     """An override has that of its base; any other of fewer than four words says nothing, nor a copy."""
     said: dict[tuple[Path, str], list[str]] = defaultdict(list)
     for path in sorted(PACKAGE.rglob("*.py")):
-        for name, node in _documented(ast.parse(path.read_text(encoding="utf-8")).body):
+        for name, node in _documented(parsed(path).body):
             said[path.parent, ast.get_docstring(node) or ""].append(f"{path.relative_to(PACKAGE)}: {name}")
     assert {words: places for (_, words), places in said.items() if len(words.split()) < 4} == {}
     assert {words: places for (_, words), places in said.items() if len(places) > 1} == {}
@@ -82,7 +88,7 @@ def test_pyarrow_has_one_door():
     inside = [
         f"{path.relative_to(PACKAGE)}:{node.lineno}"
         for path in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Import | ast.ImportFrom) and node.col_offset and path.name != "arrow.py"
         if any(name.partition(".")[0] == "pyarrow" for name in _imported(node))
     ]
@@ -99,7 +105,7 @@ def _is_command(places: list[str]) -> bool:
 
 def classes() -> Iterator[tuple[str, str]]:
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.ClassDef):
                 yield str(path.relative_to(PACKAGE)), node.name
 

@@ -82,6 +82,7 @@ def test_forked_children_use_what_they_inherit(lab: Lab, run, durability: str):
         router, ledger = made()
         ledger._core.set_durability("{durability}")
         router.complete_sync("before", task_type="ask")
+        assert len(ledger.attempts()) == 1  # what reading imports is inherited, too
         fork = multiprocessing.get_context("fork")
 
         def work(number):
