@@ -61,8 +61,11 @@ def recorder() -> Iterator[Recorder]:
 @pytest.fixture
 def zygote() -> Iterator[subprocess.Popen[str]]:
     here = Path(__file__).parent
+    # Not every Python looks for modules beside a script.
+    places = os.pathsep.join(filter(None, [str(here), os.environ.get("PYTHONPATH")]))
     process = subprocess.Popen(
         [sys.executable, "-W", "error", str(here / "crash_zygote.py")],
+        env={**os.environ, "PYTHONPATH": places},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
