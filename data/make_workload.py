@@ -12,7 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from workload_parts import classification, code, documents, extraction, mathematics, notes, translation
+sys.path.insert(0, str(Path(__file__).parent))  # not every Python looks beside a script
+
+from workload_parts import (
+    classification,
+    code,
+    documents,
+    extraction,
+    mathematics,
+    notes,
+    translation,
+)
 from workload_parts.common import Item
 
 SEED = 20261122
