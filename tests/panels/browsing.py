@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from tempfile import gettempdir
 from threading import Thread
@@ -178,3 +179,18 @@ def every_tab_is_seen_by_all(page: Any) -> None:
     ink = page.evaluate("getComputedStyle(document.querySelector('.router-lab-panel .tex2jax_ignore')).color")
     assert drawn.evaluate("one => getComputedStyle(one).fill") == ink
     assert drawn.locator("title").first.text_content().count("$") == 1
+
+
+# Widths and colours that a page of ours is looked at in.
+LOOKS = [*product((PHONE, 1280, 1920), ("light", "dark"))]
+
+
+def the_report_is_seen_by_all(page: Any, report: Path, checked: list[tuple[int, str]]) -> None:
+    """A report that was written fits every width, and passes axe's checks in the looks that are `checked`."""
+    for width, scheme in LOOKS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        page.goto(report.resolve().as_uri())
+        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+        assert (width, scheme) not in checked or faults(page, []) == [], (width, scheme)
+        assert too_wide(page) == 0, (width, scheme)

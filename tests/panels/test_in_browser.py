@@ -2,42 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import browser_page, every_tab_is_seen_by_all, in_a_browser, jupyterlab, notebook, voila
+from browsing import (
+    PHONE,
+    browser_page,
+    every_tab_is_seen_by_all,
+    in_a_browser,
+    jupyterlab,
+    notebook,
+    the_report_is_seen_by_all,
+    voila,
+)
+from written_ledger import CALLS, make_calls
 
 import router_lab as rl
 from router_lab.scores.spot_checking import scored_pairs
 
 pytestmark = in_a_browser("playwright", "voila", "jupyterlab", "axe_playwright_python")
 
-# Another process that makes one call through the same ledger.
-_ONE_CALL = """
-import asyncio, sys
-import router_lab as rl
-sys.path.insert(0, sys.argv[3])
-from written_ledger import make_calls
-with rl.Ledger(sys.argv[1]) as ledger, rl.sim.serve(rl.sim.app(seed=1)) as server:
-    asyncio.run(make_calls(ledger, server.url, count=int(sys.argv[2])))
-"""
-
 
 def call_elsewhere(folder: Path, count: int) -> None:
-    here = str(Path(__file__).parent)
-    subprocess.run([sys.executable, "-c", _ONE_CALL, str(folder), str(count), here], check=True)
+    """So many calls in this process, which is another one than the panel's, through a ledger of its own."""
+
+    def call() -> None:
+        with rl.Ledger(folder) as ledger, rl.sim.serve(rl.sim.app(seed=1)) as server:
+            asyncio.run(make_calls(ledger, server.url, count))
+
+    with ThreadPoolExecutor(1) as thread:  # in this one Playwright has its loop
+        thread.submit(call).result()
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A ledger folder with eight pairs in it, the switch off."""
+    """A ledger folder with some pairs of two task types in it, the switch off."""
     path = tmp_path / "ledger"
     with rl.Ledger(path) as ledger, ledger.switch.on(reason="first pairs"):
-        call_elsewhere(path, 8)
+        call_elsewhere(path, CALLS)
     return path
 
 
@@ -57,15 +63,15 @@ def shown_pairs(page: Any) -> list[str]:
 
 
 def test_voila_flip_filter_mark_and_follow(folder: Path, tmp_path: Path) -> None:
-    """In the dark; then every tab is looked at, in the page that is there."""
+    """In the dark; then every tab is looked at, in the page that is there, and the report after it."""
     cell = f"import router_lab as rl\nrl.panels.dashboard(rl.Ledger({str(folder)!r}))"
     path = notebook(tmp_path / "board.ipynb", cell)
     with voila(path, "dark") as url, browser_page(url, tmp_path) as page:
         page.get_by_text("You may not yet").first.wait_for()
         page.get_by_role("tab", name="Compare").click()
-        page.get_by_text("8 pairs · 8 complete").wait_for()
+        page.get_by_text(f"{CALLS} pairs · {CALLS} complete").wait_for()
         page.get_by_label("Task type").select_option("extract::short")
-        page.get_by_text("4 pairs · 4 complete").wait_for()
+        page.get_by_text(f"{CALLS // 2} pairs · {CALLS // 2} complete").wait_for()
         page.get_by_label("Note").fill("clearer")
         page.get_by_role("button", name="Save verdict").click()
         page.get_by_text("✔ primary better (clearer)").wait_for()
@@ -88,8 +94,10 @@ def test_voila_flip_filter_mark_and_follow(folder: Path, tmp_path: Path) -> None
         page.get_by_role("tab", name="Compare").click()
         page.get_by_label("Task type", exact=True).select_option("any")
         page.get_by_role("button", name="Refresh").first.click()
-        page.get_by_text("10 pairs · 10 complete").wait_for()
+        page.get_by_text(f"{CALLS + 2} pairs · {CALLS + 2} complete").wait_for()
         every_tab_is_seen_by_all(page)
+        written = rl.analysis.report(folder).write(tmp_path / "report.html")
+        the_report_is_seen_by_all(page, written, [(PHONE, "dark"), (1280, "light")])
 
     with rl.Ledger(folder) as ledger:
         history, pairs = ledger.switch.history(), ledger.comparisons()
@@ -116,11 +124,11 @@ def test_jupyterlab_shows_a_panel_that_follows(folder: Path, tmp_path: Path) -> 
         page.get_by_text("| Idle").wait_for()  # a cell run before the kernel is there would not run
         page.get_by_role("textbox").filter(has_text="ComparePanel").first.click()
         page.keyboard.press("Shift+Enter")
-        page.get_by_text("8 pairs · 8 complete").wait_for()
+        page.get_by_text(f"{CALLS} pairs · {CALLS} complete").wait_for()
         with rl.Ledger(folder) as ledger:
             ledger.switch.on(reason="live")
             call_elsewhere(folder, 3)
-        page.get_by_text("11 pairs · 11 complete").wait_for()
+        page.get_by_text(f"{CALLS + 3} pairs · {CALLS + 3} complete").wait_for()
         # JupyterLab's own shortcut for b would add a cell.
         cells = page.locator(".jp-Cell").count()
         page.get_by_label("Pair 1", exact=True).get_by_text("1.", exact=True).click()

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from pathlib import Path
 
 import pytest
 from browsing import (
-    PHONE,
+    LOOKS,
     browser_page,
     every_tab_is_seen_by_all,
-    faults,
     in_a_browser,
     notebook,
-    too_wide,
+    the_report_is_seen_by_all,
     voila,
 )
 from written_ledger import CALLS, make_calls
 
 import router_lab as rl
-from kinds import kept
 
 pytestmark = in_a_browser("playwright", "voila", "axe_playwright_python")
 
@@ -44,20 +41,8 @@ def test_every_tab_passes_axe_and_fits_a_phone(theme: str, folder: Path, tmp_pat
         every_tab_is_seen_by_all(page)
 
 
-LOOKS = [*itertools.product((PHONE, 1280, 1920), ("light", "dark"))]
-BOTH = [(PHONE, "dark"), (1280, "light")]
-
-
-@pytest.mark.parametrize("checked", kept([BOTH, LOOKS], BOTH), ids=len)
-def test_the_report_passes_axe_at_every_width(
-    checked: list[tuple[int, str]], folder: Path, tmp_path: Path
-) -> None:
+@pytest.mark.soak  # of two looks `test_in_browser.py` does it, after the dashboard's tabs
+def test_the_report_passes_axe_at_every_width(folder: Path, tmp_path: Path) -> None:
     written = rl.analysis.report(folder).write(tmp_path / "report.html")
     with browser_page(written.resolve().as_uri(), tmp_path) as page:
-        for width, scheme in LOOKS:
-            page.set_viewport_size({"width": width, "height": 900})
-            page.emulate_media(color_scheme=scheme)
-            page.reload()
-            page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
-            assert (width, scheme) not in checked or faults(page, []) == [], (width, scheme)
-            assert too_wide(page) == 0, (width, scheme)
+        the_report_is_seen_by_all(page, written, LOOKS)
