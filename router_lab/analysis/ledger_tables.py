@@ -86,7 +86,11 @@ def open(path: str | Path, backend: str = "duckdb", connection: Any = None) -> A
 
 def switch_history(tables: Any) -> pd.DataFrame | None:
     """The switch events, one row per flip; None for tables that have none."""
-    return frame_of(tables.switch_events) if hasattr(tables, "switch_events") else None
+    return frame_answered(tables, _flips) if hasattr(tables, "switch_events") else None
+
+
+def _flips(tables: Any) -> Any:
+    return tables.switch_events
 
 
 def tags_of_calls(tables: Any, name: str) -> pd.Series:
@@ -104,7 +108,11 @@ def _tags(stored: Any) -> dict[str, Any]:
 
 def watch_history(tables: Any) -> pd.DataFrame | None:
     """The plans and verdicts of watches, oldest first; None for tables that have none."""
-    return frame_of(tables.watches.order_by("at")) if hasattr(tables, "watches") else None
+    return frame_answered(tables, _watches) if hasattr(tables, "watches") else None
+
+
+def _watches(tables: Any) -> Any:
+    return tables.watches.order_by("at")
 
 
 def worst_usd(attempts: Any) -> Any:
@@ -141,6 +149,12 @@ def answer_of(tables: Any, question: Callable[..., Any], *words: Hashable) -> An
         return query.answer(tables)
     except Exception as error:
         raise unreadable(error) from error
+
+
+def frame_answered(tables: Any, question: Callable[..., Any], *words: Hashable) -> pd.DataFrame:
+    """As `answer_of`, a frame whose dates are timestamps."""
+    frame: pd.DataFrame = answer_of(tables, question, *words).to_pandas(date_as_object=False)
+    return frame
 
 
 def batches_of(expression: Any, rows: int) -> Iterator[Any]:

@@ -20,7 +20,7 @@ from scipy.special import stdtrit
 from router_lab import arguments
 from router_lab.analysis.evidence.ladder import REPLAY
 from router_lab.analysis.evidence.strata import MarkedStratum, has_phases, masses
-from router_lab.analysis.ledger_tables import Source, answer_of, frame_of, tables_of
+from router_lab.analysis.ledger_tables import Source, answer_of, frame_answered, frame_of, tables_of
 from router_lab.errors import ConfigError
 from router_lab.ledger.content import HASHED, hashed
 from router_lab.ledger.reading.queries import both_answered
@@ -46,8 +46,7 @@ def marks(source: Source, by: str | None = None) -> pd.DataFrame:
     _check_scores(tables)
     if has_drawn_phases(tables, by):  # how much a mark stands for is then worked out here
         return frame_of(_told(tables, True, by))
-    found: pd.DataFrame = answer_of(tables, _told, False, by).to_pandas(date_as_object=False)
-    return found
+    return frame_answered(tables, _told, False, by)
 
 
 def _told(tables: Any, is_phased: bool, by: str | None) -> Any:
@@ -232,7 +231,10 @@ def both_stored(pairs: Any) -> Any:
 
 def values_with_stored_pairs(tables: Any, by: str) -> set[Any]:
     """Of which values of the column `by` there are pairs whose two answers are stored to be read."""
-    first = set(answer_of(tables, _first_with_stored, by).to_pandas()[by])
+    found = answer_of(tables, _first_with_stored, by).to_pandas()
+    first = set(found["value"])
+    if found["pairs"].sum() < _FIRST:  # and those were all
+        return first
     pairs = _with_stored(tables, by)
     rest = pairs.filter(pairs[by].notin(sorted(first))) if first else pairs
     return first | set(frame_of(rest.distinct())[by])
@@ -244,7 +246,8 @@ def _with_stored(tables: Any, by: str) -> Any:
 
 
 def _first_with_stored(tables: Any, by: str) -> Any:
-    return _with_stored(tables, by).limit(_FIRST).distinct()
+    rows = _with_stored(tables, by).limit(_FIRST).rename(value=by)
+    return rows.group_by("value").aggregate(pairs=rows.count())
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from router_lab.analysis.exit.watches import newest_watches
 from router_lab.analysis.ledger_drift import drift_of
 from router_lab.analysis.ledger_tables import (
     Source,
-    frame_of,
+    frame_answered,
     switch_history,
     tables_of,
     watch_history,
@@ -258,8 +258,12 @@ def _plan_of(margin: float) -> ExitPlan:
 
 def _called(tables: Tables) -> tuple[str, ...]:
     """Every task type with a call of its own, compared or not."""
+    return tuple(frame_answered(tables, _called_types)["task_type"].dropna().astype(str))
+
+
+def _called_types(tables: Any) -> Any:
     calls = tables.attempts.filter(~tables.attempts.is_shadow)
-    return tuple(frame_of(calls.select("task_type").distinct())["task_type"].dropna().astype(str))
+    return calls.select("task_type").distinct()
 
 
 def _statuses(pairs: pd.DataFrame) -> pd.DataFrame:

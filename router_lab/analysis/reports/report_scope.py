@@ -10,7 +10,7 @@ from typing import Any
 import ibis
 import pandas as pd
 
-from router_lab.analysis.ledger_tables import frame_of
+from router_lab.analysis.ledger_tables import frame_answered, frame_of
 from router_lab.counted import counted
 from router_lab.ledger.content import is_hash
 from router_lab.ledger.reading.tables import Tables
@@ -32,8 +32,12 @@ def name_of(source: Any) -> str:
 
 def period_of(tables: Tables) -> pd.DataFrame:
     """One row: when the `first` and the `last` attempt began, UTC, null without any."""
+    return frame_answered(tables, _period)
+
+
+def _period(tables: Any) -> Any:
     started = tables.attempts.started_at
-    return frame_of(tables.attempts.aggregate(first=started.min(), last=started.max()))
+    return tables.attempts.aggregate(first=started.min(), last=started.max())
 
 
 def example_pairs(tables: Tables, count: int) -> pd.DataFrame:
