@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,13 @@ from router_lab.ledger import Ledger
 
 PAIRS = pairs_frame(np.ones(30))
 RESERVED = ["truth", "people", "judge", "scores", "floor", "agreement", " People "]
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    """Of nothing, and nothing is ever added."""
+    with Ledger(tmp_path_factory.mktemp("nothing")) as made:
+        yield made
 
 
 @pytest.mark.parametrize(
@@ -54,9 +60,9 @@ RESERVED = ["truth", "people", "judge", "scores", "floor", "agreement", " People
     ],
 )
 def test_an_argument_that_means_nothing_is_named(
-    call: Callable[[Any], object], said: str, tmp_path: Path
+    call: Callable[[Any], object], said: str, ledger: Ledger
 ) -> None:
-    with Ledger(tmp_path) as ledger, pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=said):
         call(ledger)
 
 
@@ -66,20 +72,19 @@ def test_an_argument_that_means_nothing_is_named(
 )
 @pytest.mark.parametrize("analysis", [ab, monitor, drift, report, plan_experiment])
 def test_a_basis_and_a_scorer_that_do_not_go_together(
-    analysis: Callable[..., object], basis: str, scored_by: str, tmp_path: Path
+    analysis: Callable[..., object], basis: str, scored_by: str, ledger: Ledger
 ) -> None:
     said = f"basis is '{basis}' and scored_by is '{scored_by}', which do not go together"
-    with Ledger(tmp_path) as ledger, pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=said):
         analysis(ledger, basis=basis, scored_by=scored_by)
 
 
 @pytest.mark.parametrize("by", RESERVED)
-def test_a_word_that_chooses_among_scorers_is_no_scorers_name(by: str, tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
-        with pytest.raises(ConfigError, match="mean a kind of scores by this word; give a name"):
-            ledger.import_scores(PAIRS, by=by)
-        with pytest.raises(ConfigError, match="mean a kind of scores by this word; give a name"):
-            rl.spot_checks(ledger, 5, by=by)
+def test_a_word_that_chooses_among_scorers_is_no_scorers_name(by: str, ledger: Ledger) -> None:
+    with pytest.raises(ConfigError, match="mean a kind of scores by this word; give a name"):
+        ledger.import_scores(PAIRS, by=by)
+    with pytest.raises(ConfigError, match="mean a kind of scores by this word; give a name"):
+        rl.spot_checks(ledger, 5, by=by)
 
 
 @pytest.mark.parametrize(

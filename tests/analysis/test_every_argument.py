@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +20,7 @@ from pair_frames import pairs_frame
 from watched_pairs import LATER, NAME, pairs, write
 
 import router_lab as rl
+from kinds import kept
 from lab import laboratory
 from router_lab.analysis.evidence.marks import stratified_mean
 from router_lab.analysis.evidence.scorers import krippendorff_alpha
@@ -161,20 +161,31 @@ def public(owner: object) -> set[str]:
     return {name for name, one in found.items() if inspect.isroutine(one) or hasattr(one, "__post_init__")}
 
 
+def odd_of(arguments: Iterable[str], step: int, first: int) -> Iterator[tuple[str, Any]]:
+    """Each argument with every `step`th odd value, the next one with others."""
+    for place, argument in enumerate(arguments, first):
+        yield from ((argument, odd) for odd in ODD[place % step :: step])
+
+
+# Many take the same kind of argument, and all of a kind refuse by the same words of ours.
+STEPS = pytest.mark.parametrize("step", kept([3, 1], 3))
+
+
+@STEPS
 async def test_a_replay_refuses_what_means_nothing_and_sends_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
     raw = []
     with laboratory(tmp_path / "ledger") as lab:
         async with lab.router("routing:\n  ask: {model: cloud, max_tokens: 64}\n") as router:
-            for name, given in REPLAY.items():
+            for number, (name, given) in enumerate(REPLAY.items()):
                 function = getattr(rl.replay, name)
                 needed = {"router": router, "rows": []}
                 taken = inspect.signature(function).parameters
                 good = {one: value for one, value in needed.items() if one in taken}
                 good |= given(lab.ledger, tmp_path)
-                for argument, odd in itertools.product(taken, ODD):
+                for argument, odd in odd_of(taken, step, number):
                     if odd is taken[argument].default:
                         continue
                     try:
@@ -188,30 +199,30 @@ async def test_a_replay_refuses_what_means_nothing_and_sends_nothing(
     assert not raw, "\n".join(raw)
 
 
-@pytest.mark.few(2)
-@pytest.mark.parametrize("where", OWNERS)
+@STEPS
+@pytest.mark.parametrize("where", kept(OWNERS, "analysis", "switch"))
 def test_what_means_nothing_is_the_projects_own_error(
-    where: str, ledger: Ledger, folder: Path, monkeypatch: pytest.MonkeyPatch
+    where: str, step: int, ledger: Ledger, folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(folder)
     of, table = OWNERS[where]
     owner = of(ledger)
     assert public(owner) - NO_ARGUMENTS <= {*table}, "sweep these too"
     raw = []
-    for name, given in table.items():
+    for number, (name, given) in enumerate(table.items()):
         function, good = getattr(owner, name), given(ledger, folder)
-        for argument, parameter in inspect.signature(function).parameters.items():
-            if parameter.kind is parameter.VAR_POSITIONAL or argument in PASSED_ON.get(name, ()):
+        taken = inspect.signature(function).parameters
+        for argument, odd in odd_of(taken, step, number):
+            is_passed_on = argument in PASSED_ON.get(name, ())
+            is_one_of_many = taken[argument].kind is inspect.Parameter.VAR_POSITIONAL
+            if is_one_of_many or is_passed_on or odd is taken[argument].default:
                 continue
-            for odd in ODD:
-                if odd is parameter.default:
-                    continue
-                try:
-                    found = function(**{**good, argument: odd})
-                    if inspect.isawaitable(found):
-                        asyncio.run(found)
-                except RouterLabError as error:
-                    assert str(error)
-                except Exception as error:
-                    raw.append(f"{where}.{name}({argument}={odd!r}): {type(error).__name__}: {error}")
+            try:
+                found = function(**{**good, argument: odd})
+                if inspect.isawaitable(found):
+                    asyncio.run(found)
+            except RouterLabError as error:
+                assert str(error)
+            except Exception as error:
+                raw.append(f"{where}.{name}({argument}={odd!r}): {type(error).__name__}: {error}")
     assert not raw, "\n".join(raw)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,11 @@ import router_lab as rl
 from router_lab.analysis import ab, monitor
 
 
-@pytest.fixture(params=["agreement", "scores"])
-def ledger(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[rl.Ledger]:
+@pytest.fixture(scope="module", params=["agreement", "scores"])
+def ledger(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[rl.Ledger]:
     """Pairs some of which repeat an input, and a verdict that was kept."""
     made = pairs(np.ones(150)) + pairs(np.ones(20), 200, input_hash="again")
-    with rl.Ledger(tmp_path) as opened:
+    with rl.Ledger(tmp_path_factory.mktemp(request.param)) as opened:
         write(opened, made)
         if request.param == "scores":
             opened.score(*scores(made, (1.0, 1.0), "ana", "person"))

@@ -31,6 +31,7 @@ FAILED = pairs_frame(
 CUT = pairs_frame(np.zeros(60), shadow_ending="token_limited", primary_score=np.nan, shadow_score=np.nan)
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("frame", [FAILED, CUT], ids=["failed", "cut"])
 @pytest.mark.parametrize("basis", [None, "scores", "judge"])
 @pytest.mark.parametrize(

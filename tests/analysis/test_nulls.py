@@ -17,7 +17,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return write_whole(tmp_path_factory.mktemp("whole"))
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("every", [2, 1])
 @pytest.mark.parametrize("by", ["run_id", "task_type", "shadow_alias", "prompt_version"])
 def test_pairs_without_a_group_are_in_none(tmp_path: Path, rows: dict[str, Any], by: str, every: int):

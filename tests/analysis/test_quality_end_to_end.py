@@ -96,8 +96,11 @@ def surfaces(folder: Path, capsys: pytest.CaptureFixture[str], *options: str) ->
     assert main(["shadow", "monitor", "--ledger", str(place), *options]) == 0
     told = capsys.readouterr().out
     with Ledger(place) as ledger:
-        panel = rl.panels.MonitorPanel(ledger)
-        panel.basis.value = basis or ""
+        # With a basis of its own the panel; else the one of the dashboard.
+        panel = rl.panels.dashboard(ledger).show("May we stop?") if basis is None else None
+        if panel is None:
+            panel = rl.panels.MonitorPanel(ledger)
+            panel.basis.value = basis
         said = {
             "ab": repr(ab(ledger, basis=basis)),
             "monitor": repr(monitor(ledger, basis=basis, now=moment)),
@@ -105,9 +108,6 @@ def surfaces(folder: Path, capsys: pytest.CaptureFixture[str], *options: str) ->
             "verdict": repr(rl.verdict(ledger, basis=basis, now=moment)),
             "panel": repr(panel) + text_of(panel._repr_mimebundle_()["text/html"]),
         }
-        if basis is None:
-            board = rl.panels.dashboard(ledger)
-            said["dashboard"] = text_of(board.show("May we stop?")._repr_mimebundle_()["text/html"])
     return {**said, "report": text_of(out.read_text()), "CLI monitor": told}
 
 

@@ -16,6 +16,7 @@ from ledger_rows import NOON, make_call
 from test_any_value import ODD
 
 import router_lab as rl
+from kinds import kept
 from router_lab.errors import ConfigError, RouterLabError
 
 
@@ -84,7 +85,9 @@ async def test_a_day_is_its_midnight_in_utc(tmp_path: Path) -> None:
         assert ledger.prune(tomorrow) == 1
 
 
-async def test_any_argument_is_taken_or_refused_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", kept([3, 1], 3))
+async def test_any_argument_is_taken_or_refused_by_name(tmp_path: Path, step: int) -> None:
+    """`make test` tries each value with every third argument, the next value with others."""
     ratings = pd.DataFrame({"task_id": [], "primary_score": [], "shadow_score": []})
     (tmp_path / "log.jsonl").write_text('{"id": "1"}\n')
     (tmp_path / "bill.csv").write_text("usage_date_utc,model,cost_usd\n2026-01-01,m,1\n")
@@ -109,14 +112,14 @@ async def test_any_argument_is_taken_or_refused_by_name(tmp_path: Path) -> None:
     ]
     with rl.Ledger(tmp_path / "ledger") as ledger:
         await make_call(ledger)
-        for value in OTHERS:
-            for name, usual, arguments in given:
-                for argument in arguments:
-                    if argument == "scores":
-                        attempt(ledger.score, value)
-                    elif argument != "path" or not isinstance(value, str):
-                        attempt(getattr(ledger, name), **(usual | {argument: value}))
-            for reader, read in readers(ledger):
+        for place, value in enumerate(OTHERS):
+            each = [(name, usual, argument) for name, usual, arguments in given for argument in arguments]
+            for name, usual, argument in each[place % step :: step]:
+                if argument == "scores":
+                    attempt(ledger.score, value)
+                elif argument != "path" or not isinstance(value, str):
+                    attempt(getattr(ledger, name), **(usual | {argument: value}))
+            for reader, read in [*readers(ledger)][place % step :: step]:
                 if reader.endswith("(columns=)"):
                     attempt(read, value)
             for make in (rl.Ledger, rl.analysis.open, rl.settings.load):

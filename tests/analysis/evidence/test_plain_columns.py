@@ -177,11 +177,14 @@ COLUMNS = [name for name in Comparison.__annotations__ if name in frame()]
 EACH_ONCE = zip(COLUMNS[:: len(COLUMNS) // len(QUESTIONS)], QUESTIONS, strict=False)
 
 
+@pytest.mark.parametrize("step", kept([3, 1], 3))
 @pytest.mark.parametrize("asked", kept(itertools.product(COLUMNS, QUESTIONS), *EACH_ONCE), ids=" to ".join)
-def test_whatever_a_column_holds_there_is_an_answer_or_an_error_of_ours(asked: tuple[str, str]):
-    """Every question reads all columns: `make test` asks each of another one."""
+def test_whatever_a_column_holds_there_is_an_answer_or_an_error_of_ours(asked: tuple[str, str], step: int):
+    """Every question reads all columns: `make test` asks each of another one, which holds every third oddity,
+    so that each is in two of them.
+    """
     column, question = asked
-    for made in ODD.values():
+    for made in [*ODD.values()][[*QUESTIONS].index(question) % step :: step]:
         pairs = frame()
         odd = pd.Series([made(number) for number in pairs.index], dtype=object)
         pairs[column] = odd.where(odd.map(lambda one: one != "keep"), pairs[column])

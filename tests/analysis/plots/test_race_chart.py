@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import router_lab as rl
+from kinds import kept
 from router_lab.analysis import RacePlan, plots
 
 
@@ -31,8 +32,7 @@ def pairs(names: list[str], rows: int = 150) -> pd.DataFrame:
     )
 
 
-@pytest.mark.few(2)
-@pytest.mark.parametrize("number", [0, 1, 5, 40])
+@pytest.mark.parametrize("number", kept([0, 1, 5, 15, 40], 0, 15))
 def test_any_number_of_candidates_is_drawn_where_they_stand(number):
     found = rl.race(pairs([f"model $_{place}" for place in range(number)]), RacePlan(margin=0.2))
     plot = plots.frontier(found)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from kinds import kept
 from router_lab.analysis.statistics.bounded import chances_above_zero, lower_bound, p_above
 from router_lab.analysis.statistics.clustered import cluster_mean
 
@@ -158,7 +159,7 @@ def found_as_good(pairs: int, runs: int) -> tuple[float, float]:
 FOUND = {60: (0.01, 0.06), 80: (0.70, 0.80), 100: (0.985, 1.0)}
 
 
-@pytest.mark.parametrize("pairs", FOUND)
+@pytest.mark.parametrize("pairs", kept(FOUND, 80))  # where power rises most, and an error shows most
 def test_what_the_bound_costs_in_power_is_what_is_said(pairs):
     (ours, student), (least, most) = found_as_good(pairs, 200), FOUND[pairs]
     error = 3 * np.sqrt(max(least * (1 - least), most * (1 - most)) / 200)

@@ -171,6 +171,7 @@ def errors_of(subjects: pd.DataFrame, pairs: int, runs: int, seed: int = 2) -> t
     return float(raw), float(shrunk), float(pooled)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("pairs", "ratio"), [(20, 0.082 / 0.108), (40, 0.073 / 0.084), (80, 0.069 / 0.074)])
 def test_drawn_together_they_are_nearer_to_the_truth(subjects, pairs, ratio):
     """facts/evidence.md: RMSE .108 / .084 / .074 raw, .082 / .073 / .069 drawn together."""

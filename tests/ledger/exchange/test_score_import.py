@@ -30,6 +30,19 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 @pytest.fixture
 async def filled(ledger: Ledger) -> Ledger:
+    await fill(ledger)
+    return ledger
+
+
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    """As `filled`, of the tests in which nothing is ever added."""
+    with Ledger(tmp_path_factory.mktemp("refusing") / "ledger") as made:
+        asyncio.run(fill(made))
+        yield made
+
+
+async def fill(ledger: Ledger) -> None:
     """Pairs p0..p3 of tasks 007, 1, 2, 3; the last one's task is in its attempt only, with its prompt."""
     for number, task in enumerate(["007", "1", "2"]):
         await ledger.accounts.record_comparison(pair(comparison_id=f"p{number}", task_id=task))
@@ -43,7 +56,6 @@ async def filled(ledger: Ledger) -> Ledger:
         await ledger.accounts.record_comparison(
             pair(comparison_id=f"two{number}", task_id="two", shadow_alias=alias)
         )
-    return ledger
 
 
 def stored(ledger: Ledger) -> pd.DataFrame:
@@ -183,14 +195,14 @@ SOURCES: list[tuple[Any, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("columns", "options", "said"), SOURCES)
 async def test_sources_that_cannot_be_meant_are_refused(
-    filled: Ledger, columns: Any, options: dict[str, Any], said: str
+    refusing: Ledger, columns: Any, options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ConfigError, match=said):
-        filled.import_scores(pd.DataFrame(columns), **{"by": "ana", **options})
-    assert filled.scores().empty
+        refusing.import_scores(pd.DataFrame(columns), **{"by": "ana", **options})
+    assert refusing.scores().empty
 
 
-async def test_files_that_cannot_be_read_are_named(filled: Ledger, tmp_path: Path) -> None:
+async def test_files_that_cannot_be_read_are_named(refusing: Ledger, tmp_path: Path) -> None:
     for name, written in (
         ("x.csv", b""),
         ("x.csv", b"a,b\n1,2,3,4\n1"),
@@ -199,11 +211,11 @@ async def test_files_that_cannot_be_read_are_named(filled: Ledger, tmp_path: Pat
     ):
         (tmp_path / name).write_bytes(written)
         with pytest.raises(ConfigError, match=name):
-            filled.import_scores(tmp_path / name, by="ana")
+            refusing.import_scores(tmp_path / name, by="ana")
     with pytest.raises(ConfigError, match=r"none\.csv: cannot be read"):
-        filled.import_scores(tmp_path / "none.csv", by="ana")
+        refusing.import_scores(tmp_path / "none.csv", by="ana")
     with pytest.raises(ConfigError, match="pass a frame"):
-        filled.import_scores(7, by="ana")
+        refusing.import_scores(7, by="ana")
 
 
 TABLE = "task_id;primary_score;shadow_score;note\r\n1;4,5;3;grün, blau\r\n2;+5;1\r\n"
@@ -246,12 +258,12 @@ async def test_tables_as_spreadsheets_write_them(
     ],
 )
 async def test_what_is_wrong_with_a_file_is_said(
-    filled: Ledger, tmp_path: Path, name: str, written: bytes, said: str
+    refusing: Ledger, tmp_path: Path, name: str, written: bytes, said: str
 ) -> None:
     (tmp_path / name).write_bytes(written)
     with pytest.raises(ConfigError, match=said):
-        filled.import_scores(tmp_path / name, by="ana", scale=(1, 5))
-    assert filled.scores().empty
+        refusing.import_scores(tmp_path / name, by="ana", scale=(1, 5))
+    assert refusing.scores().empty
 
 
 async def test_a_cell_may_hold_a_whole_prompt(filled: Ledger, tmp_path: Path) -> None:
@@ -282,18 +294,18 @@ async def test_lines_of_json_and_frames_of_any_make(filled: Ledger, tmp_path: Pa
 
 
 @pytest.mark.parametrize("by", [" ana", "ana\n", "\u00a0ana"])
-async def test_white_space_around_a_name_makes_no_other_scorer(filled: Ledger, by: str) -> None:
+async def test_white_space_around_a_name_makes_no_other_scorer(refusing: Ledger, by: str) -> None:
     frame = pd.DataFrame({"task_id": ["1"], "preference": ["unsure"]})
     with pytest.raises(ConfigError, match="leave out the white space around it"):
-        filled.import_scores(frame, by=by)
+        refusing.import_scores(frame, by=by)
     with pytest.raises(ConfigError, match="leave out the white space around it"):
-        filled.score(comparison_id="p1", side="shadow", value=1.0, by=by)
+        refusing.score(comparison_id="p1", side="shadow", value=1.0, by=by)
 
 
 @pytest.mark.parametrize("scale", [(False, True), ("1", "5")])
-async def test_ends_of_a_scale_are_numbers(filled: Ledger, scale: Any) -> None:
+async def test_ends_of_a_scale_are_numbers(refusing: Ledger, scale: Any) -> None:
     with pytest.raises(ConfigError, match="give two numbers, the worst and the best"):
-        filled.import_scores(pd.DataFrame({"task_id": ["1"]}), by="ana", scale=scale)
+        refusing.import_scores(pd.DataFrame({"task_id": ["1"]}), by="ana", scale=scale)
 
 
 async def test_the_command(filled: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
