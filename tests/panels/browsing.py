@@ -97,12 +97,21 @@ def browser_page(url: str, folder: Path, width: int = 1280) -> Iterator[Any]:
             browser.close()
 
 
+def _written_in(folder: Path) -> dict[str, str]:
+    """Where Jupyter and IPython write, for whoever has no home that can be written to."""
+    return {
+        "JUPYTER_RUNTIME_DIR": str(folder / "_jupyter_runtime"),
+        "JUPYTER_DATA_DIR": str(folder / "_jupyter_data"),
+        "IPYTHONDIR": str(folder / "_ipython"),
+    }
+
+
 @contextmanager
 def _served(command: list[str], folder: Path, app: str, **environment: str) -> Iterator[str]:
     server = subprocess.Popen(
         [sys.executable, "-m", *command, f"--{app}.ip=127.0.0.1"],
         cwd=folder,
-        env={**os.environ, **environment},
+        env={**os.environ, **_written_in(folder), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
