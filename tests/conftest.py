@@ -48,7 +48,6 @@ LONGEST = (
     "test_in_browser.py",
     "test_examples.py",
     "test_quality_end_to_end.py",
-    "test_seen_by_all.py",
 )
 
 
