@@ -129,7 +129,8 @@ def _kinds_left_open(seen: SeenInputs, shapes: Floats, bar: float | None, margin
     by_mean = np.argsort(means)
     likely = np.ones(len(means)) if bar is None else 1 / (1 + ((means[by_mean] - bar) / margin) ** 2)
     up_to = np.cumsum(likely)
-    chosen = drawn[by_mean[np.searchsorted(up_to / up_to[-1], (np.arange(_RUNS) + 0.5) / _RUNS)]]
+    parts = up_to[-1] * (np.arange(_RUNS) + 0.5) / _RUNS
+    chosen = drawn[by_mean[np.searchsorted(up_to, parts, side="right")]]
     # In no order, as the futures they are to meet have one.
     mixed = np.random.default_rng(2).permutation(chosen)
     return np.asarray(mixed / mixed.sum(axis=1, keepdims=True))
