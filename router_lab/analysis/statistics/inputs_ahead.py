@@ -23,11 +23,9 @@ import numpy as np
 
 from router_lab.analysis.statistics.ab_power import MOST_PAIRS
 from router_lab.analysis.statistics.betting import Floats, Side, Tally, log_factors, mix
+from router_lab.analysis.statistics.truths_left_open import DRAWN, RUNS, about_the_margin, tried
 
 _CELLS = 12
-_RUNS = 240
-# Of so many truths drawn one is tried.
-_DRAWN = 16
 # Each look has so many times the inputs to come of the look before; between two the number is interpolated.
 _GROWTH = 1.25
 
@@ -42,12 +40,12 @@ def inputs_ahead(seen: Tally, bar: float, alpha: float, chance: float, no_differ
     shares = _shares_left_open(kinds, bar, no_difference, seen.inputs)
     sides: tuple[Side, Side] = ("above", "below")
     gains = [_gains(kinds, bar, side) for side in sides]
-    wealth = [np.tile(seen.counts @ _gains(seen, bar, side), (_RUNS, 1)) for side in sides]
+    wealth = [np.tile(seen.counts @ _gains(seen, bar, side), (RUNS, 1)) for side in sides]
     rng, line = np.random.default_rng(0), -np.log(alpha)
     higher = np.maximum(*map(mix, wealth))
     # What has its evidence, and waits for a longer time, has it by the next input too.
     settled_at = np.where(higher >= line, 1.0, np.inf)
-    enough, before, more = int(np.ceil(chance * _RUNS)), 0, 1
+    enough, before, more = int(np.ceil(chance * RUNS)), 0, 1
     while more <= MOST_PAIRS:
         drawn = rng.multinomial(more - before, shares)
         for own, gain in zip(wealth, gains, strict=True):
@@ -77,17 +75,14 @@ def _shares_left_open(kinds: Tally, bar: float, no_difference: float, inputs: in
     """The shares (n, k) that kinds of inputs may have: of many drawn, every so many by their mean and by how
     likely such a loss is beforehand.
     """
-    drawn = np.random.default_rng(1).dirichlet(kinds.counts, size=_RUNS * _DRAWN)
+    drawn = np.random.default_rng(1).dirichlet(kinds.counts, size=RUNS * DRAWN)
     means = drawn @ kinds.values
     margin = max(abs(no_difference - bar), no_difference / inputs)
     if no_difference < 1:
-        likely = 1 / (1 + ((means - bar) / margin) ** 2)
+        likely = about_the_margin(means, bar, margin)
     else:
         likely = np.exp((means - means.max()) / margin)
-    by_mean = np.argsort(means)
-    up_to = np.cumsum(likely[by_mean])
-    chosen = np.searchsorted(up_to / up_to[-1], (np.arange(_RUNS) + 0.5) / _RUNS)
-    return np.asarray(drawn[by_mean[chosen]])
+    return np.asarray(drawn[tried(means, likely)])
 
 
 def _gains(kinds: Tally, bar: float, side: Side) -> Floats:

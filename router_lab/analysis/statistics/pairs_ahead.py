@@ -40,11 +40,9 @@ from router_lab.analysis.statistics.betting import Floats
 from router_lab.analysis.statistics.bounded import chances_above_zero
 from router_lab.analysis.statistics.clustered import ClusteredMean, SeenInputs, outweigh
 from router_lab.analysis.statistics.recurrence import Recurrence, recurrence
+from router_lab.analysis.statistics.truths_left_open import DRAWN, RUNS, about_the_margin, tried
 
 _CELLS = 48
-_RUNS = 240
-# Of so many truths drawn one is tried.
-_DRAWN = 16
 _CLOSE_ENOUGH = 1.05
 
 Booleans = NDArray[np.bool_]
@@ -123,14 +121,11 @@ def _kinds_left_open(seen: SeenInputs, shapes: Floats, bar: float | None, margin
     """The shares (n, k) that kinds of rare inputs may have: of many drawn, every so many by their mean, and,
     where a `bar` is given, by how likely one so many margins from it is beforehand.
     """
-    drawn = np.random.default_rng(1).gamma(shapes, size=(_RUNS * _DRAWN, len(shapes)))
+    drawn = np.random.default_rng(1).gamma(shapes, size=(RUNS * DRAWN, len(shapes)))
     masses = drawn * seen.rare_masses
     means = masses @ seen.rare_means / masses.sum(axis=1)
-    by_mean = np.argsort(means)
-    likely = np.ones(len(means)) if bar is None else 1 / (1 + ((means[by_mean] - bar) / margin) ** 2)
-    up_to = np.cumsum(likely)
-    parts = up_to[-1] * (np.arange(_RUNS) + 0.5) / _RUNS
-    chosen = drawn[by_mean[np.searchsorted(up_to, parts, side="right")]]
+    likely = np.ones(len(means)) if bar is None else about_the_margin(means, bar, margin)
+    chosen = drawn[tried(means, likely)]
     # In no order, as the futures they are to meet have one.
     mixed = np.random.default_rng(2).permutation(chosen)
     return np.asarray(mixed / mixed.sum(axis=1, keepdims=True))
