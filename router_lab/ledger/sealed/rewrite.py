@@ -206,9 +206,8 @@ def remove_strays(store: SealedStore) -> list[str]:
             and (path in replaced or may_be_stray(journal, PurePosixPath(path).name))
         ]
     if strays:
-        store.transact(
-            _nothing
-        )  # after looking: somebody else's are no strays, should others change files too
+        # After looking: somebody else's are no strays, should others change files too.
+        store.transact(_nothing)
     for path in strays:
         store.files.remove(path)
     if replaced:
